@@ -1,0 +1,139 @@
+"""The record types that travel between stages: one JSON object a line, one file per set.
+
+Every field is checked when a record is read; an unknown field is an error. `key` holds what the embedded world's gold
+judgement needs to know about a prompt (the truth of a fact, say); it is None for prompts from people and no model ever sees it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Split = Literal["train", "valid", "test"]
+
+
+class Record(BaseModel):
+    """What all records share: immutable, and strict about their fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Record):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+def check_turns(messages: tuple[Message, ...], last: str) -> None:
+    """Raise ValueError unless an optional system message is followed by user and assistant in turn, ending with `last`."""
+    turns = messages[1:] if messages and messages[0].role == "system" else messages
+    if not turns:
+        raise ValueError("the conversation has no turns")
+    for place, message in enumerate(turns):
+        wanted = "user" if place % 2 == 0 else "assistant"
+        if message.role != wanted:
+            raise ValueError(f"turn {place + 1} is by '{message.role}' where '{wanted}' must speak: roles alternate, user first")
+    if turns[-1].role != last:
+        raise ValueError(f"the conversation ends with '{turns[-1].role}', not with '{last}'")
+
+
+class Document(Record):
+    """A piece of the pretraining corpus: plain text, or a dialogue."""
+
+    id: Identifier
+    text: Text | None = None
+    messages: tuple[Message, ...] | None = None
+    source: str
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Document":
+        if (self.text is None) == (self.messages is None):
+            raise ValueError("a document has either `text` or `messages`")
+        if self.messages is not None:
+            check_turns(self.messages, last="assistant")
+        return self
+
+
+class Prompt(Record):
+    """A conversation that waits for the assistant's next turn."""
+
+    id: Identifier
+    messages: tuple[Message, ...]
+    user: Identifier
+    category: str = "other"
+    time: str = ""
+    source: str
+    key: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _ends_with_user(self) -> "Prompt":
+        check_turns(self.messages, last="user")
+        return self
+
+
+class Demonstration(Record):
+    """A conversation whose assistant turns a labeler wrote."""
+
+    id: Identifier
+    messages: tuple[Message, ...]
+    user: Identifier
+    labeler: Identifier
+    category: str = "other"
+    time: str = ""
+    source: str
+
+    @model_validator(mode="after")
+    def _ends_with_assistant(self) -> "Demonstration":
+        check_turns(self.messages, last="assistant")
+        return self
+
+
+class Samples(Record):
+    """K answers that one policy gave to one prompt, waiting to be ranked. An answer may be empty: models do that."""
+
+    id: Identifier
+    prompt: Prompt
+    responses: tuple[str, ...] = Field(min_length=2)
+    policy: str
+    round: str
+    split: Split
+
+
+class Ranking(Record):
+    """One labeler's weak order of K answers to one prompt: rank 1 is the best, equal ranks are ties, no rank is left out."""
+
+    id: Identifier
+    prompt: Prompt
+    responses: tuple[str, ...] = Field(min_length=2)
+    ranks: tuple[int, ...]
+    labeler: Identifier
+    kind: Literal["person", "panel", "judge"]
+    policy: str
+    round: str
+    split: Split = "train"
+    time: str = ""
+
+    @model_validator(mode="after")
+    def _weak_order(self) -> "Ranking":
+        if len(self.ranks) != len(self.responses):
+            raise ValueError(f"{len(self.ranks)} ranks for {len(self.responses)} responses")
+        if sorted(set(self.ranks)) != list(range(1, len(set(self.ranks)) + 1)):
+            raise ValueError(f"ranks {list(self.ranks)} are not a weak order 1, 2, … without gaps")
+        return self
+
+
+class Rollout(Record):
+    """One answer drawn while PPO ran, with what it earned. `score` is the reward model's, `reward` is score and KL together."""
+
+    id: Identifier
+    prompt: str
+    response: str
+    step: int
+    ended: bool
+    tokens: int
+    score: float
+    kl: float
+    reward: float
+    round: str
