@@ -62,7 +62,7 @@ class Pretrain(Section):
     heads: Count
     context: Count
     epochs: Positive
-    tokens_per_step: Count
+    documents_per_step: Count
     learning_rate: Positive
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
@@ -129,7 +129,6 @@ class Ppo(Section):
     lam: Share
     clip: Positive
     value_clip: Positive
-    value_coef: Annotated[float, Field(ge=0)]
     max_grad_norm: Positive
     whiten_rewards: bool
     missing_eos_score: float | None

@@ -1,0 +1,38 @@
+"""Rows of different lengths through a model without paying for padding: neighbours in length share a forward pass."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+TOKENS_PER_PASS = 4096  # padded tokens of one forward pass: bounds memory, and on two cores larger passes are not faster
+
+
+def by_length(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[list[int]]:
+    """All indices, shortest row first, cut so that (rows × longest) of a batch stays within `tokens` (one row at least)."""
+    batches: list[list[int]] = []
+    batch: list[int] = []
+    for index in np.argsort(np.asarray(lengths), kind="stable").tolist():
+        if batch and (len(batch) + 1) * lengths[index] > tokens:
+            batches.append(batch)
+            batch = []
+        batch.append(index)
+    return [*batches, batch] if batch else batches
+
+
+def steps_of(rows: int, rows_per_step: int, epochs: float) -> int:
+    """Number of optimiser steps of a training of `epochs` passes; the last, smaller step of each pass counts."""
+    if rows == 0:
+        return 0
+    return max(1, round(epochs * -(-rows // rows_per_step)))
+
+
+def shuffled(rows: int, rows_per_step: int, epochs: float, random: np.random.Generator) -> Iterator[list[int]]:
+    """Index lists, one per optimiser step: every pass is a fresh permutation in which each row stands once."""
+    left = steps_of(rows, rows_per_step, epochs)
+    while left:
+        order = random.permutation(rows).tolist()
+        for start in range(0, rows, rows_per_step):
+            yield order[start : start + rows_per_step]
+            left -= 1
+            if not left:
+                return

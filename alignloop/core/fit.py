@@ -1,0 +1,99 @@
+"""Fitting a language model to rows of tokens: pretraining and SFT are this loop with other rows.
+
+Left out: sequence packing (rows of like length share a pass instead: alignloop/core/batches.py), mixed precision.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from alignloop.core.batches import by_length, shuffled, steps_of
+from alignloop.core.losses import finite, language_model_loss
+from alignloop.core.models import logits_at
+from alignloop.core.tokens import Encoded, pad_right
+
+
+def cosine(step: int, steps: int, warmup: float, floor: float = 0.1) -> float:
+    """Share of the peak learning rate at `step` (from 0): linear warm-up over `warmup`·steps, then a cosine down to `floor`."""
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    done = (step - rising) / max(1, steps - rising)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def places_of(rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """ids (B, T), mask (B, T), places (B, T) whose next token is a target, and those targets (N,)."""
+    ids, mask = pad_right([row.ids for row in rows], pad)
+    target, _ = pad_right([[int(on) for on in row.mask] for row in rows], 0)
+    target[:, 0] = 0  # the first token has nothing before it
+    places = torch.zeros_like(mask)
+    places[:, :-1] = target[:, 1:].bool()
+    return ids, mask, places, ids[:, 1:][places[:, :-1]]
+
+
+def targets_in(rows: Sequence[Encoded]) -> int:
+    """How many tokens the loss is on."""
+    return sum(sum(row.mask[1:]) for row in rows)
+
+
+def accumulate(model: PreTrainedModel, rows: Sequence[Encoded], pad: int, weight: float = 1.0) -> float:
+    """Add the gradient of weight · (mean loss over the target tokens of all rows); returns that mean loss in nats per token."""
+    tokens, total = targets_in(rows), 0.0
+    for batch in by_length([len(row.ids) for row in rows]):
+        ids, mask, places, targets = places_of([rows[index] for index in batch], pad)
+        loss = finite(language_model_loss(logits_at(model, ids, mask, places), targets), "the language-model loss") / tokens
+        (loss * weight).backward()
+        total += float(loss.detach())
+    return total
+
+
+@torch.no_grad()
+def mean_loss(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> float:
+    """Mean cross-entropy in nats per target token; its exponential is the perplexity."""
+    model.eval()
+    total = 0.0
+    for batch in by_length([len(row.ids) for row in rows]):
+        ids, mask, places, targets = places_of([rows[index] for index in batch], pad)
+        total += float(language_model_loss(logits_at(model, ids, mask, places), targets))
+    return total / targets_in(rows)
+
+
+def fit(
+    model: PreTrainedModel,
+    rows: Sequence[Encoded],
+    pad: int,
+    *,
+    epochs: float,
+    rows_per_step: int,
+    learning_rate: float,
+    warmup: float,
+    weight_decay: float,
+    random: np.random.Generator,
+    mixed: Sequence[Encoded] = (),
+    mixed_share: float = 0.0,
+) -> Iterator[tuple[int, int, dict[str, float]]]:
+    """Train in place; yields (step, steps, metrics) after each optimiser step.
+
+    Of each step, `mixed_share` rows come from `mixed` (pretraining text kept alive during SFT); their tokens count like all others.
+    """
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay)
+    steps = steps_of(len(rows), rows_per_step, epochs)
+    extra = round(mixed_share * rows_per_step) if mixed else 0
+    model.train()
+    for step, chosen in enumerate(shuffled(len(rows), rows_per_step, epochs, random)):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate * cosine(step, steps, warmup)
+        batch = [rows[index] for index in chosen] + [mixed[index] for index in random.integers(0, len(mixed), extra)] if extra else [
+            rows[index] for index in chosen
+        ]
+        loss = accumulate(model, batch, pad)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        yield step + 1, steps, {"loss": loss, "grad_norm": float(norm), "learning_rate": optimiser.param_groups[0]["lr"]}
+    model.eval()

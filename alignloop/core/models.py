@@ -1,0 +1,167 @@
+"""The networks: policies are Hugging Face causal language models; a reward model is such a trunk with one scalar head.
+
+Checkpoints are safetensors in Hugging Face's layout. A reward model's folder holds its trunk as `AutoModel` reads it, and
+`head.safetensors` with weight (1, width), bias (1) and the normalisation (1). Left out: remote code, pickles, adapters.
+"""
+
+import copy
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from alignloop.core.tokens import check_tokenizer, end_of
+from alignloop.errors import AlignloopError
+
+HEAD = "head.safetensors"
+
+
+class CheckpointError(AlignloopError):
+    """A checkpoint cannot be loaded; the message names the folder, the file and the remedy."""
+
+
+def new_policy(tokenizer: PreTrainedTokenizerBase, layers: int, width: int, heads: int, context: int, seed: int) -> PreTrainedModel:
+    """A Llama with random weights: tied embeddings, no dropout, feed-forward of 8/3 width rounded to 32."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=-(-width * 8 // 3 // 32) * 32,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=context,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+    return LlamaForCausalLM(config)
+
+
+def check_folder(path: str) -> None:
+    """Raise CheckpointError if a local checkpoint lacks a file; a hub id is left to the hub."""
+    folder = Path(path)
+    if not folder.exists():
+        if path.startswith((".", "/", "models/")) or path.count("/") != 1:
+            raise CheckpointError(f"{path}: no such checkpoint folder; run the stage that makes it, or correct the path in params.yaml")
+        return
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{path}: config.json is missing: this is not a Hugging Face checkpoint")
+    if not list(folder.glob("*.safetensors")):
+        pickles = [*folder.glob("*.bin"), *folder.glob("*.pt")]
+        hint = f"only {pickles[0].name}, a pickle that can run code; convert it to safetensors" if pickles else "the weights are missing"
+        raise CheckpointError(f"{path}: no *.safetensors file: {hint}")
+    if not (folder / "tokenizer_config.json").is_file():
+        raise CheckpointError(f"{path}: tokenizer_config.json is missing: save the tokenizer beside the model")
+
+
+def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A policy and its tokenizer in fp32, dropout off. Raises CheckpointError or TokenizerError."""
+    check_folder(str(path))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(str(path), dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path}: the checkpoint cannot be read ({str(error).splitlines()[0]}); restore it or take another") from None
+    check_tokenizer(tokenizer)
+    if model.get_input_embeddings().num_embeddings < len(tokenizer):
+        raise CheckpointError(f"{path}: the tokenizer knows {len(tokenizer)} tokens, the model only {model.get_input_embeddings().num_embeddings}")
+    capped = [name for name in ("final_logit_softcapping", "logit_scale") if getattr(model.config, name, None)]
+    if capped:
+        raise CheckpointError(f"{path}: this family changes its logits after the head ({capped[0]}), which is not supported; take another")
+    return model.eval(), tokenizer
+
+
+def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a checkpoint that `AutoModelForCausalLM` reads; equal weights give equal bytes."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def allowed_tokens(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> Tensor:
+    """Which of the model's tokens (V,) an answer may hold: all but special ones other than the end, and but rows the tokenizer lacks."""
+    allowed = torch.ones(vocabulary, dtype=torch.bool)
+    allowed[len(tokenizer) :] = False
+    allowed[torch.tensor(tokenizer.all_special_ids)] = False
+    allowed[end_of(tokenizer)] = True
+    return allowed
+
+
+def hidden_states(trunk: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
+    """Last hidden states (B, T, H); positions count only real tokens, so that left padding changes nothing."""
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    return trunk(input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False).last_hidden_state
+
+
+def logits_at(model: PreTrainedModel, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+    """Next-token logits (N, V) at the N positions where `places` (B, T) is true, row by row: no others are ever made."""
+    return model.get_output_embeddings()(hidden_states(model.base_model, ids, mask)[places])
+
+
+class RewardModel(nn.Module):
+    """A trunk and a linear head: one scalar for a prompt and a response, read at the response's last token.
+
+    Scores are head − normalisation; the head starts as N(0, 1/√(H+1)) with bias 0 (arXiv 2403.17031, detail 11). The value model of
+    PPO is a copy of it, read at every token.
+    """
+
+    def __init__(self, trunk: nn.Module, width: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.head = nn.Linear(width, 1)
+        self.register_buffer("normalisation", torch.zeros(1))
+
+    @classmethod
+    def from_policy(cls, policy: PreTrainedModel, seed: int) -> "RewardModel":
+        """A reward model on a copy of the policy's trunk, its head drawn from `seed`."""
+        width = policy.get_input_embeddings().embedding_dim
+        model = cls(copy.deepcopy(policy.base_model), width)
+        generator = torch.Generator().manual_seed(seed)
+        nn.init.normal_(model.head.weight, std=(width + 1) ** -0.5, generator=generator)
+        nn.init.zeros_(model.head.bias)
+        return model
+
+    def per_token(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The scalar at every position (B, T)."""
+        return self.head(hidden_states(self.trunk, ids, mask)).squeeze(-1) - self.normalisation
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The score (B,) at each row's last real token, on whichever side the padding is."""
+        last = (mask * torch.arange(mask.shape[1])).argmax(1)
+        hidden = hidden_states(self.trunk, ids, mask)[torch.arange(len(ids)), last]
+        return self.head(hidden).squeeze(-1) - self.normalisation
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Write trunk, tokenizer and head."""
+        self.trunk.save_pretrained(folder)  # type: ignore[operator]
+        tokenizer.save_pretrained(folder)
+        head = {"weight": self.head.weight.detach(), "bias": self.head.bias.detach(), "normalisation": self.normalisation}
+        save_file({name: tensor.contiguous() for name, tensor in head.items()}, folder / HEAD)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, folder: Path) -> "RewardModel":
+        """Read what `save` wrote. Raises CheckpointError; a head is never made anew silently."""
+        check_folder(str(folder))
+        if not (folder / HEAD).is_file():
+            raise CheckpointError(f"{folder}: {HEAD} is missing: this is a language model, not a reward model")
+        try:
+            trunk = AutoModel.from_pretrained(str(folder), dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
+            head = load_file(folder / HEAD)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise CheckpointError(f"{folder}: the reward model cannot be read ({str(error).splitlines()[0]})") from None
+        model = cls(trunk, head["weight"].shape[1])
+        model.head.load_state_dict({"weight": head["weight"], "bias": head["bias"]})
+        model.normalisation.copy_(head["normalisation"])  # type: ignore[operator]
+        return model.eval()
+
+
+def context_of(model: PreTrainedModel | str | Path) -> int:
+    """The longest row, in tokens, that a model reads."""
+    config = model.config if isinstance(model, PreTrainedModel) else AutoConfig.from_pretrained(str(model), trust_remote_code=False)
+    return int(getattr(config, "max_position_embeddings", None) or config.n_positions)

@@ -1,0 +1,270 @@
+"""Proximal policy optimisation of a language model against a score, with a per-token KL penalty and pretraining gradients (PPO-ptx).
+
+One step: draw an answer per prompt, score it, turn score and KL into advantages, then a few minibatch updates of policy and value
+model. Policy, reference and learner use one distribution (log_distribution), at the sampling temperature. The score is any function of
+prompt and answer ids. Left out: a shared trunk for policy and value, adapters, several devices.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from alignloop.core.batches import by_length
+from alignloop.core.fit import accumulate
+from alignloop.core.generate import Responses, log_distribution, sample
+from alignloop.core.kl import AdaptiveKl, FixedKl
+from alignloop.core.losses import finite, policy_loss, value_loss
+from alignloop.core.models import RewardModel, logits_at
+from alignloop.core.returns import explained_variance, gae, token_rewards, whiten
+from alignloop.core.tokens import Encoded, pad_right
+
+Score = Callable[[Sequence[list[int]], Sequence[list[int]]], Tensor]
+RATIO_TOLERANCE = 1e-4  # in fp32
+
+
+class RatioError(RuntimeError):
+    """Sampler and learner disagree about log-probabilities before anything was learned: a bug, or an unsupported model family."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of params.yaml's `ppo`, with what decoding shares (see there for units and reasons)."""
+
+    steps: int
+    prompts_per_step: int
+    minibatches: int
+    epochs: int
+    learning_rate: float
+    value_learning_rate: float
+    warmup_steps: int
+    gamma: float
+    lam: float
+    clip: float
+    value_clip: float
+    max_grad_norm: float
+    whiten_rewards: bool
+    missing_eos_score: float | None
+    ptx_coef: float
+    ptx_documents_per_step: int
+    ema_decay: float
+    temperature: float
+    max_new_tokens: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """What a step drew: prompt and answer ids, whether it ended, and scores, KL (nats, summed over the answer) and rewards, each (B,)."""
+
+    prompts: list[list[int]]
+    responses: list[list[int]]
+    ended: list[bool]
+    scores: Tensor
+    kl: Tensor
+    rewards: Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """Step `number` (from 1) is done: its metrics and its rollouts."""
+
+    number: int
+    metrics: dict[str, float]
+    rollouts: Rollouts
+
+
+@dataclass(frozen=True)
+class _Experience:
+    """Everything the updates need, per token in (B, R) tensors; `mask` is true on real answer tokens."""
+
+    rows: list[list[int]]
+    starts: list[int]  # where the answer begins in each row
+    mask: Tensor
+    logprobs: Tensor
+    values: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+
+def train(
+    policy: PreTrainedModel,
+    reference: PreTrainedModel,
+    value: RewardModel,
+    score: Score,
+    prompts: Sequence[list[int]],
+    ptx: Sequence[Encoded],
+    controller: FixedKl | AdaptiveKl,
+    allowed: Tensor,
+    end: int,
+    pad: int,
+    settings: Settings,
+    random: np.random.Generator,
+    generator: torch.Generator,
+) -> Iterator[Step]:
+    """Train `policy` and `value` in place; yields after each step. After the last one the policy holds the average of its weights (EMA)."""
+    policy_optimiser = torch.optim.AdamW(policy.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0)
+    value_optimiser = torch.optim.AdamW(value.parameters(), lr=settings.value_learning_rate, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0)
+    average = copy.deepcopy(policy.state_dict())
+    order: list[int] = []
+    for number in range(1, settings.steps + 1):
+        # 1. rollouts: the next prompts of a reshuffled deck, one answer each from the current policy
+        while len(order) < settings.prompts_per_step:
+            order += random.permutation(len(prompts)).tolist()
+        chosen, order = order[: settings.prompts_per_step], order[settings.prompts_per_step :]
+        drawn = [prompts[index] for index in chosen]
+        responses = sample(policy, drawn, allowed, end, settings.temperature, settings.max_new_tokens, generator, settings.batch)
+        # 2. scores, KL and advantages
+        rollouts, experience = _appraise(reference, value, score, drawn, responses, controller.coef, allowed, end, pad, settings)
+        # 3. updates at this step's learning rate: linear warm-up, then linear decay to a tenth
+        rate = min(number / max(settings.warmup_steps, 1), 1.0) * (1 - 0.9 * (number - 1) / settings.steps)
+        for optimiser, peak in ((policy_optimiser, settings.learning_rate), (value_optimiser, settings.value_learning_rate)):
+            for group in optimiser.param_groups:
+                group["lr"] = peak * rate
+        learned = _update(policy, value, policy_optimiser, value_optimiser, experience, ptx, allowed, pad, settings, random)
+        with torch.no_grad():
+            for name, weight in policy.state_dict().items():
+                average[name].lerp_(weight, 1 - settings.ema_decay)
+        # 4. numbers, then the controller moves
+        kl = float(rollouts.kl.mean())
+        metrics = {
+            "score": float(rollouts.scores.mean()),
+            "score_spread": float(rollouts.scores.std()),
+            "reward": float(rollouts.rewards.mean()),
+            "kl": kl,
+            "kl_coef": controller.coef,
+            "entropy": -float((experience.logprobs * experience.mask).sum() / experience.mask.sum()),
+            "length": float(experience.mask.sum(1).float().mean()),
+            "ended": sum(responses.ended) / len(responses.ended),
+            "distinct_responses": len({tuple(row) for row in responses.ids}) / len(responses.ids),
+            "explained_variance": explained_variance(experience.values, experience.returns, experience.mask),
+            "learning_rate": settings.learning_rate * rate,
+            **learned,
+        }
+        controller.update(kl, len(drawn))
+        yield Step(number, metrics, rollouts)
+    policy.load_state_dict(average)
+    policy.eval()
+
+
+def _appraise(
+    reference: PreTrainedModel,
+    value: RewardModel,
+    score: Score,
+    prompts: list[list[int]],
+    responses: Responses,
+    kl_coef: float,
+    allowed: Tensor,
+    end: int,
+    pad: int,
+    settings: Settings,
+) -> tuple[Rollouts, _Experience]:
+    """Scores, KL, rewards, values, advantages and returns of what was drawn."""
+    rows = [prompt + answer for prompt, answer in zip(prompts, responses.ids, strict=True)]
+    starts = [len(prompt) for prompt in prompts]
+    mask = pad_right([[1] * len(answer) for answer in responses.ids], 0)[0].bool()
+    logprobs = _unflatten(torch.cat(responses.logprobs), mask)
+    with torch.no_grad():
+        reference_logprobs, values = torch.zeros_like(logprobs), torch.zeros_like(logprobs)
+        for batch in by_length([len(row) for row in rows]):
+            part = [rows[index] for index in batch], [starts[index] for index in batch]
+            ids, real, places, targets = _places(*part, pad)
+            chosen = _logprobs(reference, ids, real, places, targets, allowed, settings.temperature)[0]
+            reference_logprobs[batch] = _unflatten(chosen, mask[batch])
+            values[batch] = _unflatten(value.per_token(ids, real)[places], mask[batch])
+        scores = score(prompts, responses.ids)
+    if settings.missing_eos_score is not None:
+        scores = torch.where(torch.tensor(responses.ended), scores, torch.tensor(settings.missing_eos_score))
+    kl = (logprobs - reference_logprobs) * mask
+    rewards = token_rewards(scores, kl, mask, kl_coef)
+    advantages, returns = gae(values, whiten(rewards, mask, shift_mean=False) if settings.whiten_rewards else rewards, mask, settings.gamma, settings.lam)
+    rollouts = Rollouts(prompts, responses.ids, responses.ended, scores, kl.sum(1), rewards.sum(1))
+    return rollouts, _Experience(rows, starts, mask, logprobs, values, whiten(advantages, mask), returns)
+
+
+def _update(
+    policy: PreTrainedModel,
+    value: RewardModel,
+    policy_optimiser: torch.optim.Optimizer,
+    value_optimiser: torch.optim.Optimizer,
+    experience: _Experience,
+    ptx: Sequence[Encoded],
+    allowed: Tensor,
+    pad: int,
+    settings: Settings,
+    random: np.random.Generator,
+) -> dict[str, float]:
+    """`epochs` passes over the experience in fresh minibatches; returns the mean of each metric, and the first minibatch's ratio."""
+    policy.eval()  # no dropout anywhere in PPO: eval mode only switches that, gradients flow
+    value.eval()
+    seen: list[dict[str, float]] = []
+    for _ in range(settings.epochs):
+        for minibatch in np.array_split(random.permutation(len(experience.rows)), settings.minibatches):
+            metrics = _learn(policy, value, experience, minibatch.tolist(), allowed, pad, settings)
+            if not seen and abs(metrics["ratio"] - 1) > RATIO_TOLERANCE:
+                raise RatioError(f"the mean ratio of the first minibatch is {metrics['ratio']:.6f}, not 1: sampler and learner disagree")
+            if settings.ptx_coef and len(ptx):
+                share = settings.ptx_documents_per_step // (settings.minibatches * settings.epochs)
+                documents = [ptx[index] for index in random.integers(0, len(ptx), max(share, 1))]
+                metrics["ptx_loss"] = accumulate(policy, documents, pad, settings.ptx_coef)
+            for model, optimiser, name in ((policy, policy_optimiser, "grad_norm"), (value, value_optimiser, "value_grad_norm")):
+                metrics[name] = float(torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm))
+                optimiser.step()
+                optimiser.zero_grad()
+            seen.append(metrics)
+    means = {name: sum(metrics[name] for metrics in seen) / len(seen) for name in seen[0]}
+    return means | {"ratio_first": seen[0]["ratio"]}
+
+
+def _learn(
+    policy: PreTrainedModel, value: RewardModel, experience: _Experience, minibatch: list[int], allowed: Tensor, pad: int, settings: Settings
+) -> dict[str, float]:
+    """Add the gradients of one minibatch, in passes of rows of like length that sum to exactly the gradient of the whole."""
+    tokens = int(experience.mask[minibatch].sum())
+    totals: dict[str, float] = dict.fromkeys(("policy_loss", "value_loss", "ratio", "approx_kl", "clip_fraction", "value_clip_fraction", "policy_entropy"), 0.0)
+    for batch in by_length([len(experience.rows[index]) for index in minibatch]):
+        picked = [minibatch[place] for place in batch]
+        rows, starts, mask = [experience.rows[i] for i in picked], [experience.starts[i] for i in picked], experience.mask[picked]
+        ids, real, places, targets = _places(rows, starts, pad)
+        old, advantages = experience.logprobs[picked][mask], experience.advantages[picked][mask]
+        logprobs, entropy = _logprobs(policy, ids, real, places, targets, allowed, settings.temperature)
+        loss, clipped = policy_loss(logprobs, old, advantages, settings.clip)
+        finite(loss / tokens, "the policy loss").backward()
+        values = value.per_token(ids, real)[places]
+        value_part, value_clipped = value_loss(values, experience.values[picked][mask], experience.returns[picked][mask], settings.value_clip)
+        finite(value_part / tokens, "the value loss").backward()
+        with torch.no_grad():
+            ratio = torch.exp(logprobs - old)
+            sums = (loss, value_part, ratio.sum(), ((ratio - 1) - (logprobs - old)).sum(), clipped.sum(), value_clipped.sum(), entropy.sum())
+            for name, part in zip(totals, sums, strict=True):
+                totals[name] += float(part) / tokens
+    return totals
+
+
+def _places(rows: list[list[int]], starts: list[int], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """ids (B, T), mask (B, T), places (B, T) from which an answer token is predicted, and those tokens (N,), row by row."""
+    ids, mask = pad_right(rows, pad)
+    column = torch.arange(ids.shape[1])
+    ends = mask.sum(1, keepdim=True) - 1
+    places = (column >= torch.tensor(starts)[:, None] - 1) & (column < ends)
+    return ids, mask, places, ids[:, 1:][places[:, :-1]]
+
+
+def _logprobs(
+    model: PreTrainedModel, ids: Tensor, mask: Tensor, places: Tensor, targets: Tensor, allowed: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities (N,) of the targets, and the entropy (N,) of each distribution, in nats."""
+    distribution = log_distribution(logits_at(model, ids, mask, places), allowed, temperature)
+    entropy = -(distribution.detach().exp() * distribution.detach().masked_fill(~allowed, 0)).sum(-1)
+    return distribution.gather(1, targets[:, None]).squeeze(1), entropy
+
+
+def _unflatten(flat: Tensor, mask: Tensor) -> Tensor:
+    """(N,) values, row by row, into a (B, R) tensor that is zero where the mask is false."""
+    out = torch.zeros(mask.shape)
+    out[mask] = flat
+    return out

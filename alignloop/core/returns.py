@@ -1,0 +1,39 @@
+"""From a score per response to an advantage per token. Shapes: B responses of at most R tokens; `mask` (B, R) is true on real tokens."""
+
+import torch
+from torch import Tensor
+
+
+def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, kl_coef: float) -> Tensor:
+    """Rewards (B, R): −β·kl at every token and the score (B,) on the last one only (arXiv 1909.08593, eq. 2)."""
+    rewards = -kl_coef * kl * mask
+    last = mask.long().sum(1) - 1
+    rewards[torch.arange(len(rewards)), last] += scores
+    return rewards
+
+
+def gae(values: Tensor, rewards: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+    """Advantages and returns (B, R) by generalised advantage estimation (arXiv 1506.02438, eq. 16); the value after the last token is 0."""
+    values, rewards = values * mask, rewards * mask
+    advantages = torch.zeros_like(rewards)
+    ahead = torch.zeros(len(rewards))
+    for t in reversed(range(rewards.shape[1])):
+        following = values[:, t + 1] if t + 1 < rewards.shape[1] else torch.zeros(len(rewards))
+        delta = rewards[:, t] + gamma * following - values[:, t]
+        ahead = (delta + gamma * lam * ahead) * mask[:, t]
+        advantages[:, t] = ahead
+    return advantages, (advantages + values) * mask
+
+
+def whiten(x: Tensor, mask: Tensor, shift_mean: bool = True) -> Tensor:
+    """`x` (B, R) scaled to unit variance over the mask; its mean is removed, or kept as it was if `shift_mean` is false. Zero outside."""
+    chosen = x[mask]
+    mean, scale = chosen.mean(), torch.rsqrt(chosen.var(correction=0) + 1e-8)
+    whitened = (x - mean) * scale
+    return (whitened if shift_mean else whitened + mean) * mask
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """1 − Var(returns − values) / Var(returns) over the mask: 1 is a perfect value model, 0 one that knows only the mean."""
+    spread = returns[mask].var(correction=0)
+    return float(1 - (returns - values)[mask].var(correction=0) / spread) if spread > 0 else 0.0
