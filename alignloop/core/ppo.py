@@ -16,10 +16,11 @@ from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_length
 from alignloop.core.fit import accumulate
-from alignloop.core.generate import Responses, log_distribution, sample
+from alignloop.core.generate import Responses, sample
 from alignloop.core.kl import AdaptiveKl, FixedKl
+from alignloop.core.logprobs import answer_logprobs, answer_places
 from alignloop.core.losses import finite, policy_loss, value_loss
-from alignloop.core.models import RewardModel, logits_at
+from alignloop.core.models import RewardModel
 from alignloop.core.returns import explained_variance, gae, token_rewards, whiten
 from alignloop.core.tokens import Encoded, pad_right
 
@@ -172,8 +173,8 @@ def _appraise(
         reference_logprobs, values = torch.zeros_like(logprobs), torch.zeros_like(logprobs)
         for batch in by_length([len(row) for row in rows]):
             part = [rows[index] for index in batch], [starts[index] for index in batch]
-            ids, real, places, targets = _places(*part, pad)
-            chosen = _logprobs(reference, ids, real, places, targets, allowed, settings.temperature)[0]
+            ids, real, places, targets = answer_places(*part, pad)
+            chosen = answer_logprobs(reference, ids, real, places, targets, allowed, settings.temperature)[0]
             reference_logprobs[batch] = _unflatten(chosen, mask[batch])
             values[batch] = _unflatten(value.per_token(ids, real)[places], mask[batch])
         scores = score(prompts, responses.ids)
@@ -229,9 +230,9 @@ def _learn(
     for batch in by_length([len(experience.rows[index]) for index in minibatch]):
         picked = [minibatch[place] for place in batch]
         rows, starts, mask = [experience.rows[i] for i in picked], [experience.starts[i] for i in picked], experience.mask[picked]
-        ids, real, places, targets = _places(rows, starts, pad)
+        ids, real, places, targets = answer_places(rows, starts, pad)
         old, advantages = experience.logprobs[picked][mask], experience.advantages[picked][mask]
-        logprobs, entropy = _logprobs(policy, ids, real, places, targets, allowed, settings.temperature)
+        logprobs, entropy = answer_logprobs(policy, ids, real, places, targets, allowed, settings.temperature)
         loss, clipped = policy_loss(logprobs, old, advantages, settings.clip)
         finite(loss / tokens, "the policy loss").backward()
         values = value.per_token(ids, real)[places]
@@ -243,24 +244,6 @@ def _learn(
             for name, part in zip(totals, sums, strict=True):
                 totals[name] += float(part) / tokens
     return totals
-
-
-def _places(rows: list[list[int]], starts: list[int], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """ids (B, T), mask (B, T), places (B, T) from which an answer token is predicted, and those tokens (N,), row by row."""
-    ids, mask = pad_right(rows, pad)
-    column = torch.arange(ids.shape[1])
-    ends = mask.sum(1, keepdim=True) - 1
-    places = (column >= torch.tensor(starts)[:, None] - 1) & (column < ends)
-    return ids, mask, places, ids[:, 1:][places[:, :-1]]
-
-
-def _logprobs(
-    model: PreTrainedModel, ids: Tensor, mask: Tensor, places: Tensor, targets: Tensor, allowed: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
-    """Log-probabilities (N,) of the targets, and the entropy (N,) of each distribution, in nats."""
-    distribution = log_distribution(logits_at(model, ids, mask, places), allowed, temperature)
-    entropy = -(distribution.detach().exp() * distribution.detach().masked_fill(~allowed, 0)).sum(-1)
-    return distribution.gather(1, targets[:, None]).squeeze(1), entropy
 
 
 def _unflatten(flat: Tensor, mask: Tensor) -> Tensor:
