@@ -1,0 +1,161 @@
+"""Sets of records on disk: JSON Lines in UTF-8, plain or gzip, read as streams and checked line by line, written whole or not at all.
+
+Lines end with \\n and with nothing else: a raw U+2028 inside a string is content. What is not in the format is refused with
+its place and the remedy, never skipped. Left out: indexes and random access, which no stage needs.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import ValidationError
+
+from alignloop.errors import AlignloopError
+from alignloop.io.files import replacing
+from alignloop.records import Record, Split
+
+R = TypeVar("R", bound=Record)
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+GZIP = b"\x1f\x8b"
+FETCH_AGAIN = "fetch the file again (`dvc pull`), or make it again with `dvc repro`"
+
+
+class DataError(AlignloopError):
+    """A file of records cannot be used: the message names file, line and field, what is wrong, and the remedy."""
+
+
+def read(path: Path, kind: type[R], allow_empty: bool = False) -> list[R]:
+    """All records of a file, or of every *.jsonl in a directory by name; none at all is an error unless `allow_empty`."""
+    records = [record for file in files(path) for _, record in read_lines(file, kind)]
+    if not records and not allow_empty:
+        raise DataError(f"{path}: holds no {kind.__name__.lower()}; give the stage that makes it something to work on, or {FETCH_AGAIN}")
+    return records
+
+
+def read_lines(path: Path, kind: type[R]) -> Iterator[tuple[int, R]]:
+    """Stream the records of a file with their line numbers, each checked strictly against its schema."""
+    for line, text in _lines(path):
+        _parse(text, path, line)  # duplicate keys and NaN, which pydantic lets pass
+        try:
+            yield line, kind.model_validate_json(text, strict=True)
+        except ValidationError as error:
+            breaches = "; ".join(f"{field or kind.__name__}: {message}" for field, message in breaches_of(error))
+            raise DataError(f"{path}:{line}: {breaches}; correct the line (data/README.md shows the schema of {kind.__name__})") from None
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Stream the JSON values of a file with their line numbers, whatever their schema."""
+    for line, text in _lines(path):
+        yield line, _parse(text, path, line)
+
+
+def read_text(path: Path) -> Iterator[tuple[int, str]]:
+    """Stream the lines of a UTF-8 text file, plain or gzip, with their numbers and without their ends."""
+    for line, raw in _raw_lines(path):
+        yield line, _decode(raw, path, line).rstrip("\r\n")
+
+
+def write(path: Path, records: Iterable[Record]) -> int:
+    """Write records, one a line, in their fields' order; the file appears whole or not at all. Returns how many."""
+    count = 0
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        for count, record in enumerate(records, 1):  # noqa: B007
+            file.write(line_of(record))
+    return count
+
+
+def line_of(record: Record) -> str:
+    """The record's line, end included: fields in their order, none left out, so that equal records are equal bytes."""
+    return record.model_dump_json() + "\n"
+
+
+def files(path: Path) -> list[Path]:
+    """The files of a set: the file itself, or every *.jsonl of a directory, by name."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.jsonl"))
+    if not found:
+        raise DataError(f"{path}: the directory holds no .jsonl file; {FETCH_AGAIN}")
+    return found
+
+
+def split_of(user: str, valid: float, test: float) -> Split:
+    """The split of everything one user wrote: by a hash of the id alone, so that it stays when other users come."""
+    share = int.from_bytes(blake2b(user.encode(), digest_size=7).digest(), "big") / 2**56
+    return "test" if share < test else "valid" if share < test + valid else "train"
+
+
+def breaches_of(error: ValidationError) -> list[tuple[str, str]]:
+    """Every breach pydantic saw, as (field, sentence)."""
+    return [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    for line, raw in _raw_lines(path):
+        text = _decode(raw, path, line)
+        if not text.strip():
+            raise DataError(f"{path}:{line}: the line is empty; remove it: one JSON object stands on each line")
+        yield line, text
+
+
+def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            head = file.peek(len(LFS_POINTER))
+            if head.startswith(LFS_POINTER):
+                raise DataError(f"{path}: is a Git LFS pointer, not the data; run `git lfs pull` where it came from and copy it again")
+            zipped = head.startswith(GZIP)
+            if path.suffix == ".gz" and not zipped:
+                raise DataError(f"{path}: is called .gz but is not gzip; rename it or {FETCH_AGAIN}")
+            yield from enumerate(gzip.GzipFile(fileobj=file) if zipped else file, 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: the gzip stream is truncated or damaged ({error}); {FETCH_AGAIN}") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; {FETCH_AGAIN}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; {FETCH_AGAIN}") from None
+
+
+def _decode(raw: bytes, path: Path, line: int) -> str:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}:{line}: byte {error.start + 1} of the line is not UTF-8; convert the file with `iconv -t UTF-8`") from None
+    if line == 1 and text.startswith("\ufeff"):
+        raise DataError(f"{path}:1: starts with a byte-order mark; save the file as UTF-8 without one")
+    return text
+
+
+def _parse(text: str, path: Path, line: int) -> Any:
+    try:
+        return _decoder.decode(text.rstrip("\r\n"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{line}: broken JSON at column {error.colno}: {error.msg}; correct the line or {FETCH_AGAIN}") from None
+    except _Refused as error:
+        raise DataError(f"{path}:{line}: {error}") from None
+    except RecursionError:
+        raise DataError(f"{path}:{line}: JSON nested too deeply; correct the line") from None
+
+
+class _Refused(Exception):
+    """Valid for Python's JSON reader, but not for us."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _Refused(f"{twice}: the key stands twice in one object; keep one")
+    return fields
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _Refused(f"{name} is not JSON; write a number or null")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

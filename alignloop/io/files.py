@@ -1,0 +1,51 @@
+"""Writing that never leaves half a file behind: everything appears under its name at once, or not at all."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alignloop.errors import AlignloopError
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
+
+
+class WriteError(AlignloopError):
+    """A file could not be written; what stood under its name before still stands there."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a sibling to write a file or a directory into; it takes `path`'s place when the block ends without an error."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _discard(part)  # left by a run that was killed
+        yield part
+        if path.is_dir():
+            _discard(path)
+        part.replace(path)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        remedy = "free some space there" if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else "make it writable"
+        raise WriteError(f"{path}: cannot be written: {os.strerror(error.errno)}; {remedy} and run again: nothing was replaced") from error
+    finally:
+        _discard(part)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a small JSON file whose bytes depend on its content only; NaN is refused, for no JSON reader need know it."""
+    with replacing(path) as part:
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
