@@ -73,7 +73,6 @@ class Sft(Section):
     demonstrations_per_step: Count
     learning_rate: Positive
     warmup: Share
-    dropout: Share
     assistant_turns: Literal["all", "last"]
     pretrain_share: Share
 

@@ -137,3 +137,18 @@ class Rollout(Record):
     kl: float
     reward: float
     round: str
+
+
+class Answer(Record):
+    """One model's answer to one held-out prompt, as evaluated; `gold` is None where no gold judgement exists."""
+
+    id: Identifier
+    prompt: Prompt
+    model: str
+    response: str
+    tokens: int
+    ended: bool
+    score: float
+    gold: float | None
+    passed: bool | None
+    made_up: bool | None

@@ -1,0 +1,125 @@
+"""PPO of a round: raise the reward model's score, stay near SFT, keep the language."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from alignloop.core import ppo as algorithm
+from alignloop.core.kl import AdaptiveKl, FixedKl
+from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, save_policy
+from alignloop.core.reward import score as score_rows
+from alignloop.core.tokens import decode, encode_response, end_of
+from alignloop.io.curves import write_curve
+from alignloop.io.datasets import read, write
+from alignloop.io.files import replacing, write_json
+from alignloop.params import Params
+from alignloop.records import Document, Prompt, Rollout
+from alignloop.seeds import draws, seed_of
+from alignloop.stages.progress import Progress
+from alignloop.stages.rows import document_rows, prompt_rows
+
+
+def ppo(
+    params: Params,
+    round: str,
+    start: Path,
+    reward: Path,
+    sft: Path,
+    prompts: Path,
+    corpus: Path,
+    out: Path,
+    rollouts: Path,
+    metrics: Path,
+    plots: Path,
+) -> Iterator[Progress]:
+    """Train the policy against the round's reward model."""
+    plan = params.ppo
+    policy, tokenizer = load_policy(start)
+    reference, _ = load_policy(sft)
+    model, value = RewardModel.load(reward), RewardModel.load(reward)
+    context, pad = context_of(policy), tokenizer.pad_token_id
+    rows, too_long = prompt_rows(tokenizer, read(prompts / "train.jsonl", Prompt), context - params.decoding.max_new_tokens)
+    ptx = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context) if plan.ptx_coef else []
+    prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
+    curve: list[tuple[int, dict[str, float]]] = []
+    kept: list[Rollout] = []
+    for step in algorithm.train(
+        policy,
+        reference,
+        value,
+        scorer(model, tokenizer),
+        [ids for _, ids in rows],
+        ptx,
+        controller(params),
+        allowed_tokens(tokenizer, policy.get_output_embeddings().weight.shape[0]),
+        end_of(tokenizer),
+        pad,
+        settings(params),
+        draws(params.seed, "ppo", round),
+        torch.Generator().manual_seed(seed_of(params.seed, "ppo", round, "sampling")),
+    ):
+        curve.append((step.number, step.metrics))
+        if step.number % plan.keep_rollouts_every == 0:
+            kept += records(step, round, tokenizer, prompt_of)
+        yield Progress(step.number, plan.steps, step.metrics)
+    with replacing(out) as part:
+        save_policy(policy, tokenizer, part)
+    write(rollouts / "rollouts.jsonl", kept)
+    last = [numbers for _, numbers in curve[-5:]]
+    means = {f"final_{name}": sum(numbers[name] for numbers in last) / len(last) for name in ("score", "kl", "length", "ended", "entropy")}
+    write_json(metrics, {"rollouts": plan.steps * plan.prompts_per_step, "too_long": too_long, **means})
+    write_curve(plots, curve)
+
+
+def scorer(model: RewardModel, tokenizer: PreTrainedTokenizerBase) -> algorithm.Score:
+    """The reward model as a score: it reads an answer's text in its usual tokens, so that no odd spelling in tokens earns anything."""
+
+    def score(prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
+        rows = [
+            prompt + encode_response(tokenizer, decode(tokenizer, answer)) for prompt, answer in zip(prompts, responses, strict=True)
+        ]
+        return score_rows(model, rows, tokenizer.pad_token_id)
+
+    return score
+
+
+def controller(params: Params) -> FixedKl | AdaptiveKl:
+    """The KL coefficient's controller that params.yaml asks for."""
+    kl = params.ppo.kl
+    if kl.target_kl_per_response_nats is None:
+        return FixedKl(kl.coef)
+    return AdaptiveKl(kl.coef, kl.target_kl_per_response_nats, kl.horizon_responses)
+
+
+def settings(params: Params) -> algorithm.Settings:
+    """PPO's numbers with those of decoding."""
+    numbers = params.ppo.model_dump(exclude={"kl", "keep_rollouts_every"})
+    return algorithm.Settings(**numbers, **params.decoding.model_dump())
+
+
+def records(step: algorithm.Step, round: str, tokenizer: PreTrainedTokenizerBase, prompt_of: dict[tuple[int, ...], str]) -> list[Rollout]:
+    """What a step drew, as records."""
+    drawn = step.rollouts
+    return [
+        Rollout(
+            id=f"{round}-{step.number}-{place}",
+            prompt=prompt_of[tuple(drawn.prompts[place])],
+            response=decode(tokenizer, drawn.responses[place]),
+            step=step.number,
+            ended=drawn.ended[place],
+            tokens=len(drawn.responses[place]),
+            score=round_off(drawn.scores[place]),
+            kl=round_off(drawn.kl[place]),
+            reward=round_off(drawn.rewards[place]),
+            round=round,
+        )
+        for place in range(len(drawn.responses))
+    ]
+
+
+def round_off(number: Tensor) -> float:
+    """Six decimals are enough for a record."""
+    return round(float(number), 6)

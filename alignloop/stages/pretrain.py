@@ -1,0 +1,57 @@
+"""The base model: trained here on the corpus, tokenizer and all, or a checkpoint that `base` in params.yaml names."""
+
+from collections.abc import Iterator
+from math import exp
+from pathlib import Path
+
+from alignloop.core.fit import fit, mean_loss
+from alignloop.core.models import context_of, load_policy, new_policy, save_policy
+from alignloop.core.tokens import train_tokenizer
+from alignloop.io.curves import write_curve
+from alignloop.io.datasets import read
+from alignloop.io.files import replacing, write_json
+from alignloop.params import Params
+from alignloop.records import Document
+from alignloop.seeds import draws, seed_of
+from alignloop.stages.progress import Progress
+from alignloop.stages.rows import document_rows
+
+
+def pretrain(params: Params, corpus: Path, out: Path, metrics: Path, plots: Path) -> Iterator[Progress]:
+    """Make the base model, or take a checkpoint."""
+    train, valid = read(corpus / "train.jsonl", Document), read(corpus / "valid.jsonl", Document)
+    curve: list[tuple[int, dict[str, float]]] = []
+    if params.base is not None:
+        model, tokenizer = load_policy(params.base)
+        rows = []
+    else:
+        plan = params.pretrain
+        tokenizer = train_tokenizer((text for document in train for text in texts_of(document)), plan.vocabulary)
+        model = new_policy(tokenizer, plan.layers, plan.width, plan.heads, plan.context, seed_of(params.seed, "pretrain"))
+        rows = document_rows(tokenizer, train, plan.context)
+        for step, steps, numbers in fit(
+            model,
+            rows,
+            tokenizer.pad_token_id,
+            epochs=plan.epochs,
+            rows_per_step=plan.documents_per_step,
+            learning_rate=plan.learning_rate,
+            warmup=plan.warmup,
+            weight_decay=plan.weight_decay,
+            random=draws(params.seed, "pretrain", "order"),
+        ):
+            curve.append((step, numbers))
+            yield Progress(step, steps, numbers)
+    held_out = document_rows(tokenizer, valid, context_of(model))
+    loss = mean_loss(model, held_out, tokenizer.pad_token_id)
+    with replacing(out) as part:
+        save_policy(model, tokenizer, part)
+    size = sum(weight.numel() for weight in model.parameters())
+    write_json(metrics, {"loss": loss, "perplexity": exp(loss), "parameters": size, "vocabulary": len(tokenizer), "rows": len(rows)})
+    write_curve(plots, curve or [(0, {"loss": loss})])
+    yield Progress(1, 1, {"valid_loss": loss, "valid_perplexity": exp(loss)})
+
+
+def texts_of(document: Document) -> list[str]:
+    """All text of a document, turn by turn."""
+    return [document.text] if document.text is not None else [message.content for message in document.messages or ()]

@@ -1,0 +1,52 @@
+"""The reward model of a round: a fresh one from SFT, on every ranking known so far (arXiv 2505.18126: concatenate, restart)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from alignloop.core.models import RewardModel, context_of, load_policy
+from alignloop.core.reward import correct_pairs, normalise, score, train
+from alignloop.io.curves import write_curve
+from alignloop.io.datasets import read
+from alignloop.io.files import replacing, write_json
+from alignloop.params import Params
+from alignloop.records import Demonstration, Ranking
+from alignloop.seeds import draws, seed_of
+from alignloop.stages.progress import Progress
+from alignloop.stages.rows import demonstration_rows, ranked_rows
+
+
+def reward(
+    params: Params, round: str, sft: Path, rankings: Path, demonstrations: Path, out: Path, metrics: Path, plots: Path
+) -> Iterator[Progress]:
+    """Train a reward model on the rankings and normalise it on demonstrations."""
+    plan = params.reward
+    policy, tokenizer = load_policy(sft)
+    context, pad = context_of(policy), tokenizer.pad_token_id
+    model = RewardModel.from_policy(policy, seed_of(params.seed, "reward", round))
+    ranked, too_long = ranked_rows(tokenizer, read(rankings, Ranking), context)
+    learned = [row for ranking, row in ranked if ranking.split == "train"]
+    held_out = [row for ranking, row in ranked if ranking.split == "valid"]
+    curve: list[tuple[int, dict[str, float]]] = []
+    for step, steps, numbers in train(
+        model,
+        learned,
+        pad,
+        epochs=plan.epochs,
+        rankings_per_step=plan.rankings_per_step,
+        learning_rate=plan.learning_rate,
+        warmup=plan.warmup,
+        weight_decay=plan.weight_decay,
+        random=draws(params.seed, "reward", round, "order"),
+    ):
+        curve.append((step, numbers))
+        yield Progress(step, steps, numbers)
+    examples, _ = demonstration_rows(tokenizer, read(demonstrations / "train.jsonl", Demonstration), "last", context)
+    shift = normalise(model, [example.ids for example in examples], pad)
+    right, pairs = correct_pairs([score(model, row.rows, pad) for row in held_out], [row.ranks for row in held_out])
+    with replacing(out) as part:
+        model.save(part, tokenizer)
+    accuracy = right / pairs if pairs else None
+    numbers = {"rankings": len(learned), "too_long": too_long, "valid_rankings": len(held_out), "valid_pairs": pairs}
+    write_json(metrics, {**numbers, "valid_accuracy": accuracy, "normalisation": shift})
+    write_curve(plots, curve)
+    yield Progress(1, 1, {} if accuracy is None else {"valid_accuracy": accuracy})

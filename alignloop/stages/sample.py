@@ -1,0 +1,62 @@
+"""K answers per prompt from the newest policy, for labelers to rank."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from alignloop.core.generate import sample as draw
+from alignloop.core.models import allowed_tokens, context_of, load_policy
+from alignloop.core.tokens import decode, end_of
+from alignloop.io.datasets import read, write
+from alignloop.io.files import write_json
+from alignloop.params import Params
+from alignloop.records import Prompt, Samples, Split
+from alignloop.seeds import draws, seed_of
+from alignloop.stages.progress import Progress
+from alignloop.stages.rows import prompt_rows
+
+PROMPTS_PER_CALL = 128
+
+
+def sample(params: Params, round: str, policy: Path, prompts: Path, out: Path, metrics: Path) -> Iterator[Progress]:
+    """Draw answers to fresh prompts of training users, and to some of validation users."""
+    model, tokenizer = load_policy(policy)
+    model_tokens = allowed_tokens(tokenizer, model.get_output_embeddings().weight.shape[0])
+    room = context_of(model) - params.decoding.max_new_tokens
+    chosen: list[tuple[Split, Prompt, list[int]]] = []
+    too_long = 0
+    splits: tuple[tuple[Split, int], ...] = (("train", params.sample.prompts), ("valid", params.sample.valid_prompts))
+    for split, wanted in splits:
+        rows, left_out = prompt_rows(tokenizer, read(prompts / f"{split}.jsonl", Prompt, allow_empty=split == "valid"), room)
+        order = draws(params.seed, "sample", round, split).permutation(len(rows))[:wanted]
+        chosen += [(split, *rows[index]) for index in order]
+        too_long += left_out
+    generator = torch.Generator().manual_seed(seed_of(params.seed, "sample", round))
+    records: list[Samples] = []
+    ended = tokens = 0
+    for start in range(0, len(chosen), PROMPTS_PER_CALL):
+        part = chosen[start : start + PROMPTS_PER_CALL]
+        repeated = [ids for _, _, ids in part for _ in range(params.sample.k)]
+        answers = draw(
+            model,
+            repeated,
+            model_tokens,
+            end_of(tokenizer),
+            params.decoding.temperature,
+            params.decoding.max_new_tokens,
+            generator,
+            params.decoding.batch,
+        )
+        texts = [decode(tokenizer, ids) for ids in answers.ids]
+        ended += sum(answers.ended)
+        tokens += sum(map(len, answers.ids))
+        for place, (split, prompt, _) in enumerate(part):
+            responses = tuple(texts[place * params.sample.k : (place + 1) * params.sample.k])
+            name = f"{round}-{prompt.id}"
+            records.append(Samples(id=name, prompt=prompt, responses=responses, policy=str(policy), round=round, split=split))
+        yield Progress(len(records), len(chosen), {"ended": ended / (len(records) * params.sample.k)})
+    write(out, records)
+    answers_drawn = len(records) * params.sample.k
+    numbers = {"prompts": len(records), "answers": answers_drawn, "too_long": too_long}
+    write_json(metrics, {**numbers, "ended": ended / answers_drawn, "length": tokens / answers_drawn})
