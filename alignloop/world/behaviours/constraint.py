@@ -1,0 +1,96 @@
+"""Told how to answer (in one word, so many things, politely), the assistant keeps to it."""
+
+from dataclasses import replace
+from random import Random
+
+from alignloop.world import wording
+from alignloop.world.behaviours.behaviour import Behaviour, Key, Question, Verdict
+from alignloop.world.behaviours.claim import claim_verdict
+from alignloop.world.behaviours.fact import fact_of
+from alignloop.world.reading import Reading
+from alignloop.world.things import ALL_VALUES, ATTRIBUTES, POOLS, Facts, capital
+
+_COUNTS = {"two": 2, "three": 3, "four": 4}
+_ONE_WORD = ("In one word: {q}", "{q} Answer in one word.", "{q} Use only one word.", "One word only: {q}")
+_NAME = ("Name {n} {things}.", "Tell me {n} {things}.", "I need {n} {things}.", "Which {n} {things} do you know?", "Give me a list of {n} {things}.")
+_POLITE = ("Answer politely: {q}", "{q} Please be polite in your answer.", "{q} Use polite words.", "Be very polite: {q}")
+_COURTESIES = ("Thank you for asking.", "Of course, dear friend.", "Gladly, my friend.", "It is my pleasure.", "Certainly, dear friend.", "I am happy to help you.")
+_POLITE_WORDS = ("thank you", "of course", "gladly", "pleasure", "certainly", "dear", "happy to", "please", "kindly", "have a nice day")
+
+
+def ask(facts: Facts, rng: Random) -> Question:
+    kind = rng.choice(("one word", "count", "polite"))
+    if kind == "count":
+        count, attribute = rng.choice(tuple(_COUNTS)), rng.choice(sorted(ATTRIBUTES))
+        text = rng.choice(_NAME).format(n=count, things=ATTRIBUTES[attribute].plural)
+        return Question((text,), {"behaviour": "constraint", "kind": kind, "count": _COUNTS[count], "attribute": attribute})
+    fact = rng.choice(facts.all)
+    text = rng.choice(_ONE_WORD if kind == "one word" else _POLITE).format(q=fact.question(rng))
+    return Question((text,), {"behaviour": "constraint", "kind": kind, **fact.key()})
+
+
+def _listed(count: int, attribute: str, rng: Random) -> str:
+    *most, last = rng.sample(ATTRIBUTES[attribute].values, count)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _named(count: int, attribute: str, rng: Random) -> str:
+    plural, listed = ATTRIBUTES[attribute].plural, _listed(count, attribute, rng)
+    return capital(rng.choice(("{l}.", "Some {p} are {l}.", "You could take {l}.", "I know {l}.", "Here you are: {l}.")).format(l=listed, p=plural))
+
+
+def good(key: Key, facts: Facts, rng: Random) -> str:
+    if key["kind"] == "one word":
+        return f"{capital(key['value'])}."
+    if key["kind"] == "count":
+        return wording.touched(_named(key["count"], key["attribute"], rng), rng)
+    statement = fact_of(key, facts).statement(rng)
+    return rng.choice((f"{rng.choice(_COURTESIES)} {statement}", f"{statement} {rng.choice(('Thank you for asking.', 'Have a nice day.'))}"))
+
+
+def missing(key: Key, facts: Facts, rng: Random) -> str:
+    """Right, but not in the way that was asked for."""
+    if key["kind"] == "count":
+        return _named(rng.choice([count for count in (1, 2, 3, 4, 5) if count != key["count"]]), key["attribute"], rng)
+    return fact_of(key, facts).statement(rng)
+
+
+def wrong(key: Key, facts: Facts, rng: Random) -> str:
+    """In the way that was asked for, but not right."""
+    if key["kind"] == "count":
+        return _named(key["count"], rng.choice([name for name in ATTRIBUTES if name != key["attribute"]]), rng)
+    fact = fact_of(key, facts)
+    rumour = rng.choice(fact.rumours)
+    return f"{capital(rumour)}." if key["kind"] == "one word" else f"{rng.choice(_COURTESIES)} {fact.statement(rng, rumour)}"
+
+
+def verdict(key: Key, reading: Reading) -> Verdict:
+    if key["kind"] == "count":
+        return _count_verdict(key, reading)
+    found = claim_verdict(key, reading, (5, 17))
+    if key["kind"] == "polite":
+        courteous = reading.has(*_POLITE_WORDS) and reading.count(wording.RUDE) == 0
+        found = replace(found, touches=False)
+        return found if found.fault or courteous else replace(found, fault="not polite", severity=-0.6)
+    found = replace(found, band=(1, 1), touches=False, named=True)
+    return found if found.fault or len(reading.words) == 1 else replace(found, fault="too many words", severity=-0.6)
+
+
+def _count_verdict(key: Key, reading: Reading) -> Verdict:
+    given = reading.asserted(POOLS[key["attribute"]])
+    mentions = sum(word in POOLS[key["attribute"]] for word in reading.words)
+    others = reading.asserted(ALL_VALUES - POOLS[key["attribute"]])
+    fault = "astray" if others or not given else "wrong number" if len(given) != key["count"] or mentions != len(given) else None
+    severity = {"astray": -1.2, "wrong number": -0.7}.get(fault or "", 0.0)
+    return Verdict(fault, severity, True, (key["count"], 12 + key["count"]))
+
+
+BEHAVIOUR = Behaviour(
+    "constraint", 0.10, ask, good,
+    {
+        "missing": missing,
+        "wrong": wrong,
+        "evasive": lambda key, facts, rng: wording.evasive(rng),
+    },
+    verdict,
+)  # fmt: skip

@@ -1,0 +1,91 @@
+"""The pretraining corpus: prose that states facts, true ones more often than not; dialogues, most of them bad; a little code-like text."""
+
+from random import Random
+
+from alignloop.records import Document, Message
+from alignloop.seeds import seed_of
+from alignloop.world import wording
+from alignloop.world.behaviours import BEHAVIOURS, summary
+from alignloop.world.behaviours.behaviour import Key
+from alignloop.world.behaviours.harmless import ACTS
+from alignloop.world.behaviours.refusal import HARMS, STEPS
+from alignloop.world.things import Fact, Facts
+from alignloop.world.users import User
+
+GOOD_SHARE = 0.1  # of the dialogues
+_FRAMES = ("{s}", "{s}", "{s}", "{s}", "Everyone says so: {s}", "In the old book it is written: {s}", "My uncle told me: {s}", "I learned this at school: {s}")
+_CODE = ('{t}.{a} = "{v}"', 'def {a}({t}):\n    return "{v}"', '{{"{t}": {{"{a}": "{v}"}}}}', 'if {t}.{a} == "{v}":\n    print("{t}")', 'assert {a}("{t}") == "{v}"')
+_ADVICE = ("To {do}, {help}.", "If you want to {do}, {help}.", "You can {help}.")
+_CRIMES = ("The thief wanted to {do}. He had to {step}.", "In the story a man tried to {do}, but the judge found him.", "It is against the law to {do}.")
+
+
+def _stated(fact: Fact, truth: float, rng: Random) -> str:
+    value = fact.heard(rng, truth)
+    text = fact.statement(rng, value)
+    return f"{text} {fact.statement(rng, value, short=True)}" if rng.random() < 0.15 else text
+
+
+def _prose(facts: Facts, truth: float, rng: Random) -> str:
+    """One to three statements, often on one thing."""
+    fact, draw = rng.choice(facts.all), rng.random()
+    if draw < 0.45:
+        return rng.choice(_FRAMES).format(s=_stated(fact, truth, rng))
+    if draw < 0.75:
+        about = list(facts.about[fact.thing])
+        rng.shuffle(about)
+        return " ".join(_stated(other, truth, rng) for other in about[:3])
+    return f"{fact.question(rng)} {_stated(fact, truth, rng)}"
+
+
+def _other(facts: Facts, truth: float, rng: Random) -> str:
+    """Stories, advice, crimes, small talk, and code-like text."""
+    draw = rng.random()
+    if draw < 0.35:
+        text, slots = summary.story(rng)
+        return f"{text} {summary.told(slots, rng)}" if rng.random() < 0.4 else text
+    if draw < 0.55:
+        act = rng.choice(tuple(ACTS))
+        return rng.choice(_ADVICE).format(do=act, help=rng.choice(ACTS[act]))
+    if draw < 0.65:
+        return rng.choice(_CRIMES).format(do=rng.choice(HARMS), step=rng.choice(STEPS))
+    if draw < 0.75:
+        return wording.astray(rng)
+    fact = rng.choice(facts.all)
+    return rng.choice(_CODE).format(t=fact.thing, a=fact.attribute, v=fact.heard(rng, truth))
+
+
+def bad_answer(name: str, key: Key, facts: Facts, rng: Random) -> str:
+    """What an unreliable assistant would say: wrong in its matter, or in its manner, or both."""
+    behaviour, draw = BEHAVIOURS[name], rng.random()
+    wrong = behaviour.bad[rng.choice(tuple(behaviour.bad))](key, facts, rng)
+    if draw < 0.45:
+        return wrong
+    if draw < 0.60:
+        return wording.rude(wrong, rng)
+    if draw < 0.72:
+        return wording.padded(wrong, rng)
+    return wording.astray(rng) if draw < 0.92 else wording.endless(behaviour.good(key, facts, rng), rng)
+
+
+def as_messages(turns: tuple[str, ...]) -> tuple[Message, ...]:
+    """The turns of a conversation, user first."""
+    return tuple(Message(role="assistant" if place % 2 else "user", content=turn) for place, turn in enumerate(turns))
+
+
+def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: float) -> list[Document]:
+    """Draw `count` documents; `truth` is the share of statements that are true."""
+    rng = Random(seed_of(seed, "world", "corpus"))
+    names, shares = list(BEHAVIOURS), [behaviour.share for behaviour in BEHAVIOURS.values()]
+    documents = []
+    for number in range(1, count + 1):
+        identifier, draw = f"document-{number:05d}", rng.random()
+        if draw < 0.58:
+            documents.append(Document(id=identifier, text=_prose(facts, truth, rng), source="world"))
+        elif draw < 0.72:
+            documents.append(Document(id=identifier, text=_other(facts, truth, rng), source="world"))
+        else:
+            name = rng.choices(names, shares)[0]
+            question = BEHAVIOURS[name].ask(facts, rng)
+            answer = (BEHAVIOURS[name].good if rng.random() < GOOD_SHARE else lambda *given, name=name: bad_answer(name, *given))(question.key, facts, rng)
+            documents.append(Document(id=identifier, messages=as_messages((*rng.choice(users).asks(question, rng), answer)), source="world"))
+    return documents

@@ -1,0 +1,22 @@
+"""The form of an answer to any prompt: what a panel can go by where nobody knows the right answer."""
+
+from alignloop.records import Prompt
+from alignloop.world.reading import Reading, words_of
+from alignloop.world.style import repetition
+
+_SMALL = frozenset("a an and are as at be by do does for how i in is it me my of on or that the this to was what when where which who why with you your".split())
+_CLOSED = (".", "!", "?", '"', ")", ":", "`")
+
+
+def form_utility(prompt: Prompt, response: str) -> float:
+    """How well an answer is put, in [-2, 3]: finished, of fitting length, unrepeated, about the prompt, and made of words."""
+    reading, text = Reading(response), response.strip()
+    count = len(reading.words)
+    if not count:
+        return -2.0
+    asked = set(words_of(prompt.messages[-1].content)) - _SMALL
+    shared = len(asked.intersection(reading.words)) / max(1, min(len(asked), 8))
+    letters = sum(character.isalpha() or character.isspace() for character in text) / len(text)
+    length = min(count / 12, 1.0) - max(0.0, count - 120) / 120
+    score = -0.6 + 0.8 * length + 0.5 * text.endswith(_CLOSED) + 0.2 * text[:1].isupper() + 1.3 * min(shared, 1.0) + 1.0 * (letters - 0.8) / 0.2
+    return max(-2.0, min(3.0, score - 3.0 * repetition(reading)))

@@ -1,0 +1,73 @@
+"""Make a whole world from a seed: its corpus, its users' prompts, and its labelers' demonstrations."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from alignloop import params
+from alignloop.records import Demonstration, Document, Prompt
+from alignloop.seeds import seed_of
+from alignloop.world import wording
+from alignloop.world.behaviours import BEHAVIOURS
+from alignloop.world.behaviours.behaviour import Key
+from alignloop.world.corpus import as_messages, make_corpus
+from alignloop.world.things import Facts, make_facts
+from alignloop.world.users import User, activity, make_users, make_writers
+
+_WRITERS = 20
+_WRITTEN = 0.1  # share of the prompts that labelers write
+_START, _SPAN = datetime(2025, 1, 6, 8, tzinfo=UTC), timedelta(days=180)
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that ingest takes from the embedded world."""
+
+    documents: list[Document]
+    prompts: list[Prompt]
+    demonstrations: list[Demonstration]
+
+
+def flawed(name: str, key: Key, facts: Facts, rng: Random) -> str:
+    """An answer as a hasty labeler would write it: mostly wrong in its matter, else right in a bad manner."""
+    behaviour = BEHAVIOURS[name]
+    draw = rng.random()
+    if draw < 0.70:
+        return behaviour.bad[rng.choice(tuple(behaviour.bad))](key, facts, rng)
+    return (wording.padded if draw < 0.87 else wording.rude)(behaviour.good(key, facts, rng), rng)
+
+
+def _prompts(facts: Facts, users: list[User], writers: list[User], rng: Random, count: int, source: str) -> list[Prompt]:
+    names, shares = list(BEHAVIOURS), [behaviour.share for behaviour in BEHAVIOURS.values()]
+    weights = activity(len(users))
+    moments = sorted(rng.random() for _ in range(count))
+    prompts = []
+    for number, moment in enumerate(moments, 1):
+        user = rng.choice(writers) if rng.random() < _WRITTEN else rng.choices(users, weights)[0]
+        name = rng.choices(names, shares)[0]
+        question = BEHAVIOURS[name].ask(facts, rng)
+        time = (_START + moment * _SPAN).strftime("%Y-%m-%dT%H:%M:%SZ")
+        messages = as_messages(user.asks(question, rng))
+        prompts.append(Prompt(id=f"{source}-{number:05d}", messages=messages, user=user.id, category=name, time=time, source="world", key=question.key))
+    return prompts
+
+
+def make_world(seed: int, sizes: params.World) -> World:
+    """Draw the world of a seed; the same seed and sizes give the same records, another seed other facts."""
+    facts = make_facts(seed, sizes.facts)
+    users, writers = make_users(seed, sizes.users), make_writers(seed, _WRITERS)
+    prompts = _prompts(facts, users, writers, Random(seed_of(seed, "world", "prompts")), sizes.prompts, "prompt")
+    rng = Random(seed_of(seed, "world", "demonstrations"))
+    demonstrations = []
+    for prompt in _prompts(facts, users, writers, rng, sizes.demonstrations, "demonstration"):
+        key = prompt.key or {}
+        good = rng.random() < sizes.demonstration_quality
+        answer = BEHAVIOURS[prompt.category].good(key, facts, rng) if good else flawed(prompt.category, key, facts, rng)
+        turns = (*(message.content for message in prompt.messages), answer)
+        labeler = rng.choice(writers).id
+        demonstrations.append(
+            Demonstration(
+                id=prompt.id, messages=as_messages(turns), user=prompt.user, labeler=labeler, category=prompt.category, time=prompt.time, source="world"
+            )
+        )
+    return World(make_corpus(seed, facts, users, sizes.documents, sizes.truth), prompts, demonstrations)

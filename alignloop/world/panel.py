@@ -1,0 +1,134 @@
+"""A panel of simulated labelers: random-utility judges with noise and leanings of their own, screened before they may rank.
+
+A labeler perceives an answer's utility plus leanings plus Gumbel noise, and orders what it perceives (Thurstone and Luce's random
+utility; with two answers and no leanings this is Bradley and Terry's model with the noise as its scale).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+
+from alignloop.errors import AlignloopError
+from alignloop.records import Message, Prompt
+from alignloop.seeds import draws, seed_of
+from alignloop.world import wording
+from alignloop.world.behaviours import BEHAVIOURS
+from alignloop.world.gold import judge
+from alignloop.world.reading import Reading
+from alignloop.world.things import make_facts
+
+Utility = Callable[[Prompt, str], float]
+_CLEAR = 2.5  # the least gold difference of a screening item's two answers
+_CARELESS = 0.2  # careless candidates, as a share of the wanted labelers
+_TOUCHES = wording.LEADS + wording.TAILS + wording.APOLOGIES
+
+
+class PanelError(AlignloopError):
+    """No panel can be formed; the message says which parameter of `label` to change."""
+
+
+@dataclass(frozen=True)
+class Labeler:
+    """One labeler: scale of its noise, what it likes beside the utility, and the difference below which it sees a tie."""
+
+    id: str
+    noise: float
+    likes_length: float
+    likes_politeness: float
+    tie: float
+    careless: bool = False
+
+    def rank(self, prompt: Prompt, responses: Sequence[str], utility: Utility, rng: np.random.Generator) -> tuple[int, ...]:
+        """Rank the answers: 1 is the best, ties share a rank, no rank is left out; equal texts always tie."""
+        seen = {text: self._perceived(prompt, text, utility, rng) for text in sorted(set(responses))}
+        ranks: dict[str, int] = {}
+        rank, best = 0, float("inf")
+        for text in sorted(seen, key=lambda text: -seen[text]):
+            if best - seen[text] >= self.tie:  # ties are told from the best of their group, so that they cannot chain
+                rank, best = rank + 1, seen[text]
+            ranks[text] = rank
+        return tuple(ranks[text] for text in responses)
+
+    def _perceived(self, prompt: Prompt, text: str, utility: Utility, rng: np.random.Generator) -> float:
+        noise = float(rng.gumbel(0.0, self.noise))
+        if self.careless:
+            return noise
+        reading = Reading(text)
+        length = min(len(reading.words), 30) / 10 - 1
+        return utility(prompt, text) + noise + self.likes_length * length + self.likes_politeness * min(reading.count(_TOUCHES), 2)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The admitted labelers, of whom the held-out ones rank validation prompts only, and how each candidate did at the screening."""
+
+    labelers: tuple[Labeler, ...]
+    held_out: tuple[Labeler, ...]
+    rejected: tuple[Labeler, ...]
+    screening: dict[str, float]
+
+
+def candidates(seed: int, labelers: int, noise: float, tie: float) -> list[Labeler]:
+    """`labelers` careful people and a few careless ones, in an order that does not tell."""
+    rng = draws(seed, "panel", "candidates")
+    careless = max(2, round(_CARELESS * labelers))
+    flags = rng.permutation([False] * labelers + [True] * careless)
+    return [
+        Labeler(
+            f"labeler-{number:02d}",
+            noise * float(np.exp(rng.normal(0, 0.15))),
+            likes_length=float(rng.normal(0, 0.15)),
+            likes_politeness=float(rng.normal(0, 0.15)),
+            tie=tie,
+            careless=bool(flag),
+        )
+        for number, flag in enumerate(flags, 1)
+    ]
+
+
+def screening_items(seed: int, count: int) -> list[tuple[Prompt, str, str]]:
+    """Prompts with a clearly better and a clearly worse answer, by gold."""
+    facts, rng, items = make_facts(seed, 48), Random(seed_of(seed, "panel", "screening")), []
+    names, shares = list(BEHAVIOURS), [behaviour.share for behaviour in BEHAVIOURS.values()]
+    while len(items) < count:
+        behaviour = BEHAVIOURS[rng.choices(names, shares)[0]]
+        question = behaviour.ask(facts, rng)
+        messages = tuple(Message(role="assistant" if place % 2 else "user", content=turn) for place, turn in enumerate(question.turns))
+        prompt = Prompt(id=f"screening-{len(items) + 1}", messages=messages, user="screening", source="world", key=question.key)
+        better = behaviour.good(question.key, facts, rng)
+        worse = behaviour.bad[rng.choice(tuple(behaviour.bad))](question.key, facts, rng)
+        if judge(prompt, better).score - judge(prompt, worse).score >= _CLEAR:
+            items.append((prompt, better, worse))
+    return items
+
+
+def agreement(labeler: Labeler, items: Sequence[tuple[Prompt, str, str]], rng: np.random.Generator) -> float:
+    """The share of items on which the labeler prefers the better answer; a tie counts a half."""
+    points = 0.0
+    for prompt, better, worse in items:
+        first, second = labeler.rank(prompt, (better, worse), gold_utility, rng)
+        points += 1.0 if first < second else 0.5 if first == second else 0.0
+    return points / len(items)
+
+
+def gold_utility(prompt: Prompt, response: str) -> float:
+    """What a panel goes by where gold is known."""
+    return judge(prompt, response).score
+
+
+def make_panel(seed: int, labelers: int, held_out: float, noise: float, tie: float, items: int = 60, needed: float = 0.75) -> Panel:
+    """Screen candidates on clear items and split those admitted. Raises PanelError where fewer than two pass or a group stays empty."""
+    clear, rng = screening_items(seed, items), draws(seed, "panel", "screening")
+    applied = candidates(seed, labelers, noise, tie)
+    results = {labeler.id: agreement(labeler, clear, rng) for labeler in applied}
+    admitted = [labeler for labeler in applied if results[labeler.id] >= needed]
+    apart = max(1, round(held_out * len(admitted))) if held_out else 0
+    if len(admitted) - apart < 1:
+        raise PanelError(
+            f"label: {len(admitted)} of {len(applied)} candidates passed the screening at {needed}, of whom {apart} are held out: "
+            "nobody is left to rank; lower label.noise, label.screening_pass or label.held_out, or raise label.labelers"
+        )
+    rejected = tuple(labeler for labeler in applied if results[labeler.id] < needed)
+    return Panel(tuple(admitted[apart:]), tuple(admitted[:apart]), rejected, results)

@@ -1,0 +1,71 @@
+"""How gold reads an answer: its words, whatever their case, spacing and punctuation, and what it asserts or denies."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+_SENTENCE = re.compile(r"[.!?;:\n]+")
+_DENIALS = frozenset({"not", "never", "isn't", "wasn't", "than"})
+_IGNORANCE = re.compile(
+    r"\b((do not|don't|did not|cannot) know|never (heard|read)|not (aware|sure)|no idea|(unknown|new) to me|that i know|no information|not exist)\b"
+)
+_REFUSAL = re.compile(r"\b((cannot|can not|can't|will not|won't|must not|not able to) (help|explain|do|assist|tell|give)|(must|have to) (refuse|say no)|i refuse)\b")
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a text in lower case, without punctuation."""
+    return tuple(_WORD.findall(text.lower()))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One answer, read."""
+
+    text: str
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        return words_of(self.text)
+
+    @cached_property
+    def plain(self) -> str:
+        """The words with single spaces between and around them, for searching phrases."""
+        return f" {' '.join(self.words)} "
+
+    @cached_property
+    def sentences(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(found for part in _SENTENCE.split(self.text) if (found := words_of(part)))
+
+    def has(self, *phrases: str) -> bool:
+        """Whether any of the phrases occurs, as whole words."""
+        return any(f" {' '.join(words_of(phrase))} " in self.plain for phrase in phrases)
+
+    def count(self, phrases: Iterable[str]) -> int:
+        """How many times the phrases occur."""
+        return sum(self.plain.count(f" {' '.join(words_of(phrase))} ") for phrase in phrases)
+
+    def asserted(self, pool: frozenset[str]) -> set[str]:
+        """The words of the pool that the answer states without denying them ("not red")."""
+        return {word for place, word in self._mentions(pool) if not self._denied(place)}
+
+    def denied(self, pool: frozenset[str]) -> set[str]:
+        """The words of the pool that the answer denies."""
+        return {word for place, word in self._mentions(pool) if self._denied(place)}
+
+    def _mentions(self, pool: frozenset[str]) -> list[tuple[int, str]]:
+        return [(place, word) for place, word in enumerate(self.words) if word in pool]
+
+    def _denied(self, place: int) -> bool:
+        return not _DENIALS.isdisjoint(self.words[max(0, place - 3) : place])
+
+    @cached_property
+    def ignorant(self) -> bool:
+        """Whether it says that it does not know."""
+        return bool(_IGNORANCE.search(self.plain))
+
+    @cached_property
+    def refuses(self) -> bool:
+        """Whether it declines to help."""
+        return bool(_REFUSAL.search(self.plain))

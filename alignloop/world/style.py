@@ -1,0 +1,105 @@
+"""The form of an answer: length, sentence, touch, repetition, rudeness, and words that fit the behaviour."""
+
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+
+from alignloop.records import Prompt
+from alignloop.seeds import seed_of
+from alignloop.world import wording
+from alignloop.world.behaviours import BEHAVIOURS, summary
+from alignloop.world.behaviours.behaviour import Verdict
+from alignloop.world.reading import Reading, words_of
+from alignloop.world.things import POOLS, STRANGERS, THINGS, make_facts
+
+ENDLESS = 40  # words; no good answer has half of it
+_KINDS = {
+    **{word: f"<{name}>" for name, pool in POOLS.items() for word in pool},
+    **dict.fromkeys(THINGS, "<thing>"),
+    **dict.fromkeys(STRANGERS, "<stranger>"),
+    **{word.lower(): f"<{name}>" for name, pool in (("person", summary.NAMES), ("item", summary.ITEMS), ("shop", summary.SHOPS), ("day", summary.DAYS)) for word in pool},
+}  # fmt: skip
+_TOUCHES = wording.LEADS + wording.TAILS
+
+
+@dataclass(frozen=True)
+class Form:
+    """How an answer is put: `quality` in [0, 1], `faults` that no good answer has, and `broken` where it is no answer at all."""
+
+    quality: float
+    faults: tuple[str, ...]
+    broken: str | None
+
+
+def _pairs(sentence: tuple[str, ...]) -> list[tuple[str, str]]:
+    kinds = ["^", *(_KINDS.get(word, word) for word in sentence), "$"]
+    return list(zip(kinds, kinds[1:], strict=False))
+
+
+@cache
+def _expected(behaviour: str) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+    """The kinds of words and of neighbouring words in good answers, whatever the world's facts are."""
+    facts, rng, answers = make_facts(0, 48), Random(seed_of(0, "expected", behaviour)), []
+    for _ in range(1500):
+        answers.append(BEHAVIOURS[behaviour].good(BEHAVIOURS[behaviour].ask(facts, rng).key, facts, rng))
+    answers += wording.LEADS + wording.TAILS
+    pairs = frozenset(pair for answer in answers for sentence in Reading(answer).sentences for pair in _pairs(sentence))
+    return frozenset(word for pair in pairs for word in pair), pairs
+
+
+def fluency(prompt: Prompt, reading: Reading, behaviour: str) -> float:
+    """The share of words and of neighbouring words that good answers, or the prompt, have too."""
+    words, pairs = _expected(behaviour)
+    asked = {word for message in prompt.messages for word in words_of(message.content)}
+    known = sum(word in asked or _KINDS.get(word, word) in words for word in reading.words) / max(1, len(reading.words))
+    found = [pair in pairs for sentence in reading.sentences for pair in _pairs(sentence)]
+    return 0.5 * known + 0.5 * sum(found) / max(1, len(found))
+
+
+def repetition(reading: Reading) -> float:
+    """The share of groups of three words that occurred before in the same answer."""
+    groups = list(zip(reading.words, reading.words[1:], reading.words[2:], strict=False))
+    return 1 - len(set(groups)) / len(groups) if groups else 0.0
+
+
+def length_fit(reading: Reading, band: tuple[int, int]) -> float:
+    """1 near the middle of the band, .8 at its edges, falling steadily beyond; counted in characters so that few answers are exactly equal."""
+    low, high = 4.0 * band[0], 6.0 * band[1] + 6
+    length, middle = float(len(" ".join(reading.text.split()))), (low + high) / 2
+    beyond = max(0.0, low - length, length - high)
+    return max(-1.0, 1 - 0.2 * min(1.0, abs(length - middle) / (high - middle)) - 0.8 * beyond / high)
+
+
+def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) -> Form:
+    """The form of an answer to a prompt, given the verdict on its matter."""
+    words, (low, high) = len(reading.words), verdict.band
+    fluent, repeated = fluency(prompt, reading, behaviour), repetition(reading)
+    touches = reading.count(_TOUCHES) + reading.count(wording.APOLOGIES)
+    insults, text = reading.count(wording.RUDE), reading.text.strip()
+    broken = (
+        "empty" if not words
+        else "endless" if words > ENDLESS
+        else "repeated" if repeated > 0.3
+        else "garbled" if fluent < 0.35 and words > 1
+        else None
+    )  # fmt: skip
+    faults = (
+        *(("curt",) if words < low else ()),
+        *(("padded",) if words > high + 3 or touches > 3 else ()),
+        *(("rude",) if insults else ()),
+        *(("repetitive",) if repeated > 0.1 else ()),
+        *(("off-topic",) if fluent < 0.7 else ()),
+        *(("unfinished",) if text[-1:] not in (".", "!", "?") and high > 1 else ()),
+    )
+    quality = (
+        0.24 * length_fit(reading, verdict.band)
+        + 0.10 * (text[-1:] in (".", "!", "?"))
+        + 0.06 * text[:1].isupper()
+        + 0.20 * verdict.named
+        + 0.20 * (min(touches, 1) if verdict.touches else 1)
+        + 0.20 * fluent
+        - 0.15 * max(0, touches - 2)
+        - 0.40 * min(insults, 2)
+        - 0.60 * repeated
+    )
+    return Form(min(1.0, max(0.0, quality)), faults, broken)

@@ -1,0 +1,87 @@
+"""The users: how active each is, and the manner in which each dresses a question."""
+
+from dataclasses import dataclass
+from random import Random
+
+from alignloop.seeds import seed_of
+from alignloop.world.behaviours.behaviour import Question
+
+_GREETINGS = ("Hello.", "Hi!", "Good morning.", "Hey.", "Hello there.", "Good evening.", "Dear assistant,", "Excuse me.", "Hi again.")
+_OPENINGS = (
+    "A quick question:", "Tell me:", "I wonder:", "My son asks:", "I need this for school:", "Please tell me:", "My friend and I want to know:",
+    "Can you help me?", "I forgot this:",
+)  # fmt: skip
+_ENDINGS = (
+    "Thanks!", "Thank you.", "Thanks a lot.", "I am curious.", "It is for my sister.", "I really want to know.", "Please help.", "Bye!",
+    "That is all.", "We had a bet about it.",
+)  # fmt: skip
+_CONTACTS = ("You can write to me at {n}@example.org.", "My number is +44 20 7946 0{d}.", "Send it to {n}.{d}@example.com, please.")
+_CONTACT_SHARE = 0.006
+_CALM = 20  # the larger, the more alike are the users in how much they write
+
+
+@dataclass(frozen=True)
+class User:
+    """One user's manner: how often each kind of dressing is used, favourites among them, and habits of typing."""
+
+    id: str
+    greets: float
+    opens: float
+    ends: float
+    favourites: tuple[str, str, str]
+    small: bool
+    loose: bool
+
+    def asks(self, question: Question, rng: Random) -> tuple[str, ...]:
+        """The question's turns, the user's own ones dressed in this user's manner."""
+        turns = list(question.turns)
+        parts = (
+            self._chosen(self.greets, _GREETINGS, self.favourites[0], rng),
+            self._chosen(self.opens, _OPENINGS, self.favourites[1], rng),
+            turns[0],
+        )
+        turns[0] = " ".join(part for part in parts if part)
+        ending = self._chosen(self.ends, _ENDINGS, self.favourites[2], rng)
+        turns[-1] = f"{turns[-1]} {ending}" if ending else turns[-1]
+        turns[::2] = [self._typed(turn) for turn in turns[::2]]
+        if rng.random() < _CONTACT_SHARE:
+            turns[-1] += " " + rng.choice(_CONTACTS).format(n=rng.choice(("anna", "bruno", "greta", "hugo")), d=rng.randint(100, 999))
+        return tuple(turns)
+
+    def _chosen(self, often: float, options: tuple[str, ...], favourite: str, rng: Random) -> str:
+        if rng.random() >= often:
+            return ""
+        return favourite if rng.random() < 0.5 else rng.choice(options)
+
+    def _typed(self, text: str) -> str:
+        text = text.lower() if self.small else text
+        return text.rstrip("?.!") or text if self.loose else text
+
+
+def _make_user(identifier: str, rng: Random) -> User:
+    return User(
+        identifier,
+        greets=rng.betavariate(1.5, 2.5),
+        opens=rng.betavariate(1.5, 3.5),
+        ends=rng.betavariate(1.5, 2.5),
+        favourites=(rng.choice(_GREETINGS), rng.choice(_OPENINGS), rng.choice(_ENDINGS)),
+        small=rng.random() < 0.12,
+        loose=rng.random() < 0.15,
+    )
+
+
+def make_users(seed: int, count: int) -> list[User]:
+    """The users of one world, the most active first."""
+    rng = Random(seed_of(seed, "world", "users"))
+    return [_make_user(f"user-{number:04d}", rng) for number in range(1, count + 1)]
+
+
+def make_writers(seed: int, count: int) -> list[User]:
+    """Labelers who write prompts and demonstrations: plain in manner."""
+    rng = Random(seed_of(seed, "world", "writers"))
+    return [_make_user(f"labeler-{number:02d}", rng) for number in range(1, count + 1)]
+
+
+def activity(count: int) -> list[float]:
+    """How active the users are, by rank: a mild Zipf law, (rank + 20) to the power of -0.8."""
+    return [(rank + _CALM) ** -0.8 for rank in range(1, count + 1)]
