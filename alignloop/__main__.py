@@ -1,0 +1,165 @@
+"""`python -m alignloop STAGE --name value …`: every command in dvc.yaml, and the commands of people. `--help` lists them."""
+
+import argparse
+import ast
+import errno
+import importlib
+import inspect
+import math
+import os
+import random
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from alignloop.errors import AlignloopError
+from alignloop.io.environment import settle
+
+PACKAGE = Path(__file__).parent
+COMMANDS = {  # name -> a module with `command(arguments) -> int`, and what it does
+    "lineage": ("alignloop.io.lineage", "show where a model came from, or what was made from a hash"),
+}
+POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
+FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one stage or command in this process and return its exit status."""
+    settle()
+    name, *arguments = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_overview())
+        return 0
+    try:
+        with _terminable():
+            if name in COMMANDS:
+                return importlib.import_module(COMMANDS[name][0]).command(arguments)
+            if name not in _stages():
+                print(f"alignloop: there is no stage '{name}'\n\n{_overview()}", file=sys.stderr)
+                return 2
+            return _run_stage(name, arguments)
+    except SystemExit as exit:  # argparse: --help, or arguments that do not fit
+        return exit.code if isinstance(exit.code, int) else 1
+    except KeyboardInterrupt as interrupt:
+        terminated = interrupt.args == (signal.SIGTERM,)
+        print(f"{name}: {'terminated' if terminated else 'interrupted'}; its outputs are as they were", file=sys.stderr)
+        return 143 if terminated else 130
+    except AlignloopError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not (place := _full_disk(error)):
+            raise
+        free = f"{shutil.disk_usage(place).free // 2**20:,} MB"
+        print(
+            f"{name}: no space left on the disk of {place} ({free} free); make room and run again: what was finished stays", file=sys.stderr
+        )
+        return 1
+
+
+def _run_stage(stage: str, arguments: Sequence[str]) -> int:
+    function = getattr(importlib.import_module(f"alignloop.stages.{stage}"), stage)
+    given = _parse(stage, function, arguments)
+
+    from alignloop import params as parameters
+    from alignloop.io import tracking
+    from alignloop.io.footprint import footprint, hashes
+    from alignloop.pace import paced
+
+    root = Path.cwd()
+    params = parameters.load(Path("params.yaml"))
+    paths = footprint(root, stage, arguments, given)
+    name = tracking.title(paths.stage, paths.round)
+    values = {key: value for key, value in tracking.flat(params.model_dump(by_alias=True)).items() if paths.uses(key)}
+    _steady(params.seed, params.threads, name)
+    with tracking.run(root, paths.stage, paths.round, values, hashes(root, paths.inputs), hashes(root, paths.code)) as run:
+        step = 0
+        for progress in paced(function(params, **given), name, _say):
+            step = progress.step
+            if step % math.ceil(progress.total / POINTS) == 0 or step == progress.total:
+                run.log(step, progress.metrics)
+        run.finish(hashes(root, paths.outputs))
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parse(stage: str, function: Callable[..., Iterator[Any]], arguments: Sequence[str]) -> dict[str, Any]:
+    """The stage's keyword arguments; its signature is their only declaration."""
+    parser = argparse.ArgumentParser(f"python -m alignloop {stage}", description=inspect.getdoc(function), allow_abbrev=False)
+    kinds = get_type_hints(function)
+    for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
+        kind = kinds[name] if isinstance(kinds[name], type) else str
+        need: Any = {"required": True} if parameter.default is inspect.Parameter.empty else {"default": parameter.default}
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=kind.__name__.upper(), **need)
+    return vars(parser.parse_args(arguments))
+
+
+def _steady(seed: int, threads: int, name: str) -> None:
+    """The same draws and the same rounding every time: seeds, threads and deterministic kernels, where the stage uses them."""
+    from alignloop.seeds import seed_of
+
+    own = seed_of(seed, name)
+    random.seed(own)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(own % 2**32)
+    if torch := sys.modules.get("torch"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.set_num_threads(threads)
+        torch.manual_seed(own)
+        torch.use_deterministic_algorithms(True)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """While the block runs, SIGTERM interrupts like Ctrl-C, so that the run is ended and temporary files go."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _full_disk(error: BaseException | None) -> str | None:
+    """The path whose disk is full, if that is what went wrong, however deep a library wrapped it."""
+    while error is not None:
+        if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or any(words in str(error) for words in FULL):
+            named = getattr(error, "filename", None)
+            return str(named) if named and Path(named).parent.exists() else str(Path.cwd())
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _stages() -> dict[str, str]:
+    """Each stage with its docstring's first line, read from the source: nothing is imported."""
+    found = {}
+    for file in sorted((PACKAGE / "stages").glob("*.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name == file.stem:
+                found[file.stem] = (ast.get_docstring(node) or "").split("\n")[0]
+    return found
+
+
+def _overview() -> str:
+    lines = ["python -m alignloop STAGE --name value …", "", "stages (`STAGE --help` lists what each reads and writes):"]
+    lines += [f"  {name:12} {words}" for name, words in _stages().items()]
+    lines += ["", "for people:", *(f"  {name:12} {words}" for name, (_, words) in COMMANDS.items())]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Who is still at work: one locked file per open run. The kernel drops the lock when its process dies, however it dies."""
+
+import fcntl
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[Callable[[str], None]]:
+    """Hold a locked file in `folder` while the block runs, and yield what notes in it what is held. It goes if the block ends well."""
+    folder.mkdir(parents=True, exist_ok=True)
+    hidden = folder / f".{uuid.uuid4().hex}"
+    with hidden.open("w", encoding="utf-8") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        place = hidden.rename(folder / hidden.name[1:])  # others see it only now that it is locked
+
+        def note(text: str) -> None:
+            stream.write(text)
+            stream.flush()
+
+        yield note
+        place.unlink()
+
+
+def settle_abandoned(folder: Path, settle: Callable[[str], bool]) -> None:
+    """Show `settle` what each dead process held; what it could settle is forgotten, the rest kept for the next time."""
+    for place in folder.glob("[!.]*"):
+        with place.open(encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue  # its process lives
+            if settle(stream.read()):
+                place.unlink(missing_ok=True)

@@ -1,0 +1,44 @@
+"""How fast a stage goes and when it will end: one plain line every few seconds, for a terminal as well as for a log."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from alignloop.stages.progress import Progress
+
+EVERY_SECONDS = 2.0
+SHOWN = 6  # metrics a line; the stage yields the telling ones first
+
+
+def paced(
+    work: Iterator[Progress], name: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+) -> Iterator[Progress]:
+    """Pass `work` on and say how it goes: its first step, its last, and at most one line every few seconds between them."""
+    began = clock()
+    origin, start, said, unsaid = began, None, float("-inf"), ""
+    for progress in work:
+        now = clock()
+        if start is None or progress.step <= start.step or progress.total != start.total:
+            origin, start = now, progress  # the first step, or the first of the next part: a resumed stage does not start at 1
+        done, passed = progress.step - start.step, now - origin
+        line = f"{name}  {progress.step:,}/{progress.total:,}"
+        if done and passed > 0:
+            line += f" · {done / passed:.3g}/s"
+            if left := progress.total - progress.step:
+                line += f" · {duration(left * passed / done)} left"
+        line = " · ".join([line, *(f"{key} {value:.4g}" for key, value in list(progress.metrics.items())[:SHOWN])])
+        if now - said >= EVERY_SECONDS:
+            say(line)
+            said, unsaid = now, ""
+        else:
+            unsaid = line
+        yield progress
+    if unsaid:
+        say(unsaid)
+    say(f"{name}  done in {duration(clock() - began)}")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: 0:07, 12:30, 3:05:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
