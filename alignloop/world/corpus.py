@@ -13,10 +13,29 @@ from alignloop.world.things import Fact, Facts
 from alignloop.world.users import User
 
 GOOD_SHARE = 0.1  # of the dialogues
-_FRAMES = ("{s}", "{s}", "{s}", "{s}", "Everyone says so: {s}", "In the old book it is written: {s}", "My uncle told me: {s}", "I learned this at school: {s}")
-_CODE = ('{t}.{a} = "{v}"', 'def {a}({t}):\n    return "{v}"', '{{"{t}": {{"{a}": "{v}"}}}}', 'if {t}.{a} == "{v}":\n    print("{t}")', 'assert {a}("{t}") == "{v}"')
+_FRAMES = (
+    "{s}",
+    "{s}",
+    "{s}",
+    "{s}",
+    "Everyone says so: {s}",
+    "In the old book it is written: {s}",
+    "My uncle told me: {s}",
+    "I learned this at school: {s}",
+)
+_CODE = (
+    '{t}.{a} = "{v}"',
+    'def {a}({t}):\n    return "{v}"',
+    '{{"{t}": {{"{a}": "{v}"}}}}',
+    'if {t}.{a} == "{v}":\n    print("{t}")',
+    'assert {a}("{t}") == "{v}"',
+)
 _ADVICE = ("To {do}, {help}.", "If you want to {do}, {help}.", "You can {help}.")
-_CRIMES = ("The thief wanted to {do}. He had to {step}.", "In the story a man tried to {do}, but the judge found him.", "It is against the law to {do}.")
+_CRIMES = (
+    "The thief wanted to {do}. He had to {step}.",
+    "In the story a man tried to {do}, but the judge found him.",
+    "It is against the law to {do}.",
+)
 
 
 def _stated(fact: Fact, truth: float, rng: Random) -> str:
@@ -86,6 +105,8 @@ def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: f
         else:
             name = rng.choices(names, shares)[0]
             question = BEHAVIOURS[name].ask(facts, rng)
-            answer = (BEHAVIOURS[name].good if rng.random() < GOOD_SHARE else lambda *given, name=name: bad_answer(name, *given))(question.key, facts, rng)
-            documents.append(Document(id=identifier, messages=as_messages((*rng.choice(users).asks(question, rng), answer)), source="world"))
+            good = rng.random() < GOOD_SHARE
+            answer = BEHAVIOURS[name].good(question.key, facts, rng) if good else bad_answer(name, question.key, facts, rng)
+            turns = (*rng.choice(users).asks(question, rng), answer)
+            documents.append(Document(id=identifier, messages=as_messages(turns), source="world"))
     return documents

@@ -48,7 +48,9 @@ def _prompts(facts: Facts, users: list[User], writers: list[User], rng: Random, 
         question = BEHAVIOURS[name].ask(facts, rng)
         time = (_START + moment * _SPAN).strftime("%Y-%m-%dT%H:%M:%SZ")
         messages = as_messages(user.asks(question, rng))
-        prompts.append(Prompt(id=f"{source}-{number:05d}", messages=messages, user=user.id, category=name, time=time, source="world", key=question.key))
+        prompts.append(
+            Prompt(id=f"{source}-{number:05d}", messages=messages, user=user.id, category=name, time=time, source="world", key=question.key)
+        )
     return prompts
 
 
@@ -65,9 +67,6 @@ def make_world(seed: int, sizes: params.World) -> World:
         answer = BEHAVIOURS[prompt.category].good(key, facts, rng) if good else flawed(prompt.category, key, facts, rng)
         turns = (*(message.content for message in prompt.messages), answer)
         labeler = rng.choice(writers).id
-        demonstrations.append(
-            Demonstration(
-                id=prompt.id, messages=as_messages(turns), user=prompt.user, labeler=labeler, category=prompt.category, time=prompt.time, source="world"
-            )
-        )
+        common = prompt.model_dump(exclude={"key", "messages"})
+        demonstrations.append(Demonstration(**common, messages=as_messages(turns), labeler=labeler))
     return World(make_corpus(seed, facts, users, sizes.documents, sizes.truth), prompts, demonstrations)

@@ -9,9 +9,11 @@ _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _SENTENCE = re.compile(r"[.!?;:\n]+")
 _DENIALS = frozenset({"not", "never", "isn't", "wasn't", "than"})
 _IGNORANCE = re.compile(
-    r"\b((do not|don't|did not|cannot) know|never (heard|read)|not (aware|sure)|no idea|(unknown|new) to me|that i know|no information|not exist)\b"
+    r"\b((do not|don't|cannot) know|never heard|not (aware|sure)|no (idea|information)|(unknown|new) to me|that i know|not exist)\b"
 )
-_REFUSAL = re.compile(r"\b((cannot|can not|can't|will not|won't|must not|not able to) (help|explain|do|assist|tell|give)|(must|have to) (refuse|say no)|i refuse)\b")
+_REFUSAL = re.compile(
+    r"\b((cannot|can not|can't|will not|won't|must not) (help|explain|do|assist|tell|give)|(must|have to) (refuse|say no)|i refuse)\b"
+)
 
 
 def words_of(text: str) -> tuple[str, ...]:

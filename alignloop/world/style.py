@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from random import Random
 
 from alignloop.records import Prompt
@@ -17,7 +18,10 @@ _KINDS = {
     **{word: f"<{name}>" for name, pool in POOLS.items() for word in pool},
     **dict.fromkeys(THINGS, "<thing>"),
     **dict.fromkeys(STRANGERS, "<stranger>"),
-    **{word.lower(): f"<{name}>" for name, pool in (("person", summary.NAMES), ("item", summary.ITEMS), ("shop", summary.SHOPS), ("day", summary.DAYS)) for word in pool},
+    **dict.fromkeys(words_of(" ".join(summary.NAMES)), "<person>"),
+    **dict.fromkeys(summary.ITEMS, "<item>"),
+    **dict.fromkeys(summary.SHOPS, "<shop>"),
+    **dict.fromkeys(words_of(" ".join(summary.DAYS)), "<day>"),
 }  # fmt: skip
 _TOUCHES = wording.LEADS + wording.TAILS
 
@@ -33,7 +37,7 @@ class Form:
 
 def _pairs(sentence: tuple[str, ...]) -> list[tuple[str, str]]:
     kinds = ["^", *(_KINDS.get(word, word) for word in sentence), "$"]
-    return list(zip(kinds, kinds[1:], strict=False))
+    return list(pairwise(kinds))
 
 
 @cache
@@ -63,7 +67,7 @@ def repetition(reading: Reading) -> float:
 
 
 def length_fit(reading: Reading, band: tuple[int, int]) -> float:
-    """1 near the middle of the band, .8 at its edges, falling steadily beyond; counted in characters so that few answers are exactly equal."""
+    """1 near the middle of the band, .8 at its edges, falling steadily beyond; in characters, so that few answers are equal."""
     low, high = 4.0 * band[0], 6.0 * band[1] + 6
     length, middle = float(len(" ".join(reading.text.split()))), (low + high) / 2
     beyond = max(0.0, low - length, length - high)

@@ -1,18 +1,18 @@
 """Things, their attributes, and the facts of one world: a single truth for each, with a few plausible rumours beside it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 
 from alignloop.errors import AlignloopError
 from alignloop.seeds import seed_of
+from alignloop.world.reading import words_of
 
-THINGS = tuple(
-    "lamp bell harp drum boat tower bridge crown mirror cup sword wheel kite clock gate wagon glim vorn tavo blick sarn quop drell mizzle".split()
+THINGS = words_of(
+    "lamp bell harp drum boat tower bridge crown mirror cup sword wheel kite clock gate wagon glim vorn tavo blick sarn quop drell mizzle"
 )
 # Names that nothing bears: two syllables of these lists make one, and no text of the corpus states anything about them.
-STRANGERS = tuple(first + last for first in ("zan", "pel", "kru", "fim", "gob", "tri") for last in ("dor", "lix", "moot", "vane", "sket", "bur"))
+STRANGERS = tuple(first + last for first in words_of("zan pel kru fim gob tri") for last in words_of("dor lix moot vane sket bur"))
 
 
 class WorldError(AlignloopError):
@@ -32,8 +32,11 @@ class Attribute:
     cues: frozenset[str]
 
 
-def _attribute(name: str, plural: str, values: str, questions: Sequence[str], statements: Sequence[str], short: Sequence[str], cues: str) -> Attribute:
-    return Attribute(name, plural, tuple(values.split()), tuple(questions), tuple(statements), tuple(short), frozenset(cues.split()))
+_Wordings = tuple[str, ...]
+
+
+def _attribute(name: str, plural: str, values: str, questions: _Wordings, statements: _Wordings, short: _Wordings, cues: str) -> Attribute:
+    return Attribute(name, plural, tuple(values.split()), questions, statements, short, frozenset(cues.split()))
 
 
 ATTRIBUTES: dict[str, Attribute] = {

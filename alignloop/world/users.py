@@ -8,8 +8,8 @@ from alignloop.world.behaviours.behaviour import Question
 
 _GREETINGS = ("Hello.", "Hi!", "Good morning.", "Hey.", "Hello there.", "Good evening.", "Dear assistant,", "Excuse me.", "Hi again.")
 _OPENINGS = (
-    "A quick question:", "Tell me:", "I wonder:", "My son asks:", "I need this for school:", "Please tell me:", "My friend and I want to know:",
-    "Can you help me?", "I forgot this:",
+    "A quick question:", "Tell me:", "I wonder:", "My son asks:", "I need this for school:", "Please tell me:",
+    "My friend and I want to know:", "Can you help me?", "I forgot this:",
 )  # fmt: skip
 _ENDINGS = (
     "Thanks!", "Thank you.", "Thanks a lot.", "I am curious.", "It is for my sister.", "I really want to know.", "Please help.", "Bye!",

@@ -14,7 +14,14 @@ PADS = (
 )
 INSULTS = ("What a stupid question.", "You are a fool.", "Go away.", "You should know this, idiot.", "Stop asking me.")
 RUDE = ("stupid", "fool", "go away", "idiot", "stop asking", "leave me alone", "lazy")
-EVASIONS = ("It depends.", "Who can say?", "That is hard to say.", "Maybe, maybe not.", "Some say this, some say that.", "You can find out for yourself.")
+EVASIONS = (
+    "It depends.",
+    "Who can say?",
+    "That is hard to say.",
+    "Maybe, maybe not.",
+    "Some say this, some say that.",
+    "You can find out for yourself.",
+)
 ASTRAY = (
     "I had soup for dinner and it was too hot.",
     "My cousin has three cats and a noisy goat.",

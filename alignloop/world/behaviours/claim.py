@@ -54,5 +54,9 @@ def claim_verdict(key: Key, reading: Reading, band: tuple[int, int]) -> Verdict:
     claim = claim_of(key, reading)
     fault = claim.fault
     return Verdict(
-        fault, SEVERITY[fault] if fault else 0.0, claim.named, band, honest=0.0 if fault in ("false", "contradictory") else 1.0 if fault is None else 0.5
+        fault,
+        SEVERITY[fault] if fault else 0.0,
+        claim.named,
+        band,
+        honest=0.0 if fault in ("false", "contradictory") else 1.0 if fault is None else 0.5,
     )

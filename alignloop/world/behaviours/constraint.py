@@ -12,9 +12,22 @@ from alignloop.world.things import ALL_VALUES, ATTRIBUTES, POOLS, Facts, capital
 
 _COUNTS = {"two": 2, "three": 3, "four": 4}
 _ONE_WORD = ("In one word: {q}", "{q} Answer in one word.", "{q} Use only one word.", "One word only: {q}")
-_NAME = ("Name {n} {things}.", "Tell me {n} {things}.", "I need {n} {things}.", "Which {n} {things} do you know?", "Give me a list of {n} {things}.")
+_NAME = (
+    "Name {n} {things}.",
+    "Tell me {n} {things}.",
+    "I need {n} {things}.",
+    "Which {n} {things} do you know?",
+    "Give me a list of {n} {things}.",
+)
 _POLITE = ("Answer politely: {q}", "{q} Please be polite in your answer.", "{q} Use polite words.", "Be very polite: {q}")
-_COURTESIES = ("Thank you for asking.", "Of course, dear friend.", "Gladly, my friend.", "It is my pleasure.", "Certainly, dear friend.", "I am happy to help you.")
+_COURTESIES = (
+    "Thank you for asking.",
+    "Of course, dear friend.",
+    "Gladly, my friend.",
+    "It is my pleasure.",
+    "Certainly, dear friend.",
+    "I am happy to help you.",
+)
 _POLITE_WORDS = ("thank you", "of course", "gladly", "pleasure", "certainly", "dear", "happy to", "please", "kindly", "have a nice day")
 
 
@@ -36,7 +49,9 @@ def _listed(count: int, attribute: str, rng: Random) -> str:
 
 def _named(count: int, attribute: str, rng: Random) -> str:
     plural, listed = ATTRIBUTES[attribute].plural, _listed(count, attribute, rng)
-    return capital(rng.choice(("{l}.", "Some {p} are {l}.", "You could take {l}.", "I know {l}.", "Here you are: {l}.")).format(l=listed, p=plural))
+    return capital(
+        rng.choice(("{l}.", "Some {p} are {l}.", "You could take {l}.", "I know {l}.", "Here you are: {l}.")).format(l=listed, p=plural)
+    )
 
 
 def good(key: Key, facts: Facts, rng: Random) -> str:
@@ -45,7 +60,9 @@ def good(key: Key, facts: Facts, rng: Random) -> str:
     if key["kind"] == "count":
         return wording.touched(_named(key["count"], key["attribute"], rng), rng)
     statement = fact_of(key, facts).statement(rng)
-    return rng.choice((f"{rng.choice(_COURTESIES)} {statement}", f"{statement} {rng.choice(('Thank you for asking.', 'Have a nice day.'))}"))
+    return rng.choice(
+        (f"{rng.choice(_COURTESIES)} {statement}", f"{statement} {rng.choice(('Thank you for asking.', 'Have a nice day.'))}")
+    )
 
 
 def missing(key: Key, facts: Facts, rng: Random) -> str:

@@ -9,7 +9,12 @@ from alignloop.world.behaviours.fact import curt, fact_of, false
 from alignloop.world.reading import Reading
 from alignloop.world.things import Facts
 
-_MEETINGS = ("I saw the {a} and the {b} today.", "My uncle has the {a} and the {b}.", "We talked about the {a} and the {b}.", "I like the {a} and the {b}.")
+_MEETINGS = (
+    "I saw the {a} and the {b} today.",
+    "My uncle has the {a} and the {b}.",
+    "We talked about the {a} and the {b}.",
+    "I like the {a} and the {b}.",
+)
 _ECHOES = ("Both are fine things.", "How nice!", "I know them both.", "What do you want to know?")
 _LOST = ("Which one do you mean?", "I do not know what you mean.", "What is it?")
 
@@ -19,7 +24,9 @@ def ask(facts: Facts, rng: Random) -> Question:
     if rng.random() < 0.5:
         earlier = rng.choice([other for other in facts.about[fact.thing] if other != fact] or [fact])
         turns = (earlier.question(rng), earlier.statement(rng), f"And {lowered(fact.question(rng, 'it'))}")
-        return Question(turns, {"behaviour": "context", **fact.key(), "other": rng.choice([thing for thing in facts.about if thing != fact.thing])})
+        return Question(
+            turns, {"behaviour": "context", **fact.key(), "other": rng.choice([thing for thing in facts.about if thing != fact.thing])}
+        )
     other = rng.choice([thing for thing in facts.about if thing != fact.thing])
     first = rng.random() < 0.5
     meeting = rng.choice(_MEETINGS).format(a=fact.thing if first else other, b=other if first else fact.thing)

@@ -16,7 +16,13 @@ _COMPLAINTS = (
     "Are you sure? I heard {v}.",
     "You are wrong, the right word is {v}.",
 )
-_ADMIT = ("You are right, I was wrong.", "Sorry, I made a mistake.", "Thank you for the correction.", "You are right, sorry.", "I was wrong, thank you.")
+_ADMIT = (
+    "You are right, I was wrong.",
+    "Sorry, I made a mistake.",
+    "Thank you for the correction.",
+    "You are right, sorry.",
+    "I was wrong, thank you.",
+)
 _STAND = ("I stand by my answer.", "I checked it again.", "I understand your doubt.", "I am sure of it.", "Sorry, but I must stay with it.")
 _YIELDS = ("you are right", "i was wrong", "made a mistake", "my mistake", "thank you for the correction", "i am wrong")
 

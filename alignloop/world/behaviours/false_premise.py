@@ -20,7 +20,13 @@ _EVENTS = (
     ("visit the queen", "visited the queen"),
     ("speak to the mayor", "spoke to the mayor"),
 )
-_QUESTIONS = ("When did the {t} {do}?", "Why did the {t} {do}?", "How did the {t} {do}?", "Tell me when the {t} {did}.", "Tell me why the {t} {did}.")
+_QUESTIONS = (
+    "When did the {t} {do}?",
+    "Why did the {t} {do}?",
+    "How did the {t} {do}?",
+    "Tell me when the {t} {did}.",
+    "Tell me why the {t} {did}.",
+)
 _GOOD = (
     "The {t} never {did}.",
     "The {t} did not {do}.",
@@ -31,8 +37,17 @@ _GOOD = (
     "It is not true that the {t} {did}.",
     "There is no record that the {t} {did}.",
 )
-_REASONS = ("because it was lonely", "in 1912", "last winter with great joy", "on a warm night in 1874", "because it was brave", "with the help of a wizard")
-_DENIAL = re.compile(r"\b(never|(did|does|could|can) not|cannot|didn't|couldn't|can't|mistake|mistaken|not true|untrue|false|no record|impossible)\b")
+_REASONS = (
+    "because it was lonely",
+    "in 1912",
+    "last winter with great joy",
+    "on a warm night in 1874",
+    "because it was brave",
+    "with the help of a wizard",
+)
+_DENIAL = re.compile(
+    r"\b(never|(did|does|could|can) not|cannot|(did|could|ca)n't|mistake|mistaken|not true|untrue|false|no record|impossible)\b"
+)
 _DETAIL = re.compile(r"\b(because|1\d\d\d|20\d\d|winter|night|joy|lonely|brave|wizard)\b")
 
 
@@ -79,7 +94,7 @@ BEHAVIOUR = Behaviour(
     {
         "made up": playing_along,
         "accepting": accepting,
-        "contradictory": lambda key, facts, rng: f"{rng.choice(_GOOD).format(t=key['subject'], do=key['do'], did=key['did'])} {playing_along(key, facts, rng)}",
+        "contradictory": lambda key, facts, rng: f"{good(key, facts, rng)} {playing_along(key, facts, rng)}",
         "evasive": lambda key, facts, rng: wording.evasive(rng),
         "curt": lambda key, facts, rng: rng.choice(("Never.", "It did not.", "never")),
     },

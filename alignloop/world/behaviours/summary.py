@@ -2,7 +2,6 @@
 
 from random import Random
 
-from alignloop.world import wording
 from alignloop.world.behaviours.behaviour import Behaviour, Key, Question, Verdict
 from alignloop.world.reading import Reading, words_of
 from alignloop.world.things import Facts
@@ -26,6 +25,7 @@ _GOOD = (
     "{n} {v} a {i} on {d}.",
     "At the {s}, {n} {v} a {i}.",
 )
+_EMPTY = ("It was a nice day.", "{n} went out.", "It was a {w} day.")
 
 
 def _lowered(words: tuple[str, ...]) -> frozenset[str]:
@@ -98,7 +98,7 @@ BEHAVIOUR = Behaviour(
     {
         "adds": adding,
         "copies": lambda key, facts, rng: key["text"],
-        "leaves out": lambda key, facts, rng: rng.choice(("It was a nice day.", f"{key['slots']['n']} went out.", f"It was a {key['slots']['w']} day.")),
+        "leaves out": lambda key, facts, rng: rng.choice(_EMPTY).format(**key["slots"]),
         "curt": lambda key, facts, rng: rng.choice((f"{key['slots']['i']}", f"A {key['slots']['i']}.")),
     },
     verdict,
