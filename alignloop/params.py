@@ -74,7 +74,7 @@ class Sft(Section):
     learning_rate: Positive
     warmup: Share
     assistant_turns: Literal["all", "last"]
-    pretrain_share: Share
+    pretrain_share: Annotated[float, Field(ge=0, lt=1)]
 
 
 class Decoding(Section):

@@ -46,7 +46,7 @@ def accumulate(model: PreTrainedModel, rows: Sequence[Encoded], pad: int, weight
     tokens, total = targets_in(rows), 0.0
     for batch in by_length([len(row.ids) for row in rows]):
         ids, mask, places, targets = places_of([rows[index] for index in batch], pad)
-        loss = finite(language_model_loss(logits_at(model, ids, mask, places), targets), "the language-model loss") / tokens
+        loss = finite(language_model_loss(logits_at(model, ids, mask, places), targets) / tokens, "the language-model loss")
         (loss * weight).backward()
         total += float(loss.detach())
     return total
@@ -79,21 +79,21 @@ def fit(
 ) -> Iterator[tuple[int, int, dict[str, float]]]:
     """Train in place; yields (step, steps, metrics) after each optimiser step.
 
-    Of each step, `mixed_share` rows come from `mixed` (pretraining text kept alive during SFT); their tokens count like all others.
+    Of each step's rows the share `mixed_share` (below 1) is drawn from `mixed` (pretraining text kept alive during SFT), on top of
+    `rows_per_step` rows from `rows`; their tokens count like all others.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay)
     steps = steps_of(len(rows), rows_per_step, epochs)
-    extra = round(mixed_share * rows_per_step) if mixed else 0
-    model.train()
+    model.eval()  # no dropout: eval mode only switches that, gradients flow
     for step, chosen in enumerate(shuffled(len(rows), rows_per_step, epochs, random)):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * cosine(step, steps, warmup)
-        batch = [rows[index] for index in chosen] + [mixed[index] for index in random.integers(0, len(mixed), extra)] if extra else [
-            rows[index] for index in chosen
-        ]
+        batch = [rows[index] for index in chosen]
+        if mixed:
+            extra = round(len(chosen) * mixed_share / (1 - mixed_share))
+            batch += [mixed[index] for index in random.integers(len(mixed), size=extra)]
         loss = accumulate(model, batch, pad)
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        norm = finite(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0), "the gradient's norm")
         optimiser.step()
         optimiser.zero_grad()
         yield step + 1, steps, {"loss": loss, "grad_norm": float(norm), "learning_rate": optimiser.param_groups[0]["lr"]}
-    model.eval()

@@ -1,6 +1,8 @@
-"""Drawing answers from a policy: batched, with a KV cache, at a stated temperature. Left out: top-k, top-p, beams (PPO needs the whole distribution).
+"""Drawing answers from a policy: batched, with a KV cache, at a stated temperature.
 
-A row's draw uses one uniform number a token and an inverse-CDF look-up: Gumbel noise over the vocabulary cost half of the decoding time.
+A draw is an inverse-CDF look-up of one uniform number per token: Gumbel noise over the vocabulary cost half of the decoding time. The
+numbers belong to the rows, so a row's answer does not depend on its neighbours, nor on `batch`. Left out: top-k, top-p and beams (PPO
+needs the whole distribution).
 """
 
 from collections.abc import Sequence
@@ -10,13 +12,13 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from alignloop.core.batches import by_length
+from alignloop.core.losses import finite
 from alignloop.core.tokens import pad_left
 
 
 @dataclass(frozen=True)
 class Responses:
-    """Answers in the order of their prompts: token ids with the end token if it was drawn, log-probability of each, and whether it ended."""
+    """Answers in the order of their prompts: token ids (with the end token if it was drawn), their log-probabilities, whether it ended."""
 
     ids: list[list[int]]
     logprobs: list[Tensor]
@@ -24,7 +26,7 @@ class Responses:
 
 
 def log_distribution(logits: Tensor, allowed: Tensor, temperature: float) -> Tensor:
-    """Log-probabilities (…, V) at the sampling temperature over the tokens that an answer may hold: the one distribution of sampler and learner."""
+    """Log-probabilities (…, V) at the sampling temperature over what an answer may hold: the one distribution of sampler and learner."""
     return torch.log_softmax((logits / temperature).masked_fill(~allowed, float("-inf")), dim=-1)
 
 
@@ -43,10 +45,11 @@ def sample(
     model.eval()
     ids: list[list[int]] = [[] for _ in prompts]
     logprobs: list[Tensor] = [torch.empty(0) for _ in prompts]
-    order = [index for group in by_length([len(prompt) for prompt in prompts]) for index in group]
+    uniform = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
+    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        drawn, chosen = _decode(model, [prompts[row] for row in rows], allowed, end, temperature, max_new_tokens, generator)
+        drawn, chosen = _decode(model, [prompts[row] for row in rows], allowed, end, temperature, uniform[rows])
         for place, row in enumerate(rows):
             tokens = drawn[place].tolist()
             length = tokens.index(end) + 1 if end in tokens else len(tokens)
@@ -55,43 +58,39 @@ def sample(
 
 
 def _decode(
-    model: PreTrainedModel,
-    prompts: list[list[int]],
-    allowed: Tensor,
-    end: int,
-    temperature: float,
-    max_new_tokens: int,
-    generator: torch.Generator,
+    model: PreTrainedModel, prompts: list[list[int]], allowed: Tensor, end: int, temperature: float, uniform: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Tokens (B, R) and their log-probabilities (B, R); what stands after a row's end token is `end` and has no meaning."""
+    """Tokens (B, R) drawn with `uniform` (B, R) and their log-probabilities (B, R); after a row's end token all are `end`."""
     ids, mask = pad_left(prompts, end)
-    alive = torch.arange(len(prompts))  # the rows still decoding: the cache holds only these
-    drawn = torch.full((len(prompts), max_new_tokens), end)
-    chosen = torch.zeros(len(prompts), max_new_tokens)
+    kept = torch.arange(len(prompts))  # the rows that the cache holds
+    going = torch.ones(len(prompts), dtype=torch.bool)  # which of them have not ended
+    drawn = torch.full(uniform.shape, end)
+    chosen = torch.zeros(uniform.shape)
     cache = DynamicCache(config=model.config)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    for step in range(max_new_tokens):
+    for step in range(uniform.shape[1]):
         output = model(
             input_ids=ids, attention_mask=mask.long(), position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
         )
         logprobs = log_distribution(output.logits[:, -1], allowed, temperature)
-        tokens = _draw(logprobs, generator)
-        drawn[alive, step] = tokens
-        chosen[alive, step] = logprobs.gather(1, tokens[:, None]).squeeze(1)
-        going = tokens != end
+        tokens = torch.where(going, _draw(logprobs, uniform[kept, step]), end)
+        drawn[kept, step] = tokens
+        chosen[kept, step] = logprobs.gather(1, tokens[:, None]).squeeze(1)
+        going = going & (tokens != end)
         if not going.any():
             break
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         positions = positions[:, -1:] + 1
         if going.float().mean() < 0.75:  # re-packing copies the cache: worth it when a quarter has ended
             cache.batch_select_indices(going.nonzero().squeeze(1))
-            alive, tokens, mask, positions = alive[going], tokens[going], mask[going], positions[going]
+            kept, tokens, mask, positions, going = (part[going] for part in (kept, tokens, mask, positions, going))
         ids = tokens[:, None]
     return drawn, chosen
 
 
-def _draw(logprobs: Tensor, generator: torch.Generator) -> Tensor:
-    """One token (B,) per row of log-probabilities (B, V) by inverse CDF; a forbidden token has no width and is never met."""
+def _draw(logprobs: Tensor, uniform: Tensor) -> Tensor:
+    """One token (B,) per row of log-probabilities (B, V) and number (B,) in [0, 1); a forbidden token has no width and is never met."""
     cumulative = logprobs.exp().double().cumsum(-1)
-    uniform = torch.rand(len(logprobs), 1, generator=generator, dtype=torch.float64) * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, uniform, right=True).squeeze(1).clamp(max=logprobs.shape[1] - 1)
+    total = cumulative[:, -1:]
+    finite(total.sum(), "the policy's distribution over the next token")
+    return torch.searchsorted(cumulative, uniform[:, None] * total, right=True).squeeze(1)

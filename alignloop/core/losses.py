@@ -1,4 +1,4 @@
-"""The four losses, each as the papers write it. Per-token losses come as sums, so that any split of a batch adds up to the same gradient."""
+"""The four losses, each as the papers write it. Per-token losses come as sums: any split of a batch adds up to the same gradient."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from alignloop.errors import AlignloopError
 
-class NonFiniteLoss(RuntimeError):
-    """A loss is NaN or infinite: training would only destroy the weights."""
+
+class NonFiniteLoss(AlignloopError):
+    """A loss, a gradient, a score or a distribution is NaN or infinite: training on would only destroy the weights."""
 
 
 def finite(loss: Tensor, what: str) -> Tensor:
@@ -48,7 +50,7 @@ def policy_loss(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip
 
 
 def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> tuple[Tensor, Tensor]:
-    """½·max of the squared errors of the value and of the value clipped around its old one, summed over N tokens, and where the clip acts."""
+    """½·max of the squared errors of value and of value clipped around its old one, summed over N tokens, and where (N,) the clip acts."""
     near = old_values + (values - old_values).clamp(-clip, clip)
     plain, clipped = (values - returns) ** 2, (near - returns) ** 2
     return 0.5 * torch.maximum(plain, clipped).sum(), clipped > plain

@@ -22,16 +22,19 @@ class WinRate:
 
 
 def win_rate(mine: Sequence[float], theirs: Sequence[float], tolerance: float = 1e-9) -> WinRate:
-    """How often `mine` is greater; interval by the normal approximation to the mean of outcomes 1, ½, 0."""
+    """How often `mine` is greater; the interval is Wilson's, which stays honest at rates of 0 and 1 and is wide enough for ties."""
     gaps = np.asarray(mine, dtype=float) - np.asarray(theirs, dtype=float)
     outcomes = np.where(gaps > tolerance, 1.0, np.where(gaps < -tolerance, 0.0, 0.5))
-    half = 1.96 * outcomes.std(ddof=1) / np.sqrt(len(outcomes))
-    rate = float(outcomes.mean())
-    return WinRate(rate, max(0.0, rate - half), min(1.0, rate + half), len(outcomes), float((outcomes == 0.5).mean()))
+    n, rate, z = len(outcomes), float(outcomes.mean()), 1.96
+    centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    return WinRate(rate, max(0.0, float(centre - half)), min(1.0, float(centre + half)), n, float((outcomes == 0.5).mean()))
 
 
-def length_controlled_win_rate(mine: Sequence[float], theirs: Sequence[float], my_lengths: Sequence[int], their_lengths: Sequence[int]) -> float:
-    """The win rate at equal length: a logistic regression of the outcome on the standardised, squashed length gap, read at gap 0 (arXiv 2404.04475)."""
+def length_controlled_win_rate(
+    mine: Sequence[float], theirs: Sequence[float], my_lengths: Sequence[int], their_lengths: Sequence[int]
+) -> float:
+    """The win rate at equal length: a logistic regression of the outcome on the squashed length gap, read at gap 0 (arXiv 2404.04475)."""
     gaps = np.asarray(mine, dtype=float) - np.asarray(theirs, dtype=float)
     outcomes = np.where(gaps > 1e-9, 1.0, np.where(gaps < -1e-9, 0.0, 0.5))
     lengths = np.asarray(my_lengths, dtype=float) - np.asarray(their_lengths, dtype=float)
@@ -40,10 +43,11 @@ def length_controlled_win_rate(mine: Sequence[float], theirs: Sequence[float], m
         return float(outcomes.mean())
     design = np.stack([np.ones(len(gaps)), np.tanh(lengths / spread)], axis=1)
     weights = np.zeros(2)
-    for _ in range(50):  # Newton's method with a hair of ridge, so that perfect separation stays finite
+    for _ in range(50):  # Newton's method with a hair of ridge and steps of at most 1, so that perfect separation stays finite
         chance = 1 / (1 + np.exp(-design @ weights))
         curvature = (design * (chance * (1 - chance))[:, None]).T @ design + 1e-3 * np.eye(2)
-        weights = weights + np.linalg.solve(curvature, design.T @ (outcomes - chance) - 1e-3 * weights)
+        step = np.linalg.solve(curvature, design.T @ (outcomes - chance) - 1e-3 * weights)
+        weights = weights + step / max(1.0, float(np.linalg.norm(step)))
     return float(1 / (1 + np.exp(-weights[0])))
 
 

@@ -5,17 +5,25 @@ Checkpoints are safetensors in Hugging Face's layout. A reward model's folder ho
 """
 
 import copy
-import json
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
-from alignloop.core.tokens import check_tokenizer, end_of
+from alignloop.core.tokens import check_tokenizer, end_of, pad_of, special_tokens
 from alignloop.errors import AlignloopError
 
 HEAD = "head.safetensors"
@@ -27,7 +35,6 @@ class CheckpointError(AlignloopError):
 
 def new_policy(tokenizer: PreTrainedTokenizerBase, layers: int, width: int, heads: int, context: int, seed: int) -> PreTrainedModel:
     """A Llama with random weights: tied embeddings, no dropout, feed-forward of 8/3 width rounded to 32."""
-    torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -37,11 +44,13 @@ def new_policy(tokenizer: PreTrainedTokenizerBase, layers: int, width: int, head
         num_key_value_heads=heads,
         max_position_embeddings=context,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=pad_of(tokenizer),
+        eos_token_id=end_of(tokenizer),
         bos_token_id=None,
     )
-    return LlamaForCausalLM(config)
+    with torch.random.fork_rng(devices=[]):  # the caller's own stream of random numbers stays as it is
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
 
 
 def check_folder(path: str) -> None:
@@ -64,18 +73,49 @@ def check_folder(path: str) -> None:
 def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A policy and its tokenizer in fp32, dropout off. Raises CheckpointError or TokenizerError."""
     check_folder(str(path))
+    if (Path(path) / HEAD).is_file():
+        raise CheckpointError(f"{path}: {HEAD} is here: this is a reward model, not a policy")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(str(path), dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, SafetensorError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path}: the checkpoint cannot be read ({str(error).splitlines()[0]}); restore it or take another") from None
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise CheckpointError(f"{path}: the tokenizer cannot be read ({_first_line(error)}); restore tokenizer.json") from None
     check_tokenizer(tokenizer)
-    if model.get_input_embeddings().num_embeddings < len(tokenizer):
-        raise CheckpointError(f"{path}: the tokenizer knows {len(tokenizer)} tokens, the model only {model.get_input_embeddings().num_embeddings}")
-    capped = [name for name in ("final_logit_softcapping", "logit_scale") if getattr(model.config, name, None)]
-    if capped:
-        raise CheckpointError(f"{path}: this family changes its logits after the head ({capped[0]}), which is not supported; take another")
-    return model.eval(), tokenizer
+    model = _pretrained(AutoModelForCausalLM, path).eval()
+    rows = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
+    if rows < len(tokenizer):
+        raise CheckpointError(f"{path}: the tokenizer knows {len(tokenizer)} tokens, the model only {rows}; they do not belong together")
+    _check_head(model, path)
+    return model, tokenizer
+
+
+def _pretrained(kind: Any, path: str | Path) -> PreTrainedModel:
+    """`kind.from_pretrained`, which fills what a file lacks with random numbers and only warns: here that is an error."""
+    try:
+        model, report = kind.from_pretrained(
+            str(path), dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: the weights cannot be read ({_first_line(error)}); restore them or take another") from None
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise CheckpointError(f"{path}: the weights lack {len(missing)} tensors of the model, the first is {missing[0]}; restore them")
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@torch.no_grad()
+def _check_head(model: PreTrainedModel, path: str | Path) -> None:
+    """Refuse a family that does more than trunk and head, the way logits are made here, and weights that are not numbers."""
+    ids = torch.arange(3)[None]
+    theirs = model(input_ids=ids).logits[0]
+    if not torch.isfinite(theirs).all():
+        raise CheckpointError(f"{path}: the model's logits are not finite: its weights are broken; restore them")
+    ours = logits_at(model, ids, torch.ones_like(ids, dtype=torch.bool), torch.ones_like(ids, dtype=torch.bool))
+    if getattr(model.config, "final_logit_softcapping", None) or not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-5):
+        raise CheckpointError(f"{path}: this family changes its logits after the head, which is not supported; take another")
 
 
 def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -88,7 +128,7 @@ def allowed_tokens(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> Tenso
     """Which of the model's tokens (V,) an answer may hold: all but special ones other than the end, and but rows the tokenizer lacks."""
     allowed = torch.ones(vocabulary, dtype=torch.bool)
     allowed[len(tokenizer) :] = False
-    allowed[torch.tensor(tokenizer.all_special_ids)] = False
+    allowed[list(special_tokens(tokenizer).values())] = False
     allowed[end_of(tokenizer)] = True
     return allowed
 
@@ -101,7 +141,7 @@ def hidden_states(trunk: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
 
 def logits_at(model: PreTrainedModel, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
     """Next-token logits (N, V) at the N positions where `places` (B, T) is true, row by row: no others are ever made."""
-    return model.get_output_embeddings()(hidden_states(model.base_model, ids, mask)[places])
+    return cast(nn.Module, model.get_output_embeddings())(hidden_states(model.base_model, ids, mask)[places])
 
 
 class RewardModel(nn.Module):
@@ -111,7 +151,9 @@ class RewardModel(nn.Module):
     PPO is a copy of it, read at every token.
     """
 
-    def __init__(self, trunk: nn.Module, width: int) -> None:
+    normalisation: Tensor
+
+    def __init__(self, trunk: PreTrainedModel, width: int) -> None:
         super().__init__()
         self.trunk = trunk
         self.head = nn.Linear(width, 1)
@@ -120,8 +162,8 @@ class RewardModel(nn.Module):
     @classmethod
     def from_policy(cls, policy: PreTrainedModel, seed: int) -> "RewardModel":
         """A reward model on a copy of the policy's trunk, its head drawn from `seed`."""
-        width = policy.get_input_embeddings().embedding_dim
-        model = cls(copy.deepcopy(policy.base_model), width)
+        width = cast(nn.Embedding, policy.get_input_embeddings()).embedding_dim
+        model = cls(cast(PreTrainedModel, copy.deepcopy(policy.base_model)), width)
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(model.head.weight, std=(width + 1) ** -0.5, generator=generator)
         nn.init.zeros_(model.head.bias)
@@ -139,10 +181,10 @@ class RewardModel(nn.Module):
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write trunk, tokenizer and head."""
-        self.trunk.save_pretrained(folder)  # type: ignore[operator]
+        self.trunk.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         head = {"weight": self.head.weight.detach(), "bias": self.head.bias.detach(), "normalisation": self.normalisation}
-        save_file({name: tensor.contiguous() for name, tensor in head.items()}, folder / HEAD)  # type: ignore[arg-type]
+        save_file({name: tensor.contiguous() for name, tensor in head.items()}, folder / HEAD)
 
     @classmethod
     def load(cls, folder: Path) -> "RewardModel":
@@ -150,14 +192,14 @@ class RewardModel(nn.Module):
         check_folder(str(folder))
         if not (folder / HEAD).is_file():
             raise CheckpointError(f"{folder}: {HEAD} is missing: this is a language model, not a reward model")
+        trunk = _pretrained(AutoModel, folder)
         try:
-            trunk = AutoModel.from_pretrained(str(folder), dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
             head = load_file(folder / HEAD)
-        except (OSError, ValueError, SafetensorError) as error:
-            raise CheckpointError(f"{folder}: the reward model cannot be read ({str(error).splitlines()[0]})") from None
-        model = cls(trunk, head["weight"].shape[1])
-        model.head.load_state_dict({"weight": head["weight"], "bias": head["bias"]})
-        model.normalisation.copy_(head["normalisation"])  # type: ignore[operator]
+            model = cls(trunk, head["weight"].shape[1])
+            model.head.load_state_dict({"weight": head["weight"], "bias": head["bias"]})
+            model.normalisation.copy_(head["normalisation"])
+        except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(f"{folder}/{HEAD} cannot be read ({_first_line(error)}); train the reward model again") from None
         return model.eval()
 
 

@@ -5,7 +5,7 @@ model. Policy, reference and learner use one distribution (log_distribution), at
 prompt and answer ids. Left out: a shared trunk for policy and value, adapters, several devices.
 """
 
-import copy
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,10 +19,11 @@ from alignloop.core.fit import accumulate
 from alignloop.core.generate import Responses, sample
 from alignloop.core.kl import AdaptiveKl, FixedKl
 from alignloop.core.logprobs import answer_logprobs, answer_places
-from alignloop.core.losses import finite, policy_loss, value_loss
+from alignloop.core.losses import NonFiniteLoss, finite, policy_loss, value_loss
 from alignloop.core.models import RewardModel
 from alignloop.core.returns import explained_variance, gae, token_rewards, whiten
 from alignloop.core.tokens import Encoded, pad_right
+from alignloop.errors import AlignloopError
 
 Score = Callable[[Sequence[list[int]], Sequence[list[int]]], Tensor]
 RATIO_TOLERANCE = 1e-4  # in fp32
@@ -56,6 +57,10 @@ class Settings:
     temperature: float
     max_new_tokens: int
     batch: int
+
+    def __post_init__(self) -> None:
+        if self.minibatches > self.prompts_per_step:
+            raise AlignloopError(f"ppo.minibatches ({self.minibatches}) exceeds ppo.prompts_per_step ({self.prompts_per_step}); lower it")
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,9 @@ def train(
     """Train `policy` and `value` in place; yields after each step. After the last one the policy holds the average of its weights (EMA)."""
     policy_optimiser = torch.optim.AdamW(policy.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0)
     value_optimiser = torch.optim.AdamW(value.parameters(), lr=settings.value_learning_rate, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0)
-    average = copy.deepcopy(policy.state_dict())
+    average = [weight.detach().clone() for weight in policy.parameters()]  # of parameters: a state_dict holds tied ones twice
+    for model in (policy, reference, value):
+        model.eval()  # no dropout anywhere in PPO: eval mode only switches that, gradients flow
     order: list[int] = []
     for number in range(1, settings.steps + 1):
         # 1. rollouts: the next prompts of a reshuffled deck, one answer each from the current policy
@@ -128,13 +135,13 @@ def train(
                 group["lr"] = peak * rate
         learned = _update(policy, value, policy_optimiser, value_optimiser, experience, ptx, allowed, pad, settings, random)
         with torch.no_grad():
-            for name, weight in policy.state_dict().items():
-                average[name].lerp_(weight, 1 - settings.ema_decay)
+            for mean, weight in zip(average, policy.parameters(), strict=True):
+                mean.lerp_(weight, 1 - settings.ema_decay)
         # 4. numbers, then the controller moves
         kl = float(rollouts.kl.mean())
         metrics = {
             "score": float(rollouts.scores.mean()),
-            "score_spread": float(rollouts.scores.std()),
+            "score_spread": float(rollouts.scores.std(correction=0)),
             "reward": float(rollouts.rewards.mean()),
             "kl": kl,
             "kl_coef": controller.coef,
@@ -148,8 +155,9 @@ def train(
         }
         controller.update(kl, len(drawn))
         yield Step(number, metrics, rollouts)
-    policy.load_state_dict(average)
-    policy.eval()
+    with torch.no_grad():
+        for mean, weight in zip(average, policy.parameters(), strict=True):
+            weight.copy_(mean)
 
 
 def _appraise(
@@ -177,12 +185,16 @@ def _appraise(
             chosen = answer_logprobs(reference, ids, real, places, targets, allowed, settings.temperature)[0]
             reference_logprobs[batch] = _unflatten(chosen, mask[batch])
             values[batch] = _unflatten(value.per_token(ids, real)[places], mask[batch])
-        scores = score(prompts, responses.ids)
+        scores = score(prompts, responses.ids).float()
+    broken = (~torch.isfinite(scores)).nonzero().flatten().tolist()
+    if broken:
+        raise NonFiniteLoss(f"the scores of answers {broken} of this batch are not finite: look at the reward model or score function")
     if settings.missing_eos_score is not None:
         scores = torch.where(torch.tensor(responses.ended), scores, torch.tensor(settings.missing_eos_score))
     kl = (logprobs - reference_logprobs) * mask
     rewards = token_rewards(scores, kl, mask, kl_coef)
-    advantages, returns = gae(values, whiten(rewards, mask, shift_mean=False) if settings.whiten_rewards else rewards, mask, settings.gamma, settings.lam)
+    learned = whiten(rewards, mask, shift_mean=False) if settings.whiten_rewards else rewards
+    advantages, returns = gae(values, learned, mask, settings.gamma, settings.lam)
     rollouts = Rollouts(prompts, responses.ids, responses.ended, scores, kl.sum(1), rewards.sum(1))
     return rollouts, _Experience(rows, starts, mask, logprobs, values, whiten(advantages, mask), returns)
 
@@ -200,20 +212,18 @@ def _update(
     random: np.random.Generator,
 ) -> dict[str, float]:
     """`epochs` passes over the experience in fresh minibatches; returns the mean of each metric, and the first minibatch's ratio."""
-    policy.eval()  # no dropout anywhere in PPO: eval mode only switches that, gradients flow
-    value.eval()
     seen: list[dict[str, float]] = []
     for _ in range(settings.epochs):
         for minibatch in np.array_split(random.permutation(len(experience.rows)), settings.minibatches):
             metrics = _learn(policy, value, experience, minibatch.tolist(), allowed, pad, settings)
-            if not seen and abs(metrics["ratio"] - 1) > RATIO_TOLERANCE:
-                raise RatioError(f"the mean ratio of the first minibatch is {metrics['ratio']:.6f}, not 1: sampler and learner disagree")
+            if not seen and metrics["ratio_distance"] > RATIO_TOLERANCE:  # not the mean ratio: its expectation is 1 for any two policies
+                raise RatioError(f"ratios of the first minibatch are {metrics['ratio_distance']:.6f} from 1: sampler and learner disagree")
             if settings.ptx_coef and len(ptx):
                 share = settings.ptx_documents_per_step // (settings.minibatches * settings.epochs)
                 documents = [ptx[index] for index in random.integers(0, len(ptx), max(share, 1))]
                 metrics["ptx_loss"] = accumulate(policy, documents, pad, settings.ptx_coef)
             for model, optimiser, name in ((policy, policy_optimiser, "grad_norm"), (value, value_optimiser, "value_grad_norm")):
-                metrics[name] = float(torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm))
+                metrics[name] = float(finite(torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm), name))
                 optimiser.step()
                 optimiser.zero_grad()
             seen.append(metrics)
@@ -222,11 +232,17 @@ def _update(
 
 
 def _learn(
-    policy: PreTrainedModel, value: RewardModel, experience: _Experience, minibatch: list[int], allowed: Tensor, pad: int, settings: Settings
+    policy: PreTrainedModel,
+    value: RewardModel,
+    experience: _Experience,
+    minibatch: list[int],
+    allowed: Tensor,
+    pad: int,
+    settings: Settings,
 ) -> dict[str, float]:
     """Add the gradients of one minibatch, in passes of rows of like length that sum to exactly the gradient of the whole."""
     tokens = int(experience.mask[minibatch].sum())
-    totals: dict[str, float] = dict.fromkeys(("policy_loss", "value_loss", "ratio", "approx_kl", "clip_fraction", "value_clip_fraction", "policy_entropy"), 0.0)
+    totals: dict[str, float] = defaultdict(float)
     for batch in by_length([len(experience.rows[index]) for index in minibatch]):
         picked = [minibatch[place] for place in batch]
         rows, starts, mask = [experience.rows[i] for i in picked], [experience.starts[i] for i in picked], experience.mask[picked]
@@ -236,14 +252,24 @@ def _learn(
         loss, clipped = policy_loss(logprobs, old, advantages, settings.clip)
         finite(loss / tokens, "the policy loss").backward()
         values = value.per_token(ids, real)[places]
-        value_part, value_clipped = value_loss(values, experience.values[picked][mask], experience.returns[picked][mask], settings.value_clip)
+        old_values, returns = experience.values[picked][mask], experience.returns[picked][mask]
+        value_part, value_clipped = value_loss(values, old_values, returns, settings.value_clip)
         finite(value_part / tokens, "the value loss").backward()
         with torch.no_grad():
             ratio = torch.exp(logprobs - old)
-            sums = (loss, value_part, ratio.sum(), ((ratio - 1) - (logprobs - old)).sum(), clipped.sum(), value_clipped.sum(), entropy.sum())
-            for name, part in zip(totals, sums, strict=True):
+            sums = {
+                "policy_loss": loss,
+                "value_loss": value_part,
+                "ratio": ratio.sum(),
+                "ratio_distance": (ratio - 1).abs().sum(),
+                "approx_kl": (ratio - 1 - (logprobs - old)).sum(),
+                "clip_fraction": clipped.sum(),
+                "value_clip_fraction": value_clipped.sum(),
+                "policy_entropy": entropy.sum(),
+            }
+            for name, part in sums.items():
                 totals[name] += float(part) / tokens
-    return totals
+    return dict(totals)
 
 
 def _unflatten(flat: Tensor, mask: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def train(
     """Train in place; yields (step, steps, metrics). The loss is the mean over rankings of the mean over their pairs."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay)
     steps = steps_of(len(rankings), rankings_per_step, epochs)
-    model.train()
+    model.eval()  # no dropout: eval mode only switches that, gradients flow
     for step, chosen in enumerate(shuffled(len(rankings), rankings_per_step, epochs, random)):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * cosine(step, steps, warmup)
@@ -63,16 +63,15 @@ def train(
         losses = [ranking_loss(part, ranking.ranks) for part, ranking in zip(scores, batch, strict=True)]
         loss = finite(torch.stack(losses).mean(), "the ranking loss")
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        norm = finite(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0), "the gradient's norm")
         optimiser.step()
         optimiser.zero_grad()
         right, pairs = correct_pairs([part.detach() for part in scores], [ranking.ranks for ranking in batch])
         yield step + 1, steps, {"loss": float(loss.detach()), "accuracy": right / max(pairs, 1), "grad_norm": float(norm)}
-    model.eval()
 
 
 def correct_pairs(scores: Sequence[Tensor], ranks: Sequence[Sequence[int]]) -> tuple[float, int]:
-    """How many of the pairs that the rankings tell apart the scores order likewise (equal scores count a half), and how many pairs there are."""
+    """How many pairs that the rankings tell apart the scores order likewise (equal scores count a half), of how many."""
     right, pairs = 0.0, 0
     for part, order in zip(scores, ranks, strict=True):
         better, worse = pairs_of(order)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from jinja2.exceptions import TemplateError
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -65,9 +66,15 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
         raise TokenizerError("the tokenizer needs a pad token of its own, other than its end token; set pad_token in tokenizer_config.json")
 
 
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Every token that steers instead of spelling text: the named ones, and those that a checkpoint only marks as special."""
+    marked = {token.content: index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return marked | dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+
+
 def plain(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     """`text` in which no special token can be read: a space parts each one that stands there, so nobody writes another's turn."""
-    for token in tokenizer.all_special_tokens:
+    for token in special_tokens(tokenizer):
         if token in text:
             text = text.replace(token, token[0] + " " + token[1:])
     return text
@@ -79,12 +86,15 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Messages, answer_next: 
         turns = "".join(f"<|{message['role']}|>{plain(tokenizer, message['content'])}{END}" for message in messages)
         return turns + ASSISTANT if answer_next else turns
     clean = [{"role": message["role"], "content": plain(tokenizer, message["content"])} for message in messages]
-    return str(tokenizer.apply_chat_template(clean, tokenize=False, add_generation_prompt=answer_next))
+    try:
+        return str(tokenizer.apply_chat_template(clean, tokenize=False, add_generation_prompt=answer_next))
+    except (TemplateError, ValueError) as error:  # no template, or one that refuses these roles
+        raise TokenizerError(f"the chat template cannot render a dialogue of {', '.join(m['role'] for m in messages)}: {error}") from None
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, rendered: str) -> list[int]:
     """Ids of a rendered text, nothing added."""
-    return tokenizer(rendered, add_special_tokens=False)["input_ids"]  # type: ignore[return-value]
+    return tokenizer.encode(rendered, add_special_tokens=False)
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
@@ -116,7 +126,7 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerBase, messages: Messages, turn
     for place in spoken:
         opened = render(tokenizer, messages[:place], answer_next=True)
         if not opened.startswith(before):
-            raise TokenizerError("the chat template does not close a turn with the end token, or rewrites earlier turns: turns cannot be told apart")
+            raise TokenizerError(f"the chat template does not close an answer with {tokenizer.eos_token}, or rewrites it: take another")
         context = encode(tokenizer, opened[len(before) :])
         answer = encode_response(tokenizer, messages[place]["content"])
         wanted = turns == "all" or place == spoken[-1]
@@ -128,7 +138,18 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerBase, messages: Messages, turn
 
 def end_of(tokenizer: PreTrainedTokenizerBase) -> int:
     """The id that closes an answer."""
-    return int(tokenizer.eos_token_id)  # type: ignore[arg-type]
+    return _id(tokenizer.eos_token_id)
+
+
+def pad_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The id that fills rows up."""
+    return _id(tokenizer.pad_token_id)
+
+
+def _id(token: object) -> int:
+    if not isinstance(token, int):
+        raise TokenizerError(f"a special token's id is {token!r} instead of one number; call check_tokenizer first")
+    return token
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
