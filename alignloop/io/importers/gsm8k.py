@@ -1,0 +1,45 @@
+"""GSM8K: school mathematics with people's worked answers, `#### n` at the end. https://github.com/openai/grade-school-math
+
+The `<<16-3=13>>` marks were written for a calculator, not for the reader: they are taken out of the answer.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from alignloop.io.identity import identify
+from alignloop.io.importers.item import Format, Item, each
+from alignloop.records import Demonstration, Message
+
+CALCULATOR = re.compile(r"<<[^<>]*>>")
+
+
+class Problem(BaseModel):
+    question: str
+    answer: str
+
+
+def _sees(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("question"), str) and "\n#### " in str(row.get("answer"))
+
+
+def _read(path: Path, source: str) -> Iterator[Item]:
+    return each(path, Problem, lambda problem: [_demonstration(problem, source)])
+
+
+def _demonstration(problem: Problem, source: str) -> Demonstration:
+    question, answer = problem.question.strip(), CALCULATOR.sub("", problem.answer).strip()
+    return Demonstration(
+        id=identify("gsm8k", question, answer),
+        messages=(Message(role="user", content=question), Message(role="assistant", content=answer)),
+        user=identify("gsm8k", question),
+        labeler="gsm8k",
+        category="mathematics",
+        source=source,
+    )
+
+
+GSM8K = Format("{question, answer}: an answer that ends with '#### n'", _sees, _read)
