@@ -1,0 +1,189 @@
+"""DVC, and the only file that imports it: which stages there are, which are out of date, running one, and the hash of any path.
+
+A stage runs exactly as under `dvc repro`, for it is DVC's own `reproduce` that runs it; only the function that starts the command is
+replaced, so that the caller may start it elsewhere and hear its lines. `dvc.lock` therefore has the same bytes either way.
+"""
+
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import dvc.stage.run
+from dvc.dependency.base import DependencyDoesNotExistError
+from dvc.exceptions import DvcException, NotDvcRepoError, ReproductionError
+from dvc.lock import LockError
+from dvc.repo import Repo, lock_repo
+from dvc.scm import SCMError
+from dvc.stage import PipelineStage
+from dvc_data.hashfile.build import build
+
+from alignloop.errors import AlignloopError
+
+Start = Callable[[Sequence[str], Path, Mapping[str, str]], None]
+"""Runs a command (a shell's argv, ending with the command as dvc.yaml has it) in a directory and an environment; raises if it fails."""
+Done = Literal["ran", "restored", "unchanged"]
+
+
+class VersioningError(AlignloopError):
+    """DVC cannot do what is asked; the message says why and what to do."""
+
+
+class PipelineBusyError(VersioningError):
+    """Another run works on the same files."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of dvc.yaml, its rounds unrolled: `reward@r2` is of the group `reward` and the round `r2`. Paths start at the root."""
+
+    name: str
+    group: str
+    round: str | None
+    command: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+    metrics: tuple[str, ...]
+    params: tuple[str, ...]
+
+
+class Pipeline:
+    """The pipeline of the project in `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        with self._at_work():
+            self._repo: Any = Repo(str(self.root))  # DVC's own types are not checked
+            assert self._repo.scm  # raises if there is no git repository
+
+    def stages(self) -> dict[str, Stage]:
+        """All stages by name, in the order of dvc.yaml."""
+        with self._at_work(), lock_repo(self._repo):
+            return {stage.name: _stage(stage) for stage in self._loaded()}
+
+    def outdated(self) -> Iterator[str]:
+        """The names of the stages that have to run, as far as can be told before the first of them has."""
+        with self._at_work(), lock_repo(self._repo):
+            for stage in self._loaded():
+                if stage.changed():
+                    yield stage.name
+
+    def downstream(self, name: str) -> set[str]:
+        """The names of a stage or group of stages, and of all that use what they make."""
+        with self._at_work(), lock_repo(self._repo):
+            graph = self._repo.index.graph
+            reached = {stage for stage in self._loaded() if name in (stage.name, stage.name.partition("@")[0])}
+            todo = list(reached)
+            while todo:
+                users = set(graph.predecessors(todo.pop())) - reached
+                reached |= users
+                todo += users
+            return {stage.name for stage in reached}
+
+    def bring_up_to_date(self, name: str, start: Start, force: bool = False) -> Done:
+        """Do what `dvc repro --single-item name` does: nothing, or take the outs from the cache, or run the command and record it."""
+        ran = False
+
+        def run(_: str | None, command: str, *, cwd: str, env: dict[str, str], **__: Any) -> None:
+            nonlocal ran
+            ran = True
+            start(dvc.stage.run._make_cmd(dvc.stage.run.get_executable(), command), Path(cwd), env)
+
+        with self._at_work(name), _commands_by(run):
+            try:
+                made = self._repo.reproduce(name, single_item=True, force=force)
+            except ReproductionError as error:
+                if isinstance(error.__cause__, FileNotFoundError | DependencyDoesNotExistError):
+                    self._check_deps(name)
+                raise
+        return "ran" if ran else "restored" if made else "unchanged"
+
+    def _check_deps(self, name: str) -> None:
+        for path in self.stages()[name].deps:
+            if not (self.root / path).exists():
+                raise VersioningError(f"{name}: {path} does not exist; run the stages before this one too")
+
+    def hash_of(self, path: Path) -> str:
+        """The hash by which DVC knows the bytes of a file or directory (".dir" at its end)."""
+        with self._at_work():
+            try:
+                cache, files, ignore = self._repo.cache.local, self._repo.fs, self._repo.dvcignore
+                _, _, content = build(cache, str(path.absolute()), files, "md5", ignore=ignore, dry_run=True)
+            except FileNotFoundError:
+                raise VersioningError(f"{path}: does not exist, so it has no hash") from None
+            return str(content.hash_info.value)
+
+    def _loaded(self) -> list[Any]:
+        return [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
+
+    @contextmanager
+    def _at_work(self, stage: str = "DVC") -> Iterator[None]:
+        """DVC at work: in the project's folder, for it takes paths from there, and with its errors in our words."""
+        try:
+            with chdir(self.root):
+                yield
+        except Exception as error:
+            raise _spoken(error, stage, self.root) from None
+
+
+@contextmanager
+def _commands_by(run: Callable[..., None]) -> Iterator[None]:
+    """Let DVC start commands with `run`: the one change to how DVC works."""
+    original, dvc.stage.run._run = dvc.stage.run._run, run
+    try:
+        yield
+    finally:
+        dvc.stage.run._run = original
+
+
+def _stage(stage: Any) -> Stage:
+    group, _, round = stage.name.partition("@")
+    keys = [dep.params for dep in stage.params]
+    return Stage(
+        stage.name,
+        group,
+        round or None,
+        str(stage.cmd),
+        tuple(dep.def_path for dep in stage.deps if dep not in stage.params),
+        tuple(out.def_path for out in stage.outs if not out.metric and not out.plot),
+        tuple(out.def_path for out in stage.metrics),
+        tuple(key for params in keys for key in params),
+    )
+
+
+def _spoken(error: Exception, stage: str, root: Path) -> Exception:
+    chain: list[BaseException] = [error]
+    while inner := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(inner)
+    for link in chain:
+        if isinstance(link, AlignloopError):
+            return link
+        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
+            return VersioningError(
+                f"{stage}: no disk space left under {root}; free some, for instance with `dvc gc --workspace`"
+                " (it forgets all versions but the present one), and run the same command again: what was finished is kept"
+            )
+        if isinstance(link, LockError):
+            return PipelineBusyError(f"{stage}: another run of this pipeline is at work in {root}; wait for its end. DVC says: {link}")
+        if isinstance(link, NotDvcRepoError):
+            return VersioningError(f"{root}: no DVC project here (.dvc is missing); run from the root of a clone")
+        if isinstance(link, SCMError):
+            return VersioningError(f"{root}: no git repository here, and DVC needs one; clone the project, or `git init` and commit it")
+    for link in chain:
+        if isinstance(link, DvcException) and not isinstance(link, ReproductionError):
+            return VersioningError(f"{stage}: DVC: {link}")
+    return error
+
+
+@cache
+def pipeline(root: Path) -> Pipeline:
+    """The pipeline of the project in `root`, opened once."""
+    return Pipeline(root)
+
+
+def hash_of(path: Path, root: Path | None = None) -> str:
+    """The hash by which DVC knows the bytes of a file or directory of the project in `root`, or else in the working directory."""
+    return pipeline((root or Path.cwd()).resolve()).hash_of(path)
