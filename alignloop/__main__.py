@@ -5,6 +5,7 @@ import ast
 import errno
 import importlib
 import inspect
+import json
 import math
 import os
 import random
@@ -12,13 +13,16 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from alignloop.errors import AlignloopError
 from alignloop.io.environment import settle
+
+if TYPE_CHECKING:
+    from alignloop.params import Params
 
 PACKAGE = Path(__file__).parent
 COMMANDS = {  # name -> a module with `command(arguments) -> int`, and what it does
@@ -77,14 +81,47 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
     name = tracking.title(paths.stage, paths.round)
     values = {key: value for key, value in tracking.flat(params.model_dump(by_alias=True)).items() if paths.uses(key)}
     _steady(params.seed, params.threads, name)
-    with tracking.run(root, paths.stage, paths.round, values, hashes(root, paths.inputs), hashes(root, paths.code)) as run:
+    inputs, code = hashes(root, paths.inputs), hashes(root, paths.code)
+    with tracking.run(root, paths.stage, paths.round, values, inputs, code) as run:
         step = 0
         for progress in paced(function(params, **given), name, _say):
             step = progress.step
             if step % math.ceil(progress.total / POINTS) == 0 or step == progress.total:
                 run.log(step, progress.metrics)
-        run.finish(hashes(root, paths.outputs))
+        outputs = hashes(root, paths.outputs)
+        kept, numbers = _results([*outputs, *paths.pages])
+        run.log(step, numbers)
+        run.finish(outputs, kept)
+        if stage == "release":
+            _publish(root, params, run.id, inputs, given["metrics"])
     return 0
+
+
+def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, float]]:
+    """What MLflow keeps of a stage's outputs, with its place there: numbers, curves, pages, and pictures of them; and those numbers."""
+    from alignloop.io import figures, tracking
+
+    kept: list[tuple[Path, str]] = []
+    numbers: dict[str, float] = {}
+    for path in map(Path, written):
+        if path.suffix == ".json":
+            leaves = tracking.flat(json.loads(path.read_text(encoding="utf-8"))).items()
+            numbers |= {key: leaf for key, leaf in leaves if isinstance(leaf, int | float) and key.count(".") < 3}
+        if path.parts[0] in ("metrics", "plots", "reports") and path.exists():
+            kept.append((path, path.parts[0]))
+            if picture := figures.draw(path, Path("reports", *path.with_suffix(".png").parts[1:])):
+                kept.append((picture, "figures"))
+    return kept, numbers
+
+
+def _publish(root: Path, params: "Params", run: str, inputs: Mapping[str, str], metrics: Path) -> None:
+    """Register the models of a release and show its results."""
+    from alignloop.io.publication import publish
+    from alignloop.stages.results import tables
+
+    results = tables(json.loads(metrics.read_text(encoding="utf-8")))
+    versions = publish(root, params, inputs, run, results)
+    _say(f"\n{results}\nregistered {', '.join(version.label for version in versions.values())}")
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,158 @@
+"""Pictures of what a stage measured: training curves, behaviours of a round, and the rounds side by side."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from alignloop.io.files import replacing
+
+INK, FAINT = "#1f2933", "#9aa5b1"
+COLOURS = {"base": "#b8c0cc", "sft": "#f0a04b", "policy": "#2f6fb0"}
+UNITS = {
+    "entropy": "nats per token",
+    "ended": "share of answers",
+    "distinct_responses": "share of answers",
+    "kl": "nats per response",
+    "length": "tokens",
+    "loss": "nats per token",
+    "ptx_loss": "nats per token",
+    "score": "reward-model score",
+    "score_spread": "reward-model score",
+}
+COLUMNS = 4
+STYLE: dict[str, Any] = {"color": COLOURS["policy"], "linewidth": 1.4}
+
+
+def draw(source: Path, picture: Path) -> Path | None:
+    """Draw what `source` holds (a CSV of curves, an evaluation, or a release) into `picture`; None where there is nothing to draw."""
+    if source.suffix == ".csv":
+        figure = curves(source)
+    elif source.name == "evaluate.json":
+        figure = behaviours(json.loads(source.read_text(encoding="utf-8")), source.parent.name)
+    elif source.name == "release.json":
+        figure = rounds(json.loads(source.read_text(encoding="utf-8")))
+    else:
+        return None
+    if figure is None:
+        return None
+    with replacing(picture) as part:
+        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
+    return picture
+
+
+def curves(file: Path) -> Figure | None:
+    """Small multiples: one picture per column over the steps, the running mean over the points where they scatter."""
+    with file.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    names = [name for name in (rows[0] if rows else ()) if name != "step"]
+    if len(rows) < 2 or not names:
+        return None
+    figure, panels = _panels(len(names), f"{' · '.join(file.with_suffix('').parts[-2:])} — {len(rows):,} steps")
+    for axes, name in zip(panels, names, strict=True):
+        points = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+        steps, values = zip(*points, strict=True)
+        smooth = _running_mean(values, max(1, len(values) // 25))
+        axes.plot(steps, values, color=FAINT, linewidth=0.8) if len(values) > 50 else None
+        axes.plot(steps, smooth if len(values) > 50 else values, **STYLE)
+        _label(axes, name.replace("_", " "), UNITS.get(name, ""), "step")
+    return figure
+
+
+def behaviours(report: Mapping[str, Any], round: str) -> Figure | None:
+    """Gold's pass rate by behaviour, for base, SFT and the round's policy; None without gold."""
+    models: dict[str, Any] = report["models"]
+    names = [name for name, numbers in models["policy"]["behaviours"].items() if numbers["passed"] is not None]
+    if not names:
+        return None
+    names.sort(key=lambda name: models["policy"]["behaviours"][name]["passed"])
+    figure = _figure(7.5, 1.1 + 0.55 * len(names), f"{round}: answers that pass gold, by behaviour")
+    axes = figure.add_subplot()
+    for place, (model, colour) in enumerate(COLOURS.items()):
+        shares = [models[model]["behaviours"][name]["passed"] for name in names]
+        heights = [row + (place - 1) * 0.26 for row in range(len(names))]
+        axes.barh(heights, shares, height=0.24, color=colour, label={"base": "base", "sft": "SFT", "policy": f"policy {round}"}[model])
+    axes.set_yticks(range(len(names)), [f"{name.replace('_', ' ')}  (n {models['policy']['behaviours'][name]['n']})" for name in names])
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(axis="x", color="#e4e7eb", linewidth=0.8)
+    _bare(axes)
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[::-1], labels[::-1], loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+    return figure
+
+
+def rounds(report: Mapping[str, Any]) -> Figure | None:
+    """How the policy changed from SFT over the rounds, each measure in a picture of its own."""
+    rows: dict[str, Any] = {name: row for name, row in report["rows"].items() if name != "base"}
+    labels = ["SFT" if name == "sft" else name for name in rows]
+    measures = {
+        "gold score": ("gold", ""),
+        "wins against SFT": ("win_rate_vs_sft", "share of prompts, 95 % interval"),
+        "wins against the round before": ("win_rate_vs_before", "share of prompts, 95 % interval"),
+        "answers made up": ("made_up", "share of unknown things"),
+        "KL to SFT": ("kl_to_sft_nats", "nats per response"),
+        "distinct-2": ("distinct_2", "share of bigrams"),
+        "length": ("length", "tokens"),
+        "corpus perplexity": ("perplexity", ""),
+    }
+    shown = {title: part for title, part in measures.items() if any(row[part[0]] is not None for row in rows.values())}
+    figure, panels = _panels(len(shown), "What the rounds changed, on prompts of users never trained on")
+    for axes, (title, (key, unit)) in zip(panels, shown.items(), strict=True):
+        points = [(place, row[key]) for place, row in enumerate(rows.values()) if row[key] is not None]
+        places = [place for place, _ in points]
+        if isinstance(points[0][1], Mapping):
+            rates = [win["rate"] for _, win in points]
+            reach = [[win["rate"] - win["low"] for _, win in points], [win["high"] - win["rate"] for _, win in points]]
+            axes.errorbar(places, rates, reach, marker="o", markersize=5, capsize=3, **STYLE)
+            axes.axhline(0.5, color=FAINT, linewidth=1, linestyle=":")
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        else:
+            axes.plot(places, [value for _, value in points], marker="o", markersize=5, **STYLE)
+        axes.set_xlim(-0.3, len(labels) - 0.7)
+        axes.set_xticks(range(len(labels)), labels)
+        _label(axes, title, unit, "")
+    return figure
+
+
+def _panels(count: int, title: str) -> tuple[Figure, Sequence[Axes]]:
+    columns = min(COLUMNS, count)
+    lines = -(-count // columns)
+    figure = _figure(3.1 * columns, 0.5 + 2.3 * lines, title)
+    return figure, [figure.add_subplot(lines, columns, place + 1) for place in range(count)]
+
+
+def _figure(width: float, height: float, title: str) -> Figure:
+    figure = Figure((width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left")
+    return figure
+
+
+def _label(axes: Axes, title: str, unit: str, below: str) -> None:
+    axes.set_title(title, fontsize=9.5, color=INK, loc="left")
+    axes.set_ylabel(unit, fontsize=8, color=INK)
+    axes.set_xlabel(below, fontsize=8, color=INK)
+    axes.grid(color="#eef0f3", linewidth=0.8)
+    if below:
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    _bare(axes)
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8, colors=INK, length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+
+
+def _running_mean(values: Sequence[float], width: int) -> list[float]:
+    """The mean of up to `width` values before and after each."""
+    return [sum(part) / len(part) for place in range(len(values)) for part in [values[max(0, place - width) : place + width + 1]]]

@@ -1,0 +1,199 @@
+"""Where a model came from, down to raw bytes, and what was made from any bytes: a walk over the hashes in MLflow's runs.
+
+Where a run is missing (its store is on another machine, say), `dvc.lock` still tells which stage made which bytes from which.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from alignloop.errors import AlignloopError
+from alignloop.io import registry, tracking
+from alignloop.io.footprint import CODE
+
+ORDER = ("models", "data", "metrics")
+
+
+class LineageError(AlignloopError):
+    """Nothing known has this name or hash."""
+
+
+@dataclass(frozen=True)
+class Making:
+    """One act of a stage: the bytes it read and wrote, path to hash, and its MLflow run if this store has it."""
+
+    stage: str
+    round: str | None
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    run: tracking.Run | None
+
+    @property
+    def label(self) -> str:
+        """In one line: stage, commit, run and time."""
+        name = tracking.title(self.stage, self.round)
+        if self.run is None:
+            return f"{name}, by dvc.lock; its run is not in this MLflow store"
+        changed = " with uncommitted changes" if self.run.dirty else ""
+        return f"{name}, commit {self.run.commit[:10]}{changed}, run {self.run.id}, {self.run.started:%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass
+class Graph:
+    """All that is known: who made which bytes, who used them, and which models they are."""
+
+    makings: list[Making]
+    versions: Mapping[str, list[registry.Version]]
+    makers: dict[str, list[Making]] = field(default_factory=lambda: defaultdict(list))
+    users: dict[str, list[Making]] = field(default_factory=lambda: defaultdict(list))
+    names: dict[str, str] = field(default_factory=dict)  # a hash's path
+
+    def __post_init__(self) -> None:
+        for making in self.makings:
+            for path, hash in making.outputs.items():
+                self.makers[hash].append(making)
+                self.names.setdefault(hash, path)
+            for path, hash in making.inputs.items():
+                self.users[hash].append(making)
+                self.names.setdefault(hash, path)
+
+    def maker(self, path: str, hash: str) -> Making | None:
+        """The newest making of these bytes, at this path if there is one."""
+        makers = self.makers.get(hash, [])
+        return next((making for making in makers if making.outputs.get(path) == hash), makers[0] if makers else None)
+
+
+def graph(root: Path) -> Graph:
+    """Read MLflow's finished runs and registered models, and dvc.lock for what they lack."""
+    runs = [run for run in tracking.runs(root) if run.status == "FINISHED"]
+    makings = [Making(run.stage, run.round, run.inputs, run.outputs, run) for run in runs]
+    versions: dict[str, list[registry.Version]] = defaultdict(list)
+    for version in registry.versions(root):
+        versions[version.hash].append(version)
+    made = {pair for making in makings for pair in making.outputs.items()}
+    return Graph(makings + [making for making in _locked(root) if not made.issuperset(making.outputs.items())], versions)
+
+
+def _locked(root: Path) -> Iterator[Making]:
+    file = root / "dvc.lock"
+    stages = yaml.safe_load(file.read_text(encoding="utf-8")).get("stages", {}) if file.exists() else {}
+    for address, stage in stages.items():
+        name, _, round = address.partition("@")
+        inputs, outputs = ({item["path"]: item.get("md5", "") for item in stage.get(key, ())} for key in ("deps", "outs"))
+        data = {path: hash for path, hash in inputs.items() if path.split("/")[0] != CODE}
+        yield Making(name, round or None, data, outputs, None)
+
+
+def down(graph: Graph, path: str, hash: str) -> Iterator[str]:
+    """The tree from these bytes to raw ones, line by line; what was shown once is only named again."""
+    yield from _down(graph, path, hash, "", "", set(), None)
+
+
+def _down(graph: Graph, path: str, hash: str, lead: str, under: str, seen: set[tuple[str, str]], user: Making | None) -> Iterator[str]:
+    told = f"{lead}{path}  {hash}{_size(user, path)}{_versions(graph, hash)}"
+    making = graph.maker(path, hash)
+    if (path, hash) in seen:
+        yield f"{told}  (above)" if making else told
+        return
+    seen.add((path, hash))
+    yield told
+    if making is None:
+        yield f"{under}no stage made it: raw bytes"
+        return
+    yield f"{under}made by {making.label}"
+    parts = _ordered(making.inputs)
+    for place, (inner, its_hash) in enumerate(parts, 1):
+        last = place == len(parts)
+        yield from _down(graph, inner, its_hash, under + ("└─ " if last else "├─ "), under + ("   " if last else "│  "), seen, making)
+
+
+def up(graph: Graph, path: str, hash: str) -> Iterator[str]:
+    """The tree from these bytes to all that was made from them, line by line."""
+    yield from _up(graph, path, hash, "", "", set())
+
+
+def _up(graph: Graph, path: str, hash: str, lead: str, under: str, seen: set[str]) -> Iterator[str]:
+    told, users = f"{lead}{path}  {hash}{_versions(graph, hash)}", graph.users.get(hash, [])
+    if hash in seen:
+        yield f"{told}  (above)" if users else told
+        return
+    seen.add(hash)
+    yield told
+    for place, making in enumerate(users, 1):
+        last = place == len(users)
+        yield f"{under}{'└─' if last else '├─'} used by {making.label}"
+        deeper = under + ("   " if last else "│  ")
+        parts = _ordered(making.outputs)
+        for number, (inner, its_hash) in enumerate(parts, 1):
+            end = number == len(parts)
+            yield from _up(graph, inner, its_hash, deeper + ("└─ " if end else "├─ "), deeper + ("   " if end else "│  "), seen)
+
+
+def sources(graph: Graph, path: str, hash: str) -> dict[str, tuple[str, str]]:
+    """Every dataset below these bytes: path to hash and size."""
+    found: dict[str, tuple[str, str]] = {}
+    todo, seen = [(path, hash)], {(path, hash)}
+    while todo:
+        making = graph.maker(*todo.pop())
+        for part in making.inputs.items() if making else ():
+            if part[0].startswith("data/"):
+                found.setdefault(part[0], (part[1], _size(making, part[0]).strip()))
+            if part not in seen:
+                seen.add(part)
+                todo.append(part)
+    return dict(sorted(found.items()))
+
+
+def bytes_with(graph: Graph, prefix: str) -> tuple[str, str]:
+    """The path and the hash that begins with `prefix`. Raises LineageError unless there is exactly one."""
+    found = {hash for hash in (*graph.makers, *graph.users, *graph.versions) if hash.startswith(prefix)}
+    if not found:
+        raise LineageError(
+            f"{prefix}: no run, model or dvc.lock entry has a hash that begins so; `lineage MODEL` shows the hashes there are"
+        )
+    if len(found) > 1:
+        some = ", ".join(f"{hash} ({graph.names.get(hash, '?')})" for hash in sorted(found)[:5])
+        raise LineageError(f"{prefix}: {len(found)} hashes begin so, write more of it: {some}")
+    hash = found.pop()
+    return graph.names.get(hash) or graph.versions[hash][0].path, hash
+
+
+def _ordered(paths: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted(paths.items(), key=lambda pair: ([pair[0].startswith(f"{kind}/") for kind in ORDER][::-1], pair[0]))
+
+
+def _size(user: Making | None, path: str) -> str:
+    size = user.run.sizes.get(path) if user and user.run else None
+    if not size:
+        return ""
+    counted = f"{size['records']:,} records in {size['files']:,}" if size["records"] else f"{size['files']:,}"
+    return f"  {counted} file{'' if size['files'] == 1 else 's'}"
+
+
+def _versions(graph: Graph, hash: str) -> str:
+    return "".join(f"  = {version.label}" for version in graph.versions.get(hash, ()))
+
+
+def command(arguments: Sequence[str]) -> int:
+    """`lineage MODEL[@alias|/version]` or `lineage --used-by HASH`."""
+    parser = argparse.ArgumentParser(
+        "python -m alignloop lineage", description="Show where a model came from, or what was made from a hash."
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("model", nargs="?", help="NAME, NAME@alias or NAME/version, as registered; or a path such as models/sft")
+    what.add_argument("--used-by", metavar="HASH", help="everything made from these bytes; the first characters of the hash suffice")
+    given = parser.parse_args(arguments)
+    known = graph(Path.cwd())
+    if given.used_by:
+        lines = up(known, *bytes_with(known, given.used_by))
+    elif here := [(path, hash) for making in known.makings for path, hash in making.outputs.items() if path == given.model]:
+        lines = down(known, *here[0])
+    else:
+        version = registry.find(Path.cwd(), given.model)
+        lines = down(known, version.path, version.hash)
+    print("\n".join(lines))
+    return 0
