@@ -1,0 +1,99 @@
+"""params.yaml is changed in place: comments stay, nothing invalid is written, and what changed is told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alignloop.io.overrides import override, value_of
+from alignloop.params import ParamsError, load
+
+DEFAULTS = Path(__file__).parents[2] / "params.yaml"
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    (tmp_path / "params.yaml").write_text(DEFAULTS.read_text())
+    return tmp_path / "params.yaml"
+
+
+def changed_lines(path: Path) -> list[str]:
+    before = DEFAULTS.read_text().splitlines()
+    return [line for line in path.read_text().splitlines() if line not in before]
+
+
+def test_one_key_changes_one_line_and_keeps_its_comment(params: Path) -> None:
+    before = load(params).threads
+    assert override(params, changes={"threads": before + 1}) == {"threads": (before, before + 1)}
+    (line,) = changed_lines(params)
+    assert line.startswith(f"threads: {before + 1} ")
+    assert "# part of the result" in line
+
+
+def test_nothing_asked_or_nothing_new_leaves_the_file_alone(params: Path) -> None:
+    written = params.stat().st_mtime_ns
+    assert override(params) == override(params, changes={"seed": load(params).seed}) == {}
+    assert params.stat().st_mtime_ns == written
+
+
+def test_a_file_is_merged_by_section_and_changes_win_over_it(params: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "extra.yaml"
+    extra.write_text(
+        "ppo: {steps: 3, kl: {coef: 0.5}}\nrounds:\n  r1: {policy: models/sft, start: models/sft, rankings: data/rankings/imported}\n"
+    )
+    seen = override(params, extra, {"ppo.steps": 4})
+    after, before = load(params), load(DEFAULTS)
+    assert (after.ppo.steps, after.ppo.kl.coef, list(after.rounds)) == (4, 0.5, ["r1"])  # rounds are one value: replaced, not merged
+    assert after.ppo.clip == before.ppo.clip
+    assert {"ppo.steps", "ppo.kl.coef"} <= set(seen)
+
+
+def test_a_round_is_added_by_its_key(params: Path) -> None:
+    last = list(load(params).rounds)[-1]
+    override(
+        params, changes={"rounds.extra": {"policy": f"models/{last}/policy", "start": "models/sft", "rankings": f"data/rankings/{last}"}}
+    )
+    assert list(load(params).rounds)[-1] == "extra"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-5", 1e-5), ("2.5E3", 2500.0), ("3", 3), ("x", "x"), ("null", None), ("{a: [1]}", {"a": [1]})]
+)
+def test_values_are_yaml_and_numbers_with_an_exponent_are_numbers(text: str, value: Any) -> None:
+    assert value_of(text) == value
+    assert type(value_of(text)) is type(value)
+
+
+def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers(params: Path) -> None:
+    override(params, changes={"ppo.learning_rate": value_of("1e-5")})
+    assert yaml.safe_load(params.read_text())["ppo"]["learning_rate"] == 1e-5
+    assert load(params).ppo.learning_rate == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ppo.stepz": 3}, r"--set ppo\.stepz: ppo\.stepz: unknown key"),
+        ({"ppo.steps": "many"}, r"ppo\.steps: .*not 'many'"),
+        ({"pppo.steps": 3}, r"pppo is no section of params\.yaml; it has seed, "),
+        ({"seed.deep": 3}, "seed is no section"),
+        (
+            {"rounds.r9": {"policy": "models/r8/policy", "start": "models/sft", "rankings": "data/rankings/imported"}},
+            "made by no earlier round",
+        ),
+    ],
+)
+def test_what_is_invalid_is_named_and_not_written(params: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        override(params, changes=changes)
+    assert params.read_text() == DEFAULTS.read_text()
+
+
+def test_a_file_that_cannot_be_used_is_named(params: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"nowhere\.yaml: No such file"):
+        override(params, tmp_path / "nowhere.yaml")
+    for text, message in (("a: [", "not valid YAML"), ("- 1", "holds no mapping")):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(ParamsError, match=rf"bad\.yaml: {message}"):
+            override(params, tmp_path / "bad.yaml")
