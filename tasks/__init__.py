@@ -1,0 +1,5 @@
+"""Prefect tasks, one per stage: their names, retries, timeouts and tags."""
+
+from alignloop.io import environment
+
+environment.settle()  # before Prefect is imported

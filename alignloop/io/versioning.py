@@ -64,12 +64,10 @@ class Pipeline:
         with self._at_work(), lock_repo(self._repo):
             return {stage.name: _stage(stage) for stage in self._loaded()}
 
-    def outdated(self) -> Iterator[str]:
+    def outdated(self) -> list[str]:
         """The names of the stages that have to run, as far as can be told before the first of them has."""
         with self._at_work(), lock_repo(self._repo):
-            for stage in self._loaded():
-                if stage.changed():
-                    yield stage.name
+            return [stage.name for stage in self._loaded() if stage.changed()]
 
     def downstream(self, name: str) -> set[str]:
         """The names of a stage or group of stages, and of all that use what they make."""

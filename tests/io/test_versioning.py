@@ -84,7 +84,7 @@ def test_after_a_change_only_what_depends_on_it_runs_and_old_results_come_from_t
     root = make("project")
     everything(root)
     (root / "params.yaml").write_text("times: 2\nrounds: {r1: {word: one}, r2: {word: deux}}\n")
-    assert list(Pipeline(root).outdated()) == ["report@r2"]
+    assert Pipeline(root).outdated() == ["report@r2"]
     assert everything(root) == ["unchanged", "unchanged", "unchanged", "ran"]
     (root / "params.yaml").write_text("times: 2\nrounds: {r1: {word: one}, r2: {word: two}}\n")
     assert everything(root) == ["unchanged", "unchanged", "unchanged", "restored"]

@@ -1,0 +1,89 @@
+"""The whole loop: `python -m flows.pipeline` brings every stage of dvc.yaml up to date, and does nothing where nothing changed.
+
+What is asked for by --with, --set and --sources is written to params.yaml and data/sources: `dvc repro` then gives the same results.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from alignloop.errors import AlignloopError
+from alignloop.io import processes, versioning
+from alignloop.io.overrides import value_of
+from flows.iteration import iteration
+from tasks.language import pretrain, sft
+from tasks.plan import make_plan
+from tasks.policies import release
+from tasks.record import complete_record
+from tasks.results import publish, results
+from tasks.sets import ingest, prepare, validate_raw, validate_sets
+from tasks.stage import Outcome
+
+
+@flow(name="alignloop", persist_result=False)
+def pipeline(
+    with_file: Path | None = None,
+    overrides: dict[str, Any] | None = None,
+    sources: list[Path] | None = None,
+    start_from: str | None = None,
+    rounds: list[str] | None = None,
+) -> list[Outcome]:
+    """Make an assistant: data, a language model, then round after round of preferences and PPO, and the hand-over to review.
+
+    with_file: a YAML file of keys to change in params.yaml
+    overrides: dotted keys of params.yaml and their new values
+    sources: files to learn from, copied to data/sources
+    start_from: a stage to run again, with all that follows from it, even where nothing changed
+    rounds: only these rounds, and no release unless they are all
+    """
+    plan = make_plan(with_file, overrides or {}, sources or [], start_from, rounds)
+    again = plan.again
+
+    outcomes = [ingest(again), validate_raw(again), prepare(again), validate_sets(again)]
+    outcomes += [pretrain(again), sft(again)]
+    for round in plan.rounds:
+        outcomes += iteration(round, again)
+    if plan.complete:
+        outcomes += [release(again)]
+        publish()
+    return outcomes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: run the flow, and end with its results or with the one message that says what is wrong."""
+    asked = _parser().parse_args(arguments)
+    overrides = {key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
+    try:
+        if any(vars(asked).values()) or versioning.pipeline(Path.cwd()).outdated():
+            processes.forkserver.start()  # it imports while Prefect starts
+        state: State[Any] = pipeline(asked.with_file, overrides, asked.sources, asked.start_from, asked.rounds, return_state=True)
+        complete_record(state)
+        outcomes: list[Outcome] = state.result()
+    except AlignloopError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command continues with the stage that was running", file=sys.stderr)
+        return 130
+    if outcomes[-1].stage == "release":
+        print(f"\n{results(Path.cwd())}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m flows.pipeline", description=pipeline.description)
+    parser.add_argument("--with", dest="with_file", type=Path, metavar="FILE", help="a YAML file of keys to change in params.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of params.yaml and its new value")
+    parser.add_argument("--sources", nargs="+", type=Path, metavar="FILE", help="files to learn from, copied to data/sources")
+    parser.add_argument("--from", dest="start_from", metavar="STAGE", help="run this stage and all that follows from it again")
+    parser.add_argument("--rounds", nargs="+", metavar="ROUND", help="walk only these rounds")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

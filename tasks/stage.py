@@ -1,0 +1,132 @@
+"""What every stage's task does: bring the stage up to date by DVC, its lines into the log, its numbers and its run into an artifact."""
+
+import json
+import logging
+import signal
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from alignloop.errors import AlignloopError
+from alignloop.io import processes, versioning
+from alignloop.io.processes import ProcessError
+from alignloop.io.versioning import Done, PipelineBusyError, Stage
+
+
+class StageFailed(AlignloopError):
+    """A stage's command failed; the message is its own. `code` is its exit code, negative for the signal that ended it."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a stage: it ran, its results came from the cache, or they were there."""
+
+    stage: str
+    done: Done
+    seconds: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def worth_another_try(task: Any, run: TaskRun, state: State[Any]) -> bool:
+    """Whether a retry may help: a process was killed, or another run was in the way. Bad data and bad numbers stay bad."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, ProcessError | PipelineBusyError) or (isinstance(error, StageFailed) and error.code < 0)
+
+
+STAGE: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": [5, 60],
+    "retry_condition_fn": worth_another_try,
+    "cache_policy": NO_CACHE,  # DVC is the cache
+    "persist_result": False,
+}
+"""What all stages' tasks have in common; name, tags and timeout are each task's own."""
+
+
+def bring_up_to_date(group: str, round: str | None = None, again: Collection[str] = ()) -> Outcome:
+    """Run the stage if DVC says that it is out of date, or if it is among those to run `again`."""
+    name, log, began = f"{group}@{round}" if round else group, get_run_logger(), time.monotonic()
+    pipeline = versioning.pipeline(Path.cwd())
+
+    def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        errors: list[str] = []
+
+        def hear(line: str, is_error: bool) -> None:
+            log.log(logging.WARNING if is_error else logging.INFO, "%s", line)
+            if is_error:
+                errors.append(line)
+
+        if code := processes.run(argv, cwd, env, hear):
+            raise StageFailed(failure(name, errors, code), code)
+
+    done = pipeline.bring_up_to_date(name, start, force=name in again)
+    stage = pipeline.stages()[name]
+    outcome = Outcome(name, done, time.monotonic() - began, _metrics(pipeline.root, stage))
+    log.info("%s: %s", name, "up to date" if done == "unchanged" else f"{done} in {outcome.seconds:.1f} s")
+    if done != "unchanged":
+        create_markdown_artifact(_page(pipeline.root, stage, outcome), key=key_of(name), description=f"What {name} measured")
+    return outcome
+
+
+def failure(name: str, errors: Sequence[str], code: int) -> str:
+    """The message of a stage that failed, as the stage itself put it on standard error."""
+    if code < 0:
+        memory = "; most often the system ran out of memory" if -code == signal.SIGKILL else ""
+        return f"{name}: its process was ended by {signal.Signals(-code).name}{memory}; run the same command to continue"
+    group = name.partition("@")[0]
+    own = [place for place, line in enumerate(errors) if line.startswith(f"{group}: ")]
+    if own:
+        return "\n".join([f"{name}: {errors[own[-1]].removeprefix(f'{group}: ')}", *errors[own[-1] + 1 :]])
+    if errors:
+        return f"{name}: {errors[-1]} (the lines before it are in the log)"
+    return f"{name}: its command ended with exit code {code} and said nothing"
+
+
+def key_of(name: str) -> str:
+    """An artifact's key: lower-case letters, digits and dashes."""
+    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
+
+
+def _metrics(root: Path, stage: Stage) -> dict[str, Any]:
+    return {key: value for path in stage.metrics for key, value in _flat(json.loads((root / path).read_text(encoding="utf-8"))).items()}
+
+
+def _page(root: Path, stage: Stage, outcome: Outcome) -> str:
+    """The artifact's Markdown: what happened, a link to the MLflow run that made these bytes, and a table of the metrics."""
+    from alignloop.io import tracking  # seconds of imports that a run which finds all up to date does without
+
+    run = tracking.find_run(root, {path: versioning.hash_of(root / path, root) for path in (*stage.outs, *stage.metrics)})
+    link = f"[MLflow run {run.id}]({run.url})" if run else "No MLflow run made these bytes here."
+    rows = [f"| {name} | {value:.6g} |" if isinstance(value, float) else f"| {name} | {value} |" for name, value in outcome.metrics.items()]
+    return "\n".join([f"**{stage.name}** {outcome.done} in {outcome.seconds:.1f} s · {link}", "", "| metric | value |", "|---|---|", *rows])
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {name: leaf for key, value in tree.items() for name, leaf in _flat(value, f"{prefix}.{key}" if prefix else str(key)).items()}
+
+
+class _OwnWords(logging.Filter):
+    """Prefect logs a failure with its traceback; ours are messages that say where to look, and no bugs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, AlignloopError):
+            record.msg, record.args, record.exc_info = "%s", (str(error),), None
+        return True
+
+
+for _logger in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_logger).addFilter(_OwnWords())
