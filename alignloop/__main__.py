@@ -53,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminated = interrupt.args == (signal.SIGTERM,)
         print(f"{name}: {'terminated' if terminated else 'interrupted'}; its outputs are as they were", file=sys.stderr)
         return 143 if terminated else 130
+    except BrokenPipeError:  # who read the output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except AlignloopError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
@@ -152,6 +155,8 @@ def _steady(seed: int, threads: int, name: str) -> None:
         torch.set_num_threads(threads)
         torch.manual_seed(own)
         torch.use_deterministic_algorithms(True)
+    if transformers := sys.modules.get("transformers"):
+        transformers.utils.logging.disable_progress_bar()
 
 
 @contextmanager

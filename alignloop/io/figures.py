@@ -15,18 +15,23 @@ from alignloop.io.files import replacing
 
 INK, FAINT = "#1f2933", "#9aa5b1"
 COLOURS = {"base": "#b8c0cc", "sft": "#f0a04b", "policy": "#2f6fb0"}
-UNITS = {
+UNITS = {  # of the curves that tell most; they are drawn first
+    "loss": "nats per token",
+    "accuracy": "share of pairs",
+    "score": "reward-model score",
+    "reward": "score less KL",
+    "kl": "nats per response",
     "entropy": "nats per token",
+    "length": "tokens",
     "ended": "share of answers",
     "distinct_responses": "share of answers",
-    "kl": "nats per response",
-    "length": "tokens",
-    "loss": "nats per token",
+    "explained_variance": "share of variance",
+    "clip_fraction": "share of tokens",
     "ptx_loss": "nats per token",
-    "score": "reward-model score",
-    "score_spread": "reward-model score",
+    "value_loss": "squared score",
+    "grad_norm": "",
 }
-COLUMNS = 4
+MOST, COLUMNS = 12, 4
 STYLE: dict[str, Any] = {"color": COLOURS["policy"], "linewidth": 1.4}
 
 
@@ -48,19 +53,26 @@ def draw(source: Path, picture: Path) -> Path | None:
 
 
 def curves(file: Path) -> Figure | None:
-    """Small multiples: one picture per column over the steps, the running mean over the points where they scatter."""
+    """Small multiples over the steps, at most a dozen: the telling columns first, and none that never moves."""
     with file.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    names = [name for name in (rows[0] if rows else ()) if name != "step"]
-    if len(rows) < 2 or not names:
+    columns = {
+        name: [(int(row["step"]), float(row[name])) for row in rows if row[name]] for name in (rows[0] if rows else ()) if name != "step"
+    }
+    moving = [name for name, points in columns.items() if len({value for _, value in points}) > 1]
+    telling = dict.fromkeys(name for name in (*UNITS, *moving) if name in moving)
+    shown = sorted(list(telling)[:MOST], key=moving.index)
+    if not shown:
         return None
-    figure, panels = _panels(len(names), f"{' · '.join(file.with_suffix('').parts[-2:])} — {len(rows):,} steps")
-    for axes, name in zip(panels, names, strict=True):
-        points = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
-        steps, values = zip(*points, strict=True)
-        smooth = _running_mean(values, max(1, len(values) // 25))
-        axes.plot(steps, values, color=FAINT, linewidth=0.8) if len(values) > 50 else None
-        axes.plot(steps, smooth if len(values) > 50 else values, **STYLE)
+    others = "" if len(shown) == len(columns) else f"; {len(shown)} of {len(columns)} curves"
+    name = file.stem if len(file.parts) < 4 else f"{file.stem} · {file.parent.name}"
+    figure, panels = _panels(len(shown), f"{name}: {len(rows):,} steps{others}")
+    for axes, name in zip(panels, shown, strict=True):
+        steps, values = zip(*columns[name], strict=True)
+        if len(values) > 50:
+            axes.plot(steps, values, color=FAINT, linewidth=0.6)
+            values = _running_mean(values, len(values) // 25)
+        axes.plot(steps, values, **STYLE)
         _label(axes, name.replace("_", " "), UNITS.get(name, ""), "step")
     return figure
 
@@ -72,7 +84,9 @@ def behaviours(report: Mapping[str, Any], round: str) -> Figure | None:
     if not names:
         return None
     names.sort(key=lambda name: models["policy"]["behaviours"][name]["passed"])
-    figure = _figure(7.5, 1.1 + 0.55 * len(names), f"{round}: answers that pass gold, by behaviour")
+    height = 1.1 + 0.55 * len(names)
+    figure = _figure(7.5, height, f"{round}: answers that pass gold, by behaviour")
+    figure.subplots_adjust(0.25, 0.4 / height, 0.83, 1 - 0.5 / height)
     axes = figure.add_subplot()
     for place, (model, colour) in enumerate(COLOURS.items()):
         shares = [models[model]["behaviours"][name]["passed"] for name in names]
@@ -80,6 +94,7 @@ def behaviours(report: Mapping[str, Any], round: str) -> Figure | None:
         axes.barh(heights, shares, height=0.24, color=colour, label={"base": "base", "sft": "SFT", "policy": f"policy {round}"}[model])
     axes.set_yticks(range(len(names)), [f"{name.replace('_', ' ')}  (n {models['policy']['behaviours'][name]['n']})" for name in names])
     axes.set_xlim(0, 1)
+    axes.set_ylim(-0.6, len(names) - 0.4)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(axis="x", color="#e4e7eb", linewidth=0.8)
     _bare(axes)
@@ -94,9 +109,9 @@ def rounds(report: Mapping[str, Any]) -> Figure | None:
     labels = ["SFT" if name == "sft" else name for name in rows]
     measures = {
         "gold score": ("gold", ""),
-        "wins against SFT": ("win_rate_vs_sft", "share of prompts, 95 % interval"),
-        "wins against the round before": ("win_rate_vs_before", "share of prompts, 95 % interval"),
-        "answers made up": ("made_up", "share of unknown things"),
+        "wins against SFT": ("win_rate_vs_sft", "share, 95 % interval"),
+        "wins against the round before": ("win_rate_vs_before", "share, 95 % interval"),
+        "answers made up": ("made_up", "share of answers"),
         "KL to SFT": ("kl_to_sft_nats", "nats per response"),
         "distinct-2": ("distinct_2", "share of bigrams"),
         "length": ("length", "tokens"),
@@ -124,14 +139,17 @@ def rounds(report: Mapping[str, Any]) -> Figure | None:
 def _panels(count: int, title: str) -> tuple[Figure, Sequence[Axes]]:
     columns = min(COLUMNS, count)
     lines = -(-count // columns)
-    figure = _figure(3.1 * columns, 0.5 + 2.3 * lines, title)
+    width, height = 3.1 * columns, 0.45 + 2.1 * lines
+    figure = _figure(width, height, title)
+    # margins in inches, set by hand: a layout engine would draw everything several times
+    figure.subplots_adjust(0.75 / width, 0.5 / height, 1 - 0.15 / width, 1 - 0.7 / height, wspace=0.36, hspace=0.52)
     return figure, [figure.add_subplot(lines, columns, place + 1) for place in range(count)]
 
 
 def _figure(width: float, height: float, title: str) -> Figure:
-    figure = Figure((width, height), layout="constrained")
+    figure = Figure((width, height))
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=11, color=INK, x=0.15 / width, y=1 - 0.1 / height, ha="left", va="top")
     return figure
 
 

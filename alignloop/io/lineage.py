@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 
@@ -16,6 +17,7 @@ from alignloop.io import registry, tracking
 from alignloop.io.footprint import CODE
 
 ORDER = ("models", "data", "metrics")
+T = TypeVar("T")
 
 
 class LineageError(AlignloopError):
@@ -33,13 +35,17 @@ class Making:
     run: tracking.Run | None
 
     @property
+    def name(self) -> str:
+        """Stage and round."""
+        return tracking.title(self.stage, self.round)
+
+    @property
     def label(self) -> str:
         """In one line: stage, commit, run and time."""
-        name = tracking.title(self.stage, self.round)
         if self.run is None:
-            return f"{name}, by dvc.lock; its run is not in this MLflow store"
+            return f"{self.name}, by dvc.lock; its run is not in this MLflow store"
         changed = " with uncommitted changes" if self.run.dirty else ""
-        return f"{name}, commit {self.run.commit[:10]}{changed}, run {self.run.id}, {self.run.started:%Y-%m-%d %H:%M} UTC"
+        return f"{self.name}, commit {self.run.commit[:10]}{changed}, run {self.run.id}, {self.run.started:%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass
@@ -93,44 +99,51 @@ def down(graph: Graph, path: str, hash: str) -> Iterator[str]:
     yield from _down(graph, path, hash, "", "", set(), None)
 
 
-def _down(graph: Graph, path: str, hash: str, lead: str, under: str, seen: set[tuple[str, str]], user: Making | None) -> Iterator[str]:
-    told = f"{lead}{path}  {hash}{_size(user, path)}{_versions(graph, hash)}"
-    making = graph.maker(path, hash)
+def _down(graph: Graph, path: str, hash: str, lead: str, under: str, seen: set[Any], user: Making | None) -> Iterator[str]:
+    told, making = f"{lead}{path}  {hash}{_size(user, path)}{_versions(graph, hash)}", graph.maker(path, hash)
     if (path, hash) in seen:
-        yield f"{told}  (above)" if making else told
+        yield f"{told}  (above)"
         return
-    seen.add((path, hash))
     yield told
+    seen.add((path, hash))
     if making is None:
         yield f"{under}no stage made it: raw bytes"
-        return
-    yield f"{under}made by {making.label}"
-    parts = _ordered(making.inputs)
-    for place, (inner, its_hash) in enumerate(parts, 1):
-        last = place == len(parts)
-        yield from _down(graph, inner, its_hash, under + ("└─ " if last else "├─ "), under + ("   " if last else "│  "), seen, making)
+    elif id(making) in seen:
+        yield f"{under}made by {making.name}  (above)"
+    else:
+        yield f"{under}made by {making.label}"
+        seen.add(id(making))
+        for (inner, its_hash), branch, deeper in _branches(_ordered(making.inputs), under):
+            yield from _down(graph, inner, its_hash, branch, deeper, seen, making)
 
 
 def up(graph: Graph, path: str, hash: str) -> Iterator[str]:
-    """The tree from these bytes to all that was made from them, line by line."""
-    yield from _up(graph, path, hash, "", "", set())
+    """Every making that used these bytes, or bytes made from them, oldest first: what of them it read, and what it wrote."""
+    touched, todo, reached = {hash}, [hash], set()
+    while todo:
+        for making in graph.users.get(todo.pop(), ()):
+            reached.add(id(making))
+            fresh = [made for made in making.outputs.values() if made not in touched]
+            touched.update(fresh)
+            todo += fresh
+    yield f"{path}  {hash}{_versions(graph, hash)}"
+    for making in graph.makings[::-1]:
+        if id(making) in reached:
+            yield f"used by {making.label}"
+            yield from (f"   read   {told}" for told in _told(graph, {path: its for path, its in making.inputs.items() if its in touched}))
+            yield from (f"   wrote  {told}" for told in _told(graph, making.outputs))
+    if not reached:
+        yield "used by nothing that this MLflow store or dvc.lock knows of"
 
 
-def _up(graph: Graph, path: str, hash: str, lead: str, under: str, seen: set[str]) -> Iterator[str]:
-    told, users = f"{lead}{path}  {hash}{_versions(graph, hash)}", graph.users.get(hash, [])
-    if hash in seen:
-        yield f"{told}  (above)" if users else told
-        return
-    seen.add(hash)
-    yield told
-    for place, making in enumerate(users, 1):
-        last = place == len(users)
-        yield f"{under}{'└─' if last else '├─'} used by {making.label}"
-        deeper = under + ("   " if last else "│  ")
-        parts = _ordered(making.outputs)
-        for number, (inner, its_hash) in enumerate(parts, 1):
-            end = number == len(parts)
-            yield from _up(graph, inner, its_hash, deeper + ("└─ " if end else "├─ "), deeper + ("   " if end else "│  "), seen)
+def _told(graph: Graph, paths: Mapping[str, str]) -> Iterator[str]:
+    return (f"{path}  {hash}{_versions(graph, hash)}" for path, hash in _ordered(paths))
+
+
+def _branches(items: Sequence[T], under: str) -> Iterator[tuple[T, str, str]]:
+    """Each item with what stands before it in a tree, and before what hangs below it."""
+    for left, item in zip(range(len(items) - 1, -1, -1), items, strict=True):
+        yield item, under + ("├─ " if left else "└─ "), under + ("│  " if left else "   ")
 
 
 def sources(graph: Graph, path: str, hash: str) -> dict[str, tuple[str, str]]:
@@ -163,7 +176,13 @@ def bytes_with(graph: Graph, prefix: str) -> tuple[str, str]:
 
 
 def _ordered(paths: Mapping[str, str]) -> list[tuple[str, str]]:
-    return sorted(paths.items(), key=lambda pair: ([pair[0].startswith(f"{kind}/") for kind in ORDER][::-1], pair[0]))
+    """Models first, then data, then the rest."""
+
+    def place(pair: tuple[str, str]) -> tuple[int, str]:
+        kind = pair[0].split("/")[0]
+        return (ORDER.index(kind) if kind in ORDER else len(ORDER)), pair[0]
+
+    return sorted(paths.items(), key=place)
 
 
 def _size(user: Making | None, path: str) -> str:

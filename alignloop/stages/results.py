@@ -122,7 +122,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def _signed(value: float) -> str:
