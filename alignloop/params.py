@@ -47,6 +47,7 @@ class Validate(Section):
     max_characters: Count
     max_responses: Count
     max_duplicates: Share
+    labelers: list[str]
 
 
 class Prepare(Section):

@@ -39,6 +39,14 @@ def check_turns(messages: tuple[Message, ...], last: str) -> None:
         raise ValueError(f"the conversation ends with '{turns[-1].role}', not with '{last}'")
 
 
+def check_order(ranks: tuple[int, ...], responses: int) -> None:
+    """Raise ValueError unless `ranks` is a weak order of that many responses: 1, 2, … without gaps, ties allowed."""
+    if len(ranks) != responses:
+        raise ValueError(f"{len(ranks)} ranks for {responses} responses")
+    if sorted(set(ranks)) != list(range(1, len(set(ranks)) + 1)):
+        raise ValueError(f"ranks {list(ranks)} are not a weak order 1, 2, … without gaps")
+
+
 class Document(Record):
     """A piece of the pretraining corpus: plain text, or a dialogue."""
 
@@ -117,10 +125,7 @@ class Ranking(Record):
 
     @model_validator(mode="after")
     def _weak_order(self) -> "Ranking":
-        if len(self.ranks) != len(self.responses):
-            raise ValueError(f"{len(self.ranks)} ranks for {len(self.responses)} responses")
-        if sorted(set(self.ranks)) != list(range(1, len(set(self.ranks)) + 1)):
-            raise ValueError(f"ranks {list(self.ranks)} are not a weak order 1, 2, … without gaps")
+        check_order(self.ranks, len(self.responses))
         return self
 
 

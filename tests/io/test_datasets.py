@@ -89,7 +89,10 @@ def test_a_name_that_promises_gzip_must_hold_gzip(tmp_path: Path):
         ("{'id': 1}", "set.jsonl:2: broken JSON at column 2"),
         ("", "set.jsonl:2: the line is empty; remove it"),
         ('{"id":"a","id":"b","text":"x","source":"s"}', "set.jsonl:2: id: the key stands twice"),
-        ('{"id":"a","text":"x","source":"s","messages":[{"role":"user","role":"user","content":"x"}]}', "set.jsonl:2: role: the key stands twice"),
+        (
+            '{"id":"a","text":"x","source":"s","messages":[{"role":"user","role":"user","content":"x"}]}',
+            "set.jsonl:2: role: the key stands twice",
+        ),
         ('{"id":"a","text":NaN,"source":"s"}', "set.jsonl:2: NaN is not JSON"),
         ('{"id":"a","text":-Infinity,"source":"s"}', "set.jsonl:2: -Infinity is not JSON"),
         ('{"id":"a","text":true,"source":"s"}', "set.jsonl:2: text: Input should be a valid string"),
@@ -119,7 +122,7 @@ def test_ranks_must_be_whole_numbers_not_truths_or_words(tmp_path: Path):
 
 
 def test_bytes_that_are_not_utf8_and_a_byte_order_mark_are_named(tmp_path: Path):
-    latin = '{"id":"d2","text":"caf'.encode() + b"\xe9" + b'","source":"s"}\n'
+    latin = b'{"id":"d2","text":"caf' + b"\xe9" + b'","source":"s"}\n'
     message = refusal(tmp_path / "set.jsonl", GOOD.encode() + latin)
     assert "set.jsonl:2: byte 23 of the line is not UTF-8" in message
     assert "iconv" in message

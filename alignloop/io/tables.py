@@ -1,0 +1,131 @@
+"""Records as tables to be validated: a row per line, however wrong, with the fields as they stand and what is derived from them.
+
+Nothing is checked here. A derived column holds what is wrong with a row in words (`roles`, `order`, `schema of …`), or a number or
+text to be judged (`characters`, `k`, `wording`); a rule in expectations.py says which of them may hold what.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+from pydantic import ValidationError
+
+from alignloop.io.datasets import DataError, read_rows
+from alignloop.io.identity import wording
+from alignloop.io.privacy import found
+from alignloop.records import Document, Message, Prompt, Ranking, Record, check_order, check_turns
+
+ROLES = get_args(Message.model_fields["role"].annotation)
+
+
+def schema_of(kind: type[Record]) -> dict[str, dict[str, Any]]:
+    """The fields of a record type with their JSON schemas; `required` says whether a line must have the field."""
+    schema = kind.model_json_schema()
+    return {name: {**field, "required": name in schema["required"]} for name, field in schema["properties"].items()}
+
+
+def table(kind: type[Record], files: Mapping[Path, str | None], generated: bool = True) -> pd.DataFrame:
+    """All lines of some files of one record type; each file with its split, None where the lines say it themselves.
+
+    Personal data is looked for in everything but, with `generated`, the answers of a ranking that no people's data set brought.
+    """
+    fields = schema_of(kind)
+    rows = []
+    for file, split in files.items():
+        for line, record in read_rows(file):
+            if not isinstance(record, dict):
+                raise DataError(f"{file}:{line}: is not a JSON object; one {kind.__name__} stands on each line (data/README.md)")
+            given = {name: _plain(record.get(name, field.get("default"))) for name, field in fields.items() if _scalar(field)}
+            rows.append({"file": str(file), "line": line, **given, **_derived(kind, record, fields, split, generated)})
+    return pd.DataFrame(rows or None, columns=None if rows else ["wording", "owner", "split"], dtype=object)
+
+
+def mark_leaks(tables: Iterable[pd.DataFrame]) -> None:
+    """Add to each table the other splits that a row's prompt, and its user, stand in anywhere in these tables; None where in none."""
+    tables = list(tables)
+    for name in ("wording", "owner"):
+        places: dict[str, set[str]] = {}
+        for each in tables:
+            for value, split in zip(each[name], each["split"], strict=True):
+                if value and isinstance(split, str):
+                    places.setdefault(value, set()).add(split)
+        for each in tables:
+            others = [sorted(places.get(value, set()) - {split}) for value, split in zip(each[name], each["split"].map(str), strict=True)]
+            each[f"other split of the {name}"] = pd.Series([", ".join(other) or None for other in others], index=each.index, dtype=object)
+
+
+def _derived(kind: type[Record], record: dict[str, Any], fields: dict[str, Any], split: str | None, generated: bool) -> dict[str, Any]:
+    asked = record.get("prompt") if kind is Ranking else record
+    asked = asked if isinstance(asked, dict) else {}
+    messages = _list(asked.get("messages"))
+    turns = [(turn["role"], turn["content"]) for turn in messages if _is_turn(turn)]
+    responses = [each for each in _list(record.get("responses")) if isinstance(each, str)]
+    last = "user" if kind in (Prompt, Ranking) else "assistant"
+    opening = turns if last == "user" else turns[:-1]
+    text = record.get("text")
+    said = [content for _, content in turns] + ([text] if isinstance(text, str) else [])
+    private = said + ([] if generated and record.get("round") != "imported" else responses)
+    owner = asked.get("user")
+    columns = {
+        "unknown fields": ", ".join(sorted(record.keys() - fields.keys())) or None,
+        **_schema_breaches(kind, record, fields),
+        "empty turns": ", ".join(f"turn {place}" for place, content in enumerate(said, 1) if not content.strip()) or None,
+        "characters": sum(map(len, said)) + max(map(len, responses), default=0),
+        "personal data": ", ".join(sorted({name for each in (*private, str(owner or "")) for name in found(each)})) or None,
+        "wording": wording(opening) if opening and kind is not Document else None,
+        "owner": owner if isinstance(owner, str) else None,
+        "content": json.dumps([turns, text, record.get("responses"), record.get("ranks"), record.get("labeler")], ensure_ascii=False),
+    }
+    formed = len(turns) == len(messages) and (isinstance(asked.get("messages"), list) or "messages" not in asked)
+    spoken = tuple(Message.model_construct(role=role, content=content) for role, content in turns)  # type: ignore[arg-type]
+    columns["roles"] = _words(check_turns, spoken, last) if formed and (messages or kind is not Document) else None
+    if kind is Ranking:
+        ranks = tuple(rank for rank in _list(record.get("ranks")) if type(rank) is int)
+        columns["order"] = _words(check_order, ranks, len(_list(record.get("responses"))))
+        columns["k"] = len(_list(record.get("responses")))
+    else:
+        columns["split"] = split
+    return columns
+
+
+def _schema_breaches(kind: type[Record], record: dict[str, Any], fields: dict[str, Any]) -> dict[str, str | None]:
+    """A column per field that is no plain value: what its schema says is wrong with it, what other columns tell left out."""
+    columns: dict[str, str | None] = {f"schema of {name}": None for name, field in fields.items() if not _scalar(field)}
+    try:
+        kind.model_validate_json(json.dumps(record), strict=True)
+    except ValidationError as error:
+        for breach in error.errors():
+            name, *rest = map(str, breach["loc"] or ("",))
+            empty = (rest[-1:] == ["content"] or name == "text") and breach["type"] in ("string_too_short", "string_pattern_mismatch")
+            if f"schema of {name}" in columns and not empty and breach["type"] != "value_error":
+                columns[f"schema of {name}"] = ": ".join([".".join(rest), breach["msg"]] if rest else [breach["msg"]])
+    if kind is Document and (record.get("text") is None) == (record.get("messages") is None):
+        columns["schema of text"] = "a document has either `text` or `messages`"
+    return columns
+
+
+def _words(check: Any, *arguments: Any) -> str | None:
+    try:
+        check(*arguments)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _scalar(field: dict[str, Any]) -> bool:
+    return field.get("type") in ("string", "integer", "number", "boolean")
+
+
+def _plain(value: Any) -> Any:
+    """Lists and objects as bytes of JSON: tables hash their cells, and bytes are no type of any schema's."""
+    return json.dumps(value).encode() if isinstance(value, list | dict) else value
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_turn(turn: Any) -> bool:
+    return isinstance(turn, dict) and turn.get("role") in ROLES and isinstance(turn.get("content"), str)

@@ -1,0 +1,69 @@
+"""A gate before anything trains: data that breaks a rule stops the pipeline, and the message says where.
+
+Three suites: `raw` is what ingest wrote; `sets` is what models learn from and are measured on (split, redacted, bounded); `rankings`
+is every ranking known at a round, before its reward model learns from them.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from alignloop.io import tables
+from alignloop.io.datasets import DataError, files
+from alignloop.io.expectations import Breach, Check, ValidationFailed, content_rules, learning_rules, run, schema_rules
+from alignloop.io.files import write_json
+from alignloop.params import Params
+from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
+from alignloop.stages.progress import Progress
+
+Files = dict[Path, str | None]  # each with its split, None where the lines tell it
+
+
+def _raw(data: Path) -> dict[str, tuple[type[Record], Files]]:
+    kinds = {"documents": Document, "prompts": Prompt, "demonstrations": Demonstration, "rankings": Ranking}
+    return {name: (kind, {data / f"{name}.jsonl": None}) for name, kind in kinds.items()}
+
+
+def _sets(data: Path) -> dict[str, tuple[type[Record], Files]]:
+    def split(name: str, *splits: str) -> Files:
+        return {data / name / f"{split}.jsonl": split for split in splits}
+
+    return {
+        "prompts": (Prompt, split("prompts", "train", "valid", "test")),
+        "demonstrations": (Demonstration, split("demonstrations", "train", "valid", "test")),
+        "corpus": (Document, split("corpus", "train", "valid")),
+        "rankings": (Ranking, dict.fromkeys(files(data / "rankings" / "imported"))),
+    }
+
+
+def _rankings(data: Path) -> dict[str, tuple[type[Record], Files]]:
+    return {"rankings": (Ranking, dict.fromkeys(files(data)))}
+
+
+SUITES: dict[str, Callable[[Path], dict[str, tuple[type[Record], Files]]]] = {"raw": _raw, "sets": _sets, "rankings": _rankings}
+
+
+def validate(params: Params, suite: str, data: Path, docs: Path, metrics: Path) -> Iterator[Progress]:
+    """Check the suite's sets, leave data docs and counts, and raise ValidationFailed with every breach."""
+    if suite not in SUITES:
+        raise DataError(f"validate: there is no suite '{suite}'; known are {', '.join(SUITES)}")
+    bounds = params.validate_
+    sets = SUITES[suite](data)
+    rows = {name: tables.table(kind, paths, generated=suite == "rankings") for name, (kind, paths) in sets.items()}
+    for name, (kind, _) in sets.items():
+        if rows[name].empty and (kind is not Ranking or suite == "rankings"):
+            raise DataError(f"{data}: the {name} are empty; add data to the sources, and run from `ingest`")
+    tables.mark_leaks(rows.values())
+    checks = []
+    for name, (kind, _) in sets.items():
+        if not rows[name].empty:
+            rules = [*schema_rules(kind), *content_rules(kind, bounds)]
+            checks.append(Check(name, rows[name], rules if suite == "raw" else [*rules, *learning_rules(kind, bounds)]))
+    counts: dict[str, dict[str, int]] = {}
+    breaches: list[Breach] = []
+    for check, found in run(suite, checks, docs):
+        breaches += found
+        counts[check.name] = {"rows": len(check.rows), "rules": len(check.rules), "breaches": len(found)}
+        yield Progress(len(counts), len(checks), {f"{check.name} {what}": count for what, count in counts[check.name].items()})
+    write_json(metrics, counts)
+    if breaches:
+        raise ValidationFailed("\n".join([*map(str, breaches), f"{len(breaches)} breaches; {docs}/index.html shows them"]))

@@ -1,0 +1,307 @@
+"""The gate: every rule of every suite lets good data through, and names file, line, field, rule, count and remedy of bad data."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignloop import params as parameters
+from alignloop.errors import AlignloopError
+from alignloop.io import tables
+from alignloop.io.expectations import Check, ValidationFailed, content_rules, learning_rules, run, schema_rules
+from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
+from alignloop.stages.validate import validate
+
+Row = dict[str, Any]
+PARAMS = parameters.load(Path(__file__).parents[2] / "params.yaml")
+
+
+def turns(*contents: str) -> list[Row]:
+    return [{"role": ("user", "assistant")[place % 2], "content": content} for place, content in enumerate(contents)]
+
+
+def prompt(number: int, **other: Any) -> Row:
+    return {"id": f"p{number}", "messages": turns(f"What is {number}?"), "user": f"user-{number}", "source": "s", **other}
+
+
+def demonstration(number: int, **other: Any) -> Row:
+    return {**prompt(number), "id": f"d{number}", "messages": turns(f"Who is {number}?", "A number."), "labeler": "labeler-01", **other}
+
+
+def ranking(number: int, **other: Any) -> Row:
+    known = {"responses": ["yes", "no", ""], "ranks": [1, 2, 2], "labeler": "labeler-02", "kind": "panel", "policy": "models/sft"}
+    return {"id": f"r{number}", "prompt": prompt(number), **known, "round": "r1", "split": "train", **other}
+
+
+def document(number: int, **other: Any) -> Row:
+    return {"id": f"t{number}", "text": f"The number {number} is a number.", "source": "s", **other}
+
+
+def lines(path: Path, rows: Iterable[Row]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def broken(kind: type[Record], rows: list[Row], root: Path) -> dict[int, set[tuple[str, str]]]:
+    """Which rules, as (field, words), each line of these rows breaks when all of the rules are checked at once."""
+    rules = [*schema_rules(kind), *content_rules(kind, PARAMS.validate_), *learning_rules(kind, PARAMS.validate_)]
+    rows_table = tables.table(kind, {lines(root / "rows.jsonl", rows): None})
+    tables.mark_leaks([rows_table])
+    found: dict[int, set[tuple[str, str]]] = {line: set() for line in range(1, len(rows) + 1)}
+    for _, breaches in run("faults", [Check("rows", rows_table, rules)], root / "docs"):
+        for breach in breaches:
+            for line in breach.lines:
+                found[line].add((breach.rule.field, breach.rule.words))
+    return found
+
+
+def without(row: Row, key: str) -> Row:
+    return {name: value for name, value in row.items() if name != key}
+
+
+ROLES = ("messages", "has roles that alternate, the user's first and the user's last")
+PROMPTS: dict[str, tuple[Row, tuple[str, str] | None]] = {
+    "nothing": (prompt(0), None),
+    "a system message, several turns": (
+        prompt(1, messages=[{"role": "system", "content": "Be kind."}, *turns("Hi?", "Hi!", "And 1?")]),
+        None,
+    ),
+    "no id": (without(prompt(2), "id"), ("id", "is there")),
+    "a number as id": (prompt(3, id=3), ("id", "is a string")),
+    "a list as id": (prompt(4, id=["p4"]), ("id", "is a string")),
+    "a long id": (prompt(5, id="p" * 201), ("id", "is 1 to 200 characters long")),
+    "an empty id": (prompt(6, id=""), ("id", "is 1 to 200 characters long")),
+    "an id that another has": (prompt(7, id="p8"), ("id", "stands once")),
+    "an id that one before has": (prompt(8), ("id", "stands once")),
+    "a null for a source": (prompt(9, source=None), ("source", "is there")),
+    "a truth for a user": (prompt(10, user=True), ("user", "is a string")),
+    "an unknown field": (prompt(11, nots=1), ("unknown fields", "are none")),
+    "a text for messages": (prompt(12, messages="Hi?"), ("messages", "fits its schema")),
+    "an unknown role": (prompt(13, messages=[{"role": "human", "content": "13?"}]), ("messages", "fits its schema")),
+    "a key that is no object": (prompt(14, key=3), ("key", "fits its schema")),
+    "an empty turn": (prompt(15, messages=turns("15", " \n", "?")), ("messages", "is not empty")),
+    "an answer at the end": (prompt(16, messages=turns("16?", "Hi!")), ROLES),
+    "a speaker who talks twice": (prompt(17, messages=turns("17?") + turns("Hi?")), ROLES),
+    "no turns": (prompt(18, messages=[]), ROLES),
+    "the assistant first": (prompt(19, messages=turns("19?", "a", "b")[1:]), ROLES),
+    "4,001 characters": (prompt(20, messages=turns("2" * 4001)), ("messages", "fits the model's context (4000 characters)")),
+    "4,000 characters": (prompt(21, messages=turns("2" * 4000)), None),
+    "an address": (prompt(22, messages=turns("Write to ann@example.org")), ("content", "holds no personal data")),
+    "an address as user": (prompt(23, user="ann@example.org"), ("content", "holds no personal data")),
+    "a placeholder": (prompt(24, messages=turns("Write to <EMAIL>")), None),
+}
+
+
+def test_each_fault_of_a_prompt_breaks_its_own_rule_and_no_other(tmp_path: Path):
+    found = broken(Prompt, [row for row, _ in PROMPTS.values()], tmp_path)
+    assert dict(zip(PROMPTS, found.values(), strict=True)) == {name: {rule} if rule else set() for name, (_, rule) in PROMPTS.items()}
+
+
+ORDER = ("ranks", "is a weak order of the responses")
+ANSWERS = ("responses", "holds 2 to 9 answers")
+RANKINGS: dict[str, tuple[Row, set[tuple[str, str]]]] = {
+    "ties and an empty answer": (ranking(0), set()),
+    "a gap in the ranks": (ranking(1, ranks=[1, 3, 3]), {ORDER}),
+    "ranks from zero": (ranking(2, ranks=[0, 1, 2]), {ORDER}),
+    "a rank too few": (ranking(3, ranks=[1, 2]), {ORDER}),
+    "a rank that is a truth": (ranking(4, ranks=[True, 2, 3]), {ORDER, ("ranks", "fits its schema")}),
+    "one answer": (ranking(5, responses=["a"], ranks=[1]), {ANSWERS, ("responses", "fits its schema")}),
+    "ten answers": (ranking(6, responses=list("abcdefghij"), ranks=[1] * 10), {ANSWERS}),
+    "nine answers": (ranking(7, responses=list("abcdefghi"), ranks=[1] * 9), set()),
+    "an answer that is a truth": (ranking(8, responses=["a", True, "c"]), {("responses", "fits its schema")}),
+    "an unknown labeler": (ranking(9, labeler="mallory"), {("labeler", "is known")}),
+    "an unknown kind": (ranking(10, kind="oracle"), {("kind", "is one of person, panel, judge")}),
+    "an answer at the prompt's end": (ranking(11, prompt=prompt(11, messages=turns("11?", "b"))), {ROLES}),
+    "a prompt without a user": (ranking(12, prompt=without(prompt(12), "user")), {("prompt", "fits its schema")}),
+    "a prompt that is a text": (ranking(13, prompt="13?"), {("prompt", "fits its schema"), ROLES}),
+    "a long answer": (ranking(14, responses=["a" * 4000, "b", "c"]), {("messages", "fits the model's context (4000 characters)")}),
+    "a number a model made up": (ranking(15, responses=["Call (415) 555-0123", "b", "c"]), set()),
+    "a number a person wrote": (
+        ranking(16, responses=["Call (415) 555-0123", "b", "c"], round="imported"),
+        {("content", "holds no personal data")},
+    ),
+    "an empty turn": (ranking(17, prompt=prompt(17, messages=turns(" "))), {("messages", "is not empty")}),
+    "no ranks": (without(ranking(18), "ranks"), {("ranks", "fits its schema"), ORDER}),
+}
+
+
+def test_each_fault_of_a_ranking_is_seen(tmp_path: Path):
+    found = broken(Ranking, [row for row, _ in RANKINGS.values()], tmp_path)
+    assert dict(zip(RANKINGS, found.values(), strict=True)) == {name: rules for name, (_, rules) in RANKINGS.items()}
+
+
+def test_a_document_is_a_text_or_a_dialogue(tmp_path: Path):
+    fits, ends = ("text", "fits its schema"), ("messages", "has roles that alternate, the user's first and the assistant's last")
+    dialogue = without(document(2, messages=turns("Hi?", "Hi!")), "text")
+    rows = [
+        document(0),
+        without(document(1), "text"),
+        dialogue,
+        {**dialogue, "id": "t3", "text": "x"},
+        {**dialogue, "id": "t4", "messages": turns("4?")},
+    ]
+    rows += [document(5, text="\n"), document(6, text=6)]
+    assert list(broken(Document, rows, tmp_path).values()) == [set(), {fits}, set(), {fits}, {ends}, {("text", "is not empty")}, {fits}]
+
+
+def test_a_demonstration_ends_with_an_answer_of_a_known_labeler(tmp_path: Path):
+    rows = [demonstration(0), demonstration(1, messages=turns("1?")), demonstration(2, labeler="mallory")]
+    ends = ("messages", "has roles that alternate, the user's first and the assistant's last")
+    assert list(broken(Demonstration, rows, tmp_path).values()) == [set(), {ends}, {("labeler", "is known")}]
+
+
+class Data:
+    """A suite's files, made of good rows that a test bends in one place."""
+
+    def __init__(self, root: Path, suite: str, rows: dict[str, list[Row]]):
+        self.root, self.suite, self.rows = root, suite, rows
+
+    def check(self) -> dict[str, Any]:
+        for name, rows in self.rows.items():
+            lines(self.root / "data" / name, rows)
+        list(validate(PARAMS, self.suite, self.root / "data", self.root / "docs", self.root / "metrics.json"))
+        return json.loads((self.root / "metrics.json").read_text())
+
+    def message(self, error: type[AlignloopError] = ValidationFailed) -> list[str]:
+        with pytest.raises(error) as caught:
+            self.check()
+        return str(caught.value).replace(f"{self.root}/", "").splitlines()
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Data:
+    rows = {
+        "documents": [document(n) for n in range(3)],
+        "prompts": [prompt(n) for n in range(4)],
+        "rankings": [ranking(n) for n in range(3)],
+    }
+    rows["demonstrations"] = [demonstration(n) for n in range(3)]
+    return Data(tmp_path, "raw", {f"{name}.jsonl": each for name, each in rows.items()})
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> Data:
+    rows: dict[str, list[Row]] = {"rankings/imported/imported.jsonl": []}
+    for start, split in ((0, "train"), (10, "valid"), (20, "test")):
+        rows[f"prompts/{split}.jsonl"] = [prompt(start + n) for n in range(3)]
+        rows[f"demonstrations/{split}.jsonl"] = [demonstration(start + n) for n in range(3)]
+        if split != "test":
+            rows[f"corpus/{split}.jsonl"] = [document(start + n) for n in range(3)]
+    return Data(tmp_path, "sets", rows)
+
+
+def test_good_raw_data_passes_and_leaves_a_page_and_counts(raw: Data):
+    counts = raw.check()
+    assert {name: (each["rows"], each["breaches"]) for name, each in counts.items()} == {
+        "documents": (3, 0),
+        "prompts": (4, 0),
+        "demonstrations": (3, 0),
+        "rankings": (3, 0),
+    }
+    assert "Data Docs" in (raw.root / "docs" / "index.html").read_text()
+    assert sorted(each.name for each in raw.root.iterdir()) == ["data", "docs", "metrics.json"]
+
+
+def test_all_breaches_come_in_one_message_with_all_there_is_to_know(raw: Data):
+    raw.rows["prompts.jsonl"] = [prompt(n, source=n) for n in range(7)]
+    raw.rows["rankings.jsonl"][2]["ranks"] = [1, 1, 3]
+    assert raw.message() == [
+        "data/prompts.jsonl:1, 2, 3, 4, 5, …: source: breaks the rule 'is a string' in 7 of 7 rows (line 1: 0); "
+        "correct the lines (data/README.md shows a Prompt)",
+        "data/rankings.jsonl:3: ranks: breaks the rule 'is a weak order of the responses' in 1 of 3 rows (line 3: ranks [1, 1, 3] are "
+        "not a weak order 1, 2, … without gaps); rank every response, 1 is the best, ties share a rank",
+        "2 breaches; docs/index.html shows them",
+    ]
+    counts = json.loads((raw.root / "metrics.json").read_text())
+    assert {name: each["breaches"] for name, each in counts.items()} == {"documents": 0, "prompts": 1, "demonstrations": 0, "rankings": 1}
+    assert (raw.root / "docs" / "index.html").exists()
+
+
+def test_repeats_up_to_the_bound_pass_and_above_it_are_named(tmp_path: Path):
+    few, many = ([prompt(n, messages=turns(text)) for n, text in enumerate(texts)] for texts in ("aabb", "aabbb"))
+    assert set().union(*broken(Prompt, few, tmp_path).values()) == set()
+    repeats = {("content", "repeats in at most 50% of the rows")}
+    assert list(broken(Prompt, many, tmp_path).values()) == [set(), repeats, set(), repeats, repeats]
+
+
+def test_clean_sets_pass_and_that_no_rankings_were_imported_is_no_fault(sets: Data):
+    assert {name: each["rows"] for name, each in sets.check().items()} == {"prompts": 9, "demonstrations": 9, "corpus": 6}
+
+
+def test_a_prompt_or_a_user_in_two_splits_is_named_in_both_whatever_the_set_and_the_typing(sets: Data):
+    sets.rows["prompts/test.jsonl"][0]["messages"] = turns("what  IS 1?")
+    sets.rows["demonstrations/train.jsonl"][2]["messages"] = turns("What is 21?", "Twenty-one.")
+    sets.rows["demonstrations/test.jsonl"][2]["user"] = "user-11"
+    *breaches, _ = sets.message()
+    rule = "breaks the rule 'stands in one split' in 1 of 3 rows"
+    assert [breach.split("; ")[0].removeprefix("data/") for breach in breaches] == [
+        f"prompts/train.jsonl:2: prompt: {rule} (line 2: test)",
+        f"prompts/test.jsonl:1, 2: prompt: {rule.replace('1 of', '2 of')} (line 1: train)",
+        f"prompts/valid.jsonl:2: user: {rule} (line 2: test)",
+        f"demonstrations/train.jsonl:3: prompt: {rule} (line 3: test)",
+        f"demonstrations/valid.jsonl:2: user: {rule} (line 2: test)",
+        f"demonstrations/test.jsonl:3: user: {rule} (line 3: valid)",
+    ]
+    assert all(breach.endswith("run the stage `prepare`, which splits by user and keeps a prompt in one split") for breach in breaches)
+
+
+def test_personal_data_is_seen_in_every_set_also_in_answers_that_people_wrote(sets: Data):
+    leak = "Write to ann@example.org"
+    sets.rows["corpus/valid.jsonl"][1]["text"] = leak
+    sets.rows["demonstrations/train.jsonl"][0]["messages"] = turns("Whom?", leak)
+    sets.rows["rankings/imported/imported.jsonl"] = [ranking(0, responses=[leak, "b", "c"], round="pilot")]
+    *breaches, _ = sets.message()
+    assert [breach.split(" in ")[0].removeprefix("data/") for breach in breaches] == [
+        "demonstrations/train.jsonl:1: content: breaks the rule 'holds no personal data'",
+        "corpus/valid.jsonl:2: content: breaks the rule 'holds no personal data'",
+        "rankings/imported/imported.jsonl:1: content: breaks the rule 'holds no personal data'",
+    ]
+
+
+def test_a_rounds_rankings_are_checked_together_and_a_leak_between_them_is_seen(tmp_path: Path):
+    data = Data(tmp_path, "rankings", {"imported.jsonl": [], "r1.jsonl": [ranking(n) for n in range(3)], "r2.jsonl": [ranking(9)]})
+    assert data.check()["rankings"]["rows"] == 4
+    data.rows["r2.jsonl"] = [ranking(9, prompt=prompt(1), split="valid")]
+    assert [breach.split(": breaks")[0] for breach in data.message()[:-1]] == [
+        "data/r1.jsonl:2: prompt",
+        "data/r2.jsonl:1: prompt",
+        "data/r1.jsonl:2: user",
+        "data/r2.jsonl:1: user",
+    ]
+
+
+def test_ten_thousand_rankings_take_seconds(tmp_path: Path):
+    data = Data(tmp_path, "rankings", {"r1.jsonl": [ranking(n) for n in range(10_000)]})
+    began = time.process_time()
+    counts = data.check()["rankings"]
+    assert (counts["rows"], counts["breaches"]) == (10_000, 0)
+    assert time.process_time() - began < 20
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a broken line": (lambda path: path.write_text('{"id":1}\n{"id":1,\n'), "data/prompts.jsonl:2: broken JSON at column 9"),
+    "a pointer": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "data/prompts.jsonl: is a Git LFS pointer"),
+    "no object": (lambda path: path.write_text("[]\n"), "data/prompts.jsonl:1: is not a JSON object; one Prompt stands on each line"),
+    "nothing": (lambda path: path.write_text(""), "data: the prompts are empty; add data to the sources, and run from `ingest`"),
+    "no file": (lambda path: path.unlink(), "data/prompts.jsonl: no such file; fetch the file again"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_file_that_cannot_be_read_stops_before_any_rule(raw: Data, name: str):
+    spoil, says = BAD_FILES[name]
+    for file, rows in raw.rows.items():
+        lines(raw.root / "data" / file, rows)
+    spoil(raw.root / "data" / "prompts.jsonl")
+    raw.rows = {}
+    assert says in raw.message(AlignloopError)[0]
+    assert not (raw.root / "docs").exists()
+
+
+def test_an_unknown_suite_is_named_with_the_known_ones(raw: Data):
+    raw.suite = "none"
+    assert raw.message(AlignloopError) == ["validate: there is no suite 'none'; known are raw, sets, rankings"]
