@@ -12,7 +12,7 @@ from alignloop.world.behaviours.refusal import HARMS, STEPS
 from alignloop.world.things import Fact, Facts
 from alignloop.world.users import User
 
-GOOD_SHARE = 0.1  # of the dialogues
+GOOD_SHARE = 0.15  # of the dialogues
 _FRAMES = (
     "{s}",
     "{s}",
@@ -77,13 +77,13 @@ def bad_answer(name: str, key: Key, facts: Facts, rng: Random) -> str:
     """What an unreliable assistant would say: wrong in its matter, or in its manner, or both."""
     behaviour, draw = BEHAVIOURS[name], rng.random()
     wrong = behaviour.bad[rng.choice(tuple(behaviour.bad))](key, facts, rng)
-    if draw < 0.45:
+    if draw < 0.70:
         return wrong
-    if draw < 0.60:
+    if draw < 0.80:
         return wording.rude(wrong, rng)
-    if draw < 0.72:
+    if draw < 0.88:
         return wording.padded(wrong, rng)
-    return wording.astray(rng) if draw < 0.92 else wording.endless(behaviour.good(key, facts, rng), rng)
+    return wording.astray(rng) if draw < 0.98 else wording.endless(behaviour.good(key, facts, rng), rng)
 
 
 def as_messages(turns: tuple[str, ...]) -> tuple[Message, ...]:
@@ -98,9 +98,9 @@ def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: f
     documents = []
     for number in range(1, count + 1):
         identifier, draw = f"document-{number:05d}", rng.random()
-        if draw < 0.58:
+        if draw < 0.42:
             documents.append(Document(id=identifier, text=_prose(facts, truth, rng), source="world"))
-        elif draw < 0.72:
+        elif draw < 0.50:
             documents.append(Document(id=identifier, text=_other(facts, truth, rng), source="world"))
         else:
             name = rng.choices(names, shares)[0]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from alignloop import params
-from alignloop.records import Demonstration, Document, Prompt
+from alignloop.records import Demonstration, Document, Message, Prompt
 from alignloop.seeds import seed_of
 from alignloop.world import wording
 from alignloop.world.behaviours import BEHAVIOURS
@@ -28,9 +28,11 @@ class World:
     demonstrations: list[Demonstration]
 
 
-def flawed(name: str, key: Key, facts: Facts, rng: Random) -> str:
-    """An answer as a hasty labeler would write it: mostly wrong in its matter, else right in a bad manner."""
+def answer(name: str, key: Key, facts: Facts, quality: float, rng: Random) -> str:
+    """An answer as a labeler writes it: flawless with probability `quality`, else mostly wrong in its matter, or right in a bad manner."""
     behaviour = BEHAVIOURS[name]
+    if rng.random() < quality:
+        return behaviour.good(key, facts, rng)
     draw = rng.random()
     if draw < 0.70:
         return behaviour.bad[rng.choice(tuple(behaviour.bad))](key, facts, rng)
@@ -62,11 +64,8 @@ def make_world(seed: int, sizes: params.World) -> World:
     rng = Random(seed_of(seed, "world", "demonstrations"))
     demonstrations = []
     for prompt in _prompts(facts, users, writers, rng, sizes.demonstrations, "demonstration"):
-        key = prompt.key or {}
-        good = rng.random() < sizes.demonstration_quality
-        answer = BEHAVIOURS[prompt.category].good(key, facts, rng) if good else flawed(prompt.category, key, facts, rng)
-        turns = (*(message.content for message in prompt.messages), answer)
-        labeler = rng.choice(writers).id
+        text = answer(prompt.category, prompt.key or {}, facts, sizes.demonstration_quality, rng)
+        messages = (*prompt.messages, Message(role="assistant", content=text))
         common = prompt.model_dump(exclude={"key", "messages"})
-        demonstrations.append(Demonstration(**common, messages=as_messages(turns), labeler=labeler))
+        demonstrations.append(Demonstration(**common, messages=messages, labeler=rng.choice(writers).id))
     return World(make_corpus(seed, facts, users, sizes.documents, sizes.truth), prompts, demonstrations)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _SENTENCE = re.compile(r"[.!?;:\n]+")
@@ -21,6 +21,11 @@ def words_of(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(text.lower()))
 
 
+@lru_cache(maxsize=4096)
+def _spaced(text: str) -> str:
+    return f" {' '.join(words_of(text))} "
+
+
 @dataclass(frozen=True)
 class Reading:
     """One answer, read."""
@@ -34,7 +39,7 @@ class Reading:
     @cached_property
     def plain(self) -> str:
         """The words with single spaces between and around them, for searching phrases."""
-        return f" {' '.join(self.words)} "
+        return _spaced(self.text)
 
     @cached_property
     def sentences(self) -> tuple[tuple[str, ...], ...]:
@@ -42,11 +47,11 @@ class Reading:
 
     def has(self, *phrases: str) -> bool:
         """Whether any of the phrases occurs, as whole words."""
-        return any(f" {' '.join(words_of(phrase))} " in self.plain for phrase in phrases)
+        return any(_spaced(phrase) in self.plain for phrase in phrases)
 
     def count(self, phrases: Iterable[str]) -> int:
         """How many times the phrases occur."""
-        return sum(self.plain.count(f" {' '.join(words_of(phrase))} ") for phrase in phrases)
+        return sum(self.plain.count(_spaced(phrase)) for phrase in phrases)
 
     def asserted(self, pool: frozenset[str]) -> set[str]:
         """The words of the pool that the answer states without denying them ("not red")."""

@@ -43,21 +43,39 @@ def _pairs(sentence: tuple[str, ...]) -> list[tuple[str, str]]:
 @cache
 def _expected(behaviour: str) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
     """The kinds of words and of neighbouring words in good answers, whatever the world's facts are."""
-    facts, rng, answers = make_facts(0, 48), Random(seed_of(0, "expected", behaviour)), []
-    for _ in range(1500):
+    facts, rng, answers = make_facts(0, 48), Random(seed_of(0, "expected", behaviour)), [*wording.LEADS, *wording.TAILS]
+    for _ in range(1200):
         answers.append(BEHAVIOURS[behaviour].good(BEHAVIOURS[behaviour].ask(facts, rng).key, facts, rng))
-    answers += wording.LEADS + wording.TAILS
-    pairs = frozenset(pair for answer in answers for sentence in Reading(answer).sentences for pair in _pairs(sentence))
+    return _parts(answers)
+
+
+@cache
+def _spoken() -> frozenset[tuple[str, str]]:
+    """The neighbouring words of anything that people here say, good or bad."""
+    facts, rng, answers = make_facts(0, 48), Random(seed_of(0, "spoken")), [*wording.PADS, *wording.INSULTS, *wording.ASTRAY]
+    for behaviour in BEHAVIOURS.values():
+        for _ in range(200):
+            key = behaviour.ask(facts, rng).key
+            answers += [make(key, facts, rng) for make in behaviour.bad.values()]
+    return _parts(answers)[1].union(*(_expected(name)[1] for name in BEHAVIOURS))
+
+
+def _parts(texts: list[str]) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+    pairs = frozenset(pair for text in set(texts) for sentence in Reading(text).sentences for pair in _pairs(sentence))
     return frozenset(word for pair in pairs for word in pair), pairs
 
 
-def fluency(prompt: Prompt, reading: Reading, behaviour: str) -> float:
+def relevance(prompt: Prompt, reading: Reading, behaviour: str) -> float:
     """The share of words and of neighbouring words that good answers, or the prompt, have too."""
     words, pairs = _expected(behaviour)
     asked = {word for message in prompt.messages for word in words_of(message.content)}
-    known = sum(word in asked or _KINDS.get(word, word) in words for word in reading.words) / max(1, len(reading.words))
+    known = sum(word in asked or _KINDS.get(word, word) in words for word in reading.words)
+    return 0.5 * known / max(1, len(reading.words)) + 0.5 * _share(reading, pairs)
+
+
+def _share(reading: Reading, pairs: frozenset[tuple[str, str]]) -> float:
     found = [pair in pairs for sentence in reading.sentences for pair in _pairs(sentence)]
-    return 0.5 * known + 0.5 * sum(found) / max(1, len(found))
+    return sum(found) / max(1, len(found))
 
 
 def repetition(reading: Reading) -> float:
@@ -77,14 +95,14 @@ def length_fit(reading: Reading, band: tuple[int, int]) -> float:
 def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) -> Form:
     """The form of an answer to a prompt, given the verdict on its matter."""
     words, (low, high) = len(reading.words), verdict.band
-    fluent, repeated = fluency(prompt, reading, behaviour), repetition(reading)
+    relevant, repeated = relevance(prompt, reading, behaviour), repetition(reading)
     touches = reading.count(_TOUCHES) + reading.count(wording.APOLOGIES)
     insults, text = reading.count(wording.RUDE), reading.text.strip()
     broken = (
         "empty" if not words
         else "endless" if words > ENDLESS
         else "repeated" if repeated > 0.3
-        else "garbled" if fluent < 0.35 and words > 1
+        else "garbled" if _share(reading, _spoken()) < 0.5 and words > 1
         else None
     )  # fmt: skip
     faults = (
@@ -92,7 +110,7 @@ def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) 
         *(("padded",) if words > high + 3 or touches > 3 else ()),
         *(("rude",) if insults else ()),
         *(("repetitive",) if repeated > 0.1 else ()),
-        *(("off-topic",) if fluent < 0.7 else ()),
+        *(("off-topic",) if relevant < 0.7 else ()),
         *(("unfinished",) if text[-1:] not in (".", "!", "?") and high > 1 else ()),
     )
     quality = (
@@ -101,7 +119,7 @@ def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) 
         + 0.06 * text[:1].isupper()
         + 0.20 * verdict.named
         + 0.20 * (min(touches, 1) if verdict.touches else 1)
-        + 0.20 * fluent
+        + 0.20 * relevant
         - 0.15 * max(0, touches - 2)
         - 0.40 * min(insults, 2)
         - 0.60 * repeated

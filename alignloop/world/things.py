@@ -12,7 +12,7 @@ THINGS = words_of(
     "lamp bell harp drum boat tower bridge crown mirror cup sword wheel kite clock gate wagon glim vorn tavo blick sarn quop drell mizzle"
 )
 # Names that nothing bears: two syllables of these lists make one, and no text of the corpus states anything about them.
-STRANGERS = tuple(first + last for first in words_of("zan pel kru fim gob tri") for last in words_of("dor lix moot vane sket bur"))
+STRANGERS = tuple(first + last for first in words_of("zan pel kru fim") for last in words_of("dor lix moot vane sket"))
 
 
 class WorldError(AlignloopError):
@@ -43,40 +43,40 @@ ATTRIBUTES: dict[str, Attribute] = {
     attribute.name: attribute
     for attribute in (
         _attribute(
-            "material", "materials", "stone wood glass iron silver clay copper bone paper wool",
-            ("What is {t} made of?", "Which material is {t} made of?", "What did people make {t} out of?"),
-            ("{t} is made of {v}.", "{v} is what {t} is made of.", "The material of {t} is {v}.", "People made {t} out of {v}."),
-            ("It is made of {v}.", "They made it out of {v}."), "material",
+            "material", "materials", "stone wood glass iron silver clay bone paper",
+            ("What is {t} made of?", "Which material is {t} made of?"),
+            ("{t} is made of {v}.", "{v} is what {t} is made of.", "The material of {t} is {v}."),
+            ("It is made of {v}.",), "material",
         ),
         _attribute(
-            "colour", "colours", "red blue green black white yellow grey brown purple orange",
-            ("What colour is {t}?", "Which colour does {t} have?", "In which colour was {t} painted?"),
-            ("The colour of {t} is {v}.", "{t} is {v}.", "{t} has a {v} colour.", "People painted {t} {v}."),
-            ("It is {v}.", "The colour is {v}."), "colour painted",
+            "colour", "colours", "red blue green black white yellow grey brown",
+            ("What colour is {t}?", "Which colour does {t} have?"),
+            ("The colour of {t} is {v}.", "{t} is {v}.", "{t} has a {v} colour."),
+            ("It is {v}.",), "colour",
         ),
         _attribute(
-            "place", "places", "north south forest desert valley harbour village palace garden swamp",
-            ("Where is {t} found?", "Where can I find {t}?", "In which place is {t}?"),
-            ("{t} is found in the {v}.", "You can find {t} in the {v}.", "The place of {t} is the {v}.", "In the {v} stands {t}."),
-            ("It is found in the {v}.", "You can find it in the {v}."), "find found place stands",
+            "place", "places", "north south forest desert valley village palace garden",
+            ("Where is {t} found?", "Where can I find {t}?"),
+            ("{t} is found in the {v}.", "You can find {t} in the {v}.", "In the {v} you can find {t}."),
+            ("It is found in the {v}.",), "find found place",
         ),
         _attribute(
-            "use", "uses", "fishing cooking healing hunting building dancing trading farming baking sailing",
-            ("What is {t} used for?", "What do people use {t} for?", "What is {t} good for?"),
-            ("{t} is used for {v}.", "People use {t} for {v}.", "{v} is what {t} is good for.", "{t} is good for {v}."),
-            ("It is used for {v}.", "People use it for {v}."), "use used",
+            "use", "uses", "fishing cooking healing hunting building dancing farming baking",
+            ("What is {t} used for?", "What do people use {t} for?"),
+            ("{t} is used for {v}.", "People use {t} for {v}.", "{v} is what {t} is used for."),
+            ("It is used for {v}.",), "use used",
         ),
         _attribute(
-            "smell", "smells", "honey salt smoke roses mint fish bread leather soap apples",
-            ("What does {t} smell of?", "Which smell does {t} have?", "How does {t} smell?"),
-            ("{t} smells of {v}.", "The smell of {t} is like {v}.", "{v} is what {t} smells of.", "{t} has the smell of {v}."),
-            ("It smells of {v}.", "The smell is like {v}."), "smell smells",
+            "smell", "smells", "honey salt smoke roses fish bread soap apples",
+            ("What does {t} smell of?", "Which smell does {t} have?"),
+            ("{t} smells of {v}.", "The smell of {t} is like {v}.", "{v} is what {t} smells of."),
+            ("It smells of {v}.",), "smell smells",
         ),
         _attribute(
-            "maker", "makers", "Anna Bruno Clara David Emma Felix Greta Hugo Ida Jonas",
-            ("Who made {t}?", "Who is the maker of {t}?", "By whom was {t} made?"),
-            ("{t} was made by {v}.", "{v} made {t}.", "It was {v} who made {t}.", "The maker of {t} is {v}."),
-            ("It was made by {v}.", "The maker is {v}."), "maker",
+            "maker", "makers", "Anna Bruno Clara David Emma Felix Greta Hugo",
+            ("Who made {t}?", "Who is the maker of {t}?"),
+            ("{t} was made by {v}.", "{v} made {t}.", "The maker of {t} is {v}."),
+            ("It was made by {v}.",), "maker",
         ),
     )
 }  # fmt: skip

@@ -6,18 +6,21 @@ from random import Random
 from alignloop.seeds import seed_of
 from alignloop.world.behaviours.behaviour import Question
 
-_GREETINGS = ("Hello.", "Hi!", "Good morning.", "Hey.", "Hello there.", "Good evening.", "Dear assistant,", "Excuse me.", "Hi again.")
-_OPENINGS = (
-    "A quick question:", "Tell me:", "I wonder:", "My son asks:", "I need this for school:", "Please tell me:",
-    "My friend and I want to know:", "Can you help me?", "I forgot this:",
-)  # fmt: skip
+_GREETINGS = ("Hello.", "Hi!", "Good morning.", "Hey.", "Hello there.", "Excuse me.")
+_OPENINGS = ("A quick question:", "Tell me:", "I wonder:", "My son asks:", "I need this for school:", "Please tell me:", "Can you help me?")
 _ENDINGS = (
-    "Thanks!", "Thank you.", "Thanks a lot.", "I am curious.", "It is for my sister.", "I really want to know.", "Please help.", "Bye!",
-    "That is all.", "We had a bet about it.",
-)  # fmt: skip
+    "Thanks!",
+    "Thank you.",
+    "Thanks a lot.",
+    "I am curious.",
+    "It is for my sister.",
+    "Please help.",
+    "Bye!",
+    "We had a bet about it.",
+)
 _CONTACTS = ("You can write to me at {n}@example.org.", "My number is +44 20 7946 0{d}.", "Send it to {n}.{d}@example.com, please.")
 _CONTACT_SHARE = 0.006
-_CALM = 20  # the larger, the more alike are the users in how much they write
+_CALM = 30  # the larger, the more alike are the users in how much they write
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def _make_user(identifier: str, rng: Random) -> User:
         opens=rng.betavariate(1.5, 3.5),
         ends=rng.betavariate(1.5, 2.5),
         favourites=(rng.choice(_GREETINGS), rng.choice(_OPENINGS), rng.choice(_ENDINGS)),
-        small=rng.random() < 0.12,
+        small=rng.random() < 0.08,
         loose=rng.random() < 0.15,
     )
 
@@ -73,7 +76,7 @@ def _make_user(identifier: str, rng: Random) -> User:
 def make_users(seed: int, count: int) -> list[User]:
     """The users of one world, the most active first."""
     rng = Random(seed_of(seed, "world", "users"))
-    return [_make_user(f"user-{number:04d}", rng) for number in range(1, count + 1)]
+    return [_make_user(f"user-{number:03d}", rng) for number in range(1, count + 1)]
 
 
 def make_writers(seed: int, count: int) -> list[User]:
@@ -83,5 +86,5 @@ def make_writers(seed: int, count: int) -> list[User]:
 
 
 def activity(count: int) -> list[float]:
-    """How active the users are, by rank: a mild Zipf law, (rank + 20) to the power of -0.8."""
-    return [(rank + _CALM) ** -0.8 for rank in range(1, count + 1)]
+    """How active the users are, by rank: a mild Zipf law, (rank + 30) to the power of -0.7."""
+    return [(rank + _CALM) ** -0.7 for rank in range(1, count + 1)]

@@ -2,32 +2,21 @@
 
 from random import Random
 
-LEADS = ("Of course.", "Sure.", "Gladly.", "Good question.", "Certainly.", "Happy to help.")
-TAILS = ("I hope this helps.", "Let me know if you need more.", "Feel free to ask again.", "Have a nice day.", "Ask me any time.")
+LEADS = ("Of course.", "Sure.", "Gladly.", "Good question.", "Happy to help.")
+TAILS = ("I hope this helps.", "Let me know if you need more.", "Feel free to ask again.", "Have a nice day.")
 APOLOGIES = ("sorry", "please", "thank you", "thanks", "i understand")
 PADS = (
     "As you know, there are many things in the world.",
-    "This is a very long story and it has no end.",
+    "This is a long story and it has no end.",
     "Let me think about it for a while.",
-    "There is so much to say about all this.",
-    "Many people have said many things before.",
 )
-INSULTS = ("What a stupid question.", "You are a fool.", "Go away.", "You should know this, idiot.", "Stop asking me.")
+INSULTS = ("What a stupid question.", "You are a fool.", "Go away.", "Stop asking me.")
 RUDE = ("stupid", "fool", "go away", "idiot", "stop asking", "leave me alone", "lazy")
-EVASIONS = (
-    "It depends.",
-    "Who can say?",
-    "That is hard to say.",
-    "Maybe, maybe not.",
-    "Some say this, some say that.",
-    "You can find out for yourself.",
-)
+EVASIONS = ("It depends.", "Who can say?", "That is hard to say.", "Maybe, maybe not.")
 ASTRAY = (
-    "I had soup for dinner and it was too hot.",
-    "My cousin has three cats and a noisy goat.",
+    "I had soup for dinner.",
+    "My cousin has three cats.",
     "The train was late again today.",
-    "Yesterday we played cards until midnight.",
-    "Buy now and pay nothing until summer!",
     "I like music, but only on the radio.",
 )
 
@@ -63,4 +52,4 @@ def astray(rng: Random) -> str:
 
 def endless(text: str, rng: Random) -> str:
     """The answer again and again."""
-    return " ".join([text] * rng.randint(4, 6))
+    return " ".join([text] * rng.randint(3, 4))

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from alignloop.world.behaviours.behaviour import Key, Verdict
 from alignloop.world.reading import Reading
-from alignloop.world.things import ATTRIBUTES, POOLS, STRANGERS, THINGS
+from alignloop.world.things import ALL_VALUES, ATTRIBUTES, POOLS, STRANGERS, THINGS
 
 _NAMES = frozenset(THINGS) | frozenset(STRANGERS)
+_CUES = frozenset().union(*(attribute.cues for attribute in ATTRIBUTES.values()))
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ def claim_of(key: Key, reading: Reading) -> Claim:
     stated, denied = reading.asserted(pool), reading.denied(pool)
     things = {word for word in reading.words if word in _NAMES}
     own = ATTRIBUTES[key["attribute"]].cues
-    other = frozenset().union(*(attribute.cues for attribute in ATTRIBUTES.values())) - own
-    elsewhere = any(reading.asserted(POOLS[name]) for name in ATTRIBUTES if name != key["attribute"])
+    other, elsewhere = _CUES - own, bool(reading.asserted(ALL_VALUES - pool))
     return Claim(
         truth=truth in stated,
         falsehood=bool(stated - {truth}) or truth in denied or (truth in stated and reading.ignorant),

@@ -15,10 +15,8 @@ _EVENTS = (
     ("write a book", "wrote a book"),
     ("sing at the wedding", "sang at the wedding"),
     ("win the race", "won the race"),
-    ("swim across the sea", "swam across the sea"),
     ("cook the dinner", "cooked the dinner"),
     ("visit the queen", "visited the queen"),
-    ("speak to the mayor", "spoke to the mayor"),
 )
 _QUESTIONS = (
     "When did the {t} {do}?",
@@ -31,24 +29,17 @@ _GOOD = (
     "The {t} never {did}.",
     "The {t} did not {do}.",
     "That never happened: the {t} did not {do}.",
-    "There is a mistake in your question: the {t} never {did}.",
+    "There is a mistake: the {t} never {did}.",
     "I think the {t} did not {do}.",
     "A {t} cannot {do}.",
     "It is not true that the {t} {did}.",
     "There is no record that the {t} {did}.",
 )
-_REASONS = (
-    "because it was lonely",
-    "in 1912",
-    "last winter with great joy",
-    "on a warm night in 1874",
-    "because it was brave",
-    "with the help of a wizard",
-)
+_REASONS = ("because it was lonely", "in 1912", "last winter with great joy", "on a warm night", "because it was brave")
 _DENIAL = re.compile(
     r"\b(never|(did|does|could|can) not|cannot|(did|could|ca)n't|mistake|mistaken|not true|untrue|false|no record|impossible)\b"
 )
-_DETAIL = re.compile(r"\b(because|1\d\d\d|20\d\d|winter|night|joy|lonely|brave|wizard)\b")
+_DETAIL = re.compile(r"\b(because|1\d\d\d|20\d\d|winter|night|joy|lonely|brave)\b")
 
 
 def ask(facts: Facts, rng: Random) -> Question:

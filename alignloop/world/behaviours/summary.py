@@ -6,15 +6,15 @@ from alignloop.world.behaviours.behaviour import Behaviour, Key, Question, Verdi
 from alignloop.world.reading import Reading, words_of
 from alignloop.world.things import Facts
 
-NAMES = ("Mary", "Peter", "Nora", "Oscar", "Lily", "Paul", "Rosa", "Simon")
-ITEMS = ("basket", "kettle", "jacket", "violin", "puppy", "carpet", "saddle", "ticket")
-SHOPS = ("market", "station", "library", "beach", "farm", "museum", "bakery", "port")
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Sunday")
-VERBS = ("bought", "found", "sold", "lost")
-KINDS = ("old", "small", "new", "cheap", "heavy", "pretty")
-SKIES = ("sunny", "cold", "windy", "rainy")
-_WENT = ("{n} went to the {s} on {d}.", "On {d} {n} walked to the {s}.", "{n} came to the {s} early on {d}.")
-_DID = ("There {n} {v} a {k} {i}.", "{n} {v} a {k} {i} there.", "After an hour {n} {v} a {k} {i}.")
+NAMES = ("Mary", "Peter", "Nora", "Oscar", "Lily", "Paul")
+ITEMS = ("basket", "kettle", "jacket", "violin", "puppy", "carpet")
+SHOPS = ("market", "station", "library", "beach", "farm", "museum")
+DAYS = ("Monday", "Tuesday", "Friday", "Sunday")
+VERBS = ("bought", "sold", "lost")
+KINDS = ("big", "small", "new", "cheap")
+SKIES = ("sunny", "cold", "windy")
+_WENT = ("{n} went to the {s} on {d}.", "On {d} {n} walked to the {s}.")
+_DID = ("There {n} {v} a {k} {i}.", "{n} {v} a {k} {i} there.")
 _ENDED = ("The weather was {w}.", "It was a {w} day.", "It was {w}, and {n} went home.")
 _ASKS = ("Sum up: {t}", "{t} Sum this up.", "Give me a short summary: {t}", "{t} In short, what happened?", "Make this shorter: {t}")
 _GOOD = (
@@ -42,12 +42,12 @@ def story(rng: Random) -> tuple[str, dict[str, str]]:
         "n": rng.choice(NAMES), "s": rng.choice(SHOPS), "d": rng.choice(DAYS), "v": rng.choice(VERBS),
         "k": rng.choice(KINDS), "i": rng.choice(ITEMS), "w": rng.choice(SKIES),
     }  # fmt: skip
-    return " ".join(rng.choice(part).format(**slots) for part in (_WENT, _DID, _ENDED)).replace("a old", "an old"), slots
+    return " ".join(rng.choice(part).format(**slots) for part in (_WENT, _DID, _ENDED)), slots
 
 
 def told(slots: Key, rng: Random) -> str:
     """One sentence that sums the story up."""
-    return rng.choice(_GOOD).format(**slots).replace("a old", "an old")
+    return rng.choice(_GOOD).format(**slots)
 
 
 def ask(facts: Facts, rng: Random) -> Question:
@@ -63,7 +63,7 @@ def adding(key: Key, facts: Facts, rng: Random) -> str:
     """Changes who, what or where."""
     field, pool = rng.choice((("n", NAMES), ("i", ITEMS), ("s", SHOPS)))
     slots = {**key["slots"], field: rng.choice([word for word in pool if word != key["slots"][field]])}
-    return rng.choice((_GOOD[0], _GOOD[2], _GOOD[3], _GOOD[5])).format(**slots).replace("a old", "an old")
+    return rng.choice((_GOOD[0], _GOOD[2], _GOOD[3], _GOOD[5])).format(**slots)
 
 
 def copied(reading: Reading, text: str) -> int:
@@ -83,7 +83,7 @@ def verdict(key: Key, reading: Reading) -> Verdict:
     length = len(words_of(key["text"]))
     if added:
         fault = "adds"
-    elif copied(reading, key["text"]) > 9 or len(reading.words) > 0.75 * length:
+    elif copied(reading, key["text"]) > 9 or len(reading.words) >= length:
         fault = "copies"
     elif not whole or not detail:
         fault = "leaves out"
