@@ -16,7 +16,7 @@ class NonFiniteLoss(AlignloopError):
 def finite(loss: Tensor, what: str) -> Tensor:
     """`loss` itself; raises NonFiniteLoss naming `what` if it is not a number to learn from."""
     if not torch.isfinite(loss):
-        raise NonFiniteLoss(f"{what} is {float(loss)}: lower the learning rate, or look for broken rows in the batch")
+        raise NonFiniteLoss(f"{what} is {float(loss.detach())}: lower the learning rate, or look for broken rows in the batch")
     return loss
 
 

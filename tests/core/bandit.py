@@ -1,0 +1,80 @@
+"""A bandit for PPO: tiny models, answers of a few letters, and a score for those that begin with the first letter."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from transformers import PreTrainedModel
+
+from alignloop.core.kl import AdaptiveKl, FixedKl
+from alignloop.core.models import RewardModel
+from alignloop.core.ppo import Score, Settings, Step, train
+from alignloop.core.tokens import Encoded
+
+SETTINGS = Settings(
+    steps=1,
+    prompts_per_step=32,
+    minibatches=2,
+    epochs=1,
+    learning_rate=1e-3,
+    value_learning_rate=1e-3,
+    warmup_steps=1,
+    gamma=1.0,
+    lam=0.95,
+    clip=0.2,
+    value_clip=0.2,
+    max_grad_norm=1.0,
+    whiten_rewards=False,
+    missing_eos_score=-1.0,
+    ptx_coef=0.0,
+    ptx_documents_per_step=0,
+    ema_decay=0.0,
+    temperature=1.0,
+    max_new_tokens=5,
+    batch=64,
+)
+
+
+class Run:
+    """One run of PPO on copies of the tiny models, from fixed seeds; `policy` and `value` are what it trains."""
+
+    def __init__(self, policy: PreTrainedModel, prompts: list[list[int]], allowed: Tensor, letters: list[int]) -> None:
+        self.policy, self.reference = copy.deepcopy(policy), copy.deepcopy(policy)
+        self.value = RewardModel.from_policy(policy, seed=1)
+        self.prompts, self.allowed, self.letters = prompts, allowed, letters
+        self.controller: FixedKl | AdaptiveKl = FixedKl(0.0)
+        self.ptx: Sequence[Encoded] = ()
+        self.score: Score = self.first_letter
+
+    def first_letter(self, prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
+        """1 for an answer that begins with the first letter, else 0."""
+        return torch.tensor([float(response[0] == self.letters[0]) for response in responses])
+
+    def steps(self, **changes: Any) -> list[Step]:
+        settings = replace(SETTINGS, **changes)
+        random, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+        models = self.policy, self.reference, self.value
+        return list(
+            train(*models, self.score, self.prompts, self.ptx, self.controller, self.allowed, 1, 0, settings, random, generator)
+        )
+
+    def gradients(self, **changes: Any) -> list[Tensor]:
+        """The policy's gradient before each of its optimiser's steps, unclipped."""
+        seen: list[Tensor] = []
+
+        def note(optimiser: torch.optim.Optimizer, args: object, kwargs: object) -> None:
+            if optimiser.param_groups[0]["params"][0] is next(self.policy.parameters()):
+                seen.append(torch.cat([weight.grad.flatten() for weight in self.policy.parameters() if weight.grad is not None]))
+
+        handle = register_optimizer_step_pre_hook(note)
+        self.steps(max_grad_norm=1e9, **changes)
+        handle.remove()
+        return seen
+
+    def weights(self) -> Tensor:
+        return torch.cat([weight.detach().flatten() for weight in self.policy.parameters()])

@@ -1,0 +1,41 @@
+"""Every row is met, as often as the epochs say, whatever its length."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignloop.core.batches import by_length, shuffled, steps_of
+
+
+def test_neighbours_in_length_share_a_batch():
+    assert by_length([9, 2, 3, 8, 2], tokens=9) == [[1, 4, 2], [3], [0]]
+    assert by_length([9, 2, 3, 8, 2], tokens=8) == [[1, 4], [2], [3], [0]], "2, 2, 3 would be padded to nine tokens"
+    assert by_length([]) == []
+
+
+@given(st.lists(st.integers(1, 40), max_size=60), st.integers(1, 120))
+def test_each_row_stands_in_one_batch_that_is_not_too_large(lengths: list[int], tokens: int):
+    batches = by_length(lengths, tokens)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    assert all(len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= tokens for batch in batches)
+
+
+@pytest.mark.parametrize(
+    ("rows", "per_step", "epochs", "steps"), [(0, 4, 3, 0), (10, 4, 1, 3), (10, 4, 2, 6), (10, 4, 0.5, 2), (10, 4, 0.01, 1), (8, 4, 1.5, 3)]
+)
+def test_steps_by_hand(rows: int, per_step: int, epochs: float, steps: int):
+    assert steps_of(rows, per_step, epochs) == steps
+    assert len(list(shuffled(rows, per_step, epochs, np.random.default_rng(0)))) == steps
+
+
+def test_every_pass_is_a_fresh_permutation():
+    batches = list(shuffled(10, 4, 2, np.random.default_rng(0)))
+    first, second = list(chain(*batches[:3])), list(chain(*batches[3:]))
+    assert [len(batch) for batch in batches] == [4, 4, 2, 4, 4, 2]
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+    assert batches == list(shuffled(10, 4, 2, np.random.default_rng(0))), "the same seed gives the same order"
+    assert batches != list(shuffled(10, 4, 2, np.random.default_rng(1)))

@@ -1,0 +1,129 @@
+"""The losses at numbers worked by hand, and what must not move them."""
+
+import math
+from itertools import permutations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from alignloop.core.losses import NonFiniteLoss, finite, language_model_loss, pairs_of, policy_loss, ranking_loss, value_loss
+
+HALF, ONE, TWO = math.log(2), 0.3132617, 0.1269280  # −log σ(0), −log σ(1), −log σ(2)
+
+
+def loss_of(scores: list[float], ranks: list[int]) -> float:
+    return float(ranking_loss(torch.tensor(scores), ranks))
+
+
+def close(mine: float | Tensor, expected: float) -> None:
+    assert float(torch.as_tensor(mine).detach()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_ranking_of_two_by_hand():
+    close(loss_of([1.0, 0.0], [1, 2]), ONE)
+    close(loss_of([1.0, 0.0], [2, 1]), ONE + 1)
+    close(loss_of([3.0, 3.0], [1, 2]), HALF)
+
+
+def test_a_ranking_of_three_is_the_mean_over_its_three_pairs():
+    close(loss_of([2.0, 1.0, 0.0], [1, 2, 3]), (ONE + TWO + ONE) / 3)
+
+
+def test_a_tie_makes_no_pair():
+    close(loss_of([1.0, 0.0, 0.0], [1, 1, 2]), (ONE + HALF) / 2)
+    close(loss_of([1.0, 0.0, -9.0], [1, 2, 2]), (ONE + float(torch.nn.functional.softplus(torch.tensor(-10.0)))) / 2)
+
+
+def test_a_ranking_of_ties_alone_teaches_nothing():
+    scores = torch.tensor([3.0, -2.0, 5.0], requires_grad=True)
+    loss = ranking_loss(scores, [1, 1, 1])
+    loss.backward()
+    assert loss == 0
+    assert scores.grad is not None
+    assert scores.grad.tolist() == [0, 0, 0]
+
+
+def test_the_gradient_pulls_better_and_worse_apart_equally():
+    scores = torch.tensor([1.0, 0.0], requires_grad=True)
+    ranking_loss(scores, [1, 2]).backward()
+    assert scores.grad is not None
+    torch.testing.assert_close(scores.grad, torch.tensor([-0.2689414, 0.2689414]))  # σ(−1)
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5, width=32), st.integers(1, 4)), min_size=2, max_size=5), st.floats(-9, 9, width=32))
+def test_neither_the_order_of_answers_nor_a_shift_of_scores_moves_a_rankings_loss(answers: list[tuple[float, int]], shift: float):
+    expected = loss_of([score for score, _ in answers], [rank for _, rank in answers])
+    for order in list(permutations(answers))[::7]:
+        assert loss_of([score + shift for score, _ in order], [rank for _, rank in order]) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("k", range(2, 10))
+def test_k_answers_make_all_their_pairs(k: int):
+    better, worse = pairs_of(list(range(k, 0, -1)))
+    assert len({frozenset(pair) for pair in zip(better, worse, strict=True)}) == k * (k - 1) // 2
+    assert all(b > w for b, w in zip(better, worse, strict=True)), "ranks fall with the index here, so the later is the better"
+
+
+@pytest.mark.parametrize(
+    ("advantage", "ratio", "loss", "gradient", "held"),
+    [
+        (2.0, 1.0, -2.0, -2.0, False),
+        (2.0, 1.1, -2.2, -2.2, False),
+        (2.0, 1.5, -2.4, 0.0, True),  # a good token is made likelier by at most a fifth
+        (2.0, 0.5, -1.0, -1.0, False),  # but one that fell by mistake comes back
+        (-2.0, 1.5, 3.0, 3.0, False),
+        (-2.0, 0.5, 1.6, 0.0, True),
+    ],
+)
+def test_the_policy_loss_is_flat_beyond_the_clip_on_the_side_where_it_gains(
+    advantage: float, ratio: float, loss: float, gradient: float, held: bool
+):
+    logprobs = torch.tensor([math.log(ratio) - 3], requires_grad=True)
+    mine, clipped = policy_loss(logprobs, torch.tensor([-3.0]), torch.tensor([advantage]), clip=0.2)
+    mine.backward()
+    close(mine, loss)
+    assert logprobs.grad is not None
+    close(logprobs.grad[0], gradient)
+    assert clipped.tolist() == [held]
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "loss", "gradient", "held"),
+    [
+        (1.0, 2.0, 1.62, 0.0, True),  # moved further than 0.2 towards the return: ½(0.2 − 2)², flat
+        (1.0, 0.0, 0.5, 1.0, False),  # moved away from it: ½(1 − 0)²
+        (-1.0, -2.0, 1.62, 0.0, True),
+        (0.1, 2.0, 1.805, -1.9, False),
+    ],
+)
+def test_the_value_loss_is_flat_beyond_the_clip_around_the_old_value(
+    value: float, target: float, loss: float, gradient: float, held: bool
+):
+    values = torch.tensor([value], requires_grad=True)
+    mine, clipped = value_loss(values, torch.tensor([0.0]), torch.tensor([target]), clip=0.2)
+    mine.backward()
+    close(mine, loss)
+    assert values.grad is not None
+    close(values.grad[0], gradient)
+    assert clipped.tolist() == [held]
+
+
+def test_losses_per_token_are_sums_so_parts_add_up():
+    old, advantages, logprobs = torch.zeros(4), torch.tensor([1.0, -1.0, 2.0, -2.0]), torch.tensor([0.3, 0.1, -0.5, -0.4])
+    for loss in (policy_loss, value_loss):
+        parts = [loss(logprobs[part], old[part], advantages[part], 0.2)[0] for part in (slice(0, 1), slice(1, 4))]
+        close(loss(logprobs, old, advantages, 0.2)[0], float(sum(parts)))
+
+
+def test_a_language_model_that_knows_nothing_loses_log_v_nats_a_token():
+    close(language_model_loss(torch.zeros(3, 4), torch.tensor([0, 1, 3])), 3 * math.log(4))
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_stops_everything_by_name(number: float):
+    with pytest.raises(NonFiniteLoss, match=r"the policy loss is -?(nan|inf)"):
+        finite(torch.tensor(number), "the policy loss")
+    assert finite(torch.tensor(2.0), "a loss") == 2

@@ -1,0 +1,82 @@
+"""Win rates, their intervals and diversity, by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignloop.core.measures import distinct, distinct_answers, length_controlled_win_rate, win_rate
+
+
+def test_a_win_rate_by_hand_counts_ties_as_half():
+    rate = win_rate([3, 1, 2, 5, 2], [1, 2, 2, 4, 2])
+    assert (rate.rate, rate.n, rate.ties) == (0.6, 5, 0.4)
+    assert win_rate([1.0 + 1e-12], [1.0]).ties == 1, "rounding is no win"
+    assert win_rate([1, 2], [2, 3]).as_dict()["rate"] == 0
+
+
+def test_the_interval_is_wilsons():
+    # n = 100, p = 0.6, z = 1.96: centre (0.6 + 0.019208) / 1.038416, half 1.96 · √(0.0024 + 0.00009604) / 1.038416
+    rate = win_rate([1] * 60 + [0] * 40, [0] * 60 + [1] * 40)
+    assert (rate.low, rate.high) == (pytest.approx(0.502002, abs=1e-5), pytest.approx(0.690600, abs=1e-5))
+
+
+def test_five_wins_of_five_do_not_make_certainty():
+    rate = win_rate([1] * 5, [0] * 5)
+    assert rate.rate == rate.high == 1
+    assert rate.low == pytest.approx(0.565508, abs=1e-5), "5 / (5 + 1.96²)"
+    assert win_rate([1], [0]).low == pytest.approx(0.206543, abs=1e-5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
+def test_the_interval_holds_the_rate_and_swapping_sides_mirrors_it(scores: list[tuple[int, int]]):
+    mine, theirs = [a for a, _ in scores], [b for _, b in scores]
+    one, other = win_rate(mine, theirs), win_rate(theirs, mine)
+    assert 0 <= one.low <= one.rate <= one.high <= 1
+    assert (one.rate, one.low, one.high) == pytest.approx((1 - other.rate, 1 - other.high, 1 - other.low))
+
+
+def test_the_interval_covers_the_truth_about_95_times_in_100():
+    random = np.random.default_rng(0)
+    rates = [win_rate((random.random(80) < 0.9).tolist(), [0.5] * 80) for _ in range(1000)]
+    covered = sum(rate.low <= 0.9 <= rate.high for rate in rates)
+    assert 930 <= covered <= 975
+
+
+def test_at_equal_lengths_controlling_for_length_changes_nothing():
+    mine, theirs = [3, 1, 2, 5, 2], [1, 2, 2, 4, 2]
+    assert length_controlled_win_rate(mine, theirs, [7, 8, 9, 1, 2], [7, 8, 9, 1, 2]) == win_rate(mine, theirs).rate
+
+
+def test_wins_that_length_alone_explains_vanish():
+    random = np.random.default_rng(0)
+    gaps = random.integers(-20, 21, size=400)
+    raw = (gaps + random.normal(0, 4, size=400) > -10).tolist()  # longer answers win, and mine are favoured at equal length
+    assert length_controlled_win_rate(raw, [0.5] * 400, gaps.tolist(), [0] * 400) > win_rate(raw, [0.5] * 400).rate + 0.1
+    by_length = np.sign(gaps + 12).tolist()  # my answers are longer by twelve on average, and the longer one always wins
+    rate = length_controlled_win_rate(by_length, [0] * 400, (gaps + 12).tolist(), [0] * 400)
+    assert win_rate(by_length, [0] * 400).rate > 0.75
+    assert rate == pytest.approx(0.5, abs=0.06)
+
+
+def test_wins_that_have_nothing_to_do_with_length_stay():
+    random = np.random.default_rng(1)
+    mine, gaps = (random.random(4000) < 0.7).tolist(), random.integers(-9, 10, size=4000)
+    assert length_controlled_win_rate(mine, [0.5] * 4000, gaps.tolist(), [0] * 4000) == pytest.approx(0.7, abs=0.02)
+
+
+@given(st.lists(st.tuples(st.sampled_from([-1, 0, 1]), st.integers(-50, 50)), min_size=1, max_size=30))
+def test_a_controlled_rate_is_a_rate_and_swapping_sides_mirrors_it(duels: list[tuple[int, int]]):
+    wins, gaps, nothing = [win for win, _ in duels], [gap for _, gap in duels], [0] * len(duels)
+    rate = length_controlled_win_rate(wins, nothing, gaps, nothing)
+    assert 0 <= rate <= 1
+    assert length_controlled_win_rate(nothing, wins, nothing, gaps) == pytest.approx(1 - rate, abs=1e-6)
+
+
+def test_distinct_n_by_hand():
+    rows = [[1, 2, 1, 2], [1, 2], [3]]
+    assert distinct(rows, 1) == 3 / 7
+    assert distinct(rows, 2) == 2 / 4
+    assert distinct(rows, 3) == 1
+    assert distinct(rows, 5) == distinct([], 1) == 0
+    assert distinct_answers(["yes", "no", "yes", "yes"]) == 0.5

@@ -1,0 +1,104 @@
+"""PPO learns what is scored, stays near its reference, repeats itself to the byte, and stops where something is broken."""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, GPT2LMHeadModel
+
+from alignloop.core.kl import FixedKl
+from alignloop.core.losses import NonFiniteLoss
+from alignloop.core.models import RewardModel
+from alignloop.core.ppo import RatioError
+from alignloop.core.tokens import Encoded
+from alignloop.errors import AlignloopError
+
+from .bandit import SETTINGS, Run
+
+
+def test_what_is_scored_becomes_likelier_and_the_kl_penalty_holds_it_back(run: Run, other: Run):
+    plan: dict[str, Any] = {"steps": 8, "epochs": 2, "learning_rate": 3e-3, "missing_eos_score": None, "max_new_tokens": 3}
+    free = run.steps(**plan)
+    assert np.mean([step.metrics["score"] for step in free[:2]]) < 0.3
+    assert np.mean([step.metrics["score"] for step in free[-2:]]) > 0.9
+    other.controller = FixedKl(3.0)
+    held = other.steps(**plan)
+    assert held[-1].metrics["kl"] < 0.3 * free[-1].metrics["kl"]
+    assert np.mean([step.metrics["score"] for step in held[-2:]]) < 0.3
+
+
+def test_ratios_are_exactly_one_before_anything_is_learned(run: Run):
+    for temperature in (1.0, 0.7):
+        [step] = run.steps(temperature=temperature, minibatches=1, learning_rate=1e-9)
+        assert step.metrics["ratio_first"] == pytest.approx(1, abs=1e-6)
+        assert step.metrics["ratio_distance"] < 1e-5
+        assert step.metrics["approx_kl"] == pytest.approx(0, abs=1e-6)
+        assert step.metrics["clip_fraction"] == 0
+
+
+def test_a_learner_that_sees_another_distribution_than_the_sampler_is_caught(run: Run):
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = Gemma2Config(vocab_size=320, num_key_value_heads=2, head_dim=16, pad_token_id=0, final_logit_softcapping=0.5, **sizes)
+    torch.manual_seed(0)
+    run.policy = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        next(run.policy.parameters()).mul_(20)
+    with pytest.raises(RatioError, match="sampler and learner disagree"):
+        run.steps(minibatches=1)
+
+
+def test_two_runs_from_one_seed_are_equal_to_the_byte(run: Run, other: Run):
+    plan: dict[str, Any] = {"steps": 2, "epochs": 2, "ptx_coef": 1.0, "ptx_documents_per_step": 8, "ema_decay": 0.9}
+    run.ptx = other.ptx = [Encoded([9, 30, 40, 1], [True] * 4), Encoded([9, 50, 1], [True] * 3)]
+    one, two = run.steps(**plan), other.steps(**plan)
+    assert [step.metrics for step in one] == [step.metrics for step in two]
+    assert run.weights().numpy().tobytes() == other.weights().numpy().tobytes()
+    for mine, theirs in zip(run.value.parameters(), other.value.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_every_prompt_is_met_before_any_comes_again_and_rollouts_do_not_repeat(run: Run):
+    steps = run.steps(steps=4, prompts_per_step=4, max_new_tokens=12)
+    met = [prompt for step in steps for prompt in step.rollouts.prompts]
+    assert sorted(met[:8]) == sorted(met[8:]) == sorted(run.prompts)
+    assert len({tuple(map(tuple, step.rollouts.responses)) for step in steps}) == 4
+
+
+def test_the_value_model_learns_what_answers_are_worth(run: Run):
+    steps = run.steps(steps=8, epochs=4, learning_rate=1e-9, value_clip=10.0, max_new_tokens=3, missing_eos_score=None)
+    assert steps[-1].metrics["value_loss"] < 0.4 * steps[0].metrics["value_loss"]
+    assert steps[0].metrics["explained_variance"] < -1, "a fresh value model is worse than a constant"
+    assert max(step.metrics["explained_variance"] for step in steps[4:]) > 0.1
+
+
+def test_a_family_with_dropout_plays_and_learns_without_it(run: Run):
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    run.policy = GPT2LMHeadModel(GPT2Config(vocab_size=320, resid_pdrop=0.5, embd_pdrop=0.5, attn_pdrop=0.5, **sizes)).train()
+    run.reference = copy.deepcopy(run.policy).train()
+    run.value = RewardModel.from_policy(run.policy, 0).train()
+    [step] = run.steps(minibatches=1)
+    assert step.rollouts.kl.abs().max() < 1e-4
+    assert step.metrics["ratio_distance"] < 1e-5
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_names_its_answer(run: Run, number: float):
+    run.score = lambda prompts, responses: torch.tensor([0.0, 1.0, number] + [0.0] * 29)
+    before = run.weights()
+    with pytest.raises(NonFiniteLoss, match=r"scores of answers \[2\]"):
+        run.steps(missing_eos_score=None)
+    assert torch.equal(run.weights(), before)
+
+
+def test_scores_may_come_in_any_precision(run: Run):
+    run.score = lambda prompts, responses: torch.arange(len(prompts), dtype=torch.float64)
+    assert run.steps(missing_eos_score=None)[0].metrics["score"] == 15.5
+
+
+def test_more_minibatches_than_prompts_are_refused():
+    with pytest.raises(AlignloopError, match=r"ppo.minibatches \(33\) exceeds ppo.prompts_per_step \(32\)"):
+        replace(SETTINGS, minibatches=33)

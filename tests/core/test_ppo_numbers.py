@@ -1,0 +1,115 @@
+"""The numbers of a PPO step: KL, rewards, gradients, averages and rates are what the papers say."""
+
+import copy
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from alignloop.core import ppo
+from alignloop.core.batches import by_length
+from alignloop.core.fit import accumulate
+from alignloop.core.kl import AdaptiveKl, FixedKl
+from alignloop.core.logprobs import response_logprobs
+from alignloop.core.ppo import train
+from alignloop.core.tokens import Encoded
+
+from .bandit import SETTINGS, Run
+
+
+def test_the_score_of_an_answer_without_an_end_is_replaced(run: Run, other: Run):
+    [replaced], [kept] = run.steps(missing_eos_score=-7.0), other.steps(missing_eos_score=None)
+    assert replaced.rollouts.responses == kept.rollouts.responses
+    ended = torch.tensor(kept.rollouts.ended)
+    assert 0 < ended.sum() < 32
+    assert (replaced.rollouts.scores[~ended] == -7).all()
+    assert torch.equal(replaced.rollouts.scores[ended], kept.rollouts.scores[ended])
+    assert torch.equal(kept.rollouts.scores, run.score([], kept.rollouts.responses))
+
+
+def test_kl_is_summed_over_a_response_and_taken_off_its_score(run: Run):
+    with torch.no_grad():
+        for weight in run.reference.parameters():
+            weight.add_(0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3)))
+    run.controller = FixedKl(0.25)
+    policy, reference = copy.deepcopy(run.policy), run.reference
+    [step] = run.steps(prompts_per_step=256, temperature=0.8)
+    drawn = step.rollouts
+    ours, theirs = (response_logprobs(m, drawn.prompts, drawn.responses, run.allowed, 0.8, 0) for m in (policy, reference))
+    torch.testing.assert_close(drawn.kl, ours - theirs, atol=1e-4, rtol=0)
+    torch.testing.assert_close(drawn.rewards, drawn.scores - 0.25 * drawn.kl, atol=1e-5, rtol=0)
+    assert drawn.kl.min() < 0 < 0.01 < drawn.kl.mean(), "single responses may fall below zero, their mean may not"
+    assert step.metrics["kl"] == pytest.approx(float(drawn.kl.mean()))
+    assert step.metrics["entropy"] == pytest.approx(-float(ours.sum()) / sum(map(len, drawn.responses)), abs=1e-5)
+
+
+def test_a_policy_on_its_reference_has_no_kl(run: Run):
+    assert run.steps()[0].rollouts.kl.abs().max() < 1e-5
+
+
+def test_the_controller_moves_after_the_step_by_the_steps_kl(run: Run):
+    run.controller = AdaptiveKl(coef=0.1, target_kl_per_response_nats=6.0, horizon_responses=1000)
+    first, second = run.steps(steps=2)
+    assert first.metrics["kl_coef"] == 0.1
+    assert second.metrics["kl_coef"] == pytest.approx(0.1 * (1 - 0.2 * 32 / 1000)), "far below target: an error of −0.2 for 32 responses"
+
+
+def test_the_average_of_weights_has_the_half_life_that_its_decay_says(run: Run):
+    """At a decay of ½ the start counts a quarter after two steps, in tied weights as in all others."""
+    start, models = run.weights(), (run.policy, run.reference, run.value)
+    seeds = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    settings = replace(SETTINGS, steps=2, ema_decay=0.5, learning_rate=1e-2)
+    steps = train(*models, run.score, run.prompts, (), run.controller, run.allowed, 1, 0, settings, *seeds)
+    one, two = [run.weights() for _ in steps]
+    assert (one - start).abs().max() > 1e-3
+    torch.testing.assert_close(run.weights(), start / 4 + one / 4 + two / 2, atol=1e-6, rtol=0)
+
+
+def test_ptx_adds_the_gradient_of_the_language_model(run: Run, other: Run):
+    document = Encoded([9, 30, 40, 50, 60, 1], [True] * 6)
+    other.ptx = [document]
+    [plain] = run.gradients(minibatches=1)
+    [mixed] = other.gradients(minibatches=1, ptx_coef=27.8, ptx_documents_per_step=8)
+    model = copy.deepcopy(run.reference)
+    accumulate(model, [document], 0)
+    pretraining = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+    torch.testing.assert_close(mixed - plain, 27.8 * pretraining, atol=1e-4, rtol=1e-4)
+
+
+def test_without_a_coefficient_no_pretraining_text_is_read(run: Run):
+    run.ptx = [Encoded([9, 30, 1], [True] * 3)]
+    assert "ptx_loss" not in run.steps()[0].metrics
+    assert "ptx_loss" in run.steps(ptx_coef=1.0)[0].metrics
+
+
+def test_no_split_into_passes_changes_a_steps_gradient(run: Run, other: Run, monkeypatch: pytest.MonkeyPatch):
+    whole = run.gradients()
+    monkeypatch.setattr(ppo, "by_length", partial(by_length, tokens=50))
+    parts = other.gradients()
+    assert len(whole) == len(parts) == 2
+    torch.testing.assert_close(parts[0], whole[0], atol=1e-6, rtol=1e-4)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_a_tenth(run: Run):
+    rates = [step.metrics["learning_rate"] for step in run.steps(steps=10, warmup_steps=2, prompts_per_step=2, learning_rate=1.0)]
+    assert rates == pytest.approx([0.5, 0.91, 0.82, 0.73, 0.64, 0.55, 0.46, 0.37, 0.28, 0.19])
+
+
+def test_whitened_rewards_keep_their_mean_and_leave_the_reported_reward(run: Run, other: Run):
+    [plain], [whitened] = run.steps(), other.steps(whiten_rewards=True)
+    assert plain.metrics["reward"] == whitened.metrics["reward"]
+    assert plain.metrics["value_loss"] != pytest.approx(whitened.metrics["value_loss"], rel=0.05)
+
+
+def test_metrics_of_a_step_by_hand(run: Run):
+    [step] = run.steps(missing_eos_score=None)
+    drawn, numbers = step.rollouts, step.metrics
+    assert step.number == 1
+    assert numbers["ended"] == sum(response[-1] == 1 for response in drawn.responses) / 32
+    assert numbers["length"] == sum(map(len, drawn.responses)) / 32
+    assert numbers["distinct_responses"] == len(set(map(tuple, drawn.responses))) / 32
+    share = numbers["score"]
+    assert share == sum(response[0] == run.letters[0] for response in drawn.responses) / 32
+    assert numbers["score_spread"] == pytest.approx((share * (1 - share)) ** 0.5)

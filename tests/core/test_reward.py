@@ -1,0 +1,178 @@
+"""The reward model: one score per answer, all pairs of a ranking from K passes, and a zero where demonstrations stand."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
+
+from alignloop.core import reward
+from alignloop.core.batches import by_length
+from alignloop.core.losses import NonFiniteLoss, ranking_loss
+from alignloop.core.models import HEAD, RewardModel
+from alignloop.core.reward import RankedRow, correct_pairs, normalise, score, scores_of, train
+from alignloop.core.tokens import pad_left, pad_right
+
+
+@pytest.fixture(scope="module")
+def rows(prompts: list[list[int]], letters: list[int]) -> list[list[int]]:
+    """Eight prompts with answers of one to three letters and the end."""
+    return [[*prompt, *letters[: 1 + n % 3], 1] for n, prompt in enumerate(prompts)]
+
+
+def rankings(prompts: list[list[int]], letters: list[int], count: int) -> list[RankedRow]:
+    """The more of the first letter in an answer, the better; K is 2, 3 or 4, and some answers tie."""
+    random = np.random.default_rng(count)
+    made = []
+    for n in range(count):
+        answers = [[letters[i] for i in random.integers(0, 2, size=3)] for _ in range(2 + n % 3)]
+        counts = [answer.count(letters[0]) for answer in answers]
+        ranks = [1 + sum(other > mine for other in set(counts)) for mine in counts]
+        made.append(RankedRow([[*prompts[n % 8], *answer, 1] for answer in answers], ranks))
+    return made
+
+
+def plan(**changes: Any) -> dict[str, Any]:
+    base = {"epochs": 1, "rankings_per_step": 4, "learning_rate": 3e-3, "warmup": 0.0, "weight_decay": 0.0}
+    return {**base, "random": np.random.default_rng(0), **changes}
+
+
+def weights(model: torch.nn.Module) -> bytes:
+    return b"".join(weight.detach().numpy().tobytes() for weight in model.state_dict().values())
+
+
+def test_a_fresh_head_depends_on_its_seed_and_leaves_the_policy_alone(policy: PreTrainedModel):
+    before = weights(policy)
+    one, two, other = (RewardModel.from_policy(policy, seed) for seed in (1, 1, 2))
+    assert weights(one) == weights(two)
+    assert not torch.equal(one.head.weight, other.head.weight)
+    assert float(one.head.bias.detach()) == float(one.normalisation) == 0
+    with torch.no_grad():
+        next(one.trunk.parameters()).zero_()
+    assert weights(policy) == before, "the trunk is a copy"
+
+
+def test_a_fresh_heads_weights_have_variance_one_over_width_plus_one(policy: PreTrainedModel):
+    draws = torch.cat([RewardModel.from_policy(policy, seed).head.weight.detach() for seed in range(60)])
+    assert draws.var().item() == pytest.approx(1 / 33, rel=0.1)
+
+
+def test_the_score_is_read_at_the_last_token_whichever_side_the_padding_is_on(judge: RewardModel, rows: list[list[int]]):
+    left, right = judge(*pad_left(rows, 0)), judge(*pad_right(rows, 0))
+    torch.testing.assert_close(left, right, atol=1e-5, rtol=0)
+    for row, number in zip(rows, right, strict=True):
+        ids = torch.tensor([row])
+        everywhere = judge.per_token(ids, torch.ones_like(ids, dtype=torch.bool))
+        assert everywhere.shape == (1, len(row))
+        torch.testing.assert_close(everywhere[0, -1], number, atol=1e-5, rtol=0)
+
+
+def test_scores_come_in_the_order_of_their_rows(judge: RewardModel, rows: list[list[int]]):
+    alone = torch.cat([score(judge, [row], 0) for row in rows])
+    torch.testing.assert_close(score(judge, rows[::-1], 0), alone.flip(0), atol=1e-5, rtol=0)
+    assert len(set(alone.tolist())) == 8
+
+
+def test_each_answer_passes_once_for_all_the_pairs_it_stands_in(
+    judge: RewardModel, prompts: list[list[int]], letters: list[int]
+):
+    passed: list[int] = []
+    judge.trunk.register_forward_pre_hook(lambda _, args, kwargs: passed.append(len(kwargs["input_ids"])), with_kwargs=True)
+    ranked = rankings(prompts, letters, 12)
+    list(train(judge, ranked, 0, **plan()))
+    assert sum(passed) == sum(len(ranking.rows) for ranking in ranked)
+
+
+def test_a_steps_loss_is_the_mean_over_rankings_of_the_mean_over_pairs(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+    ranked = rankings(prompts, letters, 4)
+    expected = torch.stack([ranking_loss(score(judge, ranking.rows, 0), ranking.ranks) for ranking in ranked]).mean()
+    [(step, steps, numbers)] = train(judge, ranked, 0, **plan())
+    assert (step, steps) == (1, 1)
+    assert numbers["loss"] == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_no_split_into_passes_changes_a_rankings_gradient(
+    judge: RewardModel, prompts: list[list[int]], letters: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    def gradient() -> torch.Tensor:
+        judge.zero_grad()
+        ranking = rankings(prompts, letters, 3)[2]
+        ranking_loss(scores_of(judge, ranking.rows, 0), ranking.ranks).backward()
+        return torch.cat([weight.grad.flatten() for weight in judge.parameters() if weight.grad is not None])
+
+    whole = gradient()
+    monkeypatch.setattr(reward, "by_length", lambda lengths: by_length(lengths, tokens=1))
+    torch.testing.assert_close(gradient(), whole, atol=1e-6, rtol=1e-4)
+
+
+def test_training_learns_what_the_rankings_prefer(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+    steps = list(train(judge, rankings(prompts, letters, 96), 0, **plan(epochs=2)))
+    unseen = rankings(prompts, letters, 31)
+    right, pairs = correct_pairs([score(judge, ranking.rows, 0) for ranking in unseen], [ranking.ranks for ranking in unseen])
+    assert pairs > 40
+    assert right / pairs > 0.95
+    assert steps[-1][2]["loss"] < 0.5 * steps[0][2]["loss"]
+
+
+def test_the_same_seed_trains_the_same_bytes(policy: PreTrainedModel, prompts: list[list[int]], letters: list[int]):
+    def trained(seed: int) -> bytes:
+        model = RewardModel.from_policy(policy, 1)
+        list(train(model, rankings(prompts, letters, 8), 0, **plan(random=np.random.default_rng(seed))))
+        return weights(model)
+
+    assert trained(0) == trained(0)
+    assert trained(0) != trained(1)
+
+
+def test_a_family_with_dropout_is_trained_and_read_without_it(prompts: list[list[int]], letters: list[int]):
+    config = GPT2Config(vocab_size=320, n_embd=32, n_layer=1, n_head=2, n_positions=64, resid_pdrop=0.5, embd_pdrop=0.5)
+    one = RewardModel.from_policy(GPT2LMHeadModel(config).train(), 0)
+    two = copy.deepcopy(one)
+    torch.manual_seed(0)
+    first = [numbers for _, _, numbers in train(one, rankings(prompts, letters, 8), 0, **plan())]
+    torch.manual_seed(1)
+    assert first == [numbers for _, _, numbers in train(two, rankings(prompts, letters, 8), 0, **plan())]
+
+
+def test_demonstrations_score_zero_on_average_and_all_scores_shift_alike(judge: RewardModel, rows: list[list[int]]):
+    before = score(judge, rows, 0)
+    shift = normalise(judge, rows[:5], 0)
+    assert shift == pytest.approx(float(before[:5].mean()), abs=1e-6)
+    assert abs(float(score(judge, rows[:5], 0).mean())) < 1e-6
+    torch.testing.assert_close(score(judge, rows, 0), before - shift, atol=1e-6, rtol=0)
+    assert normalise(judge, rows[:5], 0) == pytest.approx(0, abs=1e-6), "a second time adds nothing"
+    ids = torch.tensor([rows[0]])
+    last = judge.per_token(ids, torch.ones_like(ids, dtype=torch.bool))[0, -1]
+    assert float(last.detach()) == pytest.approx(float(before[0]) - shift, abs=1e-5), "the value model starts normalised too"
+
+
+def test_a_saved_reward_model_scores_the_same_normalisation_included(
+    judge: RewardModel, rows: list[list[int]], tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    with torch.no_grad():
+        judge.head.bias.fill_(0.7)
+    normalise(judge, rows[:3], 0)
+    judge.save(tmp_path / "reward", tokenizer)
+    loaded = RewardModel.load(tmp_path / "reward")
+    assert torch.equal(score(loaded, rows, 0), score(judge, rows, 0))
+    assert float(load_file(tmp_path / "reward" / HEAD)["normalisation"]) == float(judge.normalisation) != 0
+    loaded.save(tmp_path / "again", tokenizer)
+    for file in (HEAD, "model.safetensors"):
+        assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "reward" / file).read_bytes()
+
+
+def test_pairs_ordered_rightly_by_hand():
+    scores = [torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0.0, 0.0]), torch.tensor([5.0, 1.0])]
+    assert correct_pairs(scores, [[1, 2, 3], [2, 1], [1, 1]]) == (2.5, 4)
+    assert correct_pairs([], []) == (0, 0)
+
+
+def test_a_score_that_is_no_number_stops_training(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+    with torch.no_grad():
+        judge.head.weight[0, 0] = torch.nan
+    with pytest.raises(NonFiniteLoss, match="the ranking loss is nan"):
+        list(train(judge, rankings(prompts, letters, 4), 0, **plan()))
