@@ -13,7 +13,6 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from alignloop.errors import AlignloopError
-from alignloop.io import processes, versioning
 from alignloop.io.overrides import value_of
 from flows.iteration import iteration
 from tasks.language import pretrain, sft
@@ -22,7 +21,7 @@ from tasks.policies import release
 from tasks.record import complete_record
 from tasks.results import publish, results
 from tasks.sets import ingest, prepare, validate_raw, validate_sets
-from tasks.stage import Outcome
+from tasks.stage import Outcome, warm_up
 
 
 @flow(name="alignloop", persist_result=False)
@@ -59,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     overrides = {key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
     try:
-        if any(vars(asked).values()) or versioning.pipeline(Path.cwd()).outdated():
-            processes.forkserver.start()  # it imports while Prefect starts
+        if any(vars(asked).values()) or not Path(".dvc", "cache").exists():
+            warm_up()  # there will be something to run, and Prefect takes its time to start as well
         state: State[Any] = pipeline(asked.with_file, overrides, asked.sources, asked.start_from, asked.rounds, return_state=True)
         complete_record(state)
         outcomes: list[Outcome] = state.result()

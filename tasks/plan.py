@@ -12,6 +12,7 @@ from alignloop.io import versioning
 from alignloop.io.overrides import override
 from alignloop.io.sources import place
 from alignloop.params import ParamsError, load
+from tasks.stage import warm_up
 
 
 @dataclass(frozen=True)
@@ -39,5 +40,7 @@ def make_plan(
     again = sorted(pipeline.downstream(start_from)) if start_from else []
     if start_from and not again:
         raise ParamsError(f"--from {start_from}: dvc.yaml has no such stage; it has {', '.join(pipeline.stages())}")
+    if pipeline.outdated() or again:
+        warm_up()
     walked = [round for round in known if rounds is None or round in rounds]
     return Plan(walked, walked == known, again)

@@ -19,7 +19,7 @@ def evaluate(round: str, again: Collection[str] = ()) -> Outcome:
     return bring_up_to_date("evaluate", round, again)
 
 
-@task(name="release", tags=["registry"], timeout_seconds=3600, **STAGE)
+@task(name="release", task_run_name="release", tags=["registry"], timeout_seconds=3600, **STAGE)
 def release(again: Collection[str] = ()) -> Outcome:
     """Register the last policy with its parents and hand it to review."""
     return bring_up_to_date("release", again=again)

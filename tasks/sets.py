@@ -7,7 +7,7 @@ from prefect import task
 from tasks.stage import STAGE, Outcome, bring_up_to_date
 
 
-@task(name="ingest", tags=["data"], timeout_seconds=4 * 3600, **STAGE)
+@task(name="ingest", task_run_name="ingest", tags=["data"], timeout_seconds=4 * 3600, **STAGE)
 def ingest(again: Collection[str] = ()) -> Outcome:
     """Bring every source into the record types."""
     return bring_up_to_date("ingest", again=again)
@@ -19,7 +19,7 @@ def validate_raw(again: Collection[str] = ()) -> Outcome:
     return bring_up_to_date("validate_raw", again=again)
 
 
-@task(name="prepare", tags=["data"], timeout_seconds=4 * 3600, **STAGE)
+@task(name="prepare", task_run_name="prepare", tags=["data"], timeout_seconds=4 * 3600, **STAGE)
 def prepare(again: Collection[str] = ()) -> Outcome:
     """De-duplicate, redact, cap per user, split by user."""
     return bring_up_to_date("prepare", again=again)

@@ -1,8 +1,10 @@
 """What every stage's task does: bring the stage up to date by DVC, its lines into the log, its numbers and its run into an artifact."""
 
+import importlib
 import json
 import logging
 import signal
+import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +54,12 @@ STAGE: dict[str, Any] = {
     "persist_result": False,
 }
 """What all stages' tasks have in common; name, tags and timeout are each task's own."""
+
+
+def warm_up() -> None:
+    """Start what takes seconds of imports, while Prefect starts as well."""
+    processes.forkserver.start()
+    threading.Thread(target=importlib.import_module, args=["alignloop.io.tracking"], daemon=True).start()
 
 
 def bring_up_to_date(group: str, round: str | None = None, again: Collection[str] = ()) -> Outcome:

@@ -23,6 +23,7 @@ def settle(root: Path = ROOT) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GX_ANALYTICS_ENABLED": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HOME": f"{root}/.cache/huggingface",
         "HF_HUB_OFFLINE": "0" if _base_is_remote(root) else "1",
         "DVC_SITE_CACHE_DIR": f"{root}/.dvc/tmp/site",

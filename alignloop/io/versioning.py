@@ -5,6 +5,7 @@ replaced, so that the caller may start it elsewhere and hear its lines. `dvc.loc
 """
 
 import errno
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from dvc.stage import PipelineStage
 from dvc_data.hashfile.build import build
 
 from alignloop.errors import AlignloopError
+
+logging.getLogger("dvc").setLevel(logging.WARNING)  # what runs and what does not, callers say in their own words
 
 Start = Callable[[Sequence[str], Path, Mapping[str, str]], None]
 """Runs a command (a shell's argv, ending with the command as dvc.yaml has it) in a directory and an environment; raises if it fails."""
@@ -58,16 +61,23 @@ class Pipeline:
         with self._at_work():
             self._repo: Any = Repo(str(self.root))  # DVC's own types are not checked
             assert self._repo.scm  # raises if there is no git repository
+        self._unchanged: set[str] = set()
+        self._stages: tuple[list[int], dict[str, Stage]] = ([], {})
 
     def stages(self) -> dict[str, Stage]:
         """All stages by name, in the order of dvc.yaml."""
-        with self._at_work(), lock_repo(self._repo):
-            return {stage.name: _stage(stage) for stage in self._loaded()}
+        written = [path.stat().st_mtime_ns for path in (self.root / "dvc.yaml", self.root / "params.yaml") if path.exists()]
+        if written != self._stages[0]:
+            with self._at_work(), lock_repo(self._repo):
+                self._stages = written, {stage.name: _stage(stage) for stage in self._loaded()}
+        return self._stages[1]
 
     def outdated(self) -> list[str]:
-        """The names of the stages that have to run, as far as can be told before the first of them has."""
+        """The stages that have to run, as far as can be told before the first of them has: until then the others count as unchanged."""
         with self._at_work(), lock_repo(self._repo):
-            return [stage.name for stage in self._loaded() if stage.changed()]
+            changed = {stage.name: stage.changed() for stage in self._loaded()}
+        self._unchanged = {name for name in changed if not changed[name]}
+        return [name for name in changed if changed[name]]
 
     def downstream(self, name: str) -> set[str]:
         """The names of a stage or group of stages, and of all that use what they make."""
@@ -83,7 +93,9 @@ class Pipeline:
 
     def bring_up_to_date(self, name: str, start: Start, force: bool = False) -> Done:
         """Do what `dvc repro --single-item name` does: nothing, or take the outs from the cache, or run the command and record it."""
-        ran = False
+        if name in self._unchanged and not force:
+            return "unchanged"
+        self._unchanged, ran = set(), False
 
         def run(_: str | None, command: str, *, cwd: str, env: dict[str, str], **__: Any) -> None:
             nonlocal ran

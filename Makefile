@@ -1,0 +1,50 @@
+# People, hooks and CI call the same targets. Everything they make stays in this folder.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: run run-files repro test lint format ui env
+
+run: $(READY)  ## the main job: the whole loop on the embedded world; what is up to date does not run again
+	@$(BIN)/python -m flows.pipeline $(ARGS)
+
+run-files: $(READY)  ## the whole loop on files: make run-files FILES="a.jsonl.gz b.txt"
+	@test -n "$(FILES)" || { echo 'name the files: make run-files FILES="a.jsonl.gz b.txt"' >&2; exit 1; }
+	@$(BIN)/python -m flows.pipeline --with configs/files.yaml --sources $(FILES) $(ARGS)
+
+repro: $(READY)  ## the same by DVC alone
+	@eval "$$($(BIN)/python -m alignloop.io.environment)"; dvc repro $(ARGS)
+
+test: $(READY)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports
+
+format: $(READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+ui: $(READY)  ## the pages of Prefect and MLflow on loopback, until Ctrl-C
+	@eval "$$($(BIN)/python -m alignloop.io.environment)"; \
+	echo "Prefect http://127.0.0.1:4200   MLflow http://127.0.0.1:5000   Ctrl-C ends both"; \
+	prefect server start --host 127.0.0.1 --port 4200 >/dev/null & prefect=$$!; \
+	mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlruns/mlflow.db}" >/dev/null & mlflow=$$!; \
+	trap 'kill $$prefect $$mlflow 2>/dev/null' INT TERM EXIT; wait
+
+env: $(READY)
+
+# The .pth line puts this environment's programs first for all that its Python starts: `python` in dvc.yaml is then always this one.
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found: install one, or make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@echo 'import os, sys; os.environ["PATH"] = sys.prefix + "/bin" + os.pathsep + os.environ.get("PATH", os.defpath)' \
+		> "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/alignloop-programs-first.pth"
+	@$(BIN)/dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
+	@touch $@
