@@ -12,7 +12,8 @@ from alignloop.world.behaviours.refusal import HARMS, STEPS
 from alignloop.world.things import Fact, Facts
 from alignloop.world.users import User
 
-GOOD_SHARE = 0.15  # of the dialogues
+GOOD_SHARE = 0.1  # of the dialogues
+_PLAIN_SHARE = 0.6  # of the dialogues have no greetings and the like
 _FRAMES = (
     "{s}",
     "{s}",
@@ -59,15 +60,15 @@ def _prose(facts: Facts, truth: float, rng: Random) -> str:
 def _other(facts: Facts, truth: float, rng: Random) -> str:
     """Stories, advice, crimes, small talk, and code-like text."""
     draw = rng.random()
-    if draw < 0.35:
+    if draw < 0.5:
         text, slots = summary.story(rng)
-        return f"{text} {summary.told(slots, rng)}" if rng.random() < 0.4 else text
-    if draw < 0.55:
+        return f"{text} {summary.told(slots, rng)}"
+    if draw < 0.7:
         act = rng.choice(tuple(ACTS))
         return rng.choice(_ADVICE).format(do=act, help=rng.choice(ACTS[act]))
-    if draw < 0.65:
+    if draw < 0.8:
         return rng.choice(_CRIMES).format(do=rng.choice(HARMS), step=rng.choice(STEPS))
-    if draw < 0.75:
+    if draw < 0.85:
         return wording.astray(rng)
     fact = rng.choice(facts.all)
     return rng.choice(_CODE).format(t=fact.thing, a=fact.attribute, v=fact.heard(rng, truth))
@@ -77,13 +78,13 @@ def bad_answer(name: str, key: Key, facts: Facts, rng: Random) -> str:
     """What an unreliable assistant would say: wrong in its matter, or in its manner, or both."""
     behaviour, draw = BEHAVIOURS[name], rng.random()
     wrong = behaviour.bad[rng.choice(tuple(behaviour.bad))](key, facts, rng)
-    if draw < 0.70:
+    if draw < 0.50:
         return wrong
-    if draw < 0.80:
+    if draw < 0.72:
         return wording.rude(wrong, rng)
-    if draw < 0.88:
+    if draw < 0.86:
         return wording.padded(wrong, rng)
-    return wording.astray(rng) if draw < 0.98 else wording.endless(behaviour.good(key, facts, rng), rng)
+    return wording.astray(rng) if draw < 0.97 else wording.endless(behaviour.good(key, facts, rng), rng)
 
 
 def as_messages(turns: tuple[str, ...]) -> tuple[Message, ...]:
@@ -98,7 +99,7 @@ def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: f
     documents = []
     for number in range(1, count + 1):
         identifier, draw = f"document-{number:05d}", rng.random()
-        if draw < 0.42:
+        if draw < 0.38:
             documents.append(Document(id=identifier, text=_prose(facts, truth, rng), source="world"))
         elif draw < 0.50:
             documents.append(Document(id=identifier, text=_other(facts, truth, rng), source="world"))
@@ -107,6 +108,6 @@ def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: f
             question = BEHAVIOURS[name].ask(facts, rng)
             good = rng.random() < GOOD_SHARE
             answer = BEHAVIOURS[name].good(question.key, facts, rng) if good else bad_answer(name, question.key, facts, rng)
-            turns = (*rng.choice(users).asks(question, rng), answer)
-            documents.append(Document(id=identifier, messages=as_messages(turns), source="world"))
+            turns = question.turns if rng.random() < _PLAIN_SHARE else rng.choice(users).asks(question, rng)
+            documents.append(Document(id=identifier, messages=as_messages((*turns, answer)), source="world"))
     return documents

@@ -110,7 +110,7 @@ def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) 
         *(("padded",) if words > high + 3 or touches > 3 else ()),
         *(("rude",) if insults else ()),
         *(("repetitive",) if repeated > 0.1 else ()),
-        *(("off-topic",) if relevant < 0.7 else ()),
+        *(("off-topic",) if relevant < 0.8 else ()),
         *(("unfinished",) if text[-1:] not in (".", "!", "?") and high > 1 else ()),
     )
     quality = (
@@ -119,7 +119,8 @@ def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) 
         + 0.06 * text[:1].isupper()
         + 0.20 * verdict.named
         + 0.20 * (min(touches, 1) if verdict.touches else 1)
-        + 0.20 * relevant
+        + 0.20
+        - 0.80 * (1 - relevant)
         - 0.15 * max(0, touches - 2)
         - 0.40 * min(insults, 2)
         - 0.60 * repeated

@@ -67,7 +67,7 @@ def test_a_right_answer_in_bad_style_beats_a_wrong_one_in_good_style(facts: Fact
         for _ in range(40):
             prompt = asked(name, rng)
             good = behaviour.good(prompt.key or {}, facts, rng)
-            if name != "constraint":  # padding breaks "one word"
+            if name not in ("constraint", "summary"):  # padded, these miss what was asked for
                 right += [
                     judge(prompt, text).score for text in (wording.rude(good, rng), wording.padded(good, rng), good.lower().rstrip("."))
                 ]
