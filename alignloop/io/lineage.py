@@ -207,7 +207,7 @@ def command(arguments: Sequence[str]) -> int:
     what.add_argument("--used-by", metavar="HASH", help="everything made from these bytes; the first characters of the hash suffice")
     given = parser.parse_args(arguments)
     known = graph(Path.cwd())
-    if given.used_by:
+    if given.used_by is not None:
         lines = up(known, *bytes_with(known, given.used_by))
     elif here := [(path, hash) for making in known.makings for path, hash in making.outputs.items() if path == given.model]:
         lines = down(known, *here[0])

@@ -5,7 +5,7 @@ bytes in the artifacts of the run that made them, so a server that knows nothing
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
@@ -55,12 +55,11 @@ def versions(root: Path, hash: str | None = None) -> list[Version]:
             token = page.token
             if not token:
                 break
-    aliases: dict[tuple[str, int], tuple[str, ...]] = {}
-    with reached(uri):
-        for name in {version.name for version in found}:
-            for alias, number in client(uri).get_registered_model(name).aliases.items():
-                aliases[name, int(number)] = tuple(sorted((*aliases.get((name, int(number)), ()), alias)))
-    return [Version(**{**vars(version), "aliases": aliases.get((version.name, version.version), ())}) for version in found]
+        held = {name: client(uri).get_registered_model(name).aliases for name in {version.name for version in found}}
+    return [
+        replace(version, aliases=tuple(sorted(alias for alias, number in held[version.name].items() if int(number) == version.version)))
+        for version in found
+    ]
 
 
 def find(root: Path, wanted: str) -> Version:
@@ -124,7 +123,7 @@ def _read(version: ModelVersion) -> Version:
         run=version.run_id or None,
         commit=tags.get("commit", ""),
         parents={key.removeprefix("parent:"): value for key, value in tags.items() if key.startswith("parent:")},
-        aliases=tuple(version.aliases or ()),
+        aliases=tuple(version.aliases or ()),  # a search leaves them out
         description=version.description or "",
         source=version.source or "",
     )

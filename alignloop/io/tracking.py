@@ -27,6 +27,7 @@ from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType  # noqa: E402
 from mlflow.entities import Run as MlflowRun  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
+from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 from alignloop.errors import AlignloopError  # noqa: E402
 from alignloop.io.claims import claim, settle_abandoned  # noqa: E402
@@ -103,7 +104,7 @@ def reached(uri: str) -> Iterator[None]:
     """Whatever the store refuses becomes a TrackingError that names the store and says what to do."""
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         reason = (str(error).strip().splitlines() or ["no answer"])[0].rstrip(".")
         own = f"look at {uri.removeprefix('sqlite:///')}, or move it away to begin a new store"
         remedy = own if uri.startswith("sqlite:///") else "start that server, or unset MLFLOW_TRACKING_URI to use the project's own store"
