@@ -65,6 +65,7 @@ class _Raw:
         """Write a source's records and the prompts in them; count what was kept, and list the lines refused by reason."""
         tally, refused = Counter[str](), defaultdict[str, list[int]](list)
         for line, item in items:
+            tally["records"] += 1
             if isinstance(item, Refused):
                 refused[item.reason].append(line)
                 tally["refused"] += 1
@@ -130,15 +131,16 @@ def _fits(name: str, pattern: str) -> bool:
 
 
 def _breaches(path: Path, format: str, tally: Counter[str], refused: dict[str, list[int]], bound: float) -> list[str]:
-    seen = tally["refused"] + sum(tally[name] for name in SETS.values())
-    if seen == 0:
+    if not tally["records"]:
         return [f"{path}: holds no record of format {format}; fetch it again or take it away"]
-    share = tally["refused"] / seen
+    share = tally["refused"] / tally["records"]
     if share <= bound:
         return []
     reasons = [f"{reason} ({len(lines)}: line {_some(lines)})" for reason, lines in refused.items()]
     remedy = f"correct them, state another format in ingest.formats, or raise ingest.max_refused to {ceil(share * 1000) / 1000:g}"
-    return [f"{path}: {tally['refused']} of {seen} records of format {format} are refused: {'; '.join(reasons)}; {remedy} (now {bound:g})"]
+    return [
+        f"{path}: {tally['refused']} of {tally['records']} records of format {format} are refused: {'; '.join(reasons)}; {remedy} (now {bound:g})"
+    ]
 
 
 def _some(lines: list[int]) -> str:

@@ -42,6 +42,7 @@ def prepare(
     tallies = {name: Counter[str]() for name in ("prompts", "demonstrations", "rankings", "corpus")}
     entries = _entries(raw, params.prepare, tallies)
     documents = list(_documents(raw, tallies["corpus"]))
+    tallies["corpus"]["raw"] = len(documents)
     yield Progress(1, 3)
     entries = _sift(entries, params.validate_.max_characters, params.prepare.prompts_per_user, tallies)
     yield Progress(2, 3)

@@ -14,18 +14,19 @@ BREAKS = (re.compile(r"\n"), re.compile(r"[.!?]['\")]*\s"), re.compile(r"\s"))  
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:
+    for number, (line, text) in enumerate(_groups(path), 1):
+        yield line, Document(id=identify("text", source, str(number)), text=text, source=source)
+
+
+def _groups(path: Path) -> Iterator[tuple[int, str]]:
     group, began = "", 0
     for line, piece in _pieces(path):
         if group and len(group) + 2 + len(piece) > BOUND:
-            yield began, _document(group, began, source)
+            yield began, group
             group = ""
         group, began = (f"{group}\n\n{piece}", began) if group else (piece, line)
     if group:
-        yield began, _document(group, began, source)
-
-
-def _document(text: str, line: int, source: str) -> Document:
-    return Document(id=identify("text", source, str(line), text), text=text, source=source)
+        yield began, group
 
 
 def _pieces(path: Path) -> Iterator[tuple[int, str]]:

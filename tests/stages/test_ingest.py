@@ -1,0 +1,197 @@
+"""Ingest brings each source into the four files; what it refuses is counted and bounded; nothing is written when it stops."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alignloop import params as parameters
+from alignloop.errors import AlignloopError
+from alignloop.io.datasets import read
+from alignloop.records import Demonstration, Document, Prompt, Ranking
+from alignloop.stages.ingest import ingest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT / ".." / "shared" / "data"
+SMALL = {"facts": 8, "users": 10, "prompts": 40, "demonstrations": 20, "documents": 30}
+
+PAIR = {"chosen": "\n\nHuman: Hi?\n\nAssistant: Hi!", "rejected": "\n\nHuman: Hi?\n\nAssistant: No."}
+SAME = {"chosen": PAIR["chosen"], "rejected": PAIR["chosen"]}
+PROBLEM = {"question": "1+1?", "answer": "1+1=2\n#### 2"}
+
+
+def params(**changes: Any) -> parameters.Params:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    raw["ingest"].update(source="files")
+    raw["ingest"].update(changes)
+    return parameters.parse(raw, "params.yaml")
+
+
+def drop(root: Path, name: str, *rows: Any) -> None:
+    path = root / "sources" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def run(root: Path, **changes: Any) -> dict[str, Any]:
+    list(ingest(params(**changes), root / "sources", root / "raw", root / "ingest.json"))
+    return json.loads((root / "ingest.json").read_text(encoding="utf-8"))
+
+
+def refusal(root: Path, **changes: Any) -> str:
+    with pytest.raises(AlignloopError) as caught:
+        run(root, **changes)
+    assert not (root / "raw").exists(), "nothing half-made is left"
+    assert not (root / "ingest.json").exists()
+    return str(caught.value).replace(f"{root}/", "")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    drop(tmp_path, "chats/test.jsonl", PAIR)
+    drop(tmp_path, "sums.jsonl", PROBLEM)
+    drop(tmp_path, "book.txt", "A book.\n")
+    drop(tmp_path, ".gitkeep")
+    drop(tmp_path, "README.md", "About these files.")
+    return tmp_path
+
+
+def test_files_of_any_format_become_the_four_sets_and_their_prompts_enter_once(root: Path):
+    drop(root, "chats/test.jsonl", PAIR, {**PAIR, "rejected": PAIR["rejected"] + " Go."})
+    counts = run(root)
+    assert counts["total"] == {"demonstrations": 1, "documents": 1, "prompts": 2, "prompts met again": 1, "rankings": 2, "records": 4}
+    assert list(counts["sources"]) == ["book.txt (text)", "chats/test.jsonl (hh-rlhf)", "sums.jsonl (gsm8k)"]
+    assert sorted(path.name for path in (root / "raw").iterdir()) == [
+        "demonstrations.jsonl",
+        "documents.jsonl",
+        "prompts.jsonl",
+        "rankings.jsonl",
+    ]
+    prompts = read(root / "raw" / "prompts.jsonl", Prompt)
+    rankings = read(root / "raw" / "rankings.jsonl", Ranking)
+    [demonstration] = read(root / "raw" / "demonstrations.jsonl", Demonstration)
+    assert prompts[0] == rankings[0].prompt == rankings[1].prompt
+    assert prompts[1].messages == demonstration.messages[:-1]
+    assert prompts[1].user == demonstration.user
+    assert prompts[0].source == "chats/test.jsonl"
+
+
+def test_the_same_files_give_the_same_bytes_and_a_renamed_file_the_same_ids(root: Path):
+    run(root)
+    first = {path.name: path.read_bytes() for path in (root / "raw").iterdir()}
+    ids = [prompt.id for prompt in read(root / "raw" / "prompts.jsonl", Prompt)]
+    run(root)
+    assert {path.name: path.read_bytes() for path in (root / "raw").iterdir()} == first
+    (root / "sources" / "sums.jsonl").rename(root / "sources" / "more.jsonl")
+    run(root)
+    assert [prompt.id for prompt in read(root / "raw" / "prompts.jsonl", Prompt)] == ids
+
+
+def test_what_is_refused_stops_the_stage_unless_params_allow_the_share(root: Path):
+    drop(root, "chats/test.jsonl", PAIR, SAME, PAIR, SAME)
+    says = (
+        "sources/chats/test.jsonl: 2 of 4 records of format hh-rlhf are refused: chosen and rejected are the same (2: line 2, 4); "
+        "correct them, state another format in ingest.formats, or raise ingest.max_refused to 0.5"
+    )
+    assert refusal(root) == f"{says} (now 0)"
+    assert refusal(root, max_refused=0.49) == f"{says} (now 0.49)"
+    run(root, max_refused=0.5)
+
+
+def test_refused_records_are_counted_by_reason(root: Path):
+    drop(root, "chats/test.jsonl", PAIR, SAME, SAME)
+    counts = run(root, max_refused=0.7)["sources"]["chats/test.jsonl (hh-rlhf)"]
+    assert counts == {"prompts": 1, "rankings": 1, "records": 3, "refused": 2, "refused: chosen and rejected are the same": 2}
+
+
+def test_a_stated_format_wins_over_the_content_and_skip_leaves_a_file_out(root: Path):
+    assert "chosen: Field required" not in str(run(root, formats={"sums.jsonl": "gsm8k"}))
+    message = refusal_of(root, formats={"*.jsonl": "gsm8k"})
+    assert (
+        "sources/chats/test.jsonl: 1 of 1 records of format gsm8k are refused: answer: Field required; question: Field required (1: line 1)"
+        in message
+    )
+    counts = run(root, formats={"chats/*": "skip", "README.md": "text"})
+    assert list(counts["sources"]) == ["README.md (text)", "book.txt (text)", "sums.jsonl (gsm8k)"]
+    assert read(root / "raw" / "rankings.jsonl", Ranking, allow_empty=True) == []
+
+
+def refusal_of(root: Path, **changes: Any) -> str:
+    before = (root / "raw" / "prompts.jsonl").read_bytes()
+    with pytest.raises(AlignloopError) as caught:
+        run(root, **changes)
+    assert (root / "raw" / "prompts.jsonl").read_bytes() == before, "what stood there is kept"
+    return str(caught.value).replace(f"{root}/", "")
+
+
+def test_mistakes_in_the_stated_formats_are_named(root: Path):
+    assert "ingest.formats: sums.jsonl: there is no format 'gsm9k'; known are hh-rlhf, open-assistant" in refusal(
+        root, formats={"sums.jsonl": "gsm9k"}
+    )
+    assert "ingest.formats: no file in sources is called sum.jsonl; correct the pattern" in refusal(root, formats={"sum.jsonl": "gsm8k"})
+
+
+def test_sources_without_data_say_what_to_do(tmp_path: Path):
+    drop(tmp_path, ".gitkeep")
+    message = refusal(tmp_path)
+    assert "sources: holds no data" in message
+    assert "drop files there, or set ingest.source: world" in message
+
+
+@pytest.mark.parametrize(("gone", "what"), [("book.txt", "documents"), ("sums.jsonl", "demonstrations")])
+def test_a_kind_of_record_that_training_needs_and_no_source_holds_is_named(root: Path, gone: str, what: str):
+    (root / "sources" / gone).unlink()
+    assert f"sources: no file holds {what}, and training needs some; add {what[:-1].capitalize()} records" in refusal(root)
+
+
+def test_a_file_that_is_unreadable_or_unknown_is_named(root: Path):
+    drop(root, "table.csv", "id,text\n")
+    assert "sources/table.csv:1: neither JSON Lines nor called .txt" in refusal(root)
+    drop(root, "table.csv", "version https://git-lfs.github.com/spec/v1\n")
+    assert "sources/table.csv: is a Git LFS pointer" in refusal(root)
+    drop(root, "table.csv", json.dumps(PROBLEM) + '\n{"question": "cut')
+    assert "sources/table.csv:2: broken JSON at column 14" in refusal(root)
+
+
+def test_the_world_comes_in_whole_and_without_rankings(tmp_path: Path):
+    world = {**yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["ingest"]["world"], **SMALL}
+    counts = run(tmp_path, source="world", world=world)
+    assert counts["total"] == {"demonstrations": 20, "documents": 30, "prompts": 40, "records": 90}
+    assert len(read(tmp_path / "raw" / "prompts.jsonl", Prompt)) == 40
+    assert len(read(tmp_path / "raw" / "documents.jsonl", Document)) == 30
+    assert (tmp_path / "raw" / "rankings.jsonl").read_bytes() == b""
+
+
+REAL = (
+    "preferences/hh-rlhf/harmless-base/test.jsonl.gz",
+    "preferences/hh-rlhf/helpful-base/test.jsonl.gz",
+    "rankings/open-assistant/en_100_tree.jsonl",
+    "demonstrations/gsm8k/train.jsonl",
+    "demonstrations/self-instruct/seed_tasks.jsonl",
+    "demonstrations/self-instruct/user_oriented_instructions.jsonl",
+    "pretraining/tinyshakespeare/input.txt",
+)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"the shared sample is not at {SHARED}")
+def test_a_real_mixture_comes_in_with_every_record_accounted_for(tmp_path: Path):
+    for name in REAL:
+        path = tmp_path / "sources" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to((SHARED / name).resolve())
+    total = run(tmp_path, max_refused=0.02)["total"]
+    assert total == {
+        "demonstrations": 1300 + 148 + 209,
+        "documents": 2515,
+        "prompts": 1657 + 1849 + 1854 + 341,
+        "prompts met again": 1 + 156,
+        "rankings": 1850 + 1854 + 156,
+        "records": 1300 + 148 + 209 + 2515 + 1855 + 1866 + 341 + 156 + 2,
+        "refused": 5 + 12 + 2,
+        "refused: a speaker talks twice in a row": 5,
+        "refused: an empty turn before the last": 1,
+        "refused: the transcripts part before the last turn": 11,
+        "refused: two or more answers, not all of them ranked": 2,
+    }
