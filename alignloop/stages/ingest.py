@@ -138,9 +138,8 @@ def _breaches(path: Path, format: str, tally: Counter[str], refused: dict[str, l
         return []
     reasons = [f"{reason} ({len(lines)}: line {_some(lines)})" for reason, lines in refused.items()]
     remedy = f"correct them, state another format in ingest.formats, or raise ingest.max_refused to {ceil(share * 1000) / 1000:g}"
-    return [
-        f"{path}: {tally['refused']} of {tally['records']} records of format {format} are refused: {'; '.join(reasons)}; {remedy} (now {bound:g})"
-    ]
+    count = f"{tally['refused']} of {tally['records']} records of format {format} are refused"
+    return [f"{path}: {count}: {'; '.join(reasons)}; {remedy} (now {bound:g})"]
 
 
 def _some(lines: list[int]) -> str:
