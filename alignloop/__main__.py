@@ -18,13 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from alignloop import stages
 from alignloop.errors import AlignloopError
 from alignloop.io.environment import settle
 
 if TYPE_CHECKING:
     from alignloop.params import Params
 
-PACKAGE = Path(__file__).parent
 COMMANDS = {  # name -> a module with `command(arguments) -> int`, and what it does
     "lineage": ("alignloop.io.lineage", "show where a model came from, or what was made from a hash"),
 }
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not (place := _full_disk(error)):
             raise
-        free = f"{shutil.disk_usage(place).free // 2**20:,} MB"
+        free = f"{shutil.disk_usage(Path(place).parent).free // 2**20:,} MB"
         print(
             f"{name}: no space left on the disk of {place} ({free} free); make room and run again: what was finished stays", file=sys.stderr
         )
@@ -180,8 +180,8 @@ def _full_disk(error: BaseException | None) -> str | None:
     """The path whose disk is full, if that is what went wrong, however deep a library wrapped it."""
     while error is not None:
         if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or any(words in str(error) for words in FULL):
-            named = getattr(error, "filename", None)
-            return str(named) if named and Path(named).parent.exists() else str(Path.cwd())
+            named = Path(getattr(error, "filename", None) or ".").absolute()
+            return str(named if named.parent.exists() else Path.cwd())
         error = error.__cause__ or error.__context__
     return None
 
@@ -189,7 +189,7 @@ def _full_disk(error: BaseException | None) -> str | None:
 def _stages() -> dict[str, str]:
     """Each stage with its docstring's first line, read from the source: nothing is imported."""
     found = {}
-    for file in sorted((PACKAGE / "stages").glob("*.py")):
+    for file in sorted(file for folder in stages.__path__ for file in Path(folder).glob("*.py")):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name == file.stem:
                 found[file.stem] = (ast.get_docstring(node) or "").split("\n")[0]
