@@ -65,7 +65,7 @@ def curves(file: Path) -> Figure | None:
     if not shown:
         return None
     others = "" if len(shown) == len(columns) else f"; {len(shown)} of {len(columns)} curves"
-    name = file.stem if len(file.parts) < 4 else f"{file.stem} · {file.parent.name}"
+    name = f"{file.stem} · {file.parent.name}" if file.parent.parent.name == "rounds" else file.stem
     figure, panels = _panels(len(shown), f"{name}: {len(rows):,} steps{others}")
     for axes, name in zip(panels, shown, strict=True):
         steps, values = zip(*columns[name], strict=True)

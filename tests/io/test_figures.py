@@ -1,0 +1,110 @@
+"""Pictures show what is in the numbers: every curve that moves, every behaviour, every round; where there is nothing, there is none."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.image import imread
+
+from alignloop.io import figures
+from alignloop.io.curves import write_curve
+
+
+def numbers(data: Any) -> list[float]:
+    return [float(number) for number in data]
+
+
+def titles(figure: Any) -> list[str]:
+    return [axes.get_title(loc="left") for axes in figure.axes]
+
+
+def test_curves_are_drawn_as_they_are_and_those_that_never_move_are_not(tmp_path: Path):
+    write_curve(tmp_path / "sft.csv", [(step, {"loss": 3.0 / step, "kl_coef": 0.1, "score": step}) for step in (1, 2, 4)])
+    figure = figures.curves(tmp_path / "sft.csv")
+    assert figure is not None
+    assert titles(figure) == ["loss", "score"]
+    [line] = figure.axes[0].lines
+    assert [numbers(line.get_xdata()), numbers(line.get_ydata())] == [[1, 2, 4], [3.0, 1.5, 0.75]]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["nats per token", "reward-model score"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["step", "step"]
+
+
+def test_a_step_without_a_value_leaves_a_curve_shorter(tmp_path: Path):
+    write_curve(tmp_path / "ppo.csv", [(1, {"loss": 1.0}), (2, {"loss": 2.0, "kl": 5.0}), (3, {"loss": 3.0, "kl": 6.0})])
+    figure = figures.curves(tmp_path / "ppo.csv")
+    assert figure is not None
+    assert [numbers(axes.lines[0].get_xdata()) for axes in figure.axes] == [[1, 2, 3], [2, 3]]
+
+
+def test_long_curves_keep_their_points_behind_a_running_mean(tmp_path: Path):
+    write_curve(tmp_path / "ppo.csv", [(step, {"score": float(step % 2)}) for step in range(1, 101)])
+    figure = figures.curves(tmp_path / "ppo.csv")
+    assert figure is not None
+    points, mean = figure.axes[0].lines
+    assert numbers(points.get_ydata()) == [float(step % 2) for step in range(1, 101)]
+    assert numbers(mean.get_ydata())[50] == pytest.approx(5 / 9), "four before, itself, and four after: 1 0 1 0 1 0 1 0 1"
+
+
+def test_of_many_curves_a_dozen_is_shown_the_telling_ones_among_them(tmp_path: Path):
+    names = [f"other_{number}" for number in range(20)] + ["kl", "score"]
+    write_curve(tmp_path / "ppo.csv", [(step, dict.fromkeys(names, float(step))) for step in (1, 2)])
+    (tmp_path / "rounds" / "r2").mkdir(parents=True)
+    (tmp_path / "ppo.csv").rename(tmp_path / "rounds" / "r2" / "ppo.csv")
+    figure = figures.curves(tmp_path / "rounds" / "r2" / "ppo.csv")
+    assert figure is not None
+    assert titles(figure) == [f"other {number}" for number in range(10)] + ["kl", "score"]
+    assert figure.get_suptitle() == "ppo · r2: 2 steps; 12 of 22 curves"
+
+
+@pytest.mark.parametrize("rows", [[], [(1, {"loss": 2.0})], [(1, {"loss": 2.0}), (2, {"loss": 2.0})]])
+def test_no_picture_where_nothing_moves(tmp_path: Path, rows: list[tuple[int, dict[str, float]]]):
+    write_curve(tmp_path / "sft.csv", rows)
+    assert figures.draw(tmp_path / "sft.csv", tmp_path / "sft.png") is None
+    assert not (tmp_path / "sft.png").exists()
+    with (tmp_path / "sft.csv").open() as stream:
+        assert len(list(csv.reader(stream))) == len(rows) + 1
+
+
+def evaluated(passed: float | None) -> dict[str, Any]:
+    shares = {"fact": {"n": 40, "passed": passed}, "false_premise": {"n": 60, "passed": None if passed is None else passed / 2}}
+    return {"models": {name: {"behaviours": shares} for name in ("base", "sft", "policy")}}
+
+
+def test_behaviours_have_a_bar_per_model_as_long_as_their_share():
+    figure = figures.behaviours(evaluated(0.5), "r1")
+    assert figure is not None
+    [axes] = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["false premise  (n 60)", "fact  (n 40)"]
+    assert [[bar.get_width() for bar in group] for group in axes.containers] == [[0.25, 0.5]] * 3
+    assert figures.behaviours(evaluated(None), "r1") is None, "no gold, no picture"
+
+
+def test_rounds_are_side_by_side_with_their_intervals(tmp_path: Path):
+    def row(gold: float | None, rate: float | None) -> dict[str, Any]:
+        win = None if rate is None else {"rate": rate, "low": rate - 0.125, "high": rate + 0.0625}
+        plain = dict.fromkeys(("made_up", "kl_to_sft_nats", "distinct_2", "length", "perplexity"), 1.0)
+        return {"gold": gold, "win_rate_vs_sft": win, "win_rate_vs_before": win, **plain}
+
+    rows = {"base": row(0, 0.25), "sft": row(1, None), "r1": row(2, 0.5), "r2": row(3, 0.75)}
+    figure = figures.rounds({"rows": rows})
+    assert figure is not None
+    assert titles(figure)[:2] == ["gold score", "wins against SFT"]
+    assert numbers(figure.axes[0].lines[0].get_ydata()) == [1, 2, 3]
+    [bars] = figure.axes[1].containers
+    assert [numbers(bars[0].get_xdata()), numbers(bars[0].get_ydata())] == [[1, 2], [0.5, 0.75]]
+    assert [tuple(segment[:, 1]) for segment in bars[2][0].get_segments()] == [(0.375, 0.5625), (0.625, 0.8125)]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["SFT", "r1", "r2"]
+    for values in rows.values():
+        values["gold"] = None
+    without = figures.rounds({"rows": rows})
+    assert without is not None
+    assert "gold score" not in titles(without)
+
+
+def test_the_same_numbers_give_the_same_picture(tmp_path: Path):
+    write_curve(tmp_path / "sft.csv", [(step, {"loss": 1 / step}) for step in range(1, 9)])
+    for name in ("a.png", "b.png"):
+        assert figures.draw(tmp_path / "sft.csv", tmp_path / "new" / name) == tmp_path / "new" / name
+    assert (tmp_path / "new" / "a.png").read_bytes() == (tmp_path / "new" / "b.png").read_bytes()
+    assert imread(tmp_path / "new" / "a.png").std() > 0.02, "there is ink on it"

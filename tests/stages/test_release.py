@@ -1,0 +1,233 @@
+"""A release gathers every round's numbers into one table, and registers the models of the last round so that a reviewer can follow them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignloop import params
+from alignloop.__main__ import main
+from alignloop.io import datasets, registry, tracking
+from alignloop.params import Params
+from alignloop.records import Answer, Message, Prompt
+from alignloop.stages.release import ReleaseError, release
+from alignloop.stages.results import gather, tables
+
+PROJECT = Path(__file__).parents[2]
+BEHAVIOURS = {"fact": 0.25, "false_premise": 0.5}
+COMMAND = "release --evaluation data/evaluation --rounds metrics/rounds --models models --metrics metrics/release.json --report reports/results.md"
+
+
+def model(gold: float | None) -> dict[str, Any]:
+    shares = {"made_up": None if gold is None else 0.5 - gold / 10, "score": 0.5, "length": 12.25, "ended": 1.0, "distinct_1": 0.1}
+    behaviours = {name: {"n": 10, "passed": None if gold is None else share, "gold": gold} for name, share in BEHAVIOURS.items()}
+    rest = {"distinct_2": 0.5, "distinct_answers": 0.75, "perplexity": 6.5, "behaviours": behaviours}
+    return {"gold": gold, "passed": None if gold is None else 0.375, **shares, **rest}
+
+
+def win(rate: float) -> dict[str, float]:
+    return {"rate": rate, "low": rate - 0.0625, "high": rate + 0.03125, "n": 1000, "ties": 0.25}
+
+
+def evaluation(gold: float | None = 1.5, rate: float = 0.625) -> dict[str, Any]:
+    """What `evaluate` writes; in binary fractions, so that sums are exact."""
+    wins = {"sft_vs_base": win(0.75), "policy_vs_base": win(0.875), "policy_vs_sft": win(rate), "policy_vs_before": win(0.5625)}
+    reward = {"pairs": 8, "accuracy_labelers": 0.7, "accuracy_gold": None if gold is None else 0.8, "labelers_agreement_gold": None}
+    return {
+        "models": {"base": model(None if gold is None else -1.0), "sft": model(None if gold is None else 0.5), "policy": model(gold)},
+        "win_rates": {**wins, "policy_vs_sft_length_controlled": 0.6, "judged_by_gold": gold is not None},
+        "kl_to_sft_nats": 3.25,
+        "reward_model": {**reward, "behaviours": {}},
+    }
+
+
+def answer(name: str, text: str, behaviour: str, number: int, passed: bool | None = True) -> Answer:
+    messages = (Message(role="user", content=f"{behaviour} {number}?"),)
+    prompt = Prompt(id=f"{behaviour}-{number}", messages=messages, user="u", category=behaviour, source="world")
+    verdict = {"gold": None if passed is None else 1.0, "passed": passed, "made_up": None}
+    return Answer(id=f"{name}-{prompt.id}", prompt=prompt, model=name, response=text, tokens=3, ended=True, score=0.5, **verdict)
+
+
+@pytest.fixture
+def rounds(project: Path) -> Path:
+    """Two rounds, evaluated, with their models."""
+    text = (project / "params.yaml").read_text().split("\nrounds:")[0]
+    text += "\nrounds:\n  r1: {policy: models/sft, start: models/sft, rankings: data/rankings/imported}\n"
+    (project / "params.yaml").write_text(text + "  r2: {policy: models/r1/policy, start: models/sft, rankings: data/rankings/r1}\n")
+    for name, rate in (("r1", 0.625), ("r2", 0.75)):
+        (project / "metrics" / "rounds" / name).mkdir(parents=True)
+        (project / "metrics" / "rounds" / name / "evaluate.json").write_text(json.dumps(evaluation(1.0 + rate, rate)))
+        for part in ("policy", "reward"):
+            write_model(project / "models" / name / part, f"{name} {part}")
+        answers = [
+            answer(model, f"{model} says *so*", behaviour, number, model != "base")
+            for number in (1, 2)
+            for behaviour in BEHAVIOURS
+            for model in ("base", "sft", "policy")
+        ]
+        (project / "data" / "evaluation" / name).mkdir(parents=True)
+        datasets.write(project / "data" / "evaluation" / name / "answers.jsonl", answers)
+    write_model(project / "models" / "sft", "sft")
+    return project
+
+
+def write_model(folder: Path, words: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_text(words)
+
+
+def chosen(root: Path) -> Params:
+    return params.load(root / "params.yaml")
+
+
+def released(root: Path) -> None:
+    places = {"evaluation": "data/evaluation", "rounds": "metrics/rounds", "models": "models", "metrics": "metrics/release.json"}
+    list(release(chosen(root), **{name: root / place for name, place in places.items()}, report=root / "reports" / "results.md"))
+
+
+def cells(table: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|") and "--" not in line
+    ]
+
+
+def test_the_table_has_a_row_per_model_with_its_own_numbers():
+    first, second = evaluation(1.25, 0.625), evaluation(1.75, 0.75)
+    text = tables(gather({"r1": first, "r2": second}))
+    main_table, told, change, behaviours = text.strip().split("\n\n")
+    nothing = ["–"] * 3
+    assert cells(main_table)[1:] == [
+        ["base", "−1.000", "0.250 [0.219, 0.312]", "–", "–", "0.500", "12.2", "6.50", *nothing],
+        ["SFT", "0.500", "–", "–", "0.00", "0.500", "12.2", "6.50", *nothing],
+        ["r1", "1.250", "0.625 [0.562, 0.656]", "0.562 [0.500, 0.594]", "3.25", "0.500", "12.2", "6.50", "0.700", "0.800", "–"],
+        ["r2", "1.750", "0.750 [0.688, 0.781]", "0.562 [0.500, 0.594]", "3.25", "0.500", "12.2", "6.50", "0.700", "0.800", "–"],
+    ], "base against SFT is SFT against base, turned round: 1 − [0.6875, 0.78125]"
+    assert told.startswith("Wins are judged by gold; 95 % intervals.")
+    assert change == "r2 against r1: gold +0.500, wins against SFT +0.125, answers made up −0.050, perplexity +0.000."
+    assert cells(behaviours) == [
+        ["answers that pass gold", "n", "base", "SFT", "r1", "r2"],
+        ["fact", "10", *["0.250"] * 4],
+        ["false premise", "10", *["0.500"] * 4],
+    ]
+    assert len({len(line) for line in main_table.splitlines()}) == 1, "columns line up on a console too"
+
+
+def test_without_gold_its_columns_are_empty_and_the_table_says_who_judged():
+    results = gather({"r1": evaluation(None)})
+    text = tables(results)
+    assert [row[1] for row in cells(text)[1:]] == ["–", "–", "–"]
+    assert "Wins are judged by the round's reward model: these prompts have no gold" in text
+    assert "pass gold" not in text, "no table of behaviours without gold"
+    assert results["last_against_first"] is None, "one round has none before it"
+
+
+def test_the_same_numbers_give_the_same_bytes(rounds: Path):
+    released(rounds)
+    written = [(rounds / name).read_bytes() for name in ("metrics/release.json", "reports/results.md")]
+    released(rounds)
+    assert [(rounds / name).read_bytes() for name in ("metrics/release.json", "reports/results.md")] == written
+    numbers = json.loads(written[0])
+    assert list(numbers["rows"]) == ["base", "sft", "r1", "r2"]
+    assert numbers["rows"]["r2"]["win_rate_vs_sft"] == win(0.75)
+    assert numbers["last_against_first"]["win_rate_vs_sft"] == 0.125
+
+
+def test_the_report_shows_the_first_prompt_of_each_behaviour_unpicked_and_as_text(rounds: Path):
+    released(rounds)
+    report = (rounds / "reports" / "results.md").read_text()
+    assert report.count("> **user** fact 1?") == report.count("> **user** false\\_premise 1?") == 1
+    assert "fact 2?" not in report
+    assert "- base: base says \\*so\\* — fails" in report
+    assert "- r2: policy says \\*so\\* — passes" in report
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda root: (root / "models/r2/reward").rename(root / "away"),
+            r"models/r2/reward: the reward model to release is missing; .*dvc repro",
+        ),
+        (
+            lambda root: (root / "metrics/rounds/r1/evaluate.json").unlink(),
+            r"r1/evaluate\.json: No such file.*`dvc repro evaluate@r1` makes it",
+        ),
+        (
+            lambda root: (root / "metrics/rounds/r1/evaluate.json").write_text("{"),
+            r"r1/evaluate\.json: not an evaluation .*--force evaluate@r1",
+        ),
+        (
+            lambda root: (root / "metrics/rounds/r1/evaluate.json").write_text('{"models": {}}'),
+            r"not an evaluation \(KeyError\('base'\)\)",
+        ),
+    ],
+)
+def test_what_is_missing_or_broken_is_named_with_the_way_to_get_it(rounds: Path, spoil: Any, message: str):
+    spoil(rounds)
+    with pytest.raises(ReleaseError, match=message):
+        released(rounds)
+    assert not (rounds / "metrics" / "release.json").exists()
+
+
+def lineage_of(root: Path) -> dict[str, str]:
+    """Runs that made the models, as their stages would have left them; returns hashes by path."""
+    from alignloop.io.footprint import hashes
+
+    (root / "data" / "demonstrations").mkdir()
+    (root / "data" / "demonstrations" / "train.jsonl").write_text("{}\n{}\n{}\n")
+    found = hashes(root, ["data/demonstrations", "models/sft", "models/r2/reward", "models/r2/policy"])
+    steps = (
+        ("sft", None, ["data/demonstrations"], "models/sft"),
+        ("reward", "r2", ["models/sft"], "models/r2/reward"),
+        ("ppo", "r2", ["models/sft", "models/r2/reward"], "models/r2/policy"),
+    )
+    for stage, round, inputs, out in steps:
+        with tracking.run(root, stage, round, {}, {path: found[path] for path in inputs}) as live:
+            live.finish({out: found[out]})
+    return found
+
+
+def test_a_release_registers_the_last_rounds_models_with_parents_data_and_results(rounds: Path, capsys: pytest.CaptureFixture):
+    stages = {
+        "release": {"cmd": f"python -m alignloop {COMMAND}", "deps": ["models", "metrics/rounds", "data/evaluation"], "params": ["release"]}
+    }
+    models = {"cmd": "true", "outs": [f"models/{name}" for name in ("sft", "r1/policy", "r1/reward", "r2/policy", "r2/reward")]}
+    stages["release"]["metrics"] = ["metrics/release.json"]
+    (rounds / "dvc.yaml").write_text(json.dumps({"stages": {"models": models, **stages}}))
+    found = lineage_of(rounds)
+    for _ in range(2):
+        assert main(COMMAND.split()) == 0
+    said = capsys.readouterr().out
+    results = tables(json.loads((rounds / "metrics" / "release.json").read_text()))
+    assert said.rstrip().endswith(f"{results}\nregistered alignloop-sft/1, alignloop-reward/1, alignloop-policy/1 @candidate")
+    versions = {version.name: version for version in registry.versions(rounds)}
+    assert {name: (version.version, version.hash) for name, version in versions.items()} == {
+        "alignloop-sft": (1, found["models/sft"]),
+        "alignloop-reward": (1, found["models/r2/reward"]),
+        "alignloop-policy": (1, found["models/r2/policy"]),
+    }, "released twice, registered once"
+    policy = registry.find(rounds, "alignloop-policy@candidate")
+    sft, reward = f"alignloop-sft/1 {found['models/sft']}", f"alignloop-reward/1 {found['models/r2/reward']}"
+    assert policy.parents == {"models/sft": sft, "models/r2/reward": reward}
+    assert (policy.stage, policy.round, policy.path) == ("ppo", "r2", "models/r2/policy")
+    for part in (f"- models/sft: {sft}", f"- data/demonstrations: {found['data/demonstrations']}, 3 records in 1 file", results.strip()):
+        assert part in policy.description
+    assert (Path(policy.source.removeprefix("file://")) / "model.safetensors").read_text() == "r2 policy"
+
+
+def test_a_release_draws_the_rounds_and_puts_them_into_mlflow_as_curves(rounds: Path):
+    lineage_of(rounds)
+    (rounds / "dvc.yaml").write_text((PROJECT / "dvc.yaml").read_text())
+    for name in ("data/raw", "data/sources"):
+        (rounds / name).mkdir(parents=True)
+    assert main(COMMAND.split()) == 0
+    [run] = [run for run in tracking.runs(rounds) if run.stage == "release"]
+    history = tracking.client(tracking.store(rounds)).get_metric_history(run.id, "win_rate_vs_sft")
+    assert [(point.step, point.value) for point in history] == [(1, 0.625), (2, 0.75)]
+    kept = rounds / "mlruns" / "artifacts" / run.id / "artifacts"
+    assert sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*.*")) == [
+        "figures/release.png",
+        "metrics/release.json",
+        "reports/results.md",
+    ]
