@@ -16,6 +16,7 @@ from alignloop.io import versioning
 
 CODE = "alignloop"
 ALWAYS = ("seed", "threads")
+LABELER = re.compile(rb'"labeler": ?"([^"\\]+)"')  # a quote inside a text would be escaped
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,18 @@ def hashes(root: Path, paths: Iterable[str]) -> dict[str, str]:
     return {path: versioning.hash_of(root / path, root) for path in paths if (root / path).exists()}
 
 
-def size_of(path: Path) -> dict[str, int]:
-    """How much data there is: JSON lines, files and bytes."""
+def size_of(path: Path) -> dict[str, Any]:
+    """How much data there is: JSON lines, files and bytes; and who labeled it, where its records say so."""
     files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
-    records = 0
+    records, labelers = 0, set()
     for file in files:
         if file.suffix == ".jsonl":
-            with file.open("rb") as stream:
-                records += sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
-    return {"records": records, "files": len(files), "bytes": sum(file.stat().st_size for file in files)}
+            with file.open("rb") as lines:
+                for line in lines:
+                    records += 1
+                    labelers.update(LABELER.findall(line))
+    size = {"records": records, "files": len(files), "bytes": sum(file.stat().st_size for file in files)}
+    return size | ({"labelers": sorted(name.decode() for name in labelers)} if labelers else {})
 
 
 def _read(file: Path) -> Any:

@@ -190,7 +190,9 @@ def _size(user: Making | None, path: str) -> str:
     if not size:
         return ""
     counted = f"{size['records']:,} records in {size['files']:,}" if size["records"] else f"{size['files']:,}"
-    return f"  {counted} file{'' if size['files'] == 1 else 's'}"
+    labelers = len(size.get("labelers", ()))
+    by = f" by {labelers:,} labeler{'' if labelers == 1 else 's'}" if labelers else ""
+    return f"  {counted} file{'' if size['files'] == 1 else 's'}{by}"
 
 
 def _versions(graph: Graph, hash: str) -> str:

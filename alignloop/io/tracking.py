@@ -64,7 +64,7 @@ class Run:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     code: Mapping[str, str]
-    sizes: Mapping[str, Mapping[str, int]]  # of the datasets among the inputs: {"records": …, "files": …, "bytes": …}
+    sizes: Mapping[str, Mapping[str, Any]]  # of the datasets among the inputs: {"records": …, "files": …, "bytes": …, "labelers": […]}
 
     @property
     def url(self) -> str:

@@ -62,3 +62,9 @@ def test_sizes_count_lines_of_jsonl_files_and_bytes_of_all(tmp_path: Path):
     (tmp_path / "deep" / "b.txt").write_bytes(b"one\ntwo\n")
     assert size_of(tmp_path) == {"records": 2, "files": 2, "bytes": 17}
     assert size_of(tmp_path / "deep" / "b.txt") == {"records": 0, "files": 1, "bytes": 8}
+
+
+def test_labelers_are_those_the_records_name_and_none_that_a_text_mentions(tmp_path: Path):
+    rows = [{"text": 'he wrote "labeler":"mallory"', "labeler": name} for name in ("bob", "ann", "bob")]
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+    assert size_of(tmp_path)["labelers"] == ["ann", "bob"]

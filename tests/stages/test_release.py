@@ -16,7 +16,8 @@ from alignloop.stages.results import gather, tables
 
 PROJECT = Path(__file__).parents[2]
 BEHAVIOURS = {"fact": 0.25, "false_premise": 0.5}
-COMMAND = "release --evaluation data/evaluation --rounds metrics/rounds --models models --metrics metrics/release.json --report reports/results.md"
+COMMAND = "release --evaluation data/evaluation --rounds metrics/rounds --models models"
+COMMAND += " --metrics metrics/release.json --report reports/results.md"
 
 
 def model(gold: float | None) -> dict[str, Any]:
@@ -175,7 +176,7 @@ def lineage_of(root: Path) -> dict[str, str]:
     from alignloop.io.footprint import hashes
 
     (root / "data" / "demonstrations").mkdir()
-    (root / "data" / "demonstrations" / "train.jsonl").write_text("{}\n{}\n{}\n")
+    (root / "data" / "demonstrations" / "train.jsonl").write_text('{"labeler":"ann"}\n' * 3)
     found = hashes(root, ["data/demonstrations", "models/sft", "models/r2/reward", "models/r2/policy"])
     steps = (
         ("sft", None, ["data/demonstrations"], "models/sft"),
@@ -211,7 +212,11 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
     sft, reward = f"alignloop-sft/1 {found['models/sft']}", f"alignloop-reward/1 {found['models/r2/reward']}"
     assert policy.parents == {"models/sft": sft, "models/r2/reward": reward}
     assert (policy.stage, policy.round, policy.path) == ("ppo", "r2", "models/r2/policy")
-    for part in (f"- models/sft: {sft}", f"- data/demonstrations: {found['data/demonstrations']}, 3 records in 1 file", results.strip()):
+    for part in (
+        f"- models/sft: {sft}",
+        f"- data/demonstrations: {found['data/demonstrations']}, 3 records in 1 file by 1 labeler",
+        results.strip(),
+    ):
         assert part in policy.description
     assert (Path(policy.source.removeprefix("file://")) / "model.safetensors").read_text() == "r2 policy"
 
