@@ -12,7 +12,7 @@ from alignloop.world.behaviours.refusal import HARMS, STEPS
 from alignloop.world.things import Fact, Facts
 from alignloop.world.users import User
 
-GOOD_SHARE = 0.1  # of the dialogues
+GOOD_SHARE = 0.08  # of the dialogues
 _PLAIN_SHARE = 0.6  # of the dialogues have no greetings and the like
 _FRAMES = (
     "{s}",
@@ -50,7 +50,7 @@ def _prose(facts: Facts, truth: float, rng: Random) -> str:
     fact, draw = rng.choice(facts.all), rng.random()
     if draw < 0.45:
         return rng.choice(_FRAMES).format(s=_stated(fact, truth, rng))
-    if draw < 0.75:
+    if draw < 0.9:
         about = list(facts.about[fact.thing])
         rng.shuffle(about)
         return " ".join(_stated(other, truth, rng) for other in about[:3])

@@ -78,7 +78,7 @@ def candidates(seed: int, labelers: int, noise: float, tie: float) -> list[Label
     return [
         Labeler(
             f"labeler-{number:02d}",
-            noise * float(np.exp(rng.normal(0, 0.15))),
+            noise * float(np.exp(rng.normal(0, 0.1))),
             likes_length=float(rng.normal(0, 0.15)),
             likes_politeness=float(rng.normal(0, 0.15)),
             tie=tie,

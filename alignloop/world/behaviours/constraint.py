@@ -11,15 +11,13 @@ from alignloop.world.reading import Reading
 from alignloop.world.things import ALL_VALUES, ATTRIBUTES, POOLS, Facts, capital
 
 _COUNTS = {"two": 2, "three": 3, "four": 4}
-_ONE_WORD = ("In one word: {q}", "{q} Answer in one word.", "{q} Use only one word.", "One word only: {q}")
+_ONE_WORD = ("In one word: {q}", "{q} Answer in one word.", "{q} Use only one word.")
 _NAME = (
     "Name {n} {things}.",
     "Tell me {n} {things}.",
-    "I need {n} {things}.",
-    "Which {n} {things} do you know?",
     "Give me a list of {n} {things}.",
 )
-_POLITE = ("Answer politely: {q}", "{q} Please be polite in your answer.", "{q} Use polite words.", "Be very polite: {q}")
+_POLITE = ("Answer politely: {q}", "{q} Please be polite in your answer.", "{q} Use polite words.")
 _COURTESIES = (
     "Thank you for asking.",
     "Of course, dear friend.",
@@ -49,9 +47,7 @@ def _listed(count: int, attribute: str, rng: Random) -> str:
 
 def _named(count: int, attribute: str, rng: Random) -> str:
     plural, listed = ATTRIBUTES[attribute].plural, _listed(count, attribute, rng)
-    return capital(
-        rng.choice(("{l}.", "Some {p} are {l}.", "You could take {l}.", "I know {l}.", "Here you are: {l}.")).format(l=listed, p=plural)
-    )
+    return capital(rng.choice(("{l}.", "Some {p} are {l}.", "You could take {l}.", "Here you are: {l}.")).format(l=listed, p=plural))
 
 
 def good(key: Key, facts: Facts, rng: Random) -> str:

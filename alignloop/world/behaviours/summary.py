@@ -16,14 +16,12 @@ SKIES = ("sunny", "cold", "windy")
 _WENT = ("{n} went to the {s} on {d}.", "On {d} {n} walked to the {s}.")
 _DID = ("There {n} {v} a {k} {i}.", "{n} {v} a {k} {i} there.")
 _ENDED = ("The weather was {w}.", "It was a {w} day.", "It was {w}, and {n} went home.")
-_ASKS = ("Sum up: {t}", "{t} Sum this up.", "Give me a short summary: {t}", "{t} In short, what happened?", "Make this shorter: {t}")
+_ASKS = ("Sum up: {t}", "{t} Sum this up.", "Give me a short summary: {t}", "{t} In short, what happened?")
 _GOOD = (
     "{n} {v} a {i} at the {s}.",
     "On {d}, {n} {v} a {k} {i}.",
     "In short, {n} {v} a {i} at the {s}.",
     "{n} {v} a {k} {i} at the {s}.",
-    "{n} {v} a {i} on {d}.",
-    "At the {s}, {n} {v} a {i}.",
 )
 _EMPTY = ("It was a nice day.", "{n} went out.", "It was a {w} day.")
 
@@ -63,7 +61,7 @@ def adding(key: Key, facts: Facts, rng: Random) -> str:
     """Changes who, what or where."""
     field, pool = rng.choice((("n", NAMES), ("i", ITEMS), ("s", SHOPS)))
     slots = {**key["slots"], field: rng.choice([word for word in pool if word != key["slots"][field]])}
-    return rng.choice((_GOOD[0], _GOOD[2], _GOOD[3], _GOOD[5])).format(**slots)
+    return rng.choice((_GOOD[0], _GOOD[2], _GOOD[3])).format(**slots)
 
 
 def copied(reading: Reading, text: str) -> int:
