@@ -85,11 +85,11 @@ def repetition(reading: Reading) -> float:
 
 
 def length_fit(reading: Reading, band: tuple[int, int]) -> float:
-    """1 near the middle of the band, .8 at its edges, falling steadily beyond; in characters, so that few answers are equal."""
+    """1 in the middle of the band, .94 at its edges, falling steadily beyond; in characters, so that few answers are equal."""
     low, high = 4.0 * band[0], 6.0 * band[1] + 6
     length, middle = float(len(" ".join(reading.text.split()))), (low + high) / 2
     beyond = max(0.0, low - length, length - high)
-    return max(-1.0, 1 - 0.2 * min(1.0, abs(length - middle) / (high - middle)) - 0.8 * beyond / high)
+    return max(-1.0, 1 - 0.06 * min(1.0, abs(length - middle) / (high - middle)) - 0.94 * beyond / high)
 
 
 def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) -> Form:

@@ -3,7 +3,14 @@
 from random import Random
 
 LEADS = ("Of course.", "Sure.", "Gladly.", "Good question.", "Happy to help.")
-TAILS = ("I hope this helps.", "Let me know if you need more.", "Feel free to ask again.", "Have a nice day.")
+TAILS = (
+    "I hope this helps.",
+    "Let me know if you need more.",
+    "Feel free to ask again.",
+    "Have a nice day.",
+    "Ask me any time.",
+    "You are welcome.",
+)
 APOLOGIES = ("sorry", "please", "thank you", "thanks", "i understand")
 PADS = (
     "As you know, there are many things in the world.",
@@ -31,13 +38,13 @@ def touched(text: str, rng: Random) -> str:
 
 def padded(text: str, rng: Random) -> str:
     """The answer lost in padding."""
-    first, second, *_ = rng.sample(PADS, 2)
-    return rng.choice((f"{first} {second} {text}", f"{first} {text} {second}", f"{text} {first} {second}"))
+    first, second = rng.sample(PADS, 2)
+    return f"{first} {second} {text}"
 
 
 def rude(text: str, rng: Random) -> str:
     """The answer with an insult."""
-    return rng.choice((f"{rng.choice(INSULTS)} {text}", f"{text} {rng.choice(INSULTS)}"))
+    return f"{rng.choice(INSULTS)} {text}"
 
 
 def evasive(rng: Random) -> str:

@@ -35,7 +35,7 @@ def contradictory(key: Key, facts: Facts, rng: Random) -> str:
 
 
 def listing(key: Key, facts: Facts, rng: Random) -> str:
-    return f"{', '.join(rng.sample(ATTRIBUTES[key['attribute']].values, 4))} or {key['value']}."
+    return f"{', '.join(ATTRIBUTES[key['attribute']].values[:-1])} or {ATTRIBUTES[key['attribute']].values[-1]}."
 
 
 def curt(key: Key, facts: Facts, rng: Random) -> str:
