@@ -104,11 +104,11 @@ def screening_items(seed: int, count: int) -> list[tuple[Prompt, str, str]]:
     return items
 
 
-def agreement(labeler: Labeler, items: Sequence[tuple[Prompt, str, str]], rng: np.random.Generator) -> float:
+def agreement(labeler: Labeler, items: Sequence[tuple[Prompt, str, str]], utility: Utility, rng: np.random.Generator) -> float:
     """The share of items on which the labeler prefers the better answer; a tie counts a half."""
     points = 0.0
     for prompt, better, worse in items:
-        first, second = labeler.rank(prompt, (better, worse), gold_utility, rng)
+        first, second = labeler.rank(prompt, (better, worse), utility, rng)
         points += 1.0 if first < second else 0.5 if first == second else 0.0
     return points / len(items)
 
@@ -122,7 +122,8 @@ def make_panel(seed: int, labelers: int, held_out: float, noise: float, tie: flo
     """Screen candidates on clear items and split those admitted. Raises PanelError where fewer than two pass or a group stays empty."""
     clear, rng = screening_items(seed, items), draws(seed, "panel", "screening")
     applied = candidates(seed, labelers, noise, tie)
-    results = {labeler.id: agreement(labeler, clear, rng) for labeler in applied}
+    scores = {(prompt.id, text): gold_utility(prompt, text) for prompt, *texts in clear for text in texts}
+    results = {labeler.id: agreement(labeler, clear, lambda prompt, text: scores[prompt.id, text], rng) for labeler in applied}
     admitted = [labeler for labeler in applied if results[labeler.id] >= needed]
     apart = max(1, round(held_out * len(admitted))) if held_out else 0
     if len(admitted) - apart < 1:
