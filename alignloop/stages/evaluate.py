@@ -26,9 +26,9 @@ from alignloop.io.files import write_json
 from alignloop.params import Params
 from alignloop.records import Answer, Document, Prompt, Ranking
 from alignloop.seeds import draws, seed_of
-from alignloop.stages.ppo import scorer
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import document_rows, prompt_rows, ranked_rows
+from alignloop.stages.scoring import scorer
 from alignloop.world.gold import judge
 
 
@@ -165,7 +165,7 @@ def _kl(params: Params, model: _Model, reference: PreTrainedModel, ids: list[lis
 
 
 def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int) -> dict[str, Any]:
-    """Accuracy on held-out users' prompts ranked by held-out labelers: against them, and against gold's sign, beside their own agreement with gold."""
+    """Accuracy on held-out users' prompts ranked by held-out labelers: against them and against gold, beside their agreement with gold."""
     ranked, _ = ranked_rows(tokenizer, [ranking for ranking in rankings if ranking.split == "valid"], context)
     if not ranked:
         return {"pairs": 0, "accuracy_labelers": None, "accuracy_gold": None, "labelers_agreement_gold": None, "behaviours": {}}
@@ -174,14 +174,17 @@ def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankin
     right, pairs = correct_pairs(scores, orders)
     golden = [_gold_ranks(ranking) for ranking, _ in ranked]
     judged = [place for place, order in enumerate(golden) if order is not None]
-    report: dict[str, Any] = {"pairs": pairs, "accuracy_labelers": right / max(pairs, 1), "accuracy_gold": None, "labelers_agreement_gold": None}
+    report: dict[str, Any] = {
+        "pairs": pairs,
+        "accuracy_labelers": right / max(pairs, 1),
+        "accuracy_gold": None,
+        "labelers_agreement_gold": None,
+    }
     if judged:
         gold = [golden[place] or [] for place in judged]
         with_gold, gold_pairs = correct_pairs([scores[place] for place in judged], gold)
         # labelers against gold: only pairs that both tell apart
-        agreed = [
-            _agreement(orders[place], order) for place, order in zip(judged, gold, strict=True)
-        ]
+        agreed = [_agreement(orders[place], order) for place, order in zip(judged, gold, strict=True)]
         report["accuracy_gold"] = with_gold / max(gold_pairs, 1)
         report["labelers_agreement_gold"] = sum(same for same, _ in agreed) / max(sum(both for _, both in agreed), 1)
     by_behaviour: dict[str, list[int]] = defaultdict(list)

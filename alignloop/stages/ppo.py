@@ -1,6 +1,6 @@
 """PPO of a round: raise the reward model's score, stay near SFT, keep the language."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -10,8 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from alignloop.core import ppo as algorithm
 from alignloop.core.kl import AdaptiveKl, FixedKl
 from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, save_policy
-from alignloop.core.reward import score as score_rows
-from alignloop.core.tokens import decode, encode_response, end_of
+from alignloop.core.tokens import decode, end_of
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read, write
 from alignloop.io.files import replacing, write_json
@@ -20,6 +19,7 @@ from alignloop.records import Document, Prompt, Rollout
 from alignloop.seeds import draws, seed_of
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import document_rows, prompt_rows
+from alignloop.stages.scoring import scorer
 
 
 def ppo(
@@ -72,18 +72,6 @@ def ppo(
     means = {f"final_{name}": sum(numbers[name] for numbers in last) / len(last) for name in ("score", "kl", "length", "ended", "entropy")}
     write_json(metrics, {"rollouts": plan.steps * plan.prompts_per_step, "too_long": too_long, **means})
     write_curve(plots, curve)
-
-
-def scorer(model: RewardModel, tokenizer: PreTrainedTokenizerBase) -> algorithm.Score:
-    """The reward model as a score: it reads an answer's text in its usual tokens, so that no odd spelling in tokens earns anything."""
-
-    def score(prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
-        rows = [
-            prompt + encode_response(tokenizer, decode(tokenizer, answer)) for prompt, answer in zip(prompts, responses, strict=True)
-        ]
-        return score_rows(model, rows, tokenizer.pad_token_id)
-
-    return score
 
 
 def controller(params: Params) -> FixedKl | AdaptiveKl:

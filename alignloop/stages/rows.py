@@ -61,5 +61,5 @@ def ranked_rows(
 def _fitting(rows: list, lengths: list[int], room: int, what: str) -> tuple[list, int]:
     kept = [row for row, length in zip(rows, lengths, strict=True) if length <= room]
     if rows and not kept:
-        raise NothingFits(f"none of the {len(rows)} {what} fits into {room} tokens; raise pretrain.context, or take a base with a longer one")
+        raise NothingFits(f"none of the {len(rows)} {what} fits into {room} tokens; raise pretrain.context, or take another base")
     return kept, len(rows) - len(kept)
