@@ -1,0 +1,223 @@
+"""The flow on a pipeline of the real stages' names, each a shell command: what runs, what is recorded, what fails and how."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import flow, get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import State
+from prefect.testing.utilities import prefect_test_harness
+
+from alignloop.io.overrides import override
+from alignloop.params import ParamsError, load
+from alignloop.stages.results import PLAIN, REWARD, gather
+from flows import pipeline as entry
+from flows.pipeline import pipeline
+from tasks.policies import ppo
+from tasks.preferences import sample
+from tasks.record import complete_record
+from tasks.sets import ingest, prepare
+from tasks.stage import Outcome, StageFailed, failure, key_of
+
+FIRST = ["ingest", "validate_raw", "prepare", "validate_sets", "pretrain", "sft"]
+ROUND = ["sample", "label", "validate_rankings", "reward", "ppo", "evaluate"]
+ROUNDS = ["r1", "r2"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def stage(name: str, after: str, **more: Any) -> dict[str, Any]:
+    file = name.replace("@", "-")
+    command = f"mkdir -p out metrics && cat {after} > out/{file}.txt && echo {file} >> out/{file}.txt && echo working on {file}"
+    measure = f"""echo '{{"loss": 0.25, "by": {{"kind": 3}}}}' > metrics/{file}.json"""
+    outs = {"outs": [f"out/{file}.txt"], "metrics": [{f"metrics/{file}.json": {"cache": False}}]}
+    return {"cmd": f"{command} && {measure}", "deps": [after], **outs, **more}
+
+
+def results() -> dict[str, Any]:
+    model = dict.fromkeys(PLAIN, 0.5) | {"behaviours": {"facts": {"n": 2, "passed": 0.5}}}
+    win = {"rate": 0.5, "low": 0.4, "high": 0.6}
+    wins = dict.fromkeys(("sft_vs_base", "policy_vs_base", "policy_vs_sft", "policy_vs_before"), win)
+    report = {
+        "models": dict.fromkeys(("base", "sft", "policy"), model),
+        "win_rates": wins | {"policy_vs_sft_length_controlled": 0.5},
+        "kl_to_sft_nats": 1.0,
+        "reward_model": dict.fromkeys(REWARD, 0.7),
+    }
+    return gather(dict.fromkeys(ROUNDS, report))
+
+
+@pytest.fixture
+def toy(project: Path) -> Path:
+    stages: dict[str, Any] = {}
+    before = "source.txt"
+    for name in FIRST:
+        stages[name] = stage(name, before)
+        before = f"out/{name}.txt"
+    for name in ROUND:
+        after = "out/sft.txt" if name == "sample" else f"out/{ROUND[ROUND.index(name) - 1]}-${{key}}.txt"
+        stages[name] = {"foreach": "${rounds}", "do": stage(f"{name}-${{key}}", after)}
+    rounds = load(project / "params.yaml").model_dump()["rounds"]
+    override(project / "params.yaml", changes={"rounds": {round: rounds[round] for round in ROUNDS}})
+    (project / "release.json").write_text(json.dumps(results()))
+    stages["release"] = {
+        "cmd": "mkdir -p metrics && cp release.json metrics/",
+        "deps": ["out", "release.json"],
+        "metrics": [{"metrics/release.json": {"cache": False}}],
+    }
+    (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+    (project / "source.txt").write_text("bytes\n")
+    (project / "data" / "sources").mkdir(parents=True)
+    return project
+
+
+def change(toy: Path, name: str, command: str) -> None:
+    stages = yaml.safe_load((toy / "dvc.yaml").read_text())
+    entry = stages["stages"][name]
+    entry.get("do", entry)["cmd"] = command
+    (toy / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
+
+
+def run(**asked: Any) -> tuple[State[Any], list[Outcome]]:
+    state: State[Any] = pipeline(**asked, return_state=True)
+    complete_record(state)
+    result = state.result(raise_on_failure=False)
+    return state, result if isinstance(result, list) else []
+
+
+def ran(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.stage for outcome in outcomes if outcome.done == "ran"]
+
+
+def recorded(state: State[Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """What Prefect's pages show of a run: the state of each task by its name, and the artifacts by their key."""
+    run = {"any_": [state.state_details.flow_run_id]}
+    with get_client(sync_client=True) as client:
+        rounds = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({"parent_flow_run_id": run}))
+        runs = FlowRunFilter.model_validate({"id": {"any_": [*run["any_"], *(round.id for round in rounds)]}})
+        tasks = client.read_task_runs(flow_run_filter=runs)
+        artifacts = client.read_artifacts(flow_run_filter=runs)
+    return {task.name: task.state_name or "" for task in tasks}, {artifact.key or "": str(artifact.data) for artifact in artifacts}
+
+
+def test_every_stage_runs_in_order_and_prefect_shows_each_with_its_lines_and_numbers(toy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state, outcomes = run()
+    assert ran(outcomes) == [*FIRST, *(f"{name}@{round}" for round in ROUNDS for name in ROUND), "release"]
+    assert {f"working on {name}" for name in FIRST} <= set(caplog.messages)
+    assert outcomes[0].metrics == {"loss": 0.25, "by.kind": 3}
+    tasks, artifacts = recorded(state)
+    assert {"plan", "validate · raw", "reward model · r2", "PPO · r1", "release", "results"} <= set(tasks)
+    assert set(tasks.values()) == {"Completed"}
+    assert "| by.kind | 3 |" in artifacts["reward-r2"]
+    assert "wins against SFT" in artifacts["results"]
+    assert len(artifacts) == len(outcomes) + 1
+    assert "up to date" in subprocess.run(["dvc", "status"], capture_output=True, text=True, check=True).stdout
+
+    _, again = run()
+    assert {outcome.done for outcome in again} == {"unchanged"}
+
+    _, more = run(overrides={"rounds.r3": {"policy": "models/r2/policy", "start": "models/sft", "rankings": "data/rankings/r2"}})
+    assert ran(more) == [*(f"{name}@r3" for name in ROUND), "release"]
+
+
+def test_a_run_may_start_from_a_stage_and_walk_some_rounds(toy: Path) -> None:
+    _, outcomes = run(rounds=["r2"])
+    assert [outcome.stage for outcome in outcomes] == [*FIRST, *(f"{name}@r2" for name in ROUND)]
+    _, outcomes = run(rounds=["r2"], start_from="reward")
+    assert ran(outcomes) == ["reward@r2", "ppo@r2", "evaluate@r2"]
+
+
+def test_what_is_asked_for_is_written_where_dvc_finds_it_and_what_does_not_fit_is_not(toy: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.txt").write_text("text")
+    (tmp_path / "extra.yaml").write_text("ppo: {steps: 7}\n")
+    run(with_file=tmp_path / "extra.yaml", overrides={"seed": 5}, sources=[tmp_path / "more.txt"], rounds=[])
+    params = yaml.safe_load((toy / "params.yaml").read_text())
+    assert (params["ppo"]["steps"], params["seed"]) == (7, 5)
+    assert (toy / "data/sources/more.txt").read_text() == "text"
+    for asked, message in (
+        ({"overrides": {"ppo.stepz": 1}}, "ppo.stepz: unknown key"),
+        ({"start_from": "evaluation"}, "--from evaluation: dvc.yaml has no such stage; it has ingest, "),
+        ({"rounds": ["r9"]}, "--rounds r9: params.yaml has no such round; it has r1, r2"),
+    ):
+        state, outcomes = run(**asked)
+        assert not outcomes
+        with pytest.raises(ParamsError, match=message):
+            state.result()
+
+
+def test_a_stage_that_fails_says_why_in_prefect_and_on_the_console_and_the_same_command_continues(
+    toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = yaml.safe_load((toy / "dvc.yaml").read_text())["stages"]["prepare"]["cmd"]
+    change(toy, "prepare", "echo reading; echo 'prepare: data/raw/prompts.jsonl:3: user: is missing' >&2; exit 1")
+    assert entry.main([]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.rstrip().endswith("\nprepare: data/raw/prompts.jsonl:3: user: is missing")
+    assert "Traceback" not in printed.err + printed.out
+
+    state, _ = run()
+    tasks, _ = recorded(state)
+    assert tasks == {"plan": "Completed", "ingest": "Completed", "validate · raw": "Completed", "prepare": "Failed"}
+    assert (state.message or "").endswith("StageFailed: prepare: data/raw/prompts.jsonl:3: user: is missing")
+
+    change(toy, "prepare", whole)
+    _, outcomes = run(rounds=[])
+    assert ran(outcomes) == ["prepare", "validate_sets", "pretrain", "sft"]
+
+
+def test_a_process_that_was_killed_is_tried_again(toy: Path) -> None:
+    change(
+        toy, "ingest", "mkdir -p out metrics; echo {} > metrics/ingest.json; cp source.txt out/ingest.txt; mkdir once && kill -9 $$; true"
+    )
+
+    @flow
+    def one() -> Outcome:
+        return ingest.with_options(retry_delay_seconds=0)()
+
+    assert one().done == "ran"
+
+
+def test_a_stage_that_takes_too_long_is_ended(toy: Path) -> None:
+    change(toy, "ingest", "echo $$ > pid; sleep 60")
+
+    @flow
+    def one() -> Outcome:
+        return ingest.with_options(timeout_seconds=1, retries=0)()
+
+    began = time.monotonic()
+    state: State[Any] = one(return_state=True)
+    assert state.is_failed()
+    assert time.monotonic() - began < 15
+    assert not Path("/proc", (toy / "pid").read_text().strip()).exists()
+
+
+def test_a_failure_is_told_in_the_stages_own_words() -> None:
+    noise = ["UserWarning: old", "reward: data/x.jsonl:2: ranks: wrong", "reward: second line"]
+    assert failure("reward@r1", noise[:2], 1) == "reward@r1: data/x.jsonl:2: ranks: wrong"
+    assert failure("sft", ["sft: two", "lines"], 1) == "sft: two\nlines"
+    assert failure("sft", ["Traceback", "ValueError: x"], 1) == "sft: ValueError: x (the lines before it are in the log)"
+    assert failure("sft", [], 3) == "sft: its command ended with exit code 3 and said nothing"
+    assert failure("sft", [], -9).startswith("sft: its process was ended by SIGKILL; most often the system ran out of memory")
+
+
+def test_only_what_may_pass_is_tried_again() -> None:
+    for task in (ingest, prepare, sample, ppo):
+        condition = task.retry_condition_fn
+        assert condition is not None
+        assert condition(task, None, State.model_validate({"type": "FAILED", "data": StageFailed("killed", -9)}))  # pyright: ignore
+        assert not condition(task, None, State.model_validate({"type": "FAILED", "data": StageFailed("bad data", 1)}))  # pyright: ignore
+        assert not condition(task, None, State.model_validate({"type": "FAILED", "data": ParamsError("bad")}))  # pyright: ignore
+
+
+def test_artifact_keys_are_what_prefect_takes() -> None:
+    assert key_of("validate_rankings@Run 2") == "validate-rankings-run-2"
