@@ -139,6 +139,11 @@ def hidden_states(trunk: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
     return trunk(input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False).last_hidden_state
 
 
+def branched_states(trunk: nn.Module, ids: Tensor, positions: Tensor, sees: Tensor) -> Tensor:
+    """Last hidden states (B, T, H) where `sees` (B, T, T) says which places each place attends to, and `positions` (B, T) where it stands."""
+    return trunk(input_ids=ids, attention_mask=sees[:, None], position_ids=positions, use_cache=False).last_hidden_state
+
+
 def logits_at(model: PreTrainedModel, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
     """Next-token logits (N, V) at the N positions where `places` (B, T) is true, row by row: no others are ever made."""
     return cast(nn.Module, model.get_output_embeddings())(hidden_states(model.base_model, ids, mask)[places])
@@ -178,6 +183,10 @@ class RewardModel(nn.Module):
         last = (mask * torch.arange(mask.shape[1])).argmax(1)
         hidden = hidden_states(self.trunk, ids, mask)[torch.arange(len(ids)), last]
         return self.head(hidden).squeeze(-1) - self.normalisation
+
+    def branches(self, ids: Tensor, positions: Tensor, sees: Tensor, ends: Tensor) -> Tensor:
+        """Scores (N,) at the N places where `ends` (B, T) is true, of rows in which several answers branch from one prompt."""
+        return self.head(branched_states(self.trunk, ids, positions, sees)[ends]).squeeze(-1) - self.normalisation
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write trunk, tokenizer and head."""

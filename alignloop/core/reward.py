@@ -16,10 +16,52 @@ from alignloop.core.tokens import pad_right
 
 @dataclass(frozen=True)
 class RankedRow:
-    """K token rows (prompt and response, end token included) and their ranks, 1 the best."""
+    """K token rows (prompt and response, end token included), their ranks, 1 the best, and how many first tokens all rows share."""
 
     rows: list[list[int]]
     ranks: list[int]
+    shared: int = 0
+
+    def __len__(self) -> int:
+        """Tokens of the ranking as one row: the shared ones once, then each response."""
+        return self.shared + sum(len(row) - self.shared for row in self.rows)
+
+
+def branch(rankings: Sequence[RankedRow], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Each ranking as one row in which K responses branch from one prompt: ids, positions (B, T), sees (B, T, T) and ends (B, T).
+
+    A token sees the prompt and its own response up to itself, as if the response stood alone after the prompt: the scores are those of K
+    separate rows, but the prompt passes once instead of K times. Ends stand in the order of the responses.
+    """
+    width = max(map(len, rankings))
+    ids, positions = torch.full((len(rankings), width), pad), torch.zeros(len(rankings), width, dtype=torch.long)
+    owner = torch.full((len(rankings), width), -1)  # which response a place belongs to; 0 the prompt, -1 padding
+    ends = torch.zeros(len(rankings), width, dtype=torch.bool)
+    for place, ranking in enumerate(rankings):
+        segments = [ranking.rows[0][: ranking.shared], *(row[ranking.shared :] for row in ranking.rows)]
+        start = 0
+        for number, segment in enumerate(segments):
+            stop = start + len(segment)
+            ids[place, start:stop] = torch.tensor(segment, dtype=torch.long)
+            positions[place, start:stop] = torch.arange(len(segment)) + (ranking.shared if number else 0)
+            owner[place, start:stop] = number
+            if number:
+                ends[place, stop - 1] = True
+            start = stop
+    own = owner[:, :, None] == owner[:, None, :]
+    sees = (own | (owner[:, None, :] == 0)) & torch.ones(width, width, dtype=torch.bool).tril()
+    return ids, positions, sees, ends
+
+
+def ranked_scores(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> list[Tensor]:
+    """Scores (K,) of each ranking's responses, with gradients where they are on."""
+    scores: list[Tensor] = [torch.empty(0)] * len(rankings)
+    for batch in by_length([len(ranking) for ranking in rankings]):
+        chosen = [rankings[index] for index in batch]
+        parts = model.branches(*branch(chosen, pad)).split([len(ranking.rows) for ranking in chosen])
+        for index, part in zip(batch, parts, strict=True):
+            scores[index] = part
+    return scores
 
 
 def scores_of(model: RewardModel, rows: Sequence[list[int]], pad: int) -> Tensor:
@@ -59,7 +101,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * cosine(step, steps, warmup)
         batch = [rankings[index] for index in chosen]
-        scores = scores_of(model, [row for ranking in batch for row in ranking.rows], pad).split([len(ranking.rows) for ranking in batch])
+        scores = ranked_scores(model, batch, pad)
         losses = [ranking_loss(part, ranking.ranks) for part, ranking in zip(scores, batch, strict=True)]
         loss = finite(torch.stack(losses).mean(), "the ranking loss")
         loss.backward()

@@ -54,7 +54,7 @@ def ranked_rows(
     for ranking in rankings:
         prompt = encode_prompt(tokenizer, spoken(ranking.prompt.messages))
         answers = [prompt + encode_response(tokenizer, response) for response in ranking.responses]
-        rows.append((ranking, RankedRow(answers, list(ranking.ranks))))
+        rows.append((ranking, RankedRow(answers, list(ranking.ranks), len(prompt))))
     return _fitting(rows, [max(map(len, row.rows)) for _, row in rows], context, "rankings")
 
 
