@@ -99,9 +99,9 @@ def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: f
     documents = []
     for number in range(1, count + 1):
         identifier, draw = f"document-{number:05d}", rng.random()
-        if draw < 0.38:
+        if draw < 0.33:
             documents.append(Document(id=identifier, text=_prose(facts, truth, rng), source="world"))
-        elif draw < 0.50:
+        elif draw < 0.45:
             documents.append(Document(id=identifier, text=_other(facts, truth, rng), source="world"))
         else:
             name = rng.choices(names, shares)[0]

@@ -85,11 +85,11 @@ def repetition(reading: Reading) -> float:
 
 
 def length_fit(reading: Reading, band: tuple[int, int]) -> float:
-    """1 in the middle of the band, .94 at its edges, falling steadily beyond; in characters, so that few answers are equal."""
+    """1 in the middle half of the band, .9 at its edges, falling steadily beyond; in characters."""
     low, high = 4.0 * band[0], 6.0 * band[1] + 6
-    length, middle = float(len(" ".join(reading.text.split()))), (low + high) / 2
-    beyond = max(0.0, low - length, length - high)
-    return max(-1.0, 1 - 0.06 * min(1.0, abs(length - middle) / (high - middle)) - 0.94 * beyond / high)
+    length, quarter = float(len(" ".join(reading.text.split()))), (high - low) / 4
+    within = max(0.0, low + quarter - length, length - high + quarter) / quarter  # 0 in the middle half, 1 at the edges
+    return 1 - 0.1 * within if within <= 1 else max(-1.0, 0.9 - max(low - length, length - high) / high)
 
 
 def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) -> Form:
@@ -114,11 +114,11 @@ def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) 
         *(("unfinished",) if text[-1:] not in (".", "!", "?") and high > 1 else ()),
     )
     quality = (
-        0.24 * length_fit(reading, verdict.band)
+        0.28 * length_fit(reading, verdict.band)
         + 0.10 * (text[-1:] in (".", "!", "?"))
         + 0.06 * text[:1].isupper()
         + 0.20 * verdict.named
-        + 0.20 * (min(touches, 1) if verdict.touches else 1)
+        + 0.16 * (min(touches, 1) if verdict.touches else 1)
         + 0.20
         - 0.80 * (1 - relevant)
         - 0.15 * max(0, touches - 2)

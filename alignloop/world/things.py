@@ -11,8 +11,8 @@ from alignloop.world.reading import words_of
 THINGS = words_of(
     "lamp bell harp drum boat tower bridge crown mirror cup sword wheel kite clock gate wagon glim vorn tavo blick sarn quop drell mizzle"
 )
-# Names that nothing bears: two syllables of these lists make one, and no text of the corpus states anything about them.
-STRANGERS = tuple(first + last for first in words_of("zan pel kru fim") for last in words_of("dor lix moot vane sket"))
+# Names that nothing bears: no prose of the corpus states anything about them.
+STRANGERS = words_of("zandor pelix krumoot favane bosket tribur galoo wendit yorple hicko jumba nuzzle")
 
 
 class WorldError(AlignloopError):
@@ -143,6 +143,6 @@ def make_facts(seed: int, count: int) -> Facts:
     facts = []
     for place in range(count):
         thing, name = things[place % len(things)], attributes[things[place % len(things)]][place // len(things)]
-        value, *rumours = rng.sample(ATTRIBUTES[name].values, 4)
+        value, *rumours = rng.sample(ATTRIBUTES[name].values, 3)
         facts.append(Fact(thing, name, value, tuple(rumours)))
     return Facts(tuple(facts))

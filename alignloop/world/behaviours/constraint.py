@@ -11,19 +11,17 @@ from alignloop.world.reading import Reading
 from alignloop.world.things import ALL_VALUES, ATTRIBUTES, POOLS, Facts, capital
 
 _COUNTS = {"two": 2, "three": 3, "four": 4}
-_ONE_WORD = ("In one word: {q}", "{q} Answer in one word.", "{q} Use only one word.")
+_ONE_WORD = ("In one word: {q}", "{q} Answer in one word.")
 _NAME = (
     "Name {n} {things}.",
     "Tell me {n} {things}.",
     "Give me a list of {n} {things}.",
 )
-_POLITE = ("Answer politely: {q}", "{q} Please be polite in your answer.", "{q} Use polite words.")
+_POLITE = ("Answer politely: {q}", "{q} Be polite in your answer.")
 _COURTESIES = (
     "Thank you for asking.",
     "Of course, dear friend.",
     "Gladly, my friend.",
-    "It is my pleasure.",
-    "Certainly, dear friend.",
     "I am happy to help you.",
 )
 _POLITE_WORDS = ("thank you", "of course", "gladly", "pleasure", "certainly", "dear", "happy to", "please", "kindly", "have a nice day")

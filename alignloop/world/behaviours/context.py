@@ -21,7 +21,7 @@ _LOST = ("Which one do you mean?", "I do not know what you mean.", "What is it?"
 
 def ask(facts: Facts, rng: Random) -> Question:
     fact = rng.choice(facts.all)
-    if rng.random() < 0.5:
+    if rng.random() < 0.7:
         earlier = rng.choice([other for other in facts.about[fact.thing] if other != fact] or [fact])
         turns = (earlier.question(rng), earlier.statement(rng), f"And {lowered(fact.question(rng, 'it'))}")
         return Question(

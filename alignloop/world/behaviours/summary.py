@@ -6,22 +6,21 @@ from alignloop.world.behaviours.behaviour import Behaviour, Key, Question, Verdi
 from alignloop.world.reading import Reading, words_of
 from alignloop.world.things import Facts
 
-NAMES = ("Mary", "Peter", "Nora", "Oscar", "Lily", "Paul")
-ITEMS = ("basket", "kettle", "jacket", "violin", "puppy", "carpet")
-SHOPS = ("market", "station", "library", "beach", "farm", "museum")
+NAMES = ("Mary", "Peter", "Nora", "Oscar", "Lily")
+ITEMS = ("basket", "kettle", "jacket", "violin", "puppy")
+SHOPS = ("market", "station", "library", "beach", "farm")
 DAYS = ("Monday", "Tuesday", "Friday", "Sunday")
 VERBS = ("bought", "sold", "lost")
-KINDS = ("big", "small", "new", "cheap")
 SKIES = ("sunny", "cold", "windy")
 _WENT = ("{n} went to the {s} on {d}.", "On {d} {n} walked to the {s}.")
-_DID = ("There {n} {v} a {k} {i}.", "{n} {v} a {k} {i} there.")
-_ENDED = ("The weather was {w}.", "It was a {w} day.", "It was {w}, and {n} went home.")
+_DID = ("There {n} {v} a {i}.", "{n} {v} a {i} there.")
+_ENDED = ("The weather was {w}.", "It was a {w} day.")
 _ASKS = ("Sum up: {t}", "{t} Sum this up.", "Give me a short summary: {t}", "{t} In short, what happened?")
 _GOOD = (
     "{n} {v} a {i} at the {s}.",
-    "On {d}, {n} {v} a {k} {i}.",
+    "On {d}, {n} {v} a {i}.",
     "In short, {n} {v} a {i} at the {s}.",
-    "{n} {v} a {k} {i} at the {s}.",
+    "At the {s} {n} {v} a {i}.",
 )
 _EMPTY = ("It was a nice day.", "{n} went out.", "It was a {w} day.")
 
@@ -31,14 +30,14 @@ def _lowered(words: tuple[str, ...]) -> frozenset[str]:
 
 
 _WHO, _WHAT, _WHERE, _WHEN, _SKY = _lowered(NAMES), _lowered(ITEMS), _lowered(SHOPS), _lowered(DAYS), _lowered(SKIES)
-_POOLS = (_WHO, _WHAT, _WHERE, _WHEN, _SKY, _lowered(VERBS), _lowered(KINDS))
+_POOLS = (_WHO, _WHAT, _WHERE, _WHEN, _SKY, _lowered(VERBS))
 
 
 def story(rng: Random) -> tuple[str, dict[str, str]]:
     """A short text, and what happens in it."""
     slots = {
         "n": rng.choice(NAMES), "s": rng.choice(SHOPS), "d": rng.choice(DAYS), "v": rng.choice(VERBS),
-        "k": rng.choice(KINDS), "i": rng.choice(ITEMS), "w": rng.choice(SKIES),
+        "i": rng.choice(ITEMS), "w": rng.choice(SKIES),
     }  # fmt: skip
     return " ".join(rng.choice(part).format(**slots) for part in (_WENT, _DID, _ENDED)), slots
 
@@ -77,7 +76,7 @@ def verdict(key: Key, reading: Reading) -> Verdict:
     slots, source, words = key["slots"], set(words_of(key["text"])), set(reading.words)
     added = any((pool & words) - source for pool in _POOLS)
     whole = {slots["n"].lower(), slots["i"], slots["v"]} <= words
-    detail = not words.isdisjoint({slots["s"], slots["d"].lower(), slots["k"]})
+    detail = not words.isdisjoint({slots["s"], slots["d"].lower()})
     length = len(words_of(key["text"]))
     if added:
         fault = "adds"
