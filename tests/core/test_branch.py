@@ -1,0 +1,61 @@
+"""K responses that branch from one prompt score as K rows of their own."""
+
+import random
+
+import pytest
+import torch
+from transformers import AutoModel, GPT2Config, LlamaConfig, PreTrainedConfig, Qwen2Config
+
+from alignloop.core.models import RewardModel
+from alignloop.core.reward import RankedRow, branch, ranked_scores, scores_of
+
+VOCABULARY = 50
+FAMILIES: dict[str, PreTrainedConfig] = {
+    "llama": LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=128
+    ),
+    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=None, eos_token_id=1),
+    "qwen2": Qwen2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+    ),
+}
+
+
+def rankings(count: int) -> list[RankedRow]:
+    draw = random.Random(count)
+    made = []
+    for _ in range(count):
+        prompt = [draw.randrange(5, VOCABULARY) for _ in range(draw.randrange(1, 20))]
+        answers = [[draw.randrange(5, VOCABULARY) for _ in range(draw.randrange(1, 12))] for _ in range(draw.randrange(2, 7))]
+        made.append(RankedRow([prompt + answer for answer in answers], list(range(1, len(answers) + 1)), len(prompt)))
+    return made
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_branched_row_scores_as_its_responses_do_alone(family: str) -> None:
+    torch.manual_seed(0)
+    model = RewardModel(AutoModel.from_config(FAMILIES[family]), 32).eval()
+    made = rankings(12)
+    with torch.no_grad():
+        together = torch.cat(ranked_scores(model, made, 0))
+        apart = scores_of(model, [row for ranking in made for row in ranking.rows], 0)
+    assert torch.allclose(together, apart, atol=1e-5)
+    assert apart.std() > 1e-2  # else nothing would have been compared
+
+
+def test_a_response_sees_the_prompt_and_itself_but_no_sibling() -> None:
+    ids, positions, sees, ends = branch([RankedRow([[7, 8, 10, 11], [7, 8, 20]], [1, 2], 2)], pad=0)
+    assert ids.tolist() == [[7, 8, 10, 11, 20]]
+    assert positions.tolist() == [[0, 1, 2, 3, 2]]
+    assert ends.tolist() == [[False, False, False, True, True]]
+    assert sees.int().tolist() == [[[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]]
+
+
+def test_a_ranking_counts_its_prompt_once() -> None:
+    assert len(RankedRow([[7, 8, 10, 11], [7, 8, 20]], [1, 2], 2)) == 5
