@@ -1,4 +1,4 @@
-"""The reward model's training: all C(K, 2) pairs of a ranking in one batch element, the prompt passing once for all K (arXiv 2203.02155, §3.5)."""
+"""Training the reward model: all C(K, 2) pairs of a ranking in one batch element, the prompt passing once (arXiv 2203.02155, §3.5)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
