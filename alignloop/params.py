@@ -181,7 +181,9 @@ class Params(Section):
         for name, plan in self.rounds.items():
             for field, value, known in (("policy", plan.policy, models), ("start", plan.start, models), ("rankings", plan.rankings, sets)):
                 if value not in known:
-                    raise ValueError(f"rounds.{name}.{field}: '{value}' is made by no earlier round; known here: {', '.join(sorted(known))}")
+                    raise ValueError(
+                        f"rounds.{name}.{field}: '{value}' is made by no earlier round; known here: {', '.join(sorted(known))}"
+                    )
             models.add(f"models/{name}/policy")
             sets.add(f"data/rankings/{name}")
         return self

@@ -30,9 +30,8 @@ def places_of(rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor, Tensor
     """ids (B, T), mask (B, T), places (B, T) whose next token is a target, and those targets (N,)."""
     ids, mask = pad_right([row.ids for row in rows], pad)
     target, _ = pad_right([[int(on) for on in row.mask] for row in rows], 0)
-    target[:, 0] = 0  # the first token has nothing before it
     places = torch.zeros_like(mask)
-    places[:, :-1] = target[:, 1:].bool()
+    places[:, :-1] = target[:, 1:].bool()  # the first token has nothing before it and is no target
     return ids, mask, places, ids[:, 1:][places[:, :-1]]
 
 

@@ -76,7 +76,7 @@ def _decode(
         tokens = torch.where(going, _draw(logprobs, uniform[kept, step]), end)
         drawn[kept, step] = tokens
         chosen[kept, step] = logprobs.gather(1, tokens[:, None]).squeeze(1)
-        going = going & (tokens != end)
+        going = tokens != end
         if not going.any():
             break
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)

@@ -124,6 +124,11 @@ def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fold
     tokenizer.save_pretrained(folder)
 
 
+def vocabulary_of(model: PreTrainedModel) -> int:
+    """Rows of the model's output embedding: its tokenizer may know fewer tokens."""
+    return cast(nn.Linear, model.get_output_embeddings()).weight.shape[0]
+
+
 def allowed_tokens(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> Tensor:
     """Which of the model's tokens (V,) an answer may hold: all but special ones other than the end, and but rows the tokenizer lacks."""
     allowed = torch.ones(vocabulary, dtype=torch.bool)
@@ -140,7 +145,7 @@ def hidden_states(trunk: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
 
 
 def branched_states(trunk: nn.Module, ids: Tensor, positions: Tensor, sees: Tensor) -> Tensor:
-    """Last hidden states (B, T, H) where `sees` (B, T, T) says which places each place attends to, and `positions` (B, T) where it stands."""
+    """Last hidden states (B, T, H) where `sees` (B, T, T) says what each place attends to, and `positions` (B, T) where it stands."""
     return trunk(input_ids=ids, attention_mask=sees[:, None], position_ids=positions, use_cache=False).last_hidden_state
 
 

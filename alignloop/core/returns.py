@@ -14,15 +14,15 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, kl_coef: float) -> T
 
 def gae(values: Tensor, rewards: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
     """Advantages and returns (B, R) by generalised advantage estimation (arXiv 1506.02438, eq. 16); the value after the last token is 0."""
-    values, rewards = values * mask, rewards * mask
+    values, rewards = values * mask, rewards * mask  # so all that follows is zero beyond a row's end
     advantages = torch.zeros_like(rewards)
     ahead = torch.zeros(len(rewards))
     for t in reversed(range(rewards.shape[1])):
         following = values[:, t + 1] if t + 1 < rewards.shape[1] else torch.zeros(len(rewards))
         delta = rewards[:, t] + gamma * following - values[:, t]
-        ahead = (delta + gamma * lam * ahead) * mask[:, t]
+        ahead = delta + gamma * lam * ahead
         advantages[:, t] = ahead
-    return advantages, (advantages + values) * mask
+    return advantages, advantages + values
 
 
 def whiten(x: Tensor, mask: Tensor, shift_mean: bool = True) -> Tensor:

@@ -18,9 +18,9 @@ from alignloop.core.fit import mean_loss
 from alignloop.core.generate import Responses, sample
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.measures import distinct, distinct_answers, length_controlled_win_rate, win_rate
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy
+from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, vocabulary_of
 from alignloop.core.reward import correct_pairs, score
-from alignloop.core.tokens import decode, end_of
+from alignloop.core.tokens import decode, end_of, pad_of
 from alignloop.io.datasets import read, write
 from alignloop.io.files import write_json
 from alignloop.params import Params
@@ -74,7 +74,7 @@ def evaluate(
             chosen, ids = [rows[index][0] for index in order], [rows[index][1] for index in order]
             drawn = _answer(params, model, tokenizer, ids, name)
             answers = _judge(name, chosen, drawn, tokenizer, scorer(reward_model, tokenizer)(ids, drawn.ids).tolist())
-            loss = mean_loss(model, document_rows(tokenizer, documents, context_of(model)), tokenizer.pad_token_id)
+            loss = mean_loss(model, document_rows(tokenizer, documents, context_of(model)), pad_of(tokenizer))
             models[name] = _Model(model, drawn, answers, loss)
         yield Progress(number, len(names) + 1, {f"{name}_score": fmean(answer.score for answer in models[name].answers)})
     write(out / "answers.jsonl", [answer for name in names if name != "before" or before != sft for answer in models[name].answers])
@@ -90,7 +90,7 @@ def evaluate(
 
 
 def _answer(params: Params, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ids: list[list[int]], name: str) -> Responses:
-    allowed = allowed_tokens(tokenizer, model.get_output_embeddings().weight.shape[0])
+    allowed = allowed_tokens(tokenizer, vocabulary_of(model))
     generator = torch.Generator().manual_seed(seed_of(params.seed, "evaluate", name))
     limit, batch = params.decoding.max_new_tokens, params.decoding.batch
     return sample(model, ids, allowed, end_of(tokenizer), params.evaluate.temperature, limit, generator, batch)
@@ -159,8 +159,8 @@ def _win_rates(models: dict[str, _Model]) -> dict[str, Any]:
 
 def _kl(params: Params, model: _Model, reference: PreTrainedModel, ids: list[list[int]], tokenizer: PreTrainedTokenizerBase) -> float:
     """KL(policy ‖ SFT) in nats per response, estimated on the policy's own answers at the evaluation temperature."""
-    allowed = allowed_tokens(tokenizer, reference.get_output_embeddings().weight.shape[0])
-    theirs = response_logprobs(reference, ids, model.drawn.ids, allowed, params.evaluate.temperature, tokenizer.pad_token_id)
+    allowed = allowed_tokens(tokenizer, vocabulary_of(reference))
+    theirs = response_logprobs(reference, ids, model.drawn.ids, allowed, params.evaluate.temperature, pad_of(tokenizer))
     return float((torch.stack([part.sum() for part in model.drawn.logprobs]) - theirs).mean())
 
 
@@ -169,7 +169,7 @@ def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankin
     ranked, _ = ranked_rows(tokenizer, [ranking for ranking in rankings if ranking.split == "valid"], context)
     if not ranked:
         return {"pairs": 0, "accuracy_labelers": None, "accuracy_gold": None, "labelers_agreement_gold": None, "behaviours": {}}
-    scores = [score(model, row.rows, tokenizer.pad_token_id) for _, row in ranked]
+    scores = [score(model, row.rows, pad_of(tokenizer)) for _, row in ranked]
     orders = [row.ranks for _, row in ranked]
     right, pairs = correct_pairs(scores, orders)
     golden = [_gold_ranks(ranking) for ranking, _ in ranked]

@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerBase
 
 from alignloop.core import ppo as algorithm
 from alignloop.core.kl import AdaptiveKl, FixedKl
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, save_policy
-from alignloop.core.tokens import decode, end_of
+from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, save_policy, vocabulary_of
+from alignloop.core.tokens import decode, end_of, pad_of
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read, write
 from alignloop.io.files import replacing, write_json
@@ -40,7 +40,7 @@ def ppo(
     policy, tokenizer = load_policy(start)
     reference, _ = load_policy(sft)
     model, value = RewardModel.load(reward), RewardModel.load(reward)
-    context, pad = context_of(policy), tokenizer.pad_token_id
+    context, pad = context_of(policy), pad_of(tokenizer)
     rows, too_long = prompt_rows(tokenizer, read(prompts / "train.jsonl", Prompt), context - params.decoding.max_new_tokens)
     ptx = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context) if plan.ptx_coef else []
     prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
@@ -54,7 +54,7 @@ def ppo(
         [ids for _, ids in rows],
         ptx,
         controller(params),
-        allowed_tokens(tokenizer, policy.get_output_embeddings().weight.shape[0]),
+        allowed_tokens(tokenizer, vocabulary_of(policy)),
         end_of(tokenizer),
         pad,
         settings(params),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alignloop.core.fit import fit, mean_loss
 from alignloop.core.models import context_of, load_policy, new_policy, save_policy
-from alignloop.core.tokens import train_tokenizer
+from alignloop.core.tokens import pad_of, train_tokenizer
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read
 from alignloop.io.files import replacing, write_json
@@ -32,7 +32,7 @@ def pretrain(params: Params, corpus: Path, out: Path, metrics: Path, plots: Path
         for step, steps, numbers in fit(
             model,
             rows,
-            tokenizer.pad_token_id,
+            pad_of(tokenizer),
             epochs=plan.epochs,
             rows_per_step=plan.documents_per_step,
             learning_rate=plan.learning_rate,
@@ -43,7 +43,7 @@ def pretrain(params: Params, corpus: Path, out: Path, metrics: Path, plots: Path
             curve.append((step, numbers))
             yield Progress(step, steps, numbers)
     held_out = document_rows(tokenizer, valid, context_of(model))
-    loss = mean_loss(model, held_out, tokenizer.pad_token_id)
+    loss = mean_loss(model, held_out, pad_of(tokenizer))
     with replacing(out) as part:
         save_policy(model, tokenizer, part)
     size = sum(weight.numel() for weight in model.parameters())

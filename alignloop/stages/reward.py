@@ -5,6 +5,7 @@ from pathlib import Path
 
 from alignloop.core.models import RewardModel, context_of, load_policy
 from alignloop.core.reward import correct_pairs, normalise, score, train
+from alignloop.core.tokens import pad_of
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read
 from alignloop.io.files import replacing, write_json
@@ -21,7 +22,7 @@ def reward(
     """Train a reward model on the rankings and normalise it on demonstrations."""
     plan = params.reward
     policy, tokenizer = load_policy(sft)
-    context, pad = context_of(policy), tokenizer.pad_token_id
+    context, pad = context_of(policy), pad_of(tokenizer)
     model = RewardModel.from_policy(policy, seed_of(params.seed, "reward", round))
     ranked, too_long = ranked_rows(tokenizer, read(rankings, Ranking), context)
     learned = [row for ranking, row in ranked if ranking.split == "train"]

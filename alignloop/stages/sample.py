@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from alignloop.core.generate import sample as draw
-from alignloop.core.models import allowed_tokens, context_of, load_policy
+from alignloop.core.models import allowed_tokens, context_of, load_policy, vocabulary_of
 from alignloop.core.tokens import decode, end_of
 from alignloop.io.datasets import read, write
 from alignloop.io.files import write_json
@@ -22,7 +22,7 @@ PROMPTS_PER_CALL = 128
 def sample(params: Params, round: str, policy: Path, prompts: Path, out: Path, metrics: Path) -> Iterator[Progress]:
     """Draw answers to fresh prompts of training users, and to some of validation users."""
     model, tokenizer = load_policy(policy)
-    model_tokens = allowed_tokens(tokenizer, model.get_output_embeddings().weight.shape[0])
+    model_tokens = allowed_tokens(tokenizer, vocabulary_of(model))
     room = context_of(model) - params.decoding.max_new_tokens
     chosen: list[tuple[Split, Prompt, list[int]]] = []
     too_long = 0
@@ -30,7 +30,9 @@ def sample(params: Params, round: str, policy: Path, prompts: Path, out: Path, m
     for split, wanted in splits:
         rows, left_out = prompt_rows(tokenizer, read(prompts / f"{split}.jsonl", Prompt, allow_empty=split == "valid"), room)
         order = draws(params.seed, "sample", round, split).permutation(len(rows))[:wanted]
-        chosen += [(split, *rows[index]) for index in order]
+        for index in order:
+            prompt, ids = rows[index]
+            chosen.append((split, prompt, ids))
         too_long += left_out
     generator = torch.Generator().manual_seed(seed_of(params.seed, "sample", round))
     records: list[Samples] = []

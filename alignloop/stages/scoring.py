@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from alignloop.core.models import RewardModel
 from alignloop.core.ppo import Score
 from alignloop.core.reward import score as score_rows
-from alignloop.core.tokens import decode, encode_response
+from alignloop.core.tokens import decode, encode_response, pad_of
 
 
 def scorer(model: RewardModel, tokenizer: PreTrainedTokenizerBase) -> Score:
@@ -16,6 +16,6 @@ def scorer(model: RewardModel, tokenizer: PreTrainedTokenizerBase) -> Score:
 
     def score(prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
         rows = [prompt + encode_response(tokenizer, decode(tokenizer, answer)) for prompt, answer in zip(prompts, responses, strict=True)]
-        return score_rows(model, rows, tokenizer.pad_token_id)
+        return score_rows(model, rows, pad_of(tokenizer))
 
     return score

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from alignloop.core.fit import fit, mean_loss
 from alignloop.core.models import context_of, load_policy, save_policy
+from alignloop.core.tokens import pad_of
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read
 from alignloop.io.files import replacing, write_json
@@ -20,7 +21,7 @@ def sft(params: Params, base: Path, demonstrations: Path, corpus: Path, out: Pat
     """Fine-tune the base model on demonstrations, with some pretraining text mixed in."""
     plan = params.sft
     model, tokenizer = load_policy(base)
-    context, pad = context_of(model), tokenizer.pad_token_id
+    context, pad = context_of(model), pad_of(tokenizer)
     rows, too_long = demonstration_rows(tokenizer, read(demonstrations / "train.jsonl", Demonstration), plan.assistant_turns, context)
     valid, _ = demonstration_rows(
         tokenizer, read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True), plan.assistant_turns, context
