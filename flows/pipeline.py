@@ -13,12 +13,13 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from alignloop.errors import AlignloopError
+from alignloop.io import versioning
 from alignloop.io.overrides import value_of
 from flows.iteration import iteration
 from tasks.language import pretrain, sft
 from tasks.plan import make_plan
 from tasks.policies import release
-from tasks.record import complete_record
+from tasks.record import complete_record, send_record
 from tasks.results import publish, results
 from tasks.sets import ingest, prepare, validate_raw, validate_sets
 from tasks.stage import Outcome, warm_up
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     overrides = {key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
     try:
         if any(vars(asked).values()) or not Path(".dvc", "cache").exists():
-            warm_up()  # there will be something to run, and Prefect takes its time to start as well
+            warm_up(versioning.pipeline(Path.cwd()).stages().values())  # something will run, and Prefect takes its time to start as well
         state: State[Any] = pipeline(asked.with_file, overrides, asked.sources, asked.start_from, asked.rounds, return_state=True)
         complete_record(state)
         outcomes: list[Outcome] = state.result()
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        send_record()
         print("\ninterrupted; the same command continues with the stage that was running", file=sys.stderr)
         return 130
     if outcomes[-1].stage == "release":

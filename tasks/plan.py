@@ -40,7 +40,6 @@ def make_plan(
     again = sorted(pipeline.downstream(start_from)) if start_from else []
     if start_from and not again:
         raise ParamsError(f"--from {start_from}: dvc.yaml has no such stage; it has {', '.join(pipeline.stages())}")
-    if pipeline.outdated() or again:
-        warm_up()
+    warm_up(pipeline.stages()[name] for name in {*pipeline.outdated(), *again})
     walked = [round for round in known if rounds is None or round in rounds]
     return Plan(walked, walked == known, again)

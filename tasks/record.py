@@ -10,10 +10,15 @@ from prefect.events.worker import EventsWorker
 SECONDS = 10.0  # at most; it takes a fraction of one
 
 
+def send_record() -> None:
+    """Wait until all that happened is on its way to the server."""
+    EventsWorker.instance().wait_until_empty()
+    time.sleep(0.2)
+
+
 def complete_record(state: State) -> None:
     """Wait until the server has written down how each task of the flow's run, and of its rounds, ended."""
-    EventsWorker.instance().wait_until_empty()
-    time.sleep(0.2)  # what is sent is not yet received
+    send_record()
     run = state.state_details.flow_run_id
     begun, unfinished = time.monotonic(), TaskRunFilter.model_validate({"state": {"type": {"any_": ["PENDING", "RUNNING"]}}})
     with get_client(sync_client=True) as client:

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,10 +56,11 @@ STAGE: dict[str, Any] = {
 """What all stages' tasks have in common; name, tags and timeout are each task's own."""
 
 
-def warm_up() -> None:
-    """Start what takes seconds of imports, while Prefect starts as well."""
-    processes.forkserver.start()
-    threading.Thread(target=importlib.import_module, args=["alignloop.io.tracking"], daemon=True).start()
+def warm_up(stages: Iterable[Stage]) -> None:
+    """Start what takes seconds of imports, if there are stages to run that need it, while other things take their time."""
+    if any(processes.OWN.fullmatch(stage.command) for stage in stages):
+        processes.forkserver.start()
+        threading.Thread(target=importlib.import_module, args=["alignloop.io.tracking"], daemon=True).start()
 
 
 def bring_up_to_date(group: str, round: str | None = None, again: Collection[str] = ()) -> Outcome:

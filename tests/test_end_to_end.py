@@ -1,0 +1,161 @@
+"""The whole loop at its smallest, as people run it: in a clone of its own, with nothing around it, interrupted once, and then extended."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alignloop.io import environment
+
+PROJECT = Path(__file__).parents[1]
+ROUND = ("sample", "label", "validate_rankings", "reward", "ppo", "evaluate")
+FIRST = ("ingest", "validate_raw", "prepare", "validate_sets", "pretrain", "sft")
+CHECKPOINT = ("chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+SPLITS = ("train", "valid", "test")
+
+
+class Clone:
+    """A clone of this working tree, and the commands one types in it."""
+
+    def __init__(self, place: Path) -> None:
+        self.root, self.home = place / "clone", place / "home"
+        files = subprocess.run(["git", "ls-files", "-zco", "--exclude-standard"], cwd=PROJECT, capture_output=True, check=True).stdout
+        for name in filter(None, files.decode().split("\0")):
+            if (PROJECT / name).exists() and name != "dvc.lock" and not name.startswith("metrics/"):
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(PROJECT / name, self.root / name)
+        self.home.mkdir()
+        keep = {name: value for name, value in os.environ.items() if name not in environment.settle() and not name.startswith("PREFECT")}
+        self.env = keep | {"HOME": str(self.home), "TMPDIR": str(self.home), "PATH": os.environ["PATH"]}
+        for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
+            self.say("git", *words)
+
+    def say(self, *command: str) -> str:
+        done = subprocess.run(command, cwd=self.root, env=self.env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def flow(self, *words: str) -> dict[str, str]:
+        """Run the flow, and return what it said became of each stage."""
+        return outcomes(self.say(sys.executable, "-m", "flows.pipeline", *words))
+
+    def lock(self) -> dict[str, Any]:
+        return yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
+
+
+def outcomes(text: str) -> dict[str, str]:
+    return dict(re.findall(r" - ([\w@]+): (ran|restored|up to date)", text))
+
+
+def files(root: Path, *places: str) -> set[str]:
+    return {str(path.relative_to(root)) for place in places for path in (root / place).rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    clone = Clone(tmp_path_factory.mktemp("whole"))
+    rounds = yaml.safe_load((clone.root / "params.yaml").read_text())["rounds"]
+    tiny = yaml.safe_load((clone.root / "tests" / "tiny.yaml").read_text())
+    first = clone.home.parent / "first.yaml"
+    first.write_text(yaml.safe_dump(tiny | {"rounds": {"r1": rounds["r1"]}}))
+    command = [sys.executable, "-m", "flows.pipeline", "--with", str(first)]
+    with subprocess.Popen(command, cwd=clone.root, env=clone.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        assert run.stdout is not None
+        heard = ""
+        for line in run.stdout:
+            if "sft  1/" in line and "sft  1/" not in heard:
+                run.send_signal(signal.SIGINT)
+            heard += line
+    assert run.returncode == 130, heard
+    assert "interrupted; the same command continues with the stage that was running" in heard
+    return clone
+
+
+def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(clone: Clone) -> None:
+    done = clone.flow()
+    assert {name for name, what in done.items() if what == "up to date"} == set(FIRST) - {"sft"}
+    assert {name for name, what in done.items() if what == "ran"} == {"sft", "release", *(f"{name}@r1" for name in ROUND)}
+
+    lock = (clone.root / "dvc.lock").read_bytes()
+    assert set(clone.flow().values()) == {"up to date"}
+    assert (clone.root / "dvc.lock").read_bytes() == lock
+    assert "up to date" in clone.say("dvc", "status")
+
+    again = clone.flow("--set", "rounds.r2={policy: models/r1/policy, start: models/sft, rankings: data/rankings/r1}")
+    assert {name for name, what in again.items() if what != "up to date"} == {"release", *(f"{name}@r2" for name in ROUND)}
+    assert "up to date" in clone.say("dvc", "status")
+
+    rounds = ("r1", "r2")
+    metrics = {f"metrics/{name}.json" for name in ("ingest", "prepare", "pretrain", "sft", "release")}
+    metrics |= {f"metrics/validation/{name}.json" for name in ("raw", "sets", *rounds)}
+    metrics |= {f"metrics/rounds/{round}/{name}.json" for round in rounds for name in ROUND if name != "validate_rankings"}
+    data = {f"data/raw/{name}.jsonl" for name in ("documents", "prompts", "demonstrations", "rankings")}
+    data |= {f"data/{name}/{split}.jsonl" for name in ("prompts", "demonstrations") for split in SPLITS}
+    data |= {"data/corpus/train.jsonl", "data/corpus/valid.jsonl", "data/rankings/imported/imported.jsonl", "data/sources/.gitkeep"}
+    data |= {f"data/rankings/{name}.jsonl" for name in ("r1/imported", "r1/r1", "r2/imported", "r2/r1", "r2/r2")}
+    data |= {
+        name
+        for r in rounds
+        for name in (f"data/samples/{r}.jsonl", f"data/policy/{r}/rollouts.jsonl", f"data/evaluation/{r}/answers.jsonl")
+    }
+    policies = {"models/base", "models/sft", *(f"models/{round}/policy" for round in rounds)}
+    models = {f"{place}/{name}" for place in policies for name in (*CHECKPOINT, "generation_config.json")}
+    models |= {f"models/{round}/reward/{name}" for round in rounds for name in (*CHECKPOINT, "head.safetensors")}
+    plots = {f"plots/{name}.csv" for name in ("pretrain", "sft", *(f"rounds/{r}/{name}" for r in rounds for name in ("reward", "ppo")))}
+    assert files(clone.root, "metrics", "data", "models", "plots") == metrics | data | models | plots
+    pages = {
+        name for name in files(clone.root, "reports") if not name.startswith("reports/validation/") and name.endswith((".md", ".html"))
+    }
+    assert pages == {"reports/results.md"}
+    assert all((clone.root / "reports" / "validation" / name / "index.html").exists() for name in ("raw", "sets", *rounds))
+    changed = {line[3:] for line in clone.say("git", "status", "--porcelain", "-uall").splitlines()}
+    assert changed == {"params.yaml", "dvc.lock", *metrics}
+    top = {path.name for path in clone.root.iterdir()} - {path.name for path in PROJECT.iterdir()}
+    assert top <= {".cache", ".prefect", "data", "dvc.lock", "metrics", "mlruns", "models", "plots", "reports"}
+    assert files(clone.home, ".") == set()  # neither the home nor the temporary folder has anything left
+
+
+def test_a_stage_in_a_cold_process_gives_the_same_bytes_as_in_a_warm_one(clone: Clone) -> None:
+    before = clone.lock()
+    clone.say("dvc", "repro", "--single-item", "--force", "ppo@r1")
+    assert clone.lock() == before
+
+
+def test_mlflow_has_one_finished_run_a_stage_and_prefect_has_an_artifact_that_links_to_it(clone: Clone) -> None:
+    with sqlite3.connect(clone.root / "mlruns" / "mlflow.db") as store:
+        runs = Counter(store.execute("select name, status from runs").fetchall())
+        ids = {id for (id,) in store.execute("select run_uuid from runs where name = 'reward · r2'")}
+    names = {name for name, status in runs if status == "FINISHED"}
+    assert names >= {"ingest", "sft", "release", *(f"{name} · {round}" for round in ("r1", "r2") for name in ROUND)}
+    assert runs["sft", "KILLED"] == 1  # the interruption
+    assert runs["sft", "FINISHED"] == 1
+    with sqlite3.connect(clone.root / ".prefect" / "prefect.db") as pages:
+        (data,) = pages.execute("select data from artifact where key = 'reward-r2'").fetchone()
+        open_tasks = pages.execute("select name from task_run where state_type in ('RUNNING', 'PENDING')").fetchall()
+    assert any(id in json.loads(data) for id in ids)
+    assert open_tasks == []
+
+
+def test_no_process_of_any_run_is_left(clone: Clone) -> None:
+    deadline = time.monotonic() + 10
+    while left := [place for place in Path("/proc").glob("[0-9]*/cwd") if _at(place, clone.root)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
+def _at(cwd: Path, root: Path) -> bool:
+    try:
+        return cwd.resolve() == root
+    except OSError:
+        return False
