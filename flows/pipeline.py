@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import State
 from alignloop.errors import AlignloopError
 from alignloop.io import versioning
 from alignloop.io.overrides import value_of
+from alignloop.params import load
 from flows.iteration import iteration
 from tasks.language import pretrain, sft
 from tasks.plan import make_plan
@@ -59,8 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     overrides = {key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
     try:
+        load(Path("params.yaml"))
+        stages = versioning.pipeline(Path.cwd()).stages()
         if any(vars(asked).values()) or not Path(".dvc", "cache").exists():
-            warm_up(versioning.pipeline(Path.cwd()).stages().values())  # something will run, and Prefect takes its time to start as well
+            warm_up(stages.values())  # something will run, and Prefect takes its time to start as well
         state: State[Any] = pipeline(asked.with_file, overrides, asked.sources, asked.start_from, asked.rounds, return_state=True)
         complete_record(state)
         outcomes: list[Outcome] = state.result()

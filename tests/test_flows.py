@@ -3,7 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,27 @@ def test_a_stage_that_fails_says_why_in_prefect_and_on_the_console_and_the_same_
     change(toy, "prepare", whole)
     _, outcomes = run(rounds=[])
     assert ran(outcomes) == ["prepare", "validate_sets", "pretrain", "sft"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: (root / "params.yaml").open("a").write("pppo: 1\n"), "params.yaml: pppo: unknown key"),
+        (lambda root: (root / "params.yaml").unlink(), "params.yaml: No such file or directory; run from the project's root"),
+        (lambda root: (root / ".git").rename(root / "git"), "no git repository here, and DVC needs one; clone the project"),
+        (lambda root: (root / ".dvc").rename(root / "dvc"), "no DVC project here"),
+        (lambda root: (root / "dvc.yaml").write_text("stages: ["), "dvc.yaml"),
+    ],
+    ids=["an unknown key", "no params.yaml", "no git repository", "no DVC project", "a broken dvc.yaml"],
+)
+def test_what_no_stage_could_run_with_is_said_at_once(
+    toy: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], Any], message: str
+) -> None:
+    spoil(toy)
+    began = time.monotonic()
+    assert entry.main([]) == 1
+    assert message in capsys.readouterr().err
+    assert time.monotonic() - began < 5
 
 
 def test_a_process_that_was_killed_is_tried_again(toy: Path) -> None:
