@@ -130,13 +130,13 @@ class Pipeline:
         return [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
 
     @contextmanager
-    def _at_work(self, stage: str = "DVC") -> Iterator[None]:
+    def _at_work(self, stage: str = "") -> Iterator[None]:
         """DVC at work: in the project's folder, for it takes paths from there, and with its errors in our words."""
         try:
             with chdir(self.root):
                 yield
         except Exception as error:
-            raise _spoken(error, stage, self.root) from None
+            raise _spoken(error, stage or str(self.root), self.root) from None
 
 
 @contextmanager
