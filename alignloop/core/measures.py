@@ -43,11 +43,10 @@ def length_controlled_win_rate(
         return float(outcomes.mean())
     design = np.stack([np.ones(len(gaps)), np.tanh(lengths / spread)], axis=1)
     weights = np.zeros(2)
-    for _ in range(50):  # Newton's method with a hair of ridge and steps of at most 1, so that perfect separation stays finite
+    for _ in range(50):  # Newton's method with a hair of ridge, so that perfect separation stays finite
         chance = 1 / (1 + np.exp(-design @ weights))
         curvature = (design * (chance * (1 - chance))[:, None]).T @ design + 1e-3 * np.eye(2)
-        step = np.linalg.solve(curvature, design.T @ (outcomes - chance) - 1e-3 * weights)
-        weights = weights + step / max(1.0, float(np.linalg.norm(step)))
+        weights = weights + np.linalg.solve(curvature, design.T @ (outcomes - chance) - 1e-3 * weights)
     return float(1 / (1 + np.exp(-weights[0])))
 
 

@@ -146,7 +146,8 @@ def hidden_states(trunk: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
 
 def branched_states(trunk: nn.Module, ids: Tensor, positions: Tensor, sees: Tensor) -> Tensor:
     """Last hidden states (B, T, H) where `sees` (B, T, T) says what each place attends to, and `positions` (B, T) where it stands."""
-    return trunk(input_ids=ids, attention_mask=sees[:, None], position_ids=positions, use_cache=False).last_hidden_state
+    hidden = torch.zeros(sees.shape).masked_fill(~sees, torch.finfo(torch.float32).min)  # added to scores: every attention kernel reads it
+    return trunk(input_ids=ids, attention_mask=hidden[:, None], position_ids=positions, use_cache=False).last_hidden_state
 
 
 def logits_at(model: PreTrainedModel, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:

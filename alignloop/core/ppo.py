@@ -44,6 +44,7 @@ class Settings:
     learning_rate: float
     value_learning_rate: float
     warmup_steps: int
+    value_warmup_steps: int
     gamma: float
     lam: float
     clip: float
@@ -129,11 +130,12 @@ def train(
         # 2. scores, KL and advantages
         rollouts, experience = _appraise(reference, value, score, drawn, responses, controller.coef, allowed, end, pad, settings)
         # 3. updates at this step's learning rate: linear warm-up, then linear decay to a tenth
+        warming = number <= settings.value_warmup_steps  # the value model alone learns: a policy led by wrong values drifts for nothing
         rate = min(number / max(settings.warmup_steps, 1), 1.0) * (1 - 0.9 * (number - 1) / settings.steps)
         for optimiser, peak in ((policy_optimiser, settings.learning_rate), (value_optimiser, settings.value_learning_rate)):
             for group in optimiser.param_groups:
                 group["lr"] = peak * rate
-        learned = _update(policy, value, policy_optimiser, value_optimiser, experience, ptx, allowed, pad, settings, random)
+        learned = _update(policy, value, policy_optimiser, value_optimiser, experience, ptx, allowed, pad, settings, random, warming)
         with torch.no_grad():
             for mean, weight in zip(average, policy.parameters(), strict=True):
                 mean.lerp_(weight, 1 - settings.ema_decay)
@@ -210,12 +212,17 @@ def _update(
     pad: int,
     settings: Settings,
     random: np.random.Generator,
+    warming: bool,
 ) -> dict[str, float]:
-    """`epochs` passes over the experience in fresh minibatches; returns the mean of each metric, and the first minibatch's ratio."""
+    """`epochs` passes over the experience in fresh minibatches; returns the mean of each metric, and the first minibatch's ratio.
+
+    While `warming`, the policy stays as it is and values are not clipped: they start at what the reward model happens to say in mid-answer.
+    """
     seen: list[dict[str, float]] = []
+    value_clip = float("inf") if warming else settings.value_clip
     for _ in range(settings.epochs):
         for minibatch in np.array_split(random.permutation(len(experience.rows)), settings.minibatches):
-            metrics = _learn(policy, value, experience, minibatch.tolist(), allowed, pad, settings)
+            metrics = _learn(policy, value, experience, minibatch.tolist(), allowed, pad, settings, value_clip)
             if not seen and metrics["ratio_distance"] > RATIO_TOLERANCE:  # not the mean ratio: its expectation is 1 for any two policies
                 raise RatioError(f"ratios of the first minibatch are {metrics['ratio_distance']:.6f} from 1: sampler and learner disagree")
             if settings.ptx_coef and len(ptx):
@@ -224,7 +231,8 @@ def _update(
                 metrics["ptx_loss"] = accumulate(policy, documents, pad, settings.ptx_coef)
             for model, optimiser, name in ((policy, policy_optimiser, "grad_norm"), (value, value_optimiser, "value_grad_norm")):
                 metrics[name] = float(finite(torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm), name))
-                optimiser.step()
+                if model is value or not warming:
+                    optimiser.step()
                 optimiser.zero_grad()
             seen.append(metrics)
     means = {name: sum(metrics[name] for metrics in seen) / len(seen) for name in seen[0]}
@@ -239,6 +247,7 @@ def _learn(
     allowed: Tensor,
     pad: int,
     settings: Settings,
+    value_clip: float,
 ) -> dict[str, float]:
     """Add the gradients of one minibatch, in passes of rows of like length that sum to exactly the gradient of the whole."""
     tokens = int(experience.mask[minibatch].sum())
@@ -253,7 +262,7 @@ def _learn(
         finite(loss / tokens, "the policy loss").backward()
         values = value.per_token(ids, real)[places]
         old_values, returns = experience.values[picked][mask], experience.returns[picked][mask]
-        value_part, value_clipped = value_loss(values, old_values, returns, settings.value_clip)
+        value_part, value_clipped = value_loss(values, old_values, returns, value_clip)
         finite(value_part / tokens, "the value loss").backward()
         with torch.no_grad():
             ratio = torch.exp(logprobs - old)

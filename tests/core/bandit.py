@@ -59,12 +59,10 @@ class Run:
         settings = replace(SETTINGS, **changes)
         random, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
         models = self.policy, self.reference, self.value
-        return list(
-            train(*models, self.score, self.prompts, self.ptx, self.controller, self.allowed, 1, 0, settings, random, generator)
-        )
+        return list(train(*models, self.score, self.prompts, self.ptx, self.controller, self.allowed, 1, 0, settings, random, generator))
 
     def gradients(self, **changes: Any) -> list[Tensor]:
-        """The policy's gradient before each of its optimiser's steps, unclipped."""
+        """The policy's gradient before each of its optimiser's steps, clipped only where asked."""
         seen: list[Tensor] = []
 
         def note(optimiser: torch.optim.Optimizer, args: object, kwargs: object) -> None:
@@ -72,7 +70,7 @@ class Run:
                 seen.append(torch.cat([weight.grad.flatten() for weight in self.policy.parameters() if weight.grad is not None]))
 
         handle = register_optimizer_step_pre_hook(note)
-        self.steps(max_grad_norm=1e9, **changes)
+        self.steps(**{"max_grad_norm": 1e9, **changes})
         handle.remove()
         return seen
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from alignloop.core.models import RewardModel, allowed_tokens, new_policy
 from alignloop.core.tokens import encode_prompt, end_of, pad_of, train_tokenizer
@@ -43,6 +43,17 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def policy(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """Two layers of width 32, weights times 8 so that logits spread by whole nats and a mistake in any shows; not to be changed."""
     model = new_policy(tokenizer, layers=2, width=32, heads=4, context=64, seed=0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(8 if weight.dim() > 1 else 1)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def gpt2() -> PreTrainedModel:
+    """A policy with absolute positions and dropout, which Llamas lack; not to be changed."""
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=320, n_embd=32, n_layer=1, n_head=2, n_positions=64, resid_pdrop=0.5, embd_pdrop=0.5))
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(8 if weight.dim() > 1 else 1)

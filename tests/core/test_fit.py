@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from alignloop.core import fit as module
 from alignloop.core.batches import by_length
@@ -142,9 +142,8 @@ def test_a_share_of_each_steps_rows_is_mixed_in(
     assert seen == [(4, 4), (3, 3), (4, 1), (3, 1), (4, 0), (3, 0), (4, 0), (3, 0)]
 
 
-def test_a_family_with_dropout_is_fitted_without_it(rows: list[Encoded]):
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=320, n_embd=32, n_layer=1, n_head=2, n_positions=64, resid_pdrop=0.5, embd_pdrop=0.5))
-    one, two = model.train(), copy.deepcopy(model)
+def test_a_family_with_dropout_is_fitted_without_it(gpt2: PreTrainedModel, rows: list[Encoded]):
+    one, two = copy.deepcopy(gpt2).train(), copy.deepcopy(gpt2).train()
     torch.manual_seed(0)
     first = [numbers["loss"] for _, _, numbers in fit(one, rows, 0, **plan())]
     torch.manual_seed(1)

@@ -48,6 +48,13 @@ def test_sampler_and_learner_agree_also_on_rows_that_ended_early(
     torch.testing.assert_close(torch.cat(drawn.logprobs), learned, atol=1e-5, rtol=0)
 
 
+def test_sampler_and_learner_agree_where_positions_are_absolute(gpt2: PreTrainedModel, prompts: list[list[int]], few: Tensor):
+    drawn = draw(gpt2, prompts * 4, few)
+    rows = [prompt + answer for prompt, answer in zip(prompts * 4, drawn.ids, strict=True)]
+    learned, _ = answer_logprobs(gpt2, *answer_places(rows, [len(prompt) for prompt in prompts * 4], pad=0), few, 1.0)
+    torch.testing.assert_close(torch.cat(drawn.logprobs), learned, atol=1e-5, rtol=0)
+
+
 def test_an_answer_ends_with_its_end_token_or_at_the_limit(policy: PreTrainedModel, prompts: list[list[int]], few: Tensor):
     drawn = draw(policy, prompts * 4, few)
     assert 0 < sum(drawn.ended) < 32

@@ -99,9 +99,7 @@ def test_the_policy_loss_is_flat_beyond_the_clip_on_the_side_where_it_gains(
         (0.1, 2.0, 1.805, -1.9, False),
     ],
 )
-def test_the_value_loss_is_flat_beyond_the_clip_around_the_old_value(
-    value: float, target: float, loss: float, gradient: float, held: bool
-):
+def test_the_value_loss_is_flat_beyond_the_clip_around_the_old_value(value: float, target: float, loss: float, gradient: float, held: bool):
     values = torch.tensor([value], requires_grad=True)
     mine, clipped = value_loss(values, torch.tensor([0.0]), torch.tensor([target]), clip=0.2)
     mine.backward()

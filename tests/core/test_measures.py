@@ -73,6 +73,13 @@ def test_a_controlled_rate_is_a_rate_and_swapping_sides_mirrors_it(duels: list[t
     assert length_controlled_win_rate(nothing, wins, nothing, gaps) == pytest.approx(1 - rate, abs=1e-6)
 
 
+def test_wins_that_length_separates_perfectly_still_give_a_rate():
+    """One loss among forty, at the shortest gap of all: the regression could separate it for ever, and the ridge ends that."""
+    gaps = [-40, *range(1, 40)]
+    rate = length_controlled_win_rate([float(gap > 0) for gap in gaps], [0.5] * 40, gaps, [0] * 40)
+    assert 0.9 < rate < 1
+
+
 def test_distinct_n_by_hand():
     rows = [[1, 2, 1, 2], [1, 2], [3]]
     assert distinct(rows, 1) == 3 / 7

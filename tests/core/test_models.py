@@ -64,12 +64,15 @@ def test_a_new_policy_ties_its_embeddings_and_knows_its_tokens(policy: PreTraine
 
 
 @pytest.mark.parametrize("padding", [0, 1, 7])
-def test_padding_in_front_or_behind_changes_no_logit(policy: PreTrainedModel, prompts: list[list[int]], padding: int):
-    row = prompts[3]
-    expected = policy(input_ids=torch.tensor([row])).logits[0]
+@pytest.mark.parametrize("positions", ["rotary", "learned"])
+def test_padding_in_front_or_behind_changes_no_logit(
+    policy: PreTrainedModel, gpt2: PreTrainedModel, prompts: list[list[int]], padding: int, positions: str
+):
+    model, row = policy if positions == "rotary" else gpt2, prompts[3]
+    expected = model(input_ids=torch.tensor([row])).logits[0]
     for pad in (pad_left, pad_right):
         ids, mask = pad([row, [5] * (len(row) + padding)], 0)
-        mine = logits_at(policy, ids[:1], mask[:1], mask[:1])
+        mine = logits_at(model, ids[:1], mask[:1], mask[:1])
         torch.testing.assert_close(mine, expected, atol=1e-5, rtol=0)
 
 

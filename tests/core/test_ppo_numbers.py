@@ -1,12 +1,14 @@
 """The numbers of a PPO step: KL, rewards, gradients, averages and rates are what the papers say."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from alignloop.core import ppo
 from alignloop.core.batches import by_length
@@ -78,6 +80,25 @@ def test_ptx_adds_the_gradient_of_the_language_model(run: Run, other: Run):
     torch.testing.assert_close(mixed - plain, 27.8 * pretraining, atol=1e-4, rtol=1e-4)
 
 
+def test_a_steps_documents_are_spread_over_its_updates(run: Run, monkeypatch: pytest.MonkeyPatch):
+    seen: list[int] = []
+
+    def counting(model: PreTrainedModel, rows: Sequence[Encoded], pad: int, weight: float) -> float:
+        seen.append(len(rows))
+        return accumulate(model, rows, pad, weight)
+
+    monkeypatch.setattr(ppo, "accumulate", counting)
+    run.ptx = [Encoded([9, 30, 1], [True] * 3)]
+    run.steps(epochs=2, minibatches=2, ptx_coef=1.0, ptx_documents_per_step=12)
+    assert seen == [3, 3, 3, 3]
+
+
+def test_the_gradient_is_clipped_to_its_norm(run: Run, other: Run):
+    [whole], [clipped] = run.gradients(minibatches=1), other.gradients(minibatches=1, max_grad_norm=0.01)
+    assert clipped.norm() == pytest.approx(0.01, rel=1e-3)
+    torch.testing.assert_close(clipped / clipped.norm(), whole / whole.norm(), atol=1e-5, rtol=0)
+
+
 def test_without_a_coefficient_no_pretraining_text_is_read(run: Run):
     run.ptx = [Encoded([9, 30, 1], [True] * 3)]
     assert "ptx_loss" not in run.steps()[0].metrics
@@ -97,10 +118,23 @@ def test_the_learning_rate_warms_up_and_falls_to_a_tenth(run: Run):
     assert rates == pytest.approx([0.5, 0.91, 0.82, 0.73, 0.64, 0.55, 0.46, 0.37, 0.28, 0.19])
 
 
-def test_whitened_rewards_keep_their_mean_and_leave_the_reported_reward(run: Run, other: Run):
+def test_advantages_have_mean_zero_so_the_first_loss_of_a_whole_batch_is_zero(run: Run):
+    for whiten_rewards in (False, True):
+        [step] = run.steps(minibatches=1, whiten_rewards=whiten_rewards)
+        assert step.metrics["policy_loss"] == pytest.approx(0, abs=1e-6)
+
+
+def test_whitened_rewards_have_another_spread_and_leave_the_reported_reward(run: Run, other: Run):
     [plain], [whitened] = run.steps(), other.steps(whiten_rewards=True)
     assert plain.metrics["reward"] == whitened.metrics["reward"]
     assert plain.metrics["value_loss"] != pytest.approx(whitened.metrics["value_loss"], rel=0.05)
+
+
+def test_whitened_rewards_keep_their_mean(run: Run, other: Run):
+    """Answers of one token that all score 3 have returns of 3, whitened or not."""
+    run.score = other.score = lambda prompts, responses: torch.full((len(prompts),), 3.0)
+    [plain], [whitened] = (r.steps(max_new_tokens=1, missing_eos_score=None, whiten_rewards=r is other) for r in (run, other))
+    assert whitened.metrics["value_loss"] == pytest.approx(plain.metrics["value_loss"], rel=1e-5)
 
 
 def test_metrics_of_a_step_by_hand(run: Run):

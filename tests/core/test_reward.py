@@ -1,6 +1,5 @@
 """The reward model: one score per answer, all pairs of a ranking from K passes, and a zero where demonstrations stand."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from alignloop.core import reward
 from alignloop.core.batches import by_length
 from alignloop.core.losses import NonFiniteLoss, ranking_loss
 from alignloop.core.models import HEAD, RewardModel
-from alignloop.core.reward import RankedRow, correct_pairs, normalise, score, scores_of, train
+from alignloop.core.reward import RankedRow, correct_pairs, normalise, ranked_scores, score, train
 from alignloop.core.tokens import pad_left, pad_right
 
 
@@ -32,7 +31,7 @@ def rankings(prompts: list[list[int]], letters: list[int], count: int) -> list[R
         answers = [[letters[i] for i in random.integers(0, 2, size=3)] for _ in range(2 + n % 3)]
         counts = [answer.count(letters[0]) for answer in answers]
         ranks = [1 + sum(other > mine for other in set(counts)) for mine in counts]
-        made.append(RankedRow([[*prompts[n % 8], *answer, 1] for answer in answers], ranks))
+        made.append(RankedRow([[*prompts[n % 8], *answer, 1] for answer in answers], ranks, shared=len(prompts[n % 8])))
     return made
 
 
@@ -77,14 +76,23 @@ def test_scores_come_in_the_order_of_their_rows(judge: RewardModel, rows: list[l
     assert len(set(alone.tolist())) == 8
 
 
-def test_each_answer_passes_once_for_all_the_pairs_it_stands_in(
-    judge: RewardModel, prompts: list[list[int]], letters: list[int]
-):
+def test_prompt_and_answers_pass_once_for_all_the_pairs_they_stand_in(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
     passed: list[int] = []
-    judge.trunk.register_forward_pre_hook(lambda _, args, kwargs: passed.append(len(kwargs["input_ids"])), with_kwargs=True)
+    judge.trunk.register_forward_pre_hook(lambda _, args, kwargs: passed.append(int((kwargs["input_ids"] != 0).sum())), with_kwargs=True)
     ranked = rankings(prompts, letters, 12)
     list(train(judge, ranked, 0, **plan()))
-    assert sum(passed) == sum(len(ranking.rows) for ranking in ranked)
+    assert sum(passed) == sum(len(prompts[n % 8]) + 4 * len(ranking.rows) for n, ranking in enumerate(ranked))
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_scores_that_branch_from_one_prompt_are_those_of_single_rows(
+    judge: RewardModel, prompts: list[list[int]], letters: list[int], attention: str
+):
+    judge.trunk.set_attn_implementation(attention)
+    ranked = rankings(prompts, letters, 6)
+    normalise(judge, ranked[0].rows, 0)
+    for ranking, branched in zip(ranked, ranked_scores(judge, ranked, 0), strict=True):
+        torch.testing.assert_close(branched, score(judge, ranking.rows, 0), atol=1e-5, rtol=0)
 
 
 def test_a_steps_loss_is_the_mean_over_rankings_of_the_mean_over_pairs(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
@@ -100,8 +108,9 @@ def test_no_split_into_passes_changes_a_rankings_gradient(
 ):
     def gradient() -> torch.Tensor:
         judge.zero_grad()
-        ranking = rankings(prompts, letters, 3)[2]
-        ranking_loss(scores_of(judge, ranking.rows, 0), ranking.ranks).backward()
+        ranked = rankings(prompts, letters, 4)
+        losses = [ranking_loss(part, ranking.ranks) for part, ranking in zip(ranked_scores(judge, ranked, 0), ranked, strict=True)]
+        torch.stack(losses).mean().backward()
         return torch.cat([weight.grad.flatten() for weight in judge.parameters() if weight.grad is not None])
 
     whole = gradient()
@@ -128,10 +137,8 @@ def test_the_same_seed_trains_the_same_bytes(policy: PreTrainedModel, prompts: l
     assert trained(0) != trained(1)
 
 
-def test_a_family_with_dropout_is_trained_and_read_without_it(prompts: list[list[int]], letters: list[int]):
-    config = GPT2Config(vocab_size=320, n_embd=32, n_layer=1, n_head=2, n_positions=64, resid_pdrop=0.5, embd_pdrop=0.5)
-    one = RewardModel.from_policy(GPT2LMHeadModel(config).train(), 0)
-    two = copy.deepcopy(one)
+def test_a_family_with_dropout_is_trained_and_read_without_it(gpt2: PreTrainedModel, prompts: list[list[int]], letters: list[int]):
+    one, two = RewardModel.from_policy(gpt2, 0).train(), RewardModel.from_policy(gpt2, 0).train()
     torch.manual_seed(0)
     first = [numbers for _, _, numbers in train(one, rankings(prompts, letters, 8), 0, **plan())]
     torch.manual_seed(1)

@@ -116,8 +116,11 @@ def test_a_prompt_is_its_turns_and_the_assistants_opening(tokenizer: PreTrainedT
 def test_the_short_cut_renders_what_the_template_renders(tokenizer: PreTrainedTokenizerFast):
     assert render(tokenizer, TALK, answer_next=False) == tokenizer.apply_chat_template(TALK, tokenize=False)
     opened = tokenizer.apply_chat_template(TALK[:4], tokenize=False, add_generation_prompt=True)
-    assert render(tokenizer, TALK[:4], answer_next=True) == opened == f"{SYSTEM}Be brief.{END}{USER}Who painted the door?{END}" + (
-        f"{ASSISTANT}Ada.{END}{USER}Is the moon made of rock?{END}{ASSISTANT}"
+    assert (
+        render(tokenizer, TALK[:4], answer_next=True)
+        == opened
+        == f"{SYSTEM}Be brief.{END}{USER}Who painted the door?{END}"
+        + (f"{ASSISTANT}Ada.{END}{USER}Is the moon made of rock?{END}{ASSISTANT}")
     )
 
 
