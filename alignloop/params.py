@@ -125,6 +125,7 @@ class Ppo(Section):
     learning_rate: Positive
     value_learning_rate: Positive
     warmup_steps: Whole
+    value_warmup_steps: Whole
     gamma: Share
     lam: Share
     clip: Positive
@@ -137,6 +138,12 @@ class Ppo(Section):
     ptx_documents_per_step: Whole
     ema_decay: Share
     keep_rollouts_every: Count
+
+    @model_validator(mode="after")
+    def _policy_learns(self) -> "Ppo":
+        if self.value_warmup_steps >= self.steps:
+            raise ValueError(f"value_warmup_steps {self.value_warmup_steps} leave none of the {self.steps} steps for the policy")
+        return self
 
 
 class Evaluate(Section):

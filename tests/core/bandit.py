@@ -24,6 +24,7 @@ SETTINGS = Settings(
     learning_rate=1e-3,
     value_learning_rate=1e-3,
     warmup_steps=1,
+    value_warmup_steps=0,
     gamma=1.0,
     lam=0.95,
     clip=0.2,

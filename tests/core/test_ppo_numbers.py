@@ -147,3 +147,17 @@ def test_metrics_of_a_step_by_hand(run: Run):
     share = numbers["score"]
     assert share == sum(response[0] == run.letters[0] for response in drawn.responses) / 32
     assert numbers["score_spread"] == pytest.approx((share * (1 - share)) ** 0.5)
+
+
+def test_while_the_value_model_warms_up_the_policy_stays_as_it_is(run: Run):
+    before, head = run.weights(), run.value.head.weight.detach().clone()
+    run.steps(steps=1, value_warmup_steps=1)
+    assert torch.equal(run.weights(), before)
+    assert not torch.equal(run.value.head.weight, head)
+
+
+def test_values_far_from_returns_are_not_held_back_while_warming(run: Run):
+    run.score = lambda prompts, responses: torch.full((len(responses),), 5.0)
+    warm, cold = (run.steps(steps=1, value_warmup_steps=steps, minibatches=8, value_clip=1e-6)[0].metrics for steps in (1, 0))
+    assert warm["value_clip_fraction"] == 0
+    assert cold["value_clip_fraction"] > 0
