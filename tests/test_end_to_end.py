@@ -36,6 +36,7 @@ class Clone:
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(PROJECT / name, self.root / name)
         self.home.mkdir()
+        (self.root / ".dvc" / "config.local").write_text(f"[core]\n    site_cache_dir = {self.root}/.dvc/tmp/site\n")  # as make does
         keep = {name: value for name, value in os.environ.items() if name not in environment.settle() and not name.startswith("PREFECT")}
         self.env = keep | {"HOME": str(self.home), "TMPDIR": str(self.home), "PATH": os.environ["PATH"]}
         for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
@@ -124,7 +125,7 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     assert changed == {"params.yaml", "dvc.lock", *metrics}
     top = {path.name for path in clone.root.iterdir()} - {name.split("/")[0] for name in tracked}
     assert top == {".git", ".cache", ".prefect", "dvc.lock", "metrics", "models", "plots", "reports"}
-    assert files(clone.home, ".") == set()  # neither the home nor the temporary folder has anything left
+    assert list(clone.home.iterdir()) == []  # nothing in the home or the temporary folder
 
 
 def test_a_stage_in_a_cold_process_gives_the_same_bytes_as_in_a_warm_one(clone: Clone) -> None:

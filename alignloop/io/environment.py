@@ -30,6 +30,7 @@ def settle(root: Path = ROOT) -> dict[str, str]:
         "DVC_NO_ANALYTICS": "1",
         "DVC_STUDIO_OFFLINE": "1",
         "DO_NOT_TRACK": "1",
+        "TORCHINDUCTOR_CACHE_DIR": f"{root}/.cache/torchinductor",
         "MPLCONFIGDIR": f"{root}/.cache/matplotlib",
         "MPLBACKEND": "agg",
         "GIT_PYTHON_REFRESH": "quiet",
