@@ -55,6 +55,11 @@ class Clone:
         return yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
 
 
+def listening() -> None:
+    """Let Ctrl-C through, which a shell switches off for what it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def outcomes(text: str) -> dict[str, str]:
     return dict(re.findall(r" - ([\w@]+): (ran|restored|up to date)", text))
 
@@ -71,7 +76,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     first = clone.home.parent / "first.yaml"
     first.write_text(yaml.safe_dump(tiny | {"rounds": {"r1": rounds["r1"]}}))
     command = [sys.executable, "-m", "flows.pipeline", "--with", str(first)]
-    with subprocess.Popen(command, cwd=clone.root, env=clone.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+    with subprocess.Popen(
+        command, cwd=clone.root, env=clone.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=listening
+    ) as run:
         assert run.stdout is not None
         heard = ""
         for line in run.stdout:

@@ -66,14 +66,15 @@ def _derived(kind: type[Record], record: dict[str, Any], fields: dict[str, Any],
     opening = turns if last == "user" else turns[:-1]
     text = record.get("text")
     said = [content for _, content in turns] + ([text] if isinstance(text, str) else [])
-    private = said + ([] if generated and record.get("round") != "imported" else responses)
+    # what a model answered keeps to its context as it is drawn, and is shown to labelers as it is
+    brought = [] if generated and record.get("round") != "imported" else responses
     owner = asked.get("user")
     columns = {
         "unknown fields": ", ".join(sorted(record.keys() - fields.keys())) or None,
         **_schema_breaches(kind, record, fields),
         "empty turns": ", ".join(f"turn {place}" for place, content in enumerate(said, 1) if not content.strip()) or None,
-        "characters": sum(map(len, said)) + max(map(len, responses), default=0),
-        "personal data": ", ".join(sorted({name for each in (*private, str(owner or "")) for name in found(each)})) or None,
+        "characters": sum(map(len, said)) + max(map(len, brought), default=0),
+        "personal data": ", ".join(sorted({name for each in (*said, *brought, str(owner or "")) for name in found(each)})) or None,
         "wording": wording(opening) if opening and kind is not Document else None,
         "owner": owner if isinstance(owner, str) else None,
         "content": json.dumps([turns, text, record.get("responses"), record.get("ranks"), record.get("labeler")], ensure_ascii=False),

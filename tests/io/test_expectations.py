@@ -113,7 +113,11 @@ RANKINGS: dict[str, tuple[Row, set[tuple[str, str]]]] = {
     "an answer at the prompt's end": (ranking(11, prompt=prompt(11, messages=turns("11?", "b"))), {ROLES}),
     "a prompt without a user": (ranking(12, prompt=without(prompt(12), "user")), {("prompt", "fits its schema")}),
     "a prompt that is a text": (ranking(13, prompt="13?"), {("prompt", "fits its schema"), ROLES}),
-    "a long answer": (ranking(14, responses=["a" * 4000, "b", "c"]), {("messages", "fits the model's context (4000 characters)")}),
+    "a long answer that a person wrote": (
+        ranking(14, responses=["a" * 4000, "b", "c"], round="imported"),
+        {("messages", "fits the model's context (4000 characters)")},
+    ),
+    "a long answer of a model": (ranking(40, responses=["a" * 4000, "b", "c"]), set()),
     "a number a model made up": (ranking(15, responses=["Call (415) 555-0123", "b", "c"]), set()),
     "a number a person wrote": (
         ranking(16, responses=["Call (415) 555-0123", "b", "c"], round="imported"),
