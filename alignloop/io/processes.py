@@ -21,6 +21,7 @@ from alignloop.errors import AlignloopError
 
 OWN = re.compile(r"python -m alignloop( [\w\s./,:+=@%-]*)?")  # nothing in it that a shell would change
 GRACE_SECONDS = 10.0  # between asking a process to end and ending it
+STOP_SECONDS = 2.0  # for the fork server to notice that nobody needs it
 LINGER_SECONDS = 1.0  # for lines that come after the exit: a grandchild may hold the pipe for ever
 
 Hear = Callable[[str, bool], None]
@@ -95,11 +96,13 @@ class ForkServer:
         socket.send_fds(self.start(), [request.encode()], [pipe.fileno() for pipe in pipes])
 
     def stop(self) -> None:
-        """End the server."""
+        """End the server, which ends what it still runs."""
         atexit.unregister(self.stop)
         if self._requests is not None:
             self._requests.close()
         if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
             self._process.kill()
             self._process.wait()
         self._process = self._requests = None
