@@ -6,11 +6,13 @@ its place and the remedy, never skipped. Left out: indexes and random access, wh
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,6 +23,7 @@ from alignloop.records import Record, Split
 R = TypeVar("R", bound=Record)
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 GZIP = b"\x1f\x8b"
+LONGEST_NUMBER = 4000  # digits; Python reads no number of 4,300 and more
 FETCH_AGAIN = "fetch the file again (`dvc pull`), or make it again with `dvc repro`"
 
 
@@ -102,7 +105,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         yield line, text
 
 
-def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, plain or gzip by content, to read; what stands in the way becomes a DataError with the remedy."""
     try:
         with path.open("rb") as file:
             head = file.peek(len(LFS_POINTER))
@@ -111,13 +116,18 @@ def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             zipped = head.startswith(GZIP)
             if path.suffix == ".gz" and not zipped:
                 raise DataError(f"{path}: is called .gz but is not gzip; rename it or {FETCH_AGAIN}")
-            yield from enumerate(gzip.GzipFile(fileobj=file) if zipped else file, 1)
+            yield gzip.GzipFile(fileobj=file) if zipped else file  # type: ignore[misc]
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: the gzip stream is truncated or damaged ({error}); {FETCH_AGAIN}") from None
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; {FETCH_AGAIN}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; {FETCH_AGAIN}") from None
+
+
+def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    with opened(path) as file:
+        yield from enumerate(file, 1)
 
 
 def _decode(raw: bytes, path: Path, line: int) -> str:
@@ -132,30 +142,54 @@ def _decode(raw: bytes, path: Path, line: int) -> str:
 
 def _parse(text: str, path: Path, line: int) -> Any:
     try:
+        return value_of(text)
+    except Broken as error:
+        raise DataError(f"{path}:{line}: {error}") from None
+
+
+class Broken(Exception):
+    """Text that is no JSON value, or none that we take: in words for people, and as a `reason` to count, which quotes nothing."""
+
+    def __init__(self, words: str, reason: str) -> None:
+        super().__init__(words)
+        self.reason = reason
+
+
+def value_of(text: str) -> Any:
+    """The JSON value that a line holds. Raises Broken where it holds none, a key twice, or a number that is none."""
+    try:
         return _decoder.decode(text.rstrip("\r\n"))
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{line}: broken JSON at column {error.colno}: {error.msg}; correct the line or {FETCH_AGAIN}") from None
-    except _Refused as error:
-        raise DataError(f"{path}:{line}: {error}") from None
+        told = f"broken JSON at column {error.colno}: {error.msg}; correct the line or {FETCH_AGAIN}"
+        raise Broken(told, f"broken JSON: {error.msg}") from None
     except RecursionError:
-        raise DataError(f"{path}:{line}: JSON nested too deeply; correct the line") from None
-
-
-class _Refused(Exception):
-    """Valid for Python's JSON reader, but not for us."""
+        raise Broken("JSON nested too deeply; correct the line", "JSON nested too deeply") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _Refused(f"{twice}: the key stands twice in one object; keep one")
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise Broken(f"{twice}: the key stands twice in one object; keep one", "a key stands twice in one object")
     return fields
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise _Refused(f"{name} is not JSON; write a number or null")
+    raise Broken(f"{name} is not JSON; write a number or null", f"{name} is not JSON")
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+def _whole(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER:
+        raise Broken(f"a number of {len(digits):,} digits; write a shorter one", "a number of thousands of digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise Broken(f"{digits[:20]} is too large for a number; write a smaller one", "a number that is too large")
+    return number
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole, parse_float=_finite)

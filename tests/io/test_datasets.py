@@ -95,6 +95,8 @@ def test_a_name_that_promises_gzip_must_hold_gzip(tmp_path: Path):
         ),
         ('{"id":"a","text":NaN,"source":"s"}', "set.jsonl:2: NaN is not JSON"),
         ('{"id":"a","text":-Infinity,"source":"s"}', "set.jsonl:2: -Infinity is not JSON"),
+        ('{"id":1e999,"text":"x","source":"s"}', "set.jsonl:2: 1e999 is too large for a number"),
+        ('{"id":' + "1" * 5000 + ',"text":"x"}', "set.jsonl:2: a number of 5,000 digits"),
         ('{"id":"a","text":true,"source":"s"}', "set.jsonl:2: text: Input should be a valid string"),
         ('{"id":"a","text":" \\n ","source":"s"}', "set.jsonl:2: text: String should match pattern"),
         ('{"id":"a","text":"x","source":"s","note":1}', "set.jsonl:2: note: Extra inputs are not permitted"),
@@ -107,7 +109,12 @@ def test_a_name_that_promises_gzip_must_hold_gzip(tmp_path: Path):
 def test_a_bad_line_is_named_by_file_line_and_field(tmp_path: Path, line: str, says: str):
     message = refusal(tmp_path / "set.jsonl", GOOD + line + "\n" + GOOD)
     assert says in message
-    assert any(remedy in message for remedy in ("correct the line", "remove it", "keep one", "write a number"))
+    assert any(remedy in message for remedy in ("correct the line", "remove it", "keep one", "write a"))
+
+
+def test_a_key_that_stands_twice_among_very_many_is_found_at_once(tmp_path: Path):
+    keys = ",".join(f'"k{number}":1' for number in range(60_000))
+    assert "k59999: the key stands twice" in refusal(tmp_path / "set.jsonl", "{" + keys + ',"k59999":2}\n')
 
 
 def test_ranks_must_be_whole_numbers_not_truths_or_words(tmp_path: Path):
