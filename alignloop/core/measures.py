@@ -1,7 +1,9 @@
 """Numbers that say how good answers are: win rates with intervals, diversity, and what length alone explains."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import exp, log
 
 import numpy as np
 
@@ -59,3 +61,33 @@ def distinct(rows: Sequence[Sequence[int]], n: int) -> float:
 def distinct_answers(texts: Sequence[str]) -> float:
     """Share of different answers among all answers."""
     return len(set(texts)) / len(texts)
+
+
+def self_bleu(rows: Sequence[Sequence[int]], n: int = 4) -> float:
+    """Mean BLEU-n of each row against all others as its references (arXiv 1802.01886): 1 if all rows are alike, 0 if none overlap.
+
+    A row of fewer than n tokens is judged by the n-grams it has; nothing is smoothed.
+    """
+    if len(rows) < 2:
+        return 0.0
+    logs, orders = [0.0] * len(rows), [min(n, len(row)) for row in rows]
+    for order in range(1, n + 1):
+        counts = [Counter(tuple(row[start : start + order]) for start in range(len(row) - order + 1)) for row in rows]
+        most: dict[tuple[int, ...], tuple[int, int]] = {}  # of each n-gram: its greatest count in a row, and the next greatest in another
+        for counter in counts:
+            for gram, count in counter.items():
+                first, second = most.get(gram, (0, 0))
+                most[gram] = (max(first, count), max(min(first, count), second))
+        for place, counter in enumerate(counts):
+            if total := sum(counter.values()):
+                shared = sum(min(count, most[gram][1] if count == most[gram][0] else most[gram][0]) for gram, count in counter.items())
+                logs[place] += log(shared / total) / orders[place] if shared else float("-inf")
+    lengths = Counter(map(len, rows))
+    penalties = [min(0.0, 1 - _nearest(len(row), lengths) / len(row)) if len(row) else float("-inf") for row in rows]
+    return sum(exp(mean + penalty) for mean, penalty in zip(logs, penalties, strict=True)) / len(rows)
+
+
+def _nearest(length: int, lengths: Counter[int]) -> int:
+    """The length among the other rows' that is nearest to this one, the shorter of two."""
+    others = (other for other, count in lengths.items() if count > (other == length))
+    return min(others, key=lambda other: (abs(other - length), other))

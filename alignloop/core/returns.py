@@ -25,6 +25,26 @@ def gae(values: Tensor, rewards: Tensor, mask: Tensor, gamma: float, lam: float)
     return advantages, advantages + values
 
 
+def rloo(rewards: Tensor, responses_per_prompt: int) -> Tensor:
+    """Advantages (B,): a response's reward less the mean of the other responses to its prompt (REINFORCE leave-one-out, arXiv 2402.14740).
+
+    Responses to one prompt stand side by side, `responses_per_prompt` of them, two at least.
+    """
+    groups = rewards.view(-1, responses_per_prompt)
+    others = (groups.sum(1, keepdim=True) - groups) / (responses_per_prompt - 1)
+    return (groups - others).flatten()
+
+
+def grpo(rewards: Tensor, responses_per_prompt: int) -> Tensor:
+    """Advantages (B,): a response's reward less its prompt's mean, in standard deviations of its prompt (arXiv 2402.03300, §4.1.2).
+
+    Responses to one prompt stand side by side; where all earn the same, none has an advantage.
+    """
+    groups = rewards.view(-1, responses_per_prompt)
+    centred = groups - groups.mean(1, keepdim=True)
+    return (centred * torch.rsqrt(groups.var(1, correction=0, keepdim=True) + 1e-8)).flatten()
+
+
 def whiten(x: Tensor, mask: Tensor, shift_mean: bool = True) -> Tensor:
     """`x` (B, R) scaled to unit variance over the mask; its mean is removed, or kept as it was if `shift_mean` is false. Zero outside."""
     chosen = x[mask]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignloop.core.measures import distinct, distinct_answers, length_controlled_win_rate, win_rate
+from alignloop.core.measures import distinct, distinct_answers, length_controlled_win_rate, self_bleu, win_rate
 
 
 def test_a_win_rate_by_hand_counts_ties_as_half():
@@ -87,3 +87,25 @@ def test_distinct_n_by_hand():
     assert distinct(rows, 3) == 1
     assert distinct(rows, 5) == distinct([], 1) == 0
     assert distinct_answers(["yes", "no", "yes", "yes"]) == 0.5
+
+
+def test_self_bleu_by_hand():
+    # unigrams 3/4, bigrams 2/3 for both rows, of equal length
+    assert self_bleu([[1, 2, 3, 4], [1, 2, 3, 5]], n=2) == pytest.approx((3 / 4 * 2 / 3) ** 0.5)
+    # [1, 1]: one of two 1s is in the other row; [1]: 1 of 1, times the penalty exp(1 − 2/1) for being shorter than its reference
+    assert self_bleu([[1, 1], [1]], n=1) == pytest.approx((1 / 2 + np.exp(-1)) / 2)
+    # the count that clips is the greatest in any one other row, not their sum
+    assert self_bleu([[1, 1, 1], [1, 2, 3], [1, 4, 5]], n=1) == pytest.approx(1 / 3)
+
+
+def test_rows_alike_have_self_bleu_one_and_rows_apart_zero():
+    assert self_bleu([[1, 2, 3, 4, 5]] * 3) == pytest.approx(1)
+    assert self_bleu([[1], [1]]) == pytest.approx(1), "shorter than four tokens"
+    assert self_bleu([[1, 2], [3, 4]]) == self_bleu([[1, 2]]) == self_bleu([]) == 0
+    assert self_bleu([[], [1, 2]]) == 0
+
+
+@given(st.lists(st.lists(st.integers(0, 3), max_size=6), min_size=2, max_size=6))
+def test_self_bleu_is_a_share_that_the_order_of_rows_does_not_change(rows: list[list[int]]):
+    assert 0 <= self_bleu(rows) <= 1 + 1e-12
+    assert self_bleu(rows[::-1]) == pytest.approx(self_bleu(rows))

@@ -1,10 +1,12 @@
 """Rewards, advantages and whitening, by numbers worked by hand; what stands outside the mask never matters."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
-from alignloop.core.returns import explained_variance, gae, token_rewards, whiten
+from alignloop.core.returns import explained_variance, gae, grpo, rloo, token_rewards, whiten
 
 
 def rows(*lengths: int, width: int) -> Tensor:
@@ -77,3 +79,31 @@ def test_explained_variance_is_one_for_a_perfect_and_zero_for_a_constant_value_m
     assert explained_variance(torch.full((1, 3), 7.0), returns, mask) == 0
     assert explained_variance(torch.tensor([[3.0, 1.0, 0.0]]), returns, mask) == -3, "errors of −2 and 2 against a spread of −1 and 1"
     assert explained_variance(returns, torch.ones(1, 3), mask) == 0, "nothing to explain"
+
+
+def test_leave_one_out_advantages_by_hand():
+    # of (1, 2, 6) the others' means are 4, 3.5 and 1.5; of (5, 5, 8) they are 6.5, 6.5 and 5
+    close(rloo(torch.tensor([1.0, 2, 6, 5, 5, 8]), 3), [-3.0, -1.5, 4.5, -1.5, -1.5, 3.0])
+    close(rloo(torch.tensor([1.0, 3.0]), 2), [-2.0, 2.0])
+
+
+def test_group_relative_advantages_by_hand():
+    # (0, 4): mean 2, deviation 2; (7, 7): no deviation, and no advantage either
+    close(grpo(torch.tensor([0.0, 4.0, 7.0, 7.0]), 2), [-1.0, 1.0, 0.0, 0.0])
+    close(grpo(torch.tensor([1.0, 1, 1, 5]), 4), [-(3**-0.5)] * 3 + [3**0.5])
+
+
+@pytest.mark.parametrize("estimate", [rloo, grpo])
+def test_a_groups_advantages_add_up_to_nothing_and_what_all_of_it_earns_changes_none(estimate: Callable[[Tensor, int], Tensor]):
+    rewards = torch.randn(12, generator=torch.Generator().manual_seed(0))
+    advantages = estimate(rewards, 4)
+    assert advantages.view(3, 4).sum(1).abs().max() < 1e-5
+    shifted = estimate(rewards + torch.tensor([5.0, -2.0, 0.0]).repeat_interleave(4), 4)
+    torch.testing.assert_close(shifted, advantages, atol=1e-5, rtol=0)
+    assert torch.equal(estimate(rewards.view(3, 4)[[2, 0, 1]].flatten(), 4).view(3, 4), advantages.view(3, 4)[[2, 0, 1]])
+
+
+def test_leave_one_out_follows_the_scale_of_rewards_and_group_relative_does_not():
+    rewards = torch.randn(8, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(rloo(10 * rewards, 4), 10 * rloo(rewards, 4))
+    torch.testing.assert_close(grpo(10 * rewards, 4), grpo(rewards, 4), atol=1e-5, rtol=0)

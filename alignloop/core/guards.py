@@ -1,0 +1,90 @@
+"""What PPO watches while it runs: limits on KL, entropy, diversity, endings and over-optimisation, and what follows beyond them.
+
+A guard compares the mean of its metric over the last steps (`window_steps`) with its limit. Three strengths: `warn` says so and goes on,
+`stop` ends the training with the best healthy policy, `fail` ends it with an error and no policy.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from alignloop.errors import AlignloopError
+
+Strength = Literal["warn", "stop", "fail"]
+
+RULES = {  # a guard's key in params.yaml, whose first syllable says on which side of the limit trouble lies: its metric, cause and remedy
+    "max_kl_per_response_nats": ("kl", "the policy has left its reference; raise ppo.kl.coef, or lower ppo.learning_rate"),
+    "min_entropy_per_token_nats": ("entropy", "the policy is sure of every token; raise ppo.kl.coef, or lower ppo.learning_rate"),
+    "min_distinct_2": ("distinct_2", "answers repeat each other and themselves; raise ppo.kl.coef or ppo.ptx_coef"),
+    "min_ended": ("ended", "answers lose their end; lower ppo.missing_eos_score, or raise decoding.max_new_tokens"),
+    "max_held_out_fall": (
+        "held_out_fall",
+        "the score rises while a reward model of other labelers sees answers get worse; raise ppo.kl.coef, or lower ppo.steps",
+    ),
+}
+
+
+class GuardTripped(AlignloopError):
+    """A guard of strength `fail` found PPO beyond its limit; the message names the guard, the step, the cause and the remedy."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A limit, and what follows beyond it."""
+
+    limit: float
+    strength: Strength
+
+
+@dataclass(frozen=True)
+class Trip:
+    """A guard that found its metric beyond the limit."""
+
+    guard: str
+    strength: Strength
+    message: str
+
+
+class Watch:
+    """The guards of one run, by their keys in RULES, and the metrics they have seen."""
+
+    def __init__(self, guards: Mapping[str, Guard], window_steps: int) -> None:
+        self.guards, self.window_steps = dict(guards), window_steps
+        self._seen: list[Mapping[str, float]] = []
+
+    @property
+    def stops(self) -> bool:
+        """Whether a guard may end the training with a policy."""
+        return any(guard.strength == "stop" for guard in self.guards.values())
+
+    def see(self, step: int, metrics: Mapping[str, float]) -> list[Trip]:
+        """Take in the metrics of step `step`; returns every guard that is beyond its limit now."""
+        self._seen.append(metrics)
+        last = self._seen[-self.window_steps :]
+        if len(last) < self.window_steps:
+            return []
+        trips = []
+        for name, guard in self.guards.items():
+            metric, cause = RULES[name]
+            mean = sum(numbers[metric] for numbers in last) / len(last)
+            if mean > guard.limit if name.startswith("max") else mean < guard.limit:
+                side = "above" if name.startswith("max") else "below"
+                said = f"{metric} {mean:.4g} is {side} {guard.limit:g} (step {step}, mean of {len(last)} steps)"
+                trips.append(Trip(name, guard.strength, f"ppo.guards.{name}: {said}: {cause}"))
+        return trips
+
+
+def held_out_fall(scores: Sequence[float], held_out: Sequence[float], window: int) -> float:
+    """How far the held-out score has fallen from its best while the score rose; 0 if it has not (over-optimisation, arXiv 2210.10760).
+
+    Both are one number a step, and compared as means over `window` steps.
+    """
+    proxy, gold = _means(scores, window), _means(held_out, window)
+    if not gold:
+        return 0.0
+    best = max(range(len(gold)), key=gold.__getitem__)
+    return gold[best] - gold[-1] if proxy[-1] > proxy[best] else 0.0
+
+
+def _means(numbers: Sequence[float], window: int) -> list[float]:
+    return [sum(numbers[end - window : end]) / window for end in range(window, len(numbers) + 1)]
