@@ -83,7 +83,7 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
     paths = footprint(root, stage, arguments, given)
     name = tracking.title(paths.stage, paths.round)
     values = {key: value for key, value in tracking.flat(params.model_dump(by_alias=True)).items() if paths.uses(key)}
-    _steady(params.seed, params.threads, name)
+    _steady(params.seed, params.threads, params.lanes, name)
     inputs, code = hashes(root, paths.inputs), hashes(root, paths.code)
     with tracking.run(root, paths.stage, paths.round, values, inputs, code) as run:
         step = 0
@@ -142,7 +142,7 @@ def _parse(stage: str, function: Callable[..., Iterator[Any]], arguments: Sequen
     return vars(parser.parse_args(arguments))
 
 
-def _steady(seed: int, threads: int, name: str) -> None:
+def _steady(seed: int, threads: int, lanes: int, name: str) -> None:
     """The same draws and the same rounding every time: seeds, threads and deterministic kernels, where the stage uses them."""
     from alignloop.seeds import seed_of
 
@@ -155,6 +155,7 @@ def _steady(seed: int, threads: int, name: str) -> None:
         torch.set_num_threads(threads)
         torch.manual_seed(own)
         torch.use_deterministic_algorithms(True)
+        importlib.import_module("alignloop.core.lanes").use(lanes)
     if transformers := sys.modules.get("transformers"):
         transformers.utils.logging.disable_progress_bar()
 

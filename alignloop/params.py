@@ -167,6 +167,7 @@ class Round(Section):
 class Params(Section):
     seed: Whole
     threads: Count
+    lanes: Count
     base: str | None
     ingest: Ingest
     validate_: Annotated[Validate, Field(alias="validate")]

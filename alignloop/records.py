@@ -26,8 +26,8 @@ class Message(Record):
     content: Text
 
 
-def check_turns(messages: tuple[Message, ...], last: str) -> None:
-    """Raise ValueError unless an optional system message is followed by user and assistant in turn, ending with `last`."""
+def check_turns(messages: tuple[Message, ...], last: str | None) -> None:
+    """Raise ValueError unless an optional system message is followed by user and assistant in turn, ending with `last` (None: either)."""
     turns = messages[1:] if messages and messages[0].role == "system" else messages
     if not turns:
         raise ValueError("the conversation has no turns")
@@ -35,7 +35,7 @@ def check_turns(messages: tuple[Message, ...], last: str) -> None:
         wanted = "user" if place % 2 == 0 else "assistant"
         if message.role != wanted:
             raise ValueError(f"turn {place + 1} is by '{message.role}' where '{wanted}' must speak: roles alternate, user first")
-    if turns[-1].role != last:
+    if last and turns[-1].role != last:
         raise ValueError(f"the conversation ends with '{turns[-1].role}', not with '{last}'")
 
 
@@ -60,7 +60,7 @@ class Document(Record):
         if (self.text is None) == (self.messages is None):
             raise ValueError("a document has either `text` or `messages`")
         if self.messages is not None:
-            check_turns(self.messages, last="assistant")
+            check_turns(self.messages, last=None)
         return self
 
 

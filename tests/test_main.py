@@ -69,7 +69,7 @@ def test_a_stage_gets_its_arguments_and_leaves_its_outs_and_a_run_with_its_curve
     assert lines[2] == "count  done in 0:00"
     [found] = tracking.runs(project)
     assert (found.stage, found.round, found.status) == ("count", None, "FINISHED")
-    assert found.params == {"seed": "1", "threads": "2"}
+    assert found.params == {"seed": "1", "threads": "1"}
     assert set(found.outputs) == {"out.txt", "metrics/count.json"}
     client = tracking.client(tracking.store(project))
     assert [(point.step, point.value) for point in client.get_metric_history(found.id, "loss")] == [(1, 1), (2, 0.5), (3, 1 / 3), (3, 0.25)]

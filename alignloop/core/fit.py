@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_length, shuffled, steps_of
+from alignloop.core.lanes import backward, in_lanes
 from alignloop.core.losses import finite, language_model_loss
 from alignloop.core.models import logits_at
 from alignloop.core.tokens import Encoded, pad_right
@@ -42,24 +43,26 @@ def targets_in(rows: Sequence[Encoded]) -> int:
 
 def accumulate(model: PreTrainedModel, rows: Sequence[Encoded], pad: int, weight: float = 1.0) -> float:
     """Add the gradient of weight · (mean loss over the target tokens of all rows); returns that mean loss in nats per token."""
-    tokens, total = targets_in(rows), 0.0
-    for batch in by_length([len(row.ids) for row in rows]):
+    tokens = targets_in(rows)
+
+    def loss(batch: list[int]) -> tuple[Tensor, float]:
         ids, mask, places, targets = places_of([rows[index] for index in batch], pad)
-        loss = finite(language_model_loss(logits_at(model, ids, mask, places), targets) / tokens, "the language-model loss")
-        (loss * weight).backward()
-        total += float(loss.detach())
-    return total
+        mean = finite(language_model_loss(logits_at(model, ids, mask, places), targets) / tokens, "the language-model loss")
+        return mean * weight, float(mean.detach())
+
+    return sum(backward(loss, by_length([len(row.ids) for row in rows]), [*model.parameters()]))
 
 
 @torch.no_grad()
 def mean_loss(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> float:
     """Mean cross-entropy in nats per target token; its exponential is the perplexity."""
     model.eval()
-    total = 0.0
-    for batch in by_length([len(row.ids) for row in rows]):
+
+    def loss(batch: list[int]) -> float:
         ids, mask, places, targets = places_of([rows[index] for index in batch], pad)
-        total += float(language_model_loss(logits_at(model, ids, mask, places), targets))
-    return total / targets_in(rows)
+        return float(language_model_loss(logits_at(model, ids, mask, places), targets))
+
+    return sum(in_lanes(loss, by_length([len(row.ids) for row in rows]))) / targets_in(rows)
 
 
 def fit(

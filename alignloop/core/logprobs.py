@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_length
 from alignloop.core.generate import log_distribution
+from alignloop.core.lanes import in_lanes
 from alignloop.core.models import logits_at
 from alignloop.core.tokens import pad_right
 
@@ -37,9 +38,13 @@ def response_logprobs(
     """Log-probability (N,) in nats of each whole answer, summed over its tokens."""
     model.eval()
     rows = [prompt + answer for prompt, answer in zip(prompts, responses, strict=True)]
-    sums = torch.zeros(len(rows))
-    for batch in by_length([len(row) for row in rows]):
+    sums, batches = torch.zeros(len(rows)), by_length([len(row) for row in rows])
+
+    def summed(batch: list[int]) -> Tensor:
         ids, mask, places, targets = answer_places([rows[index] for index in batch], [len(prompts[index]) for index in batch], pad)
         chosen, _ = answer_logprobs(model, ids, mask, places, targets, allowed, temperature)
-        sums[batch] = torch.stack([part.sum() for part in chosen.split([len(responses[index]) for index in batch])])
+        return torch.stack([part.sum() for part in chosen.split([len(responses[index]) for index in batch])])
+
+    for batch, part in zip(batches, in_lanes(summed, batches), strict=True):
+        sums[batch] = part
     return sums

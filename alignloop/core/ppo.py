@@ -5,7 +5,6 @@ model. Policy, reference and learner use one distribution (log_distribution), at
 prompt and answer ids. Left out: a shared trunk for policy and value, adapters, several devices.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from alignloop.core.batches import by_length
 from alignloop.core.fit import accumulate
 from alignloop.core.generate import Responses, sample
 from alignloop.core.kl import AdaptiveKl, FixedKl
+from alignloop.core.lanes import backward, in_lanes
 from alignloop.core.logprobs import answer_logprobs, answer_places
 from alignloop.core.losses import NonFiniteLoss, finite, policy_loss, value_loss
 from alignloop.core.models import RewardModel
@@ -181,12 +181,15 @@ def _appraise(
     logprobs = _unflatten(torch.cat(responses.logprobs), mask)
     with torch.no_grad():
         reference_logprobs, values = torch.zeros_like(logprobs), torch.zeros_like(logprobs)
-        for batch in by_length([len(row) for row in rows]):
-            part = [rows[index] for index in batch], [starts[index] for index in batch]
-            ids, real, places, targets = answer_places(*part, pad)
+        batches = by_length([len(row) for row in rows])
+
+        def seen(batch: list[int]) -> tuple[Tensor, Tensor]:
+            ids, real, places, targets = answer_places([rows[index] for index in batch], [starts[index] for index in batch], pad)
             chosen = answer_logprobs(reference, ids, real, places, targets, allowed, settings.temperature)[0]
-            reference_logprobs[batch] = _unflatten(chosen, mask[batch])
-            values[batch] = _unflatten(value.per_token(ids, real)[places], mask[batch])
+            return chosen, value.per_token(ids, real)[places]
+
+        for batch, (chosen, found) in zip(batches, in_lanes(seen, batches), strict=True):
+            reference_logprobs[batch], values[batch] = _unflatten(chosen, mask[batch]), _unflatten(found, mask[batch])
         scores = score(prompts, responses.ids).float()
     broken = (~torch.isfinite(scores)).nonzero().flatten().tolist()
     if broken:
@@ -251,23 +254,21 @@ def _learn(
 ) -> dict[str, float]:
     """Add the gradients of one minibatch, in passes of rows of like length that sum to exactly the gradient of the whole."""
     tokens = int(experience.mask[minibatch].sum())
-    totals: dict[str, float] = defaultdict(float)
-    for batch in by_length([len(experience.rows[index]) for index in minibatch]):
+
+    def loss(batch: list[int]) -> tuple[Tensor, dict[str, float]]:
         picked = [minibatch[place] for place in batch]
         rows, starts, mask = [experience.rows[i] for i in picked], [experience.starts[i] for i in picked], experience.mask[picked]
         ids, real, places, targets = answer_places(rows, starts, pad)
         old, advantages = experience.logprobs[picked][mask], experience.advantages[picked][mask]
         logprobs, entropy = answer_logprobs(policy, ids, real, places, targets, allowed, settings.temperature)
-        loss, clipped = policy_loss(logprobs, old, advantages, settings.clip)
-        finite(loss / tokens, "the policy loss").backward()
+        policy_part, clipped = policy_loss(logprobs, old, advantages, settings.clip)
         values = value.per_token(ids, real)[places]
         old_values, returns = experience.values[picked][mask], experience.returns[picked][mask]
         value_part, value_clipped = value_loss(values, old_values, returns, value_clip)
-        finite(value_part / tokens, "the value loss").backward()
         with torch.no_grad():
             ratio = torch.exp(logprobs - old)
             sums = {
-                "policy_loss": loss,
+                "policy_loss": policy_part,
                 "value_loss": value_part,
                 "ratio": ratio.sum(),
                 "ratio_distance": (ratio - 1).abs().sum(),
@@ -276,9 +277,11 @@ def _learn(
                 "value_clip_fraction": value_clipped.sum(),
                 "policy_entropy": entropy.sum(),
             }
-            for name, part in sums.items():
-                totals[name] += float(part) / tokens
-    return dict(totals)
+        mean = finite(policy_part / tokens, "the policy loss") + finite(value_part / tokens, "the value loss")
+        return mean, {name: float(part.detach()) / tokens for name, part in sums.items()}
+
+    parts = backward(loss, by_length([len(experience.rows[index]) for index in minibatch]), [*policy.parameters(), *value.parameters()])
+    return {name: sum(part[name] for part in parts) for name in parts[0]}
 
 
 def _unflatten(flat: Tensor, mask: Tensor) -> Tensor:

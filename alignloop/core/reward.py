@@ -9,6 +9,7 @@ from torch import Tensor
 
 from alignloop.core.batches import by_length, shuffled, steps_of
 from alignloop.core.fit import cosine
+from alignloop.core.lanes import backward, in_lanes
 from alignloop.core.losses import finite, pairs_of, ranking_loss
 from alignloop.core.models import RewardModel
 from alignloop.core.tokens import pad_right
@@ -56,22 +57,25 @@ def branch(rankings: Sequence[RankedRow], pad: int) -> tuple[Tensor, Tensor, Ten
 def ranked_scores(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> list[Tensor]:
     """Scores (K,) of each ranking's responses, with gradients where they are on."""
     scores: list[Tensor] = [torch.empty(0)] * len(rankings)
-    for batch in by_length([len(ranking) for ranking in rankings]):
-        chosen = [rankings[index] for index in batch]
-        parts = model.branches(*branch(chosen, pad)).split([len(ranking.rows) for ranking in chosen])
+    batches = by_length([len(ranking) for ranking in rankings])
+    for batch, parts in zip(
+        batches, in_lanes(lambda batch: _branched(model, [rankings[index] for index in batch], pad), batches), strict=True
+    ):
         for index, part in zip(batch, parts, strict=True):
             scores[index] = part
     return scores
 
 
+def _branched(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> Sequence[Tensor]:
+    """Scores (K,) of each ranking's responses, in one forward pass."""
+    return model.branches(*branch(rankings, pad)).split([len(ranking.rows) for ranking in rankings])
+
+
 def scores_of(model: RewardModel, rows: Sequence[list[int]], pad: int) -> Tensor:
     """Scores (N,) of token rows, in their order, with gradients where they are on; each row passes once."""
-    order: list[int] = []
-    parts: list[Tensor] = []
-    for batch in by_length([len(row) for row in rows]):
-        parts.append(model(*pad_right([rows[index] for index in batch], pad)))
-        order += batch
-    return torch.cat(parts)[torch.argsort(torch.tensor(order))]
+    batches = by_length([len(row) for row in rows])
+    parts = list(in_lanes(lambda batch: model(*pad_right([rows[index] for index in batch], pad)), batches))
+    return torch.cat(parts)[torch.argsort(torch.tensor([index for batch in batches for index in batch]))]
 
 
 @torch.no_grad()
@@ -100,16 +104,25 @@ def train(
     for step, chosen in enumerate(shuffled(len(rankings), rankings_per_step, epochs, random)):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * cosine(step, steps, warmup)
-        batch = [rankings[index] for index in chosen]
-        scores = ranked_scores(model, batch, pad)
-        losses = [ranking_loss(part, ranking.ranks) for part, ranking in zip(scores, batch, strict=True)]
-        loss = finite(torch.stack(losses).mean(), "the ranking loss")
-        loss.backward()
+        loss, right, pairs = _learn(model, [rankings[index] for index in chosen], pad)
         norm = finite(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0), "the gradient's norm")
         optimiser.step()
         optimiser.zero_grad()
-        right, pairs = correct_pairs([part.detach() for part in scores], [ranking.ranks for ranking in batch])
-        yield step + 1, steps, {"loss": float(loss.detach()), "accuracy": right / max(pairs, 1), "grad_norm": float(norm)}
+        yield step + 1, steps, {"loss": loss, "accuracy": right / max(pairs, 1), "grad_norm": float(norm)}
+
+
+def _learn(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> tuple[float, float, int]:
+    """Add the gradient of the mean loss over rankings; returns that loss, and how many pairs the scores order right, of how many."""
+
+    def loss(batch: list[int]) -> tuple[Tensor, tuple[float, float, int]]:
+        part = [rankings[index] for index in batch]
+        scores, ranks = _branched(model, part, pad), [ranking.ranks for ranking in part]
+        losses = torch.stack([ranking_loss(*pair) for pair in zip(scores, ranks, strict=True)])
+        mean = finite(losses.sum() / len(rankings), "the ranking loss")
+        return mean, (float(mean.detach()), *correct_pairs([score.detach() for score in scores], ranks))
+
+    means, rights, pairs = zip(*backward(loss, by_length([len(ranking) for ranking in rankings]), [*model.parameters()]), strict=True)
+    return sum(means), sum(rights), sum(pairs)
 
 
 def correct_pairs(scores: Sequence[Tensor], ranks: Sequence[Sequence[int]]) -> tuple[float, int]:

@@ -115,7 +115,7 @@ def encode_response(tokenizer: PreTrainedTokenizerBase, response: str, ended: bo
 
 
 def encode_dialogue(tokenizer: PreTrainedTokenizerBase, messages: Messages, turns: str = "last") -> Encoded:
-    """Ids of a dialogue that ends with the assistant; the loss is on the tokens it spoke (`turns`: "all" or "last"), end token included.
+    """Ids of a dialogue; the loss is on the tokens that the assistant spoke (`turns`: "all" or "last"), end token included.
 
     Each turn is encoded by itself after what came before it, so that training and decoding see the same ids.
     """
@@ -133,6 +133,9 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerBase, messages: Messages, turn
         ids += context + answer
         mask += [False] * len(context) + [wanted] * len(answer)
         before = opened + plain(tokenizer, messages[place]["content"]) + str(tokenizer.eos_token)
+    if not spoken or spoken[-1] != len(messages) - 1:  # the user has the last word
+        rest = encode(tokenizer, render(tokenizer, messages, answer_next=False)[len(before) :])
+        ids, mask = ids + rest, mask + [False] * len(rest)
     return Encoded(ids, mask)
 
 
