@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from alignloop import stages
-from alignloop.errors import AlignloopError
+from alignloop.errors import AlignloopError, Waiting
 from alignloop.io.environment import settle
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except AlignloopError as error:
         print(f"{name}: {error}", file=sys.stderr)
-        return 1
+        return os.EX_TEMPFAIL if isinstance(error, Waiting) else 1
     except Exception as error:
         if not (place := _full_disk(error)):
             raise

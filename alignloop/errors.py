@@ -3,3 +3,7 @@
 
 class AlignloopError(Exception):
     """Something outside the code is wrong (data, parameters, files, servers); the message names it and the remedy."""
+
+
+class Waiting(AlignloopError):
+    """Nothing is wrong: people have still to do their part; the message says how much is missing and where."""

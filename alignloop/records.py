@@ -109,6 +109,17 @@ class Samples(Record):
     split: Split
 
 
+class Labeling(Record):
+    """How a person came to a ranking: `presented` lists the responses' places as they were shown, `ratings` stand in their own order."""
+
+    presented: tuple[int, ...]
+    seconds: float
+    active_seconds: float | None
+    guidelines: str
+    ratings: tuple[dict[str, int], ...] = ()
+    about: dict[str, str] = {}
+
+
 class Ranking(Record):
     """One labeler's weak order of K answers to one prompt: rank 1 is the best, equal ranks are ties, no rank is left out."""
 
@@ -122,6 +133,7 @@ class Ranking(Record):
     round: str
     split: Split = "train"
     time: str = ""
+    labeling: Labeling | None = Field(default=None, exclude_if=lambda labeling: labeling is None)
 
     @model_validator(mode="after")
     def _weak_order(self) -> "Ranking":

@@ -1,51 +1,37 @@
-"""Labelers rank the round's answers. Here they are a simulated panel; each ranking says who made it and of what kind they are."""
+"""Labelers rank the round's answers: a simulated panel, people, a judge model, or shares of them; each ranking says who made it."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from bisect import bisect
+from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 from alignloop.io.datasets import read, write
 from alignloop.io.files import replacing, write_json
-from alignloop.params import Params
-from alignloop.records import Prompt, Ranking, Samples
-from alignloop.seeds import draws
+from alignloop.params import Labelers, Params
+from alignloop.records import Ranking, Samples
+from alignloop.seeds import seed_of
+from alignloop.stages.labelers import LABELERS
 from alignloop.stages.progress import Progress
-from alignloop.world.form import form_utility
-from alignloop.world.panel import gold_utility, make_panel
-
-JUDGES: dict[str, Callable[[Prompt, str], float]] = {"gold": gold_utility, "form": form_utility}
 
 
 def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, metrics: Path) -> Iterator[Progress]:
     """Rank the K answers of every prompt and add the round's rankings to those known before."""
-    plan = params.label
     waiting = read(samples, Samples)
-    panel = make_panel(params.seed, plan.labelers, plan.held_out, plan.noise, plan.tie, plan.screening_items, plan.screening_pass)
-    random = draws(params.seed, "label", round)
     rankings: list[Ranking] = []
+    counts = {"labelers": 0, "held_out": 0, "rejected": 0}
     ties = pairs = 0
-    for number, item in enumerate(waiting, 1):
-        group = panel.held_out if item.split != "train" and panel.held_out else panel.labelers
-        labeler = group[int(random.integers(len(group)))]
-        ranks = labeler.rank(item.prompt, item.responses, JUDGES[plan.judge], random)
-        rankings.append(
-            Ranking(
-                id=f"{item.id}-{labeler.id}",
-                prompt=item.prompt,
-                responses=item.responses,
-                ranks=ranks,
-                labeler=labeler.id,
-                kind=plan.kind,
-                policy=item.policy,
-                round=round,
-                split=item.split,
-            )
-        )
-        k = len(ranks)
-        pairs += k * (k - 1) // 2
-        ties += sum(ranks[a] == ranks[b] for a in range(k) for b in range(a))
-        if number % 250 == 0 or number == len(waiting):
-            yield Progress(number, len(waiting), {"ties": ties / pairs})
+    for kind, items in shared_out(params, round, waiting).items():
+        made, people = LABELERS[kind](params, round, items)
+        for ranking in made:
+            rankings.append(ranking)
+            ranks = ranking.ranks
+            k = len(ranks)
+            pairs += k * (k - 1) // 2
+            ties += sum(ranks[a] == ranks[b] for a in range(k) for b in range(a))
+            if len(rankings) % 250 == 0 or len(rankings) == len(waiting):
+                yield Progress(len(rankings), len(waiting), {"ties": ties / pairs})
+        counts = {name: count + people[name] for name, count in counts.items()}
     with replacing(out) as part:
         part.mkdir(parents=True)
         known = sorted(earlier.glob("*.jsonl"))
@@ -53,4 +39,18 @@ def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, m
             shutil.copyfile(file, part / file.name)
         write(part / f"{round}.jsonl", rankings)
     numbers = {"rankings": len(rankings), "pairs": pairs, "ties": ties / pairs if pairs else 0.0}
-    write_json(metrics, {**numbers, "labelers": len(panel.labelers), "held_out": len(panel.held_out), "rejected": len(panel.rejected)})
+    write_json(metrics, {**numbers, **counts})
+
+
+def shared_out(params: Params, round: str, samples: list[Samples]) -> dict[Labelers, list[Samples]]:
+    """Each kind of labeler with its samples, people first, for they may not be done. A sample keeps its kind when others come or go."""
+    kind = params.label.kind
+    if isinstance(kind, str):
+        return {kind: samples}
+    order: list[Labelers] = sorted(kind, key=lambda name: name != "people")
+    upto = list(accumulate(kind[name] for name in order))
+    parts: dict[Labelers, list[Samples]] = {name: [] for name in order}
+    for each in samples:
+        chance = seed_of(params.seed, "label", round, "kind", each.id) / 2**63
+        parts[order[min(bisect(upto, chance), len(order) - 1)]].append(each)
+    return {name: part for name, part in parts.items() if part}

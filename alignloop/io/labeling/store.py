@@ -1,0 +1,108 @@
+"""The labeling store: SQLite in the project by default, PostgreSQL by DATABASE_URL; opened at its newest schema."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from alignloop.errors import AlignloopError
+from alignloop.io.labeling.tables import Event
+
+DEFAULT = "people/labeling.db"
+PATIENCE = 15  # seconds to wait for another writer
+_UPGRADE_LOCK = 72_316_004  # any number: one process upgrades a PostgreSQL database at a time
+
+
+class StoreError(AlignloopError):
+    """The labeling store cannot be used; the message says which and what to do."""
+
+
+def store_url(root: Path) -> str:
+    """Where the store is: DATABASE_URL, or a file of the project in `root`."""
+    return os.environ.get("DATABASE_URL") or f"sqlite:///{root.resolve() / DEFAULT}"
+
+
+class Store:
+    """An open labeling store. Writers come one after the other; readers wait for nobody."""
+
+    def __init__(self, url: str) -> None:
+        address = make_url(url)
+        if address.get_backend_name() == "postgresql":
+            address = address.set(drivername="postgresql+psycopg")
+        elif address.get_backend_name() != "sqlite":
+            raise StoreError(f"DATABASE_URL: '{address.get_backend_name()}' is no store for labels; give a postgresql:// or sqlite:/// URL")
+        self.name = address.render_as_string(hide_password=True)
+        self._embedded = address.get_backend_name() == "sqlite"
+        if self._embedded:
+            if not address.database:
+                raise StoreError(
+                    f"DATABASE_URL: {self.name} names no file, and labels are to be kept; write sqlite:////path/to/labeling.db"
+                )
+            Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+            self.engine = create_engine(address, connect_args={"timeout": PATIENCE})
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            self.engine = create_engine(address, pool_pre_ping=True, pool_size=20, max_overflow=20)
+        try:
+            self._upgrade()
+        except OperationalError as error:
+            self.engine.dispose()
+            raise StoreError(
+                f"{self.name}: cannot be opened: {str(error.orig).strip()}; check DATABASE_URL, or start that server"
+            ) from None
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that sees one state of the store and changes nothing."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction: all of it is on disk when the block ends, or none if it raises."""
+        with Session(self.engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def _upgrade(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.engine.execution_options(writes=True).begin() as connection:
+            if not self._embedded:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def note(session: Session, actor: str, action: str, subject: str = "", **details: Any) -> None:
+    """Add a line to the audit, in the same transaction as what it tells of."""
+    session.add(Event(time=time.time(), actor=actor, action=action, subject=subject, details=details))
+
+
+def is_full(error: SQLAlchemyError) -> bool:
+    """Whether a statement failed for want of disk space."""
+    words = str(getattr(error, "orig", error)).lower()
+    return "disk is full" in words or "no space left" in words or "disk full" in words
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions begin below, and not when the driver thinks so
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

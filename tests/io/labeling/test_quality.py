@@ -1,0 +1,74 @@
+"""Agreement as worked by hand, and as the quiz and the administrator's page show it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from alignloop.io.labeling import quality, queue, rounds
+from alignloop.io.labeling.quality import agreement, alpha
+from alignloop.io.labeling.queue import Given
+from alignloop.io.labeling.standing import mark_quiz
+from alignloop.io.labeling.store import Store
+from alignloop.io.labeling.tables import Labeler
+from alignloop.records import Ranking
+
+from .conftest import LENDING, publish, rank, samples
+
+Join = Callable[..., str]
+
+
+def test_agreement_counts_pairs_that_are_ordered_and_halves_for_ties() -> None:
+    assert agreement((1, 2, 3), (1, 2, 3)) == (3, 3)
+    assert agreement((1, 2, 3), (3, 2, 1)) == (0, 3)
+    assert agreement((1, 2, 3), (1, 1, 2)) == (2.5, 3)
+    assert agreement((1, 1, 2), (2, 1, 3)) == (2, 2)  # what is tied there asks nothing
+    assert agreement((1, 2), None) == (0, 1)
+
+
+def test_alpha_is_one_for_equal_orders_negative_for_opposed_ones_and_none_where_nothing_is_shared() -> None:
+    assert alpha({1: {"a": (1, 2, 3), "b": (1, 2, 3)}, 2: {"a": (2, 1, 3), "b": (2, 1, 3)}}) == pytest.approx(1)
+    opposed = alpha({1: {"a": (1, 2, 3), "b": (3, 2, 1)}})
+    assert opposed is not None
+    assert opposed < 0
+    assert alpha({1: {"a": (1, 2)}, 2: {"b": (1, 2)}}) is None
+    assert alpha({1: {"a": (1, 1), "b": (1, 1)}}) is None
+
+
+def known(count: int) -> list[Ranking]:
+    return [
+        Ranking(id=f"q{n}", prompt=each.prompt, responses=each.responses, ranks=(1, 2, 3), labeler="x", kind="person", policy="", round="")
+        for n, each in enumerate(samples(count))
+    ]
+
+
+@pytest.mark.parametrize("second", [(1, 2, 3), (1, 2, 2), (3, 1, 2), (3, 2, 1)])
+def test_the_quiz_decides_who_may_work(store: Store, join: Join, second: tuple[int, ...]) -> None:
+    publish(store)
+    rounds.publish_known(store, "quiz", known(2))
+    ada = join("ada", qualified=None)
+    for ranks in ((1, 2, 3), second):
+        lent = queue.take(store, ada, "rank", "quiz", LENDING)
+        assert lent
+        assert mark_quiz(store, ada, 0.75) is None
+        queue.give(store, lent, ada, Given(ranks=ranks), "g")
+    assert queue.take(store, ada, "rank", "quiz", LENDING) is None
+    expected = (3 + agreement((1, 2, 3), second)[0]) / 6
+    assert mark_quiz(store, ada, 0.75) == pytest.approx(expected)
+    with store.reading() as session:
+        assert session.get_one(Labeler, ada).qualified is (expected >= 0.75)
+    assert (queue.take(store, ada, "rank", "work", LENDING) is not None) is (expected >= 0.75)
+
+
+def test_each_labelers_record_tells_agreement_with_others(store: Store, join: Join) -> None:
+    publish(store, count=1, overlap=3)
+    ada, bob, eve = join("ada"), join("bob"), join("eve")
+    rank(store, ada, 1, 2, 3)
+    rank(store, bob, 1, 2, 3)
+    rank(store, eve, 3, 2, 1)
+    with store.reading() as session:
+        found = {record.id: record for record in quality.records(session, "r1")}
+        together = quality.round_alpha(session, "r1")
+    assert (found[ada].others, found[eve].others) == ((3, 6), (0, 6))
+    assert (found[ada].done, found[ada].skipped) == (1, 0)
+    assert together is not None
+    assert -1 < together < 1
