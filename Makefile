@@ -29,13 +29,14 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-ui: $(READY)  ## the pages of Prefect and MLflow on loopback, until Ctrl-C
+ui: $(READY)  ## the pages of Prefect, MLflow and labeling on loopback, until Ctrl-C
 	@eval "$$($(BIN)/python -m alignloop.io.environment)"; mkdir -p .cache; \
 	prefect server start --host 127.0.0.1 --port 4200 >.cache/prefect.log 2>&1 & prefect=$$!; \
 	mlflow server --host 127.0.0.1 --port 5000 --workers 1 \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlruns/mlflow.db}" >.cache/mlflow.log 2>&1 & mlflow=$$!; \
-	trap 'kill $$prefect $$mlflow 2>/dev/null; wait; exit 0' INT TERM; \
-	echo "Prefect http://127.0.0.1:4200   MLflow http://127.0.0.1:5000   (logs in .cache; in half a minute; Ctrl-C ends both)"; wait
+	$(BIN)/python -m alignloop label & label=$$!; \
+	trap 'kill $$prefect $$mlflow $$label 2>/dev/null; wait; exit 0' INT TERM; \
+	echo "Prefect http://127.0.0.1:4200   MLflow http://127.0.0.1:5000   (logs in .cache; in half a minute; Ctrl-C ends all)"; wait
 
 env: $(READY)
 

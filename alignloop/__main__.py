@@ -25,7 +25,8 @@ from alignloop.io.environment import settle
 if TYPE_CHECKING:
     from alignloop.params import Params
 
-COMMANDS = {  # name -> a module with `command(arguments) -> int`, and what it does
+COMMANDS = {  # name -> a module with `command(arguments) -> int`, and what it does; a stage of that name has --round
+    "label": ("alignloop.people.command", "serve the labeling pages on loopback; invite, publish-prompts, export-demonstrations"),
     "lineage": ("alignloop.io.lineage", "show where a model came from, or what was made from a hash"),
 }
 POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         with _terminable():
-            if name in COMMANDS:
+            if name in COMMANDS and not (name in _stages() and any(word.startswith("--round") for word in arguments)):
                 return importlib.import_module(COMMANDS[name][0]).command(arguments)
             if name not in _stages():
                 print(f"alignloop: there is no stage '{name}'\n\n{_overview()}", file=sys.stderr)

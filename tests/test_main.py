@@ -77,6 +77,17 @@ def test_a_stage_gets_its_arguments_and_leaves_its_outs_and_a_run_with_its_curve
     assert (project / "mlruns" / "artifacts" / found.id / "artifacts" / "metrics" / "count.json").exists()
 
 
+def test_a_word_that_is_a_stage_and_a_command_is_the_stage_where_a_round_is_named(project: Path, capsys: pytest.CaptureFixture):
+    assert run("label", "--help") == 0
+    assert "serve the labeling pages" in capsys.readouterr().out
+    assert run("label", "--round=r1") == 2
+    assert "the following arguments are required: --samples" in capsys.readouterr().err
+    assert run("label", "invite", "labeler-ada") == 0
+    assert re.fullmatch(r"http://127\.0\.0\.1:4300/invitation/[\w-]{43}\n", capsys.readouterr().out)
+    assert run("label", "invite", "ada") == 1
+    assert "'ada' is no name for a labeler" in capsys.readouterr().err
+
+
 def test_the_declaration_in_dvc_yaml_tells_inputs_outputs_code_and_parameters(project: Path, stage: Write):
     stage("count", COUNT, "round: str, data: Path, out: Path, metrics: Path, docs: Path")
     (project / "data").mkdir()

@@ -120,6 +120,12 @@ def sign_out(store: Store, cookie: str) -> None:
         session.execute(delete(Visit).where(Visit.id == _hash(cookie)))
 
 
+def administrators(session: Session) -> int:
+    """How many people may administer."""
+    known = select(func.count()).select_from(Labeler).where(Labeler.role == "admin", Labeler.standing == "active")
+    return session.scalar(known.where(Labeler.password.is_not(None) | (Labeler.link_expires > time.time()))) or 0
+
+
 def _begin(session: Session, person: Labeler, means: str) -> str:
     if person.standing == "excluded":
         raise Refused("You are not on this project any more. Ask its administrator.")

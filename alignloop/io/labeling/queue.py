@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -98,12 +99,12 @@ def look(session: Session, assignment: int, labeler: str) -> Work:
 
 
 def save_draft(store: Store, assignment: int, labeler: str, draft: dict[str, Any], lending: Lending) -> bool:
-    """Keep what is not finished, and the item with its labeler; False where it is finished already."""
+    """Keep the parts of `draft` beside what was kept before, and the item with its labeler; False where it is finished already."""
     with store.writing() as session:
         lent, _ = _own(session, assignment, labeler, lock=True)
         if lent.state in ("done", "skipped"):
             return False
-        lent.draft = draft
+        lent.draft = lent.draft | draft
         if lent.state == "open":
             lent.expires = time.time() + lending.minutes * 60
         return True
@@ -144,6 +145,26 @@ def give(store: Store, assignment: int, labeler: str, given: Given, guidelines: 
         )
         note(session, labeler, "skip" if given.skipped else "answer", str(lent.id), item=item.key, reason=given.skipped)
     return True
+
+
+def converse(store: Store, labeler: str, lending: Lending) -> int | None:
+    """The conversation that the labeler writes both sides of: the one begun, or a new one."""
+    now = time.time()
+    with store.writing() as session:
+        person = session.get_one(Labeler, labeler, with_for_update=True)
+        if person.standing != "active" or not person.qualified:
+            return None
+        if (held := _held(session, labeler, "converse", "work")) is not None:
+            held.expires = now + lending.minutes * 60
+            return held.id
+        what = {"round": "converse", "key": uuid4().hex, "job": "converse", "purpose": "work", "policy": "", "split": "train"}
+        item = Item(**what, prompt={"messages": []}, responses=[], wanted=1, taken=1)
+        session.add(item)
+        session.flush()
+        lent = Assignment(item=item.id, labeler=labeler, presented=[], draft={}, begun=now, expires=now + lending.minutes * 60)
+        session.add(lent)
+        session.flush()
+        return lent.id
 
 
 def _own(session: Session, assignment: int, labeler: str, lock: bool = False) -> tuple[Assignment, Item]:

@@ -10,11 +10,12 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from alignloop.io.labeling.store import Store, StoreError, note
-from alignloop.io.labeling.tables import Answer, Assignment, Item, Labeler, Purpose, Round
+from alignloop.io.labeling.tables import Answer, Assignment, Guideline, Item, Labeler, Purpose, Round
 from alignloop.records import Labeling, Prompt, Ranking, Samples
 
 SKIPS = 2  # an item that so many labelers could not rank is asked of nobody else
-RESERVED = ("quiz", "gold", "review", "demonstrate")
+AGAIN = 3600  # seconds after which a round that was gone on with and did not close is gone on with again
+RESERVED = ("quiz", "gold", "review", "demonstrate", "converse")
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,14 @@ def publish_known(store: Store, purpose: Purpose, known: Iterable[Ranking]) -> N
                 session.add(Item(prompt=prompt, responses=responses, known=ranks, **what))
 
 
+def keep_guidelines(store: Store, version: str, text: str) -> None:
+    """Keep the text that answers of this version went by."""
+    with store.writing() as session:
+        if session.get(Guideline, version) is None:
+            session.add(Guideline(version=version, text=text, since=time.time()))
+            note(session, "pages", "new guidelines", version)
+
+
 def progress(session: Session, round: str) -> Progress:
     """How far the round is. Raises StoreError if it was never published."""
     plan = session.get(Round, round)
@@ -156,3 +165,24 @@ def rankings(session: Session, round: str) -> Iterator[Ranking]:
 def rejected(session: Session) -> int:
     """How many people did not pass the quiz."""
     return session.scalar(select(func.count()).select_from(Labeler).where(Labeler.qualified.is_(False))) or 0
+
+
+def all_rounds(session: Session) -> list[Round]:
+    """Every round that was published, the newest first."""
+    return list(session.scalars(select(Round).order_by(Round.published.desc(), Round.id)))
+
+
+def claim_ready(store: Store) -> list[str]:
+    """Rounds that have enough rankings and that nobody goes on with: whoever asks first does. What did not close is tried again later."""
+    free = Round.continued.is_(None) | (Round.continued < time.time() - AGAIN)
+    with store.reading() as session:
+        waiting = select(Round).where(Round.closed.is_(None), free)
+        ready = [each.id for each in session.scalars(waiting) if progress(session, each.id).enough]
+    if not ready:
+        return []
+    with store.writing() as session:
+        mine = session.scalars(select(Round).where(Round.id.in_(ready), free).with_for_update()).all()
+        for each in mine:
+            each.continued = time.time()
+            note(session, "pages", "continue", each.id)
+        return [each.id for each in mine]

@@ -17,6 +17,7 @@ from alignloop.errors import AlignloopError
 from alignloop.io.labeling.tables import Event
 
 DEFAULT = "people/labeling.db"
+FULL = ("disk is full", "no space left", "disk full")
 PATIENCE = 15  # seconds to wait for another writer
 _UPGRADE_LOCK = 72_316_004  # any number: one process upgrades a PostgreSQL database at a time
 
@@ -28,6 +29,10 @@ class StoreError(AlignloopError):
 def store_url(root: Path) -> str:
     """Where the store is: DATABASE_URL, or a file of the project in `root`."""
     return os.environ.get("DATABASE_URL") or f"sqlite:///{root.resolve() / DEFAULT}"
+
+
+class StoreFullError(StoreError):
+    """There is no room on the store's disk: nothing of the transaction was kept."""
 
 
 class Store:
@@ -73,8 +78,13 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """A transaction: all of it is on disk when the block ends, or none if it raises."""
-        with Session(self.engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
-            yield session
+        try:
+            with Session(self.engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
+                yield session
+        except SQLAlchemyError as error:
+            if any(words in str(getattr(error, "orig", error)).lower() for words in FULL):
+                raise StoreFullError(f"{self.name}: its disk is full; make room: what was committed is kept") from error
+            raise
 
     def _upgrade(self) -> None:
         config = Config()
@@ -89,12 +99,6 @@ class Store:
 def note(session: Session, actor: str, action: str, subject: str = "", **details: Any) -> None:
     """Add a line to the audit, in the same transaction as what it tells of."""
     session.add(Event(time=time.time(), actor=actor, action=action, subject=subject, details=details))
-
-
-def is_full(error: SQLAlchemyError) -> bool:
-    """Whether a statement failed for want of disk space."""
-    words = str(getattr(error, "orig", error)).lower()
-    return "disk is full" in words or "no space left" in words or "disk full" in words
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -13,7 +13,7 @@ from alignloop.records import Split
 
 Role = Literal["labeler", "admin"]
 Standing = Literal["active", "paused", "excluded"]
-Job = Literal["rank", "demonstrate"]
+Job = Literal["rank", "demonstrate", "converse"]
 Purpose = Literal["work", "quiz", "gold", "review"]
 State = Literal["open", "expired", "done", "skipped"]
 

@@ -1,0 +1,49 @@
+"""Going on by itself: when a round has enough rankings, start the pipeline for it, however often this server restarts meanwhile."""
+
+import shlex
+import subprocess
+import threading
+from pathlib import Path
+from types import TracebackType
+
+from alignloop.io.labeling import rounds
+from alignloop.io.labeling.store import Store
+
+SECONDS = 5.0
+
+
+class Continuation:
+    """While the block runs, looks every few seconds whether a round is ready, and starts `command` for it."""
+
+    def __init__(self, store: Store, command: str, log: Path) -> None:
+        self._store, self._command, self._log = store, shlex.split(command), log
+        self._ended, self._thread = threading.Event(), threading.Thread(target=self._watch, daemon=True)
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Continuation":
+        if self._command:
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(SECONDS):
+            self.look()
+
+    def look(self) -> bool:
+        """Start the pipeline if a round is ready, it is not running already, and nobody else started it; say whether it was started."""
+        if self._running and self._running.poll() is None:
+            return False
+        ready = rounds.claim_ready(self._store)
+        if not ready:
+            return False
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            log.write(f"round {', '.join(ready)} is ready: {shlex.join(self._command)}\n".encode())
+            log.flush()
+            self._running = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        return True

@@ -1,0 +1,162 @@
+// Keys, time, drag, drafts and undo. The forms work without this file; the radio buttons are the one state of a ranking.
+"use strict";
+
+const one = (selector, within = document) => within.querySelector(selector);
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+const make = (name, properties, ...children) => { const node = Object.assign(document.createElement(name), properties); node.append(...children); return node; };
+
+// Time: seconds with the page in view and somebody at it.
+const clock = one(".clock");
+let active = Number(clock?.dataset.active || 0), last = performance.now(), touched = last;
+const fields = all("input[name=active]");
+const tick = () => {
+  const now = performance.now();
+  if (!document.hidden && now - touched < 60000) active += (now - last) / 1000;
+  last = now;
+  if (clock) clock.textContent = ` · ${Math.floor(active / 60)}:${String(Math.floor(active % 60)).padStart(2, "0")}`;
+  for (const field of fields) field.value = active.toFixed(1);
+};
+for (const kind of ["keydown", "pointerdown", "pointermove", "scroll"]) addEventListener(kind, () => { touched = performance.now(); }, { passive: true });
+setInterval(tick, 500);
+tick();
+addEventListener("submit", tick, true);
+
+// A form is sent once, however often it is clicked.
+addEventListener("submit", (event) => {
+  if (event.target.dataset.sent) event.preventDefault();
+  event.target.dataset.sent = "1";
+});
+addEventListener("pageshow", () => { for (const form of document.forms) delete form.dataset.sent; });
+
+// Drafts.
+const drafting = (form, content) => {
+  let timer = 0, kept = "";
+  const save = (leaving) => {
+    clearTimeout(timer);
+    tick();
+    const text = JSON.stringify(content());
+    if (text === kept || form.dataset.sent) return;
+    kept = text;
+    const body = JSON.stringify({ key: form.elements.key.value, active, ...content() });
+    fetch(form.dataset.draft, { method: "POST", body, headers: { "Content-Type": "application/json" }, keepalive: leaving }).catch(() => { kept = ""; });
+  };
+  kept = JSON.stringify(content());
+  addEventListener("pagehide", () => save(true));
+  document.addEventListener("visibilitychange", () => document.hidden && save(true));
+  return () => { clearTimeout(timer); timer = setTimeout(save, 700); };
+};
+
+const typing = (target) => target.closest("textarea, select, input:not([type=radio], [type=checkbox])");
+const skip = one("details.skip");
+const openSkip = () => { if (skip) { skip.open = true; one("input[type=radio]", skip)?.focus(); } };
+
+// Ranking.
+const ranking = one("#rank");
+if (ranking) {
+  const cards = all(".answer", ranking), k = cards.length, names = cards.map((card) => card.dataset.letter);
+  const lanes = one(".lanes", ranking), undo = one(".undo", ranking), go = one(".go", ranking), word = one(".go .word", ranking);
+  const history = [];
+  const radios = (name) => all(`input[name=rank-${name}]`, ranking);
+  const rankOf = (name) => Number(radios(name).find((radio) => radio.checked)?.value || 0);
+  const ranks = () => Object.fromEntries(names.map((name) => [name, rankOf(name)]));
+  const about = () => Object.fromEntries(all(".about input:checked, .about select").map((field) => [field.name.slice(6), field.value]));
+  const changed = drafting(ranking, () => ({ ranks: Object.fromEntries(Object.entries(ranks()).filter(([, rank]) => rank)), about: about() }));
+  let before = ranks();
+
+  const put = (next) => { for (const name of names) for (const radio of radios(name)) radio.checked = Number(radio.value) === next[name]; };
+  const show = () => {
+    const now = ranks(), left = names.filter((name) => !now[name]);
+    for (const card of cards) {
+      const name = card.dataset.letter, rank = now[name], others = names.filter((other) => other !== name && rank && now[other] === rank);
+      card.classList.toggle("ranked", rank > 0);
+      card.classList.toggle("tied", others.length > 0);
+      one(".state", card).textContent = !rank ? "unranked" : others.length ? `ties with ${others.join(", ")}` : "";
+    }
+    for (const lane of all(".lane", lanes)) {
+      const rank = Number(lane.dataset.rank), here = names.filter((name) => now[name] === rank);
+      one("ul", lane).replaceChildren(...here.map((name) => make("li", { className: "chip", textContent: name })));
+      one("b", lane).textContent = rank ? `${rank}${rank === 1 ? " best" : ""}${here.length > 1 ? " tie" : ""}` : "unranked";
+      lane.classList.toggle("tie", rank > 0 && here.length > 1);
+    }
+    undo.disabled = !history.length;
+    go.disabled = left.length > 0;
+    word.textContent = left.length ? `${left.length} unranked` : "Submit";
+  };
+  const change = (next) => {
+    if (names.every((name) => next[name] === before[name])) return;
+    history.push(before);
+    before = next;
+    put(next);
+    show();
+    changed();
+  };
+  const set = (name, rank) => change({ ...ranks(), [name]: Math.max(0, Math.min(k, rank)) });
+  const back = () => { if (history.length) { before = history.pop(); put(before); show(); changed(); } };
+
+  for (let rank = 0; rank <= k; rank += 1) {
+    const list = make("ul", {});
+    const lane = make("div", { className: rank ? "lane" : "lane open" }, make("b", {}), list);
+    lane.dataset.rank = rank;
+    lanes.append(lane);
+    Sortable.create(list, { group: "ranks", animation: 120, forceFallback: true, onEnd: (drop) => {
+      const to = Number(drop.to.closest(".lane").dataset.rank), name = drop.item.textContent;
+      show();
+      set(name, to);
+    } });
+  }
+  for (const hidden of [lanes, undo, one(".keys", ranking)]) hidden.hidden = false;
+  ranking.noValidate = true;
+  undo.addEventListener("click", back);
+  ranking.addEventListener("change", (event) => event.target.closest(".ranks") ? change(ranks()) : changed());
+  ranking.addEventListener("submit", (event) => {
+    if (names.some((name) => !rankOf(name))) { event.preventDefault(); event.stopImmediatePropagation(); delete ranking.dataset.sent; }
+  });
+  addEventListener("keydown", (event) => {
+    const meta = event.ctrlKey || event.metaKey;
+    if (event.key === "Enter" && meta) { if (!go.disabled) ranking.requestSubmit(go); return; }
+    if (typing(event.target) || event.target.closest("details.skip, summary") || event.altKey) return;
+    if (event.key.toLowerCase() === "u" && !meta || event.key.toLowerCase() === "z" && meta) { back(); event.preventDefault(); return; }
+    if (meta) return;
+    const here = cards.findIndex((card) => card.contains(document.activeElement)), name = names[here];
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (step && event.shiftKey && name) set(name, rankOf(name) ? Math.max(1, rankOf(name) + step) : step > 0 ? k : 1);
+    else if (step) cards[here < 0 ? 0 : (here + step + k) % k].focus();
+    else if (event.key >= "1" && event.key <= String(k)) {
+      const at = here < 0 ? 0 : here;
+      set(names[at], Number(event.key));
+      const next = [...names.keys()].map((n) => (at + n) % k).find((n) => !rankOf(names[n]));
+      cards[next ?? at].focus();
+    } else if ((event.key === "0" || event.key === "Backspace") && name) set(name, 0);
+    else if (event.key === "s") openSkip();
+    else if (event.key !== "Enter" || event.target.closest("button, a")) return;
+    event.preventDefault();
+  });
+  show();
+  const first = cards.find((card) => !rankOf(card.dataset.letter)) || cards[0];
+  if (!one(".problem")) first.focus({ preventScroll: true });
+}
+
+// Rating one answer.
+const rating = one("#rate");
+if (rating) {
+  addEventListener("keydown", (event) => {
+    if (typing(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("details.skip")) return;
+    const flag = one(`[data-hotkey="${CSS.escape(event.key.toLowerCase())}"]`, rating);
+    const value = one(`input[name=overall][value="${CSS.escape(event.key)}"]`, rating);
+    if (value) value.checked = true;
+    else if (event.key === "Enter" && !event.target.closest("a, button, summary")) rating.requestSubmit();
+    else if (flag) flag.checked = !flag.checked;
+    else if (event.key === "s") openSkip();
+    else return;
+    event.preventDefault();
+  });
+}
+
+// Writing.
+const writing = one("#write");
+if (writing) {
+  const changed = drafting(writing, () => ({ turns: all("textarea", writing).map((field) => field.value) }));
+  writing.addEventListener("input", changed);
+  addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) writing.requestSubmit(one(".go", writing)); });
+  (all("textarea", writing).find((field) => !field.value) || one("textarea", writing)).focus();
+}

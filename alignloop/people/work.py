@@ -1,0 +1,226 @@
+"""The labeler's pages: what there is to do, and the way of an item from first sight to the answer."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+from starlette.exceptions import HTTPException
+
+from alignloop.io.labeling import history, queue, rounds, standing
+from alignloop.io.labeling.queue import Given, Work
+from alignloop.people import questions
+from alignloop.people.conversation import conversation_of, turns_of
+from alignloop.people.doors import OwnForm, SignedIn, check_key, store_of
+from alignloop.people.pages import page
+from alignloop.people.questions import Unanswered
+from alignloop.people.settings import Settings
+
+router = APIRouter()
+DIGITS = tuple("0123456789")
+JOBS = {"rank": ("rank", "work"), "quiz": ("rank", "quiz"), "demonstrate": ("demonstrate", "work"), "review": ("rank", "review")}
+
+
+def settings_of(request: Request) -> Settings:
+    """How labeling goes here."""
+    return request.app.state.settings
+
+
+@router.get("/")
+def home(request: Request, guest: SignedIn) -> Response:
+    """What there is to do."""
+    store, settings = store_of(request), settings_of(request)
+    if guest.qualified is None:
+        standing.mark_quiz(store, guest.id, settings.needed)
+    with store.reading() as session:
+        quiz = history.of_purpose(session, "quiz", guest.id)
+        open_rounds = [rounds.progress(session, each.id) for each in rounds.open_rounds(session)]
+        today, total = history.counts(session, guest.id)
+        left = {job: history.left(session, job) for job in ("rank", "demonstrate")}
+    return page(request, "home.html", quiz=quiz, rounds=open_rounds, today=today, total=total, left=left, settings=settings)
+
+
+@router.get("/work/{name}")
+def work(request: Request, name: str, guest: SignedIn, saved: int = 0) -> Response:
+    """Go to the item in hand, or take the next."""
+    store, lending = store_of(request), settings_of(request).lending
+    if name == "converse":
+        lent = queue.converse(store, guest.id, lending)
+    elif name in JOBS:
+        lent = queue.take(store, guest.id, *JOBS[name], lending)  # pyright: ignore[reportArgumentType]
+    else:
+        raise HTTPException(404, "There is no such work.")
+    if lent is None:
+        return RedirectResponse("/", 303)
+    return RedirectResponse(f"/item/{lent}" + (f"?saved={saved}" if saved else ""), 303)
+
+
+@router.get("/item/{lent}")
+def item(request: Request, lent: int, guest: SignedIn, answer: int | None = None, saved: int = 0, problem: str = "") -> Response:
+    """An item, as far as it is: rated answer by answer, then ranked; or a conversation to write."""
+    with store_of(request).reading() as session:
+        found = queue.look(session, lent, guest.id)
+        before = history.answered(session, guest.id, saved) if saved else None
+        words = questions.told(before.ranks, queue.look(session, saved, guest.id).presented) if before and before.ranks else ""
+    return _show(request, guest, found, answer, "", f"Saved: {words}" if words else "Saved." if before else "")
+
+
+def _show(
+    request: Request, guest: SignedIn, found: Work, answer: int | None = None, problem: str = "", note: str = "", form: Any = None
+) -> Response:
+    settings, store = settings_of(request), store_of(request)
+    with store.reading() as session:
+        today, total = history.counts(session, guest.id)
+        quiz = history.of_purpose(session, "quiz", guest.id) if found.purpose == "quiz" else None
+        left = history.left(session, found.job) if found.purpose == "work" else 0
+    shared: dict[str, Any] = {"work": found, "today": today, "total": total, "quiz": quiz, "left": left, "settings": settings}
+    shared |= {"problem": problem, "note": note, "skips": questions.SKIPS}
+    status = 422 if problem else 200
+    if found.state in ("done", "skipped"):
+        with store.reading() as session:
+            given = history.answered(session, guest.id, found.id)
+        words = questions.told(given.ranks, found.presented) if given and given.ranks else ""
+        return page(request, "done.html", given=given, order=words, **shared)
+    if found.job != "rank":
+        messages = found.prompt["messages"] if found.job == "demonstrate" else []
+        turns = form if form is not None else found.draft.get("turns") or ([""] if messages else ["", ""])
+        return page(request, "write.html", status, messages=messages, turns=turns, **shared)
+    names = questions.letters(len(found.responses))
+    answers = [{"letter": name, "place": place, "text": found.responses[place]} for name, place in zip(names, found.presented, strict=True)]
+    rated = found.draft.get("ratings", {}) if asks_ratings(settings, found) else None
+    if rated is not None:
+        todo = next((n for n, each in enumerate(answers) if str(each["place"]) not in rated), None)
+        if answer is not None and 0 <= answer < len(answers) and (todo is None or answer <= todo):
+            todo = answer
+        if todo is not None:
+            given = rated.get(str(answers[todo]["place"]), {})
+            flags = [questions.FLAGS[name] for name in settings.ratings if name != "overall"]
+            return page(request, "rate.html", status, number=todo, answers=answers, rated=rated, given=given, flags=flags, **shared)
+    ranks, about = found.draft.get("ranks", {}), found.draft.get("about", {})
+    asked = {name: questions.ABOUT[name] for name in settings.about} if found.purpose == "work" or found.purpose == "gold" else {}
+    categories = questions.CATEGORIES
+    return page(
+        request, "rank.html", status, answers=answers, rated=rated, ranks=ranks, about=about, asked=asked, categories=categories, **shared
+    )
+
+
+def asks_ratings(settings: Settings, found: Work) -> bool:
+    """Whether each answer is rated alone before all are ranked."""
+    return bool(settings.ratings) and found.purpose in ("work", "gold")
+
+
+@router.post("/item/{lent}/rate")
+def rate(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Response:
+    """Keep one answer's ratings and go to the next answer."""
+    store, settings = store_of(request), settings_of(request)
+    with store.reading() as session:
+        found = queue.look(session, lent, guest.id)
+    place, number = form.get("place", ""), form.get("number", "")
+    if not (place in DIGITS and number in DIGITS and int(place) < len(found.responses)):
+        raise HTTPException(422, "This form is not whole. Load the page again.")
+    try:
+        given = questions.rating_of(form, settings.ratings)
+    except Unanswered as error:
+        return _show(request, guest, found, int(number), str(error))
+    ratings = found.draft.get("ratings", {}) | {str(int(place)): given}
+    queue.save_draft(store, lent, guest.id, {"ratings": ratings, "active": _seconds(form.get("active"))}, settings.lending)
+    return RedirectResponse(f"/item/{lent}", 303)
+
+
+@router.post("/item/{lent}/rank")
+def rank(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Response:
+    """Take a whole ranking and go to the next item."""
+    store, settings = store_of(request), settings_of(request)
+    with store.reading() as session:
+        found = queue.look(session, lent, guest.id)
+    try:
+        ranks, about = questions.ranks_of(form, found.presented), questions.about_of(form, settings.about)
+        rated = found.draft.get("ratings", {})
+        if asks_ratings(settings, found) and len(rated) < len(ranks) and found.state in ("open", "expired"):
+            raise Unanswered("Rate each answer first.")
+    except Unanswered as error:
+        kept = {letter: form.get(f"rank-{letter}", "") for letter in questions.letters(len(found.presented))}
+        draft = {"ranks": {letter: int(value) for letter, value in kept.items() if value in DIGITS}}
+        queue.save_draft(store, lent, guest.id, draft, settings.lending)
+        with store.reading() as session:
+            found = queue.look(session, lent, guest.id)
+        return _show(request, guest, found, None, str(error))
+    ratings = [rated[str(place)] for place in range(len(ranks))] if rated else []
+    given = Given(ranks, ratings, about, active_seconds=_seconds(form.get("active")))
+    return _give(request, guest, found, given)
+
+
+@router.post("/item/{lent}/write")
+def write(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Response:
+    """Take what a labeler wrote, or give room for another turn."""
+    store, settings = store_of(request), settings_of(request)
+    with store.reading() as session:
+        found = queue.look(session, lent, guest.id)
+    turns = turns_of(form)
+    if found.state in ("open", "expired"):
+        queue.save_draft(store, lent, guest.id, {"turns": turns}, settings.lending)
+    if form.get("more"):
+        return _show(request, guest, found, form=[*turns, "", ""])
+    try:
+        messages = conversation_of(found.prompt["messages"], turns)
+    except Unanswered as error:
+        return _show(request, guest, found, None, str(error), form=turns)
+    return _give(request, guest, found, Given(messages=messages, active_seconds=_seconds(form.get("active"))))
+
+
+@router.post("/item/{lent}/skip")
+def skip(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Response:
+    """Leave an item to somebody else, with a reason."""
+    with store_of(request).reading() as session:
+        found = queue.look(session, lent, guest.id)
+    reason = " · ".join(part for part in (form.get("reason", ""), form.get("words", "").strip()[:500]) if part)
+    if not reason:
+        return _show(request, guest, found, None, "Say why you skip it: choose a reason, or write one.")
+    return _give(request, guest, found, Given(skipped=reason, active_seconds=_seconds(form.get("active"))))
+
+
+@router.post("/item/{lent}/draft")
+def draft(request: Request, lent: int, guest: SignedIn, body: Annotated[dict[str, Any], Body()]) -> Response:
+    """Keep what is not finished; the script sends it while the labeler works."""
+    check_key(guest, str(body.get("key", "")))
+    kept: dict[str, Any] = {"active": _seconds(body.get("active"))}
+    if isinstance(ranks := body.get("ranks"), dict):
+        kept["ranks"] = {name: rank for name, rank in ranks.items() if len(name) == 1 and type(rank) is int and 1 <= rank <= 9}
+    if isinstance(about := body.get("about"), dict):
+        kept["about"] = {str(name)[:20]: str(value)[:40] for name, value in about.items()}
+    if isinstance(turns := body.get("turns"), list):
+        kept["turns"] = [str(turn) for turn in turns[:100]]
+    saved = queue.save_draft(store_of(request), lent, guest.id, kept, settings_of(request).lending)
+    return JSONResponse({"saved": saved})
+
+
+def _give(request: Request, guest: SignedIn, found: Work, given: Given) -> Response:
+    store, settings = store_of(request), settings_of(request)
+    queue.give(store, found.id, guest.id, given, settings.version)
+    if found.purpose == "quiz":
+        score = standing.mark_quiz(store, guest.id, settings.needed)
+        return RedirectResponse("/work/quiz" if score is None else "/", 303)
+    name = {"demonstrate": "demonstrate", "converse": ""}.get(found.job, "review" if found.purpose == "review" else "rank")
+    return RedirectResponse(f"/work/{name}?saved={found.id}" if name else "/", 303)
+
+
+@router.get("/guidelines")
+def guidelines(request: Request, guest: SignedIn) -> Response:
+    """What labelers go by."""
+    return page(request, "guidelines.html", settings=settings_of(request))
+
+
+@router.get("/mine")
+def mine(request: Request, guest: SignedIn) -> Response:
+    """The labeler's own work, and nobody else's."""
+    with store_of(request).reading() as session:
+        done = history.own(session, guest.id)
+    return page(request, "mine.html", done=done, told=questions.told)
+
+
+def _seconds(value: Any) -> float | None:
+    """Seconds in view, as the browser counts them: believed within a day."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return None
+    return round(seconds, 1) if 0 <= seconds <= 86400 else None
