@@ -17,6 +17,8 @@ def paced(
     origin, start, said, unsaid = began, None, float("-inf"), ""
     for progress in work:
         now = clock()
+        if progress.note:
+            say(f"{name}  {progress.note}")
         if start is None or progress.step <= start.step or progress.total != start.total:
             origin, start = now, progress  # the first step, or the first of the next part: a resumed stage does not start at 1
         done, passed = progress.step - start.step, now - origin

@@ -28,6 +28,7 @@ Rating = Literal[
     "opinion",
     "moral_judgment",
 ]
+Guarded = Literal["max_kl_per_response_nats", "min_entropy_per_token_nats", "min_distinct_2", "min_ended", "max_held_out_fall"]
 About = Literal["ambiguous", "sensitive", "category"]
 
 
@@ -158,6 +159,7 @@ class Reward(Section):
     learning_rate: Positive
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
+    held_out: bool
 
 
 class Kl(Section):
@@ -168,11 +170,18 @@ class Kl(Section):
     horizon_responses: Count
 
 
+class Guard(Section):
+    limit: float
+    strength: Literal["warn", "stop", "fail"]
+
+
 class Ppo(Section):
     steps: Count
     prompts_per_step: Count
+    responses_per_prompt: Count
     minibatches: Count
     epochs: Count
+    advantages: Literal["gae", "rloo", "grpo"]
     learning_rate: Positive
     value_learning_rate: Positive
     warmup_steps: Whole
@@ -185,6 +194,8 @@ class Ppo(Section):
     whiten_rewards: bool
     missing_eos_score: float | None
     kl: Kl
+    guards: dict[Guarded, Guard]
+    guard_window_steps: Count
     ptx_coef: Annotated[float, Field(ge=0)]
     ptx_documents_per_step: Whole
     ema_decay: Share

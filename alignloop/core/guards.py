@@ -1,6 +1,6 @@
 """What PPO watches while it runs: limits on KL, entropy, diversity, endings and over-optimisation, and what follows beyond them.
 
-A guard compares the mean of its metric over the last steps (`window_steps`) with its limit. Three strengths: `warn` says so and goes on,
+A guard compares the mean of its metric over the last steps with its limit. Three strengths: `warn` says so and goes on,
 `stop` ends the training with the best healthy policy, `fail` ends it with an error and no policy.
 """
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from alignloop.core.experience import Rollouts, Score
 from alignloop.errors import AlignloopError
 
 Strength = Literal["warn", "stop", "fail"]
@@ -46,10 +47,10 @@ class Trip:
 
 
 class Watch:
-    """The guards of one run, by their keys in RULES, and the metrics they have seen."""
+    """The guards of one run, by their keys in RULES, the metrics they have seen, and the score that the policy does not learn from."""
 
-    def __init__(self, guards: Mapping[str, Guard], window_steps: int) -> None:
-        self.guards, self.window_steps = dict(guards), window_steps
+    def __init__(self, guards: Mapping[str, Guard], window_steps: int, held_out: Score | None = None) -> None:
+        self.guards, self.window_steps, self.held_out = dict(guards), window_steps, held_out
         self._seen: list[Mapping[str, float]] = []
 
     @property
@@ -57,21 +58,32 @@ class Watch:
         """Whether a guard may end the training with a policy."""
         return any(guard.strength == "stop" for guard in self.guards.values())
 
-    def see(self, step: int, metrics: Mapping[str, float]) -> list[Trip]:
-        """Take in the metrics of step `step`; returns every guard that is beyond its limit now."""
+    def see(self, step: int, metrics: dict[str, float], rollouts: Rollouts) -> list[Trip]:
+        """Take in a step, adding to its metrics what the held-out score says; returns every guard that is beyond its limit now."""
         self._seen.append(metrics)
+        if self.held_out is not None:
+            metrics["held_out_score"] = float(self.held_out(rollouts.prompts, rollouts.responses).float().mean())
+            proxy, held_out = ([numbers[name] for numbers in self._seen] for name in ("score", "held_out_score"))
+            metrics["held_out_fall"] = held_out_fall(proxy, held_out, self.window_steps)
         last = self._seen[-self.window_steps :]
         if len(last) < self.window_steps:
             return []
-        trips = []
-        for name, guard in self.guards.items():
-            metric, cause = RULES[name]
-            mean = sum(numbers[metric] for numbers in last) / len(last)
-            if mean > guard.limit if name.startswith("max") else mean < guard.limit:
-                side = "above" if name.startswith("max") else "below"
-                said = f"{metric} {mean:.4g} is {side} {guard.limit:g} (step {step}, mean of {len(last)} steps)"
-                trips.append(Trip(name, guard.strength, f"ppo.guards.{name}: {said}: {cause}"))
-        return trips
+        means = {RULES[name][0]: sum(numbers[RULES[name][0]] for numbers in last) / len(last) for name in self.guards}
+        return [self._trip(name, step, means[RULES[name][0]]) for name in self.guards if self._beyond(name, means)]
+
+    def sound(self, metrics: Mapping[str, float]) -> bool:
+        """Whether this one step is within every limit."""
+        return not any(self._beyond(name, metrics) for name in self.guards)
+
+    def _beyond(self, name: str, metrics: Mapping[str, float]) -> bool:
+        limit, number = self.guards[name].limit, metrics[RULES[name][0]]
+        return number > limit if name.startswith("max") else number < limit
+
+    def _trip(self, name: str, step: int, mean: float) -> Trip:
+        metric, cause = RULES[name]
+        guard, side = self.guards[name], "above" if name.startswith("max") else "below"
+        said = f"{metric} {mean:.4g} is {side} {guard.limit:g} (step {step}, mean of {self.window_steps} steps)"
+        return Trip(name, guard.strength, f"ppo.guards.{name}: {said}: {cause}")
 
 
 def held_out_fall(scores: Sequence[float], held_out: Sequence[float], window: int) -> float:

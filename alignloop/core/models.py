@@ -27,6 +27,7 @@ from alignloop.core.tokens import check_tokenizer, end_of, pad_of, special_token
 from alignloop.errors import AlignloopError
 
 HEAD = "head.safetensors"
+HELD_OUT = "held_out"  # in a reward model's folder: another one, of rankings that this one did not see
 
 
 class CheckpointError(AlignloopError):

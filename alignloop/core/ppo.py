@@ -1,11 +1,11 @@
 """Proximal policy optimisation of a language model against a score, with a per-token KL penalty and pretraining gradients (PPO-ptx).
 
-One step: draw an answer per prompt, score it, turn score and KL into advantages, then a few minibatch updates of policy and value
+One step: draw answers to prompts, score them, turn score and KL into advantages, then a few minibatch updates of policy and value
 model. Policy, reference and learner use one distribution (log_distribution), at the sampling temperature. The score is any function of
-prompt and answer ids. Left out: a shared trunk for policy and value, adapters, several devices.
+prompt and answer ids (`Score`). Left out: a shared trunk for policy and value, adapters, several devices.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,18 +14,19 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_length
+from alignloop.core.experience import Experience, Rollouts, Score, appraise, numbers_of
 from alignloop.core.fit import accumulate
-from alignloop.core.generate import Responses, sample
+from alignloop.core.generate import sample
+from alignloop.core.guards import GuardTripped, Trip, Watch
 from alignloop.core.kl import AdaptiveKl, FixedKl
-from alignloop.core.lanes import backward, in_lanes
+from alignloop.core.lanes import backward
 from alignloop.core.logprobs import answer_logprobs, answer_places
-from alignloop.core.losses import NonFiniteLoss, finite, policy_loss, value_loss
+from alignloop.core.losses import finite, policy_loss, value_loss
 from alignloop.core.models import RewardModel
-from alignloop.core.returns import explained_variance, gae, token_rewards, whiten
-from alignloop.core.tokens import Encoded, pad_right
-from alignloop.errors import AlignloopError
+from alignloop.core.returns import explained_variance
+from alignloop.core.settings import Settings
+from alignloop.core.tokens import Encoded
 
-Score = Callable[[Sequence[list[int]], Sequence[list[int]]], Tensor]
 RATIO_TOLERANCE = 1e-4  # in fp32
 
 
@@ -34,74 +35,19 @@ class RatioError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The numbers of params.yaml's `ppo`, with what decoding shares (see there for units and reasons)."""
-
-    steps: int
-    prompts_per_step: int
-    minibatches: int
-    epochs: int
-    learning_rate: float
-    value_learning_rate: float
-    warmup_steps: int
-    value_warmup_steps: int
-    gamma: float
-    lam: float
-    clip: float
-    value_clip: float
-    max_grad_norm: float
-    whiten_rewards: bool
-    missing_eos_score: float | None
-    ptx_coef: float
-    ptx_documents_per_step: int
-    ema_decay: float
-    temperature: float
-    max_new_tokens: int
-    batch: int
-
-    def __post_init__(self) -> None:
-        if self.minibatches > self.prompts_per_step:
-            raise AlignloopError(f"ppo.minibatches ({self.minibatches}) exceeds ppo.prompts_per_step ({self.prompts_per_step}); lower it")
-
-
-@dataclass(frozen=True)
-class Rollouts:
-    """What a step drew: prompt and answer ids, whether it ended, and scores, KL (nats, summed over the answer) and rewards, each (B,)."""
-
-    prompts: list[list[int]]
-    responses: list[list[int]]
-    ended: list[bool]
-    scores: Tensor
-    kl: Tensor
-    rewards: Tensor
-
-
-@dataclass(frozen=True)
 class Step:
-    """Step `number` (from 1) is done: its metrics and its rollouts."""
+    """Step `number` (from 1) is done: its metrics, its rollouts, and the guards that found them beyond their limits."""
 
     number: int
     metrics: dict[str, float]
     rollouts: Rollouts
-
-
-@dataclass(frozen=True)
-class _Experience:
-    """Everything the updates need, per token in (B, R) tensors; `mask` is true on real answer tokens."""
-
-    rows: list[list[int]]
-    starts: list[int]  # where the answer begins in each row
-    mask: Tensor
-    logprobs: Tensor
-    values: Tensor
-    advantages: Tensor
-    returns: Tensor
+    trips: Sequence[Trip] = ()
 
 
 def train(
     policy: PreTrainedModel,
     reference: PreTrainedModel,
-    value: RewardModel,
+    value: RewardModel | None,
     score: Score,
     prompts: Sequence[list[int]],
     ptx: Sequence[Encoded],
@@ -112,104 +58,75 @@ def train(
     settings: Settings,
     random: np.random.Generator,
     generator: torch.Generator,
+    watch: Watch | None = None,
 ) -> Iterator[Step]:
-    """Train `policy` and `value` in place; yields after each step. After the last one the policy holds the average of its weights (EMA)."""
-    policy_optimiser = torch.optim.AdamW(policy.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0)
-    value_optimiser = torch.optim.AdamW(value.parameters(), lr=settings.value_learning_rate, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0)
-    average = [weight.detach().clone() for weight in policy.parameters()]  # of parameters: a state_dict holds tied ones twice
-    for model in (policy, reference, value):
+    """Train `policy`, and `value` where advantages ask for one, in place; yields after each step.
+
+    After the last step the policy holds the average of its weights (EMA). A guard that stops ends with the average that earned most before.
+    """
+    if (value is None) == (settings.advantages == "gae"):
+        raise ValueError(f"advantages by {settings.advantages} {'need' if value is None else 'take no'} value model")
+    models: list[tuple[PreTrainedModel | RewardModel, float]] = [(policy, settings.learning_rate)]
+    models += [] if value is None else [(value, settings.value_learning_rate)]
+    learners = {
+        model: torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0) for model, peak in models
+    }
+    average = _copy(policy.parameters())  # of parameters: a state_dict holds tied ones twice
+    best, most = _copy(average) if watch and watch.stops else [], float("-inf")
+    for model in (reference, *learners):
         model.eval()  # no dropout anywhere in PPO: eval mode only switches that, gradients flow
     order: list[int] = []
     for number in range(1, settings.steps + 1):
-        # 1. rollouts: the next prompts of a reshuffled deck, one answer each from the current policy
+        # 1. rollouts: the next prompts of a reshuffled deck, answers from the current policy
         while len(order) < settings.prompts_per_step:
             order += random.permutation(len(prompts)).tolist()
         chosen, order = order[: settings.prompts_per_step], order[settings.prompts_per_step :]
-        drawn = [prompts[index] for index in chosen]
+        drawn = [prompts[index] for index in chosen for _ in range(settings.responses_per_prompt)]
         responses = sample(policy, drawn, allowed, end, settings.temperature, settings.max_new_tokens, generator, settings.batch)
         # 2. scores, KL and advantages
-        rollouts, experience = _appraise(reference, value, score, drawn, responses, controller.coef, allowed, end, pad, settings)
-        # 3. updates at this step's learning rate: linear warm-up, then linear decay to a tenth
+        rollouts, experience = appraise(reference, value, score, drawn, responses, controller.coef, allowed, pad, settings)
+        metrics = numbers_of(rollouts, experience, controller.coef)
+        if value is not None:
+            metrics["explained_variance"] = explained_variance(experience.values, experience.returns, experience.mask)
+        # 3. guards: a stop goes back to the policy that earned most within all limits
+        trips = watch.see(number, metrics, rollouts) if watch else []
+        earned = metrics.get("held_out_score", metrics["reward"])
+        if watch and watch.stops and watch.sound(metrics) and earned > most:
+            best, most = _copy(average), earned
+        if any(trip.strength == "fail" for trip in trips):
+            raise GuardTripped("\n".join(trip.message for trip in trips))
+        if any(trip.strength == "stop" for trip in trips):
+            average = best
+            yield Step(number, metrics, rollouts, trips)
+            break
+        # 4. updates at this step's learning rate: linear warm-up, then linear decay to a tenth
         warming = number <= settings.value_warmup_steps  # the value model alone learns: a policy led by wrong values drifts for nothing
         rate = min(number / max(settings.warmup_steps, 1), 1.0) * (1 - 0.9 * (number - 1) / settings.steps)
-        for optimiser, peak in ((policy_optimiser, settings.learning_rate), (value_optimiser, settings.value_learning_rate)):
-            for group in optimiser.param_groups:
+        for model, peak in models:
+            for group in learners[model].param_groups:
                 group["lr"] = peak * rate
-        learned = _update(policy, value, policy_optimiser, value_optimiser, experience, ptx, allowed, pad, settings, random, warming)
+        metrics["learning_rate"] = settings.learning_rate * rate
+        metrics |= _update(policy, value, learners, experience, ptx, allowed, pad, settings, random, warming)
         with torch.no_grad():
             for mean, weight in zip(average, policy.parameters(), strict=True):
                 mean.lerp_(weight, 1 - settings.ema_decay)
-        # 4. numbers, then the controller moves
-        kl = float(rollouts.kl.mean())
-        metrics = {
-            "score": float(rollouts.scores.mean()),
-            "score_spread": float(rollouts.scores.std(correction=0)),
-            "reward": float(rollouts.rewards.mean()),
-            "kl": kl,
-            "kl_coef": controller.coef,
-            "entropy": -float((experience.logprobs * experience.mask).sum() / experience.mask.sum()),
-            "length": float(experience.mask.sum(1).float().mean()),
-            "ended": sum(responses.ended) / len(responses.ended),
-            "distinct_responses": len({tuple(row) for row in responses.ids}) / len(responses.ids),
-            "explained_variance": explained_variance(experience.values, experience.returns, experience.mask),
-            "learning_rate": settings.learning_rate * rate,
-            **learned,
-        }
-        controller.update(kl, len(drawn))
-        yield Step(number, metrics, rollouts)
+        # 5. the controller moves
+        controller.update(metrics["kl"], len(drawn))
+        yield Step(number, metrics, rollouts, trips)
     with torch.no_grad():
         for mean, weight in zip(average, policy.parameters(), strict=True):
             weight.copy_(mean)
 
 
-def _appraise(
-    reference: PreTrainedModel,
-    value: RewardModel,
-    score: Score,
-    prompts: list[list[int]],
-    responses: Responses,
-    kl_coef: float,
-    allowed: Tensor,
-    end: int,
-    pad: int,
-    settings: Settings,
-) -> tuple[Rollouts, _Experience]:
-    """Scores, KL, rewards, values, advantages and returns of what was drawn."""
-    rows = [prompt + answer for prompt, answer in zip(prompts, responses.ids, strict=True)]
-    starts = [len(prompt) for prompt in prompts]
-    mask = pad_right([[1] * len(answer) for answer in responses.ids], 0)[0].bool()
-    logprobs = _unflatten(torch.cat(responses.logprobs), mask)
-    with torch.no_grad():
-        reference_logprobs, values = torch.zeros_like(logprobs), torch.zeros_like(logprobs)
-        batches = by_length([len(row) for row in rows])
-
-        def seen(batch: list[int]) -> tuple[Tensor, Tensor]:
-            ids, real, places, targets = answer_places([rows[index] for index in batch], [starts[index] for index in batch], pad)
-            chosen = answer_logprobs(reference, ids, real, places, targets, allowed, settings.temperature)[0]
-            return chosen, value.per_token(ids, real)[places]
-
-        for batch, (chosen, found) in zip(batches, in_lanes(seen, batches), strict=True):
-            reference_logprobs[batch], values[batch] = _unflatten(chosen, mask[batch]), _unflatten(found, mask[batch])
-        scores = score(prompts, responses.ids).float()
-    broken = (~torch.isfinite(scores)).nonzero().flatten().tolist()
-    if broken:
-        raise NonFiniteLoss(f"the scores of answers {broken} of this batch are not finite: look at the reward model or score function")
-    if settings.missing_eos_score is not None:
-        scores = torch.where(torch.tensor(responses.ended), scores, torch.tensor(settings.missing_eos_score))
-    kl = (logprobs - reference_logprobs) * mask
-    rewards = token_rewards(scores, kl, mask, kl_coef)
-    learned = whiten(rewards, mask, shift_mean=False) if settings.whiten_rewards else rewards
-    advantages, returns = gae(values, learned, mask, settings.gamma, settings.lam)
-    rollouts = Rollouts(prompts, responses.ids, responses.ended, scores, kl.sum(1), rewards.sum(1))
-    return rollouts, _Experience(rows, starts, mask, logprobs, values, whiten(advantages, mask), returns)
+def _copy(weights: Iterable[Tensor]) -> list[Tensor]:
+    return [weight.detach().clone() for weight in weights]
 
 
 def _update(
     policy: PreTrainedModel,
-    value: RewardModel,
-    policy_optimiser: torch.optim.Optimizer,
-    value_optimiser: torch.optim.Optimizer,
-    experience: _Experience,
+    value: RewardModel | None,
+    learners: Mapping[PreTrainedModel | RewardModel, torch.optim.Optimizer],
+    experience: Experience,
     ptx: Sequence[Encoded],
     allowed: Tensor,
     pad: int,
@@ -232,7 +149,8 @@ def _update(
                 share = settings.ptx_documents_per_step // (settings.minibatches * settings.epochs)
                 documents = [ptx[index] for index in random.integers(0, len(ptx), max(share, 1))]
                 metrics["ptx_loss"] = accumulate(policy, documents, pad, settings.ptx_coef)
-            for model, optimiser, name in ((policy, policy_optimiser, "grad_norm"), (value, value_optimiser, "value_grad_norm")):
+            for model, optimiser in learners.items():
+                name = "value_grad_norm" if model is value else "grad_norm"
                 metrics[name] = float(finite(torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm), name))
                 if model is value or not warming:
                     optimiser.step()
@@ -244,8 +162,8 @@ def _update(
 
 def _learn(
     policy: PreTrainedModel,
-    value: RewardModel,
-    experience: _Experience,
+    value: RewardModel | None,
+    experience: Experience,
     minibatch: list[int],
     allowed: Tensor,
     pad: int,
@@ -262,30 +180,25 @@ def _learn(
         old, advantages = experience.logprobs[picked][mask], experience.advantages[picked][mask]
         logprobs, entropy = answer_logprobs(policy, ids, real, places, targets, allowed, settings.temperature)
         policy_part, clipped = policy_loss(logprobs, old, advantages, settings.clip)
-        values = value.per_token(ids, real)[places]
-        old_values, returns = experience.values[picked][mask], experience.returns[picked][mask]
-        value_part, value_clipped = value_loss(values, old_values, returns, value_clip)
+        mean = finite(policy_part / tokens, "the policy loss")
         with torch.no_grad():
             ratio = torch.exp(logprobs - old)
             sums = {
                 "policy_loss": policy_part,
-                "value_loss": value_part,
                 "ratio": ratio.sum(),
                 "ratio_distance": (ratio - 1).abs().sum(),
                 "approx_kl": (ratio - 1 - (logprobs - old)).sum(),
                 "clip_fraction": clipped.sum(),
-                "value_clip_fraction": value_clipped.sum(),
                 "policy_entropy": entropy.sum(),
             }
-        mean = finite(policy_part / tokens, "the policy loss") + finite(value_part / tokens, "the value loss")
+        if value is not None:
+            values = value.per_token(ids, real)[places]
+            old_values, returns = experience.values[picked][mask], experience.returns[picked][mask]
+            value_part, value_clipped = value_loss(values, old_values, returns, value_clip)
+            mean = mean + finite(value_part / tokens, "the value loss")
+            sums |= {"value_loss": value_part, "value_clip_fraction": value_clipped.sum()}
         return mean, {name: float(part.detach()) / tokens for name, part in sums.items()}
 
-    parts = backward(loss, by_length([len(experience.rows[index]) for index in minibatch]), [*policy.parameters(), *value.parameters()])
+    weights = [*policy.parameters(), *(value.parameters() if value is not None else ())]
+    parts = backward(loss, by_length([len(experience.rows[index]) for index in minibatch]), weights)
     return {name: sum(part[name] for part in parts) for name in parts[0]}
-
-
-def _unflatten(flat: Tensor, mask: Tensor) -> Tensor:
-    """(N,) values, row by row, into a (B, R) tensor that is zero where the mask is false."""
-    out = torch.zeros(mask.shape)
-    out[mask] = flat
-    return out

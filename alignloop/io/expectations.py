@@ -91,8 +91,8 @@ def schema_rules(kind: type[Record]) -> Iterator[Rule]:
     yield Rule("id", "stands once", "give each record an id of its own", expect.ExpectColumnValuesToBeUnique(column="id"))
     said = "text" if kind is Document else "messages"
     yield Rule(said, "is not empty", "write the turn or remove the record", _null("empty turns"))
-    ends = "user" if kind in (Prompt, Ranking) else "assistant"
-    yield Rule("messages", f"has roles that alternate, the user's first and the {ends}'s last", remedy, _null("roles"))
+    last = f" and the {ends}'s last" if (ends := last_turn(kind)) else ""
+    yield Rule("messages", f"has roles that alternate, the user's first{last}", remedy, _null("roles"))
 
 
 def content_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:

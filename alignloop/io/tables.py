@@ -20,6 +20,11 @@ from alignloop.records import Document, Message, Prompt, Ranking, Record, check_
 ROLES = get_args(Message.model_fields["role"].annotation)
 
 
+def last_turn(kind: type[Record]) -> str | None:
+    """Who has the last word in a record's conversation; None: either."""
+    return None if kind is Document else "assistant" if kind is Demonstration else "user"
+
+
 def schema_of(kind: type[Record]) -> dict[str, dict[str, Any]]:
     """The fields of a record type with their JSON schemas; `required` says whether a line must have the field."""
     schema = kind.model_json_schema()
@@ -62,7 +67,7 @@ def _derived(kind: type[Record], record: dict[str, Any], fields: dict[str, Any],
     messages = _list(asked.get("messages"))
     turns = [(turn["role"], turn["content"]) for turn in messages if _is_turn(turn)]
     responses = [each for each in _list(record.get("responses")) if isinstance(each, str)]
-    last = "user" if kind in (Prompt, Ranking) else "assistant"
+    last = last_turn(kind)
     opening = turns if last == "user" else turns[:-1]
     text = record.get("text")
     said = [content for _, content in turns] + ([text] if isinstance(text, str) else [])

@@ -8,8 +8,19 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from alignloop.core import ppo as algorithm
+from alignloop.core.guards import Guard, Watch
 from alignloop.core.kl import AdaptiveKl, FixedKl
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, save_policy, vocabulary_of
+from alignloop.core.models import (
+    HELD_OUT,
+    CheckpointError,
+    RewardModel,
+    allowed_tokens,
+    context_of,
+    load_policy,
+    save_policy,
+    vocabulary_of,
+)
+from alignloop.core.settings import Settings
 from alignloop.core.tokens import decode, end_of, pad_of
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read, write
@@ -39,13 +50,14 @@ def ppo(
     plan = params.ppo
     policy, tokenizer = load_policy(start)
     reference, _ = load_policy(sft)
-    model, value = RewardModel.load(reward), RewardModel.load(reward)
+    model, value = RewardModel.load(reward), RewardModel.load(reward) if plan.advantages == "gae" else None
     context, pad = context_of(policy), pad_of(tokenizer)
     rows, too_long = prompt_rows(tokenizer, read(prompts / "train.jsonl", Prompt), context - params.decoding.max_new_tokens)
     ptx = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context) if plan.ptx_coef else []
     prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
     curve: list[tuple[int, dict[str, float]]] = []
     kept: list[Rollout] = []
+    tripped: dict[str, int] = {}
     for step in algorithm.train(
         policy,
         reference,
@@ -60,17 +72,22 @@ def ppo(
         settings(params),
         draws(params.seed, "ppo", round),
         torch.Generator().manual_seed(seed_of(params.seed, "ppo", round, "sampling")),
+        watch(params, reward, tokenizer),
     ):
         curve.append((step.number, step.metrics))
         if step.number % plan.keep_rollouts_every == 0:
             kept += records(step, round, tokenizer, prompt_of)
-        yield Progress(step.number, plan.steps, step.metrics)
+        note = "; ".join(f"{trip.strength}: {trip.message}" for trip in step.trips if trip.guard not in tripped)
+        tripped = {trip.guard: step.number for trip in step.trips} | tripped
+        yield Progress(step.number, plan.steps, step.metrics, note)
     with replacing(out) as part:
         save_policy(policy, tokenizer, part)
     write(rollouts / "rollouts.jsonl", kept)
     last = [numbers for _, numbers in curve[-5:]]
     means = {f"final_{name}": sum(numbers[name] for numbers in last) / len(last) for name in ("score", "kl", "length", "ended", "entropy")}
-    write_json(metrics, {"rollouts": plan.steps * plan.prompts_per_step, "too_long": too_long, **means})
+    drawn = len(curve) * plan.prompts_per_step * plan.responses_per_prompt
+    trips = {"first_step_beyond": tripped} if tripped else {}
+    write_json(metrics, {"rollouts": drawn, "too_long": too_long, **means, **trips})
     write_curve(plots, curve)
 
 
@@ -82,10 +99,20 @@ def controller(params: Params) -> FixedKl | AdaptiveKl:
     return AdaptiveKl(kl.coef, kl.target_kl_per_response_nats, kl.horizon_responses)
 
 
-def settings(params: Params) -> algorithm.Settings:
+def watch(params: Params, reward: Path, tokenizer: PreTrainedTokenizerBase) -> Watch | None:
+    """The guards that params.yaml asks for, with the held-out reward model where one of them needs it."""
+    guards = {name: Guard(guard.limit, guard.strength) for name, guard in params.ppo.guards.items()}
+    if "max_held_out_fall" not in guards:
+        return Watch(guards, params.ppo.guard_window_steps) if guards else None
+    if not (reward / HELD_OUT).is_dir():
+        raise CheckpointError(f"{reward / HELD_OUT}: ppo.guards.max_held_out_fall needs this reward model; set reward.held_out to true")
+    return Watch(guards, params.ppo.guard_window_steps, scorer(RewardModel.load(reward / HELD_OUT), tokenizer))
+
+
+def settings(params: Params) -> Settings:
     """PPO's numbers with those of decoding."""
-    numbers = params.ppo.model_dump(exclude={"kl", "keep_rollouts_every"})
-    return algorithm.Settings(**numbers, **params.decoding.model_dump())
+    numbers = params.ppo.model_dump(exclude={"kl", "guards", "guard_window_steps", "keep_rollouts_every"})
+    return Settings(**numbers, **params.decoding.model_dump())
 
 
 def records(step: algorithm.Step, round: str, tokenizer: PreTrainedTokenizerBase, prompt_of: dict[tuple[int, ...], str]) -> list[Rollout]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """`step` of `total` is done; `metrics` are the numbers of this step."""
+    """`step` of `total` is done; `metrics` are the numbers of this step, and `note` is what people should read at once."""
 
     step: int
     total: int
     metrics: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""

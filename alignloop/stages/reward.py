@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from alignloop.core.models import RewardModel, context_of, load_policy
+from alignloop.core.models import HELD_OUT, RewardModel, context_of, load_policy
 from alignloop.core.reward import correct_pairs, normalise, score, train
 from alignloop.core.tokens import pad_of
+from alignloop.errors import AlignloopError
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read
 from alignloop.io.files import replacing, write_json
@@ -14,6 +15,10 @@ from alignloop.records import Demonstration, Ranking
 from alignloop.seeds import draws, seed_of
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import demonstration_rows, ranked_rows
+
+
+class NoHeldOutRankings(AlignloopError):
+    """There is nothing to train a held-out reward model on."""
 
 
 def reward(
@@ -28,24 +33,24 @@ def reward(
     learned = [row for ranking, row in ranked if ranking.split == "train"]
     held_out = [row for ranking, row in ranked if ranking.split == "valid"]
     curve: list[tuple[int, dict[str, float]]] = []
-    for step, steps, numbers in train(
-        model,
-        learned,
-        pad,
-        epochs=plan.epochs,
-        rankings_per_step=plan.rankings_per_step,
-        learning_rate=plan.learning_rate,
-        warmup=plan.warmup,
-        weight_decay=plan.weight_decay,
-        random=draws(params.seed, "reward", round, "order"),
-    ):
+    how = plan.model_dump(exclude={"held_out"})
+    for step, steps, numbers in train(model, learned, pad, **how, random=draws(params.seed, "reward", round, "order")):
         curve.append((step, numbers))
         yield Progress(step, steps, numbers)
     examples, _ = demonstration_rows(tokenizer, read(demonstrations / "train.jsonl", Demonstration), "last", context)
     shift = normalise(model, [example.ids for example in examples], pad)
+    other = RewardModel.from_policy(policy, seed_of(params.seed, "reward", round, HELD_OUT)) if plan.held_out else None
+    if other:
+        if not held_out:
+            raise NoHeldOutRankings(f"{rankings}: reward.held_out needs rankings of validation prompts; raise sample.valid_prompts")
+        for step, steps, numbers in train(other, held_out, pad, **how, random=draws(params.seed, "reward", round, HELD_OUT, "order")):
+            yield Progress(step, steps, {f"held_out_{name}": number for name, number in numbers.items()})
+        normalise(other, [example.ids for example in examples], pad)
     right, pairs = correct_pairs([score(model, row.rows, pad) for row in held_out], [row.ranks for row in held_out])
     with replacing(out) as part:
         model.save(part, tokenizer)
+        if other:
+            other.save(part / HELD_OUT, tokenizer)
     accuracy = right / pairs if pairs else None
     numbers = {"rankings": len(learned), "too_long": too_long, "valid_rankings": len(held_out), "valid_pairs": pairs}
     write_json(metrics, {**numbers, "valid_accuracy": accuracy, "normalisation": shift})

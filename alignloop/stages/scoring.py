@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from alignloop.core.experience import Score
 from alignloop.core.models import RewardModel
-from alignloop.core.ppo import Score
 from alignloop.core.reward import score as score_rows
 from alignloop.core.tokens import decode, encode_response, pad_of
 

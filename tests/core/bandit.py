@@ -1,7 +1,7 @@
 """A bandit for PPO: tiny models, answers of a few letters, and a score for those that begin with the first letter."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +11,21 @@ from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import PreTrainedModel
 
+from alignloop.core.experience import Score
+from alignloop.core.guards import Watch
 from alignloop.core.kl import AdaptiveKl, FixedKl
 from alignloop.core.models import RewardModel
-from alignloop.core.ppo import Score, Settings, Step, train
+from alignloop.core.ppo import Step, train
+from alignloop.core.settings import Settings
 from alignloop.core.tokens import Encoded
 
 SETTINGS = Settings(
     steps=1,
     prompts_per_step=32,
+    responses_per_prompt=1,
     minibatches=2,
     epochs=1,
+    advantages="gae",
     learning_rate=1e-3,
     value_learning_rate=1e-3,
     warmup_steps=1,
@@ -51,6 +56,7 @@ class Run:
         self.controller: FixedKl | AdaptiveKl = FixedKl(0.0)
         self.ptx: Sequence[Encoded] = ()
         self.score: Score = self.first_letter
+        self.watch: Watch | None = None
 
     def first_letter(self, prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
         """1 for an answer that begins with the first letter, else 0."""
@@ -59,8 +65,12 @@ class Run:
     def steps(self, **changes: Any) -> list[Step]:
         settings = replace(SETTINGS, **changes)
         random, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-        models = self.policy, self.reference, self.value
-        return list(train(*models, self.score, self.prompts, self.ptx, self.controller, self.allowed, 1, 0, settings, random, generator))
+        return list(self.train(settings, random, generator))
+
+    def train(self, settings: Settings, random: np.random.Generator, generator: torch.Generator) -> Iterator[Step]:
+        models = self.policy, self.reference, self.value if settings.advantages == "gae" else None
+        numbers = self.controller, self.allowed, 1, 0, settings, random, generator, self.watch
+        return train(*models, self.score, self.prompts, self.ptx, *numbers)
 
     def gradients(self, **changes: Any) -> list[Tensor]:
         """The policy's gradient before each of its optimiser's steps, clipped only where asked."""

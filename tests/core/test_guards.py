@@ -1,8 +1,16 @@
-"""Guards by hand: what trips, when, on which side, and what the message says."""
+"""Guards: what trips, when, on which side, what the message says, and what follows: a warning, the best policy so far, or an error."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
-from alignloop.core.guards import RULES, Guard, Watch, held_out_fall
+from alignloop.core.experience import Rollouts
+from alignloop.core.guards import RULES, Guard, GuardTripped, Strength, Watch, held_out_fall
+
+from .bandit import Run
 
 HEALTHY = {"kl": 3.0, "entropy": 1.0, "distinct_2": 0.3, "ended": 0.95, "held_out_fall": 0.0}
 GUARDS = {
@@ -13,31 +21,43 @@ GUARDS = {
     "max_held_out_fall": Guard(0.3, "stop"),
 }
 BROKEN = {"kl": 21.0, "entropy": 0.1, "distinct_2": 0.04, "ended": 0.4, "held_out_fall": 0.4}
+NONE = Rollouts([], [], [], *[torch.empty(0)] * 3)
+COLLAPSE: dict[str, Any] = {"steps": 12, "epochs": 8, "learning_rate": 1e-2, "missing_eos_score": None, "max_new_tokens": 3}
+LIMITS = {  # of the bandit: what a policy keeps to that learns slowly, and one that collapses does not
+    "max_kl_per_response_nats": 4.0,
+    "min_entropy_per_token_nats": 0.3,
+    "min_distinct_2": 0.14,
+    "min_ended": 0.2,
+    "max_held_out_fall": 0.2,
+}
 
 
 def test_a_healthy_run_trips_nothing():
     watch = Watch(GUARDS, 1)
-    assert [watch.see(step, HEALTHY) for step in range(1, 30)] == [[]] * 29
+    assert [watch.see(step, dict(HEALTHY), NONE) for step in range(1, 30)] == [[]] * 29
+    assert watch.sound(HEALTHY)
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_each_guard_trips_on_its_own_metric_and_no_other(name: str):
     metric, cause = RULES[name]
-    [trip] = Watch(GUARDS, 1).see(7, {**HEALTHY, metric: BROKEN[metric]})
+    watch = Watch(GUARDS, 1)
+    [trip] = watch.see(7, {**HEALTHY, metric: BROKEN[metric]}, NONE)
     assert (trip.guard, trip.strength) == (name, GUARDS[name].strength)
-    assert trip.message.startswith(f"ppo.guards.{name}: {metric} {BROKEN[metric]:g} is ")
-    assert "step 7" in trip.message
-    assert trip.message.endswith(cause)
+    side = "above" if name.startswith("max") else "below"
+    said = f"{metric} {BROKEN[metric]:g} is {side} {GUARDS[name].limit:g} (step 7, mean of 1 steps)"
+    assert trip.message == f"ppo.guards.{name}: {said}: {cause}"
+    assert not watch.sound({**HEALTHY, metric: BROKEN[metric]})
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_the_limit_itself_is_still_allowed(name: str):
-    assert Watch(GUARDS, 1).see(1, {**HEALTHY, RULES[name][0]: GUARDS[name].limit}) == []
+    assert Watch(GUARDS, 1).see(1, {**HEALTHY, RULES[name][0]: GUARDS[name].limit}, NONE) == []
 
 
 def test_a_guard_goes_by_the_mean_of_its_window_and_waits_until_it_is_full():
     watch = Watch({"max_kl_per_response_nats": Guard(10.0, "warn")}, 3)
-    tripped = [bool(watch.see(step, {"kl": kl})) for step, kl in enumerate([90, 90, 0, 0, 0, 31, 0, -1], 1)]
+    tripped = [bool(watch.see(step, {"kl": kl}, NONE)) for step, kl in enumerate([90.0, 90, 0, 0, 0, 31, 0, -1], 1)]
     assert tripped == [False, False, True, True, False, True, True, False], "means from step 3 on: 60, 30, 0, 10.3, 10.3, 10"
 
 
@@ -52,3 +72,67 @@ def test_a_held_out_score_that_falls_while_the_score_rises_by_hand():
     assert held_out_fall([1, 2, 3, 4], [1, 2, 3, 4], window=1) == 0
     assert held_out_fall([5, 4, 3, 2], [4, 3, 2, 1], window=1) == 0, "both fall: the policy got worse, it did not cheat"
     assert held_out_fall([1], [1], window=2) == held_out_fall([], [], window=1) == 0
+
+
+def guarded(run: Run, name: str, strength: Strength) -> Run:
+    """The bandit with one guard; its held-out score likes the letter that the score does not."""
+
+    def other_letter(prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
+        return torch.tensor([float(response[0] == run.letters[1]) for response in responses])
+
+    held_out = other_letter if name == "max_held_out_fall" else None
+    run.watch = Watch({name: Guard(LIMITS[name], strength)}, 2, held_out)
+    return run
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_policy_that_collapses_is_stopped_and_the_cause_is_named(run: Run, name: str):
+    steps = guarded(run, name, "stop").steps(**COLLAPSE)
+    assert 2 <= len(steps) < 12
+    assert [trip.guard for trip in steps[-1].trips] == [name]
+    assert not any(step.trips for step in steps[:-1])
+    assert RULES[name][1] in steps[-1].trips[0].message
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_policy_that_learns_slowly_trips_no_guard(run: Run, name: str):
+    plan: dict[str, Any] = {"steps": 5, "learning_rate": 1e-4, "missing_eos_score": None, "max_new_tokens": 3}
+    steps = guarded(run, name, "fail").steps(**plan)
+    assert len(steps) == 5
+
+
+def test_a_stop_goes_back_to_the_policy_that_earned_most_within_the_limits(run: Run):
+    guarded(run, "max_kl_per_response_nats", "stop")
+    held: list[Tensor] = []  # the policy that drew the answers of each step
+    run.score = lambda prompts, responses: held.append(run.weights()) or run.first_letter(prompts, responses)
+    steps = run.steps(**COLLAPSE)
+    earned = [step.metrics["reward"] if step.metrics["kl"] <= 4 else -1 for step in steps]
+    assert steps[-1].metrics["kl"] > 4
+    assert 0 < earned.index(max(earned)) < len(steps) - 1
+    assert torch.equal(run.weights(), held[earned.index(max(earned))])
+
+
+def test_best_is_what_the_held_out_score_calls_best_where_there_is_one(run: Run):
+    guarded(run, "max_held_out_fall", "stop")
+    held: list[Tensor] = []
+    run.score = lambda prompts, responses: held.append(run.weights()) or run.first_letter(prompts, responses)
+    steps = run.steps(**COLLAPSE)
+    sound = [step.metrics["held_out_score"] if step.metrics["held_out_fall"] <= 0.2 else -1 for step in steps]
+    assert torch.equal(run.weights(), held[sound.index(max(sound))])
+
+
+def test_a_guard_that_fails_ends_the_run_before_anything_more_is_learned(run: Run):
+    guarded(run, "max_kl_per_response_nats", "fail")
+    held: list[Tensor] = []
+    run.score = lambda prompts, responses: held.append(run.weights()) or run.first_letter(prompts, responses)
+    with pytest.raises(GuardTripped, match=r"max_kl_per_response_nats: kl [\d.]+ is above 4 .*: the policy has left its reference"):
+        run.steps(**COLLAPSE)
+    assert torch.equal(run.weights(), held[-1])
+
+
+def test_a_warning_changes_nothing_that_is_learned(run: Run, other: Run):
+    plan = {**COLLAPSE, "steps": 6}
+    warned, plain = guarded(run, "max_kl_per_response_nats", "warn").steps(**plan), other.steps(**plan)
+    assert [len(step.trips) for step in warned] == [0] * 4 + [1] * 2
+    assert [step.metrics for step in warned] == [step.metrics for step in plain]
+    assert torch.equal(run.weights(), other.weights())

@@ -1,0 +1,48 @@
+"""The numbers of PPO as one value."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from alignloop.errors import AlignloopError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of params.yaml's `ppo`, with what decoding shares (see there for units and reasons)."""
+
+    steps: int
+    prompts_per_step: int
+    responses_per_prompt: int
+    minibatches: int
+    epochs: int
+    advantages: Literal["gae", "rloo", "grpo"]
+    learning_rate: float
+    value_learning_rate: float
+    warmup_steps: int
+    value_warmup_steps: int
+    gamma: float
+    lam: float
+    clip: float
+    value_clip: float
+    max_grad_norm: float
+    whiten_rewards: bool
+    missing_eos_score: float | None
+    ptx_coef: float
+    ptx_documents_per_step: int
+    ema_decay: float
+    temperature: float
+    max_new_tokens: int
+    batch: int
+
+    def __post_init__(self) -> None:
+        responses = self.prompts_per_step * self.responses_per_prompt
+        if self.minibatches > responses:
+            asked = "ppo.prompts_per_step" + (" x ppo.responses_per_prompt" if self.responses_per_prompt > 1 else "")
+            raise AlignloopError(f"ppo.minibatches ({self.minibatches}) exceeds {asked} ({responses}); lower it")
+        if self.advantages != "gae" and self.responses_per_prompt < 2:
+            raise AlignloopError(f"ppo.advantages: {self.advantages} compares responses to one prompt; raise ppo.responses_per_prompt to 2")
+        if self.advantages != "gae" and (self.value_warmup_steps or self.whiten_rewards):
+            raise AlignloopError(
+                f"ppo.advantages: {self.advantages} has no value model and whitens nothing; "
+                "set ppo.value_warmup_steps to 0 and ppo.whiten_rewards to false"
+            )
