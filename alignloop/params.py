@@ -57,6 +57,8 @@ class World(Section):
 class Ingest(Section):
     source: Literal["world", "files"]
     formats: dict[str, str]
+    columns: dict[str, dict[str, str | list[str]]]
+    licences: dict[str, str]
     max_refused: Share
     world: World
 

@@ -47,6 +47,17 @@ def check_order(ranks: tuple[int, ...], responses: int) -> None:
         raise ValueError(f"ranks {list(ranks)} are not a weak order 1, 2, … without gaps")
 
 
+class Origin(Record):
+    """Where a record was read: its source's licence (SPDX), the SHA-256 of the file, and the line; a generated one has a licence only."""
+
+    licence: str
+    sha256: str | None = None
+    line: int | None = None
+
+
+Traced = Annotated[Origin | None, Field(exclude_if=lambda origin: origin is None)]
+
+
 class Document(Record):
     """A piece of the pretraining corpus: plain text, or a dialogue."""
 
@@ -54,6 +65,7 @@ class Document(Record):
     text: Text | None = None
     messages: tuple[Message, ...] | None = None
     source: str
+    origin: Traced = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Document":
@@ -74,6 +86,7 @@ class Prompt(Record):
     time: str = ""
     source: str
     key: dict[str, Any] | None = None
+    origin: Traced = None
 
     @model_validator(mode="after")
     def _ends_with_user(self) -> "Prompt":
@@ -91,6 +104,7 @@ class Demonstration(Record):
     category: str = "other"
     time: str = ""
     source: str
+    origin: Traced = None
 
     @model_validator(mode="after")
     def _ends_with_assistant(self) -> "Demonstration":
@@ -133,6 +147,7 @@ class Ranking(Record):
     round: str
     split: Split = "train"
     time: str = ""
+    origin: Traced = None
     labeling: Labeling | None = Field(default=None, exclude_if=lambda labeling: labeling is None)
 
     @model_validator(mode="after")

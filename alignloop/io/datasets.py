@@ -94,7 +94,8 @@ def split_of(user: str, valid: float, test: float) -> Split:
 
 def breaches_of(error: ValidationError) -> list[tuple[str, str]]:
     """Every breach pydantic saw, as (field, sentence)."""
-    return [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
+    errors = error.errors(include_url=False, include_context=False, include_input=False)  # which are slow to make
+    return [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in errors]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -23,9 +23,9 @@ from great_expectations.expectations.expectation import Expectation
 
 from alignloop.errors import AlignloopError
 from alignloop.io.files import replacing
-from alignloop.io.tables import schema_of
+from alignloop.io.tables import last_turn, schema_of
 from alignloop.params import Validate
-from alignloop.records import Document, Prompt, Ranking, Record
+from alignloop.records import Document, Ranking, Record
 
 SHOWN = 5  # lines named per file and rule
 PYTHON = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
@@ -47,11 +47,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Check:
-    """A table and the rules for it."""
+    """A table, the rules for it, and what to know about it."""
 
     name: str
     rows: pd.DataFrame
     rules: list[Rule]
+    notes: tuple[str, ...] = ()  # Markdown, shown with the rules
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ def run(name: str, checks: Sequence[Check], docs: Path) -> Iterator[tuple[Check,
         for check in checks:
             for rule in check.rules:
                 rule.expectation.description = f"{rule.field} {rule.words}"
-            suite = context.suites.add(gx.ExpectationSuite(name=check.name, expectations=[rule.expectation for rule in check.rules]))
+            rules = [rule.expectation for rule in check.rules]
+            suite = context.suites.add(gx.ExpectationSuite(name=check.name, expectations=rules, notes=list(check.notes) or None))
             whole = source.add_dataframe_asset(check.name).add_batch_definition_whole_dataframe("all")
             definition = context.validation_definitions.add(gx.ValidationDefinition(name=check.name, data=whole, suite=suite))
             form = {"result_format": "COMPLETE", "unexpected_index_column_names": ["file", "line"]}

@@ -16,7 +16,7 @@ from alignloop.io import versioning
 
 CODE = "alignloop"
 ALWAYS = ("seed", "threads")
-LABELER = re.compile(rb'"labeler": ?"([^"\\]+)"')  # a quote inside a text would be escaped
+NAMED = re.compile(rb'"(labeler|licence)": ?"([^"\\]+)"')  # a quote inside a text would be escaped
 
 
 @dataclass(frozen=True)
@@ -87,17 +87,19 @@ def hashes(root: Path, paths: Iterable[str]) -> dict[str, str]:
 
 
 def size_of(path: Path) -> dict[str, Any]:
-    """How much data there is: JSON lines, files and bytes; and who labeled it, where its records say so."""
+    """How much data there is: JSON lines, files and bytes; who labeled it and under which licences, where its records say so."""
     files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
-    records, labelers = 0, set()
+    records, named = 0, set[tuple[bytes, bytes]]()
     for file in files:
         if file.suffix == ".jsonl":
             with file.open("rb") as lines:
                 for line in lines:
                     records += 1
-                    labelers.update(LABELER.findall(line))
+                    named.update(NAMED.findall(line))
     size = {"records": records, "files": len(files), "bytes": sum(file.stat().st_size for file in files)}
-    return size | ({"labelers": sorted(name.decode() for name in labelers)} if labelers else {})
+    names = {"labelers": b"labeler", "licences": b"licence"}
+    told = {key: sorted(name.decode() for what, name in named if what == field) for key, field in names.items()}
+    return size | {key: value for key, value in told.items() if value}
 
 
 def _read(file: Path) -> Any:

@@ -192,7 +192,9 @@ def _size(user: Making | None, path: str) -> str:
     counted = f"{size['records']:,} records in {size['files']:,}" if size["records"] else f"{size['files']:,}"
     labelers = len(size.get("labelers", ()))
     by = f" by {labelers:,} labeler{'' if labelers == 1 else 's'}" if labelers else ""
-    return f"  {counted} file{'' if size['files'] == 1 else 's'}{by}"
+    licences = size.get("licences", ())
+    under = f" under {', '.join(licences[:3])}{f' and {len(licences) - 3} more' if len(licences) > 3 else ''}" if licences else ""
+    return f"  {counted} file{'' if size['files'] == 1 else 's'}{by}{under}"
 
 
 def _versions(graph: Graph, hash: str) -> str:

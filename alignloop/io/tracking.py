@@ -64,7 +64,7 @@ class Run:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     code: Mapping[str, str]
-    sizes: Mapping[str, Mapping[str, Any]]  # of the datasets among the inputs: {"records": …, "files": …, "bytes": …, "labelers": […]}
+    sizes: Mapping[str, Mapping[str, Any]]  # of the datasets among the inputs: {"records": …, "files": …, "labelers": […], "licences": […]}
 
     @property
     def url(self) -> str:

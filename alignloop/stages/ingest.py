@@ -1,88 +1,144 @@
 """Bring every source into the four record types: the embedded world, or whatever files lie in the sources' directory.
 
 A ranking's prompt, and a demonstration's, is a prompt too: PPO needs prompts and no labels, so each enters `prompts` once. Where a
-source knows no user, the importer makes the conversation one. What a source holds and we cannot use is refused, counted by
-reason, and stops the stage when it is more than `ingest.max_refused` of that source.
+source knows no user, the importer makes the conversation one. Every record says where it was read: licence, file, line. What a source
+holds and we cannot use is refused, counted by reason and listed with its line, and stops the stage when it is more than
+`ingest.max_refused` of that source, or all of it.
 """
 
+import csv
+import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from fnmatch import fnmatch
+from hashlib import blake2b
 from math import ceil
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from alignloop.io import datasets
 from alignloop.io.datasets import DataError
 from alignloop.io.files import replacing, write_json
-from alignloop.io.identity import identify
-from alignloop.io.importers import FORMATS, Item, Refused, sniff
+from alignloop.io.identity import SEPARATOR, identify
+from alignloop.io.importers import Changed, Item, Refused, glance
+from alignloop.io.importers.source import Source
+from alignloop.io.importers.source import sources as found_in
 from alignloop.params import Params
-from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
+from alignloop.records import Demonstration, Document, Origin, Prompt, Ranking, Record
 from alignloop.stages.progress import Progress
 from alignloop.world.generate import make_world
 
 SETS: dict[type[Record], str] = {Document: "documents", Prompt: "prompts", Demonstration: "demonstrations", Ranking: "rankings"}
-SHOWN = 5  # lines named per reason in a message
+COUNTS = ("rows", "records", "kept", "refused", "changed")
+SHOWN = 5  # lines named per reason
+REASONS = 50  # reasons told apart in one source
+WORLD = Origin(licence="Apache-2.0")  # it is made by this project
 
 
 def ingest(params: Params, sources: Path, out: Path, metrics: Path) -> Iterator[Progress]:
-    """Write documents, prompts, demonstrations and rankings, and how many of each source were kept and refused."""
+    """Write documents, prompts, demonstrations and rankings, and how many of each source were kept, refused and changed."""
     plan = params.ingest
-    formats = {} if plan.source == "world" else _formats(sources, plan.formats)
-    counts: dict[str, Counter[str]] = {}
-    breaches: list[str] = []
+    found = [] if plan.source == "world" else found_in(sources, plan.formats, plan.columns, plan.licences)
+    accounts: list[_Account] = []
     with replacing(out) as part:
         part.mkdir()
         with ExitStack() as stack:
-            raw = _Raw({kind: stack.enter_context(_open(part / f"{name}.jsonl")) for kind, name in SETS.items()})
+            files = {kind: stack.enter_context(_open(part / f"{name}.jsonl")) for kind, name in SETS.items()}
+            raw = _Raw(files, stack.enter_context(_open(part / "refused.csv")))
             if plan.source == "world":
                 world = make_world(params.seed, plan.world)
-                counts["world"] = raw.keep((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))[0]
-                yield Progress(1, 1, counts["world"])
-            for done, (name, format) in enumerate(formats.items(), 1):
-                tally, refused = raw.keep(FORMATS[format].read(sources / name, name))
-                counts[f"{name} ({format})"] = tally
-                breaches += _breaches(sources / name, format, tally, refused, plan.max_refused)
-                yield Progress(done, len(formats), {name: tally[name] for name in (*SETS.values(), "refused")})
-        if breaches:
+                made = ((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))
+                accounts.append(raw.keep(_Account("world", "world", WORLD), made, lambda line: WORLD))
+                yield Progress(1, 1, accounts[0].tally)
+            for done, source in enumerate(found, 1):
+                account = _Account(source.name, source.format, Origin(licence=source.licence, sha256=source.sha256))
+                accounts.append(raw.keep(account, source.reader.read(source.path, source.name), account.at))
+                yield Progress(done, len(found), {name: account.tally[name] for name in (*SETS.values(), *COUNTS)})
+        pairs = zip(found, accounts, strict=plan.source == "files")
+        if breaches := [breach for source, account in pairs for breach in _breaches(source, account, plan.max_refused)]:
             raise DataError("\n".join(breaches))
-        _all_there(sources, counts)
-    total = sum(counts.values(), Counter())
-    by_source = {name: dict(sorted(tally.items())) for name, tally in counts.items()}
-    write_json(metrics, {"total": dict(sorted(total.items())), "sources": by_source})
+        _all_there(sources, accounts)
+        told = json.dumps([account.told() for account in accounts], indent=2, ensure_ascii=False)
+        (part / "sources.json").write_text(told + "\n", encoding="utf-8")
+    write_json(metrics, _counts(accounts))
+
+
+class _Account:
+    """What became of one source: counts, the lines of what was refused by reason, and how often what was changed."""
+
+    def __init__(self, source: str, format: str, origin: Origin) -> None:
+        self.source, self.format, self.origin = source, format, origin
+        self.tally = Counter[str](dict.fromkeys(COUNTS, 0))
+        self.refused: dict[str, list[int]] = defaultdict(list)  # the first lines
+        self.changed = Counter[str]()
+
+    def at(self, line: int) -> Origin:
+        return self.origin.model_copy(update={"line": line})
+
+    def refuse(self, line: int, reason: str) -> str:
+        reason = reason if reason in self.refused or len(self.refused) < REASONS else "other reasons"
+        self.tally.update(["refused", f"refused: {reason}"])
+        self.refused[reason] += [line] if len(self.refused[reason]) < SHOWN else []
+        return reason
+
+    def change(self, ways: Iterable[str]) -> None:
+        self.tally["changed"] += 1
+        self.changed.update(ways)
+        self.tally.update(f"changed: {way}" for way in ways)
+
+    def told(self) -> dict[str, Any]:
+        counts = {name: self.tally[name] for name in (*COUNTS, *SETS.values())}
+        reasons = {reason: {"records": self.tally[f"refused: {reason}"], "lines": lines} for reason, lines in self.refused.items()}
+        about = {"source": self.source, "format": self.format, "licence": self.origin.licence, "sha256": self.origin.sha256}
+        return {**about, **counts, "refused for": reasons, "changed in": dict(self.changed)}
 
 
 class _Raw:
-    """The four open files, and which prompts they hold already."""
+    """The open files, which prompts they hold already, and which ids."""
 
-    def __init__(self, files: dict[type[Record], IO[str]]):
+    def __init__(self, files: dict[type[Record], IO[str]], refused: IO[str]) -> None:
         self._files = files
-        self._prompts: set[str] = set()
+        self._refused = csv.writer(refused, lineterminator="\n")
+        self._refused.writerow(["source", "line", "reason"])
+        self._prompts, self._ids = set[bytes](), set[bytes]()  # hashes: a million of each is to fit
+        self._times = Counter[bytes]()
 
-    def keep(self, items: Iterable[Item]) -> tuple[Counter[str], dict[str, list[int]]]:
-        """Write a source's records and the prompts in them; count what was kept, and list the lines refused by reason."""
-        tally, refused = Counter[str](), defaultdict[str, list[int]](list)
+    def keep(self, account: _Account, items: Iterable[Item], origin: Callable[[int], Origin]) -> _Account:
+        """Write a source's records and the prompts in them; count what was kept, and list what was refused."""
+        tally, before = account.tally, None
         for line, item in items:
+            tally["rows"] += line != before or not line
             tally["records"] += 1
+            before = line
             if isinstance(item, Refused):
-                refused[item.reason].append(line)
-                tally["refused"] += 1
-                tally[f"refused: {item.reason}"] += 1
+                self._refused.writerow([account.source, line, account.refuse(line, item.reason)])
                 continue
-            self._write(item, tally)
-            if isinstance(item, Ranking):
-                self._write_new(item.prompt, tally)
-            if isinstance(item, Demonstration) and item.source != "world":
-                self._write_new(_prompt_of(item), tally)
-        return tally, refused
+            record, ways = item if isinstance(item, Changed) else (item, ())
+            tally["kept"] += 1
+            traced = record.model_copy(update={"origin": origin(line)})
+            if again := self._write(traced, tally):
+                ways = (*ways, again)
+            if ways:
+                account.change(ways)
+            if isinstance(traced, Ranking):
+                self._write_new(traced.prompt.model_copy(update={"origin": traced.origin}), tally)
+            if isinstance(traced, Demonstration) and account.source != "world":
+                self._write_new(_prompt_of(traced), tally)
+        return account
 
-    def _write(self, record: Record, tally: Counter[str]) -> None:
+    def _write(self, record: Any, tally: Counter[str]) -> str | None:
+        """Write a record; one whose id stands there already gets a number behind it, which is a change."""
         if isinstance(record, Prompt):
             self._prompts.add(_signature(record))
-        self._files[type(record)].write(datasets.line_of(record))
+        key = _hash(SETS[type(record)], record.id)
+        again = key in self._ids
+        self._ids.add(key)
+        if again:
+            self._times[key] += 1
+        numbered = record.model_copy(update={"id": f"{record.id[:180]}-{self._times[key] + 1}"}) if again else record
+        self._files[type(record)].write(datasets.line_of(numbered))
         tally[SETS[type(record)]] += 1
+        return "its id numbered, for it is met again" if again else None
 
     def _write_new(self, prompt: Prompt, tally: Counter[str]) -> None:
         if _signature(prompt) in self._prompts:
@@ -91,14 +147,18 @@ class _Raw:
             self._write(prompt, tally)
 
 
-def _signature(prompt: Prompt) -> str:
-    return identify(prompt.id, prompt.user, *(f"{message.role}:{message.content}" for message in prompt.messages))
+def _hash(*content: str) -> bytes:
+    return blake2b(SEPARATOR.join(content).encode(), digest_size=8).digest()
+
+
+def _signature(prompt: Prompt) -> bytes:
+    return _hash(prompt.id, prompt.user, *(f"{message.role}:{message.content}" for message in prompt.messages))
 
 
 def _prompt_of(demonstration: Demonstration) -> Prompt:
     asked = demonstration.messages[:-1]
     name = identify("prompt", demonstration.user, *(message.content for message in asked))
-    about = demonstration.model_dump(include={"user", "category", "time", "source"})
+    about = demonstration.model_dump(include={"user", "category", "time", "source", "origin"})
     return Prompt(id=name, messages=asked, **about)
 
 
@@ -106,47 +166,37 @@ def _open(path: Path) -> IO[str]:
     return path.open("w", encoding="utf-8", newline="\n")
 
 
-def _formats(sources: Path, stated: dict[str, str]) -> dict[str, str]:
-    """Each source's name, relative and in order, and its format: as stated by the first pattern that fits, else by its content."""
-    names = sorted(path.relative_to(sources).as_posix() for path in sources.rglob("*") if path.is_file())
-    for pattern, format in stated.items():
-        if format not in (*FORMATS, "skip"):
-            raise DataError(f"ingest.formats: {pattern}: there is no format '{format}'; known are {', '.join(FORMATS)} and skip")
-        if not any(_fits(name, pattern) for name in names):
-            raise DataError(f"ingest.formats: no file in {sources} is called {pattern}; correct the pattern or remove it")
-    formats = {}
-    for name in names:
-        given = next((format for pattern, format in stated.items() if _fits(name, pattern)), None)
-        unasked = any(part.startswith(".") for part in Path(name).parts) or Path(name).stem.upper() in ("README", "LICENSE")
-        if given != "skip" and (given or not unasked):
-            formats[name] = given or sniff(sources / name)
-    if not formats:
-        aside = "hidden files, README and LICENSE do not count"
-        raise DataError(f"{sources}: holds no data ({aside}); drop files there, or set ingest.source: world in params.yaml")
-    return formats
+def _counts(accounts: list[_Account]) -> dict[str, Any]:
+    """What the metrics file holds: all sources together, each by itself, and the records kept under each licence."""
+    total = Counter[str]()
+    licences = Counter[str]()
+    for account in accounts:
+        total.update(account.tally)
+        licences[account.origin.licence] += account.tally["kept"]
+    by_source = {f"{account.source} ({account.format})": dict(sorted(account.tally.items())) for account in accounts}
+    return {"total": dict(sorted(total.items())), "licences": dict(sorted(licences.items())), "sources": by_source}
 
 
-def _fits(name: str, pattern: str) -> bool:
-    return fnmatch(name, pattern) or fnmatch(Path(name).name, pattern)
-
-
-def _breaches(path: Path, format: str, tally: Counter[str], refused: dict[str, list[int]], bound: float) -> list[str]:
+def _breaches(source: Source, account: _Account, bound: float) -> list[str]:
+    tally, format = account.tally, source.format
     if not tally["records"]:
-        return [f"{path}: holds no record of format {format}; fetch it again or take it away"]
+        return [f"{source.path}: holds no record of format {format}; fetch it again or take it away"]
     share = tally["refused"] / tally["records"]
-    if share <= bound:
+    if share <= bound and tally["kept"]:
         return []
-    reasons = [f"{reason} ({len(lines)}: line {_some(lines)})" for reason, lines in refused.items()]
+    reasons = [f"{reason} ({tally[f'refused: {reason}']}: line {_some(account, reason)})" for reason in account.refused]
+    count = f"{source.path}: {tally['refused']} of {tally['records']} records of format {format} are refused: {'; '.join(reasons)}"
+    if not tally["kept"]:
+        return [f"{count}; {glance(source.path)}; correct it, or state its format in ingest.formats"]
     remedy = f"correct them, state another format in ingest.formats, or raise ingest.max_refused to {ceil(share * 1000) / 1000:g}"
-    count = f"{tally['refused']} of {tally['records']} records of format {format} are refused"
-    return [f"{path}: {count}: {'; '.join(reasons)}; {remedy} (now {bound:g})"]
+    return [f"{count}; {remedy} (now {bound:g})"]
 
 
-def _some(lines: list[int]) -> str:
-    return ", ".join(map(str, lines[:SHOWN])) + ", …" * (len(lines) > SHOWN)
+def _some(account: _Account, reason: str) -> str:
+    return ", ".join(map(str, account.refused[reason])) + ", …" * (account.tally[f"refused: {reason}"] > SHOWN)
 
 
-def _all_there(sources: Path, counts: dict[str, Counter[str]]) -> None:
+def _all_there(sources: Path, accounts: list[_Account]) -> None:
     for kind, name in SETS.items():
-        if kind is not Ranking and not any(tally[name] for tally in counts.values()):
+        if kind is not Ranking and not any(account.tally[name] for account in accounts):
             raise DataError(f"{sources}: no file holds {name}, and training needs some; add {kind.__name__} records (data/README.md)")

@@ -4,8 +4,11 @@ Three suites: `raw` is what ingest wrote; `sets` is what models learn from and a
 is every ranking known at a round, before its reward model learns from them.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from alignloop.io import tables
 from alignloop.io.datasets import DataError, files
@@ -57,7 +60,8 @@ def validate(params: Params, suite: str, data: Path, docs: Path, metrics: Path) 
     for name, (kind, _) in sets.items():
         if not rows[name].empty:
             rules = [*schema_rules(kind), *content_rules(kind, bounds)]
-            checks.append(Check(name, rows[name], rules if suite == "raw" else [*rules, *learning_rules(kind, bounds)]))
+            rules = rules if suite == "raw" else [*rules, *learning_rules(kind, bounds)]
+            checks.append(Check(name, rows[name], rules, _notes(data / "sources.json", name)))
     counts: dict[str, dict[str, int]] = {}
     breaches: list[Breach] = []
     for check, found in run(suite, checks, docs):
@@ -67,3 +71,26 @@ def validate(params: Params, suite: str, data: Path, docs: Path, metrics: Path) 
     write_json(metrics, counts)
     if breaches:
         raise ValidationFailed("\n".join([*map(str, breaches), f"{len(breaches)} breaches; {docs}/index.html shows them"]))
+
+
+def _notes(ledger: Path, name: str) -> tuple[str, ...]:
+    """What `ingest` did with each source of a set, where it says so: a list for the pages, its texts escaped, for they are the sources'."""
+    if not ledger.exists():
+        return ()
+    told = [source for source in json.loads(ledger.read_text(encoding="utf-8")) if source[name] or source["refused"]]
+    return ("**What ingest did, source by source:**", *map(_note, told))
+
+
+def _note(source: dict[str, Any]) -> str:
+    counts = ", ".join(f"{source[count]:,} {count}" for count in ("rows", "kept", "refused", "changed"))
+    hashed = f", SHA-256 {source['sha256'][:16]}…" if source["sha256"] else ""
+    lines = [f"{source['source']} ({source['format']}, licence {source['licence']}{hashed}): {counts}"]
+    for reason, what in source["refused for"].items():
+        lines.append(f"refused {what['records']:,}: {reason} (line {', '.join(map(str, what['lines']))}, …)")
+    lines += [f"changed {times:,}: {way}" for way, times in source["changed in"].items()]
+    return "\n".join(f"{'    ' * (place > 0)}* {_plain(line)}" for place, line in enumerate(lines))
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown does not take for its own; the pages escape HTML themselves."""
+    return re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", text)

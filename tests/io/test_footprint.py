@@ -68,3 +68,9 @@ def test_labelers_are_those_the_records_name_and_none_that_a_text_mentions(tmp_p
     rows = [{"text": 'he wrote "labeler":"mallory"', "labeler": name} for name in ("bob", "ann", "bob")]
     (tmp_path / "set.jsonl").write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
     assert size_of(tmp_path)["labelers"] == ["ann", "bob"]
+
+
+def test_licences_are_those_under_which_records_were_read(tmp_path: Path):
+    origins = [{"origin": {"licence": licence, "sha256": "0", "line": 1}} for licence in ("MIT", "CC-BY-4.0", "MIT")]
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps({"text": '"licence":"x"', **row}) + "\n" for row in origins))
+    assert size_of(tmp_path)["licences"] == ["CC-BY-4.0", "MIT"]

@@ -2,17 +2,14 @@
 
 import gzip
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alignloop.io.datasets import DataError
-from alignloop.io.importers import FORMATS, Refused, sniff
+from alignloop.io.importers import FORMATS, Changed, Refused, sniff
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
-
-SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 
 
 def rows(path: Path, *content: Any) -> Path:
@@ -22,7 +19,7 @@ def rows(path: Path, *content: Any) -> Path:
 
 
 def imported(path: Path, format: str, source: str = "folder/file.jsonl") -> list[Record | Refused]:
-    return [item for _, item in FORMATS[format].read(path, source)]
+    return [item.record if isinstance(item, Changed) else item for _, item in FORMATS[format].read(path, source)]
 
 
 def said(record: Record) -> list[str]:
@@ -214,14 +211,17 @@ def test_a_format_is_known_by_the_first_line_whatever_the_file_is_called(tmp_pat
 UNKNOWN = {
     "an unknown object": (
         '{"question": "?", "answer": "no number"}',
-        "f.jsonl:1: no known format: its first line is an object of 'question', 'answer'",
+        "f.jsonl:1: no known format: its first row is an object of 'question', 'answer'",
     ),
-    "a bare string": ('"Hi?"', "f.jsonl:1: no known format: its first line is a bare str"),
-    "an indented array": ("[\n  {}\n]", "f.jsonl:1: neither JSON Lines nor called .txt: it begins with '[\\n'"),
-    "a broken line": ('{"chosen": "', "f.jsonl:1: neither JSON Lines nor called .txt"),
-    "a table": ("id,text\n1,x", "f.jsonl:1: neither JSON Lines nor called .txt: it begins with 'id,text'"),
+    "a bare number": ("7", "f.jsonl:1: no known format: its first row is a bare int"),
+    "an array of nothing": ("[\n  {}\n]", "f.jsonl:2: no known format: its first row is an object of nothing"),
+    "a broken line": (
+        '{"chosen": "',
+        'f.jsonl:1: no format can be seen: broken JSON: Unterminated string starting at: it begins with \'{"chosen": "\'',
+    ),
+    "a table": ("id,text\n1,x", "f.jsonl:1: no format can be seen: broken JSON: Expecting value: it begins with 'id,text\\n'"),
     "a pointer": ("version https://git-lfs.github.com/spec/v1\noid sha256:1", "f.jsonl: is a Git LFS pointer"),
-    "nothing": ("", "f.jsonl: the file is empty, or its first line is; remove it, or fetch it again"),
+    "nothing": ("", "f.jsonl: the file is empty; remove it, or fetch it again"),
 }
 
 
@@ -231,42 +231,9 @@ def test_a_file_of_no_known_format_is_named_with_what_was_seen(tmp_path: Path, n
     (tmp_path / "f.jsonl").write_text(content)
     with pytest.raises(DataError) as caught:
         sniff(tmp_path / "f.jsonl")
-    assert says.replace("[\\n'", "['") in str(caught.value).replace("\\n'", "'")
+    assert says in str(caught.value)
     if "format" in says:
         assert "name its format in ingest.formats" in str(caught.value)
-
-
-REAL = {
-    "preferences/hh-rlhf/harmless-base/test.jsonl.gz": {"Ranking": 1850, "the transcripts part before the last turn": 5},
-    "preferences/hh-rlhf/helpful-base/test.jsonl.gz": {
-        "Ranking": 1854,
-        "the transcripts part before the last turn": 6,
-        "a speaker talks twice in a row": 5,
-        "an empty turn before the last": 1,
-    },
-    "rankings/open-assistant/en_100_tree.jsonl": {"Prompt": 341, "Ranking": 156, "two or more answers, not all of them ranked": 2},
-    "demonstrations/gsm8k/train.jsonl": {"Demonstration": 1300},
-    "demonstrations/self-instruct/seed_tasks.jsonl": {"Demonstration": 148},
-    "demonstrations/self-instruct/user_oriented_instructions.jsonl": {"Demonstration": 209},
-    "pretraining/tinyshakespeare/input.txt": {"Document": 2515},
-}
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"the shared sample is not at {SHARED}")
-@pytest.mark.parametrize("name", REAL)
-def test_real_files_give_exactly_what_they_hold(name: str):
-    path = SHARED / name
-    items = [item for _, item in FORMATS[sniff(path)].read(path, name)]
-    assert Counter(item.reason if isinstance(item, Refused) else type(item).__name__ for item in items) == REAL[name]
-    ids = [item.id for item in items if isinstance(item, Ranking | Demonstration | Document)]
-    assert len(ids) == len(set(ids))
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"the shared sample is not at {SHARED}")
-def test_shakespeare_comes_in_whole():
-    path = SHARED / "pretraining/tinyshakespeare/input.txt"
-    documents = [item for _, item in FORMATS["text"].read(path, "input.txt") if isinstance(item, Document)]
-    assert "".join("".join((document.text or "").split()) for document in documents) == "".join(path.read_text().split())
 
 
 def test_the_readme_shows_a_valid_line_of_every_type():

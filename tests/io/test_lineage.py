@@ -22,7 +22,7 @@ def make(root: Path, stage: str, round: str | None, inputs: dict[str, str], outp
 def runs(project: Path) -> dict[str, str]:
     """raw → prepare → prompts → sft, reward → ppo → policy, which is registered; ids of the runs by stage."""
     (project / "data" / "prompts").mkdir(parents=True)
-    (project / "data" / "prompts" / "train.jsonl").write_text("{}\n{}\n")
+    (project / "data" / "prompts" / "train.jsonl").write_text('{"origin":{"licence":"MIT"}}\n{"origin":{"licence":"CC-BY-4.0"}}\n')
     (project / "data" / "raw").write_text("bytes")
     made = {
         "prepare": make(project, "prepare", None, {"data/raw": RAW}, {"data/prompts": PROMPTS}),
@@ -59,11 +59,11 @@ def test_a_policy_is_traced_to_raw_bytes_with_every_run_hash_and_size_told_once(
         f"│  {by('reward', 'reward · r1')}",
         f"│  ├─ models/sft  {SFT}",
         f"│  │  {by('sft', 'sft')}",
-        f"│  │  └─ data/prompts  {PROMPTS}  2 records in 1 file",
+        f"│  │  └─ data/prompts  {PROMPTS}  2 records in 1 file under CC-BY-4.0, MIT",
         f"│  │     {by('prepare', 'prepare')}",
         f"│  │     └─ data/raw  {RAW}  1 file",
         "│  │        no stage made it: raw bytes",
-        f"│  └─ data/prompts  {PROMPTS}  2 records in 1 file  (above)",
+        f"│  └─ data/prompts  {PROMPTS}  2 records in 1 file under CC-BY-4.0, MIT  (above)",
         f"└─ models/sft  {SFT}  (above)",
     ]
 
@@ -156,6 +156,6 @@ def test_what_is_unknown_or_ambiguous_is_one_message(
 
 def test_every_dataset_below_a_model_is_listed_with_hash_and_size(project: Path, runs: dict[str, str]):
     assert lineage.sources(lineage.graph(project), "models/r1/policy", POLICY) == {
-        "data/prompts": (PROMPTS, "2 records in 1 file"),
+        "data/prompts": (PROMPTS, "2 records in 1 file under CC-BY-4.0, MIT"),
         "data/raw": (RAW, "1 file"),
     }

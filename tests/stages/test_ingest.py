@@ -10,7 +10,7 @@ import yaml
 from alignloop import params as parameters
 from alignloop.errors import AlignloopError
 from alignloop.io.datasets import read
-from alignloop.records import Demonstration, Document, Prompt, Ranking
+from alignloop.records import Demonstration, Document, Origin, Prompt, Ranking
 from alignloop.stages.ingest import ingest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ PROBLEM = {"question": "1+1?", "answer": "1+1=2\n#### 2"}
 
 def params(**changes: Any) -> parameters.Params:
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    raw["ingest"].update(source="files")
+    raw["ingest"].update(source="files", licences={"*": "MIT"})
     raw["ingest"].update(changes)
     return parameters.parse(raw, "params.yaml")
 
@@ -61,18 +61,22 @@ def root(tmp_path: Path) -> Path:
 def test_files_of_any_format_become_the_four_sets_and_their_prompts_enter_once(root: Path):
     drop(root, "chats/test.jsonl", PAIR, {**PAIR, "rejected": PAIR["rejected"] + " Go."})
     counts = run(root)
-    assert counts["total"] == {"demonstrations": 1, "documents": 1, "prompts": 2, "prompts met again": 1, "rankings": 2, "records": 4}
+    kinds = {"demonstrations": 1, "documents": 1, "prompts": 2, "prompts met again": 1, "rankings": 2}
+    assert counts["total"] == {**kinds, "rows": 4, "records": 4, "kept": 4, "refused": 0, "changed": 0}
+    assert counts["licences"] == {"MIT": 4}
     assert list(counts["sources"]) == ["book.txt (text)", "chats/test.jsonl (hh-rlhf)", "sums.jsonl (gsm8k)"]
     assert sorted(path.name for path in (root / "raw").iterdir()) == [
         "demonstrations.jsonl",
         "documents.jsonl",
         "prompts.jsonl",
         "rankings.jsonl",
+        "refused.csv",
+        "sources.json",
     ]
     prompts = read(root / "raw" / "prompts.jsonl", Prompt)
     rankings = read(root / "raw" / "rankings.jsonl", Ranking)
     [demonstration] = read(root / "raw" / "demonstrations.jsonl", Demonstration)
-    assert prompts[0] == rankings[0].prompt == rankings[1].prompt
+    assert prompts[0].model_copy(update={"origin": None}) == rankings[0].prompt == rankings[1].prompt
     assert prompts[1].messages == demonstration.messages[:-1]
     assert prompts[1].user == demonstration.user
     assert prompts[0].source == "chats/test.jsonl"
@@ -90,7 +94,7 @@ def test_the_same_files_give_the_same_bytes_and_a_renamed_file_the_same_ids(root
 
 
 def test_what_is_refused_stops_the_stage_unless_params_allow_the_share(root: Path):
-    drop(root, "chats/test.jsonl", PAIR, SAME, PAIR, SAME)
+    drop(root, "chats/test.jsonl", PAIR, SAME, {**PAIR, "rejected": PAIR["rejected"] + " Go."}, SAME)
     says = (
         "sources/chats/test.jsonl: 2 of 4 records of format hh-rlhf are refused: chosen and rejected are the same (2: line 2, 4); "
         "correct them, state another format in ingest.formats, or raise ingest.max_refused to 0.5"
@@ -103,7 +107,11 @@ def test_what_is_refused_stops_the_stage_unless_params_allow_the_share(root: Pat
 def test_refused_records_are_counted_by_reason(root: Path):
     drop(root, "chats/test.jsonl", PAIR, SAME, SAME)
     counts = run(root, max_refused=0.7)["sources"]["chats/test.jsonl (hh-rlhf)"]
-    assert counts == {"prompts": 1, "rankings": 1, "records": 3, "refused": 2, "refused: chosen and rejected are the same": 2}
+    reason = {"refused: chosen and rejected are the same": 2}
+    assert counts == {"prompts": 1, "rankings": 1, "rows": 3, "records": 3, "kept": 1, "refused": 2, "changed": 0, **reason}
+    assert (root / "raw" / "refused.csv").read_text() == (
+        "source,line,reason\nchats/test.jsonl,2,chosen and rejected are the same\nchats/test.jsonl,3,chosen and rejected are the same\n"
+    )
 
 
 def test_a_stated_format_wins_over_the_content_and_skip_leaves_a_file_out(root: Path):
@@ -148,19 +156,30 @@ def test_a_kind_of_record_that_training_needs_and_no_source_holds_is_named(root:
 
 def test_a_file_that_is_unreadable_or_unknown_is_named(root: Path):
     drop(root, "table.csv", "id,text\n")
-    assert "sources/table.csv:1: neither JSON Lines nor called .txt" in refusal(root)
+    assert "sources/table.csv: the file is empty" in refusal(root)
+    drop(root, "table.csv", "id,words\n1,a\n")
+    assert (
+        "sources/table.csv:2: no known format: its first row is an object of 'id', 'words'; name its format in ingest.formats"
+        in refusal(root)
+    )
     drop(root, "table.csv", "version https://git-lfs.github.com/spec/v1\n")
     assert "sources/table.csv: is a Git LFS pointer" in refusal(root)
     drop(root, "table.csv", json.dumps(PROBLEM) + '\n{"question": "cut')
-    assert "sources/table.csv:2: broken JSON at column 14" in refusal(root)
+    assert (
+        "sources/table.csv: 1 of 2 records of format gsm8k are refused: broken JSON: Unterminated string starting at (1: line 2)"
+        in refusal(root)
+    )
 
 
 def test_the_world_comes_in_whole_and_without_rankings(tmp_path: Path):
     world = {**yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["ingest"]["world"], **SMALL}
     counts = run(tmp_path, source="world", world=world)
-    assert counts["total"] == {"demonstrations": 20, "documents": 30, "prompts": 40, "records": 90}
+    kept = {"rows": 90, "records": 90, "kept": 90, "refused": 0, "changed": 0}
+    assert counts["total"] == {"demonstrations": 20, "documents": 30, "prompts": 40, **kept}
+    assert counts["licences"] == {"Apache-2.0": 90}, "the world's data has the project's licence"
     assert len(read(tmp_path / "raw" / "prompts.jsonl", Prompt)) == 40
-    assert len(read(tmp_path / "raw" / "documents.jsonl", Document)) == 30
+    documents = read(tmp_path / "raw" / "documents.jsonl", Document)
+    assert [document.origin for document in documents] == [Origin(licence="Apache-2.0")] * 30
     assert (tmp_path / "raw" / "rankings.jsonl").read_bytes() == b""
 
 
@@ -188,8 +207,12 @@ def test_a_real_mixture_comes_in_with_every_record_accounted_for(tmp_path: Path)
         "prompts": 1657 + 1849 + 1854 + 341,
         "prompts met again": 1 + 156,
         "rankings": 1850 + 1854 + 156,
+        "rows": 1300 + 148 + 209 + 2515 + 1855 + 1866 + 74,
         "records": 1300 + 148 + 209 + 2515 + 1855 + 1866 + 341 + 156 + 2,
+        "kept": 1300 + 148 + 209 + 2515 + 1850 + 1854 + 341 + 156,
         "refused": 5 + 12 + 2,
+        "changed": 1284,
+        "changed: the calculator's marks taken out": 1284,
         "refused: a speaker talks twice in a row": 5,
         "refused: an empty turn before the last": 1,
         "refused: the transcripts part before the last turn": 11,

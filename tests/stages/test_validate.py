@@ -1,6 +1,8 @@
 """The gate lets good data through, and names file, line, field, rule, count and remedy of bad data."""
 
+import html
 import json
+import re
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -94,6 +96,21 @@ def test_good_raw_data_passes_and_leaves_a_page_and_counts(raw: Data):
     }
     assert "Data Docs" in (raw.root / "docs" / "index.html").read_text()
     assert sorted(each.name for each in raw.root.iterdir()) == ["data", "docs", "metrics.json"]
+
+
+def test_the_pages_tell_what_ingest_did_with_each_source_of_a_set(raw: Data):
+    kept = {"rows": 4000, "kept": 3997, "refused": 3, "changed": 1, "documents": 0, "prompts": 3997, "demonstrations": 0, "rankings": 0}
+    told = {"refused for": {"an empty line": {"records": 3, "lines": [2, 5]}}, "changed in": {"marks taken out": 1}}
+    source = {"source": "<b>a*b.jsonl", "format": "trl", "licence": "MIT", "sha256": "c0ffee" * 10, **kept, **told}
+    (raw.root / "data").mkdir()
+    (raw.root / "data" / "sources.json").write_text(json.dumps([source]))
+    raw.check()
+    page = (raw.root / "docs" / "expectations" / "prompts.html").read_text()
+    words = html.unescape(re.sub(r"</?(p|li|ul|strong|em)[^>]*>|\n", "", page))
+    assert "<b>a*b.jsonl (trl, licence MIT, SHA-256 c0ffeec0ffeec0ff…): 4,000 rows, 3,997 kept, 3 refused, 1 changed" in words
+    assert "refused 3: an empty line (line 2, 5, …)" in words
+    assert "changed 1: marks taken out" in words
+    assert "<b>a*b.jsonl" not in page, "what a source is called is text"
 
 
 def test_all_breaches_come_in_one_message_with_all_there_is_to_know(raw: Data):

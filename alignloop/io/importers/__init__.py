@@ -1,54 +1,125 @@
-"""Public formats, each read by one small file into our record types; a new format is a file here and a line below."""
+"""Public formats, each read by one small file into our record types; a new format is a file here and a line below.
 
-import json
+A format is a shape of rows; `rows` reads them from whatever holds them. The first in this order that a first row fits is the guess.
+"""
+
 from pathlib import Path
+from typing import Any
 
-from alignloop.io import datasets
-from alignloop.io.datasets import DataError
+from alignloop.io.datasets import Broken, DataError, opened, value_of
+from alignloop.io.importers import rows
+from alignloop.io.importers.alpaca import ALPACA
+from alignloop.io.importers.arena_hard import ARENA_HARD
+from alignloop.io.importers.argilla import ARGILLA
+from alignloop.io.importers.arrow import is_dataset
+from alignloop.io.importers.columns import columns
+from alignloop.io.importers.corpus import CORPUS
+from alignloop.io.importers.dolly import DOLLY
+from alignloop.io.importers.fastchat import FASTCHAT
 from alignloop.io.importers.gsm8k import GSM8K
 from alignloop.io.importers.hh_rlhf import HH_RLHF
-from alignloop.io.importers.item import Format, Item, Refused
+from alignloop.io.importers.item import Changed, Format, Item, Refused
+from alignloop.io.importers.label_studio import LABEL_STUDIO
+from alignloop.io.importers.oasst_qlora import OASST_QLORA
 from alignloop.io.importers.open_assistant import OPEN_ASSISTANT
 from alignloop.io.importers.own import OWN
+from alignloop.io.importers.pandalm import PANDALM
+from alignloop.io.importers.prompts import PROMPTS
 from alignloop.io.importers.self_instruct import SELF_INSTRUCT
+from alignloop.io.importers.sharegpt import SHAREGPT
+from alignloop.io.importers.shp import SHP
+from alignloop.io.importers.squality import SQUALITY
+from alignloop.io.importers.squality_rankings import SQUALITY_RANKINGS
+from alignloop.io.importers.summarize_from_feedback import SUMMARIZE_FROM_FEEDBACK
+from alignloop.io.importers.taskmaster import TASKMASTER
 from alignloop.io.importers.text import TEXT
+from alignloop.io.importers.trl import TRL
+from alignloop.io.importers.tulu import TULU
+from alignloop.io.importers.ultrafeedback import ULTRAFEEDBACK
+from alignloop.io.importers.webgpt import WEBGPT
 
-__all__ = ["FORMATS", "Format", "Item", "Refused", "sniff"]
+__all__ = ["FORMATS", "Changed", "Format", "Item", "Refused", "columns", "glance", "is_dataset", "sniff"]
 
 FORMATS: dict[str, Format] = {
     "hh-rlhf": HH_RLHF,
     "open-assistant": OPEN_ASSISTANT,
+    "oasst-qlora": OASST_QLORA,
+    "summarize-from-feedback": SUMMARIZE_FROM_FEEDBACK,
+    "webgpt": WEBGPT,
+    "shp": SHP,
+    "ultrafeedback": ULTRAFEEDBACK,
+    "pandalm": PANDALM,
+    "tulu": TULU,
+    "squality-rankings": SQUALITY_RANKINGS,
+    "squality": SQUALITY,
+    "label-studio": LABEL_STUDIO,
+    "argilla": ARGILLA,
     "gsm8k": GSM8K,
     "self-instruct": SELF_INSTRUCT,
+    "alpaca": ALPACA,
+    "dolly": DOLLY,
+    "sharegpt": SHAREGPT,
+    "taskmaster": TASKMASTER,
+    "fastchat": FASTCHAT,
+    "arena-hard": ARENA_HARD,
     "own": OWN,
+    "trl": TRL,
+    "prompts": PROMPTS,
+    "corpus": CORPUS,
     "text": TEXT,
 }
 
 
 def sniff(path: Path) -> str:
-    """The format's name by the file's first line. Raises DataError with what was seen when it is none of them."""
-    line = next((text for _, text in datasets.read_text(path)), "")
-    if not line.strip() and not _named_text(path):
-        raise DataError(f"{path}: the file is empty, or its first line is; remove it, or fetch it again")
-    try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        if _named_text(path):
-            return "text"
-        raise DataError(f"{path}:1: neither JSON Lines nor called .txt: it begins with {line[:60]!r}; {_remedy()}") from None
-    for name, each in FORMATS.items():
-        if isinstance(row, dict) and each.sees(row):
-            return name
+    """The format's name by the source's first row. Raises DataError with what was seen when it is none of them."""
     if _named_text(path):
-        return "text"
-    seen = f"an object of {', '.join(map(repr, list(row)[:8]))}" if isinstance(row, dict) else f"a bare {type(row).__name__}"
-    raise DataError(f"{path}:1: no known format: its first line is {seen}; {_remedy()}")
+        try:
+            row = value_of(_first_line(path))
+        except Broken:
+            return "text"
+        return _named(row) or "text"
+    line, row = _first(path)
+    if row is None:
+        raise DataError(f"{path}: the file is empty; remove it, or fetch it again")
+    if name := _named(row):
+        return name
+    if isinstance(row, Refused):
+        raise DataError(f"{path}:{line}: no format can be seen: {row.reason}: it begins with {_first_line(path)[:60]!r}; {_remedy()}")
+    raise DataError(f"{path}:{line}: no known format: its first row is {_told(row)}; {_remedy()}")
+
+
+def glance(path: Path) -> str:
+    """What a source's first row is, in words, and the format that it looks like."""
+    row = _first_line(path) if _named_text(path) else _first(path)[1]
+    like = _named(row)
+    return f"the first row is {_told(row)}" + (f", which looks like {like}" if like else "")
+
+
+def _first(path: Path) -> rows.Row:
+    return next(rows.read(path), (0, None))
+
+
+def _first_line(path: Path) -> str:
+    with opened(path) as file:
+        return file.readline(rows.LONGEST).decode(errors="replace")
+
+
+def _named(row: Any) -> str | None:
+    return None if isinstance(row, Refused) else next((name for name, each in FORMATS.items() if each.sees(row)), None)
+
+
+def _told(row: Any) -> str:
+    if isinstance(row, Refused):
+        return row.reason
+    if isinstance(row, dict):
+        return f"an object of {', '.join(repr(key[:40]) for key in list(row)[:8])}" if row else "an object of nothing"
+    return f"a bare {type(row).__name__}"
 
 
 def _named_text(path: Path) -> bool:
-    return bool({".txt", ".md"} & set(path.suffixes))
+    return bool({".txt", ".md"} & set(path.suffixes)) and not path.is_dir()
 
 
 def _remedy() -> str:
     known = "; ".join(f"{name}: {each.looks}" for name, each in FORMATS.items())
-    return f"name its format in ingest.formats, 'skip' to leave it out, or convert it. Known are: {known}"
+    return f"name its format in ingest.formats, 'skip' to leave it out, or map its columns in ingest.columns. Known are: {known}"

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from alignloop.io.identity import identify
-from alignloop.io.importers.item import Format, Item, each
+from alignloop.io.importers.item import Changed, Format, Item, changed, each, has
 from alignloop.records import Demonstration, Message
 
 CALCULATOR = re.compile(r"<<[^<>]*>>")
@@ -22,17 +22,17 @@ class Problem(BaseModel):
     answer: str
 
 
-def _sees(row: dict[str, Any]) -> bool:
-    return isinstance(row.get("question"), str) and "\n#### " in str(row.get("answer"))
+def _sees(row: Any) -> bool:
+    return has(row, "question", "answer") and isinstance(row["question"], str) and "\n#### " in str(row["answer"])
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:
     return each(path, Problem, lambda problem: [_demonstration(problem, source)])
 
 
-def _demonstration(problem: Problem, source: str) -> Demonstration:
+def _demonstration(problem: Problem, source: str) -> Demonstration | Changed:
     question, answer = problem.question.strip(), CALCULATOR.sub("", problem.answer).strip()
-    return Demonstration(
+    made = Demonstration(
         id=identify("gsm8k", question, answer),
         messages=(Message(role="user", content=question), Message(role="assistant", content=answer)),
         user=identify("gsm8k", question),
@@ -40,6 +40,7 @@ def _demonstration(problem: Problem, source: str) -> Demonstration:
         category="mathematics",
         source=source,
     )
+    return changed(made, "the calculator's marks taken out" if CALCULATOR.search(problem.answer) else None)  # type: ignore[return-value]
 
 
 GSM8K = Format("{question, answer}: an answer that ends with '#### n'", _sees, _read)

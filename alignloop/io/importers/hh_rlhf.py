@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from alignloop.io.identity import identify
-from alignloop.io.importers.item import Format, Item, Refused, each
+from alignloop.io.importers.item import Format, Item, Refused, each, has
 from alignloop.records import Message, Prompt, Ranking
 
 ANSWER = "\n\nAssistant:"
@@ -29,8 +29,8 @@ class Pair(BaseModel):
     rejected: str
 
 
-def _sees(row: dict[str, Any]) -> bool:
-    return all(str(row.get(key)).startswith("\n\nHuman:") for key in ("chosen", "rejected"))
+def _sees(row: Any) -> bool:
+    return has(row, "chosen", "rejected") and all(str(row[key]).startswith("\n\nHuman:") for key in ("chosen", "rejected"))
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:

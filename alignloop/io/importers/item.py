@@ -1,49 +1,83 @@
-"""What an importer yields for a line of a source: a record, or the reason why there is none."""
+"""What an importer yields for a row of a source: a record, a record that it had to change, or the reason why there is none."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from alignloop.io import datasets
+from alignloop.io.importers import rows
+from alignloop.io.importers.rows import Refused
 from alignloop.records import Record
 
 S = TypeVar("S", bound=BaseModel)
+TOLD = 3  # breaches of one row that a reason names
 
 
-class Refused(NamedTuple):
-    """A record that the source holds and that cannot be used; reasons are counted, so they name no content."""
+class Changed(NamedTuple):
+    """A record that says something else than its source, and how; white space around a turn and a format's own marks do not count."""
 
-    reason: str
+    record: Record
+    how: tuple[str, ...]
 
 
-Item = tuple[int, Record | Refused]
+Found = Record | Changed | Refused
+Item = tuple[int, Found]
 
 
 class Format(NamedTuple):
-    """One public format: how its records look to a person, whether a first row is one of them, and the reader."""
+    """One public format: how its rows look to a person, whether a first row is one of them, and the reader of a source."""
 
     looks: str
-    sees: Callable[[dict[str, Any]], bool]
+    sees: Callable[[Any], bool]
     read: Callable[[Path, str], Iterator[Item]]
 
 
-def each(path: Path, row: type[S], convert: Callable[[S], Iterable[Record | Refused]]) -> Iterator[Item]:
-    """Stream a JSON Lines file whose rows fit `row` through `convert`; what fits no schema, there or here, is refused with the reason."""
-    for line, value in datasets.read_rows(path):
+def each(path: Path, row: type[S], convert: Callable[[S], Iterable[Found]]) -> Iterator[Item]:
+    """Stream a source whose rows fit `row` through `convert`; what fits no schema, there or here, is refused with the reason."""
+    for line, value in rows.read(path):
+        if isinstance(value, Refused):
+            yield line, value
+            continue
         try:
             found = list(convert(row.model_validate(value, strict=True)))
         except ValidationError as error:
             found = [refusal(error)]
-        yield from ((line, item) for item in found)
+        for item in found or [Refused("nothing in it to learn from")]:
+            yield line, item
+
+
+def changed(record: Record, *how: str | None) -> Record | Changed:
+    """The record, with the ways in which it was changed where there are any."""
+    ways = tuple(way for way in how if way)
+    return Changed(record, ways) if ways else record
+
+
+def has(row: Any, *keys: str, other: Iterable[str] | None = None) -> bool:
+    """Whether a row is an object with these keys, and, where `other` names some, with none beside them and those."""
+    return isinstance(row, dict) and row.keys() >= set(keys) and (other is None or row.keys() <= {*keys, *other})
+
+
+def ranks_of(values: Sequence[float | Fraction], best: str = "lowest") -> tuple[int, ...]:
+    """The values' weak order: 1 for the `lowest` or `highest`, equal values tie, and gaps between them close."""
+    order = {value: rank for rank, value in enumerate(sorted(set(values), reverse=best == "highest"), 1)}
+    return tuple(order[value] for value in values)
 
 
 def refusal(error: ValidationError) -> Refused:
     """A schema's breaches as a reason to count: fields without their places, sentences without their numbers."""
-    breaches: set[str] = set()
-    for field, message in datasets.breaches_of(error):
+    return _refusal(error.title, tuple(datasets.breaches_of(error)))
+
+
+@lru_cache(1024)  # a source's rows have their breaches in common
+def _refusal(title: str, breaches: tuple[tuple[str, str], ...]) -> Refused:
+    told = set[str]()
+    for field, message in breaches:
         place = ".".join(part for part in field.split(".") if not part.isdigit())
-        breaches.add(f"{place or error.title}: {re.sub(r'[0-9]+', '#', message)}")
-    return Refused("; ".join(sorted(breaches)))
+        told.add(f"{place or title}: {re.sub(r'[0-9]+', '#', message)}")
+    more = f"; and {len(told) - TOLD} more" if len(told) > TOLD else ""
+    return Refused("; ".join(sorted(told)[:TOLD]) + more)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from alignloop.io.identity import identify
-from alignloop.io.importers.item import Format, Item, Refused, each
+from alignloop.io.importers.item import Format, Found, Item, Refused, changed, each, has, ranks_of
 from alignloop.records import Message, Prompt, Ranking
 
 
@@ -29,15 +29,15 @@ class Tree(BaseModel):
     prompt: Node
 
 
-def _sees(row: dict[str, Any]) -> bool:
-    return "message_tree_id" in row and isinstance(row.get("prompt"), dict)
+def _sees(row: Any) -> bool:
+    return has(row, "message_tree_id", "prompt") and isinstance(row["prompt"], dict)
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:
     return each(path, Tree, lambda tree: _records(tree, source))
 
 
-def _records(tree: Tree, source: str) -> Iterator[Prompt | Ranking | Refused]:
+def _records(tree: Tree, source: str) -> Iterator[Found]:
     todo: list[tuple[Node, tuple[Message, ...]]] = [(tree.prompt, ())]
     while todo:
         node, before = todo.pop()
@@ -58,24 +58,25 @@ def _records(tree: Tree, source: str) -> Iterator[Prompt | Ranking | Refused]:
         todo += [(reply, messages) for reply in reversed(replies)]
 
 
-def _ranking(prompt: Prompt, replies: list[Node]) -> Iterator[Ranking | Refused]:
+def _ranking(prompt: Prompt, replies: list[Node]) -> Iterator[Found]:
     given = [reply.rank for reply in replies if reply.rank is not None]
     if len(replies) < 2:
         return
     if len(given) < len(replies):
         yield Refused("two or more answers, not all of them ranked")
         return
-    order = sorted(set(given))
-    yield Ranking(
+    ranks = ranks_of(given)
+    made = Ranking(
         id=f"{prompt.id}-ranked",
         prompt=prompt,
         responses=tuple(reply.text.strip() for reply in replies),
-        ranks=tuple(order.index(rank) + 1 for rank in given),
+        ranks=ranks,
         labeler="open-assistant",
         kind="person",
         policy="open-assistant",
         round="imported",
     )
+    yield changed(made, "gaps between ranks closed" if list(ranks) != [rank + 1 for rank in given] else None)
 
 
 OPEN_ASSISTANT = Format("{message_tree_id, prompt: {text, role, replies}}: a tree of messages", _sees, _read)

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from alignloop.io import datasets
-from alignloop.io.importers.item import Format, Item, Refused, refusal
+from alignloop.io.importers import rows
+from alignloop.io.importers.item import Format, Found, Item, Refused, has, refusal
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
 
 TYPES: list[tuple[set[str], type[Record]]] = [  # the first whose fields are all there
@@ -26,12 +26,18 @@ def _kind(row: Any) -> type[Record] | None:
 
 def _read(path: Path, source: str) -> Iterator[Item]:
     kind = None
-    for line, row in datasets.read_rows(path):
+    for line, row in rows.read(path):
         kind = kind or _kind(row)
-        try:
-            yield line, kind.model_validate_json(json.dumps(row), strict=True) if kind else Refused("none of our record types")
-        except ValidationError as error:
-            yield line, refusal(error)
+        yield line, row if isinstance(row, Refused) else _record(row, kind)
 
 
-OWN = Format("our own Prompt, Demonstration, Ranking or Document (data/README.md)", lambda row: _kind(row) is not None, _read)
+def _record(row: Any, kind: type[Record] | None) -> Found:
+    try:
+        return kind.model_validate_json(json.dumps(row), strict=True) if kind else Refused("none of our record types")
+    except ValidationError as error:
+        return refusal(error)
+    except (TypeError, RecursionError):  # a table's times and bytes
+        return Refused("a value that JSON does not know, or nested too deeply")
+
+
+OWN = Format("our own Prompt, Demonstration, Ranking or Document (data/README.md)", lambda row: has(row, "id") and bool(_kind(row)), _read)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from alignloop.io.identity import identify
-from alignloop.io.importers.item import Format, Item, each
+from alignloop.io.importers.item import Format, Item, each, has
 from alignloop.records import Demonstration, Message
 
 
@@ -25,8 +25,8 @@ class Task(BaseModel):
     is_classification: bool = False
 
 
-def _sees(row: dict[str, Any]) -> bool:
-    return isinstance(row.get("instruction"), str) and isinstance(row.get("instances"), list)
+def _sees(row: Any) -> bool:
+    return has(row, "instruction", "instances") and isinstance(row["instances"], list)
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:
