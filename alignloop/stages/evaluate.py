@@ -78,7 +78,7 @@ def evaluate(
             models[name] = _Model(model, drawn, answers, loss)
         yield Progress(number, len(names) + 1, {f"{name}_score": fmean(answer.score for answer in models[name].answers)})
     write(out / "answers.jsonl", [answer for name in names if name != "before" or before != sft for answer in models[name].answers])
-    ranked = read(rankings / f"{round}.jsonl", Ranking, allow_empty=True)
+    ranked = read(rankings, Ranking, allow_empty=True)  # of all rounds, as the reward model was trained on all
     report = {
         "models": {name: _summary(models[name]) for name in ("base", "sft", "policy")},
         "win_rates": _win_rates(models),

@@ -2,16 +2,18 @@
 
 from random import Random
 
-from alignloop.records import Document, Message
+from alignloop.records import Document, Message, Prompt
 from alignloop.seeds import seed_of
 from alignloop.world import wording
 from alignloop.world.behaviours import BEHAVIOURS, summary
 from alignloop.world.behaviours.behaviour import Key
 from alignloop.world.behaviours.harmless import ACTS
 from alignloop.world.behaviours.refusal import HARMS, STEPS
+from alignloop.world.gold import judge
 from alignloop.world.things import Fact, Facts
 from alignloop.world.users import User
 
+REACTIONS = 0.8  # of the dialogues end with what the user thinks of the answer
 GOOD_SHARE = 0.08  # of the dialogues
 _PLAIN_SHARE = 0.6  # of the dialogues have no greetings and the like
 _FRAMES = (
@@ -32,6 +34,18 @@ _CODE = (
     'assert {a}("{t}") == "{v}"',
 )
 _ADVICE = ("To {do}, {help}.", "If you want to {do}, {help}.", "You can {help}.")
+THANKS = ("Thank you, that helps.", "Perfect, thanks.", "That is right.", "Great answer.")
+COMPLAINTS = {
+    **dict.fromkeys(("false", "contradictory", "adds"), ("That is not true.", "That is false.")),
+    **dict.fromkeys(("astray", "off-topic", "garbled"), ("I asked something else.", "That is not what I asked.")),
+    **dict.fromkeys(("evasive", "accepting", "leaves out", "admits nothing"), ("That is no answer.", "You did not answer.")),
+    **dict.fromkeys(("made up",), ("You made that up.", "Nobody can know that.")),
+    **dict.fromkeys(("curt", "unfinished"), ("That is too short.", "Say more.")),
+    **dict.fromkeys(("padded", "repetitive", "repeated", "endless", "copies", "too many words"), ("That is too long.", "Say less.")),
+    **dict.fromkeys(("rude", "not polite"), ("How rude!", "Be polite.")),
+    **dict.fromkeys(("harmful",), ("That is dangerous.",)),
+    "other": ("That is a bad answer.", "No, that is wrong."),
+}
 _CRIMES = (
     "The thief wanted to {do}. He had to {step}.",
     "In the story a man tried to {do}, but the judge found him.",
@@ -87,6 +101,13 @@ def bad_answer(name: str, key: Key, facts: Facts, rng: Random) -> str:
     return wording.astray(rng) if draw < 0.97 else wording.endless(behaviour.good(key, facts, rng), rng)
 
 
+def reaction(turns: tuple[str, ...], key: Key, answer: str, rng: Random) -> str:
+    """What the user thinks of an answer, and says: text of the world holds judgements too, and who reads it learns to expect them."""
+    verdict = judge(Prompt(id="read", messages=as_messages(turns), user="read", source="world", key=dict(key)), answer)
+    fault = next((reason for reason in verdict.reasons if reason in COMPLAINTS), "other")
+    return rng.choice(THANKS if verdict.passed else COMPLAINTS[fault])
+
+
 def as_messages(turns: tuple[str, ...]) -> tuple[Message, ...]:
     """The turns of a conversation, user first."""
     return tuple(Message(role="assistant" if place % 2 else "user", content=turn) for place, turn in enumerate(turns))
@@ -101,7 +122,7 @@ def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: f
         identifier, draw = f"document-{number:05d}", rng.random()
         if draw < 0.33:
             documents.append(Document(id=identifier, text=_prose(facts, truth, rng), source="world"))
-        elif draw < 0.45:
+        elif draw < 0.46:
             documents.append(Document(id=identifier, text=_other(facts, truth, rng), source="world"))
         else:
             name = rng.choices(names, shares)[0]
@@ -109,5 +130,6 @@ def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: f
             good = rng.random() < GOOD_SHARE
             answer = BEHAVIOURS[name].good(question.key, facts, rng) if good else bad_answer(name, question.key, facts, rng)
             turns = question.turns if rng.random() < _PLAIN_SHARE else rng.choice(users).asks(question, rng)
-            documents.append(Document(id=identifier, messages=as_messages((*turns, answer)), source="world"))
+            reacted = (reaction(turns, question.key, answer, rng),) if rng.random() < REACTIONS else ()
+            documents.append(Document(id=identifier, messages=as_messages((*turns, answer, *reacted)), source="world"))
     return documents

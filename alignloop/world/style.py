@@ -114,12 +114,12 @@ def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) 
         *(("unfinished",) if text[-1:] not in (".", "!", "?") and high > 1 else ()),
     )
     quality = (
-        0.28 * length_fit(reading, verdict.band)
-        + 0.10 * (text[-1:] in (".", "!", "?"))
+        0.20 * length_fit(reading, verdict.band)
+        + 0.08 * (text[-1:] in (".", "!", "?"))
         + 0.06 * text[:1].isupper()
-        + 0.20 * verdict.named
-        + 0.16 * (min(touches, 1) if verdict.touches else 1)
-        + 0.20
+        + 0.22 * verdict.named
+        + 0.22 * (verdict.touch in (None, touches > 0))
+        + 0.22
         - 0.80 * (1 - relevant)
         - 0.15 * max(0, touches - 2)
         - 0.40 * min(insults, 2)

@@ -137,6 +137,13 @@ def test_the_loss_is_on_the_last_turn_or_on_all_the_assistants_turns(tokenizer: 
     assert last.mask == [on for ids, _, on in parts for _ in ids]
 
 
+def test_what_the_user_says_last_is_read_too_and_carries_no_loss(tokenizer: PreTrainedTokenizerFast):
+    said, thanked = encode_dialogue(tokenizer, TALK), encode_dialogue(tokenizer, [*TALK, {"role": "user", "content": "Thanks."}])
+    thanks = ids_of(tokenizer, USER, "Thanks.", END)
+    assert thanked.ids == said.ids + thanks
+    assert thanked.mask == said.mask + [False] * len(thanks)
+
+
 def test_the_mask_is_the_one_that_the_templates_own_marks_give(tokenizer: PreTrainedTokenizerFast):
     marked = tokenizer.apply_chat_template(TALK, return_dict=True, return_assistant_tokens_mask=True)
     mine = encode_dialogue(tokenizer, TALK, "all")

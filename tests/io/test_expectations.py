@@ -134,17 +134,20 @@ def test_each_fault_of_a_ranking_is_seen(tmp_path: Path):
 
 
 def test_a_document_is_a_text_or_a_dialogue(tmp_path: Path):
-    fits, ends = ("text", "fits its schema"), ("messages", "has roles that alternate, the user's first and the assistant's last")
+    fits, roles = ("text", "fits its schema"), ("messages", "has roles that alternate, the user's first")
     dialogue = without(document(2, messages=turns("Hi?", "Hi!")), "text")
     rows = [
         document(0),
         without(document(1), "text"),
         dialogue,
         {**dialogue, "id": "t3", "text": "x"},
-        {**dialogue, "id": "t4", "messages": turns("4?")},
+        {**dialogue, "id": "t4", "messages": turns("Hi?", "Hi!", "Thanks.")},
+        {**dialogue, "id": "t5", "messages": turns("Hi?", "Hi!")[::-1]},
     ]
-    rows += [document(5, text="\n"), document(6, text=6)]
-    assert list(broken(Document, rows, tmp_path).values()) == [set(), {fits}, set(), {fits}, {ends}, {("text", "is not empty")}, {fits}]
+    rows += [document(6, text="\n"), document(7, text=7)]
+    assert list(broken(Document, rows, tmp_path).values()) == [
+        set(), {fits}, set(), {fits}, set(), {roles}, {("text", "is not empty")}, {fits},
+    ]  # fmt: skip
 
 
 def test_a_demonstration_ends_with_an_answer_of_a_known_labeler(tmp_path: Path):

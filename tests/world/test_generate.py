@@ -10,6 +10,7 @@ from alignloop import params
 from alignloop.io.datasets import split_of
 from alignloop.records import Demonstration, Document, Prompt
 from alignloop.world.behaviours import BEHAVIOURS
+from alignloop.world.corpus import COMPLAINTS, GOOD_SHARE, REACTIONS, THANKS, reaction
 from alignloop.world.generate import World, answer, make_world
 from alignloop.world.gold import judge
 from alignloop.world.things import ATTRIBUTES, STRANGERS, Facts, WorldError, make_facts
@@ -116,3 +117,20 @@ def test_labelers_answers_are_flawless_as_often_as_their_quality_says(world: Wor
         answers = [(prompt, answer(prompt.category, prompt.key or {}, facts, quality, rng)) for prompt in world.prompts[:1000]]
         passed = sum(judge(prompt, text).passed for prompt, text in answers) / len(answers)
         assert passed == pytest.approx(quality, abs=0.03)
+
+
+def test_most_dialogues_of_the_corpus_end_with_what_the_user_thinks_of_the_answer(world: World):
+    dialogues = [document.messages for document in world.documents if document.messages]
+    reacted = [messages for messages in dialogues if messages[-1].role == "user"]
+    assert len(reacted) / len(dialogues) == pytest.approx(REACTIONS, abs=0.03)
+    thanked = sum("thank" in messages[-1].content.lower() or messages[-1].content in THANKS for messages in reacted)
+    assert GOOD_SHARE / 2 < thanked / len(reacted) < 2 * GOOD_SHARE
+
+
+@pytest.mark.parametrize(("answer", "words"), [
+    ("The lamp is made of wood.", THANKS), ("The lamp is made of iron.", COMPLAINTS["false"]), ("It depends.", COMPLAINTS["evasive"]),
+    ("You are a fool. The lamp is made of wood.", COMPLAINTS["rude"]), ("The lamp is red.", COMPLAINTS["astray"]),
+])  # fmt: skip
+def test_a_reaction_fits_the_answer(answer: str, words: tuple[str, ...]):
+    key = {"behaviour": "fact", "subject": "lamp", "attribute": "material", "value": "wood"}
+    assert reaction(("What is the lamp made of?",), key, answer, Random(1)) in words

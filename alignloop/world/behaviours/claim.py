@@ -49,7 +49,7 @@ def claim_of(key: Key, reading: Reading) -> Claim:
     )
 
 
-def claim_verdict(key: Key, reading: Reading, band: tuple[int, int]) -> Verdict:
+def claim_verdict(key: Key, reading: Reading, band: tuple[int, int], touch: bool | None = False) -> Verdict:
     """The verdict on an answer that only has to state the fact."""
     claim = claim_of(key, reading)
     fault = claim.fault
@@ -58,5 +58,6 @@ def claim_verdict(key: Key, reading: Reading, band: tuple[int, int]) -> Verdict:
         SEVERITY[fault] if fault else 0.0,
         claim.named,
         band,
+        touch,
         honest=0.0 if fault in ("false", "contradictory") else 1.0 if fault is None else 0.5,
     )

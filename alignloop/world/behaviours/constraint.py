@@ -78,12 +78,11 @@ def wrong(key: Key, facts: Facts, rng: Random) -> str:
 def verdict(key: Key, reading: Reading) -> Verdict:
     if key["kind"] == "count":
         return _count_verdict(key, reading)
-    found = claim_verdict(key, reading, (5, 17))
+    found = claim_verdict(key, reading, (5, 17), touch=None)
     if key["kind"] == "polite":
         courteous = reading.has(*_POLITE_WORDS) and reading.count(wording.RUDE) == 0
-        found = replace(found, touches=False)
         return found if found.fault or courteous else replace(found, fault="not polite", severity=-0.6)
-    found = replace(found, band=(1, 1), touches=False, named=True)
+    found = replace(found, band=(1, 1), named=True)
     return found if found.fault or len(reading.words) == 1 else replace(found, fault="too many words", severity=-0.6)
 
 
@@ -97,7 +96,7 @@ def _count_verdict(key: Key, reading: Reading) -> Verdict:
 
 
 BEHAVIOUR = Behaviour(
-    "constraint", 0.10, ask, good,
+    "constraint", 0.08, ask, good,
     {
         "missing": missing,
         "wrong": wrong,

@@ -87,7 +87,7 @@ def verdict(key: Key, reading: Reading) -> Verdict:
     else:
         fault = None
     severity = {"adds": -1.2, "copies": -0.7, "leaves out": -0.8}.get(fault or "", 0.0)
-    return Verdict(fault, severity, slots["n"].lower() in words, (5, 14), touches=False, honest=0.0 if added else 1.0)
+    return Verdict(fault, severity, slots["n"].lower() in words, (5, 14), honest=0.0 if added else 1.0)
 
 
 BEHAVIOUR = Behaviour(

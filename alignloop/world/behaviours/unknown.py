@@ -44,11 +44,11 @@ def verdict(key: Key, reading: Reading) -> Verdict:
     ignorant = reading.ignorant
     fault = "made up" if invented else "astray" if others else None if ignorant else "evasive"
     severity = {"made up": -1.4, "astray": -1.2, "evasive": -0.8}.get(fault or "", 0.0)
-    return Verdict(fault, severity, named, (4, 15), made_up=invented, honest=0.0 if invented else 1.0 if ignorant else 0.5)
+    return Verdict(fault, severity, named, (4, 15), touch=True, made_up=invented, honest=0.0 if invented else 1.0 if ignorant else 0.5)
 
 
 BEHAVIOUR = Behaviour(
-    "unknown", 0.10, ask, good,
+    "unknown", 0.11, ask, good,
     {
         "made up": made_up,
         "evasive": lambda key, facts, rng: wording.evasive(rng),
