@@ -9,10 +9,12 @@ from tasks.stage import Outcome
 
 @flow(name="round", flow_run_name="round {round}", persist_result=False)
 def iteration(round: str, again: list[str]) -> list[Outcome]:
-    """Walk one round of params.yaml; stages in `again` run even where nothing changed."""
+    """Walk one round of params.yaml; stages in `again` run even where nothing changed. It ends early where people have to rank first."""
+    outcomes = [sample(round, again), label(round, again, return_state=True).result()]
+    if outcomes[-1].done == "waits":
+        return outcomes
     return [
-        sample(round, again),
-        label(round, again),
+        *outcomes,
         validate_rankings(round, again),
         reward(round, again),
         ppo(round, again),

@@ -4,6 +4,7 @@ What is asked for by --with, --set and --sources is written to params.yaml and d
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from alignloop.errors import AlignloopError
 from alignloop.io import versioning
@@ -49,6 +51,8 @@ def pipeline(
     outcomes += [pretrain(again), sft(again)]
     for round in plan.rounds:
         outcomes += iteration(round, again)
+        if outcomes[-1].done == "waits":
+            return Completed(name="Waiting", message=outcomes[-1].words, data=outcomes)  # pyright: ignore[reportReturnType]
     if plan.complete:
         outcomes += [release(again)]
         publish()
@@ -74,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         send_record()
         print("\ninterrupted; the same command continues with the stage that was running", file=sys.stderr)
         return 130
+    if outcomes[-1].done == "waits":
+        print(f"\n{outcomes[-1].words}", file=sys.stderr)
+        return os.EX_TEMPFAIL
     if outcomes[-1].stage == "release":
         print(f"\n{results(Path.cwd())}")
     return 0

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from prefect import task
 
-from tasks.stage import STAGE, Outcome, bring_up_to_date
+from tasks.stage import STAGE, Outcome, bring_up_to_date, shown
 
 
 @task(name="sample", task_run_name="sample · {round}", tags=["decode"], timeout_seconds=24 * 3600, **STAGE)
@@ -16,7 +16,7 @@ def sample(round: str, again: Collection[str] = ()) -> Outcome:
 @task(name="label", task_run_name="label · {round}", tags=["people"], timeout_seconds=30 * 24 * 3600, **STAGE)
 def label(round: str, again: Collection[str] = ()) -> Outcome:
     """Have labelers rank the K answers."""
-    return bring_up_to_date("label", round, again)
+    return shown(bring_up_to_date("label", round, again))
 
 
 @task(name="validate_rankings", task_run_name="validate · rankings {round}", tags=["data", "gate"], timeout_seconds=3600, **STAGE)

@@ -3,23 +3,29 @@
 import importlib
 import json
 import logging
+import os
 import signal
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.states import Completed
 
 from alignloop.errors import AlignloopError
 from alignloop.io import processes, versioning
 from alignloop.io.processes import ProcessError
 from alignloop.io.versioning import Done, PipelineBusyError, Stage
+
+
+class StageWaits(AlignloopError):
+    """A stage cannot go on before people have done their part; the message says how much is missing and where."""
 
 
 class StageFailed(AlignloopError):
@@ -32,12 +38,13 @@ class StageFailed(AlignloopError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: it ran, its results came from the cache, or they were there."""
+    """What became of a stage: it ran, its results came from the cache, or they were there; or it waits for people, and `words` says how."""
 
     stage: str
-    done: Done
+    done: Done | Literal["waits"]
     seconds: float
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    words: str = ""
 
 
 def worth_another_try(task: Any, run: TaskRun, state: State[Any]) -> bool:
@@ -77,15 +84,24 @@ def bring_up_to_date(group: str, round: str | None = None, again: Collection[str
                 errors.append(line)
 
         if code := processes.run(argv, cwd, env, hear):
-            raise StageFailed(failure(name, errors, code), code)
+            raise StageWaits(failure(name, errors, code)) if code == os.EX_TEMPFAIL else StageFailed(failure(name, errors, code), code)
 
-    done = pipeline.bring_up_to_date(name, start, force=name in again)
+    try:
+        done = pipeline.bring_up_to_date(name, start, force=name in again)
+    except StageWaits as waits:
+        create_markdown_artifact(f"**{waits}**", key=key_of(name), description=f"What {name} waits for")
+        return Outcome(name, "waits", time.monotonic() - began, words=str(waits))
     stage = pipeline.stages()[name]
     outcome = Outcome(name, done, time.monotonic() - began, _metrics(pipeline.root, stage))
     log.info("%s: %s", name, "up to date" if done == "unchanged" else f"{done} in {outcome.seconds:.1f} s")
     if done != "unchanged":
         create_markdown_artifact(_page(pipeline.root, stage, outcome), key=key_of(name), description=f"What {name} measured")
     return outcome
+
+
+def shown(outcome: Outcome) -> Any:
+    """The outcome, or for Prefect's pages a state that says what is waited for: nothing failed, and a later run goes on from here."""
+    return Completed(name="Waiting", message=outcome.words, data=outcome) if outcome.done == "waits" else outcome
 
 
 def failure(name: str, errors: Sequence[str], code: int) -> str:

@@ -194,6 +194,28 @@ def test_what_no_stage_could_run_with_is_said_at_once(
     assert time.monotonic() - began < 5
 
 
+def test_a_round_that_waits_for_people_ends_the_run_saying_so_and_the_next_run_goes_on_when_they_have_ranked(
+    toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = yaml.safe_load((toy / "dvc.yaml").read_text())["stages"]["label"]["do"]["cmd"]
+    words = "round r1 waits for people: 3 of 5 rankings are missing; they rank at http://127.0.0.1:4300"
+    change(toy, "label", f"test -e ranked || {{ echo 'label: {words}' >&2; exit 75; }}; {whole}")
+    assert entry.main(["--rounds", "r1"]) == 75
+    assert capsys.readouterr().err.rstrip().endswith(f"label@r1: {words}")
+    with get_client(sync_client=True) as client:
+        [waiting] = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({"state": {"name": {"any_": ["Waiting"]}}}))
+    assert waiting.state
+    assert (waiting.state.is_completed(), waiting.state.message) == (True, f"label@r1: {words}")
+    tasks, artifacts = recorded(waiting.state)
+    assert tasks["label · r1"] == "Waiting"
+    assert "3 of 5 rankings are missing; they rank at http://127.0.0.1:4300" in artifacts["label-r1"]
+    assert not any("reward" in task for task in tasks)
+
+    (toy / "ranked").touch()
+    state, outcomes = run(rounds=["r1"])
+    assert (state.name, ran(outcomes)) == ("Completed", [f"{name}@r1" for name in ROUND[1:]])
+
+
 def test_a_process_that_was_killed_is_tried_again(toy: Path) -> None:
     change(
         toy, "ingest", "mkdir -p out metrics; echo {} > metrics/ingest.json; cp source.txt out/ingest.txt; mkdir once && kill -9 $$; true"
