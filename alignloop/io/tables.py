@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from alignloop.io.datasets import DataError, read_rows
 from alignloop.io.identity import wording
 from alignloop.io.privacy import found
-from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record, check_order, check_turns
+from alignloop.records import Demonstration, Document, Message, Ranking, Record, check_order, check_turns
 
 ROLES = get_args(Message.model_fields["role"].annotation)
 
