@@ -61,7 +61,7 @@ class Judge:
         shown = "\n\n".join(f"[answer {letter}]\n{sample.responses[place]}" for letter, place in zip(letters, order, strict=True))
         asked = [{"role": "system", "content": ORDER}, {"role": "user", "content": f"Conversation:\n\n{said}\n\nAnswers:\n\n{shown}"}]
         body = {"model": self._name, "messages": asked, "temperature": 0, "seed": self._seed % 2**31}
-        kept = self._folder / f"{blake2b(json.dumps([self._url, body]).encode(), digest_size=16).hexdigest()}.json"
+        kept = self._folder / f"{blake2b(json.dumps([self._url, body, sample.id]).encode(), digest_size=16).hexdigest()}.json"
         if kept.exists():
             given = json.loads(kept.read_text(encoding="utf-8"))
         else:

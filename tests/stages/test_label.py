@@ -1,0 +1,174 @@
+"""Who ranks: a panel, people, a judge model, or shares of them; and what is said where they have not done their part."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignloop import params as parameters
+from alignloop.errors import Waiting
+from alignloop.io import datasets, judge
+from alignloop.io.judge import JudgeError
+from alignloop.io.labeling import labelers, queue
+from alignloop.io.labeling.queue import Given, Lending
+from alignloop.io.labeling.store import Store, store_url
+from alignloop.io.labeling.tables import Labeler
+from alignloop.params import ParamsError
+from alignloop.records import Message, Prompt, Ranking, Samples
+from alignloop.stages.label import label, shared_out
+
+PROJECT = Path(__file__).parents[2]
+
+
+class Endpoint(ThreadingHTTPServer):
+    """An OpenAI-compatible endpoint on the loopback that prefers longer answers, after what it was told to do first."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.first: list[int | str] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Endpoint
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append(body)
+        self.server.keys.append(self.headers["Authorization"])
+        parts = body["messages"][1]["content"].split("Answers:\n\n")[1].split("\n\n[answer ")
+        texts = {part.removeprefix("[answer ")[0]: part.split("]\n", 1)[1] for part in parts}
+        sizes = sorted({len(text) for text in texts.values()}, reverse=True)
+        said = json.dumps({"ranks": {letter: sizes.index(len(text)) + 1 for letter, text in texts.items()}})
+        before = self.server.first.pop(0) if self.server.first else None
+        status = before if isinstance(before, int) else 200
+        said = before if isinstance(before, str) else f"Here it is:\n```json\n{said}\n```"
+        answer = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    monkeypatch.setattr(judge.time, "sleep", lambda seconds: None)
+    with Endpoint() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def offered(count: int) -> list[Samples]:
+    def prompt(number: int) -> Prompt:
+        return Prompt(id=f"p{number}", messages=(Message(role="user", content="Hello?"),), user="u", source="s")
+
+    return [
+        Samples(id=f"r1-p{n}", prompt=prompt(n), responses=("ab", "a", "abc", "xy"), policy="models/sft", round="r1", split="train")
+        for n in range(count)
+    ]
+
+
+class Stage:
+    """The stage `label` in a folder of its own."""
+
+    def __init__(self, root: Path, **changes: Any) -> None:
+        values = parameters.load(PROJECT / "params.yaml").model_dump(by_alias=True)
+        values["label"] |= changes
+        self.params, self.root = parameters.parse(values, "params.yaml"), root
+        (root / "earlier").mkdir(exist_ok=True)
+
+    def run(self, samples: list[Samples]) -> list[Ranking]:
+        datasets.write(self.root / "samples.jsonl", samples)
+        list(label(self.params, "r1", self.root / "samples.jsonl", self.root / "earlier", self.root / "out", self.root / "label.json"))
+        return datasets.read(self.root / "out" / "r1.jsonl", Ranking)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_judge_model_is_asked_blind_and_shuffled_and_never_twice_for_the_same(
+    here: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(judge.KEY, "a-secret")
+    endpoint.first = [503, "I like all of them.", '{"ranks": {"A": 1}}']
+    stage = Stage(here, kind="judge", model={"url": f"http://127.0.0.1:{endpoint.server_port}/v1/", "name": "org/judge 1", "at_once": 1})
+    made = stage.run(offered(3))
+    assert {(each.labeler, each.kind, each.ranks) for each in made} == {("judge-org-judge-1", "judge", (2, 3, 1, 2))}
+    assert [each.prompt.id for each in made] == ["p0", "p1", "p2"]
+    assert len(endpoint.asked) == 6
+    assert set(endpoint.keys) == {"Bearer a-secret"}
+    assert not any("models/sft" in json.dumps(body) for body in endpoint.asked)
+    assert len({body["messages"][1]["content"] for body in endpoint.asked}) > 1  # each in an order of its own
+    bytes_before = (here / "out" / "r1.jsonl").read_bytes()
+    stage.run(offered(3))
+    assert len(endpoint.asked) == 6
+    assert (here / "out" / "r1.jsonl").read_bytes() == bytes_before
+    assert not any("a-secret" in file.read_text() for file in here.rglob("*.json*"))
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [([401], "answers with status 401"), ([500] * 4, "answers with status 500, 4 times"), (["no"] * 4, "gave no ranking of r1-p0")],
+)
+def test_a_judge_that_does_not_judge_is_named(here: Path, endpoint: Endpoint, first: list[int | str], message: str) -> None:
+    endpoint.first = first
+    model = {"url": f"http://127.0.0.1:{endpoint.server_port}/v1", "name": "j", "at_once": 1}
+    with pytest.raises(JudgeError, match=message):
+        Stage(here, kind="judge", model=model).run(offered(1))
+    assert not (here / "out").exists()
+
+
+def test_kinds_share_the_samples_and_each_ranking_says_who_made_it(here: Path, endpoint: Endpoint) -> None:
+    model = {"url": f"http://127.0.0.1:{endpoint.server_port}/v1", "name": "j", "at_once": 4}
+    stage = Stage(here, kind={"judge": 0.5, "panel": 0.5}, judge="form", model=model)
+    made = stage.run(offered(40))
+    kinds = {each.prompt.id: each.kind for each in made}
+    assert len(kinds) == 40
+    assert 10 <= sum(kind == "judge" for kind in kinds.values()) <= 30
+    fewer = shared_out(stage.params, "r1", offered(20))
+    assert {each.prompt.id: kind for kind, part in fewer.items() for each in part} == {f"p{n}": kinds[f"p{n}"] for n in range(20)}
+
+
+def test_people_are_waited_for_and_what_they_ranked_is_written_with_the_same_bytes_every_time(here: Path) -> None:
+    stage = Stage(here, kind="people")
+    with pytest.raises(Waiting, match=r"round r1 waits for people: 2 of 2 rankings are missing; they rank at http://127\.0\.0\.1:4300"):
+        stage.run(offered(2))
+    assert not (here / "out").exists()
+    store = Store(store_url(here))
+    labelers.invite(store, "labeler-ada", "labeler", "test")
+    with store.writing() as session:
+        session.get_one(Labeler, "labeler-ada").qualified = True
+    for missing in (1, 0):
+        lent = queue.take(store, "labeler-ada", "rank", "work", Lending(10, 0, 0))
+        assert lent
+        queue.give(store, lent, "labeler-ada", Given(ranks=(1, 2, 3, 3)), "g")
+        if missing:
+            with pytest.raises(Waiting, match="1 of 2 rankings are missing"):
+                stage.run(offered(2))
+    made = stage.run(offered(2))
+    assert {(each.labeler, each.kind, each.ranks) for each in made} == {("labeler-ada", "person", (1, 2, 3, 3))}
+    before = (here / "out" / "r1.jsonl").read_bytes()
+    stage.run(offered(2))
+    assert (here / "out" / "r1.jsonl").read_bytes() == before
+    assert json.loads((here / "label.json").read_text())["labelers"] == 1
+    store.close()
+
+
+def test_shares_that_are_no_whole_are_refused(here: Path) -> None:
+    with pytest.raises(ParamsError, match=r"label: kind: the shares .* add up to 0.9; make it 1"):
+        Stage(here, kind={"people": 0.5, "judge": 0.4})
