@@ -1,7 +1,6 @@
 """PPO learns what is scored, stays near its reference, repeats itself to the byte, and stops where something is broken."""
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,8 @@ from alignloop.core.losses import NonFiniteLoss
 from alignloop.core.models import RewardModel
 from alignloop.core.ppo import RatioError
 from alignloop.core.tokens import Encoded
-from alignloop.errors import AlignloopError
 
-from .bandit import SETTINGS, Run
+from .bandit import Run
 
 
 def test_what_is_scored_becomes_likelier_and_the_kl_penalty_holds_it_back(run: Run, other: Run):
@@ -104,8 +102,3 @@ def test_a_score_that_is_no_number_names_its_answer(run: Run, number: float):
 def test_scores_may_come_in_any_precision(run: Run):
     run.score = lambda prompts, responses: torch.arange(len(prompts), dtype=torch.float64)
     assert run.steps(missing_eos_score=None)[0].metrics["score"] == 15.5
-
-
-def test_more_minibatches_than_prompts_are_refused():
-    with pytest.raises(AlignloopError, match=r"ppo.minibatches \(33\) exceeds ppo.prompts_per_step \(32\)"):
-        replace(SETTINGS, minibatches=33)
