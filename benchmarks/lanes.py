@@ -6,14 +6,16 @@ way takes its turn in every repetition, and the best of them counts: other work 
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from alignloop.core import batches, fit, lanes
 from alignloop.core.models import new_policy
 from alignloop.core.tokens import Encoded, pad_of, train_tokenizer
-from alignloop.params import load
+from alignloop.params import Params, load
 from alignloop.stages.rows import document_rows
 from alignloop.world.generate import make_world
 
@@ -41,14 +43,16 @@ def main() -> None:
         print(f"{number:>5}  {tokens:>13}  {speed:>7.1f}  {speed / best[WAYS[0]]:>5.2f}")
 
 
-def steps_per_second(way: tuple[int, int], params, tokenizer, rows: list[Encoded], size: int, pad: int) -> float:
+def steps_per_second(
+    way: tuple[int, int], params: Params, tokenizer: PreTrainedTokenizerBase, rows: list[Encoded], size: int, pad: int
+) -> float:
     """Steps of learning on `rows`, `size` a step, per second."""
     number, tokens = way
     plan = params.pretrain
     model = new_policy(tokenizer, plan.layers, plan.width, plan.heads, plan.context, params.seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate)
     lanes.use(number)
-    fit.by_length = lambda lengths: batches.by_length(lengths, tokens)
+    fit.by_length = partial(batches.by_length, tokens=tokens)
     started = time.perf_counter()
     for start in range(0, len(rows), size):
         fit.accumulate(model, rows[start : start + size], pad)
