@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import load_yaml
 
 from alignloop.io.overrides import override, value_of
 from alignloop.params import ParamsError, load
@@ -98,3 +100,12 @@ def test_a_file_that_cannot_be_used_is_named(params: Path, tmp_path: Path) -> No
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(ParamsError, match=rf"bad\.yaml: {message}"):
             override(params, tmp_path / "bad.yaml")
+
+
+def test_an_experiment_of_dvc_changes_the_one_number_it_names(params: Path) -> None:
+    apply_overrides(params, ["ppo.kl.coef=0.25"])  # what `dvc exp run -S` does to the file
+    assert load_yaml(params)["ppo"]["kl"]["coef"] == 0.25, "DVC reads what DVC wrote"
+    before, after = load(DEFAULTS), load(params)
+    assert after.ppo.kl.coef == 0.25
+    kl = after.ppo.kl.model_copy(update={"coef": before.ppo.kl.coef})
+    assert after.model_copy(update={"ppo": after.ppo.model_copy(update={"kl": kl})}) == before
