@@ -18,14 +18,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Completed
 
-from alignloop.errors import AlignloopError
+from alignloop.errors import AlignloopError, Waiting
 from alignloop.io import processes, versioning
 from alignloop.io.processes import ProcessError
 from alignloop.io.versioning import Done, PipelineBusyError, Stage
-
-
-class StageWaits(AlignloopError):
-    """A stage cannot go on before people have done their part; the message says how much is missing and where."""
 
 
 class StageFailed(AlignloopError):
@@ -84,11 +80,11 @@ def bring_up_to_date(group: str, round: str | None = None, again: Collection[str
                 errors.append(line)
 
         if code := processes.run(argv, cwd, env, hear):
-            raise StageWaits(failure(name, errors, code)) if code == os.EX_TEMPFAIL else StageFailed(failure(name, errors, code), code)
+            raise Waiting(failure(name, errors, code)) if code == os.EX_TEMPFAIL else StageFailed(failure(name, errors, code), code)
 
     try:
         done = pipeline.bring_up_to_date(name, start, force=name in again)
-    except StageWaits as waits:
+    except Waiting as waits:
         create_markdown_artifact(f"**{waits}**", key=key_of(name), description=f"What {name} waits for")
         return Outcome(name, "waits", time.monotonic() - began, words=str(waits))
     stage = pipeline.stages()[name]

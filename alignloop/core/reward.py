@@ -54,20 +54,8 @@ def branch(rankings: Sequence[RankedRow], pad: int) -> tuple[Tensor, Tensor, Ten
     return ids, positions, sees, ends
 
 
-def ranked_scores(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> list[Tensor]:
-    """Scores (K,) of each ranking's responses, with gradients where they are on."""
-    scores: list[Tensor] = [torch.empty(0)] * len(rankings)
-    batches = by_length([len(ranking) for ranking in rankings])
-    for batch, parts in zip(
-        batches, in_lanes(lambda batch: _branched(model, [rankings[index] for index in batch], pad), batches), strict=True
-    ):
-        for index, part in zip(batch, parts, strict=True):
-            scores[index] = part
-    return scores
-
-
-def _branched(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> Sequence[Tensor]:
-    """Scores (K,) of each ranking's responses, in one forward pass."""
+def ranked_scores(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> Sequence[Tensor]:
+    """Scores (K,) of each ranking's responses, in one forward pass, with gradients where they are on."""
     return model.branches(*branch(rankings, pad)).split([len(ranking.rows) for ranking in rankings])
 
 
@@ -116,7 +104,7 @@ def _learn(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> tuple
 
     def loss(batch: list[int]) -> tuple[Tensor, tuple[float, float, int]]:
         part = [rankings[index] for index in batch]
-        scores, ranks = _branched(model, part, pad), [ranking.ranks for ranking in part]
+        scores, ranks = ranked_scores(model, part, pad), [ranking.ranks for ranking in part]
         losses = torch.stack([ranking_loss(*pair) for pair in zip(scores, ranks, strict=True)])
         mean = finite(losses.sum() / len(rankings), "the ranking loss")
         return mean, (float(mean.detach()), *correct_pairs([score.detach() for score in scores], ranks))
