@@ -83,7 +83,7 @@ def test_the_flow_covers_the_pipeline_with_one_task_a_stage() -> None:
         assert f'bring_up_to_date("{stage}"' in inspect.getsource(task.fn)
 
 
-def test_params_yaml_mirrors_params_py_key_by_key_and_dvc_names_only_keys_that_exist() -> None:
+def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_exist() -> None:
     values: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     assert params.parse(values, "params.yaml").model_dump(by_alias=True) == values
     assert list(values) == [field.alias or name for name, field in params.Params.model_fields.items()]

@@ -24,7 +24,7 @@ from great_expectations.expectations.expectation import Expectation
 from alignloop.errors import AlignloopError
 from alignloop.io.files import replacing
 from alignloop.io.tables import last_turn, schema_of
-from alignloop.params import Validate
+from alignloop.params.data import Validate
 from alignloop.records import Document, Ranking, Record
 
 SHOWN = 5  # lines named per file and rule

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alignloop.params import About, Rating
+from alignloop.params.labeling import About, Rating
 
 SCALE = 7
 

@@ -10,7 +10,8 @@ from alignloop.io.datasets import read
 from alignloop.io.labeling import rounds
 from alignloop.io.labeling.queue import Lending
 from alignloop.io.labeling.store import Store
-from alignloop.params import About, Params, Rating
+from alignloop.params import Params
+from alignloop.params.labeling import About, Rating
 from alignloop.records import Ranking
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from alignloop.io.datasets import read, write
 from alignloop.io.files import replacing, write_json
-from alignloop.params import Labelers, Params
+from alignloop.params import Params
+from alignloop.params.labeling import Labelers
 from alignloop.records import Ranking, Samples
 from alignloop.seeds import seed_of
 from alignloop.stages.labelers import LABELERS

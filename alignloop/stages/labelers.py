@@ -8,7 +8,8 @@ from alignloop.errors import Waiting
 from alignloop.io.judge import Judge
 from alignloop.io.labeling import rounds
 from alignloop.io.labeling.store import Store, store_url
-from alignloop.params import Labelers, Params
+from alignloop.params import Params
+from alignloop.params.labeling import Labelers
 from alignloop.records import Prompt, Ranking, Samples
 from alignloop.seeds import draws
 from alignloop.world.form import form_utility

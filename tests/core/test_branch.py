@@ -43,7 +43,7 @@ def test_a_branched_row_scores_as_its_responses_do_alone(family: str) -> None:
     model = RewardModel(AutoModel.from_config(FAMILIES[family]), 32).eval()
     made = rankings(12)
     with torch.no_grad():
-        together = torch.cat(ranked_scores(model, made, 0))
+        together = torch.cat(list(ranked_scores(model, made, 0)))
         apart = scores_of(model, [row for ranking in made for row in ranking.rows], 0)
     assert torch.allclose(together, apart, atol=1e-5)
     assert apart.std() > 1e-2  # else nothing would have been compared

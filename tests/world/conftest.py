@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from alignloop import params
+from alignloop.params import data
 from alignloop.records import Prompt
 from alignloop.world.behaviours import BEHAVIOURS
 from alignloop.world.corpus import as_messages
@@ -17,7 +18,7 @@ PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
 
 
 @pytest.fixture(scope="session")
-def sizes() -> params.World:
+def sizes() -> data.World:
     return PARAMS.ingest.world.model_copy(update={"documents": 3000})
 
 
@@ -27,12 +28,12 @@ def label() -> params.Label:
 
 
 @pytest.fixture(scope="session")
-def world(sizes: params.World) -> World:
+def world(sizes: data.World) -> World:
     return make_world(1, sizes)
 
 
 @pytest.fixture(scope="session")
-def facts(sizes: params.World) -> Facts:
+def facts(sizes: data.World) -> Facts:
     return make_facts(1, sizes.facts)
 
 

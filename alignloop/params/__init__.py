@@ -1,0 +1,106 @@
+"""The frozen mirror of params.yaml: every key has a type and a range here and its value there; an unknown key is an error."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from alignloop.errors import AlignloopError
+from alignloop.params.data import Decoding, Ingest, Prepare, Sample, Validate
+from alignloop.params.labeling import Label, People
+from alignloop.params.section import Count, Positive, Section, Whole
+from alignloop.params.training import Ppo, Pretrain, Reward, Sft
+
+
+class ParamsError(AlignloopError):
+    """params.yaml cannot be used; the message says which key, why, and what to do."""
+
+
+class Evaluate(Section):
+    prompts: Count
+    temperature: Positive
+    documents: Count
+
+
+class Release(Section):
+    registry: str
+
+
+class Round(Section):
+    """`policy` answers the prompts that are ranked; PPO starts from `start`; `rankings` is the set that this round adds to."""
+
+    policy: str
+    start: str
+    rankings: str
+
+
+class Params(Section):
+    seed: Whole
+    threads: Count
+    lanes: Count
+    base: str | None
+    ingest: Ingest
+    validate_: Annotated[Validate, Field(alias="validate")]
+    prepare: Prepare
+    pretrain: Pretrain
+    sft: Sft
+    decoding: Decoding
+    sample: Sample
+    label: Label
+    people: People
+    reward: Reward
+    ppo: Ppo
+    evaluate: Evaluate
+    release: Release
+    rounds: dict[str, Round]
+
+    @model_validator(mode="after")
+    def _rounds_build_on_known_ones(self) -> "Params":
+        models, sets = {"models/base", "models/sft"}, {"data/rankings/imported"}
+        for name, plan in self.rounds.items():
+            for field, value, known in (("policy", plan.policy, models), ("start", plan.start, models), ("rankings", plan.rankings, sets)):
+                if value not in known:
+                    raise ValueError(
+                        f"rounds.{name}.{field}: '{value}' is made by no earlier round; known here: {', '.join(sorted(known))}"
+                    )
+            models.add(f"models/{name}/policy")
+            sets.add(f"data/rankings/{name}")
+        return self
+
+
+def parse(data: Any, name: str) -> Params:
+    """Check a parsed params.yaml; `name` is the file's name for messages. Raises ParamsError with every breach."""
+    if not isinstance(data, dict):
+        raise ParamsError(f"{name}: holds no mapping of keys; restore it with `git checkout {name}`")
+    wrong = [key for key in data.get("rounds") or {} if not isinstance(key, str)]
+    if wrong:
+        raise ParamsError(f"{name}: rounds: the name {wrong[0]!r} is not text; write r{wrong[0]}")
+    try:
+        return Params.model_validate(data)
+    except ValidationError as error:
+        breaches = [_sentence(breach) for breach in error.errors()]
+        raise ParamsError("\n".join(f"{name}: {breach}" for breach in breaches)) from None
+
+
+def _sentence(breach: Any) -> str:
+    place = ".".join(str(part) for part in breach["loc"])
+    if breach["type"] == "extra_forbidden":
+        return f"{place}: unknown key; remove it or correct its spelling (alignloop/params lists the known ones)"
+    if breach["type"] == "missing":
+        return f"{place}: the key is missing; params.yaml in git has its default"
+    message = breach["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(breach["input"], dict) else f", not {breach['input']!r}"
+    return f"{place}: {message}{given}" if place else message
+
+
+def load(path: Path) -> Params:
+    """Read and check params.yaml. Raises ParamsError naming the file and each offending key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ParamsError(f"{path}: {error.strerror}; run from the project's root, where params.yaml is") from None
+    try:
+        return parse(yaml.safe_load(text), path.name)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML: {error}") from None

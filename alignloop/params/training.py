@@ -1,0 +1,86 @@
+"""Keys of what learns: pretraining, SFT, the reward model, PPO."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from alignloop.params.section import Count, Positive, Section, Share, Whole
+
+Guarded = Literal["max_kl_per_response_nats", "min_entropy_per_token_nats", "min_distinct_2", "min_ended", "max_held_out_fall"]
+
+
+class Pretrain(Section):
+    vocabulary: Count
+    layers: Count
+    width: Count
+    heads: Count
+    context: Count
+    epochs: Positive
+    documents_per_step: Count
+    learning_rate: Positive
+    warmup: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class Sft(Section):
+    epochs: Positive
+    demonstrations_per_step: Count
+    learning_rate: Positive
+    warmup: Share
+    assistant_turns: Literal["all", "last"]
+    pretrain_share: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Reward(Section):
+    epochs: Positive
+    rankings_per_step: Count
+    learning_rate: Positive
+    warmup: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+    held_out: bool
+
+
+class Kl(Section):
+    """`target_kl_per_response_nats: null` keeps the coefficient fixed."""
+
+    coef: Annotated[float, Field(ge=0)]
+    target_kl_per_response_nats: Positive | None
+    horizon_responses: Count
+
+
+class Guard(Section):
+    limit: float
+    strength: Literal["warn", "stop", "fail"]
+
+
+class Ppo(Section):
+    steps: Count
+    prompts_per_step: Count
+    responses_per_prompt: Count
+    minibatches: Count
+    epochs: Count
+    advantages: Literal["gae", "rloo", "grpo"]
+    learning_rate: Positive
+    value_learning_rate: Positive
+    warmup_steps: Whole
+    value_warmup_steps: Whole
+    gamma: Share
+    lam: Share
+    clip: Positive
+    value_clip: Positive
+    max_grad_norm: Positive
+    whiten_rewards: bool
+    missing_eos_score: float | None
+    kl: Kl
+    guards: dict[Guarded, Guard]
+    guard_window_steps: Count
+    ptx_coef: Annotated[float, Field(ge=0)]
+    ptx_documents_per_step: Whole
+    ema_decay: Share
+    keep_rollouts_every: Count
+
+    @model_validator(mode="after")
+    def _policy_learns(self) -> "Ppo":
+        if self.value_warmup_steps >= self.steps:
+            raise ValueError(f"value_warmup_steps {self.value_warmup_steps} leave none of the {self.steps} steps for the policy")
+        return self
