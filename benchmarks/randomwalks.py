@@ -124,7 +124,7 @@ def run(task: Task, seed: int, with_reward_model: bool) -> dict[str, Any]:
     value = RewardModel.from_policy(policy, seed_of(seed, "value"))
     torch.nn.init.zeros_(value.head.weight)  # as in openai/lm-human-preferences: a value model that starts from a policy starts at zero
     reference, curve, first, seconds, tokens = copy.deepcopy(policy), [], None, 0.0, 0
-    steps = ppo.train(
+    steps = ppo.Trainer(
         policy,
         reference,
         value,

@@ -1,6 +1,6 @@
 """Rows of different lengths through a model without paying for padding: neighbours in length share a forward pass."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,15 +24,3 @@ def steps_of(rows: int, rows_per_step: int, epochs: float) -> int:
     if rows == 0:
         return 0
     return max(1, round(epochs * -(-rows // rows_per_step)))
-
-
-def shuffled(rows: int, rows_per_step: int, epochs: float, random: np.random.Generator) -> Iterator[list[int]]:
-    """Index lists, one per optimiser step: every pass is a fresh permutation in which each row stands once."""
-    left = steps_of(rows, rows_per_step, epochs)
-    while left:
-        order = random.permutation(rows).tolist()
-        for start in range(0, rows, rows_per_step):
-            yield order[start : start + rows_per_step]
-            left -= 1
-            if not left:
-                return

@@ -3,28 +3,19 @@
 Left out: sequence packing (rows of like length share a pass instead: alignloop/core/batches.py), mixed precision.
 """
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from alignloop.core.batches import by_length, shuffled, steps_of
+from alignloop.core.batches import by_length
 from alignloop.core.lanes import backward, in_lanes
 from alignloop.core.losses import finite, language_model_loss
 from alignloop.core.models import logits_at
 from alignloop.core.tokens import Encoded, pad_right
-
-
-def cosine(step: int, steps: int, warmup: float, floor: float = 0.1) -> float:
-    """Share of the peak learning rate at `step` (from 0): linear warm-up over `warmup`·steps, then a cosine down to `floor`."""
-    rising = max(1, round(warmup * steps))
-    if step < rising:
-        return (step + 1) / rising
-    done = (step - rising) / max(1, steps - rising)
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+from alignloop.core.training import Training
 
 
 def places_of(rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -78,24 +69,28 @@ def fit(
     random: np.random.Generator,
     mixed: Sequence[Encoded] = (),
     mixed_share: float = 0.0,
-) -> Iterator[tuple[int, int, dict[str, float]]]:
-    """Train in place; yields (step, steps, metrics) after each optimiser step.
+) -> Training:
+    """A training of the model, in place, on `rows`.
 
     Of each step's rows the share `mixed_share` (below 1) is drawn from `mixed` (pretraining text kept alive during SFT), on top of
     `rows_per_step` rows from `rows`; their tokens count like all others.
     """
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay)
-    steps = steps_of(len(rows), rows_per_step, epochs)
-    model.eval()  # no dropout: eval mode only switches that, gradients flow
-    for step, chosen in enumerate(shuffled(len(rows), rows_per_step, epochs, random)):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate * cosine(step, steps, warmup)
+
+    def learn(chosen: list[int]) -> dict[str, float]:
         batch = [rows[index] for index in chosen]
         if mixed:
             extra = round(len(chosen) * mixed_share / (1 - mixed_share))
             batch += [mixed[index] for index in random.integers(len(mixed), size=extra)]
-        loss = accumulate(model, batch, pad)
-        norm = finite(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0), "the gradient's norm")
-        optimiser.step()
-        optimiser.zero_grad()
-        yield step + 1, steps, {"loss": loss, "grad_norm": float(norm), "learning_rate": optimiser.param_groups[0]["lr"]}
+        return {"loss": accumulate(model, batch, pad)}
+
+    return Training(
+        model,
+        len(rows),
+        learn,
+        epochs=epochs,
+        rows_per_step=rows_per_step,
+        learning_rate=learning_rate,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        random=random,
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alignloop.core.experience import Rollouts, Score
+from alignloop.core.state import State
 from alignloop.errors import AlignloopError
 
 Strength = Literal["warn", "stop", "fail"]
@@ -51,6 +52,7 @@ class Watch:
 
     def __init__(self, guards: Mapping[str, Guard], window_steps: int, held_out: Score | None = None) -> None:
         self.guards, self.window_steps, self.held_out = dict(guards), window_steps, held_out
+        self.first: dict[str, int] = {}  # the first step at which a guard was beyond its limit
         self._seen: list[Mapping[str, float]] = []
 
     @property
@@ -60,16 +62,27 @@ class Watch:
 
     def see(self, step: int, metrics: dict[str, float], rollouts: Rollouts) -> list[Trip]:
         """Take in a step, adding to its metrics what the held-out score says; returns every guard that is beyond its limit now."""
-        self._seen.append(metrics)
         if self.held_out is not None:
             metrics["held_out_score"] = float(self.held_out(rollouts.prompts, rollouts.responses).float().mean())
-            proxy, held_out = ([numbers[name] for numbers in self._seen] for name in ("score", "held_out_score"))
+            proxy, held_out = ([numbers[name] for numbers in (*self._seen, metrics)] for name in ("score", "held_out_score"))
             metrics["held_out_fall"] = held_out_fall(proxy, held_out, self.window_steps)
+        watched = {"score", "held_out_score", *(RULES[name][0] for name in self.guards)}
+        self._seen.append({name: number for name, number in metrics.items() if name in watched})
         last = self._seen[-self.window_steps :]
         if len(last) < self.window_steps:
             return []
         means = {RULES[name][0]: sum(numbers[RULES[name][0]] for numbers in last) / len(last) for name in self.guards}
-        return [self._trip(name, step, means[RULES[name][0]]) for name in self.guards if self._beyond(name, means)]
+        beyond = [name for name in self.guards if self._beyond(name, means)]
+        self.first = dict.fromkeys(beyond, step) | self.first
+        return [self._trip(name, step, means[RULES[name][0]]) for name in beyond]
+
+    def state(self) -> State:
+        """What the guards have seen."""
+        return {"seen": self._seen, "first": self.first}
+
+    def restore(self, state: State) -> None:
+        """Go on as if what another watch has seen had been seen here."""
+        self._seen, self.first = list(state["seen"]), dict(state["first"])
 
     def sound(self, metrics: Mapping[str, float]) -> bool:
         """Whether this one step is within every limit."""

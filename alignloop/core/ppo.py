@@ -25,6 +25,7 @@ from alignloop.core.losses import finite, policy_loss, value_loss
 from alignloop.core.models import RewardModel
 from alignloop.core.returns import explained_variance
 from alignloop.core.settings import Settings
+from alignloop.core.state import State, copy_all, draws_of, moments_of, put_draws, put_moments, put_weights, weights_of
 from alignloop.core.tokens import Encoded
 
 RATIO_TOLERANCE = 1e-4  # in fp32
@@ -44,78 +45,131 @@ class Step:
     trips: Sequence[Trip] = ()
 
 
-def train(
-    policy: PreTrainedModel,
-    reference: PreTrainedModel,
-    value: RewardModel | None,
-    score: Score,
-    prompts: Sequence[list[int]],
-    ptx: Sequence[Encoded],
-    controller: FixedKl | AdaptiveKl,
-    allowed: Tensor,
-    end: int,
-    pad: int,
-    settings: Settings,
-    random: np.random.Generator,
-    generator: torch.Generator,
-    watch: Watch | None = None,
-) -> Iterator[Step]:
-    """Train `policy`, and `value` where advantages ask for one, in place; yields after each step.
+class Trainer:
+    """Trains `policy`, and `value` where advantages ask for one, in place while it is iterated; yields after each step.
 
     After the last step the policy holds the average of its weights (EMA). A guard that stops ends with the average that earned most before.
     """
-    if (value is None) == (settings.advantages == "gae"):
-        raise ValueError(f"advantages by {settings.advantages} {'need' if value is None else 'take no'} value model")
-    models: list[tuple[PreTrainedModel | RewardModel, float]] = [(policy, settings.learning_rate)]
-    models += [] if value is None else [(value, settings.value_learning_rate)]
-    learners = {
-        model: torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0) for model, peak in models
-    }
-    average = _copy(policy.parameters())  # of parameters: a state_dict holds tied ones twice
-    best, most = _copy(average) if watch and watch.stops else [], float("-inf")
-    for model in (reference, *learners):
-        model.eval()  # no dropout anywhere in PPO: eval mode only switches that, gradients flow
-    order: list[int] = []
-    for number in range(1, settings.steps + 1):
+
+    def __init__(
+        self,
+        policy: PreTrainedModel,
+        reference: PreTrainedModel,
+        value: RewardModel | None,
+        score: Score,
+        prompts: Sequence[list[int]],
+        ptx: Sequence[Encoded],
+        controller: FixedKl | AdaptiveKl,
+        allowed: Tensor,
+        end: int,
+        pad: int,
+        settings: Settings,
+        random: np.random.Generator,
+        generator: torch.Generator,
+        watch: Watch | None = None,
+    ) -> None:
+        if (value is None) == (settings.advantages == "gae"):
+            raise ValueError(f"advantages by {settings.advantages} {'need' if value is None else 'take no'} value model")
+        self.policy, self.reference, self.value, self.score = policy, reference, value, score
+        self.prompts, self.ptx, self.controller, self.watch = prompts, ptx, controller, watch
+        self.allowed, self.end, self.pad, self.settings = allowed, end, pad, settings
+        self.random, self.generator = random, generator
+        self.number, self.stopped = 0, False
+        self._models: list[tuple[PreTrainedModel | RewardModel, float]] = [(policy, settings.learning_rate)]
+        self._models += [] if value is None else [(value, settings.value_learning_rate)]
+        self._learners = {
+            model: torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0)
+            for model, peak in self._models
+        }
+        self._average = _copy(self._weights())  # of parameters: a state_dict holds tied ones twice
+        self._best, self._most = _copy(self._average) if watch and watch.stops else [], float("-inf")
+        self._order: list[int] = []
+        for model in (reference, *self._learners):
+            model.eval()  # no dropout anywhere in PPO: eval mode only switches that, gradients flow
+
+    def __iter__(self) -> Iterator[Step]:
+        while self.number < self.settings.steps and not self.stopped:
+            self.number += 1
+            yield self._step()
+        copy_all(self._weights(), self._average)
+
+    def state(self) -> State:
+        """All that the steps still to come depend on, but for prompts, scores and frozen weights."""
+        models = {name: model for name, model in (("policy", self.policy), ("value", self.value)) if model is not None}
+        return {
+            "number": self.number,
+            "stopped": self.stopped,
+            "weights": {name: weights_of(model) for name, model in models.items()},
+            "moments": {name: moments_of(self._learners[model]) for name, model in models.items()},
+            "average": self._average,
+            "best": self._best,
+            "most": None if self._most == float("-inf") else self._most,
+            "kl_coef": self.controller.coef,
+            "watch": self.watch.state() if self.watch else {},
+            "order": self._order,
+            "random": draws_of(self.random),
+            "generator": self.generator.get_state(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from where another run with the same prompts, scores and settings was left."""
+        self.number, self.stopped, self._order = state["number"], state["stopped"], list(state["order"])
+        for name, model in (("policy", self.policy), ("value", self.value)):
+            if model is not None:
+                put_weights(model, state["weights"][name])
+                put_moments(self._learners[model], state["moments"][name])
+        copy_all(self._average, state["average"])
+        copy_all(self._best, state["best"])
+        self._most = float("-inf") if state["most"] is None else state["most"]
+        self.controller.coef = state["kl_coef"]
+        if self.watch:
+            self.watch.restore(state["watch"])
+        put_draws(self.random, state["random"])
+        self.generator.set_state(state["generator"])
+
+    def _weights(self) -> list[Tensor]:
+        return list(weights_of(self.policy).values())
+
+    def _step(self) -> Step:
+        policy, value, settings, watch, number = self.policy, self.value, self.settings, self.watch, self.number
         # 1. rollouts: the next prompts of a reshuffled deck, answers from the current policy
-        while len(order) < settings.prompts_per_step:
-            order += random.permutation(len(prompts)).tolist()
-        chosen, order = order[: settings.prompts_per_step], order[settings.prompts_per_step :]
-        drawn = [prompts[index] for index in chosen for _ in range(settings.responses_per_prompt)]
-        responses = sample(policy, drawn, allowed, end, settings.temperature, settings.max_new_tokens, generator, settings.batch)
+        while len(self._order) < settings.prompts_per_step:
+            self._order += self.random.permutation(len(self.prompts)).tolist()
+        chosen, self._order = self._order[: settings.prompts_per_step], self._order[settings.prompts_per_step :]
+        drawn = [self.prompts[index] for index in chosen for _ in range(settings.responses_per_prompt)]
+        how = settings.temperature, settings.max_new_tokens, self.generator, settings.batch
+        responses = sample(policy, drawn, self.allowed, self.end, *how)
         # 2. scores, KL and advantages
-        rollouts, experience = appraise(reference, value, score, drawn, responses, controller.coef, allowed, pad, settings)
-        metrics = numbers_of(rollouts, experience, controller.coef)
+        coef = self.controller.coef
+        rollouts, experience = appraise(self.reference, value, self.score, drawn, responses, coef, self.allowed, self.pad, settings)
+        metrics = numbers_of(rollouts, experience, coef)
         if value is not None:
             metrics["explained_variance"] = explained_variance(experience.values, experience.returns, experience.mask)
         # 3. guards: a stop goes back to the policy that earned most within all limits
         trips = watch.see(number, metrics, rollouts) if watch else []
         earned = metrics.get("held_out_score", metrics["reward"])
-        if watch and watch.stops and watch.sound(metrics) and earned > most:
-            best, most = _copy(average), earned
+        if watch and watch.stops and watch.sound(metrics) and earned > self._most:
+            self._best, self._most = _copy(self._average), earned
         if any(trip.strength == "fail" for trip in trips):
             raise GuardTripped("\n".join(trip.message for trip in trips))
         if any(trip.strength == "stop" for trip in trips):
-            average = best
-            yield Step(number, metrics, rollouts, trips)
-            break
+            copy_all(self._average, self._best)
+            self.stopped = True
+            return Step(number, metrics, rollouts, trips)
         # 4. updates at this step's learning rate: linear warm-up, then linear decay to a tenth
         warming = number <= settings.value_warmup_steps  # the value model alone learns: a policy led by wrong values drifts for nothing
         rate = min(number / max(settings.warmup_steps, 1), 1.0) * (1 - 0.9 * (number - 1) / settings.steps)
-        for model, peak in models:
-            for group in learners[model].param_groups:
+        for model, peak in self._models:
+            for group in self._learners[model].param_groups:
                 group["lr"] = peak * rate
         metrics["learning_rate"] = settings.learning_rate * rate
-        metrics |= _update(policy, value, learners, experience, ptx, allowed, pad, settings, random, warming)
+        metrics |= _update(policy, value, self._learners, experience, self.ptx, self.allowed, self.pad, settings, self.random, warming)
         with torch.no_grad():
-            for mean, weight in zip(average, policy.parameters(), strict=True):
+            for mean, weight in zip(self._average, self._weights(), strict=True):
                 mean.lerp_(weight, 1 - settings.ema_decay)
         # 5. the controller moves
-        controller.update(metrics["kl"], len(drawn))
-        yield Step(number, metrics, rollouts, trips)
-    with torch.no_grad():
-        for mean, weight in zip(average, policy.parameters(), strict=True):
-            weight.copy_(mean)
+        self.controller.update(metrics["kl"], len(drawn))
+        return Step(number, metrics, rollouts, trips)
 
 
 def _copy(weights: Iterable[Tensor]) -> list[Tensor]:

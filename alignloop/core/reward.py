@@ -1,18 +1,18 @@
 """Training the reward model: all C(K, 2) pairs of a ranking in one batch element, the prompt passing once (arXiv 2203.02155, §3.5)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alignloop.core.batches import by_length, shuffled, steps_of
-from alignloop.core.fit import cosine
+from alignloop.core.batches import by_length
 from alignloop.core.lanes import backward, in_lanes
 from alignloop.core.losses import finite, pairs_of, ranking_loss
 from alignloop.core.models import RewardModel
 from alignloop.core.tokens import pad_right
+from alignloop.core.training import Training
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,24 @@ def train(
     warmup: float,
     weight_decay: float,
     random: np.random.Generator,
-) -> Iterator[tuple[int, int, dict[str, float]]]:
-    """Train in place; yields (step, steps, metrics). The loss is the mean over rankings of the mean over their pairs."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay)
-    steps = steps_of(len(rankings), rankings_per_step, epochs)
-    model.eval()  # no dropout: eval mode only switches that, gradients flow
-    for step, chosen in enumerate(shuffled(len(rankings), rankings_per_step, epochs, random)):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate * cosine(step, steps, warmup)
+) -> Training:
+    """A training of the model, in place. The loss is the mean over rankings of the mean over their pairs."""
+
+    def learn(chosen: list[int]) -> dict[str, float]:
         loss, right, pairs = _learn(model, [rankings[index] for index in chosen], pad)
-        norm = finite(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0), "the gradient's norm")
-        optimiser.step()
-        optimiser.zero_grad()
-        yield step + 1, steps, {"loss": loss, "accuracy": right / max(pairs, 1), "grad_norm": float(norm)}
+        return {"loss": loss, "accuracy": right / max(pairs, 1)}
+
+    return Training(
+        model,
+        len(rankings),
+        learn,
+        epochs=epochs,
+        rows_per_step=rankings_per_step,
+        learning_rate=learning_rate,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        random=random,
+    )
 
 
 def _learn(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> tuple[float, float, int]:

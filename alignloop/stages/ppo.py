@@ -58,7 +58,7 @@ def ppo(
     curve: list[tuple[int, dict[str, float]]] = []
     kept: list[Rollout] = []
     tripped: dict[str, int] = {}
-    for step in algorithm.train(
+    for step in algorithm.Trainer(
         policy,
         reference,
         value,

@@ -1,7 +1,7 @@
 """A bandit for PPO: tiny models, answers of a few letters, and a score for those that begin with the first letter."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from alignloop.core.experience import Score
 from alignloop.core.guards import Watch
 from alignloop.core.kl import AdaptiveKl, FixedKl
 from alignloop.core.models import RewardModel
-from alignloop.core.ppo import Step, train
+from alignloop.core.ppo import Step, Trainer
 from alignloop.core.settings import Settings
 from alignloop.core.tokens import Encoded
 
@@ -67,10 +67,10 @@ class Run:
         random, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
         return list(self.train(settings, random, generator))
 
-    def train(self, settings: Settings, random: np.random.Generator, generator: torch.Generator) -> Iterator[Step]:
+    def train(self, settings: Settings, random: np.random.Generator, generator: torch.Generator) -> Trainer:
         models = self.policy, self.reference, self.value if settings.advantages == "gae" else None
         numbers = self.controller, self.allowed, 1, 0, settings, random, generator, self.watch
-        return train(*models, self.score, self.prompts, self.ptx, *numbers)
+        return Trainer(*models, self.score, self.prompts, self.ptx, *numbers)
 
     def gradients(self, **changes: Any) -> list[Tensor]:
         """The policy's gradient before each of its optimiser's steps, clipped only where asked."""

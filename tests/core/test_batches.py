@@ -1,13 +1,10 @@
 """Every row is met, as often as the epochs say, whatever its length."""
 
-from itertools import chain
-
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignloop.core.batches import by_length, shuffled, steps_of
+from alignloop.core.batches import by_length, steps_of
 
 
 def test_neighbours_in_length_share_a_batch():
@@ -28,14 +25,3 @@ def test_each_row_stands_in_one_batch_that_is_not_too_large(lengths: list[int], 
 )
 def test_steps_by_hand(rows: int, per_step: int, epochs: float, steps: int):
     assert steps_of(rows, per_step, epochs) == steps
-    assert len(list(shuffled(rows, per_step, epochs, np.random.default_rng(0)))) == steps
-
-
-def test_every_pass_is_a_fresh_permutation():
-    batches = list(shuffled(10, 4, 2, np.random.default_rng(0)))
-    first, second = list(chain(*batches[:3])), list(chain(*batches[3:]))
-    assert [len(batch) for batch in batches] == [4, 4, 2, 4, 4, 2]
-    assert sorted(first) == sorted(second) == list(range(10))
-    assert first != second
-    assert batches == list(shuffled(10, 4, 2, np.random.default_rng(0))), "the same seed gives the same order"
-    assert batches != list(shuffled(10, 4, 2, np.random.default_rng(1)))

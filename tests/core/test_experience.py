@@ -67,7 +67,7 @@ def test_a_value_model_is_there_where_it_is_needed_and_nowhere_else(run: Run):
     rest = run.score, run.prompts, (), run.controller, run.allowed, 1, 0
     for value, chosen, message in ((run.value, settings, "rloo take no value"), (None, SETTINGS, "gae need value")):
         with pytest.raises(ValueError, match=message):
-            next(ppo.train(run.policy, run.reference, value, *rest, chosen, random, torch.Generator()))
+            ppo.Trainer(run.policy, run.reference, value, *rest, chosen, random, torch.Generator())
 
 
 def test_a_whole_training_is_the_same_however_its_batches_are_split_into_passes(run: Run, other: Run, monkeypatch: pytest.MonkeyPatch):

@@ -72,7 +72,7 @@ def test_a_checkpoint_of_any_family_goes_through_the_whole_core(
     assert torch.equal(reward.score(loaded, ranked[0].rows, pad), reward.score(judge, ranked[0].rows, pad))
 
     settings = replace(SETTINGS, prompts_per_step=16, max_new_tokens=10, minibatches=1, ptx_coef=1.0, ptx_documents_per_step=4)
-    [step] = ppo.train(
+    [step] = ppo.Trainer(
         policy,
         load_policy(tmp_path / "base")[0],
         value,

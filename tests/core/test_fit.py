@@ -4,7 +4,6 @@ import copy
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from alignloop.core import fit as module
 from alignloop.core.batches import by_length
-from alignloop.core.fit import accumulate, cosine, fit, mean_loss, places_of, targets_in
+from alignloop.core.fit import accumulate, fit, mean_loss, places_of, targets_in
 from alignloop.core.losses import NonFiniteLoss
 from alignloop.core.tokens import Encoded, encode_dialogue, encode_text
 
@@ -46,15 +45,6 @@ def loss_by_hand(model: PreTrainedModel, rows: Sequence[Encoded]) -> Tensor:
         table = torch.log_softmax(model(input_ids=torch.tensor([row.ids])).logits[0], -1)
         losses += [-table[place - 1, token] for place, (token, on) in enumerate(zip(row.ids, row.mask, strict=True)) if on and place]
     return torch.stack(losses).mean()
-
-
-def test_the_learning_rate_rises_then_falls_to_a_tenth():
-    rates = [cosine(step, 10, warmup=0.2) for step in range(10)]
-    assert rates[:3] == [0.5, 1.0, 1.0]
-    assert rates[6] == pytest.approx(0.55), "half-way down"
-    assert cosine(10, 10, warmup=0.2) == pytest.approx(0.1)
-    assert all(later < earlier for earlier, later in pairwise(rates[2:]))
-    assert cosine(0, 1, warmup=0.0) == 1.0
 
 
 def test_places_stand_one_before_their_targets():

@@ -15,7 +15,7 @@ from alignloop.core.batches import by_length
 from alignloop.core.fit import accumulate
 from alignloop.core.kl import AdaptiveKl, FixedKl
 from alignloop.core.logprobs import response_logprobs
-from alignloop.core.ppo import train
+from alignloop.core.ppo import Trainer
 from alignloop.core.tokens import Encoded
 
 from .bandit import SETTINGS, Run
@@ -63,7 +63,7 @@ def test_the_average_of_weights_has_the_half_life_that_its_decay_says(run: Run):
     start, models = run.weights(), (run.policy, run.reference, run.value)
     seeds = np.random.default_rng(0), torch.Generator().manual_seed(0)
     settings = replace(SETTINGS, steps=2, ema_decay=0.5, learning_rate=1e-2)
-    steps = train(*models, run.score, run.prompts, (), run.controller, run.allowed, 1, 0, settings, *seeds)
+    steps = Trainer(*models, run.score, run.prompts, (), run.controller, run.allowed, 1, 0, settings, *seeds)
     one, two = [run.weights() for _ in steps]
     assert (one - start).abs().max() > 1e-3
     torch.testing.assert_close(run.weights(), start / 4 + one / 4 + two / 2, atol=1e-6, rtol=0)

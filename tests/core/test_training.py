@@ -1,0 +1,75 @@
+"""Training on given rows: its schedule, its passes, and that a training left after any step goes on elsewhere as if it never had been."""
+
+import copy
+from itertools import chain, pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from alignloop.core.training import Training, cosine
+
+PLAN: dict[str, Any] = {"epochs": 2, "rows_per_step": 4, "learning_rate": 1e-2, "warmup": 0.2, "weight_decay": 0.1}
+
+
+def training(seed: int = 0, **changes: Any) -> tuple[Training, nn.Linear, list[list[int]]]:
+    """A line through ten noisy points, and which of them each step saw."""
+    model, seen, random = nn.Linear(1, 1), [], np.random.default_rng(seed)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+
+    def learn(chosen: list[int]) -> dict[str, float]:
+        seen.append(chosen)
+        rows = torch.tensor([[float(index)] for index in chosen])
+        noise = torch.from_numpy(random.normal(size=(len(chosen), 1))).float()
+        loss = ((model(rows) - 3 * rows - noise) ** 2).mean()
+        loss.backward()
+        return {"loss": float(loss.detach())}
+
+    return Training(model, 10, learn, **{**PLAN, **changes}, random=random), model, seen
+
+
+def test_the_learning_rate_rises_then_falls_to_a_tenth():
+    rates = [cosine(step, 10, warmup=0.2) for step in range(10)]
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert rates[6] == pytest.approx(0.55), "half-way down"
+    assert cosine(10, 10, warmup=0.2) == pytest.approx(0.1)
+    assert all(later < earlier for earlier, later in pairwise(rates[2:]))
+    assert cosine(0, 1, warmup=0.0) == 1.0
+
+
+def test_every_pass_is_a_fresh_permutation():
+    steps, _, batches = training()
+    assert [(step, total) for step, total, _ in steps] == [(number, 6) for number in range(1, 7)]
+    first, second = list(chain(*batches[:3])), list(chain(*batches[3:]))
+    assert [len(batch) for batch in batches] == [4, 4, 2, 4, 4, 2]
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+    for seed, same in ((0, True), (1, False)):
+        other, _, theirs = training(seed)
+        list(other)
+        assert (theirs == batches) == same
+
+
+@pytest.mark.parametrize("left_after", range(7))
+def test_a_training_left_after_any_step_goes_on_elsewhere_to_the_same_bits(left_after: int):
+    whole, model, seen = training()
+    numbers = list(whole)
+
+    one, _, before = training()
+    iterator = iter(one)
+    head = [next(iterator) for _ in range(left_after)]
+    state = copy.deepcopy(one.state())
+    other, continued, after = training(seed=99)  # whatever it would have drawn itself
+    other.restore(state)
+    assert head + list(other) == numbers
+    assert before + after == seen
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(continued.parameters(), model.parameters(), strict=True))
+
+
+def test_weights_of_another_model_are_refused():
+    one, _, _ = training()
+    with pytest.raises(ValueError, match="do not belong together"):
+        one.restore({**one.state(), "weights": {"bias": torch.zeros(1)}})
