@@ -1,15 +1,17 @@
-"""Sets of records on disk: JSON Lines in UTF-8, plain or gzip, read as streams and checked line by line, written whole or not at all.
+"""Sets of records on disk: read as streams and checked row by row, written whole or not at all.
 
-Lines end with \\n and with nothing else: a raw U+2028 inside a string is content. What is not in the format is refused with
-its place and the remedy, never skipped. Left out: indexes and random access, which no stage needs.
+A set is a file of JSON Lines (UTF-8, plain or gzip) or, where that would be larger than LARGE, a folder of Parquet shards of the same
+name; this file alone decides, and readers take both. Lines end with \\n and with nothing else: a raw U+2028 inside a string is
+content. What is not in the format is refused with its place and the remedy, never skipped. Left out: indexes and random access.
 """
 
 import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar
@@ -17,12 +19,14 @@ from typing import IO, Any, NoReturn, TypeVar
 from pydantic import ValidationError
 
 from alignloop.errors import AlignloopError
+from alignloop.io import shards
 from alignloop.io.files import replacing
 from alignloop.records import Record, Split
 
 R = TypeVar("R", bound=Record)
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 GZIP = b"\x1f\x8b"
+LARGE = 256 * 2**20  # characters of JSON Lines above which a set is sharded; the size of a shard as well
 LONGEST_NUMBER = 4000  # digits; Python reads no number of 4,300 and more
 FETCH_AGAIN = "fetch the file again (`dvc pull`), or make it again with `dvc repro`"
 
@@ -32,7 +36,7 @@ class DataError(AlignloopError):
 
 
 def read(path: Path, kind: type[R], allow_empty: bool = False) -> list[R]:
-    """All records of a file, or of every *.jsonl in a directory by name; none at all is an error unless `allow_empty`."""
+    """All records of a set, or of every set in a directory by name; none at all is an error unless `allow_empty`."""
     records = [record for file in files(path) for _, record in read_lines(file, kind)]
     if not records and not allow_empty:
         raise DataError(f"{path}: holds no {kind.__name__.lower()}; give the stage that makes it something to work on, or {FETCH_AGAIN}")
@@ -41,19 +45,52 @@ def read(path: Path, kind: type[R], allow_empty: bool = False) -> list[R]:
 
 def read_lines(path: Path, kind: type[R]) -> Iterator[tuple[int, R]]:
     """Stream the records of a file with their line numbers, each checked strictly against its schema."""
+    if _is_shard(path):
+        yield from ((line, _made(kind, partial(kind.model_validate, row), path, line)) for line, row in _shard(path, kind))
+        return
     for line, text in _lines(path):
         _parse(text, path, line)  # duplicate keys and NaN, which pydantic lets pass
-        try:
-            yield line, kind.model_validate_json(text, strict=True)
-        except ValidationError as error:
-            breaches = "; ".join(f"{field or kind.__name__}: {message}" for field, message in breaches_of(error))
-            raise DataError(f"{path}:{line}: {breaches}; correct the line (data/README.md shows the schema of {kind.__name__})") from None
+        yield line, _made(kind, partial(kind.model_validate_json, text, strict=True), path, line)
+
+
+def _made(kind: type[R], make: Callable[[], R], path: Path, line: int) -> R:
+    try:
+        return make()
+    except ValidationError as error:
+        breaches = "; ".join(f"{field or kind.__name__}: {message}" for field, message in breaches_of(error))
+        raise DataError(f"{path}:{line}: {breaches}; correct the line (data/README.md shows the schema of {kind.__name__})") from None
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Stream the JSON values of a file with their line numbers, whatever their schema."""
+    if _is_shard(path):
+        yield from _shard(path)
+        return
     for line, text in _lines(path):
         yield line, _parse(text, path, line)
+
+
+def count(path: Path) -> int:
+    """How many records a file holds, unchecked."""
+    if _is_shard(path):
+        return shards.count(path)
+    with opened(path) as file:
+        return sum(1 for _ in file)
+
+
+def without(path: Path, drop: Callable[[Any], bool]) -> int:
+    """Take records out of a file, the others as they stand, byte by byte where they are lines. Returns how many went."""
+    with replacing(path) as part:
+        if _is_shard(path):
+            return shards.without(path, part, drop)
+        gone = 0
+        with part.open("wb") as file:
+            for line, raw in _raw_lines(path):
+                if drop(_parse(_decode(raw, path, line), path, line)):
+                    gone += 1
+                else:
+                    file.write(raw)
+        return gone
 
 
 def read_text(path: Path) -> Iterator[tuple[int, str]]:
@@ -63,12 +100,51 @@ def read_text(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def write(path: Path, records: Iterable[Record]) -> int:
-    """Write records, one a line, in their fields' order; the file appears whole or not at all. Returns how many."""
-    count = 0
-    with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
-        for count, record in enumerate(records, 1):  # noqa: B007
-            file.write(line_of(record))
-    return count
+    """Write a set, one record a line, in their fields' order; it appears whole or not at all. Returns how many they are."""
+    with writing(path) as writer:
+        for record in records:
+            writer.write(record)
+    return writer.count
+
+
+@contextmanager
+def writing(path: Path) -> Iterator["Writer"]:
+    """A set to write records into, one by one; it appears whole when the block ends, or not at all."""
+    with replacing(path) as part, ExitStack() as open:
+        yield Writer(part, open)
+
+
+class Writer:
+    """A set being written: JSON Lines, and from LARGE on shards."""
+
+    def __init__(self, place: Path, open: ExitStack) -> None:
+        self.count = 0
+        self._place, self._open, self._size = place, open, 0
+        self._shards: shards.Shards | None = None
+        self._file = open.enter_context(place.open("w", encoding="utf-8", newline="\n"))
+
+    def write(self, record: Record) -> None:
+        """Add a record."""
+        line = line_of(record)
+        self.count += 1
+        self._size += len(line)
+        if self._shards is None and self._size > LARGE:
+            self._grow(type(record))
+        if self._shards:
+            self._shards.write(line)
+        else:
+            self._file.write(line)
+
+    def _grow(self, kind: type[Record]) -> None:
+        """Turn the lines so far into shards."""
+        self._file.close()
+        lines = self._place.with_name(f"{self._place.name}.lines")
+        self._place.rename(lines)
+        self._shards = self._open.enter_context(shards.Shards(self._place, kind, LARGE))
+        with lines.open(encoding="utf-8", newline="\n") as file:
+            for line in file:
+                self._shards.write(line)
+        lines.unlink()
 
 
 def line_of(record: Record) -> str:
@@ -77,10 +153,10 @@ def line_of(record: Record) -> str:
 
 
 def files(path: Path) -> list[Path]:
-    """The files of a set: the file itself, or every *.jsonl of a directory, by name."""
+    """The files of a set: the file itself, or its shards; of a directory, those of every *.jsonl in it; by name."""
     if not path.is_dir():
         return [path]
-    found = sorted(path.glob("*.jsonl"))
+    found = sorted(path.glob("*.parquet")) or [file for each in sorted(path.glob("*.jsonl")) for file in files(each)]
     if not found:
         raise DataError(f"{path}: the directory holds no .jsonl file; {FETCH_AGAIN}")
     return found
@@ -96,6 +172,20 @@ def breaches_of(error: ValidationError) -> list[tuple[str, str]]:
     """Every breach pydantic saw, as (field, sentence)."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)  # which are slow to make
     return [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in errors]
+
+
+def _is_shard(path: Path) -> bool:
+    with opened(path) as file:
+        return file.read(len(shards.MAGIC)) == shards.MAGIC
+
+
+def _shard(path: Path, kind: type[Record] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    from pyarrow import ArrowException
+
+    try:
+        yield from shards.rows(path, kind)
+    except (ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet: {str(error).strip().splitlines()[0][:200]}; {FETCH_AGAIN}") from None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

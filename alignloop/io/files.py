@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _discard(part)  # left by a run that was killed
         yield part
-        if path.is_dir():
+        if path.is_dir() or part.is_dir():
             _discard(path)
         part.replace(path)
     except OSError as error:

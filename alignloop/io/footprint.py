@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from alignloop.io import versioning
+from alignloop.io import shards, versioning
 
 CODE = "alignloop"
 ALWAYS = ("seed", "threads")
@@ -87,7 +87,7 @@ def hashes(root: Path, paths: Iterable[str]) -> dict[str, str]:
 
 
 def size_of(path: Path) -> dict[str, Any]:
-    """How much data there is: JSON lines, files and bytes; who labeled it and under which licences, where its records say so."""
+    """How much data there is: records, files and bytes; who labeled it and under which licences, where its records say so."""
     files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
     records, named = 0, set[tuple[bytes, bytes]]()
     for file in files:
@@ -96,6 +96,9 @@ def size_of(path: Path) -> dict[str, Any]:
                 for line in lines:
                     records += 1
                     named.update(NAMED.findall(line))
+        elif file.suffix == ".parquet":
+            records += shards.count(file)
+            named.update((what.encode(), name.encode()) for what, name in shards.named(file, ("labeler", "licence")))
     size = {"records": records, "files": len(files), "bytes": sum(file.stat().st_size for file in files)}
     names = {"labelers": b"labeler", "licences": b"licence"}
     told = {key: sorted(name.decode() for what, name in named if what == field) for key, field in names.items()}

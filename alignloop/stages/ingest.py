@@ -9,7 +9,7 @@ holds and we cannot use is refused, counted by reason and listed with its line, 
 import csv
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from hashlib import blake2b
 from math import ceil
@@ -43,8 +43,8 @@ def ingest(params: Params, sources: Path, out: Path, metrics: Path) -> Iterator[
     with replacing(out) as part:
         part.mkdir()
         with ExitStack() as stack:
-            files = {kind: stack.enter_context(_open(part / f"{name}.jsonl")) for kind, name in SETS.items()}
-            raw = _Raw(files, stack.enter_context(_open(part / "refused.csv")))
+            files = {kind: stack.enter_context(datasets.writing(part / f"{name}.jsonl")) for kind, name in SETS.items()}
+            raw = _Raw(files, stack.enter_context((part / "refused.csv").open("w", encoding="utf-8", newline="\n")))
             if plan.source == "world":
                 world = make_world(params.seed, plan.world)
                 made = ((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))
@@ -96,7 +96,7 @@ class _Account:
 class _Raw:
     """The open files, which prompts they hold already, and which ids."""
 
-    def __init__(self, files: dict[type[Record], IO[str]], refused: IO[str]) -> None:
+    def __init__(self, files: Mapping[type[Record], datasets.Writer], refused: IO[str]) -> None:
         self._files = files
         self._refused = csv.writer(refused, lineterminator="\n")
         self._refused.writerow(["source", "line", "reason"])
@@ -136,7 +136,7 @@ class _Raw:
         if again:
             self._times[key] += 1
         numbered = record.model_copy(update={"id": f"{record.id[:180]}-{self._times[key] + 1}"}) if again else record
-        self._files[type(record)].write(datasets.line_of(numbered))
+        self._files[type(record)].write(numbered)
         tally[SETS[type(record)]] += 1
         return "its id numbered, for it is met again" if again else None
 
@@ -160,10 +160,6 @@ def _prompt_of(demonstration: Demonstration) -> Prompt:
     name = identify("prompt", demonstration.user, *(message.content for message in asked))
     about = demonstration.model_dump(include={"user", "category", "time", "source", "origin"})
     return Prompt(id=name, messages=asked, **about)
-
-
-def _open(path: Path) -> IO[str]:
-    return path.open("w", encoding="utf-8", newline="\n")
 
 
 def _counts(accounts: list[_Account]) -> dict[str, Any]:

@@ -36,8 +36,8 @@ def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, m
     with replacing(out) as part:
         part.mkdir(parents=True)
         known = sorted(earlier.glob("*.jsonl"))
-        for file in known:
-            shutil.copyfile(file, part / file.name)
+        for each in known:
+            (shutil.copytree if each.is_dir() else shutil.copyfile)(each, part / each.name)
         write(part / f"{round}.jsonl", rankings)
     numbers = {"rankings": len(rankings), "pairs": pairs, "ties": ties / pairs if pairs else 0.0}
     write_json(metrics, {**numbers, **counts})

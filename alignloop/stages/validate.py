@@ -23,12 +23,12 @@ Files = dict[Path, str | None]  # each with its split, None where the lines tell
 
 def _raw(data: Path) -> dict[str, tuple[type[Record], Files]]:
     kinds = {"documents": Document, "prompts": Prompt, "demonstrations": Demonstration, "rankings": Ranking}
-    return {name: (kind, {data / f"{name}.jsonl": None}) for name, kind in kinds.items()}
+    return {name: (kind, dict.fromkeys(files(data / f"{name}.jsonl"))) for name, kind in kinds.items()}
 
 
 def _sets(data: Path) -> dict[str, tuple[type[Record], Files]]:
     def split(name: str, *splits: str) -> Files:
-        return {data / name / f"{split}.jsonl": split for split in splits}
+        return {file: split for split in splits for file in files(data / name / f"{split}.jsonl")}
 
     return {
         "prompts": (Prompt, split("prompts", "train", "valid", "test")),

@@ -1,0 +1,192 @@
+"""Parquet shards of a large set: a record type as an Arrow schema, lines of JSON in, rows out as JSON Lines would give them.
+
+Objects of no fixed fields (`key`, ratings) stand as JSON text, and the schema says so. Equal lines in equal order give equal bytes with one
+version of pyarrow. Left out: statistics and dictionaries, for every reader here reads all rows.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from alignloop.records import Record
+
+MAGIC = b"PAR1"
+GROUP = 8 * 2**20  # characters of JSON in a row group: what is in memory at a time
+ROWS = 1000  # read at a time
+JSON_TEXT = {b"alignloop": b"json"}  # marks a field
+SCALARS = {str: "string", int: "int64", float: "float64", bool: "bool_"}
+WRITTEN: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+
+
+class Shards:
+    """A folder of shards being written, each of about `size` bytes of content."""
+
+    def __init__(self, folder: Path, kind: type[Record], size: int) -> None:
+        folder.mkdir()
+        self._folder, self._size = folder, size
+        self._schema, self._pack = schema_of(kind), _packer(schema_of(kind))
+        self._lines: list[str] = []
+        self._file: Any = None
+        self._waiting = self._written = self._count = 0
+
+    def write(self, line: str) -> None:
+        """Add a record's line."""
+        self._lines.append(self._pack(line) if self._pack else line)
+        self._waiting += len(line)
+        if self._waiting >= GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        from pyarrow.json import ParseOptions, ReadOptions, read_json
+        from pyarrow.parquet import ParquetWriter
+
+        text = "".join(self._lines).encode()
+        self._lines.clear()
+        self._waiting = 0
+        read = ReadOptions(use_threads=False, block_size=len(text) + 1)  # all lines in one block, however long
+        table = read_json(BytesIO(text), read, ParseOptions(explicit_schema=self._schema, unexpected_field_behavior="error"))
+        if self._file is None:
+            self._file = ParquetWriter(self._folder / f"{self._count:05d}.parquet", self._schema, **WRITTEN)
+            self._count += 1
+        self._file.write_table(table)
+        self._written += table.nbytes
+        if self._written >= self._size:
+            self._end()
+
+    def _end(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file, self._written = None, 0
+
+    def __enter__(self) -> "Shards":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._lines and kind is None:
+            self._flush()
+        self._end()
+
+
+def rows(path: Path, kind: type[Record] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Stream the rows of one shard with their numbers, from 1. Raises ValueError where its schema is not that of `kind`."""
+    from pyarrow.parquet import ParquetFile
+
+    number = 0
+    with ParquetFile(path) as file:
+        if kind and not file.schema_arrow.equals(schema_of(kind)):
+            raise ValueError(f"its columns are not those of a {kind.__name__}")
+        unpack = _unpacker(file.schema_arrow)
+        for batch in file.iter_batches(ROWS):
+            batch.validate(full=True)  # places in damaged bytes may point anywhere: reading there would end the process
+            for number, row in enumerate(batch.to_pylist(), number + 1):  # noqa: B020
+                yield number, unpack(row) if unpack else row
+
+
+def without(path: Path, part: Path, drop: Callable[[dict[str, Any]], bool]) -> int:
+    """Write a shard anew into `part`, without the rows that are to be dropped. Returns how many were."""
+    from pyarrow import array
+    from pyarrow.parquet import ParquetFile, write_table
+
+    keep = [not drop(row) for _, row in rows(path)]
+    with ParquetFile(path) as file:
+        write_table(file.read().filter(array(keep)), part, **WRITTEN)
+    return keep.count(False)
+
+
+def count(path: Path) -> int:
+    """How many rows a shard holds."""
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as file:
+        return file.metadata.num_rows
+
+
+def named(path: Path, names: Collection[str]) -> set[tuple[str, str]]:
+    """What stands in the columns of these names, at any depth, with the column's name: read column by column, and nothing else."""
+    from pyarrow import compute
+    from pyarrow.parquet import ParquetFile
+
+    found = set[tuple[str, str]]()
+    with ParquetFile(path) as file:
+        places = [file.schema.column(place).path for place in range(len(file.schema))]
+        for place in (place for place in places if place.split(".")[-1] in names):
+            for group in range(file.num_row_groups):
+                column: Any = file.read_row_group(group, [place])
+                for _ in place.split(".")[1:]:
+                    column = column.flatten()
+                values = compute.unique(column.column(0)).to_pylist()  # type: ignore[attr-defined]
+                found |= {(place.split(".")[-1], value) for value in values if value is not None}
+    return found
+
+
+def schema_of(kind: type[Record]) -> Any:
+    """A record type as an Arrow schema."""
+    import pyarrow
+
+    return pyarrow.schema([_field(name, field.annotation) for name, field in kind.model_fields.items()])
+
+
+def _field(name: str, annotation: Any) -> Any:
+    import pyarrow
+
+    type = _type(annotation)
+    return pyarrow.field(name, type or pyarrow.string(), metadata=None if type else JSON_TEXT)
+
+
+def _type(annotation: Any) -> Any:
+    """The Arrow type of an annotation; None for what stands as JSON text."""
+    import pyarrow
+
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if hasattr(annotation, "__metadata__"):
+        return _type(annotation.__origin__)
+    if origin in (Union, UnionType):
+        return _type(next(each for each in arguments if each is not type(None)))
+    if origin is Literal:
+        return pyarrow.string()
+    if origin is tuple:
+        return (inner := _type(arguments[0])) and pyarrow.list_(inner)
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return pyarrow.struct([_field(name, field.annotation) for name, field in annotation.model_fields.items()])
+    return getattr(pyarrow, SCALARS[annotation])() if annotation in SCALARS else None
+
+
+def _packer(schema: Any) -> Callable[[str], str] | None:
+    """What puts the free fields of a line into text; None where there are none."""
+    if not (names := {name for place in _free(schema) for name in place[-1:]}):
+        return None
+    given = re.compile(rf'"({"|".join(sorted(names))})": ?[\[{{]')  # in a text the quotes would be escaped
+    pack = _coder(schema, json.dumps)
+    return lambda line: json.dumps(pack(json.loads(line)), ensure_ascii=False) + "\n" if given.search(line) else line
+
+
+def _unpacker(schema: Any) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+    return _coder(schema, json.loads) if _free(schema) else None
+
+
+def _free(fields: Any) -> list[tuple[str, ...]]:
+    """The places of the fields that stand as JSON text: their names from the outside in."""
+    from pyarrow import types
+
+    own = [(field.name,) for field in fields if field.metadata == JSON_TEXT]
+    return own + [(field.name, *place) for field in fields if types.is_struct(field.type) for place in _free(field.type)]
+
+
+def _coder(schema: Any, code: Callable[[Any], Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What puts a row's free fields through `code`, in place."""
+    places = _free(schema)
+
+    def coded(row: dict[str, Any]) -> dict[str, Any]:
+        for *outer, name in places:
+            inner: Any = row
+            for step in outer:
+                inner = inner and inner.get(step)
+            if inner and inner.get(name) is not None:
+                inner[name] = code(inner[name])
+        return row
+
+    return coded
