@@ -13,21 +13,20 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 from alignloop import stages
 from alignloop.errors import AlignloopError, Waiting
 from alignloop.io.environment import settle
 
-if TYPE_CHECKING:
-    from alignloop.params import Params
-
-COMMANDS = {  # name -> a module with `command(arguments) -> int`, and what it does; a stage of that name has --round
+COMMANDS = {  # name -> a module with `command(arguments) -> int`, or module:function; and what it does. A stage of that name has --round
     "label": ("alignloop.people.command", "serve the labeling pages on loopback; invite, publish-prompts, export-demonstrations"),
     "lineage": ("alignloop.io.lineage", "show where a model came from, or what was made from a hash"),
+    "review": ("alignloop.people.review", "show the candidate beside the champion; approve, reject, restore, --audit"),
+    "rollback": ("alignloop.people.review:rollback", "make the previous champion the champion again"),
 }
 POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
 FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
@@ -43,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _terminable():
             if name in COMMANDS and not (name in _stages() and any(word.startswith("--round") for word in arguments)):
-                return importlib.import_module(COMMANDS[name][0]).command(arguments)
+                module, _, function = COMMANDS[name][0].partition(":")
+                return getattr(importlib.import_module(module), function or "command")(arguments)
             if name not in _stages():
                 print(f"alignloop: there is no stage '{name}'\n\n{_overview()}", file=sys.stderr)
                 return 2
@@ -86,6 +86,9 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
     values = {key: value for key, value in tracking.flat(params.model_dump(by_alias=True)).items() if paths.uses(key)}
     _steady(params.seed, params.threads, params.lanes, name)
     inputs, code = hashes(root, paths.inputs), hashes(root, paths.code)
+    registry = importlib.import_module("alignloop.handover") if stage == "release" else None
+    if registry:
+        registry.bring_champion(root, params, inputs, given["champion"])
     with tracking.run(root, paths.stage, paths.round, values, inputs, code) as run:
         step = 0
         for progress in paced(function(params, **given), name, _say):
@@ -96,8 +99,10 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
         kept, numbers = _results([*outputs, *paths.pages])
         run.log(step, numbers)
         run.finish(outputs, kept)
-        if stage == "release":
-            _publish(root, params, run.id, inputs, given["metrics"])
+        if registry:
+            _say(registry.register(root, params, inputs, given["metrics"], run.id))
+    if registry:
+        _say(registry.settle(root, params))  # what waits for a person now is no failed run
     return 0
 
 
@@ -116,16 +121,6 @@ def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, 
             if picture := figures.draw(path, Path("reports", *path.with_suffix(".png").parts[1:])):
                 kept.append((picture, "figures"))
     return kept, numbers
-
-
-def _publish(root: Path, params: "Params", run: str, inputs: Mapping[str, str], metrics: Path) -> None:
-    """Register the models of a release and show its results."""
-    from alignloop.io.publication import publish
-    from alignloop.stages.results import tables
-
-    results = tables(json.loads(metrics.read_text(encoding="utf-8")))
-    versions = publish(root, params, inputs, run, results)
-    _say(f"\n{results}\nregistered {', '.join(version.label for version in versions.values())}")
 
 
 def _say(line: str) -> None:

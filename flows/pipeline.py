@@ -23,7 +23,7 @@ from tasks.language import pretrain, sft
 from tasks.plan import make_plan
 from tasks.policies import release
 from tasks.record import complete_record, send_record
-from tasks.results import publish, results
+from tasks.results import check_champion, publish, results
 from tasks.sets import ingest, prepare, validate_raw, validate_sets
 from tasks.stage import Outcome, warm_up
 
@@ -47,16 +47,23 @@ def pipeline(
     plan = make_plan(with_file, overrides or {}, sources or [], start_from, rounds)
     again = plan.again
 
+    watch = check_champion.submit()
     outcomes = [ingest(again), validate_raw(again), prepare(again), validate_sets(again)]
     outcomes += [pretrain(again), sft(again)]
+    watch.wait()
     for round in plan.rounds:
         outcomes += iteration(round, again)
         if outcomes[-1].done == "waits":
-            return Completed(name="Waiting", message=outcomes[-1].words, data=outcomes)  # pyright: ignore[reportReturnType]
+            return waiting(outcomes)
     if plan.complete:
-        outcomes += [release(again)]
+        outcomes += [release(again, return_state=True).result()]
         publish()
-    return outcomes
+    return waiting(outcomes) if outcomes[-1].done == "waits" else outcomes
+
+
+def waiting(outcomes: list[Outcome]) -> Any:
+    """How the flow ends where people have to do their part first: nothing failed, and a later run goes on from here."""
+    return Completed(name="Waiting", message=outcomes[-1].words, data=outcomes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

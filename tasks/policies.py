@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from prefect import task
 
-from tasks.stage import STAGE, Outcome, bring_up_to_date
+from tasks.stage import STAGE, Outcome, bring_up_to_date, shown
 
 
 @task(name="ppo", task_run_name="PPO · {round}", tags=["train"], timeout_seconds=7 * 24 * 3600, **STAGE)
@@ -21,5 +21,5 @@ def evaluate(round: str, again: Collection[str] = ()) -> Outcome:
 
 @task(name="release", task_run_name="release", tags=["registry"], timeout_seconds=3600, **STAGE)
 def release(again: Collection[str] = ()) -> Outcome:
-    """Register the last policy with its parents and hand it to review."""
-    return bring_up_to_date("release", again=again)
+    """Hold the last policy against the champion, register it with its parents, and hand it to review."""
+    return shown(bring_up_to_date("release", again=again))

@@ -71,7 +71,7 @@ def test_the_flow_covers_the_pipeline_with_one_task_a_stage() -> None:
         found = vars(importlib.import_module(f"tasks.{file.stem}")).items()
         tasks |= {name: value for name, value in found if isinstance(value, Task)}
     assert set(STAGES) <= called & set(tasks)
-    assert set(tasks) - set(STAGES) == {"make_plan", "publish"}
+    assert set(tasks) - set(STAGES) == {"make_plan", "publish", "check_champion"}
     for stage in STAGES:
         task = tasks[stage]
         assert task.name == stage

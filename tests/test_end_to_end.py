@@ -113,6 +113,7 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
         for name in ("documents.jsonl", "prompts.jsonl", "demonstrations.jsonl", "rankings.jsonl", "sources.json", "refused.csv")
     }
     data |= {f"data/{name}/{split}.jsonl" for name in ("prompts", "demonstrations") for split in SPLITS}
+    data |= {"data/release/answers.jsonl"}
     data |= {"data/corpus/train.jsonl", "data/corpus/valid.jsonl", "data/rankings/imported/imported.jsonl"}
     data |= {f"data/rankings/{name}.jsonl" for name in ("r1/imported", "r1/r1", "r2/imported", "r2/r1", "r2/r2")}
     data |= {

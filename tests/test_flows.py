@@ -16,6 +16,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from alignloop.io.overrides import override
 from alignloop.params import ParamsError, load
+from alignloop.stages.gates import RULES
 from alignloop.stages.results import PLAIN, REWARD, gather
 from flows import pipeline as entry
 from flows.pipeline import pipeline
@@ -54,7 +55,9 @@ def results() -> dict[str, Any]:
         "kl_to_sft_nats": 1.0,
         "reward_model": dict.fromkeys(REWARD, 0.7),
     }
-    return gather(dict.fromkeys(ROUNDS, report))
+    verdict = {"passed": True, "against_champion": False, "wins": {"gold": None, "reward_model": win | {"n": 2}}, "behaviour_falls": {}}
+    rules = {name: {"value": 1.0, "bound": 1.0, "met": True} for name in RULES}
+    return gather(dict.fromkeys(ROUNDS, report)) | {"verdict": verdict | {"rules": rules}}
 
 
 @pytest.fixture

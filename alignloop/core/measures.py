@@ -1,7 +1,7 @@
 """Numbers that say how good answers are: win rates with intervals, diversity, and what length alone explains."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import exp, log
 
@@ -26,11 +26,20 @@ class WinRate:
 def win_rate(mine: Sequence[float], theirs: Sequence[float], tolerance: float = 1e-9) -> WinRate:
     """How often `mine` is greater; the interval is Wilson's, which stays honest at rates of 0 and 1 and is wide enough for ties."""
     gaps = np.asarray(mine, dtype=float) - np.asarray(theirs, dtype=float)
-    outcomes = np.where(gaps > tolerance, 1.0, np.where(gaps < -tolerance, 0.0, 0.5))
-    n, rate, z = len(outcomes), float(outcomes.mean()), 1.96
+    return share(np.where(gaps > tolerance, 1.0, np.where(gaps < -tolerance, 0.0, 0.5)).tolist())
+
+
+def share(outcomes: Sequence[float]) -> WinRate:
+    """The mean of outcomes between 0 (lost) and 1 (won), one a prompt, as a win rate; what is neither is counted among the ties."""
+    n, rate, z = len(outcomes), float(np.mean(outcomes)), 1.96
     centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
-    return WinRate(rate, max(0.0, float(centre - half)), min(1.0, float(centre + half)), n, float((outcomes == 0.5).mean()))
+    return WinRate(rate, max(0.0, float(centre - half)), min(1.0, float(centre + half)), n, sum(0 < each < 1 for each in outcomes) / n)
+
+
+def in_words(win: Mapping[str, float]) -> str:
+    """A win rate, as a metrics file has it, with its interval and the number of prompts."""
+    return f"{win['rate']:.3f} [{win['low']:.3f}, {win['high']:.3f}] on {win['n']:.0f} prompts"
 
 
 def length_controlled_win_rate(

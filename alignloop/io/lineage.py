@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from alignloop.errors import AlignloopError
-from alignloop.io import registry, tracking
-from alignloop.io.footprint import CODE
+from alignloop.io import lock, registry, tracking
 
 ORDER = ("models", "data", "metrics")
 T = TypeVar("T")
@@ -81,17 +78,8 @@ def graph(root: Path) -> Graph:
     for version in registry.versions(root):
         versions[version.hash].append(version)
     made = {pair for making in makings for pair in making.outputs.items()}
-    return Graph(makings + [making for making in _locked(root) if not made.issuperset(making.outputs.items())], versions)
-
-
-def _locked(root: Path) -> Iterator[Making]:
-    file = root / "dvc.lock"
-    stages = yaml.safe_load(file.read_text(encoding="utf-8")).get("stages", {}) if file.exists() else {}
-    for address, stage in stages.items():
-        name, _, round = address.partition("@")
-        inputs, outputs = ({item["path"]: item.get("md5", "") for item in stage.get(key, ())} for key in ("deps", "outs"))
-        data = {path: hash for path, hash in inputs.items() if path.split("/")[0] != CODE}
-        yield Making(name, round or None, data, outputs, None)
+    locked = (Making(entry.stage, entry.round, entry.inputs, entry.outputs, None) for entry in lock.recorded(root))
+    return Graph(makings + [making for making in locked if not made.issuperset(making.outputs.items())], versions)
 
 
 def down(graph: Graph, path: str, hash: str) -> Iterator[str]:

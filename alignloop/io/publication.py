@@ -2,15 +2,23 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from alignloop.io import lineage, registry
+from alignloop.core.measures import in_words
+from alignloop.errors import Waiting
+from alignloop.io import champion, lineage, registry
 from alignloop.params import Params
 
 KINDS = {"sft": "the SFT model", "reward": "the reward model", "policy": "the policy"}
 
 
-def publish(root: Path, params: Params, hashes: Mapping[str, str], run: str, results: str) -> dict[str, registry.Version]:
-    """Register what the release holds, parents first, and let `candidate` mean the policy. `run` keeps bytes whose own run is not here."""
+def publish(
+    root: Path, params: Params, hashes: Mapping[str, str], run: str, results: str, verdict: Mapping[str, Any], told: str
+) -> dict[str, registry.Version]:
+    """Register what the release holds, parents first, and let `candidate` mean the policy, which bears the verdict, whatever it is.
+
+    `run` is the release's own: it keeps bytes whose own run is not here. `told` is the verdict in words.
+    """
     last = list(params.rounds)[-1]
     paths = {"sft": "models/sft", "reward": f"models/{last}/reward", "policy": f"models/{last}/policy"}
     known, made = lineage.graph(root), {}
@@ -26,10 +34,37 @@ def publish(root: Path, params: Params, hashes: Mapping[str, str], run: str, res
         if making and making.run:
             tags |= {"run": making.run.id, "commit": making.run.commit}
         holder = making.run.id if making and making.run else run
-        text = _description(known, kind, name, path, hash, parents, last, results)
+        text = _description(known, kind, name, path, hash, parents, last, results if kind != "policy" else f"{told}\n{results}")
         made[kind] = registry.register(root, name, path, hash, holder, text, parents, tags)
+        if kind == "policy":
+            registry.describe(root, made[kind], {"release_run": run, **_verdict_tags(verdict)}, text)
     registry.point(root, "candidate", made["policy"])
-    return made
+    return made | {"policy": registry.find(root, f"{made['policy'].name}@candidate")}
+
+
+def settle(root: Path, params: Params) -> str:
+    """What becomes of the candidate, in words; decides where the gates decide. Raises Waiting where a person has to."""
+    candidate = registry.find(root, f"{params.release.registry}-policy@candidate")
+    if entry := champion.decided(root, candidate.hash):
+        return f"{candidate.label}: decided before: {entry.words}"
+    if candidate.tags["gates"] != "passed":
+        return f"{candidate.label}: its gates refused it; it stays registered, marked gates=failed, and the champion stays"
+    if params.release.approval == "automatic":
+        entry = champion.approve(root, candidate, champion.GATES, "met every rule of release.gates")
+        return f"{candidate.label}: is the champion now: {entry.words}"
+    raise Waiting(
+        f"{candidate.label} met its gates and waits for a person: `python -m alignloop review` shows it beside the other, and "
+        "`python -m alignloop review approve --name YOU --reason WHY`, or reject, decides. The same command continues then"
+    )
+
+
+def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
+    rules = {name: rule for name, rule in verdict["rules"].items() if rule["met"] is not None}
+    tags = {
+        f"gate:{name}": f"{rule['value']}, bound {rule['bound']}: {'met' if rule['met'] else 'NOT MET'}" for name, rule in rules.items()
+    }
+    wins = {f"wins_{judge}": in_words(win) for judge, win in verdict["wins"].items() if win}
+    return {"gates": "passed" if verdict["passed"] else "failed", **tags, **wins}
 
 
 def _description(
@@ -37,6 +72,7 @@ def _description(
 ) -> str:
     making = known.maker(path, hash)
     lines = [f"{name}: {KINDS[kind]} of the release after round {last}.", ""]
+    lines += [results, ""] if kind == "policy" else []
     lines += [f"Bytes: `{path}`, DVC {hash}."]
     lines += [f"Made by {making.label}." if making else "No run or dvc.lock entry here tells what made it."]
     lines += ["", "Parents:", *(f"- {parent}: {what}" for parent, what in parents.items())] if parents else []
@@ -46,5 +82,5 @@ def _description(
             "Data, all of it:",
             *(f"- {inner}: {its_hash}, {size or 'size not recorded'}" for inner, (its_hash, size) in data.items()),
         ]
-    lines += ["", "Results of the whole release:" if kind != "policy" else "Results:", "", results]
+    lines += ["", "Results of the whole release:", "", results] if kind != "policy" else []
     return "\n".join(lines)

@@ -7,11 +7,14 @@ bytes in the artifacts of the run that made them, so a server that knows nothing
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from alignloop.errors import AlignloopError
+from alignloop.io import versioning
+from alignloop.io.files import replacing
 from alignloop.io.tracking import client, key_of, reached, store
 
 LONGEST = 5000  # characters of a description that every database behind MLflow keeps
@@ -37,6 +40,7 @@ class Version:
     aliases: tuple[str, ...]
     description: str
     source: str
+    tags: Mapping[str, str]
 
     @property
     def label(self) -> str:
@@ -100,8 +104,17 @@ def register(
         client(uri).log_artifacts(run, str(root / path), "model")
         marks = {"dvc": hash, "path": path, **tags, **{key_of(f"parent:{parent}"): what for parent, what in parents.items()}}
         source = f"{client(uri).get_run(run).info.artifact_uri}/model"
-        text = description if len(description) <= LONGEST else description[: LONGEST - 2] + " …"
-        return _read(client(uri).create_model_version(name, source, run, tags=marks, description=text))
+        return _read(client(uri).create_model_version(name, source, run, tags=marks, description=_cut(description)))
+
+
+def describe(root: Path, version: Version, tags: Mapping[str, str], description: str | None = None) -> None:
+    """Put tags on a version, and a new description if one is given."""
+    uri = store(root)
+    with reached(uri):
+        for key, value in tags.items():
+            client(uri).set_model_version_tag(version.name, str(version.version), key_of(key), value[:LONGEST])
+        if description is not None:
+            client(uri).update_model_version(version.name, str(version.version), _cut(description))
 
 
 def point(root: Path, alias: str, version: Version) -> None:
@@ -109,6 +122,46 @@ def point(root: Path, alias: str, version: Version) -> None:
     uri = store(root)
     with reached(uri):
         client(uri).set_registered_model_alias(version.name, alias, str(version.version))
+
+
+def unpoint(root: Path, alias: str, name: str) -> None:
+    """Let `alias` mean nothing from now on."""
+    uri = store(root)
+    with reached(uri):
+        client(uri).delete_registered_model_alias(name, alias)
+
+
+def mark(root: Path, name: str, key: str, value: str) -> None:
+    """Keep a value with a model, over all its versions."""
+    uri = store(root)
+    with reached(uri):
+        client(uri).set_registered_model_tag(name, key, value)
+
+
+def marked(root: Path, name: str, key: str) -> str | None:
+    """The value kept with a model; None where there is none, or no such model."""
+    uri = store(root)
+    with reached(uri):
+        try:
+            return client(uri).get_registered_model(name).tags.get(key)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
+
+def fetch(root: Path, version: Version, place: Path) -> None:
+    """Put the version's bytes into `place`, from the registry's own copy. Raises RegistryError unless they are what was registered."""
+    uri = store(root)
+    with replacing(place) as part, TemporaryDirectory(dir=place.parent) as folder:
+        with reached(uri):
+            Path(client(uri).download_artifacts(version.run or "", "model", folder)).rename(part)
+        if (found := versioning.hash_of(part, root)) != version.hash:
+            raise RegistryError(f"{version.label}: the registry's copy has the hash {found}, registered was {version.hash}; it was changed")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 2] + " …"
 
 
 def _read(version: ModelVersion) -> Version:
@@ -126,4 +179,5 @@ def _read(version: ModelVersion) -> Version:
         aliases=tuple(version.aliases or ()),  # a search leaves them out
         description=version.description or "",
         source=version.source or "",
+        tags=tags,
     )

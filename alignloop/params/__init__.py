@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from alignloop.errors import AlignloopError
 from alignloop.params.data import Decoding, Ingest, Prepare, Sample, Validate
 from alignloop.params.labeling import Label, People
+from alignloop.params.release import Release
 from alignloop.params.section import Count, Positive, Section, Whole
 from alignloop.params.training import Ppo, Pretrain, Reward, Sft
 
@@ -21,10 +22,6 @@ class Evaluate(Section):
     prompts: Count
     temperature: Positive
     documents: Count
-
-
-class Release(Section):
-    registry: str
 
 
 class Round(Section):

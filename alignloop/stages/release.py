@@ -1,15 +1,18 @@
-"""The release: every round's numbers in one table, with examples, for whoever decides about the last policy. The runner registers it."""
+"""The release: every round's numbers, and the last policy held against the champion by `release.gates`. The runner registers it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from alignloop.errors import AlignloopError
-from alignloop.io.datasets import read
+from alignloop.io.datasets import read, write
 from alignloop.io.files import replacing, write_json
+from alignloop.io.lock import untraced
 from alignloop.params import Params
 from alignloop.records import Answer
+from alignloop.stages.answering import answer, examination, rounded, summary
+from alignloop.stages.gates import duel, told, verdict
 from alignloop.stages.progress import Progress
 from alignloop.stages.results import gather, tables
 
@@ -18,34 +21,80 @@ class ReleaseError(AlignloopError):
     """Something that a release consists of is missing or broken."""
 
 
-def release(params: Params, evaluation: Path, rounds: Path, models: Path, metrics: Path, report: Path) -> Iterator[Progress]:
-    """Gather every round's results, and check that the last round's models are there."""
+def release(
+    params: Params,
+    evaluation: Path,
+    rounds: Path,
+    validation: Path,
+    models: Path,
+    prompts: Path,
+    corpus: Path,
+    champion: Path,
+    out: Path,
+    metrics: Path,
+    report: Path,
+) -> Iterator[Progress]:
+    """Gather every round's results, and hold the last policy against the champion, or against SFT where nothing is in `champion`."""
     names = list(params.rounds)
-    parts = {"policy": models / names[-1] / "policy", "reward model": models / names[-1] / "reward", "SFT model": models / "sft"}
+    last = names[-1]
+    parts = {"policy": models / last / "policy", "reward model": models / last / "reward", "SFT model": models / "sft"}
     for what, path in parts.items():
         if not path.is_dir():
             raise ReleaseError(f"{path}: the {what} to release is missing; bring it back with `dvc repro`, or with `dvc checkout {path}`")
     evaluations: dict[str, Any] = {}
     for number, name in enumerate(names, 1):
-        evaluations[name] = _evaluation(rounds / name / "evaluate.json", name)
-        yield Progress(number, len(names), _curves(evaluations[name]))
+        evaluations[name] = _json(rounds / name / "evaluate.json", f"evaluate@{name}", lambda found: gather({"last": found}))
+        yield Progress(number, len(names) + 1, _curves(evaluations[name]))
+    reward = _json(rounds / last / "reward.json", f"reward@{last}", lambda found: found["valid_accuracy"])
+    breaches = [_json(validation / f"{name}.json", _gate(name), _breaches) for name in ("raw", "sets", *names)]
+    answers = read(evaluation / last / "answers.jsonl", Answer)
+    mine, theirs = ([each for each in answers if each.model == model] for model in ("policy", "sft"))
+    other = evaluations[last]["models"]["sft"]
+    if champion.is_dir():
+        answered = answer(params, "champion", champion, examination(params, prompts, corpus, parts["reward model"]))
+        theirs, other = answered.answers, rounded(summary(answered))
+    newest, holes = evaluations[last], untraced(Path.cwd(), parts["policy"].as_posix())
+    decided = verdict(
+        params.release.gates,
+        newest["models"]["policy"],
+        other,
+        duel(mine, theirs),
+        newest["kl_to_sft_nats"],
+        reward,
+        sum(map(_breaches, breaches)),
+        len(holes),
+        champion.is_dir(),
+    )
     results = gather(evaluations)
-    answers = read(evaluation / names[-1] / "answers.jsonl", Answer)
-    last = names[-1]
-    text = f"# {params.release.registry}: results after {last}\n\n{tables(results)}\n## What they answer\n\n{_examples(answers, last)}"
-    write_json(metrics, results)
+    write(out / "answers.jsonl", [*mine, *theirs])
+    examples = _examples([*answers, *(theirs if champion.is_dir() else ())], last)
+    text = f"# {params.release.registry}: results after {last}\n\n{told(decided)}\n{tables(results)}\n## What they answer\n\n{examples}"
+    write_json(metrics, {**results, "verdict": decided})
     with replacing(report) as part:
         part.write_text(text, encoding="utf-8")
+    met = sum(rule["met"] is True for rule in decided["rules"].values())
+    yield Progress(
+        len(names) + 1, len(names) + 1, {"gates_met": met, "gates_failed": sum(rule["met"] is False for rule in decided["rules"].values())}
+    )
 
 
-def _evaluation(file: Path, round: str) -> dict[str, Any]:
+def _gate(name: str) -> str:
+    return f"validate_{name}" if name in ("raw", "sets") else f"validate_rankings@{name}"
+
+
+def _breaches(report: Mapping[str, Any]) -> int:
+    return sum(part["breaches"] for part in report.values())
+
+
+def _json(file: Path, stage: str, check: Callable[[Any], Any]) -> Any:
+    """What a stage measured; `check` reads what is needed of it, and raises where it is not there."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        gather({round: found})
+        check(found)
     except OSError as error:
-        raise ReleaseError(f"{file}: {error.strerror}; `dvc repro evaluate@{round}` makes it") from None
+        raise ReleaseError(f"{file}: {error.strerror}; `dvc repro {stage}` makes it") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReleaseError(f"{file}: not an evaluation ({error!r}); `dvc repro --force evaluate@{round}` makes it again") from None
+        raise ReleaseError(f"{file}: not what {stage} writes ({error!r}); `dvc repro --force {stage}` makes it again") from None
     return found
 
 
@@ -69,8 +118,8 @@ def _curves(report: Mapping[str, Any]) -> dict[str, float]:
 def _examples(answers: list[Answer], last: str) -> str:
     """For each behaviour its first prompt in the file, unpicked, with what each model answered."""
     by_prompt: dict[str, dict[str, Answer]] = {}
-    for answer in answers:
-        by_prompt.setdefault(answer.prompt.id, {})[answer.model] = answer
+    for each in answers:
+        by_prompt.setdefault(each.prompt.id, {})[each.model] = each
     first: dict[str, dict[str, Answer]] = {}
     for replies in by_prompt.values():
         first.setdefault(next(iter(replies.values())).prompt.category, replies)
@@ -78,7 +127,7 @@ def _examples(answers: list[Answer], last: str) -> str:
     for behaviour, replies in sorted(first.items()):
         prompt = next(iter(replies.values())).prompt
         said = [f"> **{message.role}** {_line(message.content)}" for message in prompt.messages]
-        titles = {"base": "base", "sft": "SFT", "policy": last}
+        titles = {"base": "base", "sft": "SFT", "champion": "champion", "policy": last}
         given = [f"- {title}: {_line(replies[name].response)}{_mark(replies[name])}" for name, title in titles.items() if name in replies]
         parts.append("\n".join([f"**{behaviour.replace('_', ' ')}**", "", *"\n>\n".join(said).split("\n"), "", *given]))
     return "\n\n".join(parts) + "\n"

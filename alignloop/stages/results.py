@@ -39,21 +39,21 @@ def tables(results: Mapping[str, Any]) -> str:
     rows: dict[str, Any] = results["rows"]
     names = {"base": "base", "sft": "SFT"}
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "gold": lambda row: _number(row["gold"], 3),
+        "gold": lambda row: number(row["gold"], 3),
         "wins against SFT": lambda row: _rate(row["win_rate_vs_sft"]),
         "against round before": lambda row: _rate(row["win_rate_vs_before"]),
-        "KL to SFT": lambda row: _number(row["kl_to_sft_nats"], 2),
-        "distinct-2": lambda row: _number(row["distinct_2"], 3),
-        "length": lambda row: _number(row["length"], 1),
-        "perplexity": lambda row: _number(row["perplexity"], 2),
-        "RM: labelers": lambda row: _number(row["reward_model"]["accuracy_labelers"], 3),
-        "RM: gold": lambda row: _number(row["reward_model"]["accuracy_gold"], 3),
-        "labelers: gold": lambda row: _number(row["reward_model"]["labelers_agreement_gold"], 3),
+        "KL to SFT": lambda row: number(row["kl_to_sft_nats"], 2),
+        "distinct-2": lambda row: number(row["distinct_2"], 3),
+        "length": lambda row: number(row["length"], 1),
+        "perplexity": lambda row: number(row["perplexity"], 2),
+        "RM: labelers": lambda row: number(row["reward_model"]["accuracy_labelers"], 3),
+        "RM: gold": lambda row: number(row["reward_model"]["accuracy_gold"], 3),
+        "labelers: gold": lambda row: number(row["reward_model"]["labelers_agreement_gold"], 3),
     }
     main = [["model", *columns], *([names.get(name, name), *(cell(row) for cell in columns.values())] for name, row in rows.items())]
     judge = "gold" if results["judged_by_gold"] else "the round's reward model: these prompts have no gold"
     parts = [
-        _table(main),
+        table(main),
         f"Wins are judged by {judge}; 95 % intervals. KL in nats per response, length in tokens, perplexity on held-out corpus."
         " RM and labelers: share of pairs ordered alike with the labelers, and with gold.",
     ]
@@ -69,8 +69,26 @@ def tables(results: Mapping[str, Any]) -> str:
             [name.replace("_", " "), str(rows["sft"]["behaviours"][name]["n"]), *(_passed(row, name) for row in rows.values())]
             for name in behaviours
         ]
-        parts.append(_table([head, *body]))
+        parts.append(table([head, *body]))
     return "\n\n".join(parts) + "\n"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with columns of one width: the first to the left, numbers to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = [
+        "| "
+        + " | ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        + " |"
+        for row in rows
+    ]
+    rule = "|" + "|".join("-" * (width + 1) + (":" if place else "-") for place, width in enumerate(widths)) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number as people read it, with a true minus; a dash for none."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def _row(
@@ -108,23 +126,6 @@ def _change(first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, floa
     return {key: change(key) for key in (*PLAIN, "win_rate_vs_base", "win_rate_vs_sft", "kl_to_sft_nats")}
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with columns of one width: the first to the left, numbers to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = [
-        "| "
-        + " | ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        + " |"
-        for row in rows
-    ]
-    rule = "|" + "|".join("-" * (width + 1) + (":" if place else "-") for place, width in enumerate(widths)) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
-
-
 def _signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
@@ -134,4 +135,4 @@ def _rate(win: Mapping[str, float] | None) -> str:
 
 
 def _passed(row: Mapping[str, Any], behaviour: str) -> str:
-    return _number(row["behaviours"].get(behaviour, {}).get("passed"), 3)
+    return number(row["behaviours"].get(behaviour, {}).get("passed"), 3)

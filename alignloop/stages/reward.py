@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 
 from alignloop.core.models import HELD_OUT, RewardModel, context_of, load_policy
 from alignloop.core.reward import correct_pairs, normalise, score, train
@@ -53,6 +54,7 @@ def reward(
             other.save(part / HELD_OUT, tokenizer)
     accuracy = right / pairs if pairs else None
     numbers = {"rankings": len(learned), "too_long": too_long, "valid_rankings": len(held_out), "valid_pairs": pairs}
-    write_json(metrics, {**numbers, "valid_accuracy": accuracy, "normalisation": shift})
+    late = fmean(step["accuracy"] for _, step in curve[-max(1, len(curve) // 10) :])  # of each step's rows, before it learned them
+    write_json(metrics, {**numbers, "train_accuracy": late, "valid_accuracy": accuracy, "normalisation": shift})
     write_curve(plots, curve)
     yield Progress(1, 1, {} if accuracy is None else {"valid_accuracy": accuracy})

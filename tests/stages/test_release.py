@@ -11,13 +11,25 @@ from alignloop.__main__ import main
 from alignloop.io import datasets, registry, tracking
 from alignloop.params import Params
 from alignloop.records import Answer, Message, Prompt
+from alignloop.stages.gates import told
 from alignloop.stages.release import ReleaseError, release
 from alignloop.stages.results import gather, tables
 
 PROJECT = Path(__file__).parents[2]
 BEHAVIOURS = {"fact": 0.25, "false_premise": 0.5}
-COMMAND = "release --evaluation data/evaluation --rounds metrics/rounds --models models"
-COMMAND += " --metrics metrics/release.json --report reports/results.md"
+PLACES = {
+    "evaluation": "data/evaluation",
+    "rounds": "metrics/rounds",
+    "validation": "metrics/validation",
+    "models": "models",
+    "prompts": "data/prompts",
+    "corpus": "data/corpus",
+    "champion": ".cache/champion",
+    "out": "data/release",
+    "metrics": "metrics/release.json",
+    "report": "reports/results.md",
+}
+COMMAND = "release " + " ".join(f"--{name} {place}" for name, place in PLACES.items())
 
 
 def model(gold: float | None) -> dict[str, Any]:
@@ -46,7 +58,7 @@ def evaluation(gold: float | None = 1.5, rate: float = 0.625) -> dict[str, Any]:
 def answer(name: str, text: str, behaviour: str, number: int, passed: bool | None = True) -> Answer:
     messages = (Message(role="user", content=f"{behaviour} {number}?"),)
     prompt = Prompt(id=f"{behaviour}-{number}", messages=messages, user="u", category=behaviour, source="world")
-    verdict = {"gold": None if passed is None else 1.0, "passed": passed, "made_up": None}
+    verdict = {"gold": None if passed is None else float(name == "policy"), "passed": passed, "made_up": None}
     return Answer(id=f"{name}-{prompt.id}", prompt=prompt, model=name, response=text, tokens=3, ended=True, score=0.5, **verdict)
 
 
@@ -59,6 +71,7 @@ def rounds(project: Path) -> Path:
     for name, rate in (("r1", 0.625), ("r2", 0.75)):
         (project / "metrics" / "rounds" / name).mkdir(parents=True)
         (project / "metrics" / "rounds" / name / "evaluate.json").write_text(json.dumps(evaluation(1.0 + rate, rate)))
+        (project / "metrics" / "rounds" / name / "reward.json").write_text('{"train_accuracy": 0.75, "valid_accuracy": 0.6875}')
         for part in ("policy", "reward"):
             write_model(project / "models" / name / part, f"{name} {part}")
         answers = [
@@ -70,6 +83,12 @@ def rounds(project: Path) -> Path:
         (project / "data" / "evaluation" / name).mkdir(parents=True)
         datasets.write(project / "data" / "evaluation" / name / "answers.jsonl", answers)
     write_model(project / "models" / "sft", "sft")
+    (project / "metrics" / "validation").mkdir()
+    for name in ("raw", "sets", "r1", "r2"):
+        (project / "metrics" / "validation" / f"{name}.json").write_text('{"prompts": {"rows": 4, "rules": 2, "breaches": 0}}')
+    (project / "releases").mkdir()
+    (project / "releases" / "champion.json").write_text('{"champion": null, "previous": null}')
+    (project / "dvc.lock").write_text('{"stages": {"ppo@r2": {"outs": [{"path": "models/r2/policy", "md5": "1"}]}}}')
     return project
 
 
@@ -83,8 +102,7 @@ def chosen(root: Path) -> Params:
 
 
 def released(root: Path) -> None:
-    places = {"evaluation": "data/evaluation", "rounds": "metrics/rounds", "models": "models", "metrics": "metrics/release.json"}
-    list(release(chosen(root), **{name: root / place for name, place in places.items()}, report=root / "reports" / "results.md"))
+    list(release(chosen(root), **{name: Path(place) for name, place in PLACES.items()}))
 
 
 def cells(table: str) -> list[list[str]]:
@@ -156,11 +174,11 @@ def test_the_report_shows_the_first_prompt_of_each_behaviour_unpicked_and_as_tex
         ),
         (
             lambda root: (root / "metrics/rounds/r1/evaluate.json").write_text("{"),
-            r"r1/evaluate\.json: not an evaluation .*--force evaluate@r1",
+            r"r1/evaluate\.json: not what evaluate@r1 writes .*--force evaluate@r1",
         ),
         (
             lambda root: (root / "metrics/rounds/r1/evaluate.json").write_text('{"models": {}}'),
-            r"not an evaluation \(KeyError\('base'\)\)",
+            r"not what evaluate@r1 writes \(KeyError\('base'\)\)",
         ),
     ],
 )
@@ -200,8 +218,11 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
     for _ in range(2):
         assert main(COMMAND.split()) == 0
     said = capsys.readouterr().out
-    results = tables(json.loads((rounds / "metrics" / "release.json").read_text()))
-    assert said.rstrip().endswith(f"{results}\nregistered alignloop-sft/1, alignloop-reward/1, alignloop-policy/1 @candidate")
+    numbers = json.loads((rounds / "metrics" / "release.json").read_text())
+    results, verdict = tables(numbers), told(numbers["verdict"])
+    registered = f"{results}\n{verdict}\nregistered alignloop-sft/1, alignloop-reward/1, alignloop-policy/1 @candidate"
+    assert f"{registered}\nalignloop-policy/1 @candidate: is the champion now: #1 " in said
+    assert f"{registered} @champion\nalignloop-policy/1 @candidate @champion: decided before: #1 " in said
     versions = {version.name: version for version in registry.versions(rounds)}
     assert {name: (version.version, version.hash) for name, version in versions.items()} == {
         "alignloop-sft": (1, found["models/sft"]),
@@ -216,6 +237,7 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
         f"- models/sft: {sft}",
         f"- data/demonstrations: {found['data/demonstrations']}, 3 records in 1 file by 1 labeler",
         results.strip(),
+        verdict.strip(),
     ):
         assert part in policy.description
     assert (Path(policy.source.removeprefix("file://")) / "model.safetensors").read_text() == "r2 policy"
@@ -230,6 +252,7 @@ def test_a_release_draws_the_rounds_and_puts_them_into_mlflow_as_curves(rounds: 
     [run] = [run for run in tracking.runs(rounds) if run.stage == "release"]
     history = tracking.client(tracking.store(rounds)).get_metric_history(run.id, "win_rate_vs_sft")
     assert [(point.step, point.value) for point in history] == [(1, 0.625), (2, 0.75)]
+    assert tracking.client(tracking.store(rounds)).get_run(run.id).data.metrics["gates_met"] == 9
     kept = rounds / "mlruns" / "artifacts" / run.id / "artifacts"
     assert sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*.*")) == [
         "figures/release.png",

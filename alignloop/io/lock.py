@@ -1,0 +1,47 @@
+"""dvc.lock as a record: which stage made which bytes from which, and where that record has holes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+CODE = "alignloop/"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What dvc.lock says of one stage: the data it read and what it wrote, path to hash."""
+
+    stage: str
+    round: str | None
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+
+def recorded(root: Path) -> Iterator[Recorded]:
+    """Every stage in the project's dvc.lock."""
+    file = root / "dvc.lock"
+    stages = yaml.safe_load(file.read_text(encoding="utf-8")).get("stages", {}) if file.exists() else {}
+    for address, stage in stages.items():
+        name, _, round = address.partition("@")
+        inputs, outputs = ({item["path"]: item.get("md5", "") for item in stage.get(key, ())} for key in ("deps", "outs"))
+        yield Recorded(name, round or None, {path: hash for path, hash in inputs.items() if not path.startswith(CODE)}, outputs)
+
+
+def untraced(root: Path, path: str) -> list[str]:
+    """The paths among all that `path` was made from whose bytes no stage is recorded to have made; raw bytes have no maker to miss."""
+    makers = {out: entry for entry in recorded(root) for out in entry.outputs}
+    if path not in makers:
+        return [path]
+    holes: set[str] = set()
+    todo, seen = [makers[path]], {path}
+    while todo:
+        for inner, hash in todo.pop().inputs.items():
+            maker = makers.get(inner)
+            if maker and (not hash or maker.outputs[inner] != hash):
+                holes.add(inner)
+            elif maker and inner not in seen:
+                seen.add(inner)
+                todo.append(maker)
+    return sorted(holes)

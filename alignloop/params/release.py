@@ -1,0 +1,29 @@
+"""Keys of the release: the rules that a candidate has to meet, and who decides."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from alignloop.params.section import Positive, Section, Share
+
+Floor = Annotated[float, Field(ge=0)]
+
+
+class Gates(Section):
+    """A candidate against the champion, or against SFT where there is no champion; None: the rule is not asked."""
+
+    min_win_rate: Share | None
+    max_kl_per_response_nats: Positive | None
+    min_distinct_2_ratio: Floor | None
+    max_length_drift: Floor | None
+    max_perplexity_ratio: Positive | None
+    max_behaviour_fall: Share | None
+    max_reward_model_gap: Share | None
+    validated: bool
+    traced: bool
+
+
+class Release(Section):
+    registry: str
+    approval: Literal["automatic", "person"]
+    gates: Gates
