@@ -12,6 +12,7 @@ import yaml
 from prefect import flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.testing.utilities import prefect_test_harness
 
 from alignloop.io.overrides import override
@@ -73,6 +74,8 @@ def toy(project: Path) -> Path:
     rounds = load(project / "params.yaml").model_dump()["rounds"]
     override(project / "params.yaml", changes={"rounds": {round: rounds[round] for round in ROUNDS}})
     (project / "release.json").write_text(json.dumps(results()))
+    (project / "releases").mkdir()
+    (project / "releases" / "champion.json").write_text('{"champion": null, "previous": null}')
     stages["release"] = {
         "cmd": "mkdir -p metrics && cp release.json metrics/",
         "deps": ["out", "release.json"],
@@ -168,7 +171,13 @@ def test_a_stage_that_fails_says_why_in_prefect_and_on_the_console_and_the_same_
 
     state, _ = run()
     tasks, _ = recorded(state)
-    assert tasks == {"plan": "Completed", "ingest": "Completed", "validate · raw": "Completed", "prepare": "Failed"}
+    assert tasks == {
+        "plan": "Completed",
+        "champion": "Completed",
+        "ingest": "Completed",
+        "validate · raw": "Completed",
+        "prepare": "Failed",
+    }
     assert (state.message or "").endswith("StageFailed: prepare: data/raw/prompts.jsonl:3: user: is missing")
 
     change(toy, "prepare", whole)
@@ -217,6 +226,26 @@ def test_a_round_that_waits_for_people_ends_the_run_saying_so_and_the_next_run_g
     (toy / "ranked").touch()
     state, outcomes = run(rounds=["r1"])
     assert (state.name, ran(outcomes)) == ("Completed", [f"{name}@r1" for name in ROUND[1:]])
+
+
+def test_a_release_that_waits_for_a_person_shows_its_verdict_and_is_done_when_decided(
+    toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "alignloop-policy/4 met its gates and waits for a person"
+    change(
+        toy, "release", f"mkdir -p metrics && cp release.json metrics/ && (test -e decided || {{ echo 'release: {words}' >&2; exit 75; }})"
+    )
+    assert entry.main([]) == 75
+    assert capsys.readouterr().err.rstrip().endswith(f"release: {words}")
+    with get_client(sync_client=True) as client:
+        newest = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=20)
+    waiting = next(each.state for each in newest if each.name and each.state and each.state.name == "Waiting")
+    tasks, artifacts = recorded(waiting)
+    assert tasks["release"] == "Waiting"
+    assert "**Gates PASSED**: 9 of 9 rules are met" in artifacts["results"]
+    (toy / "decided").touch()
+    state, outcomes = run()
+    assert (state.name, ran(outcomes)) == ("Completed", ["release"])
 
 
 def test_a_process_that_was_killed_is_tried_again(toy: Path) -> None:

@@ -26,13 +26,16 @@ class DecisionError(AlignloopError):
 
 def counterpart(root: Path, hash: str) -> str | None:
     """The hash of the model that a candidate with this hash is compared with; None: SFT."""
-    file = root / STATE
+    return next((each for each in _state(root) if each and each != hash), None)
+
+
+def _state(root: Path) -> list[str | None]:
+    """The hashes of champion and previous champion that the pipeline goes by."""
     try:
-        state = json.loads(file.read_text(encoding="utf-8"))
-        held = [state[alias] for alias in ALIASES]
+        state = json.loads((root / STATE).read_text(encoding="utf-8"))
+        return [state[alias] for alias in ALIASES]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DecisionError(f"{STATE}: cannot be read ({error}); `git checkout {STATE}`, or `python -m alignloop review restore`") from None
-    return next((each for each in held if each and each != hash), None)
 
 
 def bring(root: Path, name: str, hash: str, place: Path) -> None:
@@ -150,9 +153,11 @@ def drift(root: Path, name: str) -> list[str]:
         if (is_now.hash if is_now else None) != should:
             now = f"is {is_now.name}/{is_now.version}" if is_now else "is not set"
             found.append(f"the alias '{alias}' {now}, and {last} says {version.partition(' ')[0] if version else 'nobody'}: moved by hand")
-    state = json.loads((root / STATE).read_text(encoding="utf-8")) if (root / STATE).exists() else {}
-    if state != {alias: _hash(version) if version else None for alias, version in held.items()}:
-        found.append(f"{STATE} does not say what {last} says: changed by hand")
+    try:
+        if _state(root) != [_hash(version) if version else None for version in held.values()]:
+            found.append(f"{STATE} does not say what {last} says: changed by hand")
+    except DecisionError as error:
+        found.append(str(error))
     return found
 
 
