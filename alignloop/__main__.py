@@ -22,8 +22,8 @@ from alignloop import stages
 from alignloop.errors import AlignloopError, Waiting
 from alignloop.io.environment import settle
 
-COMMANDS = {  # name -> a module with `command(arguments) -> int`, or module:function; and what it does. A stage of that name has --round
-    "label": ("alignloop.people.command", "serve the labeling pages on loopback; invite, publish-prompts, export-demonstrations"),
+COMMANDS = {  # name -> a module with `command(arguments) -> int`, or module:function, and what it does; a stage's --round comes first
+    "label": ("alignloop.people.command", "serve the labeling pages on loopback; invite, export, import, publish-prompts, …"),
     "lineage": ("alignloop.io.lineage", "show where a model came from, or what was made from a hash"),
     "review": ("alignloop.people.review", "show the candidate beside the champion; approve, reject, restore, --audit"),
     "rollback": ("alignloop.people.review:rollback", "make the previous champion the champion again"),
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         with _terminable():
-            if name in COMMANDS and not (name in _stages() and any(word.startswith("--round") for word in arguments)):
+            if name in COMMANDS and not (name in _stages() and arguments[:1] and arguments[0].startswith("--round")):
                 module, _, function = COMMANDS[name][0].partition(":")
                 return getattr(importlib.import_module(module), function or "command")(arguments)
             if name not in _stages():

@@ -1,4 +1,4 @@
-"""`python -m alignloop label`: serve the labeling pages, invite people, and carry prompts in and demonstrations out."""
+"""`python -m alignloop label`: serve the labeling pages, invite people, carry prompts in, demonstrations out, and rounds to other tools."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from alignloop import params as parameters
 from alignloop.io.datasets import read, write
 from alignloop.io.labeling import demonstrations, labelers, rounds
 from alignloop.io.labeling.store import Store, store_url
+from alignloop.people import exchange
 from alignloop.people.settings import prepare
 from alignloop.records import Prompt
 
@@ -24,6 +25,10 @@ def command(arguments: Sequence[str]) -> int:
             _serve(store, params, asked)
         elif asked.verb == "invite":
             print(f"{params.people.url.rstrip('/')}/invitation/{labelers.invite(store, asked.name, asked.role, 'command line')}")
+        elif asked.verb == "export":
+            exchange.export(store, prepare(store, params, Path.cwd()), asked)
+        elif asked.verb == "import":
+            exchange.bring(store, asked)
         elif asked.verb == "publish-prompts":
             chosen = read(asked.file, Prompt)[: asked.limit]
             print(f"{demonstrations.publish(store, chosen)} prompts wait for a demonstration")
@@ -69,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     prompts = verbs.add_parser("publish-prompts", help="offer prompts to be answered")
     prompts.add_argument("file", type=Path)
     prompts.add_argument("--limit", type=int)
+    exchange.add_verbs(verbs)
     out = verbs.add_parser("export-demonstrations", help="write what labelers demonstrated, for data/sources")
     out.add_argument("file", type=Path)
     return parser

@@ -1,8 +1,9 @@
-"""Argilla's exports with a ranking question: `records.to_json`, `to_datasets` saved to disk or as Parquet, and Argilla 1's JSON. https://docs.argilla.io
+"""Argilla's records with a ranking question: as its HTTP API gives them, alone or in pages, and the exports of Argilla 1. https://docs.argilla.io
 
 The options that were ranked name the fields that hold the answers; of the other fields prompt, instruction, question or query (or the
-only one there is) is the prompt, with `context` or `input` below it. Each submitted response is a ranking; drafts and discarded ones are
-refused. Where the export keeps ranks, equal ones tie; where it keeps an order only, that is the ranking.
+only one there is) is the prompt, with `context` or `input` below it. Each submitted response is a ranking, equal ranks tie; drafts and
+discarded ones are refused. So is what Argilla 2's SDK exports (`to_json`, `to_datasets`): it drops the ranks and keeps the options in the
+question's own order, which nobody chose.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from alignloop.io.importers.item import Format, Found, Item, Refused, each, has,
 
 PROMPTS, MORE = ("prompt", "instruction", "question", "query"), ("context", "input")
 USERS, STATUS, RESPONSES = ".responses.users", ".responses.status", ".responses"
+RANKLESS = (
+    "options without their ranks, as Argilla's SDK exports them: the order is the question's and nobody's ranking; "
+    "fetch the records by HTTP (`GET /api/v1/datasets/ID/records?include=responses`), which keeps the ranks"
+)
 
 
 class Judged(NamedTuple):
@@ -36,23 +41,32 @@ class Nested(BaseModel):
 
 
 def _sees(row: Any) -> bool:
+    if has(row, "items") and isinstance(row["items"], list) and row["items"]:
+        row = row["items"][0]
     nested = has(row, "fields", "responses") and isinstance(row["fields"], dict)
     return nested or (isinstance(row, dict) and any(key.endswith(USERS) for key in row))
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Row, lambda row: _rankings(row.root, source))
+    return each(path, Row, lambda row: (found for record in records(row.root) for found in _rankings(record, source)))
+
+
+def records(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of a row: its own, or those of a page of the HTTP API."""
+    items = row.get("items")
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) and "fields" not in row else [row]
 
 
 def _rankings(row: dict[str, Any], source: str) -> Iterator[Found]:
     fields, judged = _nested(row) if "fields" in row else _flat(row)
-    found = [each for each in judged if _options(each.value).keys() <= fields.keys() and len(_options(each.value)) > 1]
+    found = [each for each in judged if options(each.value).keys() <= fields.keys() and len(options(each.value)) > 1]
     if not found:
-        yield Refused("nobody has ranked two or more of its fields")
+        lost = any(1 < len(_names(each.value)) <= len(_names(each.value) & fields.keys()) for each in judged)
+        yield Refused(RANKLESS if lost else "nobody has ranked two or more of its fields")
     for given in found:
-        options = _options(given.value)
-        text = _prompt({name: said for name, said in fields.items() if name not in options})
-        answers = [fields[name] for name in options]
+        ranks = options(given.value)
+        text = _prompt({name: said for name, said in fields.items() if name not in ranks})
+        answers = [fields[name] for name in ranks]
         if given.status != "submitted":
             yield Refused("a draft, or a discarded response")
         elif text is None:
@@ -61,20 +75,21 @@ def _rankings(row: dict[str, Any], source: str) -> Iterator[Found]:
             yield Refused("a ranked field that is no text, or a response by nobody")
         else:
             asked = prompt("argilla", [("user", text)], source)
-            yield ranking("argilla", asked, answers, ranks_of(list(options.values())), labeler=f"argilla-{given.user}")
+            yield ranking("argilla", asked, answers, ranks_of(list(ranks.values())), labeler=f"argilla-{given.user}")
 
 
-def _options(value: Any) -> dict[str, int]:
+def options(value: Any) -> dict[str, int]:
     """The ranked options with their ranks; none where the value is no ranking that names each option once."""
-    if not isinstance(value, list) or not value:
+    if not isinstance(value, list) or not all(has(each, "value", "rank") for each in value):
         return {}
-    if all(isinstance(each, str) for each in value):
-        options = {each: rank for rank, each in enumerate(value, 1)}
-    elif all(has(each, "value", "rank") and isinstance(each["value"], str) and type(each["rank"]) is int for each in value):
-        options = {each["value"]: each["rank"] for each in value}
-    else:
+    if not all(isinstance(each["value"], str) and type(each["rank"]) is int for each in value):
         return {}
-    return options if len(options) == len(value) else {}
+    ranks = {each["value"]: each["rank"] for each in value}
+    return ranks if len(ranks) == len(value) else {}
+
+
+def _names(value: Any) -> set[str]:
+    return set(value) if isinstance(value, list) and all(isinstance(each, str) for each in value) else set()
 
 
 def _nested(row: dict[str, Any]) -> tuple[dict[str, Any], list[Judged]]:
@@ -109,5 +124,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 ARGILLA = Format(
-    "{fields: {prompt, …}, responses: {question: [{value: [field, …], user_id}]}}, or columns <question>.responses", _sees, _read
+    "{fields: {prompt, …}, responses: [{user_id, status, values: {question: {value: [{value: field, rank}]}}}]}, or pages of such",
+    _sees,
+    _read,
 )

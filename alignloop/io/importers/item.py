@@ -15,6 +15,7 @@ from alignloop.io.importers.rows import Refused
 from alignloop.records import Record
 
 S = TypeVar("S", bound=BaseModel)
+T = TypeVar("T")
 TOLD = 3  # breaches of one row that a reason names
 
 
@@ -37,14 +38,14 @@ class Format(NamedTuple):
     read: Callable[[Path, str], Iterator[Item]]
 
 
-def each(path: Path, row: type[S], convert: Callable[[S], Iterable[Found]]) -> Iterator[Item]:
+def each(path: Path, row: type[S], convert: Callable[[S], Iterable[T]]) -> Iterator[tuple[int, T | Refused]]:
     """Stream a source whose rows fit `row` through `convert`; what fits no schema, there or here, is refused with the reason."""
     for line, value in rows.read(path):
         if isinstance(value, Refused):
             yield line, value
             continue
         try:
-            found = list(convert(row.model_validate(value, strict=True)))
+            found: list[T | Refused] = [*convert(row.model_validate(value, strict=True))]
         except ValidationError as error:
             found = [refusal(error)]
         for item in found or [Refused("nothing in it to learn from")]:

@@ -2,9 +2,11 @@
 
 The prompt is `data.prompt` (or question, instruction, query, text). A Ranker's answers are the items of the list whose ids it orders; a
 Pairwise' are what `to_name` names, or a pair of fields called so. Each annotation is a ranking; its annotator is known by number, never
-by e-mail address. Refused are skipped annotations, items left unranked, and items sorted into several buckets, which is no order.
+by e-mail address. Versions write an order in three shapes (`order`); buckets that are named by ranks hold ties. Refused are skipped
+annotations, items left unranked, and items sorted into buckets of other names, which is no order.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from alignloop.io.importers.building import prompt, ranking
-from alignloop.io.importers.item import Format, Found, Item, Refused, each, has
+from alignloop.io.importers.item import Format, Found, Item, Refused, each, has, ranks_of
 from alignloop.records import Prompt
 
 PROMPTS = ("prompt", "question", "instruction", "query", "text")
 PAIRS = (("answer1", "answer2"), ("answer_1", "answer_2"), ("response1", "response2"), ("response_1", "response_2"))
 PAIRS += (("answer_a", "answer_b"), ("response_a", "response_b"), ("text1", "text2"), ("summary1", "summary2"), ("left", "right"))
 RANKS = {"left": (1, 2), "right": (2, 1)}
+UNRANKED = "_"  # the bucket of what was never moved
+BUCKET = re.compile(r"(?:rank[ _-]?)?([1-9][0-9]?)")
 
 
 class User(BaseModel):
@@ -33,6 +37,7 @@ class Value(BaseModel):
 class Result(BaseModel):
     type: str
     value: Value
+    from_name: str = ""
     to_name: str = ""
 
 
@@ -40,6 +45,12 @@ class Annotation(BaseModel):
     result: list[Result | dict[str, Any]]
     completed_by: int | User | None = None
     was_cancelled: bool = False
+    lead_time: float | None = None  # seconds
+
+    @property
+    def annotator(self) -> int | None:
+        """The annotator's number."""
+        return self.completed_by.id if isinstance(self.completed_by, User) else self.completed_by
 
 
 class Task(BaseModel):
@@ -66,8 +77,7 @@ def _rankings(task: Task, source: str) -> Iterator[Found]:
 def _ranking(task: Task, annotation: Annotation, asked: Prompt) -> Found:
     if annotation.was_cancelled:
         return Refused("the annotator skipped it")
-    by = annotation.completed_by.id if isinstance(annotation.completed_by, User) else annotation.completed_by
-    if by is None:
+    if annotation.annotator is None:
         return Refused("nobody is named as its annotator")
     judged = [result for result in annotation.result if isinstance(result, Result) and result.type in ("ranker", "pairwise")]
     if len(judged) != 1:
@@ -76,26 +86,42 @@ def _ranking(task: Task, annotation: Annotation, asked: Prompt) -> Found:
     if isinstance(found, Refused):
         return found
     answers, ranks = found
-    return ranking("label-studio", asked, answers, ranks, labeler=f"label-studio-{by}", row=str(task.id))
+    return ranking("label-studio", asked, answers, ranks, labeler=f"label-studio-{annotation.annotator}", row=str(task.id))
+
+
+def order(result: Result) -> dict[str, int] | Refused:
+    """The items' ids with their ranks: from a list of ids, from such a list under the Ranker's name, or from buckets named by ranks."""
+    given = result.value.ranker or {}
+    lists = {result.from_name: given} if isinstance(given, list) else given
+    buckets = {name: [str(id) for id in ids] for name, ids in lists.items() if ids}
+    if UNRANKED in buckets:
+        return Refused("items left unranked")
+    ids = [id for bucket in buckets.values() for id in bucket]
+    if len(set(ids)) != len(ids):
+        return Refused("not every item stands once in the order")
+    named = [BUCKET.fullmatch(name) for name in buckets]
+    if buckets and all(named) and [*buckets] != [result.from_name]:
+        of_bucket = ranks_of([int(name[1]) for name in named if name])
+        return {id: rank for rank, bucket in zip(of_bucket, buckets.values(), strict=True) for id in bucket}
+    if len(buckets) != 1:
+        return Refused("items in several buckets, or in none: no order")
+    return {id: rank for rank, id in enumerate(ids, 1)}
 
 
 def _ordered(result: Result, data: dict[str, Any]) -> tuple[list[str], tuple[int, ...]] | Refused:
-    given = result.value.ranker
-    buckets = [given] if isinstance(given, list) else [ids for ids in (given or {}).values() if ids]
-    if len(buckets) != 1:
-        return Refused("items in several buckets, or in none: no order")
-    order = [str(id) for id in buckets[0]]
+    ranks = order(result)
+    if isinstance(ranks, Refused):
+        return ranks
     for items in data.values():
         if not (isinstance(items, list) and items and all(has(item, "id") for item in items)):
             continue
         ids, texts = [str(item["id"]) for item in items], [item.get("body") for item in items]
-        if set(ids) >= set(order):
-            if sorted(ids) != sorted(order):
+        if set(ids) >= ranks.keys():
+            if sorted(ids) != sorted(ranks):
                 return Refused("not every item stands once in the order")
             if not all(isinstance(text, str) for text in texts):
                 return Refused("an item without a text, `body`")
-            place = {id: rank for rank, id in enumerate(order, 1)}
-            return texts, tuple(place[id] for id in ids)
+            return texts, tuple(ranks[id] for id in ids)
     return Refused("no list among the fields holds the items that are ordered")
 
 

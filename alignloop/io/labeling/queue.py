@@ -117,34 +117,39 @@ def give(store: Store, assignment: int, labeler: str, given: Given, guidelines: 
         lent, item = _own(session, assignment, labeler, lock=True)
         if lent.state in ("done", "skipped"):
             return False
-        if given.ranks is not None:
-            check_order(tuple(given.ranks), len(item.responses))
-        if _counts(item, lent.attempt):
-            item.taken -= lent.state == "open"
-            item.done += given.skipped is None
-            item.skips += given.skipped is not None
-            if item.skips >= SKIPS and not item.done:
-                item.active = False
-        lent.state = "done" if given.skipped is None else "skipped"
-        session.add(
-            Answer(
-                assignment=lent.id,
-                item=item.id,
-                labeler=labeler,
-                attempt=lent.attempt,
-                ranks=None if given.ranks is None else list(given.ranks),
-                ratings=list(given.ratings),
-                about=given.about,
-                messages=None if given.messages is None else list(given.messages),
-                skipped=given.skipped,
-                guidelines=guidelines,
-                seconds=round(max(0.0, now - lent.begun), 3),
-                active_seconds=given.active_seconds,
-                submitted=now,
-            )
-        )
+        keep(session, lent, item, given, guidelines, now)
         note(session, labeler, "skip" if given.skipped else "answer", str(lent.id), item=item.key, reason=given.skipped)
     return True
+
+
+def keep(session: Session, lent: Assignment, item: Item, given: Given, guidelines: str, now: float) -> None:
+    """Write down the answer for an assignment that has none, and count it on its item. Raises ValueError for ranks that are no order."""
+    if given.ranks is not None:
+        check_order(tuple(given.ranks), len(item.responses))
+    if _counts(item, lent.attempt):
+        item.taken -= lent.state == "open"
+        item.done += given.skipped is None
+        item.skips += given.skipped is not None
+        if item.skips >= SKIPS and not item.done:
+            item.active = False
+    lent.state = "done" if given.skipped is None else "skipped"
+    session.add(
+        Answer(
+            assignment=lent.id,
+            item=item.id,
+            labeler=lent.labeler,
+            attempt=lent.attempt,
+            ranks=None if given.ranks is None else list(given.ranks),
+            ratings=list(given.ratings),
+            about=given.about,
+            messages=None if given.messages is None else list(given.messages),
+            skipped=given.skipped,
+            guidelines=guidelines,
+            seconds=round(max(0.0, now - lent.begun), 3),
+            active_seconds=given.active_seconds,
+            submitted=now,
+        )
+    )
 
 
 def converse(store: Store, labeler: str, lending: Lending) -> int | None:

@@ -183,8 +183,16 @@ SAMPLES: dict[str, Any] = {
         "id": "r",
         "fields": {"prompt": "Name a bird.", "reply-1": "Bee.", "reply-2": "Owl."},
         "metadata": {"model": "m"},
-        "suggestions": {"preference": {"value": ["reply-1", "reply-2"], "score": None, "agent": "m"}},
-        "responses": {"preference": [{"value": ["reply-2", "reply-1"], "user_id": "u1"}]},
+        "external_id": "r-1",
+        "suggestions": [],
+        "responses": [
+            {
+                "id": "x",
+                "values": {"preference": {"value": [{"value": "reply-1", "rank": 2}, {"value": "reply-2", "rank": 1}]}},
+                "status": "submitted",
+                "user_id": "u1",
+            }
+        ],
     },
     "gsm8k": {"question": "What is 16-3?", "answer": "It is 16-3=<<16-3=13>>13, so\n#### 13"},
     "self-instruct": {"instruction": "Translate.", "instances": [{"input": "cat", "output": "Katze"}]},
