@@ -78,7 +78,7 @@ class Trainer:
         self._models: list[tuple[PreTrainedModel | RewardModel, float]] = [(policy, settings.learning_rate)]
         self._models += [] if value is None else [(value, settings.value_learning_rate)]
         self._learners = {
-            model: torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0)
+            model: torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0, fused=True)
             for model, peak in self._models
         }
         self._average = _copy(self._weights())  # of parameters: a state_dict holds tied ones twice

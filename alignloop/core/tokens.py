@@ -5,6 +5,7 @@ Works with any Hugging Face tokenizer that has a chat template and an end-of-seq
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jinja2.exceptions import TemplateError
@@ -68,6 +69,12 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     """Every token that steers instead of spelling text: the named ones, and those that a checkpoint only marks as special."""
+    return _special_tokens(tokenizer, len(tokenizer))
+
+
+@lru_cache(maxsize=4)
+def _special_tokens(tokenizer: PreTrainedTokenizerBase, tokens: int) -> dict[str, int]:
+    """Asking a tokenizer costs as much as encoding a sentence; `tokens` tells when it has got others."""
     marked = {token.content: index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     return marked | dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
 

@@ -43,7 +43,7 @@ class Training:
         self.step, self.steps = 0, steps_of(rows, rows_per_step, epochs)
         self._model, self._rows, self._learn, self._rows_per_step = model, rows, learn, rows_per_step
         self._peak, self._warmup, self._random = learning_rate, warmup, random
-        self._optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay)
+        self._optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True)
         self._order: list[int] = []  # what is left of the pass
         model.eval()  # no dropout: eval mode only switches that, gradients flow
 
