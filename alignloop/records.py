@@ -56,6 +56,7 @@ class Origin(Record):
 
 
 Traced = Annotated[Origin | None, Field(exclude_if=lambda origin: origin is None)]
+Tongue = Annotated[str | None, Field(exclude_if=lambda language: language is None)]  # ISO 639-1, or und; None: `prepare` tagged none
 
 
 class Document(Record):
@@ -66,6 +67,7 @@ class Document(Record):
     messages: tuple[Message, ...] | None = None
     source: str
     origin: Traced = None
+    language: Tongue = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Document":
@@ -87,6 +89,7 @@ class Prompt(Record):
     source: str
     key: dict[str, Any] | None = None
     origin: Traced = None
+    language: Tongue = None
 
     @model_validator(mode="after")
     def _ends_with_user(self) -> "Prompt":
@@ -105,6 +108,7 @@ class Demonstration(Record):
     time: str = ""
     source: str
     origin: Traced = None
+    language: Tongue = None
 
     @model_validator(mode="after")
     def _ends_with_assistant(self) -> "Demonstration":

@@ -37,10 +37,17 @@ class DataError(AlignloopError):
 
 def read(path: Path, kind: type[R], allow_empty: bool = False) -> list[R]:
     """All records of a set, or of every set in a directory by name; none at all is an error unless `allow_empty`."""
-    records = [record for file in files(path) for _, record in read_lines(file, kind)]
-    if not records and not allow_empty:
+    return list(stream(path, kind, allow_empty))
+
+
+def stream(path: Path, kind: type[R], allow_empty: bool = False) -> Iterator[R]:
+    """The records that `read` gives, one by one."""
+    count = 0
+    for file in files(path):
+        for count, record in read_lines(file, kind):  # noqa: B007
+            yield record
+    if not count and not allow_empty:
         raise DataError(f"{path}: holds no {kind.__name__.lower()}; give the stage that makes it something to work on, or {FETCH_AGAIN}")
-    return records
 
 
 def read_lines(path: Path, kind: type[R]) -> Iterator[tuple[int, R]]:

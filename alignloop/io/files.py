@@ -38,6 +38,17 @@ def replacing(path: Path) -> Iterator[Path]:
         _discard(part)
 
 
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """A folder for what is needed only while the block runs; it is on the disk of its parent, for that has the room."""
+    try:
+        _discard(path)
+        path.mkdir(parents=True)
+        yield path
+    finally:
+        _discard(path)
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a small JSON file whose bytes depend on its content only; NaN is refused, for no JSON reader need know it."""
     with replacing(path) as part:

@@ -39,6 +39,10 @@ class Prepare(Section):
     prompts_per_user: Count
     valid: Share
     test: Share
+    near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None
+    common_beginning: Count | None
+    contamination: Count | None
+    languages: bool
 
 
 class Decoding(Section):
