@@ -1,7 +1,7 @@
-"""Texts that say nearly the same: MinHash signatures of runs of words, met in bands (locality-sensitive hashing), and long common beginnings.
+"""Texts that say nearly the same: by MinHash signatures of runs of words that meet in bands, or by a long common beginning.
 
 Broder, On the resemblance and containment of documents (1997); Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, ch. 3. Time and
-memory are linear in the number of texts, 256 bytes a text: whatever meets in a band is compared with the first that came there, by signature.
+memory are linear in the number of texts, 256 bytes each: whatever meets in a band is compared with the first that came there, by signature.
 """
 
 import numpy as np

@@ -48,4 +48,6 @@ def test_rows_end_to_end_keep_their_bounds():
 
 def test_hashes_are_the_same_in_every_process():
     code = "from alignloop.io.words import hashed; print(hashed('one 我').tolist())"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == f"{hashed('one 我').tolist()}\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == f"{hashed('one 我').tolist()}\n"
+    )
