@@ -17,7 +17,7 @@ repro: $(READY)  ## the same by DVC alone
 	@eval "$$($(BIN)/python -m alignloop.io.environment)"; dvc repro $(ARGS)
 
 test: $(READY)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .
