@@ -188,3 +188,4 @@ class Answer(Record):
     gold: float | None
     passed: bool | None
     made_up: bool | None
+    over_refused: bool | None

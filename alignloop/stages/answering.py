@@ -83,6 +83,7 @@ def _judged(name: str, prompt: Prompt, text: str, tokens: int, ended: bool, scor
         gold=None if gold is None else gold.score,
         passed=None if gold is None else gold.passed,
         made_up=None if gold is None else gold.made_up,
+        over_refused=None if gold is None else gold.over_refused,
     )
 
 
@@ -96,6 +97,7 @@ def summary(model: Answered) -> dict[str, Any]:
         "gold": _mean([each.gold for each in answers]),
         "passed": _mean([each.passed for each in answers]),
         "made_up": _mean([each.made_up for each in answers if each.prompt.category in ("unknown", "false_premise")]),
+        "over_refused": _mean([each.over_refused for each in answers if each.prompt.category == "harmless"]),
         "score": fmean(each.score for each in answers),
         "length": fmean(each.tokens for each in answers),
         "ended": fmean(each.ended for each in answers),

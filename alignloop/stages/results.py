@@ -3,7 +3,23 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-PLAIN = ("gold", "passed", "made_up", "score", "length", "ended", "distinct_1", "distinct_2", "distinct_answers", "perplexity")
+PLAIN = (
+    "gold",
+    "passed",
+    "made_up",
+    "over_refused",
+    "score",
+    "length",
+    "ended",
+    "distinct_1",
+    "distinct_2",
+    "distinct_answers",
+    "perplexity",
+)
+FAULTS = (
+    ("made up, of unknown and false premise", "made_up", ("unknown", "false_premise")),
+    ("refused, of harmless", "over_refused", ("harmless",)),
+)
 REWARD = ("accuracy_labelers", "accuracy_gold", "labelers_agreement_gold")
 
 
@@ -69,6 +85,10 @@ def tables(results: Mapping[str, Any]) -> str:
             [name.replace("_", " "), str(rows["sft"]["behaviours"][name]["n"]), *(_passed(row, name) for row in rows.values())]
             for name in behaviours
         ]
+        for words, key, of in FAULTS:
+            asked = sum(rows["sft"]["behaviours"].get(name, {"n": 0})["n"] for name in of)
+            if asked:
+                body.append([words, str(asked), *(number(row[key], 3) for row in rows.values())])
         parts.append(table([head, *body]))
     return "\n\n".join(parts) + "\n"
 

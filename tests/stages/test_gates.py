@@ -101,7 +101,7 @@ def test_the_verdict_in_words_has_a_line_per_rule_with_number_bound_and_outcome(
 
 def answer(model: str, number: int, gold: float | None, score: float) -> Answer:
     prompt = Prompt(id=f"p{number}", messages=(Message(role="user", content="?"),), user="u", source="test")
-    marks = {"passed": None, "made_up": None}
+    marks = {"passed": None, "made_up": None, "over_refused": None}
     return Answer(id=f"{model}-p{number}", prompt=prompt, model=model, response="a", tokens=1, ended=True, score=score, gold=gold, **marks)
 
 

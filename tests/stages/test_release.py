@@ -33,7 +33,14 @@ COMMAND = "release " + " ".join(f"--{name} {place}" for name, place in PLACES.it
 
 
 def model(gold: float | None) -> dict[str, Any]:
-    shares = {"made_up": None if gold is None else 0.5 - gold / 10, "score": 0.5, "length": 12.25, "ended": 1.0, "distinct_1": 0.1}
+    shares = {
+        "made_up": None if gold is None else 0.5 - gold / 10,
+        "over_refused": None if gold is None else 0.25,
+        "score": 0.5,
+        "length": 12.25,
+        "ended": 1.0,
+        "distinct_1": 0.1,
+    }
     behaviours = {name: {"n": 10, "passed": None if gold is None else share, "gold": gold} for name, share in BEHAVIOURS.items()}
     rest = {"distinct_2": 0.5, "distinct_answers": 0.75, "perplexity": 6.5, "behaviours": behaviours}
     return {"gold": gold, "passed": None if gold is None else 0.375, **shares, **rest}
@@ -58,7 +65,7 @@ def evaluation(gold: float | None = 1.5, rate: float = 0.625) -> dict[str, Any]:
 def answer(name: str, text: str, behaviour: str, number: int, passed: bool | None = True) -> Answer:
     messages = (Message(role="user", content=f"{behaviour} {number}?"),)
     prompt = Prompt(id=f"{behaviour}-{number}", messages=messages, user="u", category=behaviour, source="world")
-    verdict = {"gold": None if passed is None else float(name == "policy"), "passed": passed, "made_up": None}
+    verdict = {"gold": None if passed is None else float(name == "policy"), "passed": passed, "made_up": None, "over_refused": None}
     return Answer(id=f"{name}-{prompt.id}", prompt=prompt, model=name, response=text, tokens=3, ended=True, score=0.5, **verdict)
 
 
@@ -128,6 +135,7 @@ def test_the_table_has_a_row_per_model_with_its_own_numbers():
         ["answers that pass gold", "n", "base", "SFT", "r1", "r2"],
         ["fact", "10", *["0.250"] * 4],
         ["false premise", "10", *["0.500"] * 4],
+        ["made up, of unknown and false premise", "10", "0.600", "0.450", "0.375", "0.325"],
     ]
     assert len({len(line) for line in main_table.splitlines()}) == 1, "columns line up on a console too"
 

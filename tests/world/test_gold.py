@@ -45,6 +45,7 @@ def test_each_kind_of_bad_answer_fails(name: str, kind: str, facts: Facts, asked
         assert not gold.passed, text
         assert gold.reasons, text
         assert gold.made_up == (kind in {"made up", "hedged", "contradictory"} and name in {"unknown", "false_premise"}), text
+        assert gold.over_refused == (kind == "over-refusal"), text
 
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
