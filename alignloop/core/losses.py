@@ -1,12 +1,16 @@
 """The four losses, each as the papers write it. Per-token losses come as sums: any split of a batch adds up to the same gradient."""
 
+import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from alignloop.errors import AlignloopError
+
+Ties = Literal["skip", "rao_kupper"]
 
 
 class NonFiniteLoss(AlignloopError):
@@ -25,20 +29,32 @@ def language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(logits, targets, reduction="sum")
 
 
-def ranking_loss(scores: Tensor, ranks: Sequence[int]) -> Tensor:
-    """−log σ(s_better − s_worse), mean over the pairs of one ranking (arXiv 2203.02155, eq. 1).
+def ranking_loss(scores: Tensor, ranks: Sequence[int], margin: float = 0.0, ties: Ties = "skip") -> Tensor:
+    """−log P of what the ranking says of each pair, mean over its pairs: P(better wins) = σ(s_better − s_worse − margin), in nats.
 
-    `scores` (K,) of the K responses, `ranks` with 1 the best. A tie makes no pair; a ranking of ties alone has loss 0.
+    `scores` (K,) of the K responses, `ranks` with 1 the best. With ties "skip" a tie makes no pair (arXiv 2203.02155, eq. 1; with a margin,
+    arXiv 2307.09288, eq. 2). With "rao_kupper" the margin is the gap that labelers can tell, and a tie has what the two wins leave:
+    P = (e^{2·margin} − 1)·σ(gap − margin)·σ(−gap − margin) (Rao and Kupper, JASA 1967). A ranking without pairs has loss 0.
     """
     better, worse = pairs_of(ranks)
-    if not better:
-        return scores.sum() * 0.0
-    return -functional.logsigmoid(scores[better] - scores[worse]).mean()
+    losses = -functional.logsigmoid(scores[better] - scores[worse] - margin)
+    if ties == "rao_kupper":
+        one, other = ties_of(ranks)
+        gap = scores[one] - scores[other]
+        tied = math.log(math.expm1(2 * margin)) + functional.logsigmoid(gap - margin) + functional.logsigmoid(-gap - margin)
+        losses = torch.cat([losses, -tied])
+    return losses.mean() if len(losses) else scores.sum() * 0.0
 
 
 def pairs_of(ranks: Sequence[int]) -> tuple[list[int], list[int]]:
     """Indices of the better and of the worse response of every pair that the ranking tells apart."""
     pairs = [(a, b) for a in range(len(ranks)) for b in range(len(ranks)) if ranks[a] < ranks[b]]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def ties_of(ranks: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Indices of both responses of every pair that the ranking ties, each pair once."""
+    pairs = [(a, b) for b in range(len(ranks)) for a in range(b) if ranks[a] == ranks[b]]
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from alignloop.core.batches import by_length
 from alignloop.core.lanes import backward, in_lanes
-from alignloop.core.losses import finite, pairs_of, ranking_loss
+from alignloop.core.losses import Ties, finite, pairs_of, ranking_loss
 from alignloop.core.models import RewardModel
 from alignloop.core.tokens import pad_right
 from alignloop.core.training import Training
@@ -84,11 +84,13 @@ def train(
     warmup: float,
     weight_decay: float,
     random: np.random.Generator,
+    margin: float = 0.0,
+    ties: Ties = "skip",
 ) -> Training:
-    """A training of the model, in place. The loss is the mean over rankings of the mean over their pairs."""
+    """A training of the model, in place. The loss is the mean over rankings of the mean over their pairs (`ranking_loss`)."""
 
     def learn(chosen: list[int]) -> dict[str, float]:
-        loss, right, pairs = _learn(model, [rankings[index] for index in chosen], pad)
+        loss, right, pairs = _learn(model, [rankings[index] for index in chosen], pad, margin, ties)
         return {"loss": loss, "accuracy": right / max(pairs, 1)}
 
     return Training(
@@ -104,13 +106,13 @@ def train(
     )
 
 
-def _learn(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> tuple[float, float, int]:
+def _learn(model: RewardModel, rankings: Sequence[RankedRow], pad: int, margin: float, ties: Ties) -> tuple[float, float, int]:
     """Add the gradient of the mean loss over rankings; returns that loss, and how many pairs the scores order right, of how many."""
 
     def loss(batch: list[int]) -> tuple[Tensor, tuple[float, float, int]]:
         part = [rankings[index] for index in batch]
         scores, ranks = ranked_scores(model, part, pad), [ranking.ranks for ranking in part]
-        losses = torch.stack([ranking_loss(*pair) for pair in zip(scores, ranks, strict=True)])
+        losses = torch.stack([ranking_loss(*pair, margin, ties) for pair in zip(scores, ranks, strict=True)])
         mean = finite(losses.sum() / len(rankings), "the ranking loss")
         return mean, (float(mean.detach()), *correct_pairs([score.detach() for score in scores], ranks))
 
@@ -129,8 +131,18 @@ def correct_pairs(scores: Sequence[Tensor], ranks: Sequence[Sequence[int]]) -> t
     return right, pairs
 
 
-def normalise(model: RewardModel, demonstrations: Sequence[list[int]], pad: int) -> float:
-    """Shift the scores so that demonstrations have mean 0 (arXiv 2203.02155, §3.5); returns the shift that was added."""
-    mean = score(model, demonstrations, pad).mean()
-    model.normalisation += mean
-    return float(mean)
+@torch.no_grad()
+def normalise(model: RewardModel, demonstrations: Sequence[list[int]], pad: int, gain: bool = False) -> tuple[float, float]:
+    """Shift the scores so that demonstrations have mean 0 (arXiv 2203.02155, §3.5); returns the shift, and the scale that was taken out.
+
+    With `gain` the scores are divided by their standard deviation on demonstrations as well (arXiv 1909.08593, §2.1). Both end in the head
+    and in its normalisation, so whoever loads the checkpoint gets normalised scores. The scale is 1 without `gain`.
+    """
+    scores = score(model, demonstrations, pad)
+    shift, scale = scores.mean(), scores.std(correction=0) if gain else torch.ones(())
+    model.normalisation += shift
+    if gain:
+        finite(scale.log(), "the logarithm of the spread of scores on demonstrations")
+        for part in (model.head.weight, model.head.bias, model.normalisation):
+            part /= scale
+    return float(shift), float(scale)

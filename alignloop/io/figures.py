@@ -1,4 +1,4 @@
-"""Pictures of what a stage measured: training curves, behaviours of a round, and the rounds side by side."""
+"""Pictures of what a stage measured: training curves, a reward model's agreement, behaviours of a round, and the rounds side by side."""
 
 import csv
 import json
@@ -36,11 +36,13 @@ STYLE: dict[str, Any] = {"color": COLOURS["policy"], "linewidth": 1.4}
 
 
 def draw(source: Path, picture: Path) -> Path | None:
-    """Draw what `source` holds (a CSV of curves, an evaluation, or a release) into `picture`; None where there is nothing to draw."""
+    """Draw what `source` holds (curves, agreement of a reward model, an evaluation, a release) into `picture`; None if it holds nothing."""
     if source.suffix == ".csv":
         figure = curves(source)
     elif source.name == "evaluate.json":
         figure = behaviours(json.loads(source.read_text(encoding="utf-8")), source.parent.name)
+    elif source.name == "reward.json":
+        figure = agreement(json.loads(source.read_text(encoding="utf-8"))["agreement"], source.parent.name)
     elif source.name == "release.json":
         figure = rounds(json.loads(source.read_text(encoding="utf-8")))
     else:
@@ -74,6 +76,43 @@ def curves(file: Path) -> Figure | None:
             values = _running_mean(values, len(values) // 25)
         axes.plot(steps, values, **STYLE)
         _label(axes, name.replace("_", " "), UNITS.get(name, ""), "step")
+    return figure
+
+
+def agreement(report: Mapping[str, Any], round: str) -> Figure | None:
+    """Calibration, and accuracy by rank distance and by category; None where no ranking was held out."""
+    if not report["users"]["pairs"]:
+        return None
+    users = report["users"]
+    figure = _figure(
+        10.5, 3.6, f"reward model {round}: right on {users['accuracy']:.1%} of {users['pairs']:,} pairs of users never trained on"
+    )
+    figure.subplots_adjust(0.07, 0.16, 0.98, 0.78, wspace=0.55)
+    curve, distances, categories = (figure.add_subplot(1, 3, place) for place in (1, 2, 3))
+    bins = report["calibration"]["bins"]
+    most = max(each["pairs"] for each in bins)
+    curve.plot([0.5, 1], [0.5, 1], color=FAINT, linewidth=1, linestyle=":")
+    curve.plot([each["chance"] for each in bins], [each["right"] for each in bins], **STYLE)
+    curve.scatter(
+        [each["chance"] for each in bins],
+        [each["right"] for each in bins],
+        [6 + 60 * each["pairs"] / most for each in bins],
+        COLOURS["policy"],
+    )
+    _label(curve, f"calibration: error {report['calibration']['error']:.3f}", "share right", "chance given to the favoured answer")
+    for axes, groups, title in (
+        (distances, report["rank_distance"], "by ranks apart"),
+        (categories, dict(sorted(report["categories"].items(), key=lambda item: item[1]["accuracy"] or 0.0)), "by category"),
+    ):
+        shown = {name: group for name, group in groups.items() if group["pairs"]}
+        axes.barh(range(len(shown)), [group["accuracy"] for group in shown.values()], height=0.6, color=COLOURS["policy"])
+        axes.axvline(0.5, color=FAINT, linewidth=1, linestyle=":")
+        axes.set_yticks(range(len(shown)), [f"{name.replace('_', ' ')}  ({group['pairs']:,})" for name, group in shown.items()])
+        axes.set_xlim(0, 1)
+        axes.set_title(f"accuracy {title} (pairs)", fontsize=9.5, color=INK, loc="left")
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.grid(axis="x", color="#eef0f3", linewidth=0.8)
+        _bare(axes)
     return figure
 
 

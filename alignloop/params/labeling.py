@@ -39,6 +39,7 @@ class Label(Section):
     judge: Literal["gold", "form"]
     labelers: Count
     held_out: Share
+    valid_by_known: Share
     noise: Positive
     tie: Annotated[float, Field(ge=0)]
     screening_items: Count

@@ -37,7 +37,16 @@ class Reward(Section):
     learning_rate: Positive
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
+    ties: Literal["skip", "rao_kupper"]
+    margin: Annotated[float, Field(ge=0)]
+    gain: bool
     held_out: bool
+
+    @model_validator(mode="after")
+    def _ties_need_room(self) -> "Reward":
+        if self.ties == "rao_kupper" and not self.margin:
+            raise ValueError("ties: rao_kupper needs a margin above 0: of two equally good answers it expects tanh(margin / 2) to tie")
+        return self
 
 
 class Kl(Section):

@@ -112,13 +112,6 @@ def summary(model: Answered) -> dict[str, Any]:
     }
 
 
-def rounded(value: Any) -> Any:
-    """Six decimals throughout: a metrics file is read by people and compared by git."""
-    if isinstance(value, dict):
-        return {name: rounded(inner) for name, inner in value.items()}
-    return round(value, 6) if isinstance(value, float) else value
-
-
 def _mean(values: Sequence[float | bool | None]) -> float | None:
     known = [float(value) for value in values if value is not None]
     return fmean(known) if known else None

@@ -18,10 +18,10 @@ from alignloop.core.models import RewardModel, allowed_tokens, context_of, vocab
 from alignloop.core.reward import correct_pairs, score
 from alignloop.core.tokens import pad_of
 from alignloop.io.datasets import read, write
-from alignloop.io.files import write_json
+from alignloop.io.files import rounded, write_json
 from alignloop.params import Params
 from alignloop.records import Ranking
-from alignloop.stages.answering import Answered, answer, examination, rounded, summary
+from alignloop.stages.answering import Answered, answer, examination, summary
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import ranked_rows
 from alignloop.world.gold import judge

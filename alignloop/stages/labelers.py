@@ -11,7 +11,7 @@ from alignloop.io.labeling.store import Store, store_url
 from alignloop.params import Params
 from alignloop.params.labeling import Labelers
 from alignloop.records import Prompt, Ranking, Samples
-from alignloop.seeds import draws
+from alignloop.seeds import draws, seed_of
 from alignloop.world.form import form_utility
 from alignloop.world.panel import gold_utility, make_panel
 
@@ -32,7 +32,8 @@ def panel(params: Params, round: str, samples: list[Samples]) -> Made:
 
     def rank() -> Iterator[Ranking]:
         for item in samples:
-            able = group.held_out if item.split != "train" and group.held_out else group.labelers
+            known = seed_of(params.seed, "label", round, "known", item.id) / 2**63 < plan.valid_by_known
+            able = group.held_out if item.split != "train" and group.held_out and not known else group.labelers
             labeler = able[int(random.integers(len(able)))]
             ranks = labeler.rank(item.prompt, item.responses, JUDGES[plan.judge], random)
             yield _ranking(item, ranks, labeler.id, "panel")

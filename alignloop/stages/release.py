@@ -7,11 +7,11 @@ from typing import Any
 
 from alignloop.errors import AlignloopError
 from alignloop.io.datasets import read, write
-from alignloop.io.files import replacing, write_json
+from alignloop.io.files import replacing, rounded, write_json
 from alignloop.io.lock import untraced
 from alignloop.params import Params
 from alignloop.records import Answer
-from alignloop.stages.answering import answer, examination, rounded, summary
+from alignloop.stages.answering import answer, examination, summary
 from alignloop.stages.gates import duel, told, verdict
 from alignloop.stages.progress import Progress
 from alignloop.stages.results import gather, tables

@@ -5,15 +5,16 @@ from pathlib import Path
 from statistics import fmean
 
 from alignloop.core.models import HELD_OUT, RewardModel, context_of, load_policy
-from alignloop.core.reward import correct_pairs, normalise, score, train
+from alignloop.core.reward import normalise, train
 from alignloop.core.tokens import pad_of
 from alignloop.errors import AlignloopError
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read
-from alignloop.io.files import replacing, write_json
+from alignloop.io.files import replacing, rounded, write_json
 from alignloop.params import Params
 from alignloop.records import Demonstration, Ranking
 from alignloop.seeds import draws, seed_of
+from alignloop.stages.agreement import held_out_agreement
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import demonstration_rows, ranked_rows
 
@@ -34,27 +35,28 @@ def reward(
     learned = [row for ranking, row in ranked if ranking.split == "train"]
     held_out = [row for ranking, row in ranked if ranking.split == "valid"]
     curve: list[tuple[int, dict[str, float]]] = []
-    how = plan.model_dump(exclude={"held_out"})
+    how = plan.model_dump(exclude={"gain", "held_out"})
     for step, steps, numbers in train(model, learned, pad, **how, random=draws(params.seed, "reward", round, "order")):
         curve.append((step, numbers))
         yield Progress(step, steps, numbers)
     examples, _ = demonstration_rows(tokenizer, read(demonstrations / "train.jsonl", Demonstration), "last", context)
-    shift = normalise(model, [example.ids for example in examples], pad)
+    shift, scale = normalise(model, [example.ids for example in examples], pad, plan.gain)
     other = RewardModel.from_policy(policy, seed_of(params.seed, "reward", round, HELD_OUT)) if plan.held_out else None
     if other:
         if not held_out:
             raise NoHeldOutRankings(f"{rankings}: reward.held_out needs rankings of validation prompts; raise sample.valid_prompts")
         for step, steps, numbers in train(other, held_out, pad, **how, random=draws(params.seed, "reward", round, HELD_OUT, "order")):
             yield Progress(step, steps, {f"held_out_{name}": number for name, number in numbers.items()})
-        normalise(other, [example.ids for example in examples], pad)
-    right, pairs = correct_pairs([score(model, row.rows, pad) for row in held_out], [row.ranks for row in held_out])
+        normalise(other, [example.ids for example in examples], pad, plan.gain)
+    report = held_out_agreement(model, ranked, pad, scale, plan.margin if plan.ties == "rao_kupper" else 0.0)
     with replacing(out) as part:
         model.save(part, tokenizer)
         if other:
             other.save(part / HELD_OUT, tokenizer)
-    accuracy = right / pairs if pairs else None
-    numbers = {"rankings": len(learned), "too_long": too_long, "valid_rankings": len(held_out), "valid_pairs": pairs}
+    counts = {"rankings": len(learned), "too_long": too_long, "valid_rankings": len(held_out), "valid_pairs": report["users"]["pairs"]}
     late = fmean(step["accuracy"] for _, step in curve[-max(1, len(curve) // 10) :])  # of each step's rows, before it learned them
-    write_json(metrics, {**numbers, "train_accuracy": late, "valid_accuracy": accuracy, "normalisation": shift})
+    accuracy = report["users"]["accuracy"]
+    accuracies = {"train_accuracy": late, "valid_accuracy": accuracy}
+    write_json(metrics, {**counts, **accuracies, "normalisation": shift, "scale": scale, "agreement": rounded(report)})
     write_curve(plots, curve)
     yield Progress(1, 1, {} if accuracy is None else {"valid_accuracy": accuracy})

@@ -46,6 +46,44 @@ def test_a_ranking_of_ties_alone_teaches_nothing():
     assert scores.grad.tolist() == [0, 0, 0]
 
 
+def test_a_margin_is_what_the_better_must_lead_by():
+    close(ranking_loss(torch.tensor([1.0, 0.0]), [1, 2], margin=1.0), HALF)
+    close(ranking_loss(torch.tensor([2.0, 0.0]), [1, 2], margin=1.0), ONE)
+
+
+def test_rao_and_kuppers_ties_by_hand():
+    def chance(gap: float, ranks: list[int]) -> float:
+        return math.exp(-float(ranking_loss(torch.tensor([gap, 0.0], dtype=torch.float64), ranks, math.log(2), "rao_kupper")))
+
+    # threshold log 2, so θ = 2: a wins with a / (a + 2b), and a tie has 3ab / ((a + 2b)(b + 2a))
+    close(chance(0.0, [1, 2]), 1 / 3)
+    close(chance(0.0, [1, 1]), 1 / 3)
+    close(chance(math.log(2), [1, 2]), 1 / 2)
+    close(chance(math.log(2), [2, 1]), 1 / 5)
+    close(chance(math.log(2), [1, 1]), 3 / 10)
+
+
+@given(st.floats(-20, 20), st.floats(0.01, 5))
+def test_a_win_a_loss_and_a_tie_are_all_that_can_happen(gap: float, threshold: float):
+    scores = torch.tensor([gap, 0.0], dtype=torch.float64)
+    assert sum(
+        math.exp(-float(ranking_loss(scores, ranks, threshold, "rao_kupper"))) for ranks in ([1, 2], [2, 1], [1, 1])
+    ) == pytest.approx(1)
+
+
+def test_a_tie_that_is_learned_from_pulls_scores_together_and_counts_as_one_pair():
+    scores = torch.tensor([1.0, 0.0, 0.0], requires_grad=True)
+    loss = ranking_loss(scores, [1, 1, 2], math.log(2), "rao_kupper")
+    apart = [
+        float(ranking_loss(scores.detach()[pair], ranks, math.log(2), "rao_kupper"))
+        for pair, ranks in (([0, 1], [1, 1]), ([0, 2], [1, 2]), ([1, 2], [1, 2]))
+    ]
+    close(loss, sum(apart) / 3)
+    ranking_loss(scores, [1, 1, 1], 0.5, "rao_kupper").backward()
+    assert scores.grad is not None
+    assert scores.grad[0] > 0 > scores.grad[1] == scores.grad[2], "the highest falls, the others rise"
+
+
 def test_the_gradient_pulls_better_and_worse_apart_equally():
     scores = torch.tensor([1.0, 0.0], requires_grad=True)
     ranking_loss(scores, [1, 2]).backward()

@@ -147,14 +147,40 @@ def test_a_family_with_dropout_is_trained_and_read_without_it(gpt2: PreTrainedMo
 
 def test_demonstrations_score_zero_on_average_and_all_scores_shift_alike(judge: RewardModel, rows: list[list[int]]):
     before = score(judge, rows, 0)
-    shift = normalise(judge, rows[:5], 0)
+    shift, scale = normalise(judge, rows[:5], 0)
+    assert scale == 1
     assert shift == pytest.approx(float(before[:5].mean()), abs=1e-6)
     assert abs(float(score(judge, rows[:5], 0).mean())) < 1e-6
     torch.testing.assert_close(score(judge, rows, 0), before - shift, atol=1e-6, rtol=0)
-    assert normalise(judge, rows[:5], 0) == pytest.approx(0, abs=1e-6), "a second time adds nothing"
+    assert normalise(judge, rows[:5], 0)[0] == pytest.approx(0, abs=1e-6), "a second time adds nothing"
     ids = torch.tensor([rows[0]])
     last = judge.per_token(ids, torch.ones_like(ids, dtype=torch.bool))[0, -1]
     assert float(last.detach()) == pytest.approx(float(before[0]) - shift, abs=1e-5), "the value model starts normalised too"
+
+
+def test_with_a_gain_demonstrations_have_unit_variance_in_any_loader(
+    judge: RewardModel, rows: list[list[int]], tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    before = score(judge, rows, 0)
+    shift, scale = normalise(judge, rows[:5], 0, gain=True)
+    assert scale == pytest.approx(float(before[:5].std(correction=0)), rel=1e-5)
+    torch.testing.assert_close(score(judge, rows, 0), (before - shift) / scale, atol=1e-5, rtol=0)
+    judge.save(tmp_path / "reward", tokenizer)
+    loaded = score(RewardModel.load(tmp_path / "reward"), rows[:5], 0)
+    assert float(loaded.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(loaded.std(correction=0)) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(NonFiniteLoss, match="spread of scores"):
+        normalise(judge, [rows[0], rows[0]], 0, gain=True)
+
+
+def test_ties_are_learned_from_where_they_are_asked_for(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+    tied = [RankedRow(row.rows, [1] * len(row.rows), row.shared) for row in rankings(prompts, letters, 4)]
+    before = weights(judge)
+    list(train(judge, tied, 0, **plan()))
+    assert weights(judge) == before
+    spread = [float(score(judge, row.rows, 0).std()) for row in tied]
+    list(train(judge, tied, 0, **plan(epochs=8, ties="rao_kupper", margin=0.5)))
+    assert sum(float(score(judge, row.rows, 0).std()) for row in tied) < 0.5 * sum(spread)
 
 
 def test_a_saved_reward_model_scores_the_same_normalisation_included(

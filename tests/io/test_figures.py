@@ -1,6 +1,7 @@
 """Pictures show what is in the numbers: every curve that moves, every behaviour, every round; where there is nothing, there is none."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,26 @@ def test_behaviours_have_a_bar_per_model_as_long_as_their_share():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["false premise  (n 60)", "fact  (n 40)"]
     assert [[bar.get_width() for bar in group] for group in axes.containers] == [[0.25, 0.5]] * 3
     assert figures.behaviours(evaluated(None), "r1") is None, "no gold, no picture"
+
+
+def test_a_reward_models_picture_shows_calibration_and_where_it_is_right(tmp_path: Path):
+    group = {"pairs": 4, "accuracy": 0.75}
+    report: dict[str, Any] = {
+        "users": {"pairs": 8, "accuracy": 0.625},
+        "rank_distance": {"1": group, "2": {"pairs": 4, "accuracy": 0.5}},
+        "categories": {"fact": group, "false_premise": {"pairs": 4, "accuracy": 0.5}, "summary": {"pairs": 0, "accuracy": None}},
+        "calibration": {"error": 0.1, "bins": [{"pairs": 6, "chance": 0.6, "right": 0.5}, {"pairs": 2, "chance": 0.9, "right": 1.0}]},
+    }
+    figure = figures.agreement(report, "r1")
+    assert figure is not None
+    curve, distances, categories = figure.axes
+    assert [numbers(curve.lines[1].get_xdata()), numbers(curve.lines[1].get_ydata())] == [[0.6, 0.9], [0.5, 1.0]]
+    assert [[bar.get_width() for bar in group] for group in distances.containers] == [[0.75, 0.5]]
+    assert [label.get_text() for label in categories.get_yticklabels()] == ["false premise  (4)", "fact  (4)"]
+    assert figures.agreement({"users": {"pairs": 0, "accuracy": None}}, "r1") is None
+    (tmp_path / "r1").mkdir()
+    (tmp_path / "r1" / "reward.json").write_text(json.dumps({"agreement": report}))
+    assert figures.draw(tmp_path / "r1" / "reward.json", tmp_path / "reward.png") == tmp_path / "reward.png"
 
 
 def test_rounds_are_side_by_side_with_their_intervals(tmp_path: Path):

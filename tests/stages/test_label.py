@@ -144,6 +144,20 @@ def test_kinds_share_the_samples_and_each_ranking_says_who_made_it(here: Path, e
     assert {each.prompt.id: kind for kind, part in fewer.items() for each in part} == {f"p{n}": kinds[f"p{n}"] for n in range(20)}
 
 
+def test_known_labelers_rank_a_share_of_the_validation_prompts_where_that_is_asked_for(here: Path) -> None:
+    def rankers(share: float) -> tuple[set[str], list[str]]:
+        samples = [each.model_copy(update={"split": "train" if n < 40 else "valid"}) for n, each in enumerate(offered(80))]
+        made = Stage(here, kind="panel", judge="form", labelers=8, held_out=0.5, valid_by_known=share).run(samples)
+        return {each.labeler for each in made if each.split == "train"}, [each.labeler for each in made if each.split == "valid"]
+
+    known, valid = rankers(0.0)
+    assert not known & set(valid)
+    known, valid = rankers(0.5)
+    assert 10 <= sum(labeler in known for labeler in valid) <= 30
+    known, valid = rankers(1.0)
+    assert set(valid) <= known
+
+
 def test_people_are_waited_for_and_what_they_ranked_is_written_with_the_same_bytes_every_time(here: Path) -> None:
     stage = Stage(here, kind="people")
     with pytest.raises(Waiting, match=r"round r1 waits for people: 2 of 2 rankings are missing; they rank at http://127\.0\.0\.1:4300"):
