@@ -102,7 +102,7 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
         if registry:
             _say(registry.register(root, params, inputs, given["metrics"], run.id))
     if registry:
-        _say(registry.settle(root, params))  # what waits for a person now is no failed run
+        _say(registry.settle(root, params, given["out"], given["metrics"]))  # what waits for a person now is no failed run
     return 0
 
 

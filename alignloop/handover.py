@@ -1,11 +1,20 @@
 """What a release does with the registry: the champion's bytes before its stage, models and verdict after it, then the decision."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from alignloop.io import champion, publication
+from alignloop.core.measures import in_words
+from alignloop.errors import Waiting
+from alignloop.io import champion, publication, registry
+from alignloop.io.datasets import read
+from alignloop.io.labeling import reviews
+from alignloop.io.labeling.reviews import Pair
+from alignloop.io.labeling.store import Store, store_url
 from alignloop.params import Params
+from alignloop.records import Answer
+from alignloop.seeds import draws
 from alignloop.stages.gates import told
 from alignloop.stages.results import tables
 
@@ -26,4 +35,39 @@ def register(root: Path, params: Params, inputs: Mapping[str, str], metrics: Pat
     return f"\n{results}\n{verdict}\nregistered {names}"
 
 
-settle = publication.settle
+def settle(root: Path, params: Params, answers: Path, metrics: Path) -> str:
+    """What becomes of the candidate, in words. Where a person has to decide, reviewers are asked too, and Waiting is raised."""
+    candidate = registry.find(root, f"{params.release.registry}-policy@candidate")
+    if entry := champion.decided(root, candidate.hash):
+        return f"{candidate.label}: decided before: {entry.words}"
+    if candidate.tags["gates"] != "passed":
+        return f"{candidate.label}: its gates refused it; it stays registered, marked gates=failed, and the champion stays"
+    if params.release.approval == "automatic":
+        entry = champion.approve(root, candidate, champion.GATES, "met every rule of release.gates")
+        return f"{candidate.label}: is the champion now: {entry.words}"
+    asked = _ask(
+        root, params, candidate, read(answers / "answers.jsonl", Answer), json.loads(metrics.read_text(encoding="utf-8"))["verdict"]
+    )
+    raise Waiting(
+        f"{candidate.label} met its gates and waits for a person: `python -m alignloop review` shows it beside the other, and "
+        "`python -m alignloop review approve --name YOU --reason WHY`, or reject, decides; "
+        f"reviewers compare {asked} pairs at {params.people.url.rstrip('/')}/review. The same command continues then"
+    )
+
+
+def _ask(root: Path, params: Params, candidate: registry.Version, answers: Sequence[Answer], verdict: Mapping[str, Any]) -> int:
+    """Offer some prompts, drawn once for a candidate, with both answers to reviewers; returns how many."""
+    theirs = {answer.prompt.id: answer for answer in answers if answer.model != "policy"}
+    mine = [answer for answer in answers if answer.model == "policy" and answer.prompt.id in theirs]
+    order = draws(params.seed, "review", candidate.hash).permutation(len(mine))[: params.people.review_prompts]
+    pairs = [Pair(mine[place].prompt, mine[place].response, theirs[mine[place].prompt.id].response) for place in order]
+    known = registry.versions(root, champion.counterpart(root, candidate.hash)) if verdict["against_champion"] else []
+    other = next((f"{each.name}/{each.version}" for each in known), "SFT")
+    wins = {judge: in_words(win) for judge, win in verdict["wins"].items() if win}
+    store = Store(store_url(root))
+    try:
+        name = f"{candidate.name}/{candidate.version}"
+        reviews.publish(store, candidate.hash, name, other, pairs, params.people.review_votes, {"gates": told(verdict), "wins": wins})
+    finally:
+        store.close()
+    return len(pairs)

@@ -1,12 +1,13 @@
 """Publishing a release: its policy, reward model and SFT parent become registered versions that a reviewer can read."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alignloop.core.measures import in_words
-from alignloop.errors import Waiting
-from alignloop.io import champion, lineage, registry
+from alignloop.io import lineage, registry
 from alignloop.params import Params
 
 KINDS = {"sft": "the SFT model", "reward": "the reward model", "policy": "the policy"}
@@ -38,24 +39,17 @@ def publish(
         made[kind] = registry.register(root, name, path, hash, holder, text, parents, tags)
         if kind == "policy":
             registry.describe(root, made[kind], {"release_run": run, **_verdict_tags(verdict)}, text)
+            if votes := made[kind].tags.get("wins_people"):
+                keep_votes(root, replace(made[kind], description=text), votes)
     registry.point(root, "candidate", made["policy"])
     return made | {"policy": registry.find(root, f"{made['policy'].name}@candidate")}
 
 
-def settle(root: Path, params: Params) -> str:
-    """What becomes of the candidate, in words; decides where the gates decide. Raises Waiting where a person has to."""
-    candidate = registry.find(root, f"{params.release.registry}-policy@candidate")
-    if entry := champion.decided(root, candidate.hash):
-        return f"{candidate.label}: decided before: {entry.words}"
-    if candidate.tags["gates"] != "passed":
-        return f"{candidate.label}: its gates refused it; it stays registered, marked gates=failed, and the champion stays"
-    if params.release.approval == "automatic":
-        entry = champion.approve(root, candidate, champion.GATES, "met every rule of release.gates")
-        return f"{candidate.label}: is the champion now: {entry.words}"
-    raise Waiting(
-        f"{candidate.label} met its gates and waits for a person: `python -m alignloop review` shows it beside the other, and "
-        "`python -m alignloop review approve --name YOU --reason WHY`, or reject, decides. The same command continues then"
-    )
+def keep_votes(root: Path, version: registry.Version, votes: str) -> None:
+    """Put what people said of a version beside what gold and the reward model say: in its tags and in its description."""
+    line = re.compile(r"^(Wins by .*?)(; by people: .*)?\.$", re.MULTILINE)
+    text = line.sub(lambda found: f"{found[1]}; by people: {votes}.", version.description, count=1)
+    registry.describe(root, version, {"wins_people": votes}, text)
 
 
 def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:

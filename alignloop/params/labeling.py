@@ -68,3 +68,5 @@ class People(Section):
     lease_minutes: Positive
     ratings: list[Rating]
     about: list[About]
+    review_prompts: Count
+    review_votes: Count

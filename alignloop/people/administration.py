@@ -1,10 +1,13 @@
 """The administrator's pages: how rounds go, how labelers agree, who may work, and the audit."""
 
+from typing import get_args
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from alignloop.io.labeling import history, labelers, quality, rounds, standing
+from alignloop.io.labeling.tables import Role
 from alignloop.people.doors import Administrator, OwnForm, store_of
 from alignloop.people.pages import page
 
@@ -30,7 +33,8 @@ def invite(request: Request, guest: Administrator, form: OwnForm) -> Response:
     """Make a personal link, shown once."""
     name = form.get("name", "").strip()
     name = name if name.startswith("labeler-") else f"labeler-{name}"
-    role = "admin" if form.get("role") == "admin" else "labeler"
+    roles: dict[str, Role] = {role: role for role in get_args(Role)}
+    role = roles.get(form.get("role", ""), "labeler")
     secret = labelers.invite(store_of(request), name, role, guest.id)
     return _overview(request, f"{request.app.state.settings.url.rstrip('/')}/invitation/{secret}", name)
 

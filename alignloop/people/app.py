@@ -8,7 +8,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from alignloop.io.labeling.store import Store
-from alignloop.people import administration, doors, work
+from alignloop.people import administration, doors, reviewing, work
 from alignloop.people.doors import SignInFirst
 from alignloop.people.pages import HERE, guard
 from alignloop.people.settings import Settings
@@ -23,7 +23,7 @@ def create_app(store: Store, settings: Settings) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted({host, "127.0.0.1", "localhost"}))
     app.add_exception_handler(SignInFirst, _to_sign_in)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    for part in (doors, work, administration):
+    for part in (doors, work, reviewing, administration):
         app.include_router(part.router)
 
     @app.get("/health")

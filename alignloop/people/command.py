@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--then", default=f"{sys.executable} -m flows.pipeline", help="what continues the loop; '' for nothing")
     invite = verbs.add_parser("invite", help="make a personal link")
     invite.add_argument("name")
-    invite.add_argument("--role", choices=("labeler", "admin"), default="labeler")
+    invite.add_argument("--role", choices=("labeler", "reviewer", "admin"), default="labeler")
     prompts = verbs.add_parser("publish-prompts", help="offer prompts to be answered")
     prompts.add_argument("file", type=Path)
     prompts.add_argument("--limit", type=int)

@@ -1,4 +1,4 @@
-"""Going on by itself: when a round has enough rankings, start the pipeline for it, however often this server restarts meanwhile."""
+"""Going on by itself: when a round has enough rankings, or a candidate is decided on, start the pipeline, however often this restarts."""
 
 import shlex
 import subprocess
@@ -6,14 +6,14 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-from alignloop.io.labeling import rounds
+from alignloop.io.labeling import reviews, rounds
 from alignloop.io.labeling.store import Store
 
 SECONDS = 5.0
 
 
 class Continuation:
-    """While the block runs, looks every few seconds whether a round is ready, and starts `command` for it."""
+    """While the block runs, looks every few seconds whether there is something to go on with, and starts `command` for it."""
 
     def __init__(self, store: Store, command: str, log: Path) -> None:
         self._store, self._command, self._log = store, shlex.split(command), log
@@ -35,15 +35,15 @@ class Continuation:
             self.look()
 
     def look(self) -> bool:
-        """Start the pipeline if a round is ready, it is not running already, and nobody else started it; say whether it was started."""
+        """Start the pipeline if there is something to go on with, and it neither runs nor was started; say whether it was started."""
         if self._running and self._running.poll() is None:
             return False
-        ready = rounds.claim_ready(self._store)
+        ready = [f"round {each}" for each in rounds.claim_ready(self._store)] + reviews.claim_decided(self._store)
         if not ready:
             return False
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
-            log.write(f"round {', '.join(ready)} is ready: {shlex.join(self._command)}\n".encode())
+            log.write(f"{', '.join(ready)}: ready: {shlex.join(self._command)}\n".encode())
             log.flush()
             self._running = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         return True

@@ -10,7 +10,9 @@ from textwrap import wrap
 from alignloop import params as parameters
 from alignloop.io import champion, registry
 from alignloop.io.datasets import read
+from alignloop.io.labeling.store import Store, store_url
 from alignloop.io.registry import Version
+from alignloop.people.decision import decide
 from alignloop.records import Answer
 
 ANSWERS = Path("data", "release", "answers.jsonl")
@@ -28,11 +30,12 @@ def command(arguments: Sequence[str]) -> int:
     if asked.verb == "restore":
         entry = champion.restore(root, name, asked.name or "", asked.reason or "")
     elif asked.verb:
-        version = registry.find(root, asked.model or f"{name}@candidate")
-        if asked.verb == "approve":
-            entry = champion.approve(root, version, asked.name or "", asked.reason or "", asked.despite_gates)
-        else:
-            entry = champion.reject(root, version, asked.name or "", asked.reason or "")
+        store = Store(store_url(root))
+        try:
+            model = asked.model or f"{name}@candidate"
+            entry = decide(root, store, asked.verb, model, asked.name or "", asked.reason or "", asked.despite_gates)
+        finally:
+            store.close()
     else:
         print("\n".join(_shown(registry.find(root, asked.model or f"{name}@candidate"), champion.drift(root, name), asked.items)))
         return 0
@@ -82,7 +85,7 @@ def _side_by_side(answers: Sequence[Answer], items: int, width: int) -> Iterator
     for one, other in pairs[:items]:
         yield "─" * width
         for message in one.prompt.messages:
-            yield from wrap(f"{message.role}: {message.content}", width)
+            yield from wrap(f"{message.role}: {_plain(message.content)}", width)
         for left, right in zip_longest(_lines(one, half), _lines(other, half), fillvalue=""):
             yield f"{left:{half}} │ {right}"
     yield "─" * width

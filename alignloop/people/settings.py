@@ -30,6 +30,7 @@ class Settings:
     lending: Lending
     guidelines: str
     version: str
+    root: Path
 
 
 def prepare(store: Store, params: Params, root: Path) -> Settings:
@@ -44,4 +45,4 @@ def prepare(store: Store, params: Params, root: Path) -> Settings:
     rounds.publish_known(store, "quiz", read(root / plan.quiz, Ranking))
     rounds.publish_known(store, "gold", read(root / plan.gold, Ranking))
     lending = Lending(plan.lease_minutes, plan.gold_share, plan.repeated_share)
-    return Settings(plan.url, plan.ratings, plan.about, params.label.screening_pass, lending, guidelines, version)
+    return Settings(plan.url, plan.ratings, plan.about, params.label.screening_pass, lending, guidelines, version, root)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from alignloop.io.labeling import history, queue, rounds, standing
+from alignloop.io.labeling import history, queue, reviews, rounds, standing
 from alignloop.io.labeling.queue import Given, Work
 from alignloop.people import questions
 from alignloop.people.conversation import conversation_of, turns_of
@@ -35,7 +35,7 @@ def home(request: Request, guest: SignedIn) -> Response:
         quiz = history.of_purpose(session, "quiz", guest.id)
         open_rounds = [rounds.progress(session, each.id) for each in rounds.open_rounds(session)]
         today, total = history.counts(session, guest.id)
-        left = {job: history.left(session, job) for job in ("rank", "demonstrate")}
+        left = {job: history.left(session, job) for job in ("rank", "demonstrate")} | {"review": reviews.left(session, guest.id)}
     return page(request, "home.html", quiz=quiz, rounds=open_rounds, today=today, total=total, left=left, settings=settings)
 
 
@@ -50,7 +50,7 @@ def work(request: Request, name: str, guest: SignedIn, saved: int = 0) -> Respon
     else:
         raise HTTPException(404, "There is no such work.")
     if lent is None:
-        return RedirectResponse("/", 303)
+        return RedirectResponse("/review" if name == "review" else "/", 303)
     return RedirectResponse(f"/item/{lent}" + (f"?saved={saved}" if saved else ""), 303)
 
 
@@ -61,17 +61,18 @@ def item(request: Request, lent: int, guest: SignedIn, answer: int | None = None
         found = queue.look(session, lent, guest.id)
         before = history.answered(session, guest.id, saved) if saved else None
         words = questions.told(before.ranks, queue.look(session, saved, guest.id).presented) if before and before.ranks else ""
-    return _show(request, guest, found, answer, "", f"Saved: {words}" if words else "Saved." if before else "")
+    return show(request, guest, found, answer, "", f"Saved: {words}" if words else "Saved." if before else "")
 
 
-def _show(
+def show(
     request: Request, guest: SignedIn, found: Work, answer: int | None = None, problem: str = "", note: str = "", form: Any = None
 ) -> Response:
     settings, store = settings_of(request), store_of(request)
     with store.reading() as session:
         today, total = history.counts(session, guest.id)
         quiz = history.of_purpose(session, "quiz", guest.id) if found.purpose == "quiz" else None
-        left = history.left(session, found.job) if found.purpose == "work" else 0
+        left = reviews.left(session, guest.id) if found.purpose == "review" else 0
+        left = history.left(session, found.job) if found.purpose == "work" else left
     shared: dict[str, Any] = {"work": found, "today": today, "total": total, "quiz": quiz, "left": left, "settings": settings}
     shared |= {"problem": problem, "note": note, "skips": questions.SKIPS}
     status = 422 if problem else 200
@@ -86,6 +87,8 @@ def _show(
         return page(request, "write.html", status, messages=messages, turns=turns, **shared)
     names = questions.letters(len(found.responses))
     answers = [{"letter": name, "place": place, "text": found.responses[place]} for name, place in zip(names, found.presented, strict=True)]
+    if found.purpose == "review":
+        return page(request, "compare.html", status, answers=answers, **shared)
     rated = found.draft.get("ratings", {}) if asks_ratings(settings, found) else None
     if rated is not None:
         todo = next((n for n, each in enumerate(answers) if str(each["place"]) not in rated), None)
@@ -120,9 +123,9 @@ def rate(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Respons
     try:
         given = questions.rating_of(form, settings.ratings)
     except Unanswered as error:
-        return _show(request, guest, found, int(number), str(error))
+        return show(request, guest, found, int(number), str(error))
     ratings = found.draft.get("ratings", {}) | {str(int(place)): given}
-    queue.save_draft(store, lent, guest.id, {"ratings": ratings, "active": _seconds(form.get("active"))}, settings.lending)
+    queue.save_draft(store, lent, guest.id, {"ratings": ratings, "active": seconds_of(form.get("active"))}, settings.lending)
     return RedirectResponse(f"/item/{lent}", 303)
 
 
@@ -143,9 +146,9 @@ def rank(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Respons
         queue.save_draft(store, lent, guest.id, draft, settings.lending)
         with store.reading() as session:
             found = queue.look(session, lent, guest.id)
-        return _show(request, guest, found, None, str(error))
+        return show(request, guest, found, None, str(error))
     ratings = [rated[str(place)] for place in range(len(ranks))] if rated else []
-    given = Given(ranks, ratings, about, active_seconds=_seconds(form.get("active")))
+    given = Given(ranks, ratings, about, active_seconds=seconds_of(form.get("active")))
     return _give(request, guest, found, given)
 
 
@@ -159,12 +162,12 @@ def write(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Respon
     if found.state in ("open", "expired"):
         queue.save_draft(store, lent, guest.id, {"turns": turns}, settings.lending)
     if form.get("more"):
-        return _show(request, guest, found, form=[*turns, "", ""])
+        return show(request, guest, found, form=[*turns, "", ""])
     try:
         messages = conversation_of(found.prompt["messages"], turns)
     except Unanswered as error:
-        return _show(request, guest, found, None, str(error), form=turns)
-    return _give(request, guest, found, Given(messages=messages, active_seconds=_seconds(form.get("active"))))
+        return show(request, guest, found, None, str(error), form=turns)
+    return _give(request, guest, found, Given(messages=messages, active_seconds=seconds_of(form.get("active"))))
 
 
 @router.post("/item/{lent}/skip")
@@ -174,15 +177,15 @@ def skip(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Respons
         found = queue.look(session, lent, guest.id)
     reason = " · ".join(part for part in (form.get("reason", ""), form.get("words", "").strip()[:500]) if part)
     if not reason:
-        return _show(request, guest, found, None, "Say why you skip it: choose a reason, or write one.")
-    return _give(request, guest, found, Given(skipped=reason, active_seconds=_seconds(form.get("active"))))
+        return show(request, guest, found, None, "Say why you skip it: choose a reason, or write one.")
+    return _give(request, guest, found, Given(skipped=reason, active_seconds=seconds_of(form.get("active"))))
 
 
 @router.post("/item/{lent}/draft")
 def draft(request: Request, lent: int, guest: SignedIn, body: Annotated[dict[str, Any], Body()]) -> Response:
     """Keep what is not finished; the script sends it while the labeler works."""
     check_key(guest, str(body.get("key", "")))
-    kept: dict[str, Any] = {"active": _seconds(body.get("active"))}
+    kept: dict[str, Any] = {"active": seconds_of(body.get("active"))}
     if isinstance(ranks := body.get("ranks"), dict):
         kept["ranks"] = {name: rank for name, rank in ranks.items() if len(name) == 1 and type(rank) is int and 1 <= rank <= 9}
     if isinstance(about := body.get("about"), dict):
@@ -217,7 +220,7 @@ def mine(request: Request, guest: SignedIn) -> Response:
     return page(request, "mine.html", done=done, told=questions.told)
 
 
-def _seconds(value: Any) -> float | None:
+def seconds_of(value: Any) -> float | None:
     """Seconds in view, as the browser counts them: believed within a day."""
     try:
         seconds = float(value)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,20 +49,29 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def url(store: Store, params: Params, tmp_path: Path) -> Iterator[str]:
     """The pages, served on a free port of the loopback."""
-    shutil.copytree(PROJECT / "configs", tmp_path / "configs")
+    with served(store, params, tmp_path) as place:
+        yield place
+
+
+@contextmanager
+def served(store: Store, params: Params, root: Path) -> Iterator[str]:
+    """The address of the pages of the project in `root` while the block runs."""
+    shutil.copytree(PROJECT / "configs", root / "configs")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     place = f"http://127.0.0.1:{port}"
     plan = params.model_copy(update={"people": params.people.model_copy(update={"url": place})})
-    app: FastAPI = create_app(store, prepare(store, plan, tmp_path))
+    app: FastAPI = create_app(store, prepare(store, plan, root))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
     while not server.started:
         time.sleep(0.02)
-    yield place
-    server.should_exit = True
-    thread.join()
+    try:
+        yield place
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def come_in(browser: Browser, store: Store, url: str, name: str, role: labelers.Role = "labeler", qualified: bool | None = True) -> Page:

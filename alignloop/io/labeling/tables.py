@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from alignloop.records import Split
 
-Role = Literal["labeler", "admin"]
+Role = Literal["labeler", "reviewer", "admin"]
 Standing = Literal["active", "paused", "excluded"]
 Job = Literal["rank", "demonstrate", "converse"]
 Purpose = Literal["work", "quiz", "gold", "review"]
@@ -121,6 +121,24 @@ class Answer(Table):
     seconds: Mapped[float]  # from first sight to submission
     active_seconds: Mapped[float | None]  # of these, with the page in view, as the browser counts them
     submitted: Mapped[float]
+
+
+class Review(Table):
+    """A candidate that people compare with another model, blind; its items are of the round `review ID`, the candidate's answer first.
+
+    `alike` prompts got the same answer from both and are not shown. `told` is what else is known of the candidate, for whoever decides.
+    """
+
+    __tablename__ = "reviews"
+    id: Mapped[str] = mapped_column(primary_key=True)  # the hash of the candidate's bytes
+    candidate: Mapped[str]  # as registered: NAME/N
+    other: Mapped[str]
+    digest: Mapped[str]
+    alike: Mapped[int]
+    told: Mapped[dict[str, Any]]
+    published: Mapped[float]
+    decided: Mapped[float | None]
+    continued: Mapped[float | None]  # when the pipeline was started again
 
 
 class Guideline(Table):

@@ -152,6 +152,21 @@ if (rating) {
   });
 }
 
+// Comparing two answers.
+const comparing = one("#compare");
+if (comparing) {
+  const keys = { ArrowLeft: "A", a: "A", ArrowRight: "B", b: "B", ArrowDown: "same", "=": "same" };
+  addEventListener("keydown", (event) => {
+    if (typing(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("details.skip")) return;
+    const choice = keys[event.key];
+    if (choice) one(`input[value="${choice}"]`, comparing).checked = true;
+    else if (event.key === "Enter" && !event.target.closest("a, button, summary")) { if (one("input[name=better]:checked", comparing)) comparing.requestSubmit(); }
+    else if (event.key === "s") openSkip();
+    else return;
+    event.preventDefault();
+  });
+}
+
 // Writing.
 const writing = one("#write");
 if (writing) {
