@@ -10,7 +10,7 @@ from alignloop.world.behaviours.fact import fact_of
 from alignloop.world.reading import Reading
 from alignloop.world.things import ALL_VALUES, ATTRIBUTES, POOLS, Facts, capital
 
-_COUNTS = {"two": 2, "three": 3, "four": 4}
+_COUNTS = {"two": 2, "three": 3}
 _ONE_WORD = ("In one word: {q}", "{q} Answer in one word.")
 _NAME = (
     "Name {n} {things}.",
@@ -96,7 +96,7 @@ def _count_verdict(key: Key, reading: Reading) -> Verdict:
 
 
 BEHAVIOUR = Behaviour(
-    "constraint", 0.08, ask, good,
+    "constraint", 0.12, ask, good,
     {
         "missing": missing,
         "wrong": wrong,

@@ -51,7 +51,7 @@ def not_known(key: Key, facts: Facts, rng: Random) -> str:
 
 
 BEHAVIOUR = Behaviour(
-    "fact", 0.26, ask, good,
+    "fact", 0.24, ask, good,
     {
         "false": false,
         "contradictory": contradictory,

@@ -81,7 +81,7 @@ def verdict(key: Key, reading: Reading) -> Verdict:
 
 
 BEHAVIOUR = Behaviour(
-    "false_premise", 0.11, ask, good,
+    "false_premise", 0.10, ask, good,
     {
         "made up": playing_along,
         "accepting": accepting,

@@ -48,7 +48,7 @@ def verdict(key: Key, reading: Reading) -> Verdict:
 
 
 BEHAVIOUR = Behaviour(
-    "unknown", 0.11, ask, good,
+    "unknown", 0.10, ask, good,
     {
         "made up": made_up,
         "evasive": lambda key, facts, rng: wording.evasive(rng),
