@@ -2,21 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from alignloop.core.adapters import reading
 from alignloop.core.batches import by_length
 from alignloop.core.generate import Responses
 from alignloop.core.lanes import in_lanes
 from alignloop.core.logprobs import answer_logprobs, answer_places
 from alignloop.core.losses import NonFiniteLoss
 from alignloop.core.measures import distinct, self_bleu
+from alignloop.core.memory import precise
 from alignloop.core.models import RewardModel
 from alignloop.core.returns import gae, grpo, rloo, token_rewards, whiten
 from alignloop.core.settings import Settings
 from alignloop.core.tokens import pad_right
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 Score = Callable[[Sequence[list[int]], Sequence[list[int]]], Tensor]  # ids of N prompts and of their answers -> N scores, in any precision
 GROUPED = {"rloo": rloo, "grpo": grpo}
@@ -48,7 +54,7 @@ class Experience:
 
 
 def appraise(
-    reference: PreTrainedModel,
+    reference: "PreTrainedModel | PeftModel",
     value: RewardModel | None,
     score: Score,
     prompts: list[list[int]],
@@ -64,16 +70,25 @@ def appraise(
     mask = pad_right([[1] * len(answer) for answer in responses.ids], 0)[0].bool()
     logprobs = _unflatten(torch.cat(responses.logprobs), mask)
     with torch.no_grad():
-        reference_logprobs, values = torch.zeros_like(logprobs), torch.zeros_like(logprobs)
         batches = by_length([len(row) for row in rows])
 
-        def seen(batch: list[int]) -> tuple[Tensor, Tensor]:
-            ids, real, places, targets = answer_places([rows[index] for index in batch], [starts[index] for index in batch], pad)
-            chosen = answer_logprobs(reference, ids, real, places, targets, allowed, settings.temperature)[0]
-            return chosen, torch.zeros_like(chosen) if value is None else value.per_token(ids, real)[places]
+        def per_token(read: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+            def seen(batch: list[int]) -> Tensor:
+                return read(*answer_places([rows[index] for index in batch], [starts[index] for index in batch], pad))
 
-        for batch, (chosen, found) in zip(batches, in_lanes(seen, batches), strict=True):
-            reference_logprobs[batch], values[batch] = _unflatten(chosen, mask[batch]), _unflatten(found, mask[batch])
+            found = torch.zeros_like(logprobs)
+            for batch, flat in zip(batches, in_lanes(seen, batches), strict=True):
+                found[batch] = _unflatten(flat, mask[batch])
+            return found
+
+        with precise(settings.precision, logprobs.device), reading(reference) as model:
+            reference_logprobs = per_token(
+                lambda ids, real, places, targets: answer_logprobs(model, ids, real, places, targets, allowed, settings.temperature)[0]
+            )
+        values = torch.zeros_like(logprobs)
+        if value is not None:
+            with precise(settings.precision, logprobs.device):
+                values = per_token(lambda ids, real, places, targets: value.per_token(ids, real)[places])
         scores = score(prompts, responses.ids).float()
     broken = (~torch.isfinite(scores)).nonzero().flatten().tolist()
     if broken:

@@ -28,7 +28,7 @@ class Responses:
 
 def log_distribution(logits: Tensor, allowed: Tensor, temperature: float) -> Tensor:
     """Log-probabilities (…, V) at the sampling temperature over what an answer may hold: the one distribution of sampler and learner."""
-    return torch.log_softmax((logits / temperature).masked_fill(~allowed, float("-inf")), dim=-1)
+    return torch.log_softmax((logits.float() / temperature).masked_fill(~allowed, float("-inf")), dim=-1)
 
 
 @torch.no_grad()

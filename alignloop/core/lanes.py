@@ -30,10 +30,11 @@ def in_lanes(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
     if _pool is None or len(parts) < 2:
         yield from map(work, parts)
         return
-    with_gradients = torch.is_grad_enabled()  # a thread's own switch: without this, work under no_grad would record
+    # each thread has switches of its own: without these, work under no_grad would record, and work in bf16 would be in fp32
+    with_gradients, mixed, kind = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def task(part: P) -> R:
-        with torch.set_grad_enabled(with_gradients):
+        with torch.set_grad_enabled(with_gradients), torch.autocast("cpu", kind, enabled=mixed):
             return work(part)
 
     going: deque[Future[R]] = deque()
@@ -50,15 +51,16 @@ def in_lanes(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
 
 
 def backward(loss: Callable[[P], tuple[Tensor, R]], parts: Sequence[P], weights: Sequence[Tensor]) -> list[R]:
-    """Add the gradient of the sum of the parts' losses to the weights' `.grad`; returns what `loss` returned beside each loss."""
+    """Add the gradient of the sum of the parts' losses to the weights' `.grad`, but to frozen ones; returns what `loss` returned beside."""
+    learned = [weight for weight in weights if weight.requires_grad]
 
     def gradients(part: P) -> tuple[tuple[Tensor | None, ...], R]:
         value, beside = loss(part)
-        return torch.autograd.grad(value, weights, allow_unused=True), beside
+        return torch.autograd.grad(value, learned, allow_unused=True), beside
 
     found: list[R] = []
     for parts_gradients, beside in in_lanes(gradients, parts):
-        for weight, gradient in zip(weights, parts_gradients, strict=True):
+        for weight, gradient in zip(learned, parts_gradients, strict=True):
             if gradient is not None:
                 weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
         found.append(beside)

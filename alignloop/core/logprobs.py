@@ -26,7 +26,12 @@ def answer_logprobs(
     model: PreTrainedModel, ids: Tensor, mask: Tensor, places: Tensor, targets: Tensor, allowed: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities (N,) of the targets, and the entropy (N,) of each distribution, in nats."""
-    distribution = log_distribution(logits_at(model, ids, mask, places), allowed, temperature)
+    return logprobs_of(logits_at(model, ids, mask, places), targets, allowed, temperature)
+
+
+def logprobs_of(logits: Tensor, targets: Tensor, allowed: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Log-probabilities (N,) of the targets under logits (N, V), and the entropy (N,) of each distribution, in nats."""
+    distribution = log_distribution(logits, allowed, temperature)
     entropy = -(distribution.detach().exp() * distribution.detach().masked_fill(~allowed, 0)).sum(-1)
     return distribution.gather(1, targets[:, None]).squeeze(1), entropy
 

@@ -26,7 +26,7 @@ def finite(loss: Tensor, what: str) -> Tensor:
 
 def language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Summed cross-entropy in nats of targets (N,) under logits (N, V)."""
-    return functional.cross_entropy(logits, targets, reduction="sum")
+    return functional.cross_entropy(logits.float(), targets, reduction="sum")
 
 
 def ranking_loss(scores: Tensor, ranks: Sequence[int], margin: float = 0.0, ties: Ties = "skip") -> Tensor:

@@ -153,14 +153,19 @@ def branched_states(trunk: nn.Module, ids: Tensor, positions: Tensor, sees: Tens
 
 def logits_at(model: PreTrainedModel, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
     """Next-token logits (N, V) at the N positions where `places` (B, T) is true, row by row: no others are ever made."""
-    return cast(nn.Module, model.get_output_embeddings())(hidden_states(model.base_model, ids, mask)[places])
+    return logits_of(model, hidden_states(model.base_model, ids, mask)[places])
+
+
+def logits_of(model: PreTrainedModel, states: Tensor) -> Tensor:
+    """Next-token logits (N, V) of last hidden states (N, H)."""
+    return cast(nn.Module, model.get_output_embeddings())(states)
 
 
 class RewardModel(nn.Module):
     """A trunk and a linear head: one scalar for a prompt and a response, read at the response's last token.
 
     Scores are head − normalisation; the head starts as N(0, 1/√(H+1)) with bias 0 (arXiv 2403.17031, detail 11). The value model of
-    PPO is a copy of it, read at every token.
+    PPO is a copy of it, read at every token, or such a head on the policy's own trunk.
     """
 
     normalisation: Tensor
@@ -181,19 +186,31 @@ class RewardModel(nn.Module):
         nn.init.zeros_(model.head.bias)
         return model
 
+    @classmethod
+    def on_trunk_of(cls, policy: PreTrainedModel) -> "RewardModel":
+        """A head of zeros on the policy's trunk itself, no copy: a value model that costs no memory (arXiv 1909.08593)."""
+        model = cls(cast(PreTrainedModel, policy.base_model), cast(nn.Embedding, policy.get_input_embeddings()).embedding_dim)
+        nn.init.zeros_(model.head.weight)
+        nn.init.zeros_(model.head.bias)
+        return model
+
+    def read(self, states: Tensor) -> Tensor:
+        """The scalar (…) of last hidden states (…, H)."""
+        return self.head(states).squeeze(-1).float() - self.normalisation
+
     def per_token(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The scalar at every position (B, T)."""
-        return self.head(hidden_states(self.trunk, ids, mask)).squeeze(-1) - self.normalisation
+        return self.read(hidden_states(self.trunk, ids, mask))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The score (B,) at each row's last real token, on whichever side the padding is."""
         last = (mask * torch.arange(mask.shape[1])).argmax(1)
         hidden = hidden_states(self.trunk, ids, mask)[torch.arange(len(ids)), last]
-        return self.head(hidden).squeeze(-1) - self.normalisation
+        return self.read(hidden)
 
     def branches(self, ids: Tensor, positions: Tensor, sees: Tensor, ends: Tensor) -> Tensor:
         """Scores (N,) at the N places where `ends` (B, T) is true, of rows in which several answers branch from one prompt."""
-        return self.head(branched_states(self.trunk, ids, positions, sees)[ends]).squeeze(-1) - self.normalisation
+        return self.read(branched_states(self.trunk, ids, positions, sees)[ends])
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write trunk, tokenizer and head."""

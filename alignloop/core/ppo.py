@@ -2,15 +2,18 @@
 
 One step: draw answers to prompts, score them, turn score and KL into advantages, then a few minibatch updates of policy and value
 model. Policy, reference and learner use one distribution (log_distribution), at the sampling temperature. The score is any function of
-prompt and answer ids (`Score`). Left out: a shared trunk for policy and value, adapters, several devices.
+prompt and answer ids (`Score`). The reference is a model of its own or an adapted policy with its adapters off; the value model too, or a
+head on the policy's trunk. Left out: several devices.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_length
@@ -20,15 +23,19 @@ from alignloop.core.generate import sample
 from alignloop.core.guards import GuardTripped, Trip, Watch
 from alignloop.core.kl import AdaptiveKl, FixedKl
 from alignloop.core.lanes import backward
-from alignloop.core.logprobs import answer_logprobs, answer_places
+from alignloop.core.logprobs import answer_places, logprobs_of
 from alignloop.core.losses import finite, policy_loss, value_loss
-from alignloop.core.models import RewardModel
+from alignloop.core.memory import precise
+from alignloop.core.models import RewardModel, hidden_states, logits_of
 from alignloop.core.returns import explained_variance
 from alignloop.core.settings import Settings
 from alignloop.core.state import State, copy_all, draws_of, moments_of, put_draws, put_moments, put_weights, weights_of
 from alignloop.core.tokens import Encoded
 
-RATIO_TOLERANCE = 1e-4  # in fp32
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+RATIO_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}  # mean distance from 1; bf16 keeps eight bits of an activation
 
 
 class RatioError(RuntimeError):
@@ -46,7 +53,7 @@ class Step:
 
 
 class Trainer:
-    """Trains `policy`, and `value` where advantages ask for one, in place while it is iterated; yields after each step.
+    """Trains what of `policy` is not frozen, and `value` where advantages need one, in place while it is iterated; yields after each step.
 
     After the last step the policy holds the average of its weights (EMA). A guard that stops ends with the average that earned most before.
     """
@@ -54,7 +61,7 @@ class Trainer:
     def __init__(
         self,
         policy: PreTrainedModel,
-        reference: PreTrainedModel,
+        reference: "PreTrainedModel | PeftModel",
         value: RewardModel | None,
         score: Score,
         prompts: Sequence[list[int]],
@@ -75,16 +82,19 @@ class Trainer:
         self.allowed, self.end, self.pad, self.settings = allowed, end, pad, settings
         self.random, self.generator = random, generator
         self.number, self.stopped = 0, False
-        self._models: list[tuple[PreTrainedModel | RewardModel, float]] = [(policy, settings.learning_rate)]
-        self._models += [] if value is None else [(value, settings.value_learning_rate)]
+        self._models: dict[str, nn.Module] = {"policy": policy}
+        if value is not None:
+            self._models["value"] = value.head if value.trunk is policy.base_model else value  # on the policy's trunk its own is the head
+        self._peaks = {"policy": settings.learning_rate, "value": settings.value_learning_rate}
+        how: Any = {"betas": tuple(settings.adam_betas), "eps": settings.adam_epsilon, "weight_decay": 0.0, "fused": True}
         self._learners = {
-            model: torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0, fused=True)
-            for model, peak in self._models
+            name: torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], **how)
+            for name, model in self._models.items()
         }
         self._average = _copy(self._weights())  # of parameters: a state_dict holds tied ones twice
         self._best, self._most = _copy(self._average) if watch and watch.stops else [], float("-inf")
         self._order: list[int] = []
-        for model in (reference, *self._learners):
+        for model in (reference, *self._models.values()):
             model.eval()  # no dropout anywhere in PPO: eval mode only switches that, gradients flow
 
     def __iter__(self) -> Iterator[Step]:
@@ -95,12 +105,11 @@ class Trainer:
 
     def state(self) -> State:
         """All that the steps still to come depend on, but for prompts, scores and frozen weights."""
-        models = {name: model for name, model in (("policy", self.policy), ("value", self.value)) if model is not None}
         return {
             "number": self.number,
             "stopped": self.stopped,
-            "weights": {name: weights_of(model) for name, model in models.items()},
-            "moments": {name: moments_of(self._learners[model]) for name, model in models.items()},
+            "weights": {name: weights_of(model) for name, model in self._models.items()},
+            "moments": {name: moments_of(learner) for name, learner in self._learners.items()},
             "average": self._average,
             "best": self._best,
             "most": None if self._most == float("-inf") else self._most,
@@ -114,10 +123,9 @@ class Trainer:
     def restore(self, state: State) -> None:
         """Go on from where another run with the same prompts, scores and settings was left."""
         self.number, self.stopped, self._order = state["number"], state["stopped"], list(state["order"])
-        for name, model in (("policy", self.policy), ("value", self.value)):
-            if model is not None:
-                put_weights(model, state["weights"][name])
-                put_moments(self._learners[model], state["moments"][name])
+        for name, model in self._models.items():
+            put_weights(model, state["weights"][name])
+            put_moments(self._learners[name], state["moments"][name])
         copy_all(self._average, state["average"])
         copy_all(self._best, state["best"])
         self._most = float("-inf") if state["most"] is None else state["most"]
@@ -138,7 +146,8 @@ class Trainer:
         chosen, self._order = self._order[: settings.prompts_per_step], self._order[settings.prompts_per_step :]
         drawn = [self.prompts[index] for index in chosen for _ in range(settings.responses_per_prompt)]
         how = settings.temperature, settings.max_new_tokens, self.generator, settings.batch
-        responses = sample(policy, drawn, self.allowed, self.end, *how)
+        with precise(settings.precision, policy.device):
+            responses = sample(policy, drawn, self.allowed, self.end, *how)
         # 2. scores, KL and advantages
         coef = self.controller.coef
         rollouts, experience = appraise(self.reference, value, self.score, drawn, responses, coef, self.allowed, self.pad, settings)
@@ -156,12 +165,12 @@ class Trainer:
             copy_all(self._average, self._best)
             self.stopped = True
             return Step(number, metrics, rollouts, trips)
-        # 4. updates at this step's learning rate: linear warm-up, then linear decay to a tenth
+        # 4. updates at this step's learning rate: linear warm-up and linear decay
         warming = number <= settings.value_warmup_steps  # the value model alone learns: a policy led by wrong values drifts for nothing
-        rate = min(number / max(settings.warmup_steps, 1), 1.0) * (1 - 0.9 * (number - 1) / settings.steps)
-        for model, peak in self._models:
-            for group in self._learners[model].param_groups:
-                group["lr"] = peak * rate
+        decay = 1 - (1 - settings.final_learning_rate) * (number - 1) / settings.steps
+        rate = min(number / max(settings.warmup_steps, 1), 1.0) * decay
+        for name, learner in self._learners.items():
+            learner.param_groups[0]["lr"] = self._peaks[name] * rate
         metrics["learning_rate"] = settings.learning_rate * rate
         metrics |= _update(policy, value, self._learners, experience, self.ptx, self.allowed, self.pad, settings, self.random, warming)
         with torch.no_grad():
@@ -179,7 +188,7 @@ def _copy(weights: Iterable[Tensor]) -> list[Tensor]:
 def _update(
     policy: PreTrainedModel,
     value: RewardModel | None,
-    learners: Mapping[PreTrainedModel | RewardModel, torch.optim.Optimizer],
+    learners: Mapping[str, torch.optim.Optimizer],
     experience: Experience,
     ptx: Sequence[Encoded],
     allowed: Tensor,
@@ -193,22 +202,26 @@ def _update(
     While `warming`, the policy stays as it is and values are not clipped: they start at what the reward model happens to say in mid-answer.
     """
     seen: list[dict[str, float]] = []
-    value_clip = float("inf") if warming else settings.value_clip
+    weights: dict[str, list[Tensor]] = {name: learner.param_groups[0]["params"] for name, learner in learners.items()}
+    value_clip, tolerance = float("inf") if warming else settings.value_clip, RATIO_TOLERANCE[settings.precision]
     for _ in range(settings.epochs):
         for minibatch in np.array_split(random.permutation(len(experience.rows)), settings.minibatches):
-            metrics = _learn(policy, value, experience, minibatch.tolist(), allowed, pad, settings, value_clip)
-            if not seen and metrics["ratio_distance"] > RATIO_TOLERANCE:  # not the mean ratio: its expectation is 1 for any two policies
-                raise RatioError(f"ratios of the first minibatch are {metrics['ratio_distance']:.6f} from 1: sampler and learner disagree")
-            if settings.ptx_coef and len(ptx):
-                share = settings.ptx_documents_per_step // (settings.minibatches * settings.epochs)
-                documents = [ptx[index] for index in random.integers(0, len(ptx), max(share, 1))]
-                metrics["ptx_loss"] = accumulate(policy, documents, pad, settings.ptx_coef)
-            for model, optimiser in learners.items():
-                name = "value_grad_norm" if model is value else "grad_norm"
-                metrics[name] = float(finite(torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm), name))
-                if model is value or not warming:
-                    optimiser.step()
-                optimiser.zero_grad()
+            with precise(settings.precision, policy.device):
+                learned = [*chain.from_iterable(weights.values())]
+                metrics = _learn(policy, value, learned, experience, minibatch.tolist(), allowed, pad, settings, value_clip)
+                if not seen and metrics["ratio_distance"] > tolerance:  # not the mean ratio: its expectation is 1 for any two policies
+                    distance = f"{metrics['ratio_distance']:.6f}"
+                    raise RatioError(f"ratios of the first minibatch are {distance} from 1: sampler and learner disagree")
+                if settings.ptx_coef and len(ptx):
+                    share = settings.ptx_documents_per_step // (settings.minibatches * settings.epochs)
+                    documents = [ptx[index] for index in random.integers(0, len(ptx), max(share, 1))]
+                    metrics["ptx_loss"] = accumulate(policy, documents, pad, settings.ptx_coef)
+            for name, learner in learners.items():
+                norm = "grad_norm" if name == "policy" else "value_grad_norm"
+                metrics[norm] = float(finite(nn.utils.clip_grad_norm_(weights[name], settings.max_grad_norm), norm))
+                if name == "value" or not warming:
+                    learner.step()
+                learner.zero_grad()
             seen.append(metrics)
     means = {name: sum(metrics[name] for metrics in seen) / len(seen) for name in seen[0]}
     return means | {"ratio_first": seen[0]["ratio"]}
@@ -217,6 +230,7 @@ def _update(
 def _learn(
     policy: PreTrainedModel,
     value: RewardModel | None,
+    weights: Sequence[Tensor],
     experience: Experience,
     minibatch: list[int],
     allowed: Tensor,
@@ -224,15 +238,17 @@ def _learn(
     settings: Settings,
     value_clip: float,
 ) -> dict[str, float]:
-    """Add the gradients of one minibatch, in passes of rows of like length that sum to exactly the gradient of the whole."""
+    """Add one minibatch's gradients to the weights', in passes of rows of like length that sum to exactly the gradient of the whole."""
     tokens = int(experience.mask[minibatch].sum())
+    shared = value is not None and value.trunk is policy.base_model
 
     def loss(batch: list[int]) -> tuple[Tensor, dict[str, float]]:
         picked = [minibatch[place] for place in batch]
         rows, starts, mask = [experience.rows[i] for i in picked], [experience.starts[i] for i in picked], experience.mask[picked]
         ids, real, places, targets = answer_places(rows, starts, pad)
         old, advantages = experience.logprobs[picked][mask], experience.advantages[picked][mask]
-        logprobs, entropy = answer_logprobs(policy, ids, real, places, targets, allowed, settings.temperature)
+        states = hidden_states(policy.base_model, ids, real)[places]
+        logprobs, entropy = logprobs_of(logits_of(policy, states), targets, allowed, settings.temperature)
         policy_part, clipped = policy_loss(logprobs, old, advantages, settings.clip)
         mean = finite(policy_part / tokens, "the policy loss")
         with torch.no_grad():
@@ -246,13 +262,12 @@ def _learn(
                 "policy_entropy": entropy.sum(),
             }
         if value is not None:
-            values = value.per_token(ids, real)[places]
+            values = value.read(states) if shared else value.per_token(ids, real)[places]
             old_values, returns = experience.values[picked][mask], experience.returns[picked][mask]
             value_part, value_clipped = value_loss(values, old_values, returns, value_clip)
-            mean = mean + finite(value_part / tokens, "the value loss")
+            mean = mean + settings.value_coef * finite(value_part / tokens, "the value loss")
             sums |= {"value_loss": value_part, "value_clip_fraction": value_clipped.sum()}
         return mean, {name: float(part.detach()) / tokens for name, part in sums.items()}
 
-    weights = [*policy.parameters(), *(value.parameters() if value is not None else ())]
     parts = backward(loss, by_length([len(experience.rows[index]) for index in minibatch]), weights)
     return {name: sum(part[name] for part in parts) for name in parts[0]}

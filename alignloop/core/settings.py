@@ -1,8 +1,10 @@
 """The numbers of PPO as one value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from alignloop.core.memory import Precision
 from alignloop.errors import AlignloopError
 
 
@@ -19,17 +21,22 @@ class Settings:
     learning_rate: float
     value_learning_rate: float
     warmup_steps: int
+    final_learning_rate: float
     value_warmup_steps: int
+    adam_betas: Sequence[float]
+    adam_epsilon: float
     gamma: float
     lam: float
     clip: float
     value_clip: float
+    value_coef: float
     max_grad_norm: float
     whiten_rewards: bool
     missing_eos_score: float | None
     ptx_coef: float
     ptx_documents_per_step: int
     ema_decay: float
+    precision: Precision
     temperature: float
     max_new_tokens: int
     batch: int

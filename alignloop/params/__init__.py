@@ -53,6 +53,13 @@ class Params(Section):
     rounds: dict[str, Round]
 
     @model_validator(mode="after")
+    def _adapters_are_on_the_reference(self) -> "Params":
+        for name, plan in self.rounds.items():
+            if self.ppo.reference == "adapter" and plan.start != "models/sft":
+                raise ValueError(f"ppo.reference: adapter leaves PPO's start as the reference; set rounds.{name}.start to models/sft")
+        return self
+
+    @model_validator(mode="after")
     def _rounds_build_on_known_ones(self) -> "Params":
         models, sets = {"models/base", "models/sft"}, {"data/rankings/imported"}
         for name, plan in self.rounds.items():

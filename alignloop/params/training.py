@@ -57,6 +57,13 @@ class Kl(Section):
     horizon_responses: Count
 
 
+class Lora(Section):
+    """Adapters of this rank, scaled by alpha / rank."""
+
+    rank: Count
+    alpha: Count
+
+
 class Guard(Section):
     limit: float
     strength: Literal["warn", "stop", "fail"]
@@ -72,11 +79,16 @@ class Ppo(Section):
     learning_rate: Positive
     value_learning_rate: Positive
     warmup_steps: Whole
+    final_learning_rate: Share
     value_warmup_steps: Whole
+    adam_betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    adam_epsilon: Positive
     gamma: Share
     lam: Share
     clip: Positive
     value_clip: Positive
+    value: Literal["reward", "trunk"]
+    value_coef: Positive
     max_grad_norm: Positive
     whiten_rewards: bool
     missing_eos_score: float | None
@@ -86,10 +98,16 @@ class Ppo(Section):
     ptx_coef: Annotated[float, Field(ge=0)]
     ptx_documents_per_step: Whole
     ema_decay: Share
+    reference: Literal["model", "adapter"]
+    lora: Lora | None
+    precision: Literal["fp32", "bf16"]
+    gradient_checkpointing: bool
     keep_rollouts_every: Count
 
     @model_validator(mode="after")
     def _policy_learns(self) -> "Ppo":
         if self.value_warmup_steps >= self.steps:
             raise ValueError(f"value_warmup_steps {self.value_warmup_steps} leave none of the {self.steps} steps for the policy")
+        if self.reference == "adapter" and self.lora is None:
+            raise ValueError("reference: adapter is the policy with its LoRA adapters off; set lora, e.g. {rank: 8, alpha: 16}")
         return self

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core import ppo as algorithm
+from alignloop.core.adapters import adapt, merged
 from alignloop.core.guards import Guard, Watch
 from alignloop.core.kl import AdaptiveKl, FixedKl
+from alignloop.core.memory import recompute_activations
 from alignloop.core.models import (
     HELD_OUT,
     CheckpointError,
@@ -49,8 +51,13 @@ def ppo(
     """Train the policy against the round's reward model."""
     plan = params.ppo
     policy, tokenizer = load_policy(start)
-    reference, _ = load_policy(sft)
-    model, value = RewardModel.load(reward), RewardModel.load(reward) if plan.advantages == "gae" else None
+    model, value = RewardModel.load(reward), value_model(params, reward, policy)
+    adapted = adapt(policy, **plan.lora.model_dump(), seed=seed_of(params.seed, "ppo", round, "adapters")) if plan.lora else None
+    reference = adapted if adapted and plan.reference == "adapter" else load_policy(sft)[0]
+    if plan.gradient_checkpointing:
+        recompute_activations(policy)
+        if value and plan.value == "reward":
+            recompute_activations(value.trunk)
     context, pad = context_of(policy), pad_of(tokenizer)
     rows, too_long = prompt_rows(tokenizer, read(prompts / "train.jsonl", Prompt), context - params.decoding.max_new_tokens)
     ptx = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context) if plan.ptx_coef else []
@@ -81,7 +88,7 @@ def ppo(
         tripped = {trip.guard: step.number for trip in step.trips} | tripped
         yield Progress(step.number, plan.steps, step.metrics, note)
     with replacing(out) as part:
-        save_policy(policy, tokenizer, part)
+        save_policy(merged(adapted) if adapted else policy, tokenizer, part)
     write(rollouts / "rollouts.jsonl", kept)
     last = [numbers for _, numbers in curve[-5:]]
     means = {f"final_{name}": sum(numbers[name] for numbers in last) / len(last) for name in ("score", "kl", "length", "ended", "entropy")}
@@ -89,6 +96,13 @@ def ppo(
     trips = {"first_step_beyond": tripped} if tripped else {}
     write_json(metrics, {"rollouts": drawn, "too_long": too_long, **means, **trips})
     write_curve(plots, curve)
+
+
+def value_model(params: Params, reward: Path, policy: PreTrainedModel) -> RewardModel | None:
+    """The value model that params.yaml asks for, if advantages need one."""
+    if params.ppo.advantages != "gae":
+        return None
+    return RewardModel.load(reward) if params.ppo.value == "reward" else RewardModel.on_trunk_of(policy)
 
 
 def controller(params: Params) -> FixedKl | AdaptiveKl:
@@ -111,7 +125,8 @@ def watch(params: Params, reward: Path, tokenizer: PreTrainedTokenizerBase) -> W
 
 def settings(params: Params) -> Settings:
     """PPO's numbers with those of decoding."""
-    numbers = params.ppo.model_dump(exclude={"kl", "guards", "guard_window_steps", "keep_rollouts_every"})
+    apart = {"value", "kl", "guards", "guard_window_steps", "reference", "lora", "gradient_checkpointing", "keep_rollouts_every"}
+    numbers = params.ppo.model_dump(exclude=apart)
     return Settings(**numbers, **params.decoding.model_dump())
 
 

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from alignloop.core.ppo import Step, Trainer
 from alignloop.core.settings import Settings
 from alignloop.core.tokens import Encoded
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+
 SETTINGS = Settings(
     steps=1,
     prompts_per_step=32,
@@ -29,17 +32,22 @@ SETTINGS = Settings(
     learning_rate=1e-3,
     value_learning_rate=1e-3,
     warmup_steps=1,
+    final_learning_rate=0.1,
     value_warmup_steps=0,
+    adam_betas=(0.9, 0.95),
+    adam_epsilon=1e-5,
     gamma=1.0,
     lam=0.95,
     clip=0.2,
     value_clip=0.2,
+    value_coef=1.0,
     max_grad_norm=1.0,
     whiten_rewards=False,
     missing_eos_score=-1.0,
     ptx_coef=0.0,
     ptx_documents_per_step=0,
     ema_decay=0.0,
+    precision="fp32",
     temperature=1.0,
     max_new_tokens=5,
     batch=64,
@@ -50,7 +58,7 @@ class Run:
     """One run of PPO on copies of the tiny models, from fixed seeds; `policy` and `value` are what it trains."""
 
     def __init__(self, policy: PreTrainedModel, prompts: list[list[int]], allowed: Tensor, letters: list[int]) -> None:
-        self.policy, self.reference = copy.deepcopy(policy), copy.deepcopy(policy)
+        self.policy, self.reference = copy.deepcopy(policy), cast("PreTrainedModel | PeftModel", copy.deepcopy(policy))
         self.value = RewardModel.from_policy(policy, seed=1)
         self.prompts, self.allowed, self.letters = prompts, allowed, letters
         self.controller: FixedKl | AdaptiveKl = FixedKl(0.0)

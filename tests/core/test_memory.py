@@ -1,0 +1,136 @@
+"""What saves memory: activations computed again change no gradient, and bf16 stays near fp32 with sampler and learner in agreement."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from alignloop.core import lanes
+from alignloop.core.fit import accumulate
+from alignloop.core.memory import precise, recompute_activations
+from alignloop.core.models import RewardModel
+from alignloop.core.tokens import Encoded
+from alignloop.errors import AlignloopError
+
+from .bandit import Run
+
+ROWS = [Encoded([9, 30, 40, 50, 60, 1], [True] * 6), Encoded([9, 50, 7, 1], [True] * 4)]
+
+
+def kept_for_the_gradient(model: PreTrainedModel) -> tuple[int, Tensor]:
+    """Bytes that a backward pass holds on to, and the gradient."""
+    held: dict[int, int] = {}
+    own = {weight.data_ptr() for weight in model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in own:
+            held[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        accumulate(model, ROWS, 0)
+    return sum(held.values()), torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+
+
+@pytest.mark.parametrize("family", ["policy", "gpt2"])
+def test_activations_computed_again_change_no_bit_of_the_gradient_and_are_not_kept(family: str, request: pytest.FixtureRequest):
+    model: PreTrainedModel = request.getfixturevalue(family)
+    plain, twice = copy.deepcopy(model), copy.deepcopy(model)
+    recompute_activations(twice)
+    passes: list[int] = []
+    for layer in twice.modules():
+        if type(layer).__name__.endswith("MLP"):
+            layer.register_forward_pre_hook(lambda *_: passes.append(1))
+    kept, gradient = kept_for_the_gradient(plain)
+    fewer, same = kept_for_the_gradient(twice)
+    assert torch.equal(gradient, same)
+    assert fewer < kept / 2
+    assert len(passes) == 2 * model.config.num_hidden_layers, "each layer ran once more, in the backward pass"
+
+
+def test_a_run_that_computes_activations_again_is_the_same_run(run: Run, other: Run):
+    for model in (other.policy, other.value.trunk):
+        recompute_activations(model)
+    one, two = run.steps(steps=2), other.steps(steps=2)
+    assert [step.metrics for step in one] == [step.metrics for step in two]
+    assert torch.equal(run.weights(), other.weights())
+
+
+def test_a_family_whose_layers_cannot_be_computed_again_is_refused(policy: PreTrainedModel):
+    bare = copy.deepcopy(policy)
+    bare.base_model.layers = torch.nn.ModuleList()
+    with pytest.raises(AlignloopError, match=r"llama: .* set ppo.gradient_checkpointing to false"):
+        recompute_activations(bare)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_in_bf16_products_are_coarse_and_weights_gradients_and_logprobs_stay_fp32(run: Run, other: Run, count: int):
+    plan: dict[str, Any] = {"steps": 2, "minibatches": 1, "max_new_tokens": 5, "learning_rate": 1e-4}
+    run.ptx = other.ptx = ROWS
+    fine = run.steps(**plan, ptx_coef=1.0)
+    lanes.use(count)
+    coarse = other.steps(**plan, ptx_coef=1.0, precision="bf16")
+    lanes.use(1)
+    assert {weight.dtype for weight in other.policy.parameters()} == {torch.float32}
+    first, again = fine[0].metrics, coarse[0].metrics
+    assert 1e-5 < coarse[0].metrics["ratio_distance"] < 0.05, "sampler and learner agree as well as eight bits do"
+    assert again["ptx_loss"] != first["ptx_loss"]
+    assert again["ptx_loss"] == pytest.approx(first["ptx_loss"], rel=0.02)
+    assert again["entropy"] == pytest.approx(first["entropy"], rel=0.1)
+
+
+def test_lanes_work_in_the_precision_of_their_caller():
+    kinds = []
+    lanes.use(2)
+    for precision in ("bf16", "fp32"):
+        with precise(precision, torch.device("cpu")):
+            kinds.append({(torch.ones(2, 2) @ torch.ones(2, 2)).dtype for _ in lanes.in_lanes(str, [1])})
+            kinds.append(set(lanes.in_lanes(lambda _: (torch.ones(2, 2) @ torch.ones(2, 2)).dtype, [1, 2, 3])))
+    lanes.use(1)
+    assert kinds == [{torch.bfloat16}, {torch.bfloat16}, {torch.float32}, {torch.float32}]
+
+
+def test_a_head_on_the_policys_trunk_costs_no_pass_of_its_own_and_learns(run: Run, other: Run):
+    run.value = RewardModel.on_trunk_of(run.policy)
+    assert run.value.trunk is run.policy.base_model
+    passes: list[bool] = []
+    run.policy.base_model.register_forward_pre_hook(lambda *_: passes.append(torch.is_grad_enabled()))
+    [step] = run.steps(minibatches=1, max_new_tokens=3)
+    learning = sum(passes)
+    passes.clear()
+    other.policy.base_model.register_forward_pre_hook(lambda *_: passes.append(torch.is_grad_enabled()))
+    other.steps(minibatches=1, max_new_tokens=3)
+    assert learning == sum(passes) > 0, "where it learns, policy and value are read from one pass"
+    assert step.metrics["explained_variance"] == pytest.approx(0, abs=1e-6), "a head of zeros knows nothing"
+    run.policy.base_model._forward_pre_hooks.clear()
+    steps = run.steps(steps=8, epochs=4, learning_rate=1e-4, value_learning_rate=1e-2, value_clip=10.0, max_new_tokens=3)
+    assert steps[-1].metrics["value_loss"] < 0.5 * steps[0].metrics["value_loss"]
+
+
+def test_on_a_shared_trunk_each_weight_has_one_optimiser_and_one_gradient(run: Run, other: Run):
+    """The trunk's gradient is the policy's and the value's, added once: without a value coefficient, the policy's alone."""
+
+    def gradient(of: Run, value: RewardModel, value_coef: float) -> Tensor:
+        of = copy.deepcopy(of)
+        of.value = RewardModel.on_trunk_of(of.policy) if value is run.value else copy.deepcopy(value)
+        with torch.no_grad():
+            of.value.head.weight.fill_(0.1)
+            of.value.head.bias.zero_()
+        [found] = of.gradients(minibatches=1, value_coef=value_coef)
+        return found
+
+    none, once, twice = (gradient(run, run.value, coef) for coef in (0.0, 1.0, 2.0))
+    torch.testing.assert_close(none, gradient(run, other.value, 1.0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(twice - none, 2 * (once - none), atol=1e-4, rtol=1e-3)
+    assert (once - none).abs().max() > 1e-3
+
+
+def test_while_a_head_on_the_trunk_warms_up_the_trunk_stays_as_it_is(run: Run):
+    run.value = RewardModel.on_trunk_of(run.policy)
+    before = run.weights()
+    run.steps(steps=1, value_warmup_steps=1)
+    assert torch.equal(run.weights(), before)
+    assert run.value.head.weight.abs().max() > 0
