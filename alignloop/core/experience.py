@@ -92,7 +92,12 @@ def appraise(
         scores = score(prompts, responses.ids).float()
     broken = (~torch.isfinite(scores)).nonzero().flatten().tolist()
     if broken:
-        raise NonFiniteLoss(f"the scores of answers {broken} of this batch are not finite: look at the reward model or score function")
+        raise NonFiniteLoss(f"the scores of answers {broken} are not finite", "look at the reward model or score function", broken)
+    unread = (~torch.isfinite(reference_logprobs)).any(1).nonzero().flatten().tolist()
+    if unread:
+        raise NonFiniteLoss(
+            f"the reference's log-probabilities of answers {unread} are not finite", "restore the reference's weights", unread
+        )
     if settings.missing_eos_score is not None:
         scores = torch.where(torch.tensor(responses.ended), scores, torch.tensor(settings.missing_eos_score))
     kl = (logprobs - reference_logprobs) * mask

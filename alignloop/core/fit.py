@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_length
 from alignloop.core.lanes import backward, in_lanes
-from alignloop.core.losses import finite, language_model_loss
+from alignloop.core.losses import finite, language_model_loss, naming
 from alignloop.core.models import logits_at
 from alignloop.core.tokens import Encoded, pad_right
 from alignloop.core.training import Training
@@ -38,7 +38,7 @@ def accumulate(model: PreTrainedModel, rows: Sequence[Encoded], pad: int, weight
 
     def loss(batch: list[int]) -> tuple[Tensor, float]:
         ids, mask, places, targets = places_of([rows[index] for index in batch], pad)
-        mean = finite(language_model_loss(logits_at(model, ids, mask, places), targets) / tokens, "the language-model loss")
+        mean = finite(language_model_loss(logits_at(model, ids, mask, places), targets) / tokens, "the language-model loss", batch)
         return mean * weight, float(mean.detach())
 
     return sum(backward(loss, by_length([len(row.ids) for row in rows]), [*model.parameters()]))
@@ -81,7 +81,8 @@ def fit(
         if mixed:
             extra = round(len(chosen) * mixed_share / (1 - mixed_share))
             batch += [mixed[index] for index in random.integers(len(mixed), size=extra)]
-        return {"loss": accumulate(model, batch, pad)}
+        with naming([row.name for row in batch]):
+            return {"loss": accumulate(model, batch, pad)}
 
     return Training(
         model,
@@ -93,4 +94,5 @@ def fit(
         warmup=warmup,
         weight_decay=weight_decay,
         random=random,
+        names=[row.name for row in rows],
     )

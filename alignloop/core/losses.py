@@ -1,7 +1,8 @@
 """The four losses, each as the papers write it. Per-token losses come as sums: any split of a batch adds up to the same gradient."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -10,18 +11,55 @@ from torch.nn import functional
 
 from alignloop.errors import AlignloopError
 
+MOST_NAMES = 8
 Ties = Literal["skip", "rao_kupper"]
 
 
 class NonFiniteLoss(AlignloopError):
-    """A loss, a gradient, a score or a distribution is NaN or infinite: training on would only destroy the weights."""
+    """A loss, a gradient, a score or a distribution is NaN or infinite: training on would only destroy the weights.
+
+    `rows` are the places in the batch where it was met, none if it may be any; `names` what these rows are called, once that is known.
+    """
+
+    def __init__(self, found: str, remedy: str, rows: Sequence[int] = (), names: Sequence[str] = ()) -> None:
+        names = [name for name in names if name]
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        where = f", in {', '.join(names[:MOST_NAMES])}{more}" if names else ""
+        super().__init__(f"{found}{where}: {remedy}")
+        self.found, self.remedy, self.rows, self.names = found, remedy, rows, names
 
 
-def finite(loss: Tensor, what: str) -> Tensor:
+def finite(loss: Tensor, what: str, rows: Sequence[int] = ()) -> Tensor:
     """`loss` itself; raises NonFiniteLoss naming `what` if it is not a number to learn from."""
     if not torch.isfinite(loss):
-        raise NonFiniteLoss(f"{what} is {float(loss.detach())}: lower the learning rate, or look for broken rows in the batch")
+        raise NonFiniteLoss(f"{what} is {float(loss.detach())}", "lower the learning rate, or look for broken rows in the batch", rows)
     return loss
+
+
+@contextmanager
+def naming(names: Sequence[str]) -> Iterator[None]:
+    """Let a NonFiniteLoss from within call the rows of its batch by their names; without names it stays as it is."""
+    try:
+        yield
+    except NonFiniteLoss as error:
+        known = error.names or ([names[row] for row in error.rows] or names if names else ())
+        raise NonFiniteLoss(error.found, error.remedy, names=known) from None
+
+
+@contextmanager
+def at_step(step: int, names: Sequence[str], weights: Iterable[Tensor]) -> Iterator[None]:
+    """Let a NonFiniteLoss from within name its step, its rows, and the likely cause, which the weights tell."""
+    try:
+        with naming(names):
+            yield
+    except NonFiniteLoss as error:
+        broken = not all(torch.isfinite(weight).all() for weight in weights)
+        cause = (
+            "weights are no longer numbers since a step before: lower the learning rate"
+            if broken
+            else "all weights still are numbers: look at these rows, then at the learning rate"
+        )
+        raise NonFiniteLoss(f"step {step}: {error.found}", cause, names=error.names) from None
 
 
 def language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from alignloop.core.guards import GuardTripped, Trip, Watch
 from alignloop.core.kl import AdaptiveKl, FixedKl
 from alignloop.core.lanes import backward
 from alignloop.core.logprobs import answer_places, logprobs_of
-from alignloop.core.losses import finite, policy_loss, value_loss
+from alignloop.core.losses import at_step, finite, naming, policy_loss, value_loss
 from alignloop.core.memory import precise
 from alignloop.core.models import RewardModel, hidden_states, logits_of
 from alignloop.core.returns import explained_variance
@@ -74,6 +74,7 @@ class Trainer:
         random: np.random.Generator,
         generator: torch.Generator,
         watch: Watch | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         if (value is None) == (settings.advantages == "gae"):
             raise ValueError(f"advantages by {settings.advantages} {'need' if value is None else 'take no'} value model")
@@ -81,6 +82,7 @@ class Trainer:
         self.prompts, self.ptx, self.controller, self.watch = prompts, ptx, controller, watch
         self.allowed, self.end, self.pad, self.settings = allowed, end, pad, settings
         self.random, self.generator = random, generator
+        self.names = names  # what prompts are called in messages
         self.number, self.stopped = 0, False
         self._models: dict[str, nn.Module] = {"policy": policy}
         if value is not None:
@@ -100,7 +102,11 @@ class Trainer:
     def __iter__(self) -> Iterator[Step]:
         while self.number < self.settings.steps and not self.stopped:
             self.number += 1
-            yield self._step()
+            chosen = self._next_prompts()
+            names = [self.names[index] for index in chosen] if self.names else ()
+            with at_step(self.number, names, [weight for model in self._models.values() for weight in model.parameters()]):
+                step = self._step([self.prompts[index] for index in chosen])
+            yield step
         copy_all(self._weights(), self._average)
 
     def state(self) -> State:
@@ -138,13 +144,17 @@ class Trainer:
     def _weights(self) -> list[Tensor]:
         return list(weights_of(self.policy).values())
 
-    def _step(self) -> Step:
-        policy, value, settings, watch, number = self.policy, self.value, self.settings, self.watch, self.number
-        # 1. rollouts: the next prompts of a reshuffled deck, answers from the current policy
-        while len(self._order) < settings.prompts_per_step:
+    def _next_prompts(self) -> list[int]:
+        """Of a reshuffled deck, each as often as it has responses, side by side."""
+        wanted, times = self.settings.prompts_per_step, self.settings.responses_per_prompt
+        while len(self._order) < wanted:
             self._order += self.random.permutation(len(self.prompts)).tolist()
-        chosen, self._order = self._order[: settings.prompts_per_step], self._order[settings.prompts_per_step :]
-        drawn = [self.prompts[index] for index in chosen for _ in range(settings.responses_per_prompt)]
+        chosen, self._order = self._order[:wanted], self._order[wanted:]
+        return [index for index in chosen for _ in range(times)]
+
+    def _step(self, drawn: list[list[int]]) -> Step:
+        policy, value, settings, watch, number = self.policy, self.value, self.settings, self.watch, self.number
+        # 1. rollouts: answers from the current policy
         how = settings.temperature, settings.max_new_tokens, self.generator, settings.batch
         with precise(settings.precision, policy.device):
             responses = sample(policy, drawn, self.allowed, self.end, *how)
@@ -215,7 +225,8 @@ def _update(
                 if settings.ptx_coef and len(ptx):
                     share = settings.ptx_documents_per_step // (settings.minibatches * settings.epochs)
                     documents = [ptx[index] for index in random.integers(0, len(ptx), max(share, 1))]
-                    metrics["ptx_loss"] = accumulate(policy, documents, pad, settings.ptx_coef)
+                    with naming([document.name for document in documents]):
+                        metrics["ptx_loss"] = accumulate(policy, documents, pad, settings.ptx_coef)
             for name, learner in learners.items():
                 norm = "grad_norm" if name == "policy" else "value_grad_norm"
                 metrics[norm] = float(finite(nn.utils.clip_grad_norm_(weights[name], settings.max_grad_norm), norm))
@@ -250,7 +261,7 @@ def _learn(
         states = hidden_states(policy.base_model, ids, real)[places]
         logprobs, entropy = logprobs_of(logits_of(policy, states), targets, allowed, settings.temperature)
         policy_part, clipped = policy_loss(logprobs, old, advantages, settings.clip)
-        mean = finite(policy_part / tokens, "the policy loss")
+        mean = finite(policy_part / tokens, "the policy loss", picked)
         with torch.no_grad():
             ratio = torch.exp(logprobs - old)
             sums = {
@@ -265,7 +276,7 @@ def _learn(
             values = value.read(states) if shared else value.per_token(ids, real)[places]
             old_values, returns = experience.values[picked][mask], experience.returns[picked][mask]
             value_part, value_clipped = value_loss(values, old_values, returns, value_clip)
-            mean = mean + settings.value_coef * finite(value_part / tokens, "the value loss")
+            mean = mean + settings.value_coef * finite(value_part / tokens, "the value loss", picked)
             sums |= {"value_loss": value_part, "value_clip_fraction": value_clipped.sum()}
         return mean, {name: float(part.detach()) / tokens for name, part in sums.items()}
 

@@ -17,11 +17,15 @@ from alignloop.core.training import Training
 
 @dataclass(frozen=True)
 class RankedRow:
-    """K token rows (prompt and response, end token included), their ranks, 1 the best, and how many first tokens all rows share."""
+    """K token rows (prompt and response, end token included), their ranks, 1 the best, and how many first tokens all rows share.
+
+    `name` is what the ranking is called in messages.
+    """
 
     rows: list[list[int]]
     ranks: list[int]
     shared: int = 0
+    name: str = ""
 
     def __len__(self) -> int:
         """Tokens of the ranking as one row: the shared ones once, then each response."""
@@ -103,6 +107,7 @@ def train(
         warmup=warmup,
         weight_decay=weight_decay,
         random=random,
+        names=[ranking.name for ranking in rankings],
     )
 
 
@@ -113,7 +118,7 @@ def _learn(model: RewardModel, rankings: Sequence[RankedRow], pad: int, margin: 
         part = [rankings[index] for index in batch]
         scores, ranks = ranked_scores(model, part, pad), [ranking.ranks for ranking in part]
         losses = torch.stack([ranking_loss(*pair, margin, ties) for pair in zip(scores, ranks, strict=True)])
-        mean = finite(losses.sum() / len(rankings), "the ranking loss")
+        mean = finite(losses.sum() / len(rankings), "the ranking loss", batch)
         return mean, (float(mean.detach()), *correct_pairs([score.detach() for score in scores], ranks))
 
     means, rights, pairs = zip(*backward(loss, by_length([len(ranking) for ranking in rankings]), [*model.parameters()]), strict=True)

@@ -31,10 +31,11 @@ class TokenizerError(AlignloopError):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of one row, and for each whether the loss is on it (as a target)."""
+    """Token ids of one row, and for each whether the loss is on it (as a target); and what the row is called in messages."""
 
     ids: list[int]
     mask: list[bool]
+    name: str = ""
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:

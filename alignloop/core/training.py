@@ -1,14 +1,14 @@
 """Training on given rows: optimiser steps over shuffled passes. Pretraining, SFT and reward model differ only in what a step learns."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
 from alignloop.core.batches import steps_of
-from alignloop.core.losses import finite
+from alignloop.core.losses import at_step, finite
 from alignloop.core.state import State, draws_of, moments_of, put_draws, put_moments, put_weights, weights_of
 
 
@@ -25,6 +25,7 @@ class Training:
     """Trains a model in place while it is iterated; yields (step, steps, metrics) after each optimiser step.
 
     `learn` adds the gradient of the rows whose indices it gets, and returns metrics. Every pass is a fresh permutation of all rows.
+    `names` are what the rows are called in messages.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class Training:
         warmup: float,
         weight_decay: float,
         random: np.random.Generator,
+        names: Sequence[str] = (),
     ) -> None:
         self.step, self.steps = 0, steps_of(rows, rows_per_step, epochs)
         self._model, self._rows, self._learn, self._rows_per_step = model, rows, learn, rows_per_step
-        self._peak, self._warmup, self._random = learning_rate, warmup, random
+        self._peak, self._warmup, self._random, self._names = learning_rate, warmup, random, names
         self._optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True)
         self._order: list[int] = []  # what is left of the pass
         model.eval()  # no dropout: eval mode only switches that, gradients flow
@@ -54,8 +56,9 @@ class Training:
                 group["lr"] = rate
             self._order = self._order or self._random.permutation(self._rows).tolist()
             chosen, self._order = self._order[: self._rows_per_step], self._order[self._rows_per_step :]
-            metrics = self._learn(chosen)
-            norm = finite(torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0), "the gradient's norm")
+            with at_step(self.step + 1, [self._names[row] for row in chosen] if self._names else (), self._model.parameters()):
+                metrics = self._learn(chosen)
+                norm = finite(torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0), "the gradient's norm")
             self._optimiser.step()
             self._optimiser.zero_grad()
             self.step += 1

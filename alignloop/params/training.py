@@ -6,7 +6,14 @@ from pydantic import Field, model_validator
 
 from alignloop.params.section import Count, Positive, Section, Share, Whole
 
-Guarded = Literal["max_kl_per_response_nats", "min_entropy_per_token_nats", "min_distinct_2", "min_ended", "max_held_out_fall"]
+Guarded = Literal[
+    "max_kl_per_response_nats",
+    "min_kl_per_response_nats",
+    "min_entropy_per_token_nats",
+    "min_distinct_2",
+    "min_ended",
+    "max_held_out_fall",
+]
 
 
 class Pretrain(Section):

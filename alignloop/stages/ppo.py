@@ -80,6 +80,7 @@ def ppo(
         draws(params.seed, "ppo", round),
         torch.Generator().manual_seed(seed_of(params.seed, "ppo", round, "sampling")),
         watch(params, reward, tokenizer),
+        [prompt.id for prompt, _ in rows],
     ):
         curve.append((step.number, step.metrics))
         if step.number % plan.keep_rollouts_every == 0:

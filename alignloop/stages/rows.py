@@ -1,6 +1,7 @@
 """From records to token rows. Rows that a model's context cannot hold are left out and counted: the stage reports the count."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
 
@@ -28,7 +29,8 @@ def document_rows(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Docume
         else:
             dialogue = encode_dialogue(tokenizer, spoken(document.messages or ()), "all")
             row = Encoded(dialogue.ids, [True] * len(dialogue.ids))
-        rows += [Encoded(row.ids[start : start + context], row.mask[start : start + context]) for start in range(0, len(row.ids), context)]
+        starts = range(0, len(row.ids), context)
+        rows += [Encoded(row.ids[start : start + context], row.mask[start : start + context], document.id) for start in starts]
     return [row for row in rows if len(row.ids) > 1]
 
 
@@ -36,7 +38,7 @@ def demonstration_rows(
     tokenizer: PreTrainedTokenizerBase, demonstrations: Sequence[Demonstration], turns: str, context: int
 ) -> tuple[list[Encoded], int]:
     """A row per demonstration with the loss on assistant turns, and how many were too long."""
-    rows = [encode_dialogue(tokenizer, spoken(demonstration.messages), turns) for demonstration in demonstrations]
+    rows = [replace(encode_dialogue(tokenizer, spoken(each.messages), turns), name=each.id) for each in demonstrations]
     return _fitting(rows, [len(row.ids) for row in rows], context, "demonstrations")
 
 
@@ -54,7 +56,7 @@ def ranked_rows(
     for ranking in rankings:
         prompt = encode_prompt(tokenizer, spoken(ranking.prompt.messages))
         answers = [prompt + encode_response(tokenizer, response) for response in ranking.responses]
-        rows.append((ranking, RankedRow(answers, list(ranking.ranks), len(prompt))))
+        rows.append((ranking, RankedRow(answers, list(ranking.ranks), len(prompt), ranking.id)))
     return _fitting(rows, [max(map(len, row.rows)) for _, row in rows], context, "rankings")
 
 

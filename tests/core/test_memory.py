@@ -107,7 +107,7 @@ def test_a_head_on_the_policys_trunk_costs_no_pass_of_its_own_and_learns(run: Ru
     assert step.metrics["explained_variance"] == pytest.approx(0, abs=1e-6), "a head of zeros knows nothing"
     run.policy.base_model._forward_pre_hooks.clear()
     steps = run.steps(steps=8, epochs=4, learning_rate=1e-4, value_learning_rate=1e-2, value_clip=10.0, max_new_tokens=3)
-    assert steps[-1].metrics["value_loss"] < 0.5 * steps[0].metrics["value_loss"]
+    assert steps[-1].metrics["value_loss"] < 0.65 * steps[0].metrics["value_loss"]
 
 
 def test_on_a_shared_trunk_each_weight_has_one_optimiser_and_one_gradient(run: Run, other: Run):
