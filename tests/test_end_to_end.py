@@ -124,7 +124,10 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     policies = {"models/base", "models/sft", *(f"models/{round}/policy" for round in rounds)}
     models = {f"{place}/{name}" for place in policies for name in (*CHECKPOINT, "generation_config.json")}
     models |= {f"models/{round}/reward/{name}" for round in rounds for name in (*CHECKPOINT, "head.safetensors")}
-    plots = {f"plots/{name}.csv" for name in ("pretrain", "sft", *(f"rounds/{r}/{name}" for r in rounds for name in ("reward", "ppo")))}
+    plots = {
+        f"plots/{name}.csv"
+        for name in ("pretrain", "sft", *(f"rounds/{r}/{name}" for r in rounds for name in ("reward", "ppo", "overoptimisation")))
+    }
     tracked = set(clone.say("git", "ls-files").splitlines())
     assert files(clone.root, "metrics", "data", "models", "plots") - tracked == metrics | data | models | plots
     pages = {

@@ -18,8 +18,8 @@ RULES = {  # a guard's key in params.yaml, whose first syllable says on which si
     "max_kl_per_response_nats": ("kl", "the policy has left its reference; raise ppo.kl.coef, or lower ppo.learning_rate"),
     "min_kl_per_response_nats": (
         "kl",
-        "answers are likelier to the reference than to the policy that drew them, which in expectation cannot be: their temperatures or "
-        "allowed tokens differ, or a step draws too few answers to tell; raise ppo.prompts_per_step, and suspect a bug if that changes nothing",
+        "answers are likelier to the reference than to the policy that drew them, which in expectation cannot be: a step draws too few to "
+        "tell (raise ppo.prompts_per_step), or the two models differ in temperature or allowed tokens",
     ),
     "min_entropy_per_token_nats": ("entropy", "the policy is sure of every token; raise ppo.kl.coef, or lower ppo.learning_rate"),
     "min_distinct_2": ("distinct_2", "answers repeat each other and themselves; raise ppo.kl.coef or ppo.ptx_coef"),

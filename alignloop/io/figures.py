@@ -37,7 +37,9 @@ STYLE: dict[str, Any] = {"color": COLOURS["policy"], "linewidth": 1.4}
 
 def draw(source: Path, picture: Path) -> Path | None:
     """Draw what `source` holds (curves, agreement of a reward model, an evaluation, a release) into `picture`; None if it holds nothing."""
-    if source.suffix == ".csv":
+    if source.name == "overoptimisation.csv":
+        figure = overoptimisation(source)
+    elif source.suffix == ".csv":
         figure = curves(source)
     elif source.name == "evaluate.json":
         figure = behaviours(json.loads(source.read_text(encoding="utf-8")), source.parent.name)
@@ -56,8 +58,7 @@ def draw(source: Path, picture: Path) -> Path | None:
 
 def curves(file: Path) -> Figure | None:
     """Small multiples over the steps, at most a dozen: the telling columns first, and none that never moves."""
-    with file.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = _rows(file)
     columns = {
         name: [(int(row["step"]), float(row[name])) for row in rows if row[name]] for name in (rows[0] if rows else ()) if name != "step"
     }
@@ -113,6 +114,26 @@ def agreement(report: Mapping[str, Any], round: str) -> Figure | None:
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(axis="x", color="#eef0f3", linewidth=0.8)
         _bare(axes)
+    return figure
+
+
+def overoptimisation(file: Path) -> Figure | None:
+    """The reward model's score and gold of PPO's answers, a point a step, over √KL; None without a point."""
+    rows = _rows(file)
+    if not rows:
+        return None
+    figure = _figure(6, 3.6, f"{file.parent.name}: what PPO's answers earn, the further it is from SFT")
+    figure.subplots_adjust(0.1, 0.15, 0.97, 0.87)
+    axes = figure.add_subplot()
+    for name, label, colour in (("score", "reward model", COLOURS["policy"]), ("gold", "gold", COLOURS["sft"])):
+        points = sorted((float(row["sqrt_kl"]), float(row[name])) for row in rows if row.get(name))
+        if points:
+            places, values = zip(*points, strict=True)
+            axes.plot(places, values, "o", color=colour, markersize=3, alpha=0.6)
+            axes.plot(places, _running_mean(values, 2), color=colour, linewidth=1.4, label=f"{label} (mean of five steps)")
+    _label(axes, "", "mean of a step's answers", "√KL to SFT, in nats per response")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.legend(frameon=False, fontsize=8)
     return figure
 
 
@@ -173,6 +194,11 @@ def rounds(report: Mapping[str, Any]) -> Figure | None:
         axes.set_xticks(range(len(labels)), labels)
         _label(axes, title, unit, "")
     return figure
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 def _panels(count: int, title: str) -> tuple[Figure, Sequence[Axes]]:

@@ -17,11 +17,13 @@ from alignloop.core.measures import length_controlled_win_rate, win_rate
 from alignloop.core.models import RewardModel, allowed_tokens, context_of, vocabulary_of
 from alignloop.core.reward import correct_pairs, score
 from alignloop.core.tokens import pad_of
+from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read, write
 from alignloop.io.files import rounded, write_json
 from alignloop.params import Params
-from alignloop.records import Ranking
+from alignloop.records import Prompt, Ranking, Rollout
 from alignloop.stages.answering import Answered, answer, examination, summary
+from alignloop.stages.overoptimisation import by_step
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import ranked_rows
 from alignloop.world.gold import judge
@@ -38,8 +40,10 @@ def evaluate(
     prompts: Path,
     corpus: Path,
     rankings: Path,
+    rollouts: Path,
     out: Path,
     metrics: Path,
+    plots: Path,
 ) -> Iterator[Progress]:
     """Compare the round's policy with base, SFT and the policy before it."""
     names = {"base": base, "sft": sft, "before": before, "policy": policy}
@@ -57,6 +61,7 @@ def evaluate(
         "reward_model": _reward_model(asked.reward_model, models["policy"].tokenizer, ranked, context_of(models["sft"].policy)),
     }
     write_json(metrics, rounded(report))
+    write_curve(plots, by_step(read(rollouts, Rollout, allow_empty=True), read(prompts / "train.jsonl", Prompt)))
     yield Progress(len(names) + 1, len(names) + 1, {"kl_to_sft_nats": report["kl_to_sft_nats"]})
 
 

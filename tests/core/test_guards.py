@@ -15,12 +15,20 @@ from .bandit import Run
 HEALTHY = {"kl": 3.0, "entropy": 1.0, "distinct_2": 0.3, "ended": 0.95, "held_out_fall": 0.0}
 GUARDS = {
     "max_kl_per_response_nats": Guard(20.0, "stop"),
+    "min_kl_per_response_nats": Guard(-0.5, "warn"),
     "min_entropy_per_token_nats": Guard(0.2, "warn"),
     "min_distinct_2": Guard(0.05, "warn"),
     "min_ended": Guard(0.5, "fail"),
     "max_held_out_fall": Guard(0.3, "stop"),
 }
-BROKEN = {"kl": 21.0, "entropy": 0.1, "distinct_2": 0.04, "ended": 0.4, "held_out_fall": 0.4}
+BROKEN = {
+    "max_kl_per_response_nats": 21.0,
+    "min_kl_per_response_nats": -0.6,
+    "min_entropy_per_token_nats": 0.1,
+    "min_distinct_2": 0.04,
+    "min_ended": 0.4,
+    "max_held_out_fall": 0.4,
+}
 NONE = Rollouts([], [], [], *[torch.empty(0)] * 3)
 COLLAPSE: dict[str, Any] = {"steps": 12, "epochs": 8, "learning_rate": 1e-2, "missing_eos_score": None, "max_new_tokens": 3}
 LIMITS = {  # of the bandit: what a policy keeps to that learns slowly, and one that collapses does not
@@ -42,12 +50,12 @@ def test_a_healthy_run_trips_nothing():
 def test_each_guard_trips_on_its_own_metric_and_no_other(name: str):
     metric, cause = RULES[name]
     watch = Watch(GUARDS, 1)
-    [trip] = watch.see(7, {**HEALTHY, metric: BROKEN[metric]}, NONE)
+    [trip] = watch.see(7, {**HEALTHY, metric: BROKEN[name]}, NONE)
     assert (trip.guard, trip.strength) == (name, GUARDS[name].strength)
     side = "above" if name.startswith("max") else "below"
-    said = f"{metric} {BROKEN[metric]:g} is {side} {GUARDS[name].limit:g} (step 7, mean of 1 steps)"
+    said = f"{metric} {BROKEN[name]:g} is {side} {GUARDS[name].limit:g} (step 7, mean of 1 steps)"
     assert trip.message == f"ppo.guards.{name}: {said}: {cause}"
-    assert not watch.sound({**HEALTHY, metric: BROKEN[metric]})
+    assert not watch.sound({**HEALTHY, metric: BROKEN[name]})
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -86,16 +94,16 @@ def guarded(run: Run, strength: Strength, *names: str) -> Run:
 
 
 def test_a_policy_that_collapses_trips_every_guard_and_each_names_its_cause(run: Run):
-    steps = guarded(run, "warn", *RULES).steps(**COLLAPSE)
+    steps = guarded(run, "warn", *LIMITS).steps(**COLLAPSE)
     assert not steps[1].trips
     tripped = {trip.guard: trip.message for step in steps for trip in step.trips}
-    assert set(tripped) == set(RULES)
+    assert set(tripped) == set(LIMITS) == set(RULES) - {"min_kl_per_response_nats"}
     assert all(message.endswith(RULES[name][1]) for name, message in tripped.items())
 
 
 def test_a_policy_that_learns_slowly_trips_no_guard(run: Run):
     plan: dict[str, Any] = {"steps": 5, "learning_rate": 1e-4, "missing_eos_score": None, "max_new_tokens": 3}
-    assert len(guarded(run, "fail", *RULES).steps(**plan)) == 5
+    assert len(guarded(run, "fail", *LIMITS).steps(**plan)) == 5
 
 
 def test_a_stop_goes_back_to_the_policy_that_earned_most_within_the_limits(run: Run):
@@ -133,3 +141,25 @@ def test_a_warning_changes_nothing_that_is_learned(run: Run, other: Run):
     assert [len(step.trips) for step in warned] == [0] * 4 + [1] * 2
     assert [step.metrics for step in warned] == [step.metrics for step in plain]
     assert torch.equal(run.weights(), other.weights())
+
+
+def test_a_kl_below_zero_is_said_with_its_likely_causes(run: Run):
+    """A reference that likes every answer better than the policy that drew it cannot be: here it reads at another temperature."""
+    run.watch = Watch({"min_kl_per_response_nats": Guard(-0.5, "warn")}, 1)
+    with torch.no_grad():
+        run.reference.get_output_embeddings().weight.mul_(3)
+    steps = run.steps(**{**COLLAPSE, "steps": 1, "prompts_per_step": 64})
+    [trip] = steps[0].trips
+    assert steps[0].metrics["kl"] < -0.5
+    assert "in expectation cannot be" in trip.message
+    assert "differ in temperature or allowed tokens" in trip.message
+
+
+def test_answers_that_earn_more_the_longer_they_are_lose_their_end_and_trip_the_guard(run: Run):
+    run.score = lambda prompts, responses: torch.tensor([float(len(response)) for response in responses])
+    run.watch = Watch({"min_ended": Guard(0.2, "stop")}, 2)
+    steps = run.steps(**{**COLLAPSE, "max_new_tokens": 5})
+    assert steps[-1].metrics["score"] > steps[0].metrics["score"]
+    assert steps[-1].metrics["length"] > steps[0].metrics["length"]
+    assert steps[-1].trips[0].message.endswith("answers lose their end; lower ppo.missing_eos_score, or raise decoding.max_new_tokens")
+    assert len(steps) < COLLAPSE["steps"]
