@@ -23,6 +23,7 @@ ROUND = ("sample", "label", "validate_rankings", "reward", "ppo", "evaluate")
 FIRST = ("ingest", "validate_raw", "prepare", "validate_sets", "pretrain", "sft")
 CHECKPOINT = ("chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 SPLITS = ("train", "valid", "test")
+ALIGNLOOP = (sys.executable, "-m", "alignloop")
 
 
 class Clone:
@@ -50,6 +51,12 @@ class Clone:
     def flow(self, *words: str) -> dict[str, str]:
         """Run the flow, and return what it said became of each stage."""
         return outcomes(self.say(sys.executable, "-m", "flows.pipeline", *words))
+
+    def verdict(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the gates said of the last candidate, and who is the champion."""
+        places = ("metrics/release.json", "releases/champion.json")
+        released, champion = (json.loads((self.root / place).read_text()) for place in places)
+        return released["verdict"], champion
 
     def lock(self) -> dict[str, Any]:
         return yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
@@ -95,6 +102,9 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     assert {name for name, what in done.items() if what == "up to date"} == set(FIRST) - {"sft"}
     assert {name for name, what in done.items() if what == "ran"} == {"sft", "release", *(f"{name}@r1" for name in ROUND)}
 
+    verdict, state = clone.verdict()
+    assert (verdict["passed"], verdict["against_champion"], state["previous"]) == (True, False, None)
+
     lock = (clone.root / "dvc.lock").read_bytes()
     assert set(clone.flow().values()) == {"up to date"}
     assert (clone.root / "dvc.lock").read_bytes() == lock
@@ -103,6 +113,9 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     again = clone.flow("--set", "rounds.r2={policy: models/r1/policy, start: models/sft, rankings: data/rankings/r1}")
     assert {name for name, what in again.items() if what != "up to date"} == {"release", *(f"{name}@r2" for name in ROUND)}
     assert "up to date" in clone.say("dvc", "status")
+    assert clone.verdict()[0]["against_champion"], "the policy of r2 is held against that of r1, which the gates had made the champion"
+    audit = clone.say(*ALIGNLOOP, "review", "--audit")
+    assert "entries, each as it was written\naliases and releases/champion.json are as decided" in audit
 
     rounds = ("r1", "r2")
     metrics = {f"metrics/{name}.json" for name in ("ingest", "prepare", "pretrain", "sft", "release")}
@@ -136,7 +149,7 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     assert pages == {"reports/results.md"}
     assert all((clone.root / "reports" / "validation" / name / "index.html").exists() for name in ("raw", "sets", *rounds))
     changed = {line[3:] for line in clone.say("git", "status", "--porcelain", "-uall").splitlines()}
-    assert changed == {"params.yaml", "dvc.lock", *metrics}
+    assert changed == {"params.yaml", "dvc.lock", "releases/champion.json", "releases/audit.jsonl", *metrics}
     top = {path.name for path in clone.root.iterdir()} - {name.split("/")[0] for name in tracked}
     assert top == {".git", ".cache", ".prefect", "dvc.lock", "metrics", "models", "plots", "reports"}
     assert list(clone.home.iterdir()) == []  # nothing in the home or the temporary folder
