@@ -17,7 +17,7 @@ from alignloop.people.settings import Settings
 def create_app(store: Store, settings: Settings) -> FastAPI:
     """The pages on an open store. FastAPI's own pages load scripts from elsewhere, so they are off."""
     app = FastAPI(title="Alignloop labeling", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.store, app.state.settings = store, settings
+    app.state.store, app.state.settings, app.state.left = store, settings, {}
     guard(app)
     host = urlsplit(settings.url).hostname or "127.0.0.1"
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted({host, "127.0.0.1", "localhost"}))

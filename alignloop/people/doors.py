@@ -35,7 +35,7 @@ class SignInFirst(Exception):
     """The page is for people who are signed in."""
 
 
-def signed_in(guest: Annotated[Guest | None, Depends(visitor)]) -> Guest:
+async def signed_in(guest: Annotated[Guest | None, Depends(visitor)]) -> Guest:
     """The labeler whose page this is."""
     if guest is None:
         raise SignInFirst
@@ -44,7 +44,7 @@ def signed_in(guest: Annotated[Guest | None, Depends(visitor)]) -> Guest:
     return guest
 
 
-def administrator(guest: Annotated[Guest, Depends(signed_in)]) -> Guest:
+async def administrator(guest: Annotated[Guest, Depends(signed_in)]) -> Guest:
     """The administrator whose page this is."""
     if guest.role != "admin":
         raise HTTPException(403, "This page is for administrators.")
@@ -60,7 +60,7 @@ async def fields(request: Request) -> dict[str, str]:
 Fields = Annotated[dict[str, str], Depends(fields)]
 
 
-def own_form(form: Fields, guest: Annotated[Guest, Depends(signed_in)]) -> dict[str, str]:
+async def own_form(form: Fields, guest: Annotated[Guest, Depends(signed_in)]) -> dict[str, str]:
     """The fields of a form that one of our own pages sent, for this visit."""
     check_key(guest, form.get("key", ""))
     return form

@@ -1,6 +1,6 @@
 """How a page is made: templates that escape everything, headers that let nothing in from elsewhere, and one page for every failure."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alignloop.io.labeling.labelers import Refused, TooMany
 from alignloop.io.labeling.queue import NotYours
@@ -35,7 +37,9 @@ FAILURES: tuple[tuple[type[Exception], int, str], ...] = (
     (NotYours, 404, ""),
     (StoreError, 400, ""),
 )
-_templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+_templates = Environment(
+    loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, auto_reload=False
+)
 _templates.filters["blocks"] = blocks
 _templates.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
@@ -47,16 +51,27 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 
 
+class Guard:
+    """Refuses what other sites send and what is too large, and adds the headers to every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        if scope["type"] == "http":
+            await (_refused(Request(scope)) or self._app)(scope, receive, send_headed)
+        else:
+            await self._app(scope, receive, send)
+
+
 def guard(app: FastAPI) -> None:
-    """Refuse what other sites send and what is too large, add the headers, and tell failures in words."""
-
-    @app.middleware("http")
-    async def guarded(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = _refused(request) or await answer(request)
-        for name, value in HEADERS.items():
-            response.headers[name] = value
-        return response
-
+    """Let nothing past the guard, and tell failures in words."""
+    app.add_middleware(Guard)
     for kind, status, words in FAILURES:
         app.add_exception_handler(kind, _teller(status, words))
     app.add_exception_handler(HTTPException, lambda request, error: _tell(request, error.status_code, str(error.detail)))  # pyright: ignore

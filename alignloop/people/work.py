@@ -1,5 +1,6 @@
 """The labeler's pages: what there is to do, and the way of an item from first sight to the answer."""
 
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
@@ -17,6 +18,7 @@ from alignloop.people.settings import Settings
 
 router = APIRouter()
 DIGITS = tuple("0123456789")
+FRESH = 2.0  # seconds for which the number of items left for all is believed on the page of an item
 JOBS = {"rank": ("rank", "work"), "quiz": ("rank", "quiz"), "demonstrate": ("demonstrate", "work"), "review": ("rank", "review")}
 
 
@@ -72,7 +74,11 @@ def show(
         today, total = history.counts(session, guest.id)
         quiz = history.of_purpose(session, "quiz", guest.id) if found.purpose == "quiz" else None
         left = reviews.left(session, guest.id) if found.purpose == "review" else 0
-        left = history.left(session, found.job) if found.purpose == "work" else left
+        if found.purpose == "work":
+            left, when = request.app.state.left.get(found.job, (0, -FRESH))
+            if time.monotonic() - when > FRESH:  # to count them takes longer than all else of the page
+                left = history.left(session, found.job)
+                request.app.state.left[found.job] = left, time.monotonic()
     shared: dict[str, Any] = {"work": found, "today": today, "total": total, "quiz": quiz, "left": left, "settings": settings}
     shared |= {"problem": problem, "note": note, "skips": questions.SKIPS}
     status = 422 if problem else 200

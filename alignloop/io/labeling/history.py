@@ -52,8 +52,9 @@ def answered(session: Session, labeler: str, assignment: int) -> Answer | None:
 
 def counts(session: Session, labeler: str) -> tuple[int, int]:
     """How many items the labeler finished, in the last 24 hours and in all."""
-    done = select(func.count()).select_from(Answer).where(Answer.labeler == labeler, Answer.skipped.is_(None))
-    return session.scalar(done.where(Answer.submitted > time.time() - 86400)) or 0, session.scalar(done) or 0
+    today = func.count().filter(Answer.submitted > time.time() - 86400)
+    row = session.execute(select(today, func.count()).where(Answer.labeler == labeler, Answer.skipped.is_(None))).one()
+    return row[0], row[1]
 
 
 def of_purpose(session: Session, purpose: Purpose, labeler: str) -> tuple[int, int]:

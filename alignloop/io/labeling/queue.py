@@ -180,10 +180,12 @@ def _may(person: Labeler, purpose: Purpose) -> bool:
 
 
 def _own(session: Session, assignment: int, labeler: str, lock: bool = False) -> tuple[Assignment, Item]:
-    lent = session.get(Assignment, assignment, with_for_update=lock or None)
-    if lent is None or lent.labeler != labeler:
+    mine = select(Assignment, Item).join(Item, Item.id == Assignment.item)
+    mine = mine.where(Assignment.id == assignment, Assignment.labeler == labeler)
+    row = session.execute(mine.with_for_update() if lock else mine).one_or_none()
+    if row is None:
         raise NotYours("There is no such item among yours.")
-    return lent, session.get_one(Item, lent.item, with_for_update=lock or None)
+    return row[0], row[1]
 
 
 def _counts(item: Item, attempt: int) -> bool:

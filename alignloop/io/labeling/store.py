@@ -3,8 +3,9 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from alembic import command
@@ -19,6 +20,7 @@ from alignloop.io.labeling.tables import Event
 DEFAULT = "people/labeling.db"
 FULL = ("disk is full", "no space left", "disk full")
 PATIENCE = 15  # seconds to wait for another writer
+CONNECTIONS = 40  # as many as a server has threads for requests
 _UPGRADE_LOCK = 72_316_004  # any number: one process upgrades a PostgreSQL database at a time
 
 
@@ -46,17 +48,18 @@ class Store:
             raise StoreError(f"DATABASE_URL: '{address.get_backend_name()}' is no store for labels; give a postgresql:// or sqlite:/// URL")
         self.name = address.render_as_string(hide_password=True)
         self._embedded = address.get_backend_name() == "sqlite"
+        self._turn = Lock() if self._embedded else nullcontext()  # SQLite's own way to wait for another writer is to look again and again
         if self._embedded:
             if not address.database:
                 raise StoreError(
                     f"DATABASE_URL: {self.name} names no file, and labels are to be kept; write sqlite:////path/to/labeling.db"
                 )
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-            self.engine = create_engine(address, connect_args={"timeout": PATIENCE})
+            self.engine = create_engine(address, connect_args={"timeout": PATIENCE}, pool_size=CONNECTIONS)
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            self.engine = create_engine(address, pool_pre_ping=True, pool_size=20, max_overflow=20)
+            self.engine = create_engine(address, pool_pre_ping=True, pool_size=CONNECTIONS // 2, max_overflow=CONNECTIONS // 2)
         try:
             self._upgrade()
         except OperationalError as error:
@@ -79,7 +82,7 @@ class Store:
     def writing(self) -> Iterator[Session]:
         """A transaction: all of it is on disk when the block ends, or none if it raises."""
         try:
-            with Session(self.engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
+            with self._turn, Session(self.engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
                 yield session
         except SQLAlchemyError as error:
             if any(words in str(getattr(error, "orig", error)).lower() for words in FULL):
