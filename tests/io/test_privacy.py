@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignloop.io.privacy import found, luhn, mod97, redact
+from alignloop.io.privacy import found, places, redact
+from alignloop.io.privacy.forms import is_card
+from benchmarks.redaction import cases, scores
 
 PERSONAL = {
     "Write to ann.lee+news@mail.example.org.": "Write to <EMAIL>.",
@@ -46,18 +48,42 @@ def test_what_only_looks_a_little_like_it_stays(text: str):
     assert redact(text) == (text, {})
 
 
+def test_of_the_made_test_set_at_least_95_of_100_places_found_are_right_and_90_of_100_are_found():
+    listed, score = list(cases()), scores()
+    assert len(listed) >= 300
+    assert len({case.locale for case in listed}) >= 3
+    assert score["all"].precision >= 0.95
+    assert score["all"].recall >= 0.9
+    kinds = {name for name in score if name.isupper()}
+    assert kinds == {"EMAIL", "PHONE", "CARD", "IBAN", "IP", "ID", "ADDRESS", "KEY"}
+    assert all(score[kind].there >= 15 and score[kind].recall >= 0.8 for kind in kinds)
+
+
+def test_what_is_more_certain_keeps_its_place_and_no_two_overlap():
+    text = "ann@93.184.216.34.example.org, DE89 3704 0044 0532 0130 00 or 4111 1111 1111 1111"
+    assert [(place.kind, text[place.start : place.end]) for place in places(text)] == [
+        ("EMAIL", "ann@93.184.216.34.example.org"),
+        ("IBAN", "DE89 3704 0044 0532 0130 00"),
+        ("CARD", "4111 1111 1111 1111"),
+    ]
+
+
+def test_scripts_without_spaces_part_words_from_numbers():
+    assert redact("邮箱ann@example.cn电话13812345678，住在北京市海淀区中关村大街27号。")[0] == "邮箱<EMAIL>电话<PHONE>，住在<ADDRESS>。"
+
+
 def test_check_sums_by_hand():
     # 79927398713 from the right, every second doubled: 3+2+7+7+9+6+7+4+9+9+7 = 70; leading zeros add nothing
-    assert luhn("0079927398713")
-    assert not luhn("0079927398710")
-    assert not luhn("79927398713"), "eleven digits are no card"
+    assert is_card("0079927398713")
+    assert not is_card("0079927398710")
+    assert not is_card("79927398713"), "eleven digits are no card"
     # GB82 WEST 1234 5698 7654 32 → 3214282912345698765432161182 ≡ 1 (mod 97)
-    assert mod97("GB82 WEST 1234 5698 7654 32")
+    assert found("GB82 WEST 1234 5698 7654 32") == ["IBAN"]
     assert 3214282912345698765432161182 % 97 == 1
-    assert not mod97("GB83 WEST 1234 5698 7654 32")
+    assert "IBAN" not in found("GB83 WEST 1234 5698 7654 32")
 
 
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.sampled_from(
