@@ -1,4 +1,4 @@
-"""Numbers by which states know people, of two dozen countries: a form, check digits by python-stdnum, and a word before it where both are weak."""
+"""Numbers by which states know people: a form, check digits by python-stdnum, and a word before it where both are weak."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ NEAR = 40  # characters before a number in which a word may say what it is
 
 
 class Identity(NamedTuple):
-    """One kind of number: its form, python-stdnum's module that checks it (None: the form tells), and the words that have to stand before."""
+    """One kind of number: its form, python-stdnum's module that checks it (None: the form tells), and words of which one stands before."""
 
     form: str
     module: str | None = None

@@ -5,6 +5,7 @@ A number without a country is taken for one only if it shows that it is: by the 
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import phonenumbers
 
@@ -12,7 +13,8 @@ from alignloop.io.privacy.forms import extent
 
 REGIONS = ("GB", "DE", "FR", "ES", "IT", "NL", "CH", "AT", "BR", "CN", "JP", "IN", "AU", "KR")
 NUMBER = re.compile(
-    r"(?<![A-Za-z0-9$€£¥#.,/+-])(?:\+|00)?\(?[0-9](?:[ \u00a0./()-]{0,2}[0-9]){6,16}(?: ?(?:ext\.?|x) ?[0-9]{1,5})?(?![A-Za-z0-9€$£%]|[.,:-][0-9A-Za-z])",
+    r"(?<![A-Za-z0-9$€£¥#.,/+-])(?:\+|00)?\(?[0-9](?:[ \u00a0./()-]{0,2}[0-9]){6,16}(?: ?(?:ext\.?|x) ?[0-9]{1,5})?"
+    r"(?![A-Za-z0-9€$£%]|[.,:-][0-9A-Za-z])",
     re.IGNORECASE,
 )
 AMERICAN = re.compile(r"(?:\+?1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}(?: ?(?:ext\.?|x) ?[0-9]{1,5})?")
@@ -30,7 +32,7 @@ def find(text: str) -> Iterator[tuple[int, int]]:
     """Telephone numbers."""
     for match in NUMBER.finditer(text):
         told = bool(WORDS.search(text, max(0, match.start() - NEAR), match.start()))
-        if not DATE.match(match[0]) and (end := extent(match[0], lambda part: _is_number(part, told))):
+        if not DATE.match(match[0]) and (end := extent(match[0], partial(_is_number, told=told))):
             yield match.start(), match.start() + end
 
 
