@@ -58,7 +58,7 @@ class Alike:
         return first[labels]
 
     def _sketch(self) -> None:
-        from rensa import RMinHash
+        from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue]  its stubs are none
 
         rows = RMinHash.digest_matrix_from_flat_token_hashes(*flattened(self._waiting), SLOTS, SEED).to_rows()
         self._signatures.append(np.array(rows, np.uint32).astype(np.uint16))  # 16 bits tell as much: Li and König (2010)

@@ -106,7 +106,7 @@ class _Sets:
                 measured.measure(_asked_texts(record))
         places: list[tuple[str, int]] = []
         for name, entries in self.entries.items():
-            learned = [split for split in SPLITS if split != MEASURED[name]]
+            learned: list[Split] = [split for split in SPLITS if split != MEASURED[name]]
             staying = [place for place, stays in enumerate(entries.of(*learned)) if stays]
             for place, record in zip(staying, self.records(name, *learned), strict=True):
                 measured.learn(_texts(record), -place if name == "corpus" else entries.asked[place])
