@@ -7,9 +7,11 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from alignloop.io import audit
 from alignloop.params import load
 from alignloop.stages.gates import told
 from alignloop.stages.results import tables
+from tasks.stage import slowly_imported
 
 
 def results(root: Path) -> str:
@@ -29,11 +31,10 @@ def publish() -> None:
 @task(name="champion", task_run_name="champion", cache_policy=NO_CACHE, persist_result=False)
 def check_champion() -> None:
     """Report aliases that were moved past the log of decisions, by hand in MLflow's pages for one."""
-    from alignloop.io import audit, champion  # seconds of imports
-
     root = Path.cwd()
     if not (root / "mlruns" / "mlflow.db").exists() and not (root / audit.LOG).exists():
         return
+    champion = slowly_imported("alignloop.io.champion")
     name = f"{load(root / 'params.yaml').release.registry}-policy"
     if found := champion.drift(root, name):
         text = "\n".join(

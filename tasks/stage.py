@@ -43,6 +43,9 @@ class Outcome:
     words: str = ""
 
 
+_importing = threading.Lock()
+
+
 def worth_another_try(task: Any, run: TaskRun, state: State[Any]) -> bool:
     """Whether a retry may help: a process was killed, or another run was in the way. Bad data and bad numbers stay bad."""
     error = state.result(raise_on_failure=False)
@@ -63,7 +66,13 @@ def warm_up(stages: Iterable[Stage]) -> None:
     """Start what takes seconds of imports, if there are stages to run that need it, while other things take their time."""
     if any(processes.OWN.fullmatch(stage.command) for stage in stages):
         processes.forkserver.start()
-        threading.Thread(target=importlib.import_module, args=["alignloop.io.tracking"], daemon=True).start()
+        threading.Thread(target=slowly_imported, args=["alignloop.io.tracking"], daemon=True).start()
+
+
+def slowly_imported(name: str) -> Any:
+    """A module of ours that imports MLflow, which takes seconds: one thread at a time, for two would find it half-made."""
+    with _importing:
+        return importlib.import_module(name)
 
 
 def bring_up_to_date(group: str, round: str | None = None, again: Collection[str] = ()) -> Outcome:
@@ -125,8 +134,7 @@ def _metrics(root: Path, stage: Stage) -> dict[str, Any]:
 
 def _page(root: Path, stage: Stage, outcome: Outcome) -> str:
     """The artifact's Markdown: what happened, a link to the MLflow run that made these bytes, and a table of the metrics."""
-    from alignloop.io import tracking  # seconds of imports that a run which finds all up to date does without
-
+    tracking = slowly_imported("alignloop.io.tracking")  # a run which finds all up to date does without
     run = tracking.find_run(root, {path: versioning.hash_of(root / path, root) for path in (*stage.outs, *stage.metrics)})
     link = f"[MLflow run {run.id}]({run.url})" if run else "No MLflow run made these bytes here."
     rows = [f"| {name} | {value:.6g} |" if isinstance(value, float) else f"| {name} | {value} |" for name, value in outcome.metrics.items()]
