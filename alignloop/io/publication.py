@@ -53,10 +53,8 @@ def keep_votes(root: Path, version: registry.Version, votes: str) -> None:
 
 
 def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
-    rules = {name: rule for name, rule in verdict["rules"].items() if rule["met"] is not None}
-    tags = {
-        f"gate:{name}": f"{rule['value']}, bound {rule['bound']}: {'met' if rule['met'] else 'NOT MET'}" for name, rule in rules.items()
-    }
+    said = {True: "met", False: "NOT MET", None: "not asked"}
+    tags = {f"gate:{name}": f"{rule['value']}, bound {rule['bound']}: {said[rule['met']]}" for name, rule in verdict["rules"].items()}
     wins = {f"wins_{judge}": in_words(win) for judge, win in verdict["wins"].items() if win}
     return {"gates": "passed" if verdict["passed"] else "failed", **tags, **wins}
 
