@@ -24,6 +24,7 @@ from alignloop.io.environment import settle
 
 COMMANDS = {  # name -> a module with `command(arguments) -> int`, or module:function, and what it does; a stage's --round comes first
     "label": ("alignloop.people.command", "serve the labeling pages on loopback; invite, export, import, publish-prompts, …"),
+    "best-of": ("alignloop.stages.best_of", "rejection sampling: the best of n answers by a reward model, as demonstrations"),
     "lineage": ("alignloop.io.lineage", "show where a model came from, or what was made from a hash"),
     "review": ("alignloop.people.review", "show the candidate beside the champion; approve, reject, restore, --audit"),
     "rollback": ("alignloop.people.review:rollback", "make the previous champion the champion again"),

@@ -19,6 +19,20 @@ def by_length(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[lis
     return [*batches, batch] if batch else batches
 
 
+def by_fill(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[list[int]]:
+    """All indices in packs of at most `tokens` tokens in all (one row at least): the longest first, each where it is the first to fit."""
+    packs: list[list[int]] = []
+    room: list[int] = []
+    for index in np.argsort(-np.asarray(lengths), kind="stable").tolist():
+        place = next((place for place, left in enumerate(room) if lengths[index] <= left), len(packs))
+        if place == len(packs):
+            packs.append([])
+            room.append(tokens)
+        packs[place].append(index)
+        room[place] -= lengths[index]
+    return packs
+
+
 def steps_of(rows: int, rows_per_step: int, epochs: float) -> int:
     """Number of optimiser steps of a training of `epochs` passes; the last, smaller step of each pass counts."""
     if rows == 0:

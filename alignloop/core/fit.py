@@ -1,19 +1,22 @@
 """Fitting a language model to rows of tokens: pretraining and SFT are this loop with other rows.
 
-Left out: sequence packing (rows of like length share a pass instead: alignloop/core/batches.py), mixed precision.
+Rows of like length share a pass, or short rows are packed into one without seeing each other. Left out: mixed precision.
 """
 
 from collections.abc import Sequence
+from itertools import chain
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from alignloop.core.batches import by_length
+from alignloop.core.batches import by_fill, by_length
 from alignloop.core.lanes import backward, in_lanes
+from alignloop.core.layout import lay_out, sight
 from alignloop.core.losses import finite, language_model_loss, naming
-from alignloop.core.models import logits_at
+from alignloop.core.models import branched_states, logits_at
 from alignloop.core.tokens import Encoded, pad_right
 from alignloop.core.training import Training
 
@@ -27,21 +30,37 @@ def places_of(rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor, Tensor
     return ids, mask, places, ids[:, 1:][places[:, :-1]]
 
 
+def packed_logits(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor]:
+    """Logits (N, V) of the rows' targets and those targets (N,), from one pass of all rows side by side."""
+    ids, positions, owners = lay_out([[[], *(row.ids for row in rows)]], pad)
+    target = torch.tensor([list(chain.from_iterable(row.mask for row in rows))])
+    places = torch.zeros_like(target)
+    places[:, :-1] = target[:, 1:] & (owners[:, 1:] == owners[:, :-1])  # a row's first token follows nothing, and no row follows another
+    states = branched_states(model.base_model, ids, positions, sight(owners))[places]
+    return cast(nn.Module, model.get_output_embeddings())(states), ids[:, 1:][places[:, :-1]]
+
+
 def targets_in(rows: Sequence[Encoded]) -> int:
     """How many tokens the loss is on."""
     return sum(sum(row.mask[1:]) for row in rows)
 
 
-def accumulate(model: PreTrainedModel, rows: Sequence[Encoded], pad: int, weight: float = 1.0) -> float:
+def accumulate(model: PreTrainedModel, rows: Sequence[Encoded], pad: int, weight: float = 1.0, packing: bool = False) -> float:
     """Add the gradient of weight · (mean loss over the target tokens of all rows); returns that mean loss in nats per token."""
     tokens = targets_in(rows)
 
     def loss(batch: list[int]) -> tuple[Tensor, float]:
-        ids, mask, places, targets = places_of([rows[index] for index in batch], pad)
-        mean = finite(language_model_loss(logits_at(model, ids, mask, places), targets) / tokens, "the language-model loss", batch)
+        chosen = [rows[index] for index in batch]
+        if packing:
+            logits, targets = packed_logits(model, chosen, pad)
+        else:
+            ids, mask, places, targets = places_of(chosen, pad)
+            logits = logits_at(model, ids, mask, places)
+        mean = finite(language_model_loss(logits, targets) / tokens, "the language-model loss", batch)
         return mean * weight, float(mean.detach())
 
-    return sum(backward(loss, by_length([len(row.ids) for row in rows]), [*model.parameters()]))
+    passes = (by_fill if packing else by_length)([len(row.ids) for row in rows])
+    return sum(backward(loss, passes, [*model.parameters()]))
 
 
 @torch.no_grad()
@@ -69,11 +88,13 @@ def fit(
     random: np.random.Generator,
     mixed: Sequence[Encoded] = (),
     mixed_share: float = 0.0,
+    packing: bool = False,
 ) -> Training:
     """A training of the model, in place, on `rows`.
 
     Of each step's rows the share `mixed_share` (below 1) is drawn from `mixed` (pretraining text kept alive during SFT), on top of
-    `rows_per_step` rows from `rows`; their tokens count like all others.
+    `rows_per_step` rows from `rows`; their tokens count like all others. With `packing`, rows
+    stand side by side in passes without padding.
     """
 
     def learn(chosen: list[int]) -> dict[str, float]:
@@ -82,7 +103,7 @@ def fit(
             extra = round(len(chosen) * mixed_share / (1 - mixed_share))
             batch += [mixed[index] for index in random.integers(len(mixed), size=extra)]
         with naming([row.name for row in batch]):
-            return {"loss": accumulate(model, batch, pad)}
+            return {"loss": accumulate(model, batch, pad, packing=packing)}
 
     return Training(
         model,

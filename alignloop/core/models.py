@@ -71,16 +71,22 @@ def check_folder(path: str) -> None:
         raise CheckpointError(f"{path}: tokenizer_config.json is missing: save the tokenizer beside the model")
 
 
-def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A policy and its tokenizer in fp32, dropout off. Raises CheckpointError or TokenizerError."""
-    check_folder(str(path))
-    if (Path(path) / HEAD).is_file():
-        raise CheckpointError(f"{path}: {HEAD} is here: this is a reward model, not a policy")
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """A checkpoint's tokenizer, fit for a dialogue. Raises CheckpointError or TokenizerError."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise CheckpointError(f"{path}: the tokenizer cannot be read ({_first_line(error)}); restore tokenizer.json") from None
     check_tokenizer(tokenizer)
+    return tokenizer
+
+
+def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A policy and its tokenizer in fp32, dropout off. Raises CheckpointError or TokenizerError."""
+    check_folder(str(path))
+    if (Path(path) / HEAD).is_file():
+        raise CheckpointError(f"{path}: {HEAD} is here: this is a reward model, not a policy")
+    tokenizer = load_tokenizer(path)
     model = _pretrained(AutoModelForCausalLM, path).eval()
     rows = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
     if rows < len(tokenizer):

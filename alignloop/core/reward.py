@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from alignloop.core.batches import by_length
 from alignloop.core.lanes import backward, in_lanes
+from alignloop.core.layout import lay_out, sight
 from alignloop.core.losses import Ties, finite, pairs_of, ranking_loss
 from alignloop.core.models import RewardModel
 from alignloop.core.tokens import pad_right
@@ -38,24 +40,12 @@ def branch(rankings: Sequence[RankedRow], pad: int) -> tuple[Tensor, Tensor, Ten
     A token sees the prompt and its own response up to itself, as if the response stood alone after the prompt: the scores are those of K
     separate rows, but the prompt passes once instead of K times. Ends stand in the order of the responses.
     """
-    width = max(map(len, rankings))
-    ids, positions = torch.full((len(rankings), width), pad), torch.zeros(len(rankings), width, dtype=torch.long)
-    owner = torch.full((len(rankings), width), -1)  # which response a place belongs to; 0 the prompt, -1 padding
-    ends = torch.zeros(len(rankings), width, dtype=torch.bool)
-    for place, ranking in enumerate(rankings):
-        segments = [ranking.rows[0][: ranking.shared], *(row[ranking.shared :] for row in ranking.rows)]
-        start = 0
-        for number, segment in enumerate(segments):
-            stop = start + len(segment)
-            ids[place, start:stop] = torch.tensor(segment, dtype=torch.long)
-            positions[place, start:stop] = torch.arange(len(segment)) + (ranking.shared if number else 0)
-            owner[place, start:stop] = number
-            if number:
-                ends[place, stop - 1] = True
-            start = stop
-    own = owner[:, :, None] == owner[:, None, :]
-    sees = (own | (owner[:, None, :] == 0)) & torch.ones(width, width, dtype=torch.bool).tril()
-    return ids, positions, sees, ends
+    groups = [[ranking.rows[0][: ranking.shared], *(row[ranking.shared :] for row in ranking.rows)] for ranking in rankings]
+    ids, positions, owners = lay_out(groups, pad)
+    ends = torch.zeros(owners.shape, dtype=torch.bool)
+    for place, group in enumerate(groups):
+        ends[place, [stop - 1 for stop in accumulate(map(len, group))][1:]] = True
+    return ids, positions, sight(owners), ends
 
 
 def ranked_scores(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> Sequence[Tensor]:

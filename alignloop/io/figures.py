@@ -17,6 +17,8 @@ INK, FAINT = "#1f2933", "#9aa5b1"
 COLOURS = {"base": "#b8c0cc", "sft": "#f0a04b", "policy": "#2f6fb0"}
 UNITS = {  # of the curves that tell most; they are drawn first
     "loss": "nats per token",
+    "valid_loss": "nats per token",
+    "valid_score": "reward-model score",
     "accuracy": "share of pairs",
     "score": "reward-model score",
     "reward": "score less KL",

@@ -22,6 +22,7 @@ class Evaluate(Section):
     prompts: Count
     temperature: Positive
     documents: Count
+    best_of: list[Count]
 
 
 class Round(Section):

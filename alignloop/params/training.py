@@ -36,6 +36,19 @@ class Sft(Section):
     warmup: Share
     assistant_turns: Literal["all", "last"]
     pretrain_share: Annotated[float, Field(ge=0, lt=1)]
+    packing: bool
+    checks: Count
+    reward_model: str | None
+    check_prompts: Count
+    more: str | None
+
+    @model_validator(mode="after")
+    def _reward_model_is_there_before(self) -> "Sft":
+        if self.reward_model and self.reward_model.removeprefix("./").startswith("models/"):
+            raise ValueError(
+                f"reward_model: {self.reward_model} is made after SFT, by this very run; copy one out of models/, to data/ say"
+            )
+        return self
 
 
 class Reward(Section):

@@ -23,6 +23,7 @@ from alignloop.io.files import rounded, write_json
 from alignloop.params import Params
 from alignloop.records import Prompt, Ranking, Rollout
 from alignloop.stages.answering import Answered, answer, examination, summary
+from alignloop.stages.best_of import rows_of_best
 from alignloop.stages.overoptimisation import by_step
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import ranked_rows
@@ -54,12 +55,14 @@ def evaluate(
         yield Progress(number, len(names) + 1, {f"{name}_score": fmean(each.score for each in models[name].answers)})
     write(out / "answers.jsonl", [each for name in names if name != "before" or before != sft for each in models[name].answers])
     ranked = read(rankings, Ranking, allow_empty=True)  # of all rounds, as the reward model was trained on all
-    report = {
+    report: dict[str, Any] = {
         "models": {name: summary(models[name]) for name in ("base", "sft", "policy")},
         "win_rates": _win_rates(models),
         "kl_to_sft_nats": _kl(params, models["policy"], models["sft"].policy),
         "reward_model": _reward_model(asked.reward_model, models["policy"].tokenizer, ranked, context_of(models["sft"].policy)),
     }
+    if params.evaluate.best_of:
+        report["best_of"] = rows_of_best(params, models["sft"], asked.reward_model)
     write_json(metrics, rounded(report))
     write_curve(plots, by_step(read(rollouts, Rollout, allow_empty=True), read(prompts / "train.jsonl", Prompt)))
     yield Progress(len(names) + 1, len(names) + 1, {"kl_to_sft_nats": report["kl_to_sft_nats"]})

@@ -42,11 +42,13 @@ def gather(evaluations: Mapping[str, Any]) -> dict[str, Any]:
             kl=report["kl_to_sft_nats"],
             reward=report["reward_model"],
         )
+    best = {"best_of": newest["best_of"]} if newest.get("best_of") else {}
     return {
         "rounds": len(evaluations),
         "judged_by_gold": bool(newest["win_rates"].get("judged_by_gold", rows["sft"]["gold"] is not None)),
         "rows": rows,
         "last_against_first": _change(rows[first], rows[last]) if first != last else None,
+        **best,
     }
 
 
@@ -73,6 +75,11 @@ def tables(results: Mapping[str, Any]) -> str:
         f"Wins are judged by {judge}; 95 % intervals. KL in nats per response, length in tokens, perplexity on held-out corpus."
         " RM and labelers: share of pairs ordered alike with the labelers, and with gold.",
     ]
+    if best := results.get("best_of"):
+        head = ["best of SFT's answers", "score", "gold", "wins against one", "KL if all differ", "KL measured", "length"]
+        cells = (("score", 3), ("gold", 3), ("wins", None), ("kl_if_all_differ_nats", 2), ("kl_measured_nats", 2), ("length", 1))
+        body = [[n, *(_rate(row[key]) if digits is None else number(row[key], digits) for key, digits in cells)] for n, row in best.items()]
+        parts.append(table([head, *body]))
     if change := results["last_against_first"]:
         told = {"gold": "gold", "win_rate_vs_sft": "wins against SFT", "made_up": "answers made up", "perplexity": "perplexity"}
         words = [f"{words} {_signed(change[key])}" for key, words in told.items() if change[key] is not None]

@@ -1,10 +1,14 @@
-"""Supervised fine-tuning: the base model imitates the labelers' answers; the loss is on assistant tokens only."""
+"""Supervised fine-tuning: the base model imitates the labelers' answers; the loss is on assistant tokens only.
+
+The checkpoint is that of the best check (arXiv 2203.02155, appendix C.1): by the score of an earlier run's reward model, or by loss.
+"""
 
 from collections.abc import Iterator
 from math import exp
 from pathlib import Path
 
-from alignloop.core.fit import fit, mean_loss
+from alignloop.core.choice import Choice, check_steps
+from alignloop.core.fit import fit
 from alignloop.core.models import context_of, load_policy, save_policy
 from alignloop.core.tokens import pad_of
 from alignloop.io.curves import write_curve
@@ -13,6 +17,7 @@ from alignloop.io.files import replacing, write_json
 from alignloop.params import Params
 from alignloop.records import Demonstration, Document
 from alignloop.seeds import draws
+from alignloop.stages.checks import checker
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import demonstration_rows, document_rows
 
@@ -22,13 +27,12 @@ def sft(params: Params, base: Path, demonstrations: Path, corpus: Path, out: Pat
     plan = params.sft
     model, tokenizer = load_policy(base)
     context, pad = context_of(model), pad_of(tokenizer)
-    rows, too_long = demonstration_rows(tokenizer, read(demonstrations / "train.jsonl", Demonstration), plan.assistant_turns, context)
-    valid, _ = demonstration_rows(
-        tokenizer, read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True), plan.assistant_turns, context
-    )
+    shown = read(demonstrations / "train.jsonl", Demonstration) + (read(Path(plan.more), Demonstration) if plan.more else [])
+    rows, too_long = demonstration_rows(tokenizer, shown, plan.assistant_turns, context)
+    check = checker(params, model, tokenizer, read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True))
     text = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context) if plan.pretrain_share else []
     curve: list[tuple[int, dict[str, float]]] = []
-    for step, steps, numbers in fit(
+    training = fit(
         model,
         rows,
         pad,
@@ -40,13 +44,21 @@ def sft(params: Params, base: Path, demonstrations: Path, corpus: Path, out: Pat
         random=draws(params.seed, "sft"),
         mixed=text,
         mixed_share=plan.pretrain_share,
-    ):
-        curve.append((step, numbers))
-        yield Progress(step, steps, numbers)
-    loss = mean_loss(model, valid, pad) if valid else None
+        packing=plan.packing,
+    )
+    choice, due = Choice(model), check_steps(training.steps, plan.checks)
+    for step, steps, numbers in training:
+        found = check() if step in due else {}
+        if found:
+            choice.see(step, found.get("valid_score", -found["valid_loss"]))
+        curve.append((step, numbers | found))
+        yield Progress(step, steps, numbers | found)
+    kept = choice.take() if choice.step else training.steps
     with replacing(out) as part:
         save_policy(model, tokenizer, part)
-    perplexity = exp(loss) if loss is not None else None
-    write_json(metrics, {"demonstrations": len(rows), "too_long": too_long, "valid_loss": loss, "valid_perplexity": perplexity})
+    chosen = curve[kept - 1][1]
+    loss = chosen.get("valid_loss")
+    measured = {"valid_loss": loss, "valid_perplexity": None if loss is None else exp(loss), "valid_score": chosen.get("valid_score")}
+    counts = {"demonstrations": len(rows), "too_long": too_long}
+    write_json(metrics, {**counts, "steps": training.steps, "chosen_step": kept, **measured})
     write_curve(plots, curve)
-    yield Progress(1, 1, {} if loss is None else {"valid_loss": loss})

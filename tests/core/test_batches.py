@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignloop.core.batches import by_length, steps_of
+from alignloop.core.batches import by_fill, by_length, steps_of
 
 
 def test_neighbours_in_length_share_a_batch():
@@ -25,3 +25,9 @@ def test_each_row_stands_in_one_batch_that_is_not_too_large(lengths: list[int], 
 )
 def test_steps_by_hand(rows: int, per_step: int, epochs: float, steps: int):
     assert steps_of(rows, per_step, epochs) == steps
+
+
+def test_packs_hold_every_row_once_and_no_more_than_they_may():
+    assert by_fill([5, 3, 9, 2, 4], tokens=9) == [[2], [0, 4], [1, 3]]
+    assert by_fill([20, 1], tokens=9) == [[0], [1]], "a row that is too long has a pack of its own"
+    assert by_fill([], tokens=9) == []

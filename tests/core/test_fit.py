@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from alignloop.core import fit as module
-from alignloop.core.batches import by_length
-from alignloop.core.fit import accumulate, fit, mean_loss, places_of, targets_in
+from alignloop.core.batches import by_fill, by_length
+from alignloop.core.fit import accumulate, fit, mean_loss, packed_logits, places_of, targets_in
 from alignloop.core.losses import NonFiniteLoss
 from alignloop.core.tokens import Encoded, encode_dialogue, encode_text
 
@@ -85,6 +85,29 @@ def test_no_split_into_passes_changes_the_gradient(
     assert mean_loss(learner, rows, pad=0) == pytest.approx(loss, abs=1e-6)
 
 
+@pytest.mark.parametrize("family", ["learner", "gpt2"])
+@pytest.mark.parametrize("tokens", [1, 100, 4096])
+def test_packed_rows_teach_what_they_teach_apart(
+    family: str, rows: list[Encoded], tokens: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+):
+    apart = copy.deepcopy(request.getfixturevalue(family))
+    together = copy.deepcopy(apart)
+    expected = accumulate(apart, rows, pad=0)
+    monkeypatch.setattr(module, "by_fill", partial(by_fill, tokens=tokens))
+    assert accumulate(together, rows, pad=0, packing=True) == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(gradient(together), gradient(apart), atol=1e-5, rtol=1e-4)
+
+
+def test_nothing_crosses_from_a_packed_row_to_its_neighbour(policy: PreTrainedModel, rows: list[Encoded]):
+    first, targets = packed_logits(policy, [rows[0], rows[1]], 0)
+    other = Encoded([7] * len(rows[0].ids), rows[0].mask)
+    second, _ = packed_logits(policy, [other, rows[1]], 0)
+    mine = targets_in([rows[0]])
+    assert torch.equal(first[mine:], second[mine:])
+    assert not torch.equal(first[:mine], second[:mine])
+    assert len(targets) == targets_in(rows[:2])
+
+
 def test_a_weight_scales_the_gradient_and_not_the_reported_loss(learner: PreTrainedModel, rows: list[Encoded]):
     plain = copy.deepcopy(learner)
     assert accumulate(learner, rows, 0, weight=27.8) == accumulate(plain, rows, 0)
@@ -120,9 +143,9 @@ def test_a_share_of_each_steps_rows_is_mixed_in(
     text = [encode_text(tokenizer, "The sea.")]
     seen: list[tuple[int, int]] = []
 
-    def counting(model: PreTrainedModel, batch: Sequence[Encoded], pad: int) -> float:
+    def counting(model: PreTrainedModel, batch: Sequence[Encoded], pad: int, packing: bool) -> float:
         seen.append((sum(row is not text[0] for row in batch), sum(row is text[0] for row in batch)))
-        return accumulate(model, batch, pad)
+        return accumulate(model, batch, pad, packing=packing)
 
     monkeypatch.setattr(module, "accumulate", counting)
     list(fit(learner, rows, 0, **plan(rows_per_step=4, mixed=text, mixed_share=0.5)))

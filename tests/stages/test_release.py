@@ -140,6 +140,15 @@ def test_the_table_has_a_row_per_model_with_its_own_numbers():
     assert len({len(line) for line in main_table.splitlines()}) == 1, "columns line up on a console too"
 
 
+def test_best_of_n_has_a_table_of_its_own_where_it_was_evaluated() -> None:
+    row = {"score": 0.5, "gold": 1.25, "length": 9.0, "wins": win(0.75), "kl_if_all_differ_nats": 0.636, "kl_measured_nats": 0.5}
+    text = tables(gather({"r1": evaluation() | {"best_of": {"4": row}}}))
+    assert "best of SFT's answers" in text
+    assert "| 4 " in text
+    assert "0.750 [0.688, 0.781]" in text.split("best of SFT's answers")[1]
+    assert "best of SFT" not in tables(gather({"r1": evaluation()}))
+
+
 def test_without_gold_its_columns_are_empty_and_the_table_says_who_judged():
     results = gather({"r1": evaluation(None)})
     text = tables(results)
