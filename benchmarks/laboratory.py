@@ -1,0 +1,177 @@
+"""The pipeline's own stages as verbs for experiments: in a folder of one seed, make a world and its models, or take a finished run's."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+import yaml
+
+from alignloop import params as parameters
+from alignloop.core.logprobs import response_logprobs
+from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, vocabulary_of
+from alignloop.core.reward import score
+from alignloop.core.tokens import pad_of
+from alignloop.io.datasets import read, write
+from alignloop.io.files import write_json
+from alignloop.params import Params
+from alignloop.records import Demonstration, Prompt, Ranking, Rollout
+from alignloop.stages.answering import answer, examination, summary
+from alignloop.stages.ingest import ingest
+from alignloop.stages.label import label
+from alignloop.stages.ppo import ppo
+from alignloop.stages.prepare import prepare
+from alignloop.stages.pretrain import pretrain
+from alignloop.stages.progress import Progress
+from alignloop.stages.reward import reward
+from alignloop.stages.rows import demonstration_rows
+from alignloop.stages.sample import sample
+from alignloop.stages.sft import sft
+from alignloop.world.gold import judge
+
+
+def load(changes: Mapping[str, Any]) -> Params:
+    """params.yaml with `changes` merged over it, section by section."""
+    values = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8"))
+    return parameters.parse(merged(values, changes), "params.yaml")
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`changes` over `values`, mapping by mapping."""
+    both = {key: merged(values[key], new) if isinstance(values.get(key), dict) else new for key, new in changes.items()}
+    return {**values, **both}
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """One seed's folder, laid out like the project's: `data/`, `models/`, `metrics/`. What is there is not made again."""
+
+    root: Path
+    params: Params
+
+    def found(self, run: Path | None) -> None:
+        """The world, the base and the SFT model: made here, or those of a finished run in `run`."""
+        names = ("data/prompts", "data/demonstrations", "data/corpus", "models/base", "models/sft")
+        if run is not None:
+            for name in names:
+                place = self.root / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if not place.exists():
+                    place.symlink_to((run / name).resolve())
+            return
+        raw, sources = self.root / "data/raw", self.root / "data/sources"
+        prompts, demonstrations, corpus, base, model = (self.root / name for name in names)
+        self._unless(raw, ingest(self.params, sources, raw, self._numbers("ingest")))
+        imported = self.root / "data/imported"
+        self._unless(imported, prepare(self.params, raw, prompts, demonstrations, corpus, imported, self._numbers("prepare")))
+        self._unless(base, pretrain(self.params, corpus, base, self._numbers("pretrain"), self._curve("pretrain")))
+        self._unless(model, sft(self.params, base, demonstrations, corpus, model, self._numbers("sft"), self._curve("sft")))
+
+    def rank(self, name: str, policy: str, earlier: str | None = None, round: str = "r1") -> None:
+        """Rankings of a policy's answers in `data/rankings/name`, and those of `earlier`; a round's prompts are the same for any policy."""
+        samples, out, before = self.root / f"data/samples/{name}.jsonl", self._rankings(name), self.root / "data/none"
+        before.mkdir(exist_ok=True)
+        self._unless(
+            samples, sample(self.params, round, self.model(policy), self.root / "data/prompts", samples, self._numbers(f"sample-{name}"))
+        )
+        known = self._rankings(earlier) if earlier else before
+        self._unless(out, label(self.params, round, samples, known, out, self._numbers(f"label-{name}")))
+
+    def fewer(self, name: str, of: str, share: float) -> None:
+        """The first `share` of the training rankings of a set, and all of its validation rankings, as a set of their own."""
+        rankings = read(self._rankings(of), Ranking)
+        learned = [ranking for ranking in rankings if ranking.split == "train"]
+        kept = learned[: round(share * len(learned))]
+        write(self._rankings(name) / "r1.jsonl", [*kept, *(ranking for ranking in rankings if ranking.split != "train")])
+
+    def pairs(self, name: str, of: str) -> float:
+        """Every training pair that a set's rankings tell apart as a ranking of two; returns how many there are to a ranking."""
+        rankings = read(self._rankings(of), Ranking)
+        learned = [ranking for ranking in rankings if ranking.split == "train"]
+        apart = [
+            ranking.model_copy(
+                update={"id": f"{ranking.id}-{a}-{b}", "responses": (ranking.responses[a], ranking.responses[b]), "ranks": (1, 2)}
+            )
+            for ranking in learned
+            for a in range(len(ranking.ranks))
+            for b in range(len(ranking.ranks))
+            if ranking.ranks[a] < ranking.ranks[b]
+        ]
+        write(self._rankings(name) / "r1.jsonl", [*apart, *(ranking for ranking in rankings if ranking.split != "train")])
+        return len(apart) / len(learned)
+
+    def learn_reward(self, name: str, rankings: str, **changes: Any) -> dict[str, Any]:
+        """A reward model from the rankings of a set; returns its numbers, and its accuracy by gold on the validation rankings."""
+        out, numbers = self.model(name), self._numbers(name)
+        params = self.params.model_copy(update={"reward": self.params.reward.model_copy(update=changes)})
+        places = (self._rankings(rankings), self.root / "data/demonstrations", out, numbers, self._curve(name))
+        self._unless(out, reward(params, "r1", self.model("sft"), *places))
+        return json.loads(numbers.read_text(encoding="utf-8"))
+
+    def improve(self, name: str, start: str, reward_model: str, **changes: Any) -> None:
+        """PPO from `start` against a reward model, with changes to `ppo`."""
+        out, rollouts = self.model(name), self.root / f"data/policy/{name}"
+        kl = self.params.ppo.kl.model_copy(update=changes.pop("kl", {}))
+        params = self.params.model_copy(update={"ppo": self.params.ppo.model_copy(update={"kl": kl, **changes})})
+        models = (self.model(start), self.model(reward_model), self.model("sft"))
+        places = (self.root / "data/prompts", self.root / "data/corpus", out, rollouts, self._numbers(name), self._curve(name))
+        self._unless(out, ppo(params, "r1", *models, *places))
+
+    def path(self, name: str) -> list[dict[str, float]]:
+        """What PPO went through: of each step's rollouts the mean score, KL and gold."""
+        prompts = {prompt.id: prompt for prompt in read(self.root / "data/prompts/train.jsonl", Prompt)}
+        steps: dict[int, list[Rollout]] = {}
+        for rollout in read(self.root / f"data/policy/{name}/rollouts.jsonl", Rollout):
+            steps.setdefault(rollout.step, []).append(rollout)
+        return [
+            {
+                "step": step,
+                "kl": fmean(rollout.kl for rollout in drawn),
+                "score": fmean(rollout.score for rollout in drawn),
+                "gold": fmean(judge(prompts[rollout.prompt], rollout.response).score for rollout in drawn),
+            }
+            for step, drawn in sorted(steps.items())
+        ]
+
+    def measure(self, name: str, reward_model: str) -> dict[str, Any]:
+        """A policy's answers to prompts of test users, the same for every policy: gold of each, and what they are like on average."""
+        file = self._numbers(f"measured-{name}")
+        if not file.exists():
+            asked = examination(self.params, self.root / "data/prompts", self.root / "data/corpus", self.model(reward_model))
+            found = answer(self.params, name, self.model(name), asked)
+            reference, tokenizer = load_policy(self.model("sft"))
+            allowed, heat = allowed_tokens(tokenizer, vocabulary_of(reference)), self.params.evaluate.temperature
+            theirs = response_logprobs(reference, found.ids, found.drawn.ids, allowed, heat, pad_of(tokenizer))
+            numbers = summary(found)
+            kept = {key: numbers[key] for key in ("gold", "passed", "score", "length", "distinct_2", "perplexity")}
+            kl = float((torch.stack([part.sum() for part in found.drawn.logprobs]) - theirs).mean())
+            write_json(file, {**kept, "kl": kl, "golds": [each.gold for each in found.answers]})
+        return json.loads(file.read_text(encoding="utf-8"))
+
+    def scores_of_demonstrations(self, name: str, split: str) -> list[float]:
+        """What a reward model, as loaded from disk, says of the demonstrations of a split."""
+        model, tokenizer = RewardModel.load(self.model(name)), load_policy(self.model("sft"))[1]
+        demonstrations = read(self.root / f"data/demonstrations/{split}.jsonl", Demonstration)
+        rows, _ = demonstration_rows(tokenizer, demonstrations, "last", context_of(self.model("sft")))
+        return score(model, [row.ids for row in rows], pad_of(tokenizer)).tolist()
+
+    def model(self, name: str) -> Path:
+        return self.root / "models" / name
+
+    def _rankings(self, name: str) -> Path:
+        return self.root / "data/rankings" / name
+
+    def _numbers(self, name: str) -> Path:
+        return self.root / f"metrics/{name}.json"
+
+    def _curve(self, name: str) -> Path:
+        return self.root / f"plots/{name}.csv"
+
+    def _unless(self, out: Path, stage: Iterator[Progress]) -> None:
+        """Run a stage to its end, unless what it makes is there."""
+        if not out.exists():
+            for _ in stage:
+                pass

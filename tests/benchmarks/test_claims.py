@@ -1,0 +1,43 @@
+"""What the claims' benchmark makes of its numbers: intervals, verdicts and the curve along √KL, by hand."""
+
+from typing import Any
+
+import pytest
+
+from benchmarks.claims import interval, parabola, table, verdict
+
+
+def test_the_interval_is_students_over_seeds():
+    mean, low, high = interval([1.0, 2.0, 3.0])
+    assert (mean, low, high) == pytest.approx((2.0, 2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
+    assert interval([2.0])[1] == float("-inf"), "one seed proves nothing"
+
+
+def test_a_claim_holds_where_all_of_it_does_and_fails_where_any_part_does():
+    above, below, across = (1.0, 0.5, 1.5), (-1.0, -1.5, -0.5), (0.1, -0.1, 0.3)
+    assert verdict([above, above]) == "holds"
+    assert verdict([above, across]) == "undecided"
+    assert verdict([above, below]) == "does not hold"
+
+
+def test_rise_and_fall_along_the_root_of_kl_are_found_again():
+    path = [{"kl": d * d, "gold": 1 + d * (2 - 0.5 * d)} for d in (0.0, 0.5, 1.0, 2.0, 3.0)]
+    assert parabola(path) == pytest.approx((2.0, 0.5))
+
+
+def test_the_table_has_a_verdict_for_every_claim():
+    def result(shift: float) -> dict[str, Any]:
+        policy = {"gold": 1.0, "perplexity": 2.0}
+        names = ("base", "sft", "ppo", "no-penalty", "static", "fresh")
+        return {
+            "rankings": {"100": 0.6, "200": 0.65 + shift, "400": 0.7},
+            "batches": {"k-way": 0.6, "shuffled": 0.7 + shift},
+            "wins": {"sft against base": 0.9, "ppo against sft": 0.6 + shift, "fresh against static": 0.5 + shift},
+            "policies": {**dict.fromkeys(names, policy), "no-ptx": {"gold": 1.0, "perplexity": 3.0 + shift}},
+            "path": [{"kl": d * d, "gold": d * (2 - d) + shift} for d in (0.0, 1.0, 2.0, 3.0)],
+            "demonstrations": {"train": 1e-7, "test": 0.1},
+        }
+
+    lines = table([result(-0.01), result(0.0), result(0.01)]).splitlines()
+    found = {line.split("|")[1].strip()[:24]: line.split("|")[-2].strip() for line in lines[2:] if line.split("|")[1].strip()}
+    assert list(found.values()) == ["**holds**", "**does not hold**", "**holds**", "**holds**", "**undecided**", "**holds**", "**holds**"]
