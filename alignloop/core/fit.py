@@ -5,18 +5,17 @@ Rows of like length share a pass, or short rows are packed into one without seei
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_fill, by_length
 from alignloop.core.lanes import backward, in_lanes
 from alignloop.core.layout import lay_out, sight
 from alignloop.core.losses import finite, language_model_loss, naming
-from alignloop.core.models import branched_states, logits_at
+from alignloop.core.models import branched_states, logits_at, logits_of
 from alignloop.core.tokens import Encoded, pad_right
 from alignloop.core.training import Training
 
@@ -36,8 +35,7 @@ def packed_logits(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> 
     target = torch.tensor([list(chain.from_iterable(row.mask for row in rows))])
     places = torch.zeros_like(target)
     places[:, :-1] = target[:, 1:] & (owners[:, 1:] == owners[:, :-1])  # a row's first token follows nothing, and no row follows another
-    states = branched_states(model.base_model, ids, positions, sight(owners))[places]
-    return cast(nn.Module, model.get_output_embeddings())(states), ids[:, 1:][places[:, :-1]]
+    return logits_of(model, branched_states(model.base_model, ids, positions, sight(owners))[places]), ids[:, 1:][places[:, :-1]]
 
 
 def targets_in(rows: Sequence[Encoded]) -> int:
