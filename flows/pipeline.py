@@ -12,15 +12,18 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from alignloop.errors import AlignloopError
 from alignloop.io import versioning
+from alignloop.io.checkout import at_work
 from alignloop.io.overrides import value_of
 from alignloop.params import load
 from flows.iteration import iteration
+from tasks.history import record
 from tasks.language import pretrain, sft
-from tasks.plan import make_plan
+from tasks.plan import Plan, make_plan
 from tasks.policies import release
 from tasks.record import complete_record, send_record
 from tasks.results import check_champion, publish, results
@@ -35,6 +38,10 @@ def pipeline(
     sources: list[Path] | None = None,
     start_from: str | None = None,
     rounds: list[str] | None = None,
+    new_round: bool = False,
+    data_only: bool = False,
+    commit: bool = False,
+    branch: str = "runs",
 ) -> list[Outcome]:
     """Make an assistant: data, a language model, then round after round of preferences and PPO, and the hand-over to review.
 
@@ -43,22 +50,36 @@ def pipeline(
     sources: files to learn from, copied to data/sources
     start_from: a stage to run again, with all that follows from it, even where nothing changed
     rounds: only these rounds, and no release unless they are all
+    new_round: add a round after the last one, if that one is done
+    data_only: ingest, validate and prepare, and nothing that learns
+    commit: push the results to DVC's remote, commit them to a branch, and tag the version of the data
+    branch: the branch of these commits; the checkout stays where it is
     """
-    plan = make_plan(with_file, overrides or {}, sources or [], start_from, rounds)
-    again = plan.again
+    with at_work(Path.cwd(), f"flow run {flow_run.get_name()}"):
+        plan = make_plan(with_file, overrides or {}, sources or [], start_from, rounds, new_round, data_only, commit)
+        outcomes = _walk(plan)
+        if outcomes[-1].done == "waits":
+            return waiting(outcomes)
+        if commit:
+            record(plan, branch)
+        return outcomes
 
+
+def _walk(plan: Plan) -> list[Outcome]:
+    again = plan.again
     watch = check_champion.submit()
     outcomes = [ingest(again), validate_raw(again), prepare(again), validate_sets(again)]
-    outcomes += [pretrain(again), sft(again)]
+    if not plan.data_only:
+        outcomes += [pretrain(again), sft(again)]
     watch.wait()
     for round in plan.rounds:
         outcomes += iteration(round, again)
         if outcomes[-1].done == "waits":
-            return waiting(outcomes)
+            return outcomes
     if plan.complete:
         outcomes += [release(again, return_state=True).result()]
         publish()
-    return waiting(outcomes) if outcomes[-1].done == "waits" else outcomes
+    return outcomes
 
 
 def waiting(outcomes: list[Outcome]) -> Any:
@@ -69,13 +90,13 @@ def waiting(outcomes: list[Outcome]) -> Any:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: run the flow, and end with its results or with the one message that says what is wrong."""
     asked = _parser().parse_args(arguments)
-    overrides = {key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.set)}
+    overrides = {key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.overrides)}
     try:
         load(Path("params.yaml"))
         stages = versioning.pipeline(Path.cwd()).stages()
-        if any(vars(asked).values()) or not Path(".dvc", "cache").exists():
+        if vars(asked) != vars(_parser().parse_args([])) or not Path(".dvc", "cache").exists():
             warm_up(stages.values())  # something will run, and Prefect takes its time to start as well
-        state: State[Any] = pipeline(asked.with_file, overrides, asked.sources, asked.start_from, asked.rounds, return_state=True)
+        state: State[Any] = pipeline(**{**vars(asked), "overrides": overrides}, return_state=True)
         complete_record(state)
         outcomes: list[Outcome] = state.result()
     except AlignloopError as error:
@@ -96,10 +117,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m flows.pipeline", description=pipeline.description)
     parser.add_argument("--with", dest="with_file", type=Path, metavar="FILE", help="a YAML file of keys to change in params.yaml")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of params.yaml and its new value")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="a key of params.yaml and its new value"
+    )
     parser.add_argument("--sources", nargs="+", type=Path, metavar="FILE", help="files to learn from, copied to data/sources")
     parser.add_argument("--from", dest="start_from", metavar="STAGE", help="run this stage and all that follows from it again")
     parser.add_argument("--rounds", nargs="+", metavar="ROUND", help="walk only these rounds")
+    parser.add_argument("--new-round", action="store_true", help="add a round after the last one, if that one is done")
+    parser.add_argument("--data-only", action="store_true", help="ingest, validate and prepare, and nothing that learns")
+    parser.add_argument("--commit", action="store_true", help="push the results to DVC's remote and commit them to a branch")
+    parser.add_argument("--branch", default="runs", help="the branch of these commits: %(default)s")
     return parser
 
 

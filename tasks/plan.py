@@ -1,5 +1,6 @@
 """The task that turns what a run is asked for into the files that DVC reads, and into what the flow has to do."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from alignloop.io import versioning
+from alignloop.io import history, versioning
 from alignloop.io.overrides import override
 from alignloop.io.sources import place
 from alignloop.params import ParamsError, load
@@ -17,19 +18,31 @@ from tasks.stage import warm_up
 
 @dataclass(frozen=True)
 class Plan:
-    """Which rounds to walk, whether they are all there are, and which stages to run even where nothing changed."""
+    """Which rounds to walk, whether they are all there are, which stages to run even where nothing changed, and whether data are all."""
 
     rounds: list[str]
     complete: bool
     again: list[str]
+    data_only: bool
 
 
 @task(name="plan", task_run_name="plan", cache_policy=NO_CACHE, persist_result=False)
 def make_plan(
-    with_file: Path | None, overrides: Mapping[str, Any], sources: Sequence[Path], start_from: str | None, rounds: Sequence[str] | None
+    with_file: Path | None,
+    overrides: Mapping[str, Any],
+    sources: Sequence[Path],
+    start_from: str | None,
+    rounds: Sequence[str] | None,
+    new_round: bool = False,
+    data_only: bool = False,
+    commit: bool = False,
 ) -> Plan:
     """Write overrides into params.yaml and sources into data/sources; refuse what does not fit before anything runs."""
     log, root = get_run_logger(), Path.cwd()
+    if commit:
+        history.check_clean(root)
+    if new_round:
+        overrides = {**another_round(root), **overrides}
     for key, (before, after) in override(root / "params.yaml", with_file, overrides).items():
         log.info("params.yaml: %s: %s → %s", key, before, after)
     if sources:
@@ -41,5 +54,17 @@ def make_plan(
     if start_from and not again:
         raise ParamsError(f"--from {start_from}: dvc.yaml has no such stage; it has {', '.join(pipeline.stages())}")
     warm_up(pipeline.stages()[name] for name in {*pipeline.outdated(), *again})
-    walked = [round for round in known if rounds is None or round in rounds]
-    return Plan(walked, walked == known, again)
+    walked = [] if data_only else [round for round in known if rounds is None or round in rounds]
+    return Plan(walked, walked == known, again, data_only)
+
+
+def another_round(root: Path) -> dict[str, Any]:
+    """The round that goes on from the last one's policy and rankings; none while the last has not been evaluated yet."""
+    last = list(load(root / "params.yaml").rounds)[-1]
+    if not (root / "metrics" / "rounds" / last / "evaluate.json").exists():
+        return {}
+    if not (number := re.search(r"\d+$", last)):
+        raise ParamsError(f"new_round: the name of the last round, {last}, ends in no number; name the new one: --set rounds.NAME={{…}}")
+    policy = f"models/{last}/policy"
+    name = f"{last[: number.start()]}{int(number[0]) + 1}"
+    return {f"rounds.{name}": {"policy": policy, "start": policy, "rankings": f"data/rankings/{last}"}}

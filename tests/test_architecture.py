@@ -71,7 +71,7 @@ def test_the_flow_covers_the_pipeline_with_one_task_a_stage() -> None:
         found = vars(importlib.import_module(f"tasks.{file.stem}")).items()
         tasks |= {name: value for name, value in found if isinstance(value, Task)}
     assert set(STAGES) <= called & set(tasks)
-    assert set(tasks) - set(STAGES) == {"make_plan", "publish", "check_champion"}
+    assert set(tasks) - set(STAGES) == {"make_plan", "publish", "check_champion", "record"}
     for stage in STAGES:
         task = tasks[stage]
         assert task.name == stage
@@ -97,6 +97,7 @@ def test_the_deployment_names_a_flow_that_can_be_loaded() -> None:
     for deployment in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
         flow = load_flow_from_entrypoint(deployment["entrypoint"])
         assert flow.name == "alignloop"
+        assert set(deployment["parameters"]) <= set(flow.parameters.properties)
         assert not any(schedule["active"] for schedule in deployment["schedules"])
 
 

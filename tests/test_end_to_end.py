@@ -110,7 +110,8 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     assert (clone.root / "dvc.lock").read_bytes() == lock
     assert "up to date" in clone.say("dvc", "status")
 
-    again = clone.flow("--set", "rounds.r2={policy: models/r1/policy, start: models/sft, rankings: data/rankings/r1}")
+    clone.say("dvc", "remote", "add", "--local", "--default", "storage", str(clone.home.parent / "remote"))
+    again = clone.flow("--set", "rounds.r2={policy: models/r1/policy, start: models/sft, rankings: data/rankings/r1}", "--commit")
     assert {name for name, what in again.items() if what != "up to date"} == {"release", *(f"{name}@r2" for name in ROUND)}
     assert "up to date" in clone.say("dvc", "status")
     assert clone.verdict()[0]["against_champion"], "the policy of r2 is held against that of r1, which the gates had made the champion"
@@ -153,6 +154,20 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     top = {path.name for path in clone.root.iterdir()} - {name.split("/")[0] for name in tracked}
     assert top == {".git", ".cache", ".prefect", "dvc.lock", "metrics", "models", "plots", "reports"}
     assert list(clone.home.iterdir()) == []  # nothing in the home or the temporary folder
+
+
+def test_a_recorded_run_is_up_to_date_in_a_new_clone(clone: Clone) -> None:
+    [tag] = clone.say("git", "tag").split()
+    told = clone.say("git", "log", "-1", "--format=%s%n%b", tag)
+    assert re.match(r"r2: wins 0\.\d{3} \[.*\] against SFT, gold .*, KL ", told)
+    assert re.search(r"^\| r2 +\|", told, re.MULTILINE), "the tables too"
+    there = clone.home.parent / "there"
+    clone.say("git", "clone", "-q", "--branch", tag, str(clone.root), str(there))
+    shutil.copy(clone.root / ".dvc" / "config.local", there / ".dvc")
+    clone.say("dvc", "--cd", str(there), "pull", "-q")
+    assert "Data and pipelines are up to date." in clone.say("dvc", "--cd", str(there), "repro")
+    assert clone.say("git", "-C", str(there), "status", "--porcelain") == ""
+    shutil.rmtree(there)
 
 
 def test_a_stage_in_a_cold_process_gives_the_same_bytes_as_in_a_warm_one(clone: Clone) -> None:

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import yaml
 
+from alignloop.io.checkout import held
+
 ROOT = Path(__file__).resolve().parents[2]
+SERVING = Path(".cache", "serving")  # the addresses of the servers of `python -m alignloop serve`, while it runs
 
 
 def settle(root: Path = ROOT) -> dict[str, str]:
@@ -35,6 +38,7 @@ def settle(root: Path = ROOT) -> dict[str, str]:
         "MPLBACKEND": "agg",
         "GIT_PYTHON_REFRESH": "quiet",
     }
+    settings |= held(root / SERVING)  # runs show on the servers that run here
     programs = str(Path(sys.executable).parent)
     if not os.environ.get("PATH", "").startswith(programs):
         os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # `python` in dvc.yaml is this one

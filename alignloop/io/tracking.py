@@ -36,7 +36,7 @@ from alignloop.io.revision import revision  # noqa: E402
 
 EXPERIMENT = "alignloop"
 STORE = "sqlite:///mlruns/mlflow.db"
-PAGES = "http://127.0.0.1:5000"  # where `make ui` serves the store
+PAGES = "http://127.0.0.1:5000"  # where `make serve` serves the store
 FLUSH_SECONDS = 2.0
 
 for _chatty in ("mlflow.store.db.utils", "alembic"):
@@ -65,10 +65,11 @@ class Run:
     outputs: Mapping[str, str]
     code: Mapping[str, str]
     sizes: Mapping[str, Mapping[str, Any]]  # of the datasets among the inputs: {"records": …, "files": …, "labelers": […], "licences": […]}
+    error: str = ""  # why it FAILED or was KILLED
 
     @property
     def url(self) -> str:
-        """The run's page, where `make ui` or the server of MLFLOW_TRACKING_URI shows it."""
+        """The run's page, where `make serve` or the server of MLFLOW_TRACKING_URI shows it."""
         server = os.environ.get("MLFLOW_TRACKING_URI", "")
         return f"{server.rstrip('/') if server.startswith('http') else PAGES}/#/experiments/{self.experiment}/runs/{self.id}"
 
@@ -237,6 +238,7 @@ def _read(run: MlflowRun) -> Run:
         outputs=paths("out:"),
         code=paths("code:"),
         sizes={entry.dataset.name: json.loads(entry.dataset.profile or "{}") for entry in datasets},
+        error=tags.get("error", ""),
     )
 
 

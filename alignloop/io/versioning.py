@@ -6,7 +6,7 @@ replaced, so that the caller may start it elsewhere and hear its lines. `dvc.loc
 
 import errno
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +23,7 @@ from dvc.stage import PipelineStage
 from dvc_data.hashfile.build import build
 
 from alignloop.errors import AlignloopError
+from alignloop.io.checkout import PipelineBusyError
 
 logging.getLogger("dvc").setLevel(logging.WARNING)  # what runs and what does not, callers say in their own words
 
@@ -33,10 +34,6 @@ Done = Literal["ran", "restored", "unchanged"]
 
 class VersioningError(AlignloopError):
     """DVC cannot do what is asked; the message says why and what to do."""
-
-
-class PipelineBusyError(VersioningError):
-    """Another run works on the same files."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +112,47 @@ class Pipeline:
         for path in self.stages()[name].deps:
             if not (self.root / path).exists():
                 raise VersioningError(f"{name}: {path} does not exist; run the stages before this one too")
+
+    def remote(self) -> str | None:
+        """The name and address of DVC's default remote, if there is one."""
+        config = self._repo.config
+        name = config["core"].get("remote")
+        return f"{name} ({config['remote'][name]['url']})" if name else None
+
+    def push(self) -> Iterator[tuple[int, int]]:
+        """Copy to the default remote what it lacks of the results in dvc.lock; yield the bytes done, and all there are."""
+        sizes = {stage.name: sum(out.meta.size or 0 for out in stage.outs if out.use_cache) for stage in self._loaded()}
+        done, total = 0, sum(sizes.values())
+        for name in (name for name, size in sizes.items() if size):
+            with self._at_work(name), self._reaching():
+                self._repo.push(targets=[name])
+            done += sizes[name]
+            yield done, total
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """A remote's refusals, which come from libraries of its own, in our words."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            reason = next((line for line in str(error).splitlines() if line), type(error).__name__)
+            raise VersioningError(
+                f"remote {self.remote()}: {reason}; look whether it can be reached (`dvc status --cloud`) and run again: nothing was lost"
+            ) from error
+
+    def stored(self) -> dict[str, Path]:
+        """Every object in DVC's cache: its hash, and the file that holds it."""
+        cache = self._repo.cache.local
+        return {hash: Path(cache.oid_to_path(hash)) for hash in cache.all()}
+
+    def discard(self, hashes: Iterable[str]) -> None:
+        """Remove objects from DVC's cache, folders before what lies in them: what is left of an interruption is no folder with holes."""
+        with self._at_work(), lock_repo(self._repo):
+            cache = self._repo.cache.local
+            for hash in sorted(hashes, key=lambda hash: not hash.endswith(".dir")):
+                Path(cache.oid_to_path(hash)).unlink(missing_ok=True)
 
     def hash_of(self, path: Path) -> str:
         """The hash by which DVC knows the bytes of a file or directory (".dir" at its end)."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -106,6 +107,26 @@ def test_downstream_of_a_stage_or_group_is_what_uses_it(make: Callable[[str], Pa
     assert pipeline.downstream("count") == {"count", "report@r1", "report@r2"}
     assert pipeline.downstream("report") == {"report@r1", "report@r2"}
     assert pipeline.downstream("nothing") == set()
+
+
+def test_what_was_made_goes_to_the_default_remote_before_anything_names_it(make: Callable[[str], Path], tmp_path: Path) -> None:
+    root = make("project")
+    everything(root)
+    assert Pipeline(root).remote() is None
+    run(*DVC, "remote", "add", "--default", "storage", str(tmp_path / "remote"), cwd=root)
+    pipeline = Pipeline(root)
+    assert pipeline.remote() == f"storage ({tmp_path / 'remote'})"
+    sent = list(pipeline.push())
+    assert sent[-1][0] == sent[-1][1] > 0
+    assert sorted(done for done, _ in sent) == [done for done, _ in sent]
+    shutil.rmtree(root / ".dvc" / "cache")
+    shutil.rmtree(root / "data")
+    run(*DVC, "pull", cwd=root)
+    assert everything(root) == ["unchanged"] * 4
+    (tmp_path / "blocked").touch()
+    run(*DVC, "remote", "modify", "storage", "url", str(tmp_path / "blocked" / "inner"), cwd=root)
+    with pytest.raises(VersioningError, match=r"remote storage .*blocked/inner.*run again: nothing was lost"):
+        list(Pipeline(root).push())
 
 
 def test_hashes_are_those_in_the_lock_file(make: Callable[[str], Path]) -> None:
