@@ -4,7 +4,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run run-files repro test lint format ui env
+.PHONY: run run-files repro test lint format serve env
 
 run: $(READY)  ## the main job: the whole loop on the embedded world; what is up to date does not run again
 	@$(BIN)/python -m flows.pipeline $(ARGS)
@@ -29,14 +29,8 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-ui: $(READY)  ## the pages of Prefect, MLflow and labeling on loopback, until Ctrl-C
-	@eval "$$($(BIN)/python -m alignloop.io.environment)"; mkdir -p .cache; \
-	prefect server start --host 127.0.0.1 --port 4200 >.cache/prefect.log 2>&1 & prefect=$$!; \
-	mlflow server --host 127.0.0.1 --port 5000 --workers 1 \
-		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlruns/mlflow.db}" >.cache/mlflow.log 2>&1 & mlflow=$$!; \
-	$(BIN)/python -m alignloop label & label=$$!; \
-	trap 'kill $$prefect $$mlflow $$label 2>/dev/null; wait; exit 0' INT TERM; \
-	echo "Prefect http://127.0.0.1:4200   MLflow http://127.0.0.1:5000   (logs in .cache; in half a minute; Ctrl-C ends all)"; wait
+serve: $(READY)  ## Prefect with a worker, MLflow and the labeling pages on loopback, until Ctrl-C
+	@$(BIN)/python -m alignloop serve $(ARGS)
 
 env: $(READY)
 

@@ -25,6 +25,9 @@ from alignloop.io.environment import settle
 COMMANDS = {  # name -> a module with `command(arguments) -> int`, or module:function, and what it does; a stage's --round comes first
     "label": ("alignloop.people.command", "serve the labeling pages on loopback; invite, export, import, publish-prompts, …"),
     "best-of": ("alignloop.stages.best_of", "rejection sampling: the best of n answers by a reward model, as demonstrations"),
+    "serve": ("alignloop.operations.services", "serve Prefect with a worker, MLflow and the labeling pages on loopback"),
+    "status": ("alignloop.operations.status", "say what ran, is up to date, runs, failed, is on disk, and comes next"),
+    "gc": ("alignloop.operations.sweep", "show what in DVC's cache nobody needs; --yes removes it"),
     "lineage": ("alignloop.io.lineage", "show where a model came from, or what was made from a hash"),
     "review": ("alignloop.people.review", "show the candidate beside the champion; approve, reject, restore, --audit"),
     "rollback": ("alignloop.people.review:rollback", "make the previous champion the champion again"),

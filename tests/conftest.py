@@ -1,7 +1,9 @@
 """Every test runs in the project's own environment: nothing phones home, and nothing is written outside the project and tmp_path."""
 
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,32 @@ def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
         subprocess.run(["git", *command], cwd=root, check=True)
     monkeypatch.chdir(root)
     return root
+
+
+def programs() -> Path | None:
+    """Where PostgreSQL's own programs are."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(each) for each in [shutil.which("initdb")] if each]
+    return found[-1].parent if found else None
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server of its own, on a socket, without a port."""
+    bin = programs()
+    if bin is None:
+        pytest.skip("no PostgreSQL is installed here (initdb is missing)")
+    folder = tmp_path_factory.mktemp("pg")
+    root = os.geteuid() == 0  # PostgreSQL refuses to run as root
+    if root:
+        for place in (folder, *folder.parents[:2]):
+            place.chmod(0o755)
+        shutil.chown(folder, "postgres", "postgres")
+    who = {"user": "postgres", "group": "postgres", "extra_groups": []} if root else {}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": folder, "check": True, **who}
+    subprocess.run([bin / "initdb", "-D", "data", "-U", "test", "-A", "trust", "--no-sync", "--locale=C.UTF-8"], **quiet)
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    subprocess.run([bin / "pg_ctl", "-D", "data", "-w", "-t", "300", "-l", "log", "-o", options, "start"], **quiet)
+    try:
+        yield f"postgresql://test@/postgres?host={folder}"
+    finally:
+        subprocess.run([bin / "pg_ctl", "-D", "data", "-t", "300", "-m", "immediate", "stop"], **quiet)

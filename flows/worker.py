@@ -1,0 +1,113 @@
+"""`python -m flows.worker`: puts the deployments of prefect.yaml on the Prefect server, and carries out their runs in this checkout.
+
+One run at a time: what is asked for meanwhile waits its turn. ALIGNLOOP_WEBHOOK, a URL, is told of every run that fails.
+"""
+
+import argparse
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+
+from prefect import get_client
+from prefect.automations import Automation
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+from prefect.events.actions import CallWebhook
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.states import Crashed
+from prefect.workers.process import ProcessWorker
+
+POOL = "local"
+PATIENCE_SECONDS = 600.0
+RUN = "python -m prefect.engine"  # what a run is started with; Prefect's own way loads the flow in a process of its own before that
+FAILURES = "alignloop: a run failed"
+MESSAGE = """{"text": {{ ("Alignloop: run " ~ flow_run.name ~ " " ~ flow_run.state.name ~ ". " ~ (flow_run.state.message or "")
+ ~ " " ~ flow_run|ui_url)|tojson }}}"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Work until SIGINT or SIGTERM, which end the run that is under way."""
+    parser = argparse.ArgumentParser("python -m flows.worker", description=__doc__)
+    parser.add_argument("--pool", default=POOL, help="the work pool; one worker each: %(default)s")
+    pool = parser.parse_args(arguments).pool
+    with get_client(sync_client=True) as client:
+        _wait_for(client)
+        _open_pool(client, pool)
+        _end_abandoned(client, pool)
+        _deploy(str(client.api_url))
+        _report_failures(os.environ.get("ALIGNLOOP_WEBHOOK"))
+    print(f"worker of the pool {pool} is ready", flush=True)
+    asyncio.run(ProcessWorker(work_pool_name=pool, name=socket.gethostname(), limit=1).start())
+    return 0
+
+
+def _wait_for(client: SyncPrefectClient) -> None:
+    began = time.monotonic()
+    while error := client.api_healthcheck():
+        if time.monotonic() - began > PATIENCE_SECONDS:
+            raise SystemExit(
+                f"worker: no Prefect server answers at {client.api_url} ({error}); start it with `make serve`, or set PREFECT_API_URL"
+            )
+        time.sleep(0.2)
+
+
+def _open_pool(client: SyncPrefectClient, pool: str) -> None:
+    """A work pool whose runs start in this folder."""
+    template = ProcessWorker.get_default_base_job_template()
+    properties = template["variables"]["properties"]
+    properties["working_dir"]["default"] = str(Path.cwd())
+    properties["command"]["default"] = RUN
+    client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template), overwrite=True)
+
+
+def _end_abandoned(client: SyncPrefectClient, pool: str) -> None:
+    """Runs that a worker which is no more left open: nobody works on them."""
+    states = {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}
+    pools = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
+    for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({"state": states}), work_pool_filter=pools):
+        state = Crashed(message="its worker ended while it ran; run it again: it continues with the stage that was running")
+        client.set_flow_run_state(run.id, state, force=True)
+
+
+def _deploy(server: str) -> None:
+    """`prefect deploy --all`, if prefect.yaml has changed since: what was switched on or off on the page stays so until then."""
+    done = Path(".cache", "deployed")
+    mark = blake2b(
+        server.encode() + Path("prefect.yaml").read_bytes() + Path("flows", "pipeline.py").read_bytes(), digest_size=8
+    ).hexdigest()
+    with suppress(FileNotFoundError):
+        if done.read_text(encoding="utf-8") == mark:
+            return
+    subprocess.run([sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"], check=True)
+    done.parent.mkdir(exist_ok=True)
+    done.write_text(mark, encoding="utf-8")
+
+
+def _report_failures(url: str | None) -> None:
+    """An automation that calls the URL for each run of the flow that fails or crashes; without a URL, none."""
+    with suppress(ValueError):
+        Automation.read(name=FAILURES).delete()  # pyright: ignore[reportAttributeAccessIssue]
+    if not url:
+        return
+    block = Webhook(url=url).save("alignloop-failures", overwrite=True)  # pyright: ignore[reportArgumentType]
+    trigger = EventTrigger(
+        expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
+        match={"prefect.resource.id": "prefect.flow-run.*"},  # pyright: ignore[reportArgumentType]
+        match_related={"prefect.resource.role": "flow", "prefect.resource.name": "alignloop"},  # pyright: ignore[reportArgumentType]
+        posture=Posture.Reactive,
+        threshold=1,
+    )
+    Automation(name=FAILURES, trigger=trigger, actions=[CallWebhook(block_document_id=block, payload=MESSAGE)]).create()  # pyright: ignore
+
+
+if __name__ == "__main__":
+    sys.exit(main())
