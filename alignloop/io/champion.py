@@ -17,6 +17,7 @@ from alignloop.io.registry import Version
 STATE = Path("releases", "champion.json")
 ALIASES = ("champion", "previous")
 SEAL = "audit"  # the registered model's tag that holds the number and the seal of the log's last entry
+POLICIES = "-policy"  # what follows release.registry in their name
 GATES = "gates"  # who decides where nobody is asked
 
 
@@ -95,6 +96,8 @@ def _decide(root: Path, action: Action, about: Version | str, who: str, reason: 
     who, reason = " ".join(who.split()), " ".join(reason.split())
     version = None if isinstance(about, str) else about
     label, name = (about, about) if isinstance(about, str) else (about.label, about.name)
+    if not name.endswith(POLICIES):
+        raise DecisionError(f"{label}: only policies are approved, rejected or rolled back: name one of …{POLICIES}")
     if not who or not reason:
         raise DecisionError(f"{label}: a decision has a name and a reason; give both")
     with audit.writing(root):

@@ -1,6 +1,7 @@
 """The log of decisions, the file that the pipeline reads and the registry's aliases agree about the champion, or it is said."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,8 @@ def test_what_cannot_be_decided_is_refused_and_leaves_no_trace(project: Path):
             champion.approve(project, a, who, reason)
     with pytest.raises(DecisionError, match="no previous champion to go back to"):
         champion.rollback(project, NAME, "ada", "why")
+    with pytest.raises(DecisionError, match="only policies are approved"):
+        champion.approve(project, replace(a, name="alignloop-sft"), "ada", "why")
     assert not (project / LOG).exists()
     champion.approve(project, failed, "ada", "I like it", despite_gates=True)
     with pytest.raises(DecisionError, match="is the champion already"):
