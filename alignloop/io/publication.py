@@ -35,7 +35,7 @@ def publish(
         if making and making.run:
             tags |= {"run": making.run.id, "commit": making.run.commit}
         holder = making.run.id if making and making.run else run
-        text = _description(known, kind, name, path, hash, parents, last, results if kind != "policy" else f"{told}\n{results}")
+        text = _description(known, kind, name, path, hash, parents, last, results, told if kind == "policy" else "")
         made[kind] = registry.register(root, name, path, hash, holder, text, parents, tags)
         if kind == "policy":
             registry.describe(root, made[kind], {"release_run": run, **_verdict_tags(verdict)}, text)
@@ -60,11 +60,11 @@ def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _description(
-    known: lineage.Graph, kind: str, name: str, path: str, hash: str, parents: Mapping[str, str], last: str, results: str
+    known: lineage.Graph, kind: str, name: str, path: str, hash: str, parents: Mapping[str, str], last: str, results: str, told: str
 ) -> str:
     making = known.maker(path, hash)
     lines = [f"{name}: {KINDS[kind]} of the release after round {last}.", ""]
-    lines += [results, ""] if kind == "policy" else []
+    lines += [told] if told else []
     lines += [f"Bytes: `{path}`, DVC {hash}."]
     lines += [f"Made by {making.label}." if making else "No run or dvc.lock entry here tells what made it."]
     lines += ["", "Parents:", *(f"- {parent}: {what}" for parent, what in parents.items())] if parents else []
@@ -74,5 +74,5 @@ def _description(
             "Data, all of it:",
             *(f"- {inner}: {its_hash}, {size or 'size not recorded'}" for inner, (its_hash, size) in data.items()),
         ]
-    lines += ["", "Results of the whole release:", "", results] if kind != "policy" else []
+    lines += ["", "Results of the whole release:" if kind != "policy" else "Results:", "", results]  # what is too long is cut here
     return "\n".join(lines)
