@@ -4,7 +4,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run run-files repro test lint format serve env
+.PHONY: run run-files repro test mutants lint format serve env
 
 run: $(READY)  ## the main job: the whole loop on the embedded world; what is up to date does not run again
 	@$(BIN)/python -m flows.pipeline $(ARGS)
@@ -18,6 +18,9 @@ repro: $(READY)  ## the same by DVC alone
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+mutants: $(READY)  ## break the core's lines one by one and see a test fail: docs/mutants.md; make mutants ARGS="alignloop.core.returns*" a part
+	@$(BIN)/mutmut run --max-children 2 $(ARGS); $(BIN)/mutmut results
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from alignloop.core.tokens import check_tokenizer, end_of, pad_of, special_tokens
+from alignloop.core.tokens import TokenizerError, check_tokenizer, end_of, pad_of, special_tokens
 from alignloop.errors import AlignloopError
 
 HEAD = "head.safetensors"
@@ -77,7 +77,10 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise CheckpointError(f"{path}: the tokenizer cannot be read ({_first_line(error)}); restore tokenizer.json") from None
-    check_tokenizer(tokenizer)
+    try:
+        check_tokenizer(tokenizer)
+    except TokenizerError as error:
+        raise TokenizerError(f"{path}: {error}") from None
     return tokenizer
 
 

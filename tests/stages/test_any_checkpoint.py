@@ -1,0 +1,113 @@
+"""The learning stages on checkpoints of three families, made on the spot and read from disk; what cannot serve is refused by name."""
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerFast, Qwen2Config
+
+from alignloop.core.losses import NonFiniteLoss
+from alignloop.core.models import load_policy, save_policy
+from alignloop.core.tokens import END, TokenizerError, train_tokenizer
+
+from .loop import ANSWERS, QUESTIONS, Loop, tiny
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+ROWS = 340  # more than the tokenizer has tokens, as in many checkpoints
+SIZES: dict[str, Any] = {
+    "vocab_size": ROWS,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 96,
+}
+FAMILIES: dict[str, PreTrainedConfig] = {
+    "gpt2": GPT2Config(vocab_size=ROWS, n_embd=16, n_layer=1, n_head=2, n_positions=96),
+    "llama": LlamaConfig(**SIZES, tie_word_embeddings=False),
+    "qwen2": Qwen2Config(**SIZES, tie_word_embeddings=True),
+}
+EVERYTHING: dict[str, Any] = {  # of what makes a large model fit
+    "reference": "adapter",
+    "lora": {"rank": 2, "alpha": 4},
+    "value": "trunk",
+    "value_coef": 0.1,
+    "precision": "bf16",
+    "gradient_checkpointing": True,
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return train_tokenizer([*QUESTIONS, *ANSWERS] * 3, 300)
+
+
+def make(family: str, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+    """A checkpoint with random weights; Qwen's has a chat template of its own, without marks for what the assistant generates."""
+    torch.manual_seed(0)
+    if family == "qwen2":
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]})
+        tokenizer.chat_template = CHATML
+    save_policy(AutoModelForCausalLM.from_config(FAMILIES[family]), tokenizer, folder)
+    return folder
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sft_reward_model_and_ppo_run_on_any_family(family: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path):
+    loop = Loop(tmp_path, make(family, tokenizer, tmp_path / "base"))
+    loop.sft(tiny())
+    loop.reward(tiny())
+    for out, options in (("policy", {}), ("adapted", EVERYTHING)):
+        steps = loop.ppo(tiny(ppo=options), out)
+        assert [step.step for step in steps] == [1, 2]
+        assert all(math.isfinite(number) for step in steps for number in step.metrics.values())
+        assert steps[0].metrics["ratio_first"] == pytest.approx(1, abs=1e-5 if out == "policy" else 0.02)
+        assert steps[0].metrics["kl"] == pytest.approx(0, abs=1e-4 if out == "policy" else 0.2), "PPO starts at its reference"
+        policy, its_tokenizer = load_policy(tmp_path / out)
+        assert policy.config.vocab_size == ROWS > len(its_tokenizer)
+        before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("sft", out))
+        assert before.keys() == after.keys(), "merged: a loader needs to know nothing of adapters"
+        assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert loop.numbers("policy")["rollouts"] == 16
+
+
+@pytest.mark.parametrize("pad", [None, END])
+def test_a_checkpoint_without_a_pad_token_of_its_own_is_refused_with_the_remedy(
+    pad: str | None, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    bent = copy.deepcopy(tokenizer)
+    bent.pad_token = pad
+    loop = Loop(tmp_path, make("llama", bent, tmp_path / "base"))
+    with pytest.raises(TokenizerError, match=r"base: the tokenizer needs a pad token of its own.*set pad_token in tokenizer_config.json"):
+        loop.sft(tiny())
+
+
+def test_a_checkpoint_without_a_chat_template_is_refused_with_the_remedy(tokenizer: PreTrainedTokenizerFast, tmp_path: Path):
+    bent = copy.deepcopy(tokenizer)
+    bent.chat_template = None
+    loop = Loop(tmp_path, make("llama", bent, tmp_path / "base"))
+    with pytest.raises(TokenizerError, match=r"base: the tokenizer has no chat template; give its folder a chat_template.jinja"):
+        loop.sft(tiny())
+
+
+def test_a_loss_that_explodes_names_step_rows_and_likely_cause(tokenizer: PreTrainedTokenizerFast, tmp_path: Path):
+    loop = Loop(tmp_path, make("llama", tokenizer, tmp_path / "base"))
+    loop.sft(tiny())
+    loop.reward(tiny())
+    with pytest.raises(NonFiniteLoss, match=r"^step \d+: .* is (nan|inf), in d\d+.*: weights have left all measure") as error:
+        loop.sft(tiny(sft={"learning_rate": 1e30, "epochs": 4.0}))
+    assert "lower the learning rate" in str(error.value)
+    head = tmp_path / "reward" / "head.safetensors"
+    save_file({**load_file(head), "bias": torch.tensor([math.nan])}, head)
+    with pytest.raises(NonFiniteLoss, match=r"step 1: the scores of answers .* are not finite, in p\d+, .*all weights still are numbers"):
+        loop.ppo(tiny(ppo={"value": "trunk"}))
+    assert not (tmp_path / "policy").exists()
