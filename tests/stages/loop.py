@@ -7,7 +7,7 @@ from typing import Any
 from alignloop import params as parameters
 from alignloop.io.datasets import write
 from alignloop.params import Params
-from alignloop.records import Demonstration, Document, Message, Prompt, Ranking
+from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Split
 from alignloop.stages.ppo import ppo
 from alignloop.stages.progress import Progress
 from alignloop.stages.reward import reward
@@ -47,11 +47,10 @@ class Loop:
         write(root / "demonstrations" / "valid.jsonl", told[:4])
         write(root / "corpus" / "train.jsonl", [Document(id=f"t{n}", text=f"{q} {a}", source="s") for n, q, a in asked])
         ranked: dict[str, Any] = {"responses": tuple(ANSWERS[:3]), "kind": "panel", "policy": "models/sft", "round": "r1", "labeler": "l"}
-        splits = ["train"] * 12 + ["valid"] * 4
-        rankings = [
-            Ranking(id=f"k{n}", prompt=prompt, ranks=(1, 2, 3), split=split, **ranked)
-            for n, (prompt, split) in enumerate(zip(prompts, splits, strict=True))
-        ]
+        rankings = []
+        for number, prompt in enumerate(prompts):
+            split: Split = "train" if number < 12 else "valid"
+            rankings.append(Ranking(id=f"k{number}", prompt=prompt, ranks=(1, 2, 3), split=split, **ranked))
         write(root / "rankings" / "r1.jsonl", rankings)
 
     def sft(self, params: Params) -> list[Progress]:
