@@ -23,6 +23,7 @@ from alignloop.errors import AlignloopError, Waiting
 from alignloop.io.environment import settle
 
 COMMANDS = {  # name -> a module with `command(arguments) -> int`, or module:function, and what it does; a stage's --round comes first
+    "data": ("alignloop.io.versions.command", "log, diff, show, forget: what is in the sets, since when, and why"),
     "label": ("alignloop.people.command", "serve the labeling pages on loopback; invite, export, import, publish-prompts, …"),
     "best-of": ("alignloop.stages.best_of", "rejection sampling: the best of n answers by a reward model, as demonstrations"),
     "serve": ("alignloop.operations.services", "serve Prefect with a worker, MLflow and the labeling pages on loopback"),

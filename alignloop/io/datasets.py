@@ -77,6 +77,23 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
         yield line, _parse(text, path, line)
 
 
+def examine(path: Path, kind: type[Record]) -> Iterator[tuple[int, Any, ValidationError | None]]:
+    """Stream the JSON values of a file with their line numbers, each with its breaches of a schema where it has any."""
+    if _is_shard(path):
+        yield from ((line, row, _breach(partial(kind.model_validate, row))) for line, row in _shard(path))
+        return
+    for line, text in _lines(path):
+        yield line, _parse(text, path, line), _breach(partial(kind.model_validate_json, text, strict=True))
+
+
+def _breach(make: Callable[[], Record]) -> ValidationError | None:
+    try:
+        make()
+    except ValidationError as error:
+        return error
+    return None
+
+
 def count(path: Path) -> int:
     """How many records a file holds, unchecked."""
     if _is_shard(path):

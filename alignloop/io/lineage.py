@@ -7,12 +7,15 @@ import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from alignloop.errors import AlignloopError
 from alignloop.io import lock, registry, tracking
+from alignloop.io.revision import Past, past
 
+LOCK = "dvc.lock"
 ORDER = ("models", "data", "metrics")
 T = TypeVar("T")
 
@@ -23,13 +26,16 @@ class LineageError(AlignloopError):
 
 @dataclass(frozen=True)
 class Making:
-    """One act of a stage: the bytes it read and wrote, path to hash, and its MLflow run if this store has it."""
+    """One act of a stage: the bytes it read and wrote, path to hash; its MLflow run if this store has it, or else what tells of it."""
 
     stage: str
     round: str | None
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     run: tracking.Run | None
+    code: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    commit: Past | None = None  # whose dvc.lock tells; the working tree's is None
 
     @property
     def name(self) -> str:
@@ -40,9 +46,15 @@ class Making:
     def label(self) -> str:
         """In one line: stage, commit, run and time."""
         if self.run is None:
-            return f"{self.name}, by dvc.lock; its run is not in this MLflow store"
+            when = f" of commit {self.commit.commit[:10]}, {self.commit.when:%Y-%m-%d %H:%M} UTC" if self.commit else ""
+            return f"{self.name}, by dvc.lock{when}; its run is not in this MLflow store"
         changed = " with uncommitted changes" if self.run.dirty else ""
         return f"{self.name}, commit {self.run.commit[:10]}{changed}, run {self.run.id}, {self.run.started:%Y-%m-%d %H:%M} UTC"
+
+    @property
+    def when(self) -> datetime | None:
+        """When the run began, or the commit was made that tells of it; None: only the working tree does."""
+        return self.run.started if self.run else self.commit and self.commit.when
 
 
 @dataclass
@@ -70,16 +82,28 @@ class Graph:
         return next((making for making in makers if making.outputs.get(path) == hash), makers[0] if makers else None)
 
 
-def graph(root: Path) -> Graph:
-    """Read MLflow's finished runs and registered models, and dvc.lock for what they lack."""
+def graph(root: Path, commits: bool = False) -> Graph:
+    """Read MLflow's finished runs and registered models, and dvc.lock for what they lack; with `commits`, as it was at each of them."""
     runs = [run for run in tracking.runs(root) if run.status == "FINISHED"]
-    makings = [Making(run.stage, run.round, run.inputs, run.outputs, run) for run in runs]
+    makings = [Making(run.stage, run.round, run.inputs, run.outputs, run, run.code, run.params) for run in runs]
     versions: dict[str, list[registry.Version]] = defaultdict(list)
     for version in registry.versions(root):
         versions[version.hash].append(version)
     made = {pair for making in makings for pair in making.outputs.items()}
-    locked = (Making(entry.stage, entry.round, entry.inputs, entry.outputs, None) for entry in lock.recorded(root))
-    return Graph(makings + [making for making in locked if not made.issuperset(making.outputs.items())], versions)
+    locks = [(each.text, each) for each in past(root, LOCK)] if commits else []
+    present = root / LOCK
+    for text, commit in [*locks, *([(present.read_text(encoding="utf-8"), None)] if present.exists() else [])]:
+        told = [making for making in locked(text, commit) if not made.issuperset(making.outputs.items())]
+        makings += told
+        made.update(pair for making in told for pair in making.outputs.items())
+    return Graph(makings, versions)
+
+
+def locked(text: str, commit: Past | None = None) -> Iterator[Making]:
+    """What a dvc.lock tells of: the last making of each stage."""
+    for entry in lock.read(text):
+        params = {key: str(value) for key, value in tracking.flat(entry.params).items()}
+        yield Making(entry.stage, entry.round, entry.inputs, entry.outputs, None, entry.code, params, commit)
 
 
 def down(graph: Graph, path: str, hash: str) -> Iterator[str]:
@@ -105,22 +129,36 @@ def _down(graph: Graph, path: str, hash: str, lead: str, under: str, seen: set[A
             yield from _down(graph, inner, its_hash, branch, deeper, seen, making)
 
 
-def up(graph: Graph, path: str, hash: str) -> Iterator[str]:
-    """Every making that used these bytes, or bytes made from them, oldest first: what of them it read, and what it wrote."""
-    touched, todo, reached = {hash}, [hash], set()
+def reached(graph: Graph, *hashes: str, through: tuple[str, ...] = ("",)) -> tuple[list[Making], set[str]]:
+    """Every making that used these bytes or bytes made from them, oldest first, and the hashes of all these bytes.
+
+    With `through`, only what was made below these folders counts as made from them: equal metrics do not make two sets one.
+    """
+    touched, todo, found = set(hashes), list(hashes), set()
     while todo:
         for making in graph.users.get(todo.pop(), ()):
-            reached.add(id(making))
-            fresh = [made for made in making.outputs.values() if made not in touched]
+            found.add(id(making))
+            fresh = [made for path, made in making.outputs.items() if made not in touched and path.startswith(through)]
             touched.update(fresh)
             todo += fresh
+    return [making for making in in_time(graph) if id(making) in found], touched
+
+
+def in_time(graph: Graph) -> list[Making]:
+    """All makings, oldest first; what only the working tree's dvc.lock tells of comes last."""
+    backwards = graph.makings[::-1]  # of runs begun in one moment the newest stands first
+    return sorted(backwards, key=lambda making: making.when or datetime.max.replace(tzinfo=UTC))
+
+
+def up(graph: Graph, path: str, hash: str) -> Iterator[str]:
+    """Every making that used these bytes, or bytes made from them, oldest first: what of them it read, and what it wrote."""
+    makings, touched = reached(graph, hash)
     yield f"{path}  {hash}{_versions(graph, hash)}"
-    for making in graph.makings[::-1]:
-        if id(making) in reached:
-            yield f"used by {making.label}"
-            yield from (f"   read   {told}" for told in _told(graph, {path: its for path, its in making.inputs.items() if its in touched}))
-            yield from (f"   wrote  {told}" for told in _told(graph, making.outputs))
-    if not reached:
+    for making in makings:
+        yield f"used by {making.label}"
+        yield from (f"   read   {told}" for told in _told(graph, {path: its for path, its in making.inputs.items() if its in touched}))
+        yield from (f"   wrote  {told}" for told in _told(graph, making.outputs))
+    if not makings:
         yield "used by nothing that this MLflow store or dvc.lock knows of"
 
 

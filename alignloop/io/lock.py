@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,22 +12,32 @@ CODE = "alignloop/"
 
 @dataclass(frozen=True)
 class Recorded:
-    """What dvc.lock says of one stage: the data it read and what it wrote, path to hash."""
+    """What dvc.lock says of one stage: the data it read, what it wrote, and its code, path to hash; and its numbers."""
 
     stage: str
     round: str | None
     inputs: dict[str, str]
     outputs: dict[str, str]
+    code: dict[str, str]
+    params: dict[str, Any]
 
 
 def recorded(root: Path) -> Iterator[Recorded]:
     """Every stage in the project's dvc.lock."""
     file = root / "dvc.lock"
-    stages = yaml.safe_load(file.read_text(encoding="utf-8")).get("stages", {}) if file.exists() else {}
-    for address, stage in stages.items():
+    if file.exists():
+        yield from read(file.read_text(encoding="utf-8"))
+
+
+def read(text: str) -> Iterator[Recorded]:
+    """Every stage in the text of a dvc.lock."""
+    written = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # C: ten times as fast
+    for address, stage in written.get("stages", {}).items():
         name, _, round = address.partition("@")
         inputs, outputs = ({item["path"]: item.get("md5", "") for item in stage.get(key, ())} for key in ("deps", "outs"))
-        yield Recorded(name, round or None, {path: hash for path, hash in inputs.items() if not path.startswith(CODE)}, outputs)
+        code = {path: hash for path, hash in inputs.items() if path.startswith(CODE)}
+        data = {path: hash for path, hash in inputs.items() if path not in code}
+        yield Recorded(name, round or None, data, outputs, code, stage.get("params", {}).get("params.yaml", {}))
 
 
 def untraced(root: Path, path: str) -> list[str]:

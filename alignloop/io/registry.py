@@ -43,9 +43,15 @@ class Version:
     tags: Mapping[str, str]
 
     @property
+    def forgotten(self) -> tuple[str, ...]:
+        """Users that it learned from and whose data is gone, as data/forgotten.txt marks them."""
+        return tuple(key.removeprefix("forgotten:") for key in self.tags if key.startswith("forgotten:"))
+
+    @property
     def label(self) -> str:
-        """`alignloop-policy/3`, with its aliases behind."""
-        return f"{self.name}/{self.version}" + "".join(f" @{alias}" for alias in self.aliases)
+        """`alignloop-policy/3`, with its aliases behind, and whether it learned from users who are forgotten."""
+        learned = f" (learned from {len(self.forgotten)} forgotten)" if self.forgotten else ""
+        return f"{self.name}/{self.version}" + "".join(f" @{alias}" for alias in self.aliases) + learned
 
 
 def versions(root: Path, hash: str | None = None) -> list[Version]:
@@ -162,6 +168,13 @@ def fetch(root: Path, version: Version, place: Path) -> None:
 
 def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 2] + " …"
+
+
+def tag(root: Path, version: Version, key: str, value: str) -> None:
+    """Tag a version."""
+    uri = store(root)
+    with reached(uri):
+        client(uri).set_model_version_tag(version.name, str(version.version), key_of(key), value)
 
 
 def _read(version: ModelVersion) -> Version:

@@ -1,9 +1,11 @@
-"""Which code runs here: git's commit, and whether the files differ from it."""
+"""Which code runs here: git's commit, and whether the files differ from it; and what a file said at other commits."""
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from alignloop.errors import AlignloopError
 
@@ -14,9 +16,33 @@ class RevisionError(AlignloopError):
     """git cannot tell which code this is, or cannot record what it made; the message says why and what to do."""
 
 
+class Past(NamedTuple):
+    """What a file said at a commit."""
+
+    commit: str
+    when: datetime
+    text: str
+
+
 def revision(root: Path) -> tuple[str, bool]:
     """The commit that is checked out in `root`, and whether the package or the pipeline there differs from it."""
     return git(root, "rev-parse", "HEAD").strip(), bool(git(root, "status", "--porcelain", "--", *CODE).strip())
+
+
+def past(root: Path, file: str) -> Iterator[Past]:
+    """The file at each commit of any branch, tag or experiment that changed it, oldest first."""
+    log = git(root, "log", "--all", "--reverse", "--diff-filter=AM", "--format=%H %ct", "--", file)
+    for commit, seconds in (line.split() for line in log.splitlines()):
+        yield Past(commit, datetime.fromtimestamp(int(seconds), UTC), git(root, "show", f"{commit}:{file}"))
+
+
+def at(root: Path, name: str, file: str) -> Past | None:
+    """The file at what git knows by this name: a commit, branch or tag; None where git knows no such name, or the commit no such file."""
+    try:
+        commit, seconds = git(root, "log", "-1", "--format=%H %ct", "--end-of-options", name, "--").split()
+        return Past(commit, datetime.fromtimestamp(int(seconds), UTC), git(root, "show", f"{commit}:{file}"))
+    except RevisionError:
+        return None
 
 
 def git(root: Path, *words: str, env: Mapping[str, str] | None = None, may_fail: bool = False) -> str:

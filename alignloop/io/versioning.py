@@ -5,8 +5,9 @@ replaced, so that the caller may start it elsewhere and hear its lines. `dvc.loc
 """
 
 import errno
+import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -163,6 +164,35 @@ class Pipeline:
             except FileNotFoundError:
                 raise VersioningError(f"{path}: does not exist, so it has no hash") from None
             return str(content.hash_info.value)
+
+    def place(self, hash: str) -> Path:
+        """Where the cache keeps an object; it need not be there: it may have been forgotten, or have yet to be fetched."""
+        return Path(self._repo.cache.local.oid_to_path(hash))
+
+    def contents(self, hash: str) -> dict[str, str]:
+        """The files of a version, path below it to object; a version that is one file has the path ""."""
+        if not hash.endswith(".dir"):
+            return {"": hash}
+        if not self.place(hash).exists():
+            raise VersioningError(f"{hash}: is not in DVC's cache: forgotten, or to be fetched with `dvc fetch --all-commits`")
+        return {item["relpath"]: item["md5"] for item in json.loads(self.place(hash).read_text(encoding="utf-8"))}
+
+    def remotes(self) -> list[str]:
+        """The names of the remotes of this project."""
+        return list(self._repo.config["remote"])
+
+    def erase(self, hashes: Collection[str], remote: str | None = None) -> int:
+        """Remove objects for good, from a remote, or else from the cache. Returns how many were there."""
+        with self._at_work():
+            try:
+                store = self._repo.cloud.get_remote_odb(remote) if remote else self._repo.cache.local
+                there = [path for path in map(store.oid_to_path, hashes) if store.fs.exists(path)]
+                for path in there:
+                    store.fs.remove(path)
+            except Exception as error:  # each kind of remote has errors of its own
+                place = f"the remote {remote}" if remote else "DVC's cache"
+                raise VersioningError(f"{place}: cannot be cleared: {error}; make it reachable and give the same command again") from error
+            return len(there)
 
     def _loaded(self) -> list[Any]:
         return [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]

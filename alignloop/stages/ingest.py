@@ -3,7 +3,7 @@
 A ranking's prompt, and a demonstration's, is a prompt too: PPO needs prompts and no labels, so each enters `prompts` once. Where a
 source knows no user, the importer makes the conversation one. Every record says where it was read: licence, file, line. What a source
 holds and we cannot use is refused, counted by reason and listed with its line, and stops the stage when it is more than
-`ingest.max_refused` of that source, or all of it.
+`ingest.max_refused` of that source, or all of it. Records of users whom `forgotten` lists are left out, and counted.
 """
 
 import csv
@@ -19,6 +19,7 @@ from typing import IO, Any
 from alignloop.io import datasets
 from alignloop.io.datasets import DataError
 from alignloop.io.files import replacing, write_json
+from alignloop.io.forgotten import Forgotten
 from alignloop.io.identity import SEPARATOR, identify
 from alignloop.io.importers import Changed, Item, Refused, glance
 from alignloop.io.importers.source import Source
@@ -35,16 +36,17 @@ REASONS = 50  # reasons told apart in one source
 WORLD = Origin(licence="Apache-2.0")  # it is made by this project
 
 
-def ingest(params: Params, sources: Path, out: Path, metrics: Path) -> Iterator[Progress]:
+def ingest(params: Params, sources: Path, forgotten: Path, out: Path, metrics: Path) -> Iterator[Progress]:
     """Write documents, prompts, demonstrations and rankings, and how many of each source were kept, refused and changed."""
     plan = params.ingest
     found = [] if plan.source == "world" else found_in(sources, plan.formats, plan.columns, plan.licences)
     accounts: list[_Account] = []
+    gone = Forgotten(forgotten)
     with replacing(out) as part:
         part.mkdir()
         with ExitStack() as stack:
             files = {kind: stack.enter_context(datasets.writing(part / f"{name}.jsonl")) for kind, name in SETS.items()}
-            raw = _Raw(files, stack.enter_context((part / "refused.csv").open("w", encoding="utf-8", newline="\n")))
+            raw = _Raw(files, stack.enter_context((part / "refused.csv").open("w", encoding="utf-8", newline="\n")), gone)
             if plan.source == "world":
                 world = make_world(params.seed, plan.world)
                 made = ((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))
@@ -96,8 +98,8 @@ class _Account:
 class _Raw:
     """The open files, which prompts they hold already, and which ids."""
 
-    def __init__(self, files: Mapping[type[Record], datasets.Writer], refused: IO[str]) -> None:
-        self._files = files
+    def __init__(self, files: Mapping[type[Record], datasets.Writer], refused: IO[str], forgotten: Forgotten) -> None:
+        self._files, self._forgotten = files, forgotten
         self._refused = csv.writer(refused, lineterminator="\n")
         self._refused.writerow(["source", "line", "reason"])
         self._prompts, self._ids = set[bytes](), set[bytes]()  # hashes: a million of each is to fit
@@ -114,6 +116,9 @@ class _Raw:
                 self._refused.writerow([account.source, line, account.refuse(line, item.reason)])
                 continue
             record, ways = item if isinstance(item, Changed) else (item, ())
+            if _user(record) in self._forgotten:
+                tally["forgotten"] += 1
+                continue
             tally["kept"] += 1
             traced = record.model_copy(update={"origin": origin(line)})
             if again := self._write(traced, tally):
@@ -155,6 +160,12 @@ def _signature(prompt: Prompt) -> bytes:
     return _hash(prompt.id, prompt.user, *(f"{message.role}:{message.content}" for message in prompt.messages))
 
 
+def _user(record: Record) -> str | None:
+    """Whose record it is: its prompt's user; a document is nobody's."""
+    asked = record.prompt if isinstance(record, Ranking) else record
+    return asked.user if isinstance(asked, Prompt | Demonstration) else None
+
+
 def _prompt_of(demonstration: Demonstration) -> Prompt:
     asked = demonstration.messages[:-1]
     name = identify("prompt", demonstration.user, *(message.content for message in asked))
@@ -178,7 +189,7 @@ def _breaches(source: Source, account: _Account, bound: float) -> list[str]:
     if not tally["records"]:
         return [f"{source.path}: holds no record of format {format}; fetch it again or take it away"]
     share = tally["refused"] / tally["records"]
-    if share <= bound and tally["kept"]:
+    if share <= bound and (tally["kept"] or tally["forgotten"]):
         return []
     reasons = [f"{reason} ({tally[f'refused: {reason}']}: line {_some(account, reason)})" for reason in account.refused]
     count = f"{source.path}: {tally['refused']} of {tally['records']} records of format {format} are refused: {'; '.join(reasons)}"

@@ -15,6 +15,7 @@ from alignloop.stages.ingest import ingest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT / ".." / "shared" / "data"
+FORGOTTEN = ROOT / "data" / "forgotten.txt"
 SMALL = {"facts": 8, "users": 10, "prompts": 40, "demonstrations": 20, "documents": 30}
 
 PAIR = {"chosen": "\n\nHuman: Hi?\n\nAssistant: Hi!", "rejected": "\n\nHuman: Hi?\n\nAssistant: No."}
@@ -36,7 +37,7 @@ def drop(root: Path, name: str, *rows: Any) -> None:
 
 
 def run(root: Path, **changes: Any) -> dict[str, Any]:
-    list(ingest(params(**changes), root / "sources", root / "raw", root / "ingest.json"))
+    list(ingest(params(**changes), root / "sources", FORGOTTEN, root / "raw", root / "ingest.json"))
     return json.loads((root / "ingest.json").read_text(encoding="utf-8"))
 
 

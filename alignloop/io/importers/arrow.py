@@ -1,6 +1,6 @@
 """Rows of Parquet files and of Hugging Face datasets on disk (`save_to_disk`), a batch at a time; the number of a row is its line."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,30 @@ def dataset(path: Path) -> Iterator[tuple[int, Any]]:
         yield from _numbered(batch for part in parts for batch in part.with_format("arrow").iter(BATCH))
     except (ArrowException, OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: `datasets` cannot load it: {_first(error)}; save it again with `save_to_disk`") from None
+
+
+def parquet_without(path: Path, part: Path, numbers: Collection[int]) -> None:
+    """Write a Parquet file anew without the rows of these numbers."""
+    from pyarrow import array
+    from pyarrow.parquet import ParquetFile, write_table
+
+    with ParquetFile(path) as file:
+        table = file.read()
+        write_table(table.filter(array(number not in numbers for number in range(1, table.num_rows + 1))), part)
+
+
+def dataset_without(path: Path, part: Path, numbers: Collection[int]) -> None:
+    """Save a dataset anew without the rows of these numbers, which go on from split to split."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    saved = datasets.load_from_disk(str(path), keep_in_memory=True)
+    parts = saved if isinstance(saved, datasets.DatasetDict) else {"": saved}
+    first, kept = 1, {}
+    for name, each in parts.items():
+        kept[name] = each.select([place for place in range(len(each)) if first + place not in numbers], keep_in_memory=True)
+        first += len(each)
+    (datasets.DatasetDict(kept) if parts is saved else kept[""]).save_to_disk(str(part))
 
 
 def _numbered(batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:

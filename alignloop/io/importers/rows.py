@@ -7,9 +7,9 @@ gzip by content, and told apart by content but for tables, which are called .csv
 
 import codecs
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 from alignloop.io.datasets import Broken, DataError, opened, value_of
 from alignloop.io.importers import array, arrow
@@ -27,26 +27,31 @@ class Refused(NamedTuple):
 
 EMPTY = Refused("an empty line")
 Row = tuple[int, Any]  # the line and the value, or Refused
+Container = Literal["dataset", "parquet", "table", "array", "lines"]
 
 
 def read(path: Path) -> Iterator[Row]:
     """Stream a source's rows with their lines. Raises DataError where nothing can be read."""
+    return READERS[container(path)](path)
+
+
+def container(path: Path) -> Container:
+    """What holds the rows of a source. Raises DataError where nothing can be read."""
     if path.is_dir():
-        return arrow.dataset(path)
+        return "dataset"
     with opened(path) as file:
         start = file.readline(LONGEST)
         more = file.readline(LONGEST)
     if start.startswith(arrow.PARQUET):
-        return arrow.parquet(path)
+        return "parquet"
     if mark := next((mark for mark in MARKS if start.startswith(mark)), None):
         convert = "save the file as UTF-8 without one" if mark == codecs.BOM_UTF8 else f"convert it with `iconv -f {MARKS[mark]} -t UTF-8`"
         raise DataError(f"{path}:1: starts with a byte-order mark of {MARKS[mark]}; {convert}")
     opening = start.lstrip()[:1]
-    delimiter = next((TABLES[suffix] for suffix in path.suffixes if suffix in TABLES), None)
-    if delimiter and opening not in (b"{", b"["):
-        return _table(path, delimiter)
+    if set(path.suffixes) & TABLES.keys() and opening not in (b"{", b"["):
+        return "table"
     arrays = start.rstrip().endswith(b"]") and more.lstrip().startswith(b"[")  # one a line
-    return _array(path) if opening == b"[" and not arrays else _lines(path)
+    return "array" if opening == b"[" and not arrays else "lines"
 
 
 def _lines(path: Path) -> Iterator[Row]:
@@ -79,7 +84,8 @@ def _array(path: Path) -> Iterator[Row]:
                 yield line, Refused(error.reason)
 
 
-def _table(path: Path, delimiter: str) -> Iterator[Row]:
+def _table(path: Path) -> Iterator[Row]:
+    delimiter = next(TABLES[suffix] for suffix in path.suffixes if suffix in TABLES)
     csv.field_size_limit(LONGEST)
     with opened(path) as file:
         cells = csv.reader(_texts(file, path), delimiter=delimiter, strict=True)
@@ -125,3 +131,12 @@ def _bounded(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         yield line, raw
         while len(raw) > LONGEST and not raw.endswith(b"\n"):
             raw = file.readline(LONGEST + 1)
+
+
+READERS: dict[Container, Callable[[Path], Iterator[Row]]] = {
+    "dataset": arrow.dataset,
+    "parquet": arrow.parquet,
+    "table": _table,
+    "array": _array,
+    "lines": _lines,
+}

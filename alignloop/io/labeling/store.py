@@ -89,6 +89,16 @@ class Store:
                 raise StoreFullError(f"{self.name}: its disk is full; make room: what was committed is kept") from error
             raise
 
+    def compact(self) -> None:
+        """Give back what deleted rows took, so that no page of the file holds them any longer. A server does so by itself."""
+        if self._embedded:
+            connection = self.engine.raw_connection()
+            try:
+                for command in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                    connection.cursor().execute(command)
+            finally:
+                connection.close()
+
     def _upgrade(self) -> None:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

@@ -1,0 +1,56 @@
+"""Taking a user's prompts out of the labeling store, with all that labelers said of them; the audit keeps that it was done."""
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from alignloop.io.labeling.store import DEFAULT, Store, note, store_url
+from alignloop.io.labeling.tables import Answer, Assignment, Item
+
+
+def held(root: Path, users: Collection[str]) -> int:
+    """How many items have a prompt by one of `users`."""
+    with _store(root) as store:
+        if store is None:
+            return 0
+        with store.reading() as session:
+            return len(_items(session, users))
+
+
+def forget(root: Path, users: Collection[str], mark: str) -> dict[str, int]:
+    """Remove these items and what was answered; counts, empty where there is no store or nothing of these users in it."""
+    with _store(root) as store:
+        if store is None:
+            return {}
+        with store.writing() as session:
+            if not (theirs := _items(session, users)):
+                return {}
+            gone = {
+                "answers": session.execute(delete(Answer).where(Answer.item.in_(theirs))).rowcount,  # type: ignore[attr-defined]
+                "assignments": session.execute(delete(Assignment).where(Assignment.item.in_(theirs))).rowcount,  # type: ignore[attr-defined]
+                "items": session.execute(delete(Item).where(Item.id.in_(theirs))).rowcount,  # type: ignore[attr-defined]
+            }
+            note(session, "command line", "forget user", mark, **gone)
+        store.compact()
+        return gone
+
+
+def _items(session: Session, users: Collection[str]) -> list[int]:
+    return [id for id, prompt in session.execute(select(Item.id, Item.prompt)) if prompt.get("user") in users]
+
+
+@contextmanager
+def _store(root: Path) -> Iterator[Store | None]:
+    """The project's store; None where nobody has made one."""
+    if not (os.environ.get("DATABASE_URL") or (root / DEFAULT).exists()):
+        yield None
+        return
+    store = Store(store_url(root))
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,62 @@
+"""`python -m alignloop data`: the versions of the sets, what differs between two, where a record went, and forgetting a user."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from alignloop.io import lineage
+from alignloop.io.versions import difference, forgetting, history, trail
+from alignloop.io.versions.difference import DifferenceError
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Print what is asked, line by line as it becomes known."""
+    for line in _answer(Path.cwd(), _parser().parse_args(arguments)):
+        print(line, flush=True)
+    return 0
+
+
+def _answer(root: Path, asked: argparse.Namespace) -> Iterator[str]:
+    if asked.verb == "log":
+        found = history.versions(root, lineage.graph(root, commits=True))
+        if asked.set and asked.set not in found:
+            raise DifferenceError(f"{asked.set}: no such set has been; there are {', '.join(found) or 'none'}")
+        yield from history.told({asked.set: found[asked.set]} if asked.set else found)
+    elif asked.verb == "diff":
+        yield from _differences(root, asked)
+    elif asked.verb == "show":
+        yield from trail.follow(root, asked.id)
+    else:
+        yield from forgetting.forget(root, asked.user)
+
+
+def _differences(root: Path, asked: argparse.Namespace) -> Iterator[str]:
+    graph = lineage.graph(root, commits=True)
+    before, after = (difference.sets_at(root, graph, name) for name in (asked.before, asked.after))
+    equal: list[str] = []
+    for path, old, new in difference.pairs(before, after):
+        if asked.set not in (None, path):
+            continue
+        if old == new:
+            equal.append(path)
+            continue
+        files = difference.files_of(root, path, old), difference.files_of(root, path, new)
+        yield from difference.told(path, old, new, difference.compare(*files), asked.most)
+    if equal:
+        yield f"equal: {', '.join(equal)}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m alignloop data", description="What is in the sets, since when, and why.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    log = verbs.add_parser("log", help="the versions of each set: date, counts, what changed, which models came of it")
+    log.add_argument("set", nargs="?", help="one set, data/prompts for instance")
+    diff = verbs.add_parser("diff", help="records added, removed and changed between two versions, and labels")
+    diff.add_argument("before", help="a git revision or tag, `workspace`, or a DVC hash (its first characters suffice)")
+    diff.add_argument("after", nargs="?", default=difference.WORKSPACE, help="the same; without it, the workspace")
+    diff.add_argument("--set", help="one set, data/prompts for instance")
+    diff.add_argument("--most", type=int, default=10, help="records of each kind that are named (10)")
+    verbs.add_parser("show", help="a record from the line of its source to the models that saw it").add_argument("id")
+    forget = verbs.add_parser("forget", help="remove a user's records from sources, sets, labeling store, cache and remotes")
+    forget.add_argument("--user", required=True, help="the user's id, as records have it")
+    return parser

@@ -1,0 +1,73 @@
+"""`data diff` tells record by record what differs between two versions, whatever names them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignloop.__main__ import main
+from alignloop.io import lineage, versioning
+from alignloop.io.versions.difference import compare
+
+SETS = ("data/corpus", "data/demonstrations", "data/prompts", "data/rankings/imported", "data/raw")
+
+
+def said(*arguments: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert main(["data", "diff", *arguments]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_revisions_differ_in_the_records_that_were_changed_and_added_and_in_labels(data: Path, capsys: pytest.CaptureFixture[str]):
+    out = said("v1", "HEAD", "--set", "data/raw", capsys=capsys)
+    now = sum(len(file.read_text().splitlines()) for file in (data / "data/raw").glob("*.jsonl"))
+    assert out[1] == f"  {now - 1:,} records → {now:,}: 1 added, 0 removed, 2 changed"
+    assert out[2] == "  changed in messages (1), ranks (1)"
+    assert out[3] == "  labels: 1 records are labeled otherwise"
+    assert out[4] == "  + p-3-9"
+    assert out[5] == "  ~ r-2: ranks [1, 2] → [2, 1]"
+    assert out[6].startswith('  ~ p-1-2: messages [{"role": "user", "content": "What is 1 and 2?"}] → [{"role": "user", "content": "Someth')
+    assert len(out) == 7
+
+
+def test_hashes_workspace_and_revisions_name_the_same_bytes(data: Path, capsys: pytest.CaptureFixture[str]):
+    old = next(each.outputs for each in lineage.locked(lineage.past(data, "dvc.lock").__next__().text) if each.stage == "prepare")
+    now = versioning.hash_of(data / "data/prompts", data)
+    by_hash = said(old["data/prompts"], now[:12], capsys=capsys)
+    assert by_hash == said("v1", "--set", "data/prompts", capsys=capsys)
+    assert by_hash == said(old["data/prompts"], "workspace", capsys=capsys)
+    assert said("HEAD", "workspace", capsys=capsys) == [
+        "equal: data/corpus, data/demonstrations, data/prompts, data/rankings/imported, data/raw"
+    ]
+
+
+def test_what_nothing_is_called_is_one_message(data: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["data", "diff", "v7", "HEAD"]) == 1
+    assert capsys.readouterr().err.startswith("data: v7: neither a git revision with a dvc.lock, nor 'workspace', nor the hash of a set;")
+
+
+def held(root: Path, **files: list[dict[str, Any]]) -> dict[str, Path]:
+    paths = {}
+    for name, rows in files.items():
+        paths[f"data/{name}.jsonl"] = root / f"{name}.jsonl"
+        paths[f"data/{name}.jsonl"].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return paths
+
+
+def test_records_are_told_by_id_and_splits_lines_and_repeats_count(tmp_path: Path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    rows = [{"id": str(number), "text": "t", "origin": {"line": number}} for number in range(6)]
+    before = held(tmp_path / "a", train=rows[:4], valid=rows[4:5])
+    moved = {**rows[3], "origin": {"line": 9}}
+    after = held(tmp_path / "b", train=[rows[0], rows[0], {**rows[1], "text": "u"}, moved], valid=[rows[4], rows[5]], test=[rows[2]])
+    found = compare(before, after)
+    assert (found.before, found.after, found.moved) == (5, 7, 1)
+    assert (found.added, found.removed) == (["0", "5"], [])
+    assert found.changed == {"1": {"text": ("t", "u")}, "2": {"file": ("train", "test")}}
+    assert compare(after, before).removed == ["0", "5"]
+
+
+def test_a_version_that_is_not_there_has_no_records(tmp_path: Path):
+    found = compare({}, held(tmp_path, train=[{"id": "a"}]))
+    assert (found.before, found.after, found.added) == (0, 1, ["a"])
