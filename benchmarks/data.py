@@ -1,8 +1,9 @@
 """What the data stages cost by the size of the data: `python -m benchmarks.data --sizes 10000 100000 1000000`.
 
-For each size N, N prompts and N rankings of K = 4 answers to them are drawn (and N / 100 demonstrations and documents), and the commands of
-`ingest`, `validate_raw`, `prepare` and `validate_sets` in dvc.yaml run on them as they stand there, each in a process of its own on two
-cores, with MLflow and the hashing of all they read and write. Wall time, CPU time and peak memory of each go into `results.json` and a picture.
+For each size N, N prompts and N rankings of K = 4 answers to them are drawn, and N / 100 demonstrations and documents. The commands of
+`ingest`, `validate_raw`, `prepare` and `validate_sets` in dvc.yaml run on them as they stand there, with the numbers of params.yaml and
+configs/files.yaml, each in a process of its own on two cores, with MLflow and the hashing of all they read and write. Wall time, CPU
+time and peak memory of each go into `results.json` and a picture.
 
 Lengths are log-normal: prompts of 40 words in the median (66 in the mean), answers of 45 (57); a third of the prompts have two turns of the
 user. Words are made up, of 1 to 4 syllables, and drawn by Zipf's law. 1 % of the prompts repeat another, 1 % hold personal data, and a
@@ -104,12 +105,12 @@ def project(root: Path, seed: int) -> None:
     (root / ".dvc").mkdir(parents=True)
     (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
     shutil.copy(PROJECT / "dvc.yaml", root)
-    if (PROJECT / "data" / "forgotten.txt").exists():
-        (root / "data").mkdir()
-        shutil.copy(PROJECT / "data" / "forgotten.txt", root / "data")
+    (root / "data").mkdir()
+    shutil.copy(PROJECT / "data" / "forgotten.txt", root / "data")
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    params["seed"], params["ingest"]["source"], params["ingest"]["licences"] = seed, "files", {"*": "unknown-accepted"}
-    params["validate"]["max_characters"] = 20_000
+    for key, values in yaml.safe_load((PROJECT / "configs" / "files.yaml").read_text()).items():
+        params[key] = params[key] | values if isinstance(values, dict) else values
+    params["seed"], params["validate"]["max_characters"] = seed, 20_000
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "start"]):
         subprocess.run(["git", *words], cwd=root, check=True)

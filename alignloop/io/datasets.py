@@ -132,43 +132,10 @@ def write(path: Path, records: Iterable[Record]) -> int:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator["Writer"]:
+def writing(path: Path) -> Iterator[shards.Writer]:
     """A set to write records into, one by one; it appears whole when the block ends, or not at all."""
     with replacing(path) as part, ExitStack() as open:
-        yield Writer(part, open)
-
-
-class Writer:
-    """A set being written: JSON Lines, and from LARGE on shards."""
-
-    def __init__(self, place: Path, open: ExitStack) -> None:
-        self.count = 0
-        self._place, self._open, self._size = place, open, 0
-        self._shards: shards.Shards | None = None
-        self._file = open.enter_context(place.open("w", encoding="utf-8", newline="\n"))
-
-    def write(self, record: Record) -> None:
-        """Add a record."""
-        line = line_of(record)
-        self.count += 1
-        self._size += len(line)
-        if self._shards is None and self._size > LARGE:
-            self._grow(type(record))
-        if self._shards:
-            self._shards.write(line)
-        else:
-            self._file.write(line)
-
-    def _grow(self, kind: type[Record]) -> None:
-        """Turn the lines so far into shards."""
-        self._file.close()
-        lines = self._place.with_name(f"{self._place.name}.lines")
-        self._place.rename(lines)
-        self._shards = self._open.enter_context(shards.Shards(self._place, kind, LARGE))
-        with lines.open(encoding="utf-8", newline="\n") as file:
-            for line in file:
-                self._shards.write(line)
-        lines.unlink()
+        yield shards.Writer(part, open, LARGE)
 
 
 def line_of(record: Record) -> str:

@@ -7,6 +7,7 @@ version of pyarrow. Left out: statistics and dictionaries, for every reader here
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType, UnionType
@@ -69,6 +70,39 @@ class Shards:
         if self._lines and kind is None:
             self._flush()
         self._end()
+
+
+class Writer:
+    """A set being written: JSON Lines, and shards of `large` characters as soon as it is larger than one."""
+
+    def __init__(self, place: Path, open: ExitStack, large: int) -> None:
+        self.count = 0
+        self._place, self._open, self._large, self._size = place, open, large, 0
+        self._shards: Shards | None = None
+        self._file = open.enter_context(place.open("w", encoding="utf-8", newline="\n"))
+
+    def write(self, record: Record) -> None:
+        """Add a record."""
+        line = record.model_dump_json() + "\n"
+        self.count += 1
+        self._size += len(line)
+        if self._shards is None and self._size > self._large:
+            self._grow(type(record))
+        if self._shards:
+            self._shards.write(line)
+        else:
+            self._file.write(line)
+
+    def _grow(self, kind: type[Record]) -> None:
+        """Turn the lines so far into shards."""
+        self._file.close()
+        lines = self._place.with_name(f"{self._place.name}.lines")
+        self._place.rename(lines)
+        self._shards = self._open.enter_context(Shards(self._place, kind, self._large))
+        with lines.open(encoding="utf-8", newline="\n") as file:
+            for line in file:
+                self._shards.write(line)
+        lines.unlink()
 
 
 def rows(path: Path, kind: type[Record] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:

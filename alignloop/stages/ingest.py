@@ -24,6 +24,7 @@ from alignloop.io.identity import SEPARATOR, identify
 from alignloop.io.importers import Changed, Item, Refused, glance
 from alignloop.io.importers.source import Source
 from alignloop.io.importers.source import sources as found_in
+from alignloop.io.shards import Writer
 from alignloop.params import Params
 from alignloop.records import Demonstration, Document, Origin, Prompt, Ranking, Record
 from alignloop.stages.progress import Progress
@@ -98,7 +99,7 @@ class _Account:
 class _Raw:
     """The open files, which prompts they hold already, and which ids."""
 
-    def __init__(self, files: Mapping[type[Record], datasets.Writer], refused: IO[str], forgotten: Forgotten) -> None:
+    def __init__(self, files: Mapping[type[Record], Writer], refused: IO[str], forgotten: Forgotten) -> None:
         self._files, self._forgotten = files, forgotten
         self._refused = csv.writer(refused, lineterminator="\n")
         self._refused.writerow(["source", "line", "reason"])

@@ -80,7 +80,7 @@ def files_of(root: Path, path: str, hash: str | None) -> dict[str, Path]:
 
 def compare(before: Mapping[str, Path], after: Mapping[str, Path]) -> Difference:
     """Compare two versions. What is in memory is a hash per record, and the records that changed."""
-    old = {key: (_digest(row), row.get("origin")) for key, row in _records(before)}
+    old = {key: (_digest(row), _line(row)) for key, row in _records(before)}
     new, moved = 0, 0
     added: list[str] = []
     changed: dict[Key, Row] = {}
@@ -93,7 +93,7 @@ def compare(before: Mapping[str, Path], after: Mapping[str, Path]) -> Difference
         elif old[key][0] != _digest(row):
             changed[key] = row
         else:
-            moved += old[key][1] != row.get("origin")
+            moved += old[key][1] != _line(row)
     told = {key[0]: _fields(row, changed[key]) for key, row in _records(before, changed.__contains__)}
     return Difference(len(old), new, added, [key[0] for key in left], told, moved)
 
@@ -108,6 +108,10 @@ def _records(files: Mapping[str, Path], wanted: Callable[[Key], bool] = lambda k
             seen[id] += 1
             if wanted(key):
                 yield key, row | {"file": name.partition(".jsonl")[0].rpartition("/")[2]}
+
+
+def _line(row: Row) -> int | None:
+    return (row.get("origin") or {}).get("line")
 
 
 def _digest(row: Row) -> bytes:

@@ -52,8 +52,7 @@ def test_a_version_names_the_models_that_came_of_it_and_no_others(data: Path):
 
 def test_a_version_that_only_git_knows_is_told_by_the_commit(data: Path):
     graph = lineage.graph(data, commits=True)
-    known = {making.run for making in graph.makings}
-    assert None not in known, "MLflow's runs tell of all that these commits do"
+    assert all(making.run for making in graph.makings), "MLflow's runs tell of all that these commits do"
     [text] = [each.text for each in lineage.past(data, "dvc.lock")][:1]
     [raw] = [making for making in lineage.locked(text) if making.stage == "ingest"]
     assert raw.outputs["data/raw"] == log(data)["data/raw"][0].hash

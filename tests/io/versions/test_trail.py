@@ -32,16 +32,14 @@ def test_a_prompt_is_followed_from_its_line_to_the_sets_and_rankings(data: Path,
 
 
 def test_models_that_learned_are_told_from_those_that_were_measured(data: Path, capsys: pytest.CaptureFixture[str]):
-    told = {user: show(f"d-{user}", capsys) for user in range(USERS)}
-    learned = {user for user, out in told.items() if any(line.startswith("learned from by  models/sft ") for line in out)}
-    measured = {user for user, out in told.items() if any(line.startswith("measured on by   models/sft ") for line in out)}
-    train = (data / "data/demonstrations/train.jsonl").read_text()
-    assert learned == {user for user in range(USERS) if f'"d-{user}"' in train}
-    assert measured == set(range(USERS)) - learned
-    assert all(any("built on these: models/r1/reward" in line for line in told[user]) for user in learned)
-    assert not any("built on" in line for user in measured for line in told[user])
+    for split in ("train", "test"):
+        text = (data / f"data/demonstrations/{split}.jsonl").read_text()
+        out = show(next(f"d-{user}" for user in range(USERS) if f'"d-{user}"' in text), capsys)
+        ways = [line[:16] for line in out if " models/sft " in line]
+        assert ways == ["learned from by " if split == "train" else "measured on by  "]
+        assert any(line.startswith("built on these: models/r1/reward ") for line in out) == (split == "train")
 
 
-def test_what_only_an_earlier_version_held_is_found_there(data: Path, capsys: pytest.CaptureFixture[str]):
+def test_what_stands_nowhere_is_one_message(data: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["data", "show", "p-none"]) == 1
     assert capsys.readouterr().err.startswith("data: p-none: stands in no set, now or in DVC's cache;")
