@@ -1,6 +1,7 @@
 """The labeling store: SQLite in the project by default, PostgreSQL by DATABASE_URL; opened at its newest schema."""
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -96,6 +97,9 @@ class Store:
             try:
                 for command in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
                     connection.cursor().execute(command)
+            except sqlite3.OperationalError as error:
+                told = "end the labeling pages and give the same command again"
+                raise StoreError(f"{self.name}: cannot be compacted: {error}; {told}") from None
             finally:
                 connection.close()
 
