@@ -128,7 +128,7 @@ CLAIMS = {
     ),
     "demonstrations": Claim(
         "demonstrations score 0 on average under the reward model, as loaded from disk",
-        lambda r: {"1e-4 less |mean score|": 1e-4 - abs(r["demonstrations"]["train"])},
+        lambda r: {"1e-4 less the mean score's size": 1e-4 - abs(r["demonstrations"]["train"])},
     ),
 }
 
@@ -154,11 +154,15 @@ def table(results: Results) -> str:
         numbers = [claim.numbers(result) for result in results]
         bounds = {name: interval([each[name] for each in numbers]) for name in numbers[0]}
         for place, (name, (mean, low, high)) in enumerate(bounds.items()):
-            reach = f"[{low:.3g}, {high:.3g}]" if len(results) > 1 else "one seed"
-            seeds = " ".join(f"{each[name]:.3g}" for each in numbers)
+            reach = f"[{_signed(low)}, {_signed(high)}]" if len(results) > 1 else "one seed"
+            seeds = " ".join(_signed(each[name]) for each in numbers)
             first = (claim.words, f"**{verdict([*bounds.values()])}**") if place == 0 else ("", "")
-            lines.append(f"| {first[0]} | {name} | {mean:.3g} {reach} | {seeds} | {first[1]} |")
-    return "\n".join(lines).replace("-", "−") + "\n"
+            lines.append(f"| {first[0]} | {name} | {_signed(mean)} {reach} | {seeds} | {first[1]} |")
+    return "\n".join(lines) + "\n"
+
+
+def _signed(number: float) -> str:
+    return f"{number:.3g}".replace("-", "−")
 
 
 def picture(results: Results) -> Figure:
