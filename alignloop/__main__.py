@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +83,7 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
     from alignloop import params as parameters
     from alignloop.io import tracking
     from alignloop.io.footprint import footprint, hashes
+    from alignloop.io.machine import Machine
     from alignloop.pace import paced
 
     root = Path.cwd()
@@ -95,11 +97,13 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
     if registry:
         registry.bring_champion(root, params, inputs, given["champion"])
     with tracking.run(root, paths.stage, paths.round, values, inputs, code) as run:
-        step = 0
+        step, machine = 0, Machine()
         for progress in paced(function(params, **given), name, _say):
             step = progress.step
             if step % math.ceil(progress.total / POINTS) == 0 or step == progress.total:
                 run.log(step, progress.metrics)
+            if busy := machine.readings():
+                run.log(int(time.time()), busy)  # no step of the stage: one that goes on after an interruption repeats some
         outputs = hashes(root, paths.outputs)
         kept, numbers = _results([*outputs, *paths.pages])
         run.log(step, numbers)
