@@ -42,6 +42,18 @@ def test_every_token_of_a_response_has_the_advantage_of_its_group(run: Run):
     assert not learned.returns.any()
 
 
+def test_advantages_of_the_value_model_have_mean_zero_and_variance_one_over_the_answers_tokens(run: Run):
+    ids = [[run.letters[0], 1], [run.letters[1]] * 5, [run.letters[2], run.letters[0], 1]]
+    responses = Responses(ids, [torch.full((len(row),), -1.0) for row in ids], [row[-1] == 1 for row in ids])
+    for whiten_rewards in (False, True):
+        settings = Settings(**{**SETTINGS.__dict__, "whiten_rewards": whiten_rewards})
+        _, learned = appraise(run.reference, run.value, run.score, run.prompts[:3], responses, 0.1, run.allowed, 0, settings)
+        chosen = learned.advantages[learned.mask]
+        assert abs(float(chosen.mean())) < 1e-6
+        assert float(chosen.var(correction=0)) == pytest.approx(1, abs=1e-4)
+        assert not learned.advantages[~learned.mask].any()
+
+
 def test_responses_to_one_prompt_stand_side_by_side_and_differ(run: Run):
     [step] = run.steps(**GROUPS, max_new_tokens=12)
     prompts = step.rollouts.prompts

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from alignloop.core.losses import NonFiniteLoss, finite, language_model_loss, pairs_of, policy_loss, ranking_loss, value_loss
+from alignloop.core.losses import (
+    NonFiniteLoss,
+    at_step,
+    finite,
+    language_model_loss,
+    naming,
+    pairs_of,
+    policy_loss,
+    ranking_loss,
+    value_loss,
+)
 
 HALF, ONE, TWO = math.log(2), 0.3132617, 0.1269280  # −log σ(0), −log σ(1), −log σ(2)
 
@@ -163,3 +173,27 @@ def test_a_loss_that_is_no_number_stops_everything_by_name(number: float):
     with pytest.raises(NonFiniteLoss, match=r"the policy loss is -?(nan|inf)"):
         finite(torch.tensor(number), "the policy loss")
     assert finite(torch.tensor(2.0), "a loss") == 2
+
+
+def test_what_is_no_number_names_its_rows_its_step_and_what_the_weights_tell():
+    names, sane, wild = ["a", "b", "c"], [torch.zeros(2)], [torch.zeros(2), torch.tensor([1e7])]
+    nan = torch.tensor(math.nan)
+
+    def told(rows: list[int], weights: list[Tensor]) -> str:
+        with pytest.raises(NonFiniteLoss) as error, at_step(7, names, weights):
+            finite(nan, "the loss", rows)
+        return str(error.value)
+
+    assert (
+        told([0, 2], sane)
+        == "step 7: the loss is nan, in a, c: all weights still are numbers: look at these rows, then at the learning rate"
+    )
+    assert told([], wild) == "step 7: the loss is nan, in a, b, c: weights have left all measure in a step before: lower the learning rate"
+    assert told([], [torch.tensor([math.nan])]).endswith("lower the learning rate")
+    with pytest.raises(NonFiniteLoss, match="the loss is nan, in document: ") as error, at_step(1, names, sane), naming(["document"]):
+        finite(nan, "the loss", [0])
+    assert error.value.names == ["document"], "what is named further in keeps its name"
+    with pytest.raises(NonFiniteLoss, match=r"the loss is nan: lower"), naming(()):
+        finite(nan, "the loss", [5])
+    with pytest.raises(NonFiniteLoss, match=r"in 0, 1, 2, 3, 4, 5, 6, 7 and 2 more: "), naming(list("0123456789")):
+        finite(nan, "the loss")

@@ -75,6 +75,13 @@ def test_every_prompt_is_met_before_any_comes_again_and_rollouts_do_not_repeat(r
     assert len({tuple(map(tuple, step.rollouts.responses)) for step in steps}) == 4
 
 
+def test_no_step_draws_with_the_numbers_of_the_step_before_though_nothing_was_learned(run: Run):
+    run.prompts = run.prompts[:1]
+    first, second = run.steps(steps=2, prompts_per_step=8, learning_rate=1e-12, max_new_tokens=12)
+    assert first.rollouts.responses != second.rollouts.responses
+    assert len(set(map(tuple, first.rollouts.responses))) > 1, "nor are answers the likeliest ones"
+
+
 def test_the_value_model_learns_what_answers_are_worth(run: Run):
     steps = run.steps(steps=8, epochs=4, learning_rate=1e-9, value_clip=10.0, max_new_tokens=3, missing_eos_score=None)
     assert steps[-1].metrics["value_loss"] < 0.4 * steps[0].metrics["value_loss"]

@@ -123,6 +123,24 @@ def test_rounds_are_side_by_side_with_their_intervals(tmp_path: Path):
     assert "gold score" not in titles(without)
 
 
+def test_score_and_gold_stand_over_the_root_of_kl_in_its_order(tmp_path: Path):
+    file = tmp_path / "rounds" / "r2" / "overoptimisation.csv"
+    write_curve(file, [(1, {"sqrt_kl": 2.0, "score": 5.0, "gold": 1.0}), (2, {"sqrt_kl": 1.0, "score": 3.0, "gold": 2.0})])
+    figure = figures.overoptimisation(file)
+    assert figure is not None
+    score, means, gold, _ = figure.axes[0].lines
+    assert [numbers(score.get_xdata()), numbers(score.get_ydata())] == [[1, 2], [3, 5]]
+    assert numbers(means.get_ydata()) == [4, 4]
+    assert numbers(gold.get_ydata()) == [2, 1]
+    assert figures.draw(file, tmp_path / "picture.png") is not None
+    write_curve(file, [(1, {"sqrt_kl": 0.0, "score": 5.0})])
+    without = figures.overoptimisation(file)
+    assert without is not None
+    assert len(without.axes[0].lines) == 2, "no gold, no line of it"
+    write_curve(file, [])
+    assert figures.overoptimisation(file) is None
+
+
 def test_the_same_numbers_give_the_same_picture(tmp_path: Path):
     write_curve(tmp_path / "sft.csv", [(step, {"loss": 1 / step}) for step in range(1, 9)])
     for name in ("a.png", "b.png"):
