@@ -161,9 +161,10 @@ def fetch(root: Path, version: Version, place: Path) -> None:
     uri = store(root)
     with replacing(place) as part, TemporaryDirectory(dir=place.parent) as folder:
         with reached(uri):
-            Path(client(uri).download_artifacts(version.run or "", "model", folder)).rename(part)
-        if (found := versioning.hash_of(part, root)) != version.hash:
+            copy = Path(client(uri).download_artifacts(version.run or "", "model", folder))
+        if (found := versioning.hash_of(copy, root)) != version.hash:  # before it is a *.part, which DVC does not see
             raise RegistryError(f"{version.label}: the registry's copy has the hash {found}, registered was {version.hash}; it was changed")
+        copy.rename(part)
 
 
 def _cut(text: str) -> str:

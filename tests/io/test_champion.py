@@ -1,6 +1,7 @@
 """The log of decisions, the file that the pipeline reads and the registry's aliases agree about the champion, or it is said."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from alignloop.io.audit import LOG, AuditError
 from alignloop.io.champion import STATE, DecisionError
 from alignloop.io.registry import RegistryError, Version
 
+PROJECT = Path(__file__).parents[2]
 NAME = "alignloop-policy"
 
 
@@ -35,6 +37,7 @@ def state(root: Path) -> list[str | None]:
 
 
 def test_decisions_move_the_aliases_and_the_file_and_are_written_down(project: Path):
+    shutil.copy(PROJECT / ".dvcignore", project)
     a, b, c = (register(project, words) for words in ("a", "b", "c"))
     champion.approve(project, a, "ada", "first")
     assert (aliases(project), state(project)) == ({"champion": 1}, [a.hash, None])
