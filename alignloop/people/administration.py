@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from alignloop.io.labeling import history, labelers, quality, rounds, standing
 from alignloop.io.labeling.tables import Role
-from alignloop.people.doors import Administrator, OwnForm, store_of
+from alignloop.people.doors import Administrator, Asked, Named, OwnForm, store_of
 from alignloop.people.pages import page
 
 router = APIRouter(prefix="/admin")
@@ -40,7 +40,7 @@ def invite(request: Request, guest: Administrator, form: OwnForm) -> Response:
 
 
 @router.post("/labelers/{name}/{verb}")
-def stand(request: Request, name: str, verb: str, guest: Administrator, form: OwnForm) -> Response:
+def stand(request: Request, name: Named, verb: str, guest: Administrator, form: OwnForm) -> Response:
     """Pause, exclude or readmit."""
     if verb not in STANDINGS:
         raise HTTPException(404, "There is no such page.")
@@ -51,7 +51,7 @@ def stand(request: Request, name: str, verb: str, guest: Administrator, form: Ow
 
 
 @router.post("/rounds/{name}/close")
-def close(request: Request, name: str, guest: Administrator, form: OwnForm) -> Response:
+def close(request: Request, name: Named, guest: Administrator, form: OwnForm) -> Response:
     """End a round with what is there."""
     with store_of(request).writing() as session:
         if not rounds.progress(session, name).done:
@@ -61,7 +61,7 @@ def close(request: Request, name: str, guest: Administrator, form: OwnForm) -> R
 
 
 @router.get("/audit")
-def audit(request: Request, guest: Administrator, before: int | None = None) -> Response:
+def audit(request: Request, guest: Administrator, before: Asked | None = None) -> Response:
     """Every action, the newest first."""
     with store_of(request).reading() as session:
         lines = history.audit(session, before)

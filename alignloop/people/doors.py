@@ -3,7 +3,7 @@
 import hmac
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
@@ -51,10 +51,15 @@ async def administrator(guest: Annotated[Guest, Depends(signed_in)]) -> Guest:
     return guest
 
 
+def plain(text: str) -> str:
+    """A text as every database and page can hold it: NUL and halves of characters are replaced by signs that are seen."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()
+
+
 async def fields(request: Request) -> dict[str, str]:
     """A form's text fields; the last of a name counts."""
     async with request.form(max_files=0, max_fields=400) as form:
-        return {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        return {name: plain(value) for name, value in form.multi_items() if isinstance(value, str)}
 
 
 Fields = Annotated[dict[str, str], Depends(fields)]
@@ -68,13 +73,17 @@ async def own_form(form: Fields, guest: Annotated[Guest, Depends(signed_in)]) ->
 
 def check_key(guest: Guest, key: str) -> None:
     """Refuse what does not carry the visit's key: it was sent by another site, or before a new sign-in."""
-    if not hmac.compare_digest(key.encode(), guest.form_key.encode()):
+    if not hmac.compare_digest(plain(key).encode(), guest.form_key.encode()):
         raise HTTPException(403, "This form is from an earlier visit. Go back, load the page again, and send it once more.")
 
 
 SignedIn = Annotated[Guest, Depends(signed_in)]
 Administrator = Annotated[Guest, Depends(administrator)]
 OwnForm = Annotated[dict[str, str], Depends(own_form)]
+LARGEST = 2**31 - 1  # what a database's whole number holds
+Number = Annotated[int, Path(ge=0, le=LARGEST)]
+Asked = Annotated[int, Query(ge=0, le=LARGEST)]
+Named = Annotated[str, Path(pattern=r"^[ -~]{1,100}$")]
 
 
 @router.get("/sign-in")

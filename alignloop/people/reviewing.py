@@ -11,7 +11,7 @@ from alignloop.io.labeling import queue, reviews
 from alignloop.io.labeling.labelers import Guest
 from alignloop.io.labeling.queue import Given
 from alignloop.people import decision
-from alignloop.people.doors import Administrator, OwnForm, SignedIn, store_of
+from alignloop.people.doors import Administrator, Number, OwnForm, SignedIn, store_of
 from alignloop.people.pages import page
 from alignloop.people.questions import letters
 from alignloop.people.work import seconds_of, settings_of, show
@@ -45,7 +45,7 @@ def _overview(request: Request, guest: Guest, problem: str = "") -> Response:
 
 
 @router.post("/item/{lent}/vote")
-def vote(request: Request, lent: int, guest: Reviewer, form: OwnForm) -> Response:
+def vote(request: Request, lent: Number, guest: Reviewer, form: OwnForm) -> Response:
     """Take a vote and go to the next pair; when the last is there, the win rate goes on the model."""
     store, settings = store_of(request), settings_of(request)
     with store.reading() as session:

@@ -11,13 +11,14 @@ from alignloop.io.labeling import history, queue, reviews, rounds, standing
 from alignloop.io.labeling.queue import Given, Work
 from alignloop.people import questions
 from alignloop.people.conversation import conversation_of, turns_of
-from alignloop.people.doors import OwnForm, SignedIn, check_key, store_of
+from alignloop.people.doors import Asked, Number, OwnForm, SignedIn, check_key, plain, store_of
 from alignloop.people.pages import page
 from alignloop.people.questions import Unanswered
 from alignloop.people.settings import Settings
 
 router = APIRouter()
 DIGITS = tuple("0123456789")
+LETTERS = tuple(questions.letters(9))
 FRESH = 2.0  # seconds for which the number of items left for all is believed on the page of an item
 JOBS = {"rank": ("rank", "work"), "quiz": ("rank", "quiz"), "demonstrate": ("demonstrate", "work"), "review": ("rank", "review")}
 
@@ -42,7 +43,7 @@ def home(request: Request, guest: SignedIn) -> Response:
 
 
 @router.get("/work/{name}")
-def work(request: Request, name: str, guest: SignedIn, saved: int = 0) -> Response:
+def work(request: Request, name: str, guest: SignedIn, saved: Asked = 0) -> Response:
     """Go to the item in hand, or take the next."""
     store, lending = store_of(request), settings_of(request).lending
     if name == "converse":
@@ -57,7 +58,7 @@ def work(request: Request, name: str, guest: SignedIn, saved: int = 0) -> Respon
 
 
 @router.get("/item/{lent}")
-def item(request: Request, lent: int, guest: SignedIn, answer: int | None = None, saved: int = 0, problem: str = "") -> Response:
+def item(request: Request, lent: Number, guest: SignedIn, answer: Asked | None = None, saved: Asked = 0) -> Response:
     """An item, as far as it is: rated answer by answer, then ranked; or a conversation to write."""
     with store_of(request).reading() as session:
         found = queue.look(session, lent, guest.id)
@@ -118,11 +119,10 @@ def asks_ratings(settings: Settings, found: Work) -> bool:
 
 
 @router.post("/item/{lent}/rate")
-def rate(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Response:
+def rate(request: Request, lent: Number, guest: SignedIn, form: OwnForm) -> Response:
     """Keep one answer's ratings and go to the next answer."""
     store, settings = store_of(request), settings_of(request)
-    with store.reading() as session:
-        found = queue.look(session, lent, guest.id)
+    found = _mine(request, lent, guest, "rank")
     place, number = form.get("place", ""), form.get("number", "")
     if not (place in DIGITS and number in DIGITS and int(place) < len(found.responses)):
         raise HTTPException(422, "This form is not whole. Load the page again.")
@@ -136,11 +136,10 @@ def rate(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Respons
 
 
 @router.post("/item/{lent}/rank")
-def rank(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Response:
+def rank(request: Request, lent: Number, guest: SignedIn, form: OwnForm) -> Response:
     """Take a whole ranking and go to the next item."""
     store, settings = store_of(request), settings_of(request)
-    with store.reading() as session:
-        found = queue.look(session, lent, guest.id)
+    found = _mine(request, lent, guest, "rank")
     try:
         ranks, about = questions.ranks_of(form, found.presented), questions.about_of(form, settings.about)
         rated = found.draft.get("ratings", {})
@@ -150,20 +149,17 @@ def rank(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Respons
         kept = {letter: form.get(f"rank-{letter}", "") for letter in questions.letters(len(found.presented))}
         draft = {"ranks": {letter: int(value) for letter, value in kept.items() if value in DIGITS}}
         queue.save_draft(store, lent, guest.id, draft, settings.lending)
-        with store.reading() as session:
-            found = queue.look(session, lent, guest.id)
-        return show(request, guest, found, None, str(error))
+        return show(request, guest, _mine(request, lent, guest), None, str(error))
     ratings = [rated[str(place)] for place in range(len(ranks))] if rated else []
     given = Given(ranks, ratings, about, active_seconds=seconds_of(form.get("active")))
     return _give(request, guest, found, given)
 
 
 @router.post("/item/{lent}/write")
-def write(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Response:
+def write(request: Request, lent: Number, guest: SignedIn, form: OwnForm) -> Response:
     """Take what a labeler wrote, or give room for another turn."""
     store, settings = store_of(request), settings_of(request)
-    with store.reading() as session:
-        found = queue.look(session, lent, guest.id)
+    found = _mine(request, lent, guest, "demonstrate", "converse")
     turns = turns_of(form)
     if found.state in ("open", "expired"):
         queue.save_draft(store, lent, guest.id, {"turns": turns}, settings.lending)
@@ -177,29 +173,37 @@ def write(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Respon
 
 
 @router.post("/item/{lent}/skip")
-def skip(request: Request, lent: int, guest: SignedIn, form: OwnForm) -> Response:
+def skip(request: Request, lent: Number, guest: SignedIn, form: OwnForm) -> Response:
     """Leave an item to somebody else, with a reason."""
-    with store_of(request).reading() as session:
-        found = queue.look(session, lent, guest.id)
-    reason = " · ".join(part for part in (form.get("reason", ""), form.get("words", "").strip()[:500]) if part)
+    found = _mine(request, lent, guest)
+    reason = " · ".join(part for part in (form.get("reason", "").strip()[:500], form.get("words", "").strip()[:500]) if part)
     if not reason:
         return show(request, guest, found, None, "Say why you skip it: choose a reason, or write one.")
     return _give(request, guest, found, Given(skipped=reason, active_seconds=seconds_of(form.get("active"))))
 
 
 @router.post("/item/{lent}/draft")
-def draft(request: Request, lent: int, guest: SignedIn, body: Annotated[dict[str, Any], Body()]) -> Response:
+def draft(request: Request, lent: Number, guest: SignedIn, body: Annotated[dict[str, Any], Body()]) -> Response:
     """Keep what is not finished; the script sends it while the labeler works."""
     check_key(guest, str(body.get("key", "")))
     kept: dict[str, Any] = {"active": seconds_of(body.get("active"))}
     if isinstance(ranks := body.get("ranks"), dict):
-        kept["ranks"] = {name: rank for name, rank in ranks.items() if len(name) == 1 and type(rank) is int and 1 <= rank <= 9}
+        kept["ranks"] = {name: rank for name, rank in ranks.items() if name in LETTERS and type(rank) is int and 1 <= rank <= 9}
     if isinstance(about := body.get("about"), dict):
-        kept["about"] = {str(name)[:20]: str(value)[:40] for name, value in about.items()}
+        kept["about"] = {plain(name)[:20]: plain(str(value))[:40] for name, value in about.items()}
     if isinstance(turns := body.get("turns"), list):
-        kept["turns"] = [str(turn) for turn in turns[:100]]
+        kept["turns"] = [plain(str(turn)) for turn in turns[:100]]
     saved = queue.save_draft(store_of(request), lent, guest.id, kept, settings_of(request).lending)
     return JSONResponse({"saved": saved})
+
+
+def _mine(request: Request, lent: int, guest: SignedIn, *jobs: str) -> Work:
+    """The labeler's own item, of one of the jobs that this page is for."""
+    with store_of(request).reading() as session:
+        found = queue.look(session, lent, guest.id)
+    if jobs and found.job not in jobs:
+        raise HTTPException(404, "There is no such page.")
+    return found
 
 
 def _give(request: Request, guest: SignedIn, found: Work, given: Given) -> Response:
@@ -230,6 +234,6 @@ def seconds_of(value: Any) -> float | None:
     """Seconds in view, as the browser counts them: believed within a day."""
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return round(seconds, 1) if 0 <= seconds <= 86400 else None
