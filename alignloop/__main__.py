@@ -17,11 +17,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from alignloop import stages
 from alignloop.errors import AlignloopError, Waiting
 from alignloop.io.environment import settle
+
+if TYPE_CHECKING:
+    from alignloop.io.checkpoints import Checkpoint
 
 COMMANDS = {  # name -> a module with `command(arguments) -> int`, or module:function, and what it does; a stage's --round comes first
     "data": ("alignloop.io.versions.command", "log, diff, show, forget: what is in the sets, since when, and why"),
@@ -81,8 +84,9 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
     given = _parse(stage, function, arguments)
 
     from alignloop import params as parameters
-    from alignloop.io import tracking
-    from alignloop.io.footprint import footprint, hashes
+    from alignloop.io import mending, tracking
+    from alignloop.io.checkout import at_stage
+    from alignloop.io.footprint import fingerprint, footprint, hashes
     from alignloop.io.machine import Machine
     from alignloop.pace import paced
 
@@ -92,27 +96,45 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
     name = tracking.title(paths.stage, paths.round)
     values = {key: value for key, value in tracking.flat(params.model_dump(by_alias=True)).items() if paths.uses(key)}
     _steady(params.seed, params.threads, params.lanes, name)
-    inputs, code = hashes(root, paths.inputs), hashes(root, paths.code)
-    registry = importlib.import_module("alignloop.handover") if stage == "release" else None
-    if registry:
-        registry.bring_champion(root, params, inputs, given["champion"])
-    with tracking.run(root, paths.stage, paths.round, values, inputs, code) as run:
-        step, machine = 0, Machine()
-        for progress in paced(function(params, **given), name, _say):
-            step = progress.step
-            if step % math.ceil(progress.total / POINTS) == 0 or step == progress.total:
-                run.log(step, progress.metrics)
-            if busy := machine.readings():
-                run.log(int(time.time()), busy)  # no step of the stage: one that goes on after an interruption repeats some
-        outputs = hashes(root, paths.outputs)
-        kept, numbers = _results([*outputs, *paths.pages])
-        run.log(step, numbers)
-        run.finish(outputs, kept)
+    with at_stage(root, paths.name):
+        mending.keep_lock(root)
+        inputs, code = hashes(root, paths.inputs), hashes(root, paths.code)
+        mark = fingerprint(root, stage, arguments, values, inputs, code)
+        checkpoint = _checkpoint(root, paths.name, mark, getattr(params.checkpoint_every, stage, 0))
+        saved = {"checkpoint": checkpoint} if checkpoint else {}
+        registry = importlib.import_module("alignloop.handover") if stage == "release" else None
         if registry:
-            _say(registry.register(root, params, inputs, given["metrics"], run.id))
-    if registry:
-        _say(registry.settle(root, params, given["out"], given["metrics"]))  # what waits for a person now is no failed run
+            registry.bring_champion(root, params, inputs, given["champion"])
+        with tracking.run(root, paths.stage, paths.round, values, inputs, code, mark) as run:
+            step, machine = 0, Machine()
+            for progress in paced(function(params, **saved, **given), name, _say):
+                step = progress.step
+                if step % math.ceil(progress.total / POINTS) == 0 or step == progress.total:
+                    run.log(step, progress.metrics)
+                if busy := machine.readings():
+                    run.log(int(time.time()), busy)  # no step of the stage: one that goes on after an interruption repeats some
+            outputs = hashes(root, paths.outputs)
+            kept, numbers = _results([*outputs, *paths.pages])
+            run.log(step, numbers)
+            run.finish(outputs, kept)
+            if registry:
+                _say(registry.register(root, params, inputs, given["metrics"], run.id))
+        if checkpoint:
+            checkpoint.done(outputs)
+        if registry:
+            _say(registry.settle(root, params, given["out"], given["metrics"]))  # what waits for a person now is no failed run
     return 0
+
+
+def _checkpoint(root: Path, name: str, fingerprint: str, every: int) -> "Checkpoint | None":
+    """Where a stage that trains can be continued; those of stages whose results DVC has recorded since go."""
+    if not every and not (root / ".cache" / "checkpoints").exists():
+        return None
+    from alignloop.io.checkpoints import Checkpoint, forget
+    from alignloop.io.lock import recorded
+
+    forget(root, {f"{entry.stage}@{entry.round}" if entry.round else entry.stage: entry.outputs for entry in recorded(root)})
+    return Checkpoint(root, name, fingerprint, every) if every else None
 
 
 def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, float]]:
@@ -140,7 +162,9 @@ def _parse(stage: str, function: Callable[..., Iterator[Any]], arguments: Sequen
     """The stage's keyword arguments; its signature is their only declaration."""
     parser = argparse.ArgumentParser(f"python -m alignloop {stage}", description=inspect.getdoc(function), allow_abbrev=False)
     kinds = get_type_hints(function)
-    for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in ("params", "checkpoint"):  # the runner's own gifts
+            continue
         kind = kinds[name] if isinstance(kinds[name], type) else str
         need: Any = {"required": True} if parameter.default is inspect.Parameter.empty else {"default": parameter.default}
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=kind.__name__.upper(), **need)

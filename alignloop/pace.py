@@ -14,9 +14,16 @@ def paced(
 ) -> Iterator[Progress]:
     """Pass `work` on and say how it goes: its first step, its last, and at most one line every few seconds between them."""
     began = clock()
-    origin, start, said, unsaid = began, None, float("-inf"), ""
+    origin, start, said, unsaid, recalled = began, None, float("-inf"), "", None
     for progress in work:
+        if progress.recalled:
+            recalled = progress
+            yield progress
+            continue
         now = clock()
+        if recalled:
+            say(f"{name}  goes on after step {recalled.step:,} of {recalled.total:,}")
+            recalled = None
         if progress.note:
             say(f"{name}  {progress.note}")
         if start is None or progress.step <= start.step or progress.total != start.total:
@@ -34,6 +41,8 @@ def paced(
         else:
             unsaid = line
         yield progress
+    if recalled:
+        say(f"{name}  all {recalled.total:,} steps were done before")
     if unsaid:
         say(unsaid)
     say(f"{name}  done in {duration(clock() - began)}")

@@ -89,8 +89,8 @@ def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_
     assert list(values) == [field.alias or name for name, field in params.Params.model_fields.items()]
     used = {key for stage in STAGES for key in body(stage)["params"]}
     assert {key.split(".")[0] for key in used} <= set(values)
-    # rounds are unrolled into stages; no result depends on how pages look, nor on how many passes run at a time
-    assert set(values) - used <= {"rounds", "people", "lanes"}
+    # rounds are unrolled into stages; no result depends on how pages look, on how many passes run at a time, or on checkpoints
+    assert set(values) - used <= {"rounds", "people", "lanes", "checkpoint_every"}
 
 
 def test_the_deployment_names_a_flow_that_can_be_loaded() -> None:

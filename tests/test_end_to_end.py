@@ -182,7 +182,7 @@ def test_mlflow_has_one_finished_run_a_stage_and_prefect_has_an_artifact_that_li
         ids = {id for (id,) in store.execute("select run_uuid from runs where name = 'reward · r2'")}
     names = {name for name, status in runs if status == "FINISHED"}
     assert names >= {"ingest", "sft", "release", *(f"{name} · {round}" for round in ("r1", "r2") for name in ROUND)}
-    assert runs["sft", "KILLED"] == 1  # the interruption
+    assert [status for name, status in runs if name == "sft"] == ["FINISHED"]  # the run that was interrupted went on
     assert runs["sft", "FINISHED"] == 1
     with sqlite3.connect(clone.root / ".prefect" / "prefect.db") as pages:
         (data,) = pages.execute("select data from artifact where key = 'reward-r2'").fetchone()

@@ -215,11 +215,12 @@ def test_progress_is_told_first_last_and_every_two_seconds_with_rate_and_end():
 def test_a_resumed_stage_and_a_second_part_are_timed_from_their_own_start():
     times = iter([0, 100, 102, 200, 204, 300, 304, 304])
     said: list[str] = []
-    parts = [Progress(51, 60), Progress(53, 60), Progress(1, 60), Progress(2, 60), Progress(3, 9), Progress(4, 9)]
+    before = [Progress(step, 60, recalled=True) for step in range(1, 51)]
+    parts = [*before, Progress(51, 60), Progress(53, 60), Progress(1, 60), Progress(2, 60), Progress(3, 9), Progress(4, 9)]
     list(paced(iter(parts), "ppo", said.append, lambda: float(next(times))))
-    assert said[:2] == ["ppo  51/60", "ppo  53/60 · 1/s · 0:07 left"]
-    assert said[2:4] == ["ppo  1/60", "ppo  2/60 · 0.25/s · 3:52 left"], "counting began again"
-    assert said[4:6] == ["ppo  3/9", "ppo  4/9 · 0.25/s · 0:20 left"], "the total is another"
+    assert said[:3] == ["ppo  goes on after step 50 of 60", "ppo  51/60", "ppo  53/60 · 1/s · 0:07 left"]
+    assert said[3:5] == ["ppo  1/60", "ppo  2/60 · 0.25/s · 3:52 left"], "counting began again"
+    assert said[5:7] == ["ppo  3/9", "ppo  4/9 · 0.25/s · 0:20 left"], "the total is another"
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (3600, "1:00:00")])

@@ -14,6 +14,7 @@ from typing import Any
 from alignloop.errors import AlignloopError
 
 PATIENCE_SECONDS = 1.0  # somebody who only looks holds the file for an instant
+STAGE_PATIENCE_SECONDS = 30.0
 
 
 class PipelineBusyError(AlignloopError):
@@ -48,12 +49,23 @@ def holder(root: Path) -> Holder | None:
 
 
 @contextmanager
-def holding(place: Path, told: Mapping[str, Any]) -> Iterator[bool]:
+def at_stage(root: Path, name: str) -> Iterator[None]:
+    """Be the one process that works on a stage while the block runs. One whose parent was killed may be ending: it is waited for."""
+    place = root / ".cache" / "working" / name
+    with holding(place, {"pid": os.getpid()}, STAGE_PATIENCE_SECONDS) as alone:
+        if not alone:
+            other = held(place).get("pid", "?")
+            raise PipelineBusyError(f"process {other} works on {name} in {root}; wait for its end, or end it, and run again")
+        yield
+
+
+@contextmanager
+def holding(place: Path, told: Mapping[str, Any], patience_seconds: float = PATIENCE_SECONDS) -> Iterator[bool]:
     """Hold a locked file that tells something while the block runs; yields False, and changes nothing, where another holds it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.open("a+", encoding="utf-8") as stream:
         began = time.monotonic()
-        while not (alone := _locked(stream.fileno(), fcntl.LOCK_EX)) and time.monotonic() - began < PATIENCE_SECONDS:
+        while not (alone := _locked(stream.fileno(), fcntl.LOCK_EX)) and time.monotonic() - began < patience_seconds:
             time.sleep(0.05)
         if not alone:
             yield False

@@ -6,13 +6,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from alignloop.errors import AlignloopError
+
+
+class ClaimError(AlignloopError):
+    """What is at work cannot be noted; the message names the folder and the remedy."""
+
 
 @contextmanager
 def claim(folder: Path) -> Iterator[Callable[[str], None]]:
     """Hold a locked file in `folder` while the block runs, and yield what notes in it what is held. It goes if the block ends well."""
-    folder.mkdir(parents=True, exist_ok=True)
     hidden = folder / f".{uuid.uuid4().hex}"
-    with hidden.open("w", encoding="utf-8") as stream:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = hidden.open("w", encoding="utf-8")
+    except OSError as error:
+        raise ClaimError(f"{folder}: cannot be written: {error.strerror}; make it writable and run again") from None
+    with opened as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         place = hidden.rename(folder / hidden.name[1:])  # others see it only now that it is locked
 

@@ -22,6 +22,7 @@ def settle(root: Path = ROOT) -> dict[str, str]:
     settings = {
         "PREFECT_HOME": f"{root}/.prefect",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_CLIENT_MAX_RETRIES": "8",  # eight minutes: what a flow waits for a server that starts again
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

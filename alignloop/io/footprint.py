@@ -3,10 +3,14 @@
 The declaration is read from the YAML itself, in milliseconds: every stage asks when it starts. DVC would load its whole index.
 """
 
+import json
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -43,6 +47,11 @@ class Footprint:
     pages: tuple[str, ...]
     params: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """The stage's name in DVC: `reward@r2`."""
+        return f"{self.stage}@{self.round}" if self.round else self.stage
+
     def uses(self, key: str) -> bool:
         """Whether the stage depends on this key of params.yaml, `ppo.kl.coef` for one."""
         return any(key == own or key.startswith(f"{own}.") for own in (*self.params, *ALWAYS))
@@ -64,6 +73,15 @@ def footprint(root: Path, stage: str, arguments: Sequence[str], given: Mapping[s
     present = tuple(path for path in paths if (root / path).exists())
     made = tuple(path for path in paths if path not in present)
     return Footprint(stage, given.get("round"), present, made, (), (), (stage,))
+
+
+def fingerprint(
+    root: Path, stage: str, arguments: Sequence[str], params: Mapping[str, Any], inputs: Mapping[str, str], code: Mapping[str, str]
+) -> str:
+    """One hash of all that a command's result depends on: itself, its numbers, what it reads, its code, and the libraries that compute."""
+    libraries = {name: version(name) for name in ("numpy", "torch", "transformers")}
+    known = [stage, list(arguments), dict(params), dict(inputs), dict(code) or hashes(root, [CODE]), libraries, sys.version]
+    return blake2b(json.dumps(known, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
 def entries(root: Path) -> Iterator[Entry]:

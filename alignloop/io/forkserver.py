@@ -15,10 +15,12 @@ import json
 import os
 import random
 import runpy
+import select
 import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from contextlib import suppress
 from typing import Any
@@ -91,6 +93,7 @@ def _become(request: dict[str, Any], output: int, errors: int) -> None:
         for descriptor, place in ((nothing, 0), (output, 1), (errors, 2)):
             os.dup2(descriptor, place)
             os.close(descriptor)
+        threading.Thread(target=_end_unheard, daemon=True).start()
         sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
         os.chdir(request["cwd"])
         os.environ.clear()
@@ -112,6 +115,15 @@ def _become(request: dict[str, Any], output: int, errors: int) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _end_unheard() -> None:
+    """End this process group when nobody can read what it says any more: who asked for it was killed, and may be asking again."""
+    output = select.poll()
+    output.register(1, 0)  # an error is always told, and for a pipe's writing end it means that there is no reader
+    while not any(event & select.POLLERR for _, event in output.poll()):
+        time.sleep(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _code_of(module: str) -> int:

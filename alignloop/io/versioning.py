@@ -7,6 +7,7 @@ replaced, so that the caller may start it elsewhere and hear its lines. `dvc.loc
 import errno
 import json
 import logging
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from dvc_data.hashfile.build import build
 
 from alignloop.errors import AlignloopError
 from alignloop.io.checkout import PipelineBusyError
+from alignloop.io.mending import mend
 
 logging.getLogger("dvc").setLevel(logging.WARNING)  # what runs and what does not, callers say in their own words
 
@@ -59,6 +61,7 @@ class Pipeline:
         with self._at_work():
             self._repo: Any = Repo(str(self.root))  # DVC's own types are not checked
             assert self._repo.scm  # raises if there is no git repository
+            mend(self._repo, self.root)
         self._unchanged: set[str] = set()
         self._stages: tuple[list[int], dict[str, Stage]] = ([], {})
 
@@ -265,3 +268,10 @@ def pipeline(root: Path) -> Pipeline:
 def hash_of(path: Path, root: Path | None = None) -> str:
     """The hash by which DVC knows the bytes of a file or directory of the project in `root`, or else in the working directory."""
     return pipeline((root or Path.cwd()).resolve()).hash_of(path)
+
+
+if __name__ == "__main__":  # before `dvc repro`: what a killed one left is mended
+    try:
+        pipeline(Path.cwd())
+    except AlignloopError as error:
+        sys.exit(str(error))

@@ -11,7 +11,7 @@ from alignloop.params.data import Decoding, Ingest, Prepare, Sample, Validate
 from alignloop.params.labeling import Label, People
 from alignloop.params.release import Release
 from alignloop.params.section import Count, Positive, Section, Whole
-from alignloop.params.training import Ppo, Pretrain, Reward, Sft
+from alignloop.params.training import CheckpointEvery, Ppo, Pretrain, Reward, Sft
 
 
 class ParamsError(AlignloopError):
@@ -37,6 +37,7 @@ class Params(Section):
     seed: Whole
     threads: Count
     lanes: Count
+    checkpoint_every: CheckpointEvery
     base: str | None
     ingest: Ingest
     validate_: Annotated[Validate, Field(alias="validate")]

@@ -16,6 +16,15 @@ Guarded = Literal[
 ]
 
 
+class CheckpointEvery(Section):
+    """Optimiser steps, and steps of PPO."""
+
+    pretrain: Count
+    sft: Count
+    reward: Count
+    ppo: Count
+
+
 class Pretrain(Section):
     vocabulary: Count
     layers: Count

@@ -1,5 +1,6 @@
 """PPO of a round: raise the reward model's score, stay near SFT, keep the language."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,12 +25,14 @@ from alignloop.core.models import (
 )
 from alignloop.core.settings import Settings
 from alignloop.core.tokens import decode, end_of, pad_of
+from alignloop.io.checkpoints import Checkpoint
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read, write
 from alignloop.io.files import replacing, write_json
 from alignloop.params import Params
 from alignloop.records import Document, Prompt, Rollout
 from alignloop.seeds import draws, seed_of
+from alignloop.stages.learning import points, recalled
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import document_rows, prompt_rows
 from alignloop.stages.scoring import scorer
@@ -37,6 +40,7 @@ from alignloop.stages.scoring import scorer
 
 def ppo(
     params: Params,
+    checkpoint: Checkpoint,
     round: str,
     start: Path,
     reward: Path,
@@ -62,10 +66,8 @@ def ppo(
     rows, too_long = prompt_rows(tokenizer, read(prompts / "train.jsonl", Prompt), context - params.decoding.max_new_tokens)
     ptx = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context) if plan.ptx_coef else []
     prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
-    curve: list[tuple[int, dict[str, float]]] = []
-    kept: list[Rollout] = []
-    tripped: dict[str, int] = {}
-    for step in algorithm.Trainer(
+    guarding = watch(params, reward, tokenizer)
+    trainer = algorithm.Trainer(
         policy,
         reference,
         value,
@@ -79,22 +81,27 @@ def ppo(
         settings(params),
         draws(params.seed, "ppo", round),
         torch.Generator().manual_seed(seed_of(params.seed, "ppo", round, "sampling")),
-        watch(params, reward, tokenizer),
+        guarding,
         [prompt.id for prompt, _ in rows],
-    ):
-        curve.append((step.number, step.metrics))
+    )
+    journal, kept = checkpoint.journal("curve"), checkpoint.journal("rollouts")
+    checkpoint.hold(trainer=trainer)
+    yield from recalled(journal, plan.steps)
+    for step in trainer:
+        journal.add(json.dumps([step.number, step.metrics]))
         if step.number % plan.keep_rollouts_every == 0:
-            kept += records(step, round, tokenizer, prompt_of)
-        note = "; ".join(f"{trip.strength}: {trip.message}" for trip in step.trips if trip.guard not in tripped)
-        tripped = {trip.guard: step.number for trip in step.trips} | tripped
-        yield Progress(step.number, plan.steps, step.metrics, note)
+            kept.add(*(record.model_dump_json() for record in records(step, round, tokenizer, prompt_of)))
+        fresh = [trip for trip in step.trips if guarding and guarding.first[trip.guard] == step.number]
+        yield Progress(step.number, plan.steps, step.metrics, "; ".join(f"{trip.strength}: {trip.message}" for trip in fresh))
+        checkpoint.after(step.number, last=trainer.stopped or step.number == plan.steps)
     with replacing(out) as part:
         save_policy(merged(adapted) if adapted else policy, tokenizer, part)
-    write(rollouts / "rollouts.jsonl", kept)
+    write(rollouts / "rollouts.jsonl", (Rollout.model_validate_json(line) for line in kept))
+    curve = points(journal)
     last = [numbers for _, numbers in curve[-5:]]
     means = {f"final_{name}": sum(numbers[name] for numbers in last) / len(last) for name in ("score", "kl", "length", "ended", "entropy")}
     drawn = len(curve) * plan.prompts_per_step * plan.responses_per_prompt
-    trips = {"first_step_beyond": tripped} if tripped else {}
+    trips = {"first_step_beyond": guarding.first} if guarding and guarding.first else {}
     write_json(metrics, {"rollouts": drawn, "too_long": too_long, **means, **trips})
     write_curve(plots, curve)
 

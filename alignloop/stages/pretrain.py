@@ -7,20 +7,22 @@ from pathlib import Path
 from alignloop.core.fit import fit, mean_loss
 from alignloop.core.models import context_of, load_policy, new_policy, save_policy
 from alignloop.core.tokens import pad_of, train_tokenizer
+from alignloop.io.checkpoints import Checkpoint
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read
 from alignloop.io.files import replacing, write_json
 from alignloop.params import Params
 from alignloop.records import Document
 from alignloop.seeds import draws, seed_of
+from alignloop.stages.learning import learn, points
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import document_rows
 
 
-def pretrain(params: Params, corpus: Path, out: Path, metrics: Path, plots: Path) -> Iterator[Progress]:
+def pretrain(params: Params, checkpoint: Checkpoint, corpus: Path, out: Path, metrics: Path, plots: Path) -> Iterator[Progress]:
     """Make the base model, or take a checkpoint."""
     train, valid = read(corpus / "train.jsonl", Document), read(corpus / "valid.jsonl", Document)
-    curve: list[tuple[int, dict[str, float]]] = []
+    curve = checkpoint.journal("curve")
     if params.base is not None:
         model, tokenizer = load_policy(params.base)
         rows = []
@@ -29,7 +31,7 @@ def pretrain(params: Params, corpus: Path, out: Path, metrics: Path, plots: Path
         tokenizer = train_tokenizer((text for document in train for text in texts_of(document)), plan.vocabulary)
         model = new_policy(tokenizer, plan.layers, plan.width, plan.heads, plan.context, seed_of(params.seed, "pretrain"))
         rows = document_rows(tokenizer, train, plan.context)
-        for step, steps, numbers in fit(
+        training = fit(
             model,
             rows,
             pad_of(tokenizer),
@@ -39,16 +41,15 @@ def pretrain(params: Params, corpus: Path, out: Path, metrics: Path, plots: Path
             warmup=plan.warmup,
             weight_decay=plan.weight_decay,
             random=draws(params.seed, "pretrain", "order"),
-        ):
-            curve.append((step, numbers))
-            yield Progress(step, steps, numbers)
+        )
+        yield from learn(training, checkpoint, curve)
     held_out = document_rows(tokenizer, valid, context_of(model))
     loss = mean_loss(model, held_out, pad_of(tokenizer))
     with replacing(out) as part:
         save_policy(model, tokenizer, part)
     size = sum(weight.numel() for weight in model.parameters())
     write_json(metrics, {"loss": loss, "perplexity": exp(loss), "parameters": size, "vocabulary": len(tokenizer), "rows": len(rows)})
-    write_curve(plots, curve or [(0, {"loss": loss})])
+    write_curve(plots, points(curve) or [(0, {"loss": loss})])
     yield Progress(1, 1, {"valid_loss": loss, "valid_perplexity": exp(loss)})
 
 

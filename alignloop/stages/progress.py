@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """`step` of `total` is done; `metrics` are the numbers of this step, and `note` is what people should read at once."""
+    """`step` of `total` is done; `metrics` are its numbers, `note` is for people to read at once; an earlier run did what is `recalled`."""
 
     step: int
     total: int
     metrics: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    recalled: bool = False

@@ -8,6 +8,7 @@ from alignloop.core.models import HELD_OUT, RewardModel, context_of, load_policy
 from alignloop.core.reward import normalise, train
 from alignloop.core.tokens import pad_of
 from alignloop.errors import AlignloopError
+from alignloop.io.checkpoints import Checkpoint
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read
 from alignloop.io.files import replacing, rounded, write_json
@@ -15,6 +16,7 @@ from alignloop.params import Params
 from alignloop.records import Demonstration, Ranking
 from alignloop.seeds import draws, seed_of
 from alignloop.stages.agreement import held_out_agreement
+from alignloop.stages.learning import learn, points
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import demonstration_rows, ranked_rows
 
@@ -24,7 +26,15 @@ class NoHeldOutRankings(AlignloopError):
 
 
 def reward(
-    params: Params, round: str, sft: Path, rankings: Path, demonstrations: Path, out: Path, metrics: Path, plots: Path
+    params: Params,
+    checkpoint: Checkpoint,
+    round: str,
+    sft: Path,
+    rankings: Path,
+    demonstrations: Path,
+    out: Path,
+    metrics: Path,
+    plots: Path,
 ) -> Iterator[Progress]:
     """Train a reward model on the rankings and normalise it on demonstrations."""
     plan = params.reward
@@ -34,19 +44,18 @@ def reward(
     ranked, too_long = ranked_rows(tokenizer, read(rankings, Ranking), context)
     learned = [row for ranking, row in ranked if ranking.split == "train"]
     held_out = [row for ranking, row in ranked if ranking.split == "valid"]
-    curve: list[tuple[int, dict[str, float]]] = []
     how = plan.model_dump(exclude={"gain", "held_out"})
-    for step, steps, numbers in train(model, learned, pad, **how, random=draws(params.seed, "reward", round, "order")):
-        curve.append((step, numbers))
-        yield Progress(step, steps, numbers)
-    examples, _ = demonstration_rows(tokenizer, read(demonstrations / "train.jsonl", Demonstration), "last", context)
-    shift, scale = normalise(model, [example.ids for example in examples], pad, plan.gain)
+    curve = checkpoint.journal("curve")
+    yield from learn(train(model, learned, pad, **how, random=draws(params.seed, "reward", round, "order")), checkpoint, curve)
     other = RewardModel.from_policy(policy, seed_of(params.seed, "reward", round, HELD_OUT)) if plan.held_out else None
     if other:
         if not held_out:
             raise NoHeldOutRankings(f"{rankings}: reward.held_out needs rankings of validation prompts; raise sample.valid_prompts")
-        for step, steps, numbers in train(other, held_out, pad, **how, random=draws(params.seed, "reward", round, HELD_OUT, "order")):
-            yield Progress(step, steps, {f"held_out_{name}": number for name, number in numbers.items()})
+        training = train(other, held_out, pad, **how, random=draws(params.seed, "reward", round, HELD_OUT, "order"))
+        yield from learn(training, checkpoint, checkpoint.journal("held_out_curve"), "held_out_")
+    examples, _ = demonstration_rows(tokenizer, read(demonstrations / "train.jsonl", Demonstration), "last", context)
+    shift, scale = normalise(model, [example.ids for example in examples], pad, plan.gain)  # after all training: weights change
+    if other:
         normalise(other, [example.ids for example in examples], pad, plan.gain)
     report = held_out_agreement(model, ranked, pad, scale, plan.margin if plan.ties == "rao_kupper" else 0.0)
     with replacing(out) as part:
@@ -54,9 +63,10 @@ def reward(
         if other:
             other.save(part / HELD_OUT, tokenizer)
     counts = {"rankings": len(learned), "too_long": too_long, "valid_rankings": len(held_out), "valid_pairs": report["users"]["pairs"]}
-    late = fmean(step["accuracy"] for _, step in curve[-max(1, len(curve) // 10) :])  # of each step's rows, before it learned them
+    known = points(curve)
+    late = fmean(step["accuracy"] for _, step in known[-max(1, len(known) // 10) :])  # of each step's rows, before it learned them
     accuracy = report["users"]["accuracy"]
     accuracies = {"train_accuracy": late, "valid_accuracy": accuracy}
     write_json(metrics, {**counts, **accuracies, "normalisation": shift, "scale": scale, "agreement": rounded(report)})
-    write_curve(plots, curve)
+    write_curve(plots, known)
     yield Progress(1, 1, {} if accuracy is None else {"valid_accuracy": accuracy})

@@ -11,6 +11,7 @@ from alignloop.core.choice import Choice, check_steps
 from alignloop.core.fit import fit
 from alignloop.core.models import context_of, load_policy, save_policy
 from alignloop.core.tokens import pad_of
+from alignloop.io.checkpoints import Checkpoint
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read
 from alignloop.io.files import replacing, write_json
@@ -18,11 +19,14 @@ from alignloop.params import Params
 from alignloop.records import Demonstration, Document
 from alignloop.seeds import draws
 from alignloop.stages.checks import checker
+from alignloop.stages.learning import learn, points
 from alignloop.stages.progress import Progress
 from alignloop.stages.rows import demonstration_rows, document_rows
 
 
-def sft(params: Params, base: Path, demonstrations: Path, corpus: Path, out: Path, metrics: Path, plots: Path) -> Iterator[Progress]:
+def sft(
+    params: Params, checkpoint: Checkpoint, base: Path, demonstrations: Path, corpus: Path, out: Path, metrics: Path, plots: Path
+) -> Iterator[Progress]:
     """Fine-tune the base model on demonstrations, with some pretraining text mixed in."""
     plan = params.sft
     model, tokenizer = load_policy(base)
@@ -31,7 +35,6 @@ def sft(params: Params, base: Path, demonstrations: Path, corpus: Path, out: Pat
     rows, too_long = demonstration_rows(tokenizer, shown, plan.assistant_turns, context)
     check = checker(params, model, tokenizer, read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True))
     text = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context) if plan.pretrain_share else []
-    curve: list[tuple[int, dict[str, float]]] = []
     training = fit(
         model,
         rows,
@@ -47,18 +50,22 @@ def sft(params: Params, base: Path, demonstrations: Path, corpus: Path, out: Pat
         packing=plan.packing,
     )
     choice, due = Choice(model), check_steps(training.steps, plan.checks)
-    for step, steps, numbers in training:
+
+    def checked(step: int) -> dict[str, float]:
         found = check() if step in due else {}
         if found:
             choice.see(step, found.get("valid_score", -found["valid_loss"]))
-        curve.append((step, numbers | found))
-        yield Progress(step, steps, numbers | found)
-    kept = choice.take() if choice.step else training.steps
+        return found
+
+    checkpoint.hold(choice=choice)
+    curve = checkpoint.journal("curve")
+    yield from learn(training, checkpoint, curve, check=checked)
+    known, kept = points(curve), choice.take() if choice.step else training.steps
     with replacing(out) as part:
         save_policy(model, tokenizer, part)
-    chosen = curve[kept - 1][1]
+    chosen = known[kept - 1][1]
     loss = chosen.get("valid_loss")
     measured = {"valid_loss": loss, "valid_perplexity": None if loss is None else exp(loss), "valid_score": chosen.get("valid_score")}
     counts = {"demonstrations": len(rows), "too_long": too_long}
     write_json(metrics, {**counts, "steps": training.steps, "chosen_step": kept, **measured})
-    write_curve(plots, curve)
+    write_curve(plots, known)

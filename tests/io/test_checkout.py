@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from alignloop.io.checkout import PipelineBusyError, at_work, held, holder, holding
+from alignloop.io import checkout
+from alignloop.io.checkout import PipelineBusyError, at_stage, at_work, held, holder, holding
 
 HOLD = """
 import os, sys
@@ -17,6 +19,20 @@ with at_work(Path(sys.argv[1]), "flow run blue-fox"):
     print("held", flush=True)
     sys.stdin.read()
 """
+
+
+def test_two_processes_never_work_on_one_stage_and_the_second_waits_for_one_that_is_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkout, "STAGE_PATIENCE_SECONDS", 0.1)
+    first = at_stage(tmp_path, "ppo@r1")
+    first.__enter__()
+    with at_stage(tmp_path, "ppo@r2"), pytest.raises(PipelineBusyError, match=rf"process {os.getpid()} works on ppo@r1 in"):
+        at_stage(tmp_path, "ppo@r1").__enter__()
+    monkeypatch.setattr(checkout, "STAGE_PATIENCE_SECONDS", 60.0)
+    threading.Timer(0.2, first.__exit__, (None, None, None)).start()
+    with at_stage(tmp_path, "ppo@r1"):
+        pass
 
 
 def test_the_second_run_on_a_checkout_is_refused_in_words_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:

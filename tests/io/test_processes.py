@@ -149,6 +149,20 @@ def test_no_stage_outlives_who_asked_for_it(project: Path) -> None:
         pipe.close()
 
 
+def test_a_stage_ends_when_nobody_can_hear_it_even_while_the_server_is_busy(project: Path) -> None:
+    pipes = [os.pipe() for _ in range(3)]
+    (output, errors, status), ours = (os.fdopen(read, "rb", 0) for read, _ in pipes), [os.fdopen(write, "wb", 0) for _, write in pipes]
+    processes.forkserver.fork(["alignloop", "sleeps"], project, os.environ, ours)
+    for pipe in ours:
+        pipe.close()
+    assert int(status.readline()) > 0
+    assert output.readline().startswith(b"sleeps")
+    output.close()
+    assert int(status.readline()) == -signal.SIGKILL
+    for pipe in (errors, status):
+        pipe.close()
+
+
 def test_a_dead_server_is_named_and_the_next_run_starts_a_new_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = ForkServer()
     monkeypatch.setattr(processes, "forkserver", server)

@@ -1,7 +1,11 @@
 """A stage's run in MLflow holds what it did, is found by the bytes it made, and ends as its process did."""
 
+import shutil
 import signal
 import subprocess
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
@@ -9,12 +13,22 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
+from werkzeug.serving import BaseWSGIServer, make_server
 
+from alignloop.errors import AlignloopError
 from alignloop.io import tracking
 from alignloop.io.revision import RevisionError
 from alignloop.io.tracking import TrackingError
+from alignloop.io.tracking import live as live_run
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def raw(root: Path, run: tracking.Run):
@@ -79,8 +93,8 @@ def test_changed_code_is_noted_and_a_changed_report_is_not(project: Path):
 
 def test_curves_keep_every_point_and_need_few_transactions(project: Path, monkeypatch: pytest.MonkeyPatch):
     with tracking.run(project, "sft") as live:
-        flushes = []
-        monkeypatch.setattr(live, "flush", lambda flush=live.flush: (flushes.append(1), flush()))
+        client, batches = tracking.client(tracking.store(project)), []
+        monkeypatch.setattr(client, "log_batch", lambda *words, send=client.log_batch, **more: (batches.append(1), send(*words, **more)))
         for step in range(1, 1201):
             live.log(step, {"loss": 1 / step, "odd name (%)": step})
         live.finish({})
@@ -88,7 +102,7 @@ def test_curves_keep_every_point_and_need_few_transactions(project: Path, monkey
     history = tracking.client(tracking.store(project)).get_metric_history(run.id, "loss")
     assert [(point.step, point.value) for point in history] == [(step, 1 / step) for step in range(1, 1201)]
     assert set(raw(project, run).data.metrics) == {"loss", "odd name ___"}
-    assert len(flushes) <= 3, "points are written together, not one by one"
+    assert len(batches) <= 8, "points are written together, not one by one"
 
 
 def test_files_and_folders_are_kept_under_mlruns(project: Path):
@@ -148,17 +162,84 @@ def test_a_killed_process_leaves_a_run_that_the_next_stage_ends_and_a_living_one
 
 
 def test_a_store_that_is_away_for_a_moment_loses_no_points(project: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tracking, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(live_run, "FLUSH_SECONDS", 0.01)
     database = project / "mlruns" / "mlflow.db"
     with tracking.run(project, "sft") as live:
         database.rename(database.with_name("away"))
         database.mkdir()  # what SQLite finds here it cannot open
         live.log(1, {"loss": 3.0})
+        until(lambda: live.away)
         database.rmdir()
         database.with_name("away").rename(database)
         live.log(2, {"loss": 2.0})
     history = tracking.client(tracking.store(project)).get_metric_history(live.id, "loss")
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0)]
+
+
+def test_an_interrupted_run_goes_on_without_a_gap_and_without_a_point_twice(project: Path):
+    for steps, error in ((4, KeyboardInterrupt), (6, ValueError), (8, None)):
+        with suppress(KeyboardInterrupt, ValueError), tracking.run(project, "sft", fingerprint="f1") as live:
+            for step in range(1, steps + 1):  # each attempt tells all it knows, from its checkpoint's curve
+                live.log(step, {"loss": 1 / step})
+            if error:
+                raise error
+            live.log(8, {"loss": 0.5})  # a result under the name of a curve
+    [run] = tracking.runs(project)
+    history = tracking.client(tracking.store(project)).get_metric_history(run.id, "loss")
+    assert [(point.step, point.value) for point in history] == [*((step, 1 / step) for step in range(1, 9)), (8, 0.5)]
+    assert run.status == "FINISHED"
+    assert "error" not in raw(project, run).data.tags
+
+
+def test_other_work_and_finished_work_get_runs_of_their_own(project: Path):
+    for fingerprint in ("f1", "f1", "f2"):
+        with suppress(KeyboardInterrupt), tracking.run(project, "sft", fingerprint=fingerprint):
+            if len(tracking.runs(project)) == 2:
+                raise KeyboardInterrupt
+    assert [run.status for run in tracking.runs(project)] == ["FINISHED", "KILLED", "FINISHED"]
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(project: Path):
+    shutil.rmtree(project / "mlruns")
+    (project / "mlruns").write_text("in the way")
+    with pytest.raises(AlignloopError, match=r"mlruns/running: cannot be written: .*; make it writable"), tracking.run(project, "sft"):
+        pass
+
+
+def test_a_server_that_goes_away_in_mid_stage_costs_no_training_and_hears_all_of_it_later(project: Path, monkeypatch: pytest.MonkeyPatch):
+    """MLflow's own server, stopped while points arrive and started again while the stage ends."""
+    monkeypatch.setenv("_MLFLOW_SERVER_FILE_STORE", f"sqlite:///{project}/mlruns/mlflow.db")
+    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(project / "mlruns" / "artifacts"))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(live_run, "FLUSH_SECONDS", 0.05)
+    from mlflow.server import app
+
+    def serve(port: int) -> BaseWSGIServer:
+        server = make_server("127.0.0.1", port, app, threaded=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+    def stop(server: BaseWSGIServer) -> None:
+        server.shutdown()
+        server.server_close()
+
+    server = serve(0)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.port}")
+    servers = [server]
+    with tracking.run(project, "sft") as live:
+        live.log(1, {"loss": 1.0})
+        live.flush()
+        stop(server)
+        live.log(2, {"loss": 0.5})
+        until(lambda: live.away)
+        for step in range(3, 50):
+            live.log(step, {"loss": 1 / step})
+        threading.Timer(0.5, lambda: servers.append(serve(server.port))).start()
+        live.finish({"models/sft": MD5})
+    history = tracking.client(tracking.store(project)).get_metric_history(live.id, "loss")
+    assert sorted((point.step, point.value) for point in history) == [(step, 1 / step) for step in range(1, 50)]
+    assert [(run.status, run.outputs) for run in tracking.runs(project)] == [("FINISHED", {"models/sft": MD5})]
+    stop(servers[1])
 
 
 def test_a_database_that_is_none_is_named_with_the_remedy(project: Path):

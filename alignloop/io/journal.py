@@ -1,0 +1,29 @@
+"""A file that grows line by line while a stage works, and is cut back to what its checkpoint knows of it when the stage goes on."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class Journal:
+    """Lines of text, without their ends. Of what lies there already the first `keep` bytes count."""
+
+    def __init__(self, path: Path, keep: int = 0) -> None:
+        self.path = path
+        path.touch()
+        os.truncate(path, keep)
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self.path.stat().st_size
+
+    def __iter__(self) -> Iterator[str]:
+        with self.path.open(encoding="utf-8", newline="\n") as lines:
+            for line in lines:
+                yield line[:-1]
+
+    def add(self, *lines: str) -> None:
+        """Add lines."""
+        with self.path.open("ab") as file:
+            file.write("".join(f"{line}\n" for line in lines).encode())

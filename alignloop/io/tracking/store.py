@@ -1,0 +1,78 @@
+"""MLflow's store: where it is, how it is reached, and what it takes as keys."""
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from alignloop.io.environment import settle
+
+settle()
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+
+import mlflow.store.tracking.sqlalchemy_store  # noqa: E402, F401  most of the default store's start, paid where modules are preloaded
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
+
+from alignloop.errors import AlignloopError  # noqa: E402
+
+EXPERIMENT = "alignloop"
+STORE = "sqlite:///mlruns/mlflow.db"
+
+for _chatty in ("mlflow.store.db.utils", "alembic"):
+    logging.getLogger(_chatty).setLevel(logging.WARNING)
+
+
+class TrackingError(AlignloopError):
+    """MLflow's store cannot be used; the message names the store and the remedy."""
+
+
+def home(root: Path) -> Path:
+    """The project whose store is used: `root`, or the project that DVC made a temporary copy of to run an experiment."""
+    project = Path(os.environ.get("DVC_ROOT", root)).resolve()
+    return project if root.resolve().is_relative_to(project / ".dvc" / "tmp") else root.resolve()
+
+
+def store(root: Path) -> str:
+    """The store's URI, absolute: the same from any working directory."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or STORE
+    return f"sqlite:///{home(root) / uri.removeprefix('sqlite:///')}" if uri.startswith("sqlite:///") else uri
+
+
+@cache
+def client(uri: str) -> MlflowClient:
+    """The client of a store; an embedded store is made when it is first used."""
+    with reached(uri):
+        if uri.startswith("sqlite:///"):
+            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def reached(uri: str) -> Iterator[None]:
+    """Whatever the store refuses becomes a TrackingError that names the store and says what to do."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        reason = (str(error).strip().splitlines() or ["no answer"])[0].rstrip(".")
+        own = f"look at {uri.removeprefix('sqlite:///')}, or move it away to begin a new store"
+        remedy = own if uri.startswith("sqlite:///") else "start that server, or unset MLFLOW_TRACKING_URI to use the project's own store"
+        raise TrackingError(f"MLflow at {uri}: {reason}; {remedy}") from error
+
+
+def key_of(name: str) -> str:
+    """`name` as MLflow allows keys: letters, digits, `_-./: ` and at most 250 of them."""
+    return re.sub(r"[^\w./: -]", "_", name)[:250]
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined with dots."""
+    pairs: dict[str, Any] = {}
+    for key, value in tree.items():
+        pairs |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return pairs

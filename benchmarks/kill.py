@@ -1,0 +1,181 @@
+"""What `kill -9` costs: the whole loop, killed at random moments of all its stages and started again, against one that was left alone.
+
+    python -m benchmarks.kill --kills 30
+
+Both run in clones of their own. A kill is SIGKILL to every process that works in the clone, at a random moment of a stage (of the seconds
+that the undisturbed run took for it); then the same command starts again. In the end the hash of every out and every point of every curve
+in MLflow are compared. Prints a Markdown table; ends with 1 if anything differs.
+"""
+
+import argparse
+import fcntl
+import os
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from alignloop.io import environment
+
+PROJECT = Path(__file__).parents[1]
+DOORS = {"flow": ["-m", "flows.pipeline"], "dvc": ["-m", "dvc", "repro"]}
+WRITE = (
+    "import sys; from pathlib import Path; from alignloop.io.overrides import override; override(Path('params.yaml'), Path(sys.argv[1]))"
+)
+
+
+class Clone:
+    """A clone of this working tree with the configuration to run, and the command that runs it."""
+
+    def __init__(self, root: Path, configuration: Path, door: str) -> None:
+        self.root, self.log, self.words = root, root.with_suffix(".log"), [sys.executable, *DOORS[door]]
+        listed = subprocess.run(["git", "ls-files", "-zco", "--exclude-standard"], cwd=PROJECT, capture_output=True, check=True).stdout
+        for name in filter(None, listed.decode().split("\0")):
+            if (PROJECT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(PROJECT / name, root / name)
+        (root / ".dvc" / "config.local").write_text(f"[core]\n    site_cache_dir = {root}/.dvc/tmp/site\n")
+        own = {name: value for name, value in os.environ.items() if name not in environment.settle() and not name.startswith("PREFECT")}
+        self.environment = own | {name: value.replace(str(PROJECT), str(root)) for name, value in environment.settle().items()}
+        self._do(sys.executable, "-c", WRITE, str(configuration.resolve()))
+        for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "start"]):
+            self._do("git", *words)
+
+    def _do(self, *command: str) -> None:
+        subprocess.run(command, cwd=self.root, env=self.environment, check=True)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start, or go on: always the same command."""
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self.words, cwd=self.root, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def at_work(self) -> str:
+        """The stage that a living process works on: it holds the stage's lock."""
+        for path in sorted((self.root / ".cache" / "working").glob("*")):
+            with path.open() as stream:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return path.name
+        return ""
+
+    def kill(self, run: subprocess.Popen[bytes]) -> None:
+        """SIGKILL to the run's group and to every process that works in the clone."""
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        while left := [place for place in Path("/proc").glob("[0-9]*") if _is_of(place, self.root)]:
+            for place in left:
+                with suppress(ProcessLookupError):
+                    os.kill(int(place.name), signal.SIGKILL)
+            time.sleep(0.05)
+
+    def outs(self) -> dict[str, str]:
+        """The hash of every out, metrics and plots among them."""
+        stages = yaml.safe_load((self.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+        return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
+
+    def asked(self, query: str) -> list[Any]:
+        """What MLflow's store answers."""
+        with sqlite3.connect(self.root / "mlruns" / "mlflow.db") as store:
+            return store.execute(query).fetchall()
+
+    def points(self) -> list[tuple[str, str, int, float]]:
+        """Every point of every run's curves: a gap or a point that is there twice shows."""
+        found = self.asked("select r.name, m.key, m.step, m.value from metrics m join runs r using (run_uuid)")
+        return sorted(point for point in found if not point[1].startswith("system/"))
+
+    def seconds(self) -> dict[str, float]:
+        """How long each stage took, by its name in DVC."""
+        took = self.asked("select name, end_time - start_time from runs order by start_time")
+        return {name.replace(" · ", "@"): milliseconds / 1000 for name, milliseconds in took}
+
+
+def _is_of(place: Path, root: Path) -> bool:
+    try:
+        alive = (place / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return alive and (f"PREFECT_HOME={root}/".encode() in (place / "environ").read_bytes() or (place / "cwd").resolve() == root)
+    except OSError:
+        return False
+
+
+def whole(clone: Clone) -> float:
+    """Run to the end, and return the seconds."""
+    began = time.monotonic()
+    if code := clone.start().wait():
+        raise SystemExit(f"the run in {clone.root} ended with {code}: {clone.log}")
+    return time.monotonic() - began
+
+
+def killed(clone: Clone, stage: str, after: float) -> tuple[str, float]:
+    """Start, wait for the stage and for some seconds of it, and kill; returns the stage that was hit and how long this start lived."""
+    run, began, met = clone.start(), time.monotonic(), None
+    while run.poll() is None:
+        now = time.monotonic()
+        met = met or (now if clone.at_work() == stage else None)
+        if met and now - met >= after:
+            hit = clone.at_work()
+            clone.kill(run)
+            return hit or "between stages", now - began
+        time.sleep(0.02)
+    return "came too late", time.monotonic() - began
+
+
+def resumed(log: str, stage: str) -> str:
+    """After which step the start that wrote this log went on with the stage."""
+    found = re.search(rf"{stage.replace('@', ' · ')}  (?:goes on after step ([\d,]+)|all ([\d,]+) steps)", log)
+    return (found[1] or found[2]) if found else "its beginning"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks.kill", description=__doc__)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument(
+        "--with", dest="configuration", type=Path, default=PROJECT / "tests" / "tiny.yaml", help="what to change in params.yaml"
+    )
+    parser.add_argument("--door", choices=list(DOORS), default="flow", help="how the loop is run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, help="a folder for the clones, kept; else a temporary one")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = (asked.work or Path(temporary)).resolve()
+        left, hurt = (Clone(work / name, asked.configuration, asked.door) for name in ("left", "killed"))
+        print(f"undisturbed: {whole(left):.0f} s", flush=True)
+        took, draw = left.seconds(), random.Random(asked.seed)
+        times, rest = divmod(asked.kills, len(took))
+        stages = sorted([*took] * times + draw.sample([*took], rest), key=[*took].index)
+        rows: list[tuple[str, float, int]] = []
+        for stage in stages:
+            hit, seconds = killed(hurt, stage, draw.uniform(0, took[stage]))
+            rows.append((hit, seconds, hurt.log.stat().st_size))
+            print(f"killed {hit} after {seconds:.1f} s", flush=True)
+        whole(hurt)
+        log = hurt.log.read_bytes()
+        ends = [size for _, _, size in rows[1:]] + [len(log)]
+        outs, theirs = left.outs(), hurt.outs()
+        print("\n| | stage hit | seconds after the start | went on after step | its outs equal |\n|---|---|---|---|---|")
+        for number, ((hit, seconds, size), end) in enumerate(zip(rows, ends, strict=True), 1):
+            known = yaml.safe_load((hurt.root / "dvc.lock").read_text())["stages"].get(hit, {"outs": []})["outs"]
+            equal = all(outs.get(out["path"]) == out["md5"] for out in known)
+            after = resumed(log[size:end].decode(errors="replace"), hit)
+            print(f"| {number} | {hit} | {seconds:.1f} | {after} | {'yes' if equal else 'NO'} |")
+        same, curves = outs == theirs, left.points() == hurt.points()
+        runs = hurt.asked("select name, count(*), sum(status = 'FINISHED') from runs group by name having count(*) > 1")
+        print(f"\nouts: {len(outs)}, {'all equal' if same else 'DIFFERENT'}; points in MLflow: {len(left.points()):,}, ", end="")
+        print(f"{'all equal, none missing, none twice' if curves else 'DIFFERENT'}; stages with more than one run: {len(runs)}")
+        return 0 if same and curves else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
