@@ -38,6 +38,7 @@ def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
     (root / "mlruns").mkdir()
     shutil.copy(empty_store, root / "mlruns")
     shutil.copy(PROJECT / "params.yaml", root)
+    shutil.copy(PROJECT / ".dvcignore", root)
     (root / "dvc.yaml").write_text("stages: {}\n")
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
         subprocess.run(["git", *command], cwd=root, check=True)
