@@ -15,6 +15,7 @@ from alignloop.core.logprobs import response_logprobs
 from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, vocabulary_of
 from alignloop.core.reward import score
 from alignloop.core.tokens import pad_of
+from alignloop.io.checkpoints import Checkpoint
 from alignloop.io.datasets import read, write
 from alignloop.io.files import write_json
 from alignloop.params import Params
@@ -67,8 +68,14 @@ class Laboratory:
         self._unless(raw, ingest(self.params, sources, raw, self._numbers("ingest")))
         imported = self.root / "data/imported"
         self._unless(imported, prepare(self.params, raw, prompts, demonstrations, corpus, imported, self._numbers("prepare")))
-        self._unless(base, pretrain(self.params, corpus, base, self._numbers("pretrain"), self._curve("pretrain")))
-        self._unless(model, sft(self.params, base, demonstrations, corpus, model, self._numbers("sft"), self._curve("sft")))
+        self._unless(
+            base,
+            pretrain(
+                self.params, Checkpoint.fresh(self.root, "pretrain"), corpus, base, self._numbers("pretrain"), self._curve("pretrain")
+            ),
+        )
+        places = (base, demonstrations, corpus, model, self._numbers("sft"), self._curve("sft"))
+        self._unless(model, sft(self.params, Checkpoint.fresh(self.root, "sft"), *places))
 
     def rank(self, name: str, policy: str, earlier: str | None = None, round: str = "r1") -> None:
         """Rankings of a policy's answers in `data/rankings/name`, and those of `earlier`; a round's prompts are the same for any policy."""
@@ -108,7 +115,7 @@ class Laboratory:
         out, numbers = self.model(name), self._numbers(name)
         params = self.params.model_copy(update={"reward": self.params.reward.model_copy(update=changes)})
         places = (self._rankings(rankings), self.root / "data/demonstrations", out, numbers, self._curve(name))
-        self._unless(out, reward(params, "r1", self.model("sft"), *places))
+        self._unless(out, reward(params, Checkpoint.fresh(self.root, name), "r1", self.model("sft"), *places))
         return json.loads(numbers.read_text(encoding="utf-8"))
 
     def improve(self, name: str, start: str, reward_model: str, **changes: Any) -> None:
@@ -118,7 +125,7 @@ class Laboratory:
         params = self.params.model_copy(update={"ppo": self.params.ppo.model_copy(update={"kl": kl, **changes})})
         models = (self.model(start), self.model(reward_model), self.model("sft"))
         places = (self.root / "data/prompts", self.root / "data/corpus", out, rollouts, self._numbers(name), self._curve(name))
-        self._unless(out, ppo(params, "r1", *models, *places))
+        self._unless(out, ppo(params, Checkpoint.fresh(self.root, name), "r1", *models, *places))
 
     def path(self, name: str) -> list[dict[str, float]]:
         """What PPO went through: of each step's rollouts the mean score, KL and gold."""

@@ -8,9 +8,11 @@ has ended leaves its last one until dvc.lock knows what it made: killed in betwe
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -38,6 +40,11 @@ class Checkpoint:
         self._held: dict[str, Stateful] = {}
         self._journals: dict[str, Journal] = {}
         self._number, self._saved, self._sizes = self._newest()
+
+    @classmethod
+    def fresh(cls, root: Path, stage: str) -> "Checkpoint":
+        """One for a stage that starts at its beginning, whatever was left there, and need not be continued."""
+        return cls(root, stage, uuid4().hex, sys.maxsize)
 
     def hold(self, **parts: Stateful) -> None:
         """Let these be part of every checkpoint from now on; those that the one at hand knows go on from there."""

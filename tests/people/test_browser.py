@@ -21,6 +21,7 @@ from alignloop.core.models import new_policy, save_policy
 from alignloop.core.tokens import train_tokenizer
 from alignloop.errors import Waiting
 from alignloop.io import datasets
+from alignloop.io.checkpoints import Checkpoint
 from alignloop.io.labeling import labelers, rounds
 from alignloop.io.labeling.store import Store
 from alignloop.io.labeling.tables import Answer, Assignment, Item, Labeler
@@ -228,7 +229,7 @@ def test_people_qualify_rank_by_keyboard_and_by_drag_and_the_reward_model_learns
     said = (Message(role="user", content="Hi"), Message(role="assistant", content="Rock."))
     datasets.write(tmp_path / "demos" / "train.jsonl", [Demonstration(id="d", messages=said, user="u", labeler="labeler-x", source="s")])
     paths = (tmp_path / "sft", tmp_path / "rankings", tmp_path / "demos", tmp_path / "rm", tmp_path / "rm.json", tmp_path / "rm.csv")
-    list(reward(params, "r1", *paths))
+    list(reward(params, Checkpoint.fresh(tmp_path, "reward"), "r1", *paths))
     assert (tmp_path / "rm" / "head.safetensors").exists()
     assert '"rankings": 6' in (tmp_path / "rm.json").read_text()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from alignloop import params as parameters
+from alignloop.io.checkpoints import Checkpoint
 from alignloop.io.datasets import write
 from alignloop.params import Params
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Split
@@ -56,20 +57,39 @@ class Loop:
     def sft(self, params: Params) -> list[Progress]:
         at = self.root
         return list(
-            sft(params, self.base, at / "demonstrations", at / "corpus", at / "sft", at / "sft.json", at / "sft.csv"),
+            sft(
+                params,
+                Checkpoint.fresh(at, "sft"),
+                self.base,
+                at / "demonstrations",
+                at / "corpus",
+                at / "sft",
+                at / "sft.json",
+                at / "sft.csv",
+            ),
         )
 
     def reward(self, params: Params) -> list[Progress]:
         at = self.root
         return list(
-            reward(params, "r1", at / "sft", at / "rankings", at / "demonstrations", at / "reward", at / "reward.json", at / "reward.csv")
+            reward(
+                params,
+                Checkpoint.fresh(at, "reward"),
+                "r1",
+                at / "sft",
+                at / "rankings",
+                at / "demonstrations",
+                at / "reward",
+                at / "reward.json",
+                at / "reward.csv",
+            )
         )
 
     def ppo(self, params: Params, out: str = "policy") -> list[Progress]:
         at = self.root
         models = {"start": at / "sft", "reward": at / "reward", "sft": at / "sft"}
         written = {"out": at / out, "rollouts": at / f"{out}-rollouts", "metrics": at / f"{out}.json", "plots": at / f"{out}.csv"}
-        return list(ppo(params, "r1", **models, prompts=at / "prompts", corpus=at / "corpus", **written))
+        return list(ppo(params, Checkpoint.fresh(at, "ppo"), "r1", **models, prompts=at / "prompts", corpus=at / "corpus", **written))
 
     def numbers(self, name: str) -> dict[str, Any]:
         """A stage's metrics."""

@@ -11,6 +11,7 @@ from alignloop.core.models import RewardModel, context_of, load_policy
 from alignloop.core.reward import score
 from alignloop.core.tokens import pad_of
 from alignloop.io import datasets
+from alignloop.io.checkpoints import Checkpoint
 from alignloop.params import ParamsError
 from alignloop.records import Demonstration, Message, Prompt, Ranking
 from alignloop.stages.reward import reward
@@ -53,7 +54,8 @@ def run(root: Path, policy: Path, **changes: Any) -> dict[str, Any]:
             for n in range(1, 9)
         ],
     )
-    list(reward(params, "r1", policy, root / "rankings", root / "demonstrations", root / "out", root / "reward.json", root / "reward.csv"))
+    places = (root / name for name in ("rankings", "demonstrations", "out", "reward.json", "reward.csv"))
+    list(reward(params, Checkpoint.fresh(root, "reward"), "r1", policy, *places))
     return json.loads((root / "reward.json").read_text())
 
 

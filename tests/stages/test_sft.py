@@ -10,6 +10,7 @@ import pytest
 from alignloop import params as parameters
 from alignloop.core.models import RewardModel, load_policy
 from alignloop.io import datasets
+from alignloop.io.checkpoints import Checkpoint
 from alignloop.params import ParamsError
 from alignloop.records import Demonstration, Document, Message
 from alignloop.stages.checks import NothingToCheck
@@ -32,7 +33,7 @@ def run(root: Path, base: Path, valid: str = "Yes, it is.", **changes: Any) -> t
     datasets.write(shown / "valid.jsonl", [demonstration(n, valid) for n in range(20, 24)] if valid else [])
     datasets.write(root / "corpus" / "train.jsonl", [Document(id="1", text="The sea.", source="test")])
     params = parameters.parse(values, "params.yaml")
-    list(sft(params, base, shown, root / "corpus", root / "out", root / "sft.json", root / "sft.csv"))
+    list(sft(params, Checkpoint.fresh(root, "sft"), base, shown, root / "corpus", root / "out", root / "sft.json", root / "sft.csv"))
     with (root / "sft.csv").open() as file:
         return json.loads((root / "sft.json").read_text()), list(csv.DictReader(file))
 
