@@ -108,8 +108,8 @@ def project(root: Path, seed: int) -> None:
     (root / "data").mkdir()
     shutil.copy(PROJECT / "data" / "forgotten.txt", root / "data")
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    for key, values in yaml.safe_load((PROJECT / "configs" / "files.yaml").read_text()).items():
-        params[key] = params[key] | values if isinstance(values, dict) else values
+    files = yaml.safe_load((PROJECT / "configs" / "files.yaml").read_text())
+    params |= {key: params[key] | files[key] for key in ("ingest", "validate", "prepare")}
     params["seed"], params["validate"]["max_characters"] = seed, 20_000
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "start"]):
