@@ -33,10 +33,12 @@ from alignloop.stages.sample import sample
 from alignloop.stages.sft import sft
 from alignloop.world.gold import judge
 
+PROJECT = Path(__file__).parents[1]
+
 
 def load(changes: Mapping[str, Any]) -> Params:
     """params.yaml with `changes` merged over it, section by section."""
-    values = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     return parameters.parse(merged(values, changes), "params.yaml")
 
 
@@ -63,9 +65,9 @@ class Laboratory:
                 if not place.exists():
                     place.symlink_to((run / name).resolve())
             return
-        raw, sources = self.root / "data/raw", self.root / "data/sources"
+        raw, sources, forgotten = self.root / "data/raw", self.root / "data/sources", PROJECT / "data/forgotten.txt"
         prompts, demonstrations, corpus, base, model = (self.root / name for name in names)
-        self._unless(raw, ingest(self.params, sources, raw, self._numbers("ingest")))
+        self._unless(raw, ingest(self.params, sources, forgotten, raw, self._numbers("ingest")))
         imported = self.root / "data/imported"
         self._unless(imported, prepare(self.params, raw, prompts, demonstrations, corpus, imported, self._numbers("prepare")))
         self._unless(

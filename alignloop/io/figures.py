@@ -86,10 +86,10 @@ def agreement(report: Mapping[str, Any], round: str) -> Figure | None:
     """Calibration, and accuracy by rank distance and by category; None where no ranking was held out."""
     if not report["users"]["pairs"]:
         return None
-    users = report["users"]
-    figure = _figure(
-        10.5, 3.6, f"reward model {round}: right on {users['accuracy']:.1%} of {users['pairs']:,} pairs of users never trained on"
-    )
+    users, length = report["users"], report["length_correlation"]
+    right = f"right on {users['accuracy']:.1%} of {users['pairs']:,} pairs of users never trained on"
+    with_length = ", ".join(f"{who} {number:+.2f}" for who, number in length.items() if number is not None)
+    figure = _figure(10.5, 3.6, f"reward model {round}: {right}; correlation with an answer's length: {with_length or 'none'}")
     figure.subplots_adjust(0.07, 0.16, 0.98, 0.78, wspace=0.55)
     curve, distances, categories = (figure.add_subplot(1, 3, place) for place in (1, 2, 3))
     bins = report["calibration"]["bins"]

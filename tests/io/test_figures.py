@@ -85,12 +85,15 @@ def test_a_reward_models_picture_shows_calibration_and_where_it_is_right(tmp_pat
     group = {"pairs": 4, "accuracy": 0.75}
     report: dict[str, Any] = {
         "users": {"pairs": 8, "accuracy": 0.625},
+        "length_correlation": {"score": 0.25, "labelers": None},
         "rank_distance": {"1": group, "2": {"pairs": 4, "accuracy": 0.5}},
         "categories": {"fact": group, "false_premise": {"pairs": 4, "accuracy": 0.5}, "summary": {"pairs": 0, "accuracy": None}},
         "calibration": {"error": 0.1, "bins": [{"pairs": 6, "chance": 0.6, "right": 0.5}, {"pairs": 2, "chance": 0.9, "right": 1.0}]},
     }
     figure = figures.agreement(report, "r1")
     assert figure is not None
+    assert "62.5% of 8 pairs" in figure.get_suptitle()
+    assert figure.get_suptitle().endswith("length: score +0.25")
     curve, distances, categories = figure.axes
     assert [numbers(curve.lines[1].get_xdata()), numbers(curve.lines[1].get_ydata())] == [[0.6, 0.9], [0.5, 1.0]]
     assert [[bar.get_width() for bar in group] for group in distances.containers] == [[0.75, 0.5]]
