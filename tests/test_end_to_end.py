@@ -147,7 +147,7 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     pages = {
         name for name in files(clone.root, "reports") if not name.startswith("reports/validation/") and name.endswith((".md", ".html"))
     }
-    assert pages == {"reports/results.md"}
+    assert pages == {"reports/results.md", *(f"reports/labels/{round}.md" for round in rounds)}
     assert all((clone.root / "reports" / "validation" / name / "index.html").exists() for name in ("raw", "sets", *rounds))
     changed = {line[3:] for line in clone.say("git", "status", "--porcelain", "-uall").splitlines()}
     assert changed == {"params.yaml", "dvc.lock", "releases/champion.json", "releases/audit.jsonl", *metrics}

@@ -45,6 +45,7 @@ class Label(Section):
     screening_items: Count
     screening_pass: Share
     overlap: Count
+    exclude_below: Share | None
     enough: Share
     deadline_hours: Positive | None
     model: JudgeModel

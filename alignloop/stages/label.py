@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 
+from alignloop.core.orders import Points
+from alignloop.errors import AlignloopError
 from alignloop.io.datasets import read, write
 from alignloop.io.files import replacing, write_json
 from alignloop.params import Params
@@ -13,17 +15,24 @@ from alignloop.params.labeling import Labelers
 from alignloop.records import Ranking, Samples
 from alignloop.seeds import seed_of
 from alignloop.stages.labelers import LABELERS
+from alignloop.stages.labels import measure, page
 from alignloop.stages.progress import Progress
 
 
-def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, metrics: Path) -> Iterator[Progress]:
-    """Rank the K answers of every prompt and add the round's rankings to those known before."""
+class NobodyLeft(AlignloopError):
+    """The rule that leaves labelers out leaves none."""
+
+
+def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, metrics: Path, report: Path) -> Iterator[Progress]:
+    """Rank the K answers of every prompt, measure who ranked them, and add the round's rankings to those known before."""
     waiting = read(samples, Samples)
     rankings: list[Ranking] = []
     counts = {"labelers": 0, "held_out": 0, "rejected": 0}
+    gold: dict[str, Points] = {}
     ties = pairs = 0
     for kind, items in shared_out(params, round, waiting).items():
-        made, people = LABELERS[kind](params, round, items)
+        made, people, known = LABELERS[kind](params, round, items)
+        gold |= known
         for ranking in made:
             rankings.append(ranking)
             ranks = ranking.ranks
@@ -33,14 +42,21 @@ def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, m
             if len(rankings) % 250 == 0 or len(rankings) == len(waiting):
                 yield Progress(len(rankings), len(waiting), {"ties": ties / pairs})
         counts = {name: count + people[name] for name, count in counts.items()}
+    found = measure(rankings, gold, params.label.exclude_below)
+    kept = [ranking for ranking in rankings if ranking.labeler not in found.excluded]
+    if not kept:
+        raise NobodyLeft(
+            f"label: all {len(found.labelers)} labelers agree less than label.exclude_below ({params.label.exclude_below}); lower it"
+        )
     with replacing(out) as part:
         part.mkdir(parents=True)
-        known = sorted(earlier.glob("*.jsonl"))
-        for each in known:
+        for each in sorted(earlier.glob("*.jsonl")):
             (shutil.copytree if each.is_dir() else shutil.copyfile)(each, part / each.name)
-        write(part / f"{round}.jsonl", rankings)
-    numbers = {"rankings": len(rankings), "pairs": pairs, "ties": ties / pairs if pairs else 0.0}
-    write_json(metrics, {**numbers, **counts})
+        write(part / f"{round}.jsonl", kept)
+    numbers = {"rankings": len(kept), "pairs": pairs, "ties": ties / pairs if pairs else 0.0}
+    write_json(metrics, {**numbers, **counts, **found.numbers()})
+    with replacing(report) as part:
+        part.write_text(page(round, found, params.label.exclude_below), encoding="utf-8")
 
 
 def shared_out(params: Params, round: str, samples: list[Samples]) -> dict[Labelers, list[Samples]]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from alignloop.core.orders import Points
 from alignloop.errors import Waiting
 from alignloop.io.judge import Judge
-from alignloop.io.labeling import rounds
+from alignloop.io.labeling import quality, rounds
 from alignloop.io.labeling.store import Store, store_url
 from alignloop.params import Params
 from alignloop.params.labeling import Labelers
@@ -15,7 +16,15 @@ from alignloop.seeds import draws, seed_of
 from alignloop.world.form import form_utility
 from alignloop.world.panel import gold_utility, make_panel
 
-Made = tuple[Iterator[Ranking], dict[str, int]]
+
+class Made(NamedTuple):
+    """Rankings one by one, counts of who was there, and each labeler's agreement with what is known to be right: points, of pairs."""
+
+    rankings: Iterator[Ranking]
+    counts: dict[str, int]
+    gold: dict[str, Points]
+
+
 JUDGES: dict[str, Callable[[Prompt, str], float]] = {"gold": gold_utility, "form": form_utility}
 
 
@@ -34,11 +43,16 @@ def panel(params: Params, round: str, samples: list[Samples]) -> Made:
         for item in samples:
             known = seed_of(params.seed, "label", round, "known", item.id) / 2**63 < plan.valid_by_known
             able = group.held_out if item.split != "train" and group.held_out and not known else group.labelers
-            labeler = able[int(random.integers(len(able)))]
-            ranks = labeler.rank(item.prompt, item.responses, JUDGES[plan.judge], random)
-            yield _ranking(item, ranks, labeler.id, "panel")
+            one = plan.overlap == 1
+            chosen = [int(random.integers(len(able)))] if one else random.permutation(len(able))[: plan.overlap]
+            for labeler in (able[place] for place in chosen):
+                ranks = labeler.rank(item.prompt, item.responses, JUDGES[plan.judge], random)
+                yield _ranking(item, ranks, labeler.id, "panel")
 
-    return rank(), {"labelers": len(group.labelers), "held_out": len(group.held_out), "rejected": len(group.rejected)}
+    screened = {
+        each.id: (group.screening[each.id] * plan.screening_items, plan.screening_items) for each in (*group.labelers, *group.held_out)
+    }
+    return Made(rank(), {"labelers": len(group.labelers), "held_out": len(group.held_out), "rejected": len(group.rejected)}, screened)
 
 
 def people(params: Params, round: str, samples: list[Samples]) -> Made:
@@ -58,9 +72,10 @@ def people(params: Params, round: str, samples: list[Samples]) -> Made:
         with store.reading() as session:
             made = list(rounds.rankings(session, round))
             rejected = rounds.rejected(session)
+            gold = {record.id: record.gold for record in quality.records(session, round)}
     finally:
         store.close()
-    return iter(made), {"labelers": len({ranking.labeler for ranking in made}), "held_out": 0, "rejected": rejected}
+    return Made(iter(made), {"labelers": len({ranking.labeler for ranking in made}), "held_out": 0, "rejected": rejected}, gold)
 
 
 def judge(params: Params, round: str, samples: list[Samples]) -> Made:
@@ -72,7 +87,7 @@ def judge(params: Params, round: str, samples: list[Samples]) -> Made:
         for item, ranks in zip(samples, asked.rank(samples), strict=True):
             yield _ranking(item, ranks, asked.labeler, "judge")
 
-    return rank(), {"labelers": 1, "held_out": 0, "rejected": 0}
+    return Made(rank(), {"labelers": 1, "held_out": 0, "rejected": 0}, {})
 
 
 LABELERS: dict[Labelers, Callable[[Params, str, list[Samples]], Made]] = {"panel": panel, "people": people, "judge": judge}

@@ -133,7 +133,15 @@ def test_people_qualify_rank_by_keyboard_and_by_drag_and_the_reward_model_learns
     (tmp_path / "earlier").mkdir()
     plan = params.label.model_copy(update={"kind": "people", "overlap": 2})
     params = params.model_copy(update={"label": plan})
-    stage = (params, "r1", tmp_path / "samples.jsonl", tmp_path / "earlier", tmp_path / "rankings", tmp_path / "label.json")
+    stage = (
+        params,
+        "r1",
+        tmp_path / "samples.jsonl",
+        tmp_path / "earlier",
+        tmp_path / "rankings",
+        tmp_path / "label.json",
+        tmp_path / "labels.md",
+    )
     with pytest.raises(Waiting, match=r"8 of 8 rankings are missing; they rank at http://127\.0\.0\.1:4300"):
         list(label(*stage))
 

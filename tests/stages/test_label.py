@@ -1,6 +1,7 @@
 """Who ranks: a panel, people, a judge model, or shares of them; and what is said where they have not done their part."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +20,7 @@ from alignloop.io.labeling.store import Store, store_url
 from alignloop.io.labeling.tables import Labeler
 from alignloop.params import ParamsError
 from alignloop.records import Message, Prompt, Ranking, Samples
-from alignloop.stages.label import label, shared_out
+from alignloop.stages.label import NobodyLeft, label, shared_out
 
 PROJECT = Path(__file__).parents[2]
 
@@ -90,7 +91,8 @@ class Stage:
 
     def run(self, samples: list[Samples]) -> list[Ranking]:
         datasets.write(self.root / "samples.jsonl", samples)
-        list(label(self.params, "r1", self.root / "samples.jsonl", self.root / "earlier", self.root / "out", self.root / "label.json"))
+        places = ("samples.jsonl", "earlier", "out", "label.json", "labels.md")
+        list(label(self.params, "r1", *(self.root / place for place in places)))
         return datasets.read(self.root / "out" / "r1.jsonl", Ranking)
 
 
@@ -186,3 +188,28 @@ def test_people_are_waited_for_and_what_they_ranked_is_written_with_the_same_byt
 def test_shares_that_are_no_whole_are_refused(here: Path) -> None:
     with pytest.raises(ParamsError, match=r"label: kind: the shares .* add up to 0.9; make it 1"):
         Stage(here, kind={"people": 0.5, "judge": 0.4})
+
+
+def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(here: Path) -> None:
+    stage = Stage(here, kind="panel", judge="form", overlap=3, labelers=8, held_out=0.0, noise=0.2)
+    made = stage.run(offered(40))
+    told = json.loads((here / "label.json").read_text())
+    assert len(made) == told["rankings"] == 120
+    assert len({(each.prompt.id, each.labeler) for each in made}) == 120
+    assert (told["excluded_labelers"], told["excluded_rankings"]) == (0, 0)
+    assert 0.75 <= told["agreement_gold"] <= 1
+    assert -1 < told["alpha"] <= 1
+    report = (here / "labels.md").read_text()
+    assert "nobody is left out" in report
+    bound = told["agreement_others"]
+    stage = Stage(here, kind="panel", judge="form", overlap=3, labelers=8, held_out=0.0, noise=0.2, exclude_below=bound)
+    kept = stage.run(offered(40))
+    after = json.loads((here / "label.json").read_text())
+    out = {each.labeler for each in made} - {each.labeler for each in kept}
+    assert after["excluded_labelers"] == len(out) > 0
+    assert after["excluded_rankings"] == sum(each.labeler in out for each in made) == len(made) - len(kept)
+    assert [each for each in made if each.labeler not in out] == kept
+    page = (here / "labels.md").read_text()
+    assert all(re.search(rf"\| {name} .*left out", page) for name in out)
+    with pytest.raises(NobodyLeft, match=r"labelers agree less than label.exclude_below \(1.0\); lower it"):
+        Stage(here, kind="panel", judge="form", overlap=3, labelers=8, held_out=0.0, noise=0.9, exclude_below=1.0).run(offered(40))

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from alignloop.io.labeling.quality import agreement
+from alignloop.core.orders import agreement
 from alignloop.io.labeling.store import Store, StoreError, note
 from alignloop.io.labeling.tables import Answer, Assignment, Item, Labeler, Standing
 

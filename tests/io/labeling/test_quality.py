@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from alignloop.core.orders import agreement
 from alignloop.io.labeling import quality, queue, rounds
-from alignloop.io.labeling.quality import agreement, alpha
 from alignloop.io.labeling.queue import Given
 from alignloop.io.labeling.standing import mark_quiz
 from alignloop.io.labeling.store import Store
@@ -15,23 +15,6 @@ from alignloop.records import Ranking
 from .conftest import LENDING, publish, rank, samples
 
 Join = Callable[..., str]
-
-
-def test_agreement_counts_pairs_that_are_ordered_and_halves_for_ties() -> None:
-    assert agreement((1, 2, 3), (1, 2, 3)) == (3, 3)
-    assert agreement((1, 2, 3), (3, 2, 1)) == (0, 3)
-    assert agreement((1, 2, 3), (1, 1, 2)) == (2.5, 3)
-    assert agreement((1, 1, 2), (2, 1, 3)) == (2, 2)  # what is tied there asks nothing
-    assert agreement((1, 2), None) == (0, 1)
-
-
-def test_alpha_is_one_for_equal_orders_negative_for_opposed_ones_and_none_where_nothing_is_shared() -> None:
-    assert alpha({1: {"a": (1, 2, 3), "b": (1, 2, 3)}, 2: {"a": (2, 1, 3), "b": (2, 1, 3)}}) == pytest.approx(1)
-    opposed = alpha({1: {"a": (1, 2, 3), "b": (3, 2, 1)}})
-    assert opposed is not None
-    assert opposed < 0
-    assert alpha({1: {"a": (1, 2)}, 2: {"b": (1, 2)}}) is None
-    assert alpha({1: {"a": (1, 1), "b": (1, 1)}}) is None
 
 
 def known(count: int) -> list[Ranking]:
