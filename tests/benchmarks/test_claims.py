@@ -1,10 +1,15 @@
 """What the claims' benchmark makes of its numbers: intervals, verdicts and the curve along √KL, by hand."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from benchmarks.claims import interval, parabola, table, verdict
+from benchmarks.claims import CLAIMS, interval, parabola, run, table, verdict
+from benchmarks.laboratory import Laboratory, load, merged
+
+PROJECT = Path(__file__).parents[2]
 
 
 def test_the_interval_is_students_over_seeds():
@@ -41,3 +46,21 @@ def test_the_table_has_a_verdict_for_every_claim():
     lines = table([result(-0.01), result(0.0), result(0.01)]).splitlines()
     found = {line.split("|")[1].strip()[:24]: line.split("|")[-2].strip() for line in lines[2:] if line.split("|")[1].strip()}
     assert list(found.values()) == ["**holds**", "**does not hold**", "**holds**", "**holds**", "**undecided**", "**holds**", "**holds**"]
+
+
+def test_all_experiments_run_from_nothing_at_their_smallest_and_again_from_what_they_made(tmp_path: Path):
+    tiny = yaml.safe_load((PROJECT / "tests" / "tiny.yaml").read_text())
+    smaller = {
+        "sample": {"prompts": 8, "valid_prompts": 4, "k": 2},
+        "decoding": {"max_new_tokens": 6},
+        "evaluate": {"prompts": 8, "documents": 8},
+    }
+    params = load(merged(tiny, smaller | {"ppo": {"steps": 1, "prompts_per_step": 8, "ptx_documents_per_step": 4}}))
+    said: list[str] = []
+    found = run(Laboratory(tmp_path / "one", params), None, said.append)
+    assert len(said) == 5
+    assert list(found["rankings"]) == ["2", "4", "8"]
+    assert len(found["path"]) == 2, "twice the steps without a penalty"
+    assert abs(found["demonstrations"]["train"]) < 1e-4
+    assert all(claim.numbers(found) for claim in CLAIMS.values())
+    assert run(Laboratory(tmp_path / "one", params), None, said.append) == found
