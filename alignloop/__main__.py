@@ -100,7 +100,7 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
         mending.keep_lock(root)
         inputs, code = hashes(root, paths.inputs), hashes(root, paths.code)
         mark = fingerprint(root, stage, arguments, values, inputs, code)
-        checkpoint = _checkpoint(root, paths.name, mark, getattr(params.checkpoint_every, stage, 0))
+        checkpoint = _checkpoint(root, paths.name, mark, params.checkpoint_every.model_dump().get(stage, 0))
         saved = {"checkpoint": checkpoint} if checkpoint else {}
         registry = importlib.import_module("alignloop.handover") if stage == "release" else None
         if registry:

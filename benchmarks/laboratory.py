@@ -87,7 +87,12 @@ class Laboratory:
             samples, sample(self.params, round, self.model(policy), self.root / "data/prompts", samples, self._numbers(f"sample-{name}"))
         )
         known = self._rankings(earlier) if earlier else before
-        self._unless(out, label(self.params, round, samples, known, out, self._numbers(f"label-{name}")))
+        self._unless(
+            out,
+            label(
+                self.params, round, samples, known, out, self._numbers(f"label-{name}"), self._numbers(f"labels-{name}").with_suffix(".md")
+            ),
+        )
 
     def fewer(self, name: str, of: str, share: float) -> None:
         """The first `share` of the training rankings of a set, and all of its validation rankings, as a set of their own."""

@@ -8,7 +8,7 @@ import argparse
 import copy
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -109,7 +109,7 @@ def learned_score(policy: PreTrainedModel, task: Task, seed: int) -> tuple[Score
     learned, held_out = [rankings[index] for index in order[:1000]], [rankings[index] for index in order[1000:]]
     model = RewardModel.from_policy(policy, seed_of(seed, "reward"))
     numbers = draws(seed, "reward")
-    how: dict[str, float] = {"epochs": 2, "learning_rate": 3e-4, "warmup": 0.05, "weight_decay": 0.0}
+    how: dict[str, Any] = {"epochs": 2, "learning_rate": 3e-4, "warmup": 0.05, "weight_decay": 0.0}
     for _ in reward.train(model, learned, PAD, **how, rankings_per_step=8, random=numbers):
         pass
     reward.normalise(model, [[*walk, END] for walk in task.walks], PAD)
@@ -166,11 +166,12 @@ def run(task: Task, seed: int, with_reward_model: bool) -> dict[str, Any]:
     }
 
 
-def timed(steps: Iterator[ppo.Step]) -> Iterator[tuple[ppo.Step, float]]:
+def timed(steps: Iterable[ppo.Step]) -> Iterator[tuple[ppo.Step, float]]:
     """Each step with the seconds of processor time it took on one thread, without what the caller does between steps."""
+    going = iter(steps)
     while True:
         began = time.process_time()
-        step = next(steps, None)
+        step = next(going, None)
         if step is None:
             return
         yield step, time.process_time() - began

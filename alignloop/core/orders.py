@@ -4,6 +4,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def with_others(name: str, by: Mapping[str, Ranks]) -> Points:
     return total(agreement(other, by[name]) for who, other in by.items() if who != name)
 
 
-def alpha(rankings: Mapping[object, Mapping[str, Ranks]]) -> float | None:
+def alpha(rankings: Mapping[Any, Mapping[str, Ranks]]) -> float | None:
     """Krippendorff's α of item → labeler → ranks, ordinal, a unit per answer, missing ranks left out; None where nothing is shared.
 
     Krippendorff, Content Analysis (2004), ch. 11: 1 is full agreement, 0 what chance gives. None as well where all is one rank.

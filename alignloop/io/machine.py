@@ -37,6 +37,6 @@ class Machine:
         found: dict[str, float] = {}
         for monitor in self._monitors:
             monitor.collect_metrics()
-            found |= monitor.aggregate_metrics()
+            found.update(monitor.aggregate_metrics() or {})
             monitor.clear_metrics()
         return found

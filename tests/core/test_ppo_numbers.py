@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_kl_is_summed_over_a_response_and_taken_off_its_score(run: Run):
         for weight in run.reference.parameters():
             weight.add_(0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3)))
     run.controller = FixedKl(0.25)
-    policy, reference = copy.deepcopy(run.policy), run.reference
+    policy, reference = copy.deepcopy(run.policy), cast(PreTrainedModel, run.reference)
     [step] = run.steps(prompts_per_step=256, temperature=0.8)
     drawn = step.rollouts
     ours, theirs = (response_logprobs(m, drawn.prompts, drawn.responses, run.allowed, 0.8, 0) for m in (policy, reference))
@@ -74,7 +75,7 @@ def test_ptx_adds_the_gradient_of_the_language_model(run: Run, other: Run):
     other.ptx = [document]
     [plain] = run.gradients(minibatches=1)
     [mixed] = other.gradients(minibatches=1, ptx_coef=27.8, ptx_documents_per_step=8)
-    model = copy.deepcopy(run.reference)
+    model = copy.deepcopy(run.policy)
     accumulate(model, [document], 0)
     pretraining = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
     torch.testing.assert_close(mixed - plain, 27.8 * pretraining, atol=1e-4, rtol=1e-4)

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         about: dict[str, Any] = {"user": "u", "source": "s"}
         talks = {
-            number: tuple(Message(role=role, content=text) for role, text in (("user", question), ("assistant", answer)))
+            number: (Message(role="user", content=question), Message(role="assistant", content=answer))
             for number, (question, answer, _) in told.items()
         }
         prompts = {number: Prompt(id=f"p{number}", messages=talk[:1], **about) for number, talk in talks.items()}
@@ -85,7 +85,7 @@ class Place:
     def __init__(self, root: Path, params: Params, data: Path) -> None:
         self.root, self.params, self.data = root, params, data
 
-    def begin(self, stage: Callable[..., Iterator[Progress]]) -> Iterator[Progress]:
+    def begin(self, stage: Callable[..., Iterator[Progress]]) -> Generator[Progress]:
         data, root = self.data, self.root
         asked: dict[Any, dict[str, Any]] = {
             pretrain: {"corpus": data / "corpus"},
@@ -99,7 +99,7 @@ class Place:
             given |= {"corpus": data / "corpus", "rollouts": root / "rollouts"}
         outs = {"out": root / ("base" if stage is pretrain else name), "metrics": root / f"{name}.json", "plots": root / f"{name}.csv"}
         torch.manual_seed(len(list(root.glob("*"))))  # nothing may depend on torch's own stream
-        return stage(self.params, Checkpoint(root / "checkpoints", name, "f", 2), **given, **outs)
+        return (line for line in stage(self.params, Checkpoint(root / "checkpoints", name, "f", 2), **given, **outs))
 
     def bytes(self) -> dict[str, bytes]:
         files = (path for path in self.root.rglob("*") if path.is_file() and "checkpoints" not in path.parts)

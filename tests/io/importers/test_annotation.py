@@ -42,16 +42,16 @@ def test_a_ranker_orders_the_items_whose_ids_it_names(tmp_path: Path):
     assert "example.org" not in items[2].model_dump_json()
 
 
-def buckets(name: str = "rank", **given: list[Any]) -> dict[str, Any]:
+def buckets(given: dict[str, list[str]], name: str = "rank") -> dict[str, Any]:
     return {**order(), "from_name": name, "value": {"ranker": given}}
 
 
 def test_buckets_that_are_named_by_ranks_hold_ties_and_gaps_between_them_close(tmp_path: Path):
     rows = (
-        task(buckets(**{"rank-1": ["hen", "owl"], "rank-3": ["bee"], "rank-2": [], "_": []})),
-        task(buckets(**{"10": ["bee"], "9": ["hen"], "2": ["owl"]})),
-        task(buckets(**{"rank-2": ["bee", "hen", "owl"]})),
-        task(buckets("rank-1", **{"rank-1": ["bee", "hen", "owl"]})),  # no bucket: the Ranker is called so
+        task(buckets({"rank-1": ["hen", "owl"], "rank-3": ["bee"], "rank-2": [], "_": []})),
+        task(buckets({"10": ["bee"], "9": ["hen"], "2": ["owl"]})),
+        task(buckets({"rank-2": ["bee", "hen", "owl"]})),
+        task(buckets({"rank-1": ["bee", "hen", "owl"]}, "rank-1")),  # no bucket: the Ranker is called so
     )
     tied, ordered, equal, named = imported(tmp_path, "label-studio", *rows)
     assert ranked(tied) == [("owl.", 1), ("bee.", 2), ("hen.", 1)]
@@ -88,9 +88,9 @@ def test_a_pairwise_choice_is_of_the_fields_it_names_or_of_a_known_pair(tmp_path
             task({**order(), "value": {"ranker": {"good": ["owl"], "bad": ["bee", "hen"]}}}),
             "items in several buckets, or in none: no order",
         ),
-        (task(buckets(**{"_": ["owl", "bee", "hen"]})), "items left unranked"),
-        (task(buckets(**{"rank-1": ["owl", "bee"], "_": ["hen"]})), "items left unranked"),
-        (task(buckets(**{"rank-1": ["owl", "bee"], "rank-2": ["hen", "owl"]})), "not every item stands once in the order"),
+        (task(buckets({"_": ["owl", "bee", "hen"]})), "items left unranked"),
+        (task(buckets({"rank-1": ["owl", "bee"], "_": ["hen"]})), "items left unranked"),
+        (task(buckets({"rank-1": ["owl", "bee"], "rank-2": ["hen", "owl"]})), "not every item stands once in the order"),
         (task(order("a", "b"), data={"items": [{"id": "a", "body": "A"}, {"id": "b", "title": "B"}]}), "an item without a text, `body`"),
         (task(RATING), "not one ranker or pairwise result"),
         (task(order("owl", "bee", "hen"), choice("left")), "not one ranker or pairwise result"),
