@@ -75,7 +75,7 @@ def test_ptx_adds_the_gradient_of_the_language_model(run: Run, other: Run):
     other.ptx = [document]
     [plain] = run.gradients(minibatches=1)
     [mixed] = other.gradients(minibatches=1, ptx_coef=27.8, ptx_documents_per_step=8)
-    model = copy.deepcopy(run.policy)
+    model = cast(PreTrainedModel, copy.deepcopy(run.reference))
     accumulate(model, [document], 0)
     pretraining = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
     torch.testing.assert_close(mixed - plain, 27.8 * pretraining, atol=1e-4, rtol=1e-4)

@@ -137,11 +137,12 @@ def test_lines_arrive_while_the_process_still_runs(project: Path) -> None:
 def test_no_stage_outlives_who_asked_for_it(project: Path) -> None:
     pipes = [os.pipe() for _ in range(3)]
     (output, errors, status), ours = (os.fdopen(read, "rb", 0) for read, _ in pipes), [os.fdopen(write, "wb", 0) for _, write in pipes]
-    processes.forkserver.fork(["alignloop", "sleeps"], project, os.environ, ours)
+    server = processes.ForkServer()
+    server.fork(["alignloop", "sleeps"], project, os.environ, ours)
     for pipe in ours:
         pipe.close()
     assert output.readline().startswith(b"sleeps")
-    began, requests = time.monotonic(), processes.forkserver.start()
+    began, requests = time.monotonic(), server.start()
     requests.close()  # as the kernel does it when the flow is killed
     assert output.read() == b""
     assert time.monotonic() - began < 10

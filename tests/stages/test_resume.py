@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -99,7 +99,10 @@ class Place:
             given |= {"corpus": data / "corpus", "rollouts": root / "rollouts"}
         outs = {"out": root / ("base" if stage is pretrain else name), "metrics": root / f"{name}.json", "plots": root / f"{name}.csv"}
         torch.manual_seed(len(list(root.glob("*"))))  # nothing may depend on torch's own stream
-        return (line for line in stage(self.params, Checkpoint(root / "checkpoints", name, "f", 2), **given, **outs))
+        return cast(
+            "Generator[Progress]",
+            stage(self.params, Checkpoint(root / "checkpoints", name, "f", 1 if stage is ppo else 2), **given, **outs),
+        )
 
     def bytes(self) -> dict[str, bytes]:
         files = (path for path in self.root.rglob("*") if path.is_file() and "checkpoints" not in path.parts)
