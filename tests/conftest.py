@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             place.chmod(0o755)
         shutil.chown(folder, "postgres", "postgres")
     who = {"user": "postgres", "group": "postgres", "extra_groups": []} if root else {}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": folder, "check": True, **who}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": folder, "check": True, **who}
     subprocess.run([bin / "initdb", "-D", "data", "-U", "test", "-A", "trust", "--no-sync", "--locale=C.UTF-8"], **quiet)
     options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
     subprocess.run([bin / "pg_ctl", "-D", "data", "-w", "-t", "300", "-l", "log", "-o", options, "start"], **quiet)
