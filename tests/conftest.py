@@ -65,12 +65,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for place in (folder, *folder.parents[:2]):
             place.chmod(0o755)
         shutil.chown(folder, "postgres", "postgres")
-    who = {"user": "postgres", "group": "postgres", "extra_groups": []} if root else {}
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": folder, "check": True, **who}
+    who: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if root else {}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": folder, "check": True, **who}
     subprocess.run([bin / "initdb", "-D", "data", "-U", "test", "-A", "trust", "--no-sync", "--locale=C.UTF-8"], **quiet)
     options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
     subprocess.run([bin / "pg_ctl", "-D", "data", "-w", "-t", "300", "-l", "log", "-o", options, "start"], **quiet)
     try:
         yield f"postgresql://test@/postgres?host={folder}"
     finally:
-        subprocess.run([bin / "pg_ctl", "-D", "data", "-t", "300", "-m", "immediate", "stop"], **(quiet | {"check": False}))  # it may have gone
+        command = [bin / "pg_ctl", "-D", "data", "-t", "300", "-m", "immediate", "stop"]
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=folder, check=False, **who)  # it may have gone
