@@ -1,4 +1,4 @@
-"""The labeling pages as people use them, in Debian's Chromium: keyboard only, by drag, watched by an administrator, until the RM learns."""
+"""The labeling pages in Debian's Chromium: a round from the policy's answers, ranked by keyboard and by drag, to the next policy."""
 
 import asyncio
 import shutil
@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,9 +30,11 @@ from alignloop.params import Params
 from alignloop.people.app import create_app
 from alignloop.people.continuation import Continuation
 from alignloop.people.settings import prepare
-from alignloop.records import Demonstration, Message, Ranking, Samples
+from alignloop.records import Demonstration, Document, Message, Ranking, Samples
 from alignloop.stages.label import label
+from alignloop.stages.ppo import ppo
 from alignloop.stages.reward import reward
+from alignloop.stages.sample import sample
 
 from .conftest import PROJECT, samples
 
@@ -123,25 +126,43 @@ def drag(page: Page, letter: str, rank: int) -> None:
     page.wait_for_selector(f"input[name=rank-{letter}][value='{rank}']:checked", state="attached", timeout=5000)
 
 
-def test_people_qualify_rank_by_keyboard_and_by_drag_and_the_reward_model_learns_from_them(
+def begin(params: Params) -> Params:
+    """Make an SFT model that has learned nothing, and the sets of a round; in the working directory. Returns params of their size."""
+    torch.set_num_threads(1)
+    asked = [each.prompt for each in samples(4)]
+    said = (Message(role="user", content="Hi"), Message(role="assistant", content="Rock."))
+    texts = [message.content for prompt in asked for message in prompt.messages] * 3
+    tokenizer = train_tokenizer(texts, 320)
+    save_policy(new_policy(tokenizer, layers=1, width=32, heads=2, context=128, seed=0), tokenizer, Path("models/sft"))
+    datasets.write(Path("prompts/train.jsonl"), asked[:3])
+    datasets.write(Path("prompts/valid.jsonl"), asked[3:])
+    datasets.write(Path("corpus/train.jsonl"), [Document(id="d", text="The moon is made of rock.", source="s")])
+    datasets.write(Path("demonstrations/train.jsonl"), [Demonstration(id="d", messages=said, user="u", labeler="labeler-x", source="s")])
+    Path("earlier").mkdir()
+    sizes: dict[str, dict[str, Any]] = {
+        "label": {"kind": "people", "overlap": 2},
+        "sample": {"prompts": 3, "valid_prompts": 1, "k": 3},
+        "decoding": {"max_new_tokens": 8},
+        "ppo": {
+            "steps": 2,
+            "prompts_per_step": 3,
+            "minibatches": 1,
+            "warmup_steps": 0,
+            "value_warmup_steps": 0,
+            "ptx_documents_per_step": 1,
+        },
+    }
+    return params.model_copy(update={name: getattr(params, name).model_copy(update=size) for name, size in sizes.items()})
+
+
+def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_drag_to_the_next_policy(
     chromium: Browser, store: Store, url: str, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # the stage publishes the round and says what is missing
+    # the policy answers; the next stage publishes the round and says what is missing
     monkeypatch.chdir(tmp_path)
-    offered = [*samples(3), *(each.model_copy(update={"id": f"v{each.id}", "split": "valid"}) for each in samples(1))]
-    datasets.write(tmp_path / "samples.jsonl", offered)
-    (tmp_path / "earlier").mkdir()
-    plan = params.label.model_copy(update={"kind": "people", "overlap": 2})
-    params = params.model_copy(update={"label": plan})
-    stage = (
-        params,
-        "r1",
-        tmp_path / "samples.jsonl",
-        tmp_path / "earlier",
-        tmp_path / "rankings",
-        tmp_path / "label.json",
-        tmp_path / "labels.md",
-    )
+    params, sft = begin(params), Path("models/sft")
+    list(sample(params, "r1", sft, Path("prompts"), Path("samples.jsonl"), Path("sample.json")))
+    stage = (params, "r1", Path("samples.jsonl"), Path("earlier"), Path("rankings"), Path("label.json"), Path("labels.md"))
     with pytest.raises(Waiting, match=r"8 of 8 rankings are missing; they rank at http://127\.0\.0\.1:4300"):
         list(label(*stage))
 
@@ -228,18 +249,27 @@ def test_people_qualify_rank_by_keyboard_and_by_drag_and_the_reward_model_learns
     assert continuation._running.wait() == 0
     assert (tmp_path / "continued").exists()
     list(label(*stage))
-    found = datasets.read(tmp_path / "rankings" / "r1.jsonl", Ranking)
+    found = datasets.read(Path("rankings/r1.jsonl"), Ranking)
     assert {(ranking.labeler, ranking.kind) for ranking in found} == {("labeler-ada", "person"), ("labeler-bob", "person")}
     assert len(found) == 8
-    torch.set_num_threads(1)
-    tokenizer = train_tokenizer([response for ranking in found for response in ranking.responses] * 3, 320)
-    save_policy(new_policy(tokenizer, layers=1, width=32, heads=2, context=128, seed=0), tokenizer, tmp_path / "sft")
-    said = (Message(role="user", content="Hi"), Message(role="assistant", content="Rock."))
-    datasets.write(tmp_path / "demos" / "train.jsonl", [Demonstration(id="d", messages=said, user="u", labeler="labeler-x", source="s")])
-    paths = (tmp_path / "sft", tmp_path / "rankings", tmp_path / "demos", tmp_path / "rm", tmp_path / "rm.json", tmp_path / "rm.csv")
-    list(reward(params, Checkpoint.fresh(tmp_path, "reward"), "r1", *paths))
-    assert (tmp_path / "rm" / "head.safetensors").exists()
-    assert '"rankings": 6' in (tmp_path / "rm.json").read_text()
+    model, policy = Path("models/r1/reward"), Path("models/r1/policy")
+    list(
+        reward(
+            params,
+            Checkpoint.fresh(tmp_path, "reward"),
+            "r1",
+            sft,
+            Path("rankings"),
+            Path("demonstrations"),
+            model,
+            Path("reward.json"),
+            Path("reward.csv"),
+        )
+    )
+    assert '"rankings": 6' in Path("reward.json").read_text()
+    rest = (Path("prompts"), Path("corpus"), policy, Path("rollouts"), Path("ppo.json"), Path("ppo.csv"))
+    list(ppo(params, Checkpoint.fresh(tmp_path, "ppo"), "r1", sft, model, sft, *rest))
+    assert (policy / "model.safetensors").read_bytes() != (sft / "model.safetensors").read_bytes()
 
 
 def test_the_pages_fit_a_telephone_and_are_accessible_there(chromium: Browser, store: Store, url: str) -> None:
