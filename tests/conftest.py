@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("pg")
     root = os.geteuid() == 0  # PostgreSQL refuses to run as root
     if root:
-        for place in (folder, *folder.parents[:2]):
+        for place in (folder, *folder.parents):
+            if Path(tempfile.gettempdir()) not in place.parents:
+                break
             place.chmod(0o755)
         shutil.chown(folder, "postgres", "postgres")
     who: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if root else {}
