@@ -34,7 +34,8 @@ def share(outcomes: Sequence[float]) -> WinRate:
     n, rate, z = len(outcomes), float(np.mean(outcomes)), 1.96
     centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
-    low, high = min(rate, max(0.0, float(centre - half))), max(rate, min(1.0, float(centre + half)))  # at 0 and 1 rounding may cross the rate
+    # at 0 and 1 the bound is the rate itself, but for rounding
+    low, high = min(rate, max(0.0, float(centre - half))), max(rate, min(1.0, float(centre + half)))
     return WinRate(rate, low, high, n, sum(0 < each < 1 for each in outcomes) / n)
 
 
