@@ -5,8 +5,8 @@ Rows of like length share a pass, or short rows are packed into one without seei
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -17,7 +17,7 @@ from alignloop.core.layout import lay_out, sight
 from alignloop.core.losses import finite, language_model_loss, naming
 from alignloop.core.models import branched_states, logits_at, logits_of
 from alignloop.core.tokens import Encoded, pad_right
-from alignloop.core.training import Training
+from alignloop.core.training import Schedule, Training
 
 
 def places_of(rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -78,15 +78,11 @@ def fit(
     rows: Sequence[Encoded],
     pad: int,
     *,
-    epochs: float,
     rows_per_step: int,
-    learning_rate: float,
-    warmup: float,
-    weight_decay: float,
-    random: np.random.Generator,
     mixed: Sequence[Encoded] = (),
     mixed_share: float = 0.0,
     packing: bool = False,
+    **schedule: Unpack[Schedule],
 ) -> Training:
     """A training of the model, in place, on `rows`.
 
@@ -99,19 +95,8 @@ def fit(
         batch = [rows[index] for index in chosen]
         if mixed:
             extra = round(len(chosen) * mixed_share / (1 - mixed_share))
-            batch += [mixed[index] for index in random.integers(len(mixed), size=extra)]
+            batch += [mixed[index] for index in schedule["random"].integers(len(mixed), size=extra)]
         with naming([row.name for row in batch]):
             return {"loss": accumulate(model, batch, pad, packing=packing)}
 
-    return Training(
-        model,
-        len(rows),
-        learn,
-        epochs=epochs,
-        rows_per_step=rows_per_step,
-        learning_rate=learning_rate,
-        warmup=warmup,
-        weight_decay=weight_decay,
-        random=random,
-        names=[row.name for row in rows],
-    )
+    return Training(model, len(rows), learn, rows_per_step=rows_per_step, names=[row.name for row in rows], **schedule)

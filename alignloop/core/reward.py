@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from alignloop.core.layout import lay_out, sight
 from alignloop.core.losses import Ties, finite, pairs_of, ranking_loss
 from alignloop.core.models import RewardModel
 from alignloop.core.tokens import pad_right
-from alignloop.core.training import Training
+from alignloop.core.training import Schedule, Training
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,10 @@ def train(
     rankings: Sequence[RankedRow],
     pad: int,
     *,
-    epochs: float,
     rankings_per_step: int,
-    learning_rate: float,
-    warmup: float,
-    weight_decay: float,
-    random: np.random.Generator,
     margin: float = 0.0,
     ties: Ties = "skip",
+    **schedule: Unpack[Schedule],
 ) -> Training:
     """A training of the model, in place. The loss is the mean over rankings of the mean over their pairs (`ranking_loss`)."""
 
@@ -87,18 +83,8 @@ def train(
         loss, right, pairs = _learn(model, [rankings[index] for index in chosen], pad, margin, ties)
         return {"loss": loss, "accuracy": right / max(pairs, 1)}
 
-    return Training(
-        model,
-        len(rankings),
-        learn,
-        epochs=epochs,
-        rows_per_step=rankings_per_step,
-        learning_rate=learning_rate,
-        warmup=warmup,
-        weight_decay=weight_decay,
-        random=random,
-        names=[ranking.name for ranking in rankings],
-    )
+    names = [ranking.name for ranking in rankings]
+    return Training(model, len(rankings), learn, rows_per_step=rankings_per_step, names=names, **schedule)
 
 
 def _learn(model: RewardModel, rankings: Sequence[RankedRow], pad: int, margin: float, ties: Ties) -> tuple[float, float, int]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -21,6 +22,16 @@ def cosine(step: int, steps: int, warmup: float, floor: float = 0.1) -> float:
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
 
 
+class Schedule(TypedDict):
+    """How long and how fast to train: passes over the rows, peak learning rate, its warm-up, AdamW's decay; what draws the order."""
+
+    epochs: float
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    random: np.random.Generator
+
+
 class Training:
     """Trains a model in place while it is iterated; yields (step, steps, metrics) after each optimiser step.
 
@@ -34,18 +45,15 @@ class Training:
         rows: int,
         learn: Callable[[list[int]], dict[str, float]],
         *,
-        epochs: float,
         rows_per_step: int,
-        learning_rate: float,
-        warmup: float,
-        weight_decay: float,
-        random: np.random.Generator,
         names: Sequence[str] = (),
+        **schedule: Unpack[Schedule],
     ) -> None:
-        self.step, self.steps = 0, steps_of(rows, rows_per_step, epochs)
+        self.step, self.steps = 0, steps_of(rows, rows_per_step, schedule["epochs"])
         self._model, self._rows, self._learn, self._rows_per_step = model, rows, learn, rows_per_step
-        self._peak, self._warmup, self._random, self._names = learning_rate, warmup, random, names
-        self._optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True)
+        self._peak, self._warmup, self._random, self._names = schedule["learning_rate"], schedule["warmup"], schedule["random"], names
+        decay = schedule["weight_decay"]
+        self._optimiser = torch.optim.AdamW(model.parameters(), lr=self._peak, betas=(0.9, 0.95), weight_decay=decay, fused=True)
         self._order: list[int] = []  # what is left of the pass
         model.eval()  # no dropout: eval mode only switches that, gradients flow
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Any, NoReturn, TypeVar
+from typing import IO, Any, NoReturn, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -42,11 +42,12 @@ def read(path: Path, kind: type[R], allow_empty: bool = False) -> list[R]:
 
 def stream(path: Path, kind: type[R], allow_empty: bool = False) -> Iterator[R]:
     """The records that `read` gives, one by one."""
-    count = 0
+    empty = True
     for file in files(path):
-        for count, record in read_lines(file, kind):  # noqa: B007
+        for _, record in read_lines(file, kind):
+            empty = False
             yield record
-    if not count and not allow_empty:
+    if empty and not allow_empty:
         raise DataError(f"{path}: holds no {kind.__name__.lower()}; give the stage that makes it something to work on, or {FETCH_AGAIN}")
 
 
@@ -198,7 +199,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             zipped = head.startswith(GZIP)
             if path.suffix == ".gz" and not zipped:
                 raise DataError(f"{path}: is called .gz but is not gzip; rename it or {FETCH_AGAIN}")
-            yield gzip.GzipFile(fileobj=file) if zipped else file  # type: ignore[misc]
+            yield cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if zipped else file
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: the gzip stream is truncated or damaged ({error}); {FETCH_AGAIN}") from None
     except FileNotFoundError:

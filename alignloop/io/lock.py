@@ -31,13 +31,17 @@ def recorded(root: Path) -> Iterator[Recorded]:
 
 def read(text: str) -> Iterator[Recorded]:
     """Every stage in the text of a dvc.lock."""
-    written = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # C: ten times as fast
-    for address, stage in written.get("stages", {}).items():
+    for address, stage in (parsed(text) or {}).get("stages", {}).items():
         name, _, round = address.partition("@")
         inputs, outputs = ({item["path"]: item.get("md5", "") for item in stage.get(key, ())} for key in ("deps", "outs"))
         code = {path: hash for path, hash in inputs.items() if path.startswith(CODE)}
         data = {path: hash for path, hash in inputs.items() if path not in code}
         yield Recorded(name, round or None, data, outputs, code, stage.get("params", {}).get("params.yaml", {}))
+
+
+def parsed(text: str) -> Any:
+    """What the YAML of one of DVC's files says, read by C where it is there: ten times as fast."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def untraced(root: Path, path: str) -> list[str]:

@@ -16,6 +16,7 @@ from dvc.lock import make_lock
 from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 
 from alignloop.io.files import replacing
+from alignloop.io.lock import parsed
 
 LAST_WHOLE = Path(".cache", "dvc.lock")
 
@@ -44,7 +45,7 @@ def keep_lock(root: Path) -> None:
 
 def _is_whole(lock: Path) -> bool:
     try:
-        return "stages" in yaml.load(lock.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return "stages" in parsed(lock.read_text(encoding="utf-8"))
     except (OSError, TypeError, ValueError, yaml.YAMLError):
         return False
 

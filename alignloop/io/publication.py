@@ -35,7 +35,7 @@ def publish(
         if making and making.run:
             tags |= {"run": making.run.id, "commit": making.run.commit}
         holder = making.run.id if making and making.run else run
-        text = _description(known, kind, name, path, hash, parents, last, results, told if kind == "policy" else "")
+        text = _description(known, making, kind, name, path, hash, parents, last, results, told if kind == "policy" else "")
         made[kind] = registry.register(root, name, path, hash, holder, text, parents, tags)
         if kind == "policy":
             registry.describe(root, made[kind], {"release_run": run, **_verdict_tags(verdict)}, text)
@@ -60,9 +60,17 @@ def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _description(
-    known: lineage.Graph, kind: str, name: str, path: str, hash: str, parents: Mapping[str, str], last: str, results: str, told: str
+    known: lineage.Graph,
+    making: lineage.Making | None,
+    kind: str,
+    name: str,
+    path: str,
+    hash: str,
+    parents: Mapping[str, str],
+    last: str,
+    results: str,
+    told: str,
 ) -> str:
-    making = known.maker(path, hash)
     lines = [f"{name}: {KINDS[kind]} of the release after round {last}.", ""]
     lines += [told] if told else []
     lines += [f"Bytes: `{path}`, DVC {hash}."]

@@ -3,7 +3,6 @@
 Gold columns stay null where prompts carry no key (people's prompts); win rates then compare reward-model scores and say so.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from alignloop.core.agreement import by_group
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.measures import length_controlled_win_rate, win_rate
 from alignloop.core.models import RewardModel, allowed_tokens, context_of, vocabulary_of
@@ -112,13 +112,9 @@ def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankin
         agreed = [_agreement(orders[place], order) for place, order in zip(judged, gold, strict=True)]
         report["accuracy_gold"] = with_gold / max(gold_pairs, 1)
         report["labelers_agreement_gold"] = sum(same for same, _ in agreed) / max(sum(both for _, both in agreed), 1)
-    by_behaviour: dict[str, list[int]] = defaultdict(list)
-    for place, (ranking, _) in enumerate(ranked):
-        by_behaviour[ranking.prompt.category].append(place)
-    report["behaviours"] = {}
-    for name, places in sorted(by_behaviour.items()):
-        some, all_of = correct_pairs([scores[place] for place in places], [golden[place] or orders[place] for place in places])
-        report["behaviours"][name] = some / max(all_of, 1)
+    told = [order or orders[place] for place, order in enumerate(golden)]
+    found = by_group(scores, told, [ranking.prompt.category for ranking, _ in ranked])
+    report["behaviours"] = {name: numbers["accuracy"] or 0.0 for name, numbers in found.items()}
     return report
 
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from alignloop.io.datasets import GZIP, opened
 from alignloop.io.files import replacing
@@ -69,4 +69,4 @@ def _rewriting(path: Path) -> Iterator[IO[bytes]]:
             yield file
             return
         with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as stream:
-            yield stream  # type: ignore[misc]
+            yield cast("IO[bytes]", stream)

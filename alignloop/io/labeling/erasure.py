@@ -4,8 +4,9 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
-from sqlalchemy import delete, select
+from sqlalchemy import CursorResult, Delete, delete, select
 from sqlalchemy.orm import Session
 
 from alignloop.io.labeling.store import DEFAULT, Store, note, store_url
@@ -29,14 +30,19 @@ def forget(root: Path, users: Collection[str], mark: str) -> dict[str, int]:
         with store.writing() as session:
             theirs = _items(session, users)
             gone = {
-                "answers": session.execute(delete(Answer).where(Answer.item.in_(theirs))).rowcount,  # type: ignore[attr-defined]
-                "assignments": session.execute(delete(Assignment).where(Assignment.item.in_(theirs))).rowcount,  # type: ignore[attr-defined]
-                "items": session.execute(delete(Item).where(Item.id.in_(theirs))).rowcount,  # type: ignore[attr-defined]
+                "answers": _gone(session, delete(Answer).where(Answer.item.in_(theirs))),
+                "assignments": _gone(session, delete(Assignment).where(Assignment.item.in_(theirs))),
+                "items": _gone(session, delete(Item).where(Item.id.in_(theirs))),
             }
             if theirs:
                 note(session, "command line", "forget user", mark, **gone)
         store.compact()  # also where a labeling page kept it from being done the last time
         return gone if theirs else {}
+
+
+def _gone(session: Session, removal: Delete) -> int:
+    """Remove rows; how many."""
+    return cast("CursorResult[Any]", session.execute(removal)).rowcount
 
 
 def _items(session: Session, users: Collection[str]) -> list[int]:
