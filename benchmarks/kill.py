@@ -2,13 +2,15 @@
 
     python -m benchmarks.kill --kills 30
 
-Both run in clones of their own. A kill is SIGKILL to every process that works in the clone, at a random moment of a stage (of the seconds
-that the undisturbed run took for it); then the same command starts again. In the end the hash of every out and every point of every curve
-in MLflow are compared. Prints a Markdown table; ends with 1 if anything differs.
+Both run in clones of their own, with the changes to params.yaml that benchmarks/kill.yaml makes. Each stage is hit equally often. A kill is
+SIGKILL to the run's process group and to every process that works in the clone, at a random moment of a stage (of the seconds that the
+undisturbed run took for it), or, where it ends before that, just after its end, while DVC records it; then the same command starts again.
+In the end the hash of every out and every point of every curve in MLflow are compared. Prints a Markdown table; 1 if anything differs.
 """
 
 import argparse
 import fcntl
+import json
 import os
 import random
 import re
@@ -19,7 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -118,18 +122,23 @@ def whole(clone: Clone) -> float:
     return time.monotonic() - began
 
 
-def killed(clone: Clone, stage: str, after: float) -> tuple[str, float]:
-    """Start, wait for the stage and for some seconds of it, and kill; returns the stage that was hit and how long this start lived."""
-    run, began, met = clone.start(), time.monotonic(), None
+def killed(clone: Clone, stages: Sequence[str], after: float) -> tuple[str, float] | None:
+    """Start, wait for the first of `stages` or one that follows, and for some seconds or its end, and kill.
+
+    Returns the stage that was hit and how long this start lived; None if the run came to its end before.
+    """
+    run, began, met, name = clone.start(), time.monotonic(), 0.0, ""
     while run.poll() is None:
-        now = time.monotonic()
-        met = met or (now if clone.at_work() == stage else None)
-        if met and now - met >= after:
-            hit = clone.at_work()
+        now, at = time.monotonic(), clone.at_work()
+        if not met and at in stages:
+            met, name = now, at
+        if met and (at != name or now - met >= after):
             clone.kill(run)
-            return hit or "between stages", now - began
-        time.sleep(0.02)
-    return "came too late", time.monotonic() - began
+            return name if at == name else f"{name}, at its end", now - began
+        time.sleep(0.01)
+    if run.returncode:
+        raise SystemExit(f"the run in {clone.root} ended with {run.returncode}: {clone.log}")
+    return None
 
 
 def resumed(log: str, stage: str) -> str:
@@ -138,11 +147,16 @@ def resumed(log: str, stage: str) -> str:
     return (found[1] or found[2]) if found else "its beginning"
 
 
+def digest(outs: dict[str, str]) -> str:
+    """One hash of all."""
+    return blake2b(json.dumps(outs, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.kill", description=__doc__)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument(
-        "--with", dest="configuration", type=Path, default=PROJECT / "tests" / "tiny.yaml", help="what to change in params.yaml"
+        "--with", dest="configuration", type=Path, default=PROJECT / "benchmarks" / "kill.yaml", help="what to change in params.yaml"
     )
     parser.add_argument("--door", choices=list(DOORS), default="flow", help="how the loop is run")
     parser.add_argument("--seed", type=int, default=0)
@@ -152,28 +166,35 @@ def main() -> int:
         work = (asked.work or Path(temporary)).resolve()
         left, hurt = (Clone(work / name, asked.configuration, asked.door) for name in ("left", "killed"))
         print(f"undisturbed: {whole(left):.0f} s", flush=True)
+        began = time.monotonic()
         took, draw = left.seconds(), random.Random(asked.seed)
         times, rest = divmod(asked.kills, len(took))
-        stages = sorted([*took] * times + draw.sample([*took], rest), key=[*took].index)
+        names = [*took]
+        targets = sorted(names * times + draw.sample(names, rest), key=names.index)
         rows: list[tuple[str, float, int]] = []
-        for stage in stages:
-            hit, seconds = killed(hurt, stage, draw.uniform(0, took[stage]))
-            rows.append((hit, seconds, hurt.log.stat().st_size))
-            print(f"killed {hit} after {seconds:.1f} s", flush=True)
+        for target in targets:
+            if hit := killed(hurt, names[names.index(target) :], draw.uniform(0, took[target])):
+                rows.append((*hit, hurt.log.stat().st_size))
+                print(f"{len(rows)}: killed {hit[0]} after {hit[1]:.1f} s", flush=True)
+            else:
+                print(f"{target}: came too late", flush=True)
         whole(hurt)
         log = hurt.log.read_bytes()
         ends = [size for _, _, size in rows[1:]] + [len(log)]
         outs, theirs = left.outs(), hurt.outs()
+        recorded = yaml.safe_load((hurt.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
         print("\n| | stage hit | seconds after the start | went on after step | its outs equal |\n|---|---|---|---|---|")
         for number, ((hit, seconds, size), end) in enumerate(zip(rows, ends, strict=True), 1):
-            known = yaml.safe_load((hurt.root / "dvc.lock").read_text())["stages"].get(hit, {"outs": []})["outs"]
-            equal = all(outs.get(out["path"]) == out["md5"] for out in known)
-            after = resumed(log[size:end].decode(errors="replace"), hit)
+            stage = hit.partition(",")[0]
+            equal = all(outs.get(out["path"]) == out["md5"] for out in recorded[stage]["outs"])
+            after = resumed(log[size:end].decode(errors="replace"), stage)
             print(f"| {number} | {hit} | {seconds:.1f} | {after} | {'yes' if equal else 'NO'} |")
         same, curves = outs == theirs, left.points() == hurt.points()
-        runs = hurt.asked("select name, count(*), sum(status = 'FINISHED') from runs group by name having count(*) > 1")
-        print(f"\nouts: {len(outs)}, {'all equal' if same else 'DIFFERENT'}; points in MLflow: {len(left.points()):,}, ", end="")
-        print(f"{'all equal, none missing, none twice' if curves else 'DIFFERENT'}; stages with more than one run: {len(runs)}")
+        print(f"\n{len(rows)} kills in {(time.monotonic() - began) / 60:.0f} minutes; ", end="")
+        print(f"outs: {len(outs)}, {'all equal' if same else 'DIFFERENT'} ({digest(outs)}, {digest(theirs)}); ", end="")
+        runs = hurt.asked("select name, count(*) from runs group by name having count(*) > 1")
+        print(f"points in MLflow: {len(left.points()):,}, {'all equal, none missing, none twice' if curves else 'DIFFERENT'}; ", end="")
+        print(f"stages with more than one run in MLflow: {', '.join(name for name, _ in runs) or 'none'}")
         return 0 if same and curves else 1
 
 

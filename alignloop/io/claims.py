@@ -1,4 +1,4 @@
-"""Who is still at work: one locked file per open run. The kernel drops the lock when its process dies, however it dies."""
+"""Who is still at work: a file per open run, locked. The kernel drops the lock when its process ends, however it ends."""
 
 import fcntl
 import uuid
@@ -15,7 +15,7 @@ class ClaimError(AlignloopError):
 
 @contextmanager
 def claim(folder: Path) -> Iterator[Callable[[str], None]]:
-    """Hold a locked file in `folder` while the block runs, and yield what notes in it what is held. It goes if the block ends well."""
+    """Hold a locked file in `folder` while the block runs, and yield what notes in it what is held. It stays until it is settled."""
     hidden = folder / f".{uuid.uuid4().hex}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -24,18 +24,17 @@ def claim(folder: Path) -> Iterator[Callable[[str], None]]:
         raise ClaimError(f"{folder}: cannot be written: {error.strerror}; make it writable and run again") from None
     with opened as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        place = hidden.rename(folder / hidden.name[1:])  # others see it only now that it is locked
+        hidden.rename(folder / hidden.name[1:])  # others see it only now that it is locked
 
         def note(text: str) -> None:
             stream.write(text)
             stream.flush()
 
         yield note
-        place.unlink()
 
 
 def settle_abandoned(folder: Path, settle: Callable[[str], bool]) -> None:
-    """Show `settle` what each dead process held; what it could settle is forgotten, the rest kept for the next time."""
+    """Show `settle` what each process that has ended held; what it could settle is forgotten, the rest kept for the next time."""
     for place in folder.glob("[!.]*"):
         with place.open(encoding="utf-8") as stream:
             try:

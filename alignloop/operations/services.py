@@ -5,6 +5,7 @@ PREFECT_SERVER_DATABASE_CONNECTION_URL and MLFLOW_BACKEND_STORE_URI. If one of t
 """
 
 import argparse
+import importlib
 import os
 import re
 import signal
@@ -29,6 +30,7 @@ DIRECT = build_opener(ProxyHandler({}))  # what is on loopback needs no proxy
 LOGS = Path(".cache")
 PATIENCE_SECONDS = 600.0
 GRACE_SECONDS = 20.0
+STORE = "sqlite:///mlruns/mlflow.db"
 PREFECT, MLFLOW = "PREFECT_SERVER_DATABASE_CONNECTION_URL", "MLFLOW_BACKEND_STORE_URI"
 
 
@@ -58,6 +60,8 @@ def command(arguments: Sequence[str]) -> int:
         if service.page:
             _check_free(service)
     LOGS.mkdir(exist_ok=True)
+    if any(STORE in service.command for service in services) and not Path(STORE.removeprefix("sqlite:///")).exists():
+        importlib.import_module("alignloop.io.tracking").make_store(Path(STORE.removeprefix("sqlite:///")))  # imports MLflow: seconds
     try:
         with _running(services, env) as processes:
             _await_all(services, processes)
@@ -81,7 +85,7 @@ def plan(prefect: int, mlflow: int, labels: str, given: Mapping[str, str]) -> tu
     env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # seven processes for judges and prompts that we do not use
     if PREFECT in given:
         env[PREFECT] = re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", given[PREFECT])
-    store = ["--backend-store-uri", "sqlite:///mlruns/mlflow.db"]
+    store = ["--backend-store-uri", STORE]
     if MLFLOW in given:  # stages then reach the store, and artifacts, through this server
         env[MLFLOW] = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", given[MLFLOW])
         env["MLFLOW_TRACKING_URI"] = tracking

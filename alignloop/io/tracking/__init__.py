@@ -6,6 +6,6 @@ store is MLFLOW_TRACKING_URI, or else `mlruns/mlflow.db` under the project's roo
 
 from alignloop.io.tracking.live import Live, run, title
 from alignloop.io.tracking.past import Run, find_run, runs
-from alignloop.io.tracking.store import TrackingError, client, flat, key_of, reached, store
+from alignloop.io.tracking.store import TrackingError, client, flat, key_of, make_store, reached, store
 
-__all__ = ["Live", "Run", "TrackingError", "client", "find_run", "flat", "key_of", "reached", "run", "runs", "store", "title"]
+__all__ = ["Live", "Run", "TrackingError", "client", "find_run", "flat", "key_of", "make_store", "reached", "run", "runs", "store", "title"]

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from alignloop.io.claims import claim, settle_abandoned
 from alignloop.io.footprint import size_of
+from alignloop.io.lock import recorded
 from alignloop.io.outbox import Outbox
 from alignloop.io.revision import revision
 from alignloop.io.tracking.store import EXPERIMENT, TrackingError, client, flat, home, key_of, reached, store
@@ -104,7 +105,8 @@ def run(
 ) -> Iterator[Live]:
     """Open the stage's run: it ends FINISHED, FAILED by an error, or KILLED by an interruption. Runs of dead processes end KILLED here.
 
-    A run of the same `fingerprint` (of all that the stage's result depends on) that has not finished goes on.
+    A run of the same `fingerprint` (of all that the stage's result depends on) that has not finished goes on, and so does one that has, if
+    the process was killed before dvc.lock knew of it.
     """
     uri, inputs, (commit, dirty) = store(root), inputs or {}, revision(root)
     tags = {"stage": stage, "round": round or "", "commit": commit, "dirty": str(dirty).lower(), "fingerprint": fingerprint}
@@ -112,10 +114,11 @@ def run(
     tags |= {key_of(f"in:{path}"): hash for path, hash in inputs.items()}
     tags |= {key_of(f"code:{path}"): hash for path, hash in (code or {}).items()}
     running = home(root) / "mlruns" / "running"
-    settle_abandoned(running, lambda held: _end_as_killed(uri, held))
+    ended: set[str] = set()
+    settle_abandoned(running, lambda held: _settle(uri, held, ended))
     with claim(running) as note, reached(uri):
         experiment = _experiment(uri, root)
-        before = _interrupted(uri, experiment, fingerprint) if fingerprint else None
+        before = _interrupted(uri, root, experiment, fingerprint, ended) if fingerprint else None
         id = before or client(uri).create_run(experiment, tags=tags, run_name=title(stage, round)).info.run_id
         note(f"{uri} {id}")
         if before:
@@ -138,15 +141,27 @@ def run(
         live.end("FINISHED")
 
 
-def _interrupted(uri: str, experiment: str, fingerprint: str) -> str | None:
-    """The newest run of the same work that broke off."""
-    query = f"tags.fingerprint = '{fingerprint}' and attributes.status != 'FINISHED' and attributes.status != 'RUNNING'"
+def _interrupted(uri: str, root: Path, experiment: str, fingerprint: str, ended: Collection[str]) -> str | None:
+    """The newest run of the same work, if it broke off, or ended here just now without DVC's knowing."""
+    query = f"tags.fingerprint = '{fingerprint}' and attributes.status != 'RUNNING'"
     found = client(uri).search_runs([experiment], query, ViewType.ACTIVE_ONLY, 1, ["attributes.start_time DESC"])
     if not found:
         return None
-    if "error" in found[0].data.tags:
-        client(uri).delete_tag(found[0].info.run_id, "error")
-    return found[0].info.run_id
+    id, tags = found[0].info.run_id, found[0].data.tags
+    if found[0].info.status == "FINISHED" and (id not in ended or _is_recorded(root, tags)):
+        return None
+    if "error" in tags:
+        client(uri).delete_tag(id, "error")
+    return id
+
+
+def _is_recorded(root: Path, tags: Mapping[str, str]) -> bool:
+    """Whether dvc.lock has a stage with these inputs, this code and these outputs."""
+    kinds = (("in", "inputs"), ("code", "code"), ("out", "outputs"))
+    return any(
+        all(tags.get(key_of(f"{kind}:{path}")) == hash for kind, name in kinds for path, hash in getattr(entry, name).items())
+        for entry in recorded(root)
+    )
 
 
 def _hundreds(items: list[Any]) -> Iterator[list[Any]]:
@@ -165,7 +180,8 @@ def _experiment(uri: str, root: Path) -> str:
         raise
 
 
-def _end_as_killed(uri: str, held: str) -> bool:
+def _settle(uri: str, held: str, ended: set[str]) -> bool:
+    """Say of a run whose process has ended that it was killed, unless it had said how it ended; then it is added to `ended`."""
     if not held.startswith(f"{uri} "):
         return not held  # another store's run waits for a stage that uses that store
     id = held.removeprefix(f"{uri} ")
@@ -173,6 +189,8 @@ def _end_as_killed(uri: str, held: str) -> bool:
         if client(uri).get_run(id).info.status == "RUNNING":
             client(uri).set_tag(id, "error", "the process was killed")
             client(uri).set_terminated(id, "KILLED")
+        else:
+            ended.add(id)
     except MlflowException:  # the run was deleted
         pass
     return True

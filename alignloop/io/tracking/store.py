@@ -1,5 +1,6 @@
 """MLflow's store: where it is, how it is reached, and what it takes as keys."""
 
+import fcntl
 import logging
 import os
 import re
@@ -14,12 +15,13 @@ from alignloop.io.environment import settle
 settle()
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
-import mlflow.store.tracking.sqlalchemy_store  # noqa: E402, F401  most of the default store's start, paid where modules are preloaded
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: E402  most of the store's start, paid where it is preloaded
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 from alignloop.errors import AlignloopError  # noqa: E402
+from alignloop.io.files import replacing  # noqa: E402
 
 EXPERIMENT = "alignloop"
 STORE = "sqlite:///mlruns/mlflow.db"
@@ -49,8 +51,25 @@ def client(uri: str) -> MlflowClient:
     """The client of a store; an embedded store is made when it is first used."""
     with reached(uri):
         if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            make_store(Path(uri.removeprefix("sqlite:///")))
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def make_store(file: Path) -> None:
+    """Make an embedded store where there is none, whole or not at all: MLflow cannot go on with tables that it was killed at making."""
+    if file.exists() and file.stat().st_size:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.with_name(".making").open("w") as alone:
+            fcntl.flock(alone, fcntl.LOCK_EX)
+            if not file.exists() or not file.stat().st_size:
+                with replacing(file) as part:
+                    SqlAlchemyStore(f"sqlite:///{part}", str(file.parent / "artifacts")).engine.dispose()
+    except OSError as error:
+        raise TrackingError(
+            f"MLflow's store {file}: cannot be made: {error.strerror}; make {file.parent} writable and run again"
+        ) from error
 
 
 @contextmanager

@@ -1,0 +1,111 @@
+"""What checkpoints cost: `python -m benchmarks.checkpoints --run .`, in a finished run, whose data and models the stages that train take.
+
+Each of the four begins its work at the sizes of params.yaml and writes a checkpoint after every step. A checkpoint's share is its median
+time over that of as many steps as lie between two of them by `checkpoint_every`: by the clock, and of processor time, which other work on
+the machine hardly moves. Prints a Markdown table; 1 if a share by processor time is above 5 %.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from alignloop.core import lanes
+from alignloop.io.checkpoints import Checkpoint
+from alignloop.params import Params, load
+from alignloop.stages.ppo import ppo
+from alignloop.stages.pretrain import pretrain
+from alignloop.stages.progress import Progress
+from alignloop.stages.reward import reward
+from alignloop.stages.sft import sft
+
+MOST = 0.05
+STEPS = {"pretrain": 40, "sft": 40, "reward": 20, "ppo": 10}
+
+
+def now() -> Tensor:
+    """Seconds by the clock, and of this process on all processors."""
+    return torch.tensor([time.perf_counter(), time.process_time()], dtype=torch.float64)
+
+
+class Timed(Checkpoint):
+    """A checkpoint after every step, with a watch."""
+
+    def __init__(self, root: Path, stage: str) -> None:
+        super().__init__(root, stage, "watched", 1)
+        self.took: list[Tensor] = []
+
+    def save(self) -> None:
+        began = now()
+        super().save()
+        self.took.append(now() - began)
+
+    def bytes(self) -> int:
+        """Of the newest."""
+        return sum(file.stat().st_size for file in max(self.folder.glob("[0-9]*")).iterdir())
+
+
+def begin(stage: str, params: Params, run: Path, out: Path, checkpoint: Checkpoint) -> Iterator[Progress]:
+    """The stage at its beginning, on what a finished run left."""
+    data, models, round = run / "data", run / "models", next(iter(params.rounds))
+    numbers, curve, model = out / "numbers.json", out / "curve.csv", out / "model"
+    if stage == "pretrain":
+        return pretrain(params, checkpoint, data / "corpus", model, numbers, curve)
+    if stage == "sft":
+        return sft(params, checkpoint, models / "base", data / "demonstrations", data / "corpus", model, numbers, curve)
+    if stage == "reward":
+        rankings = data / "rankings" / round
+        return reward(params, checkpoint, round, models / "sft", rankings, data / "demonstrations", model, numbers, curve)
+    given = (run / params.rounds[round].start, models / round / "reward", models / "sft", data / "prompts", data / "corpus")
+    return ppo(params, checkpoint, round, *given, model, out / "rollouts", numbers, curve)
+
+
+def cost(stage: str, params: Params, run: Path, steps: int) -> tuple[Tensor, Tensor, int]:
+    """Medians of a step without its checkpoint and of a checkpoint, both by the clock and of processor time; a checkpoint's bytes.
+
+    The very first step, which warms up, is left out.
+    """
+    found: list[Tensor] = []
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Timed(Path(folder), stage)
+        work = begin(stage, params, run, Path(folder), checkpoint)
+        while next(work).step < 1:
+            pass
+        while len(found) < steps:
+            began, known = now(), len(checkpoint.took)
+            next(work)
+            found.append(now() - began - sum(checkpoint.took[known:]))
+        return torch.stack(found).median(0).values, torch.stack(checkpoint.took[1:]).median(0).values, checkpoint.bytes()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks.checkpoints", description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="the checkout of a finished run")
+    parser.add_argument("--stages", nargs="+", choices=list(STEPS), default=list(STEPS))
+    asked = parser.parse_args()
+    params = load(Path(__file__).parents[1] / "params.yaml")
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True)
+    lanes.use(params.lanes)
+    worst = 0.0
+    print(
+        "| stage | a step | its CPU | a checkpoint | its CPU | size | steps between two | share | share of CPU |\n|---" + "|---" * 8 + "|"
+    )
+    for stage in asked.stages:
+        every = params.checkpoint_every.model_dump()[stage]
+        step, save, size = cost(stage, params, asked.run.resolve(), STEPS[stage])
+        share = (save / (step * every)).tolist()
+        worst = max(worst, share[1])
+        (wall, cpu), (saving, its_cpu) = step.tolist(), (save * 1000).tolist()
+        print(f"| {stage} | {wall:.3f} s | {cpu:.3f} s | {saving:.0f} ms | {its_cpu:.0f} ms | {size / 1e6:.1f} MB | {every} ", end="")
+        print(f"| {share[0]:.2%} | {share[1]:.2%} |", flush=True)
+    return int(worst > MOST)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
