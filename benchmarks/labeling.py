@@ -1,10 +1,10 @@
 """Many labelers at once on the labeling pages, and what is there after the server was killed: `python -m benchmarks.labeling`.
 
-The server is `python -m alignloop label` with its own SQLite store, on the loopback. Each labeler is a browser without JavaScript: loads
-the item, rates each answer alone, ranks all, and thinks before each page for a time with an exponential distribution. A page's time is
-from the request to the last byte after all redirects. In the middle the server is killed with SIGKILL and started again; what a browser
-would do, a labeler does: wait and send again. In the end every answer that was acknowledged has to be in the store, once and as sent,
-and no item may have more answers than are wanted.
+The server is `python -m alignloop label` with its own store, on the loopback. Each labeler is a browser without JavaScript: comes in by a
+personal link, loads the item, rates each answer alone, ranks all, and thinks before each page for a time with an exponential distribution.
+A page's time is from the request to the last byte after all redirects, connecting included. In the middle the server is killed with SIGKILL
+and started again; what a browser would do, a labeler does: wait and send again. In the end every answer that was acknowledged has to be in
+the store, once and as sent, and no item may have more answers than are wanted.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from sqlalchemy import select
 from alignloop.io.labeling import labelers, rounds
 from alignloop.io.labeling.store import DEFAULT, Store
 from alignloop.io.labeling.tables import Answer, Assignment, Item, Labeler
+from alignloop.people.questions import letters
 from alignloop.records import Message, Prompt, Samples
 
 PROJECT = Path(__file__).parents[1]
@@ -62,19 +63,29 @@ class Browser:
         """The path and the text of the page that a request ends with, and whether all of it found a server at the first try."""
         smooth = True
         while True:
+            kept = self._streams is not None
             try:
                 status, headers, body = await self._request(path, form)
             except (OSError, asyncio.IncompleteReadError):
-                self._streams, smooth = None, False
-                self._tally.retried += 1
-                await asyncio.sleep(AGAIN)
+                self.close()
+                if not kept:  # else the server had closed a connection that was idle, or it is gone: connecting will tell
+                    smooth = False
+                    self._tally.retried += 1
+                    await asyncio.sleep(AGAIN)
                 continue
             if status == 303:
                 path, form = headers["location"], None
                 continue
             if status != 200:
-                self._tally.failed[f"{status} {re.sub('[0-9]+', 'N', path)}"] += 1
+                said = re.search(r'class="problem"[^>]*>([^<]*)', body)
+                self._tally.failed[f"{status} {re.sub('[0-9]+', 'N', path)}: {said[1] if said else body[:100]}"] += 1
             return path, body, smooth
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._streams:
+            self._streams[1].close()
+        self._streams = None
 
     async def _request(self, path: str, form: Mapping[str, str] | None) -> tuple[int, dict[str, str], str]:
         if self._streams is None:
@@ -94,21 +105,23 @@ class Browser:
         return int(lines[0].split()[1]), headers, text.decode()
 
 
-async def labeler(name: str, secret: str, port: int, tally: Tally, think: float, until: float) -> None:
+async def labeler(name: str, secret: str, browser: Browser, tally: Tally, think: float, until: float) -> None:
     """Come in by the personal link and rank until the time is over or nothing is left."""
-    browser, chance = Browser(port, tally), random.Random(name)
+    chance = random.Random(name)
     await asyncio.sleep(chance.uniform(0, think))
-    _, text, _ = await browser.page(f"/invitation/{secret}", {})
-    key = _value(text, "key")
-    kind, path, form = "next item", "/work/rank", None
+    key, kind, path, form = "", "came in", f"/invitation/{secret}", {}
     while time.monotonic() < until:
-        await asyncio.sleep(chance.expovariate(1 / think) if think else 0)
         began = time.monotonic()
         place, text, smooth = await browser.page(path, form)
         if smooth:
             tally.pages.setdefault(kind, []).append(time.monotonic() - began)
         if kind == "ranking sent" and (place != path or "This one is answered" in text):
-            tally.acknowledged[name, int(path.split("/")[2])] = {letter: int(form[f"rank-{letter}"]) for letter in "ABCDEF"} if form else {}
+            sent = {field[-1]: int(value) for field, value in (form or {}).items() if field.startswith("rank-")}
+            tally.acknowledged[name, int(path.split("/")[2])] = sent
+        await asyncio.sleep(chance.expovariate(1 / think) if think else 0)
+        if kind == "came in":
+            key, kind, path, form = _value(text, "key"), "next item", "/work/rank", None
+            continue
         number = re.match(r"/item/([0-9]+)", place)
         if not number:
             return  # nothing is left for this labeler
@@ -119,7 +132,8 @@ async def labeler(name: str, secret: str, port: int, tally: Tally, think: float,
             kind, path, form = "rating sent", f"{item}/rate", {**shared, **rated}
         else:
             kind, path = "ranking sent", f"{item}/rank"
-            form = {**shared, **{f"rank-{letter}": str(chance.randint(1, 6)) for letter in "ABCDEF"}}
+            offered = re.findall(r'name="(rank-[A-I])" value="([1-9])"', text)  # gold items have other numbers of answers
+            form = shared | {field: chance.choice([value for other, value in offered if other == field]) for field, _ in offered}
 
 
 def _value(text: str, name: str) -> str:
@@ -128,15 +142,17 @@ def _value(text: str, name: str) -> str:
     return found[1]
 
 
-def prepare(root: Path, count: int, items: int, overlap: int) -> tuple[int, dict[str, str]]:
+def prepare(root: Path, url: str, count: int, items: int, overlap: int, **people: float) -> tuple[int, dict[str, str]]:
     """A project with a published round and labelers who have passed the quiz. Returns the pages' port and the links' secrets."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     shutil.copytree(PROJECT / "configs", root / "configs")
     values = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
-    values["people"] |= {"url": f"http://127.0.0.1:{port}"}
+    values["people"] |= {"url": f"http://127.0.0.1:{port}", **people}
     (root / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    store = Store(f"sqlite:///{root / DEFAULT}")
+    store = Store(url)
+    with store.reading() as session:
+        assert not rounds.all_rounds(session), f"{store.name}: is somebody's; give an empty one"
     rounds.publish(store, "r1", [_sample(number) for number in range(items)], overlap, 1.0, None)
     secrets = {f"labeler-n{number}": "" for number in range(count)}
     for name in secrets:
@@ -158,14 +174,14 @@ def _sample(number: int) -> Samples:
 class Server:
     """`python -m alignloop label` in a folder."""
 
-    def __init__(self, root: Path, port: int) -> None:
-        self._root, self._port, self._spent = root, port, 0.0
+    def __init__(self, root: Path, url: str, port: int) -> None:
+        self._root, self._url, self._port, self._spent = root, url, port, 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
         """Start it and return the seconds until it answered."""
         began = time.monotonic()
-        environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"} | {"PYTHONPATH": str(PROJECT)}
+        environment = os.environ | {"DATABASE_URL": self._url, "PYTHONPATH": str(PROJECT)}
         command = [sys.executable, "-m", "alignloop", "label", "serve", "--then", ""]
         with (self._root / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self._root, env=environment, stdout=log, stderr=log)
@@ -191,9 +207,9 @@ class Server:
         return self._spent + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def check(root: Path, overlap: int, tally: Tally) -> tuple[int, int]:
+def check(url: str, overlap: int, tally: Tally) -> tuple[int, int]:
     """Answers in the store, and items with answers; raises AssertionError where one is lost, doubled, changed or too many."""
-    store = Store(f"sqlite:///{root / DEFAULT}")
+    store = Store(url)
     with store.reading() as session:
         rows = session.execute(select(Answer, Assignment.presented).join(Assignment, Assignment.id == Answer.assignment)).all()
         items = {item.id: item for item in session.scalars(select(Item))}
@@ -202,8 +218,8 @@ def check(root: Path, overlap: int, tally: Tally) -> tuple[int, int]:
     for (name, assignment), sent in tally.acknowledged.items():
         assert (name, assignment) in kept, f"lost: {name}'s answer {assignment}"
         answer, presented = kept[name, assignment]
-        order = sorted({sent[letter] for letter in "ABCDEF"[: len(presented)]})
-        shown = [order.index(sent[letter]) + 1 for letter in "ABCDEF"[: len(presented)]]
+        order = sorted(set(sent.values()))
+        shown = [order.index(sent[letter]) + 1 for letter in letters(len(presented))]
         assert [(answer.ranks or [])[place] for place in presented] == shown, f"changed: {name}'s answer {assignment}"
     firsts = [answer for answer, _ in rows if answer.attempt == 1]
     assert len({(answer.item, answer.labeler) for answer in firsts}) == len(firsts), "an answer stands twice"
@@ -214,44 +230,56 @@ def check(root: Path, overlap: int, tally: Tally) -> tuple[int, int]:
 
 
 def main() -> None:
+    given = _parser().parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        url = given.database or f"sqlite:///{Path(folder) / DEFAULT}"
+        tally, spent, wall = measure(Path(folder), url, given)
+        answers, items = check(url, given.overlap, tally)
+    _tell(tally, spent, wall)
+    print(f"{len(tally.acknowledged)} answers acknowledged, all in the store as sent; {answers} there, of {items} items; none doubled")
+    if tally.failed:
+        raise SystemExit(f"pages that failed: {dict(tally.failed)}")
+
+
+def measure(root: Path, url: str, given: argparse.Namespace, **people: float) -> tuple[Tally, float, float]:
+    """Let labelers work; what happened, the server's seconds of CPU, and the seconds that all of it took."""
+    tally = Tally()
+    port, secrets = prepare(root, url, given.labelers, given.items, given.overlap, **people)
+    server = Server(root, url, port)
+    print(f"started in {server.start():.1f} s")
+    before, began = server.cpu(), time.monotonic()
+    try:
+        asyncio.run(_crowd(server, secrets, port, tally, given))
+        return tally, server.cpu() - before, time.monotonic() - began
+    finally:
+        server.end(signal.SIGTERM)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labelers", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--think", type=float, default=5.0, help="seconds before each page, on average")
     parser.add_argument("--items", type=int, default=1500)
     parser.add_argument("--overlap", type=int, default=2)
+    parser.add_argument("--database", help="postgresql://… instead of SQLite; it has to be empty")
     parser.add_argument("--no-kill", action="store_true")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root, tally = Path(folder), Tally()
-        port, secrets = prepare(root, given.labelers, given.items, given.overlap)
-        server = Server(root, port)
-        print(f"started in {server.start():.1f} s")
-        before, began = server.cpu(), time.monotonic()
-        try:
-            asyncio.run(_crowd(server, secrets, port, tally, given))
-            spent, wall = server.cpu() - before, time.monotonic() - began
-        finally:
-            server.end(signal.SIGTERM)
-        answers, items = check(root, given.overlap, tally)
-    _tell(tally, spent, wall)
-    print(
-        f"{len(tally.acknowledged)} answers acknowledged, all of them in the store as sent; {answers} there, of {items} items; none doubled"
-    )
-    if tally.failed:
-        raise SystemExit(f"pages that failed: {dict(tally.failed)}")
+    return parser
 
 
 async def _crowd(server: Server, secrets: Mapping[str, str], port: int, tally: Tally, given: argparse.Namespace) -> None:
     until = time.monotonic() + given.seconds
-    people = [asyncio.create_task(labeler(name, secret, port, tally, given.think, until)) for name, secret in secrets.items()]
+    browsers = {name: Browser(port, tally) for name in secrets}
+    people = [asyncio.create_task(labeler(name, secrets[name], browsers[name], tally, given.think, until)) for name in secrets]
     if not given.no_kill:
         await asyncio.sleep(given.seconds / 2)
-        await asyncio.to_thread(server.end, signal.SIGKILL)
         acknowledged = len(tally.acknowledged)
+        await asyncio.to_thread(server.end, signal.SIGKILL)
         back = await asyncio.to_thread(server.start)
-        print(f"killed with SIGKILL after {acknowledged} answers, there again after {back:.1f} s; {tally.retried} requests were sent again")
+        print(f"killed by SIGKILL after {acknowledged} answers, there again after {back:.1f} s; {tally.retried} requests sent again")
     await asyncio.gather(*people)
+    for browser in browsers.values():
+        browser.close()
 
 
 def _tell(tally: Tally, spent: float, wall: float) -> None:

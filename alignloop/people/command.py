@@ -14,6 +14,8 @@ from alignloop.people import exchange
 from alignloop.people.settings import prepare
 from alignloop.records import Prompt
 
+THINKING = 75  # seconds for which a labeler's browser may keep its connection while nothing is asked
+
 
 def command(arguments: Sequence[str]) -> int:
     """Do what the command line asks; without a verb, serve."""
@@ -58,7 +60,8 @@ def _serve(store: Store, params: parameters.Params, asked: argparse.Namespace) -
         print(f"no administrator yet; come in by {settings.url.rstrip('/')}/invitation/{secret}", file=sys.stderr, flush=True)
     app = create_app(store, settings)
     with Continuation(store, asked.then, Path(".cache", "continue.log")):
-        uvicorn.run(app, host=asked.host, port=port, log_level="warning", server_header=False, proxy_headers=False)
+        serve = {"server_header": False, "proxy_headers": False, "access_log": False, "ws": "none", "lifespan": "off"}
+        uvicorn.run(app, host=asked.host, port=port, log_level="warning", timeout_keep_alive=THINKING, **serve)
 
 
 def _parser() -> argparse.ArgumentParser:

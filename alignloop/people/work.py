@@ -8,7 +8,10 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from alignloop.io.labeling import history, queue, reviews, rounds, standing
+from alignloop.io.labeling.labelers import Guest
 from alignloop.io.labeling.queue import Given, Work
+from alignloop.io.labeling.store import Session
+from alignloop.io.labeling.tables import Job, Purpose
 from alignloop.people import questions
 from alignloop.people.conversation import conversation_of, turns_of
 from alignloop.people.doors import Asked, Number, OwnForm, SignedIn, check_key, plain, store_of
@@ -20,7 +23,13 @@ router = APIRouter()
 DIGITS = tuple("0123456789")
 LETTERS = tuple(questions.letters(9))
 FRESH = 2.0  # seconds for which the number of items left for all is believed on the page of an item
-JOBS = {"rank": ("rank", "work"), "quiz": ("rank", "quiz"), "demonstrate": ("demonstrate", "work"), "review": ("rank", "review")}
+JOBS: dict[str, tuple[Job, Purpose]] = {
+    "rank": ("rank", "work"),
+    "quiz": ("rank", "quiz"),
+    "demonstrate": ("demonstrate", "work"),
+    "converse": ("converse", "work"),
+    "review": ("rank", "review"),
+}
 
 
 def settings_of(request: Request) -> Settings:
@@ -35,23 +44,26 @@ def home(request: Request, guest: SignedIn) -> Response:
     if guest.qualified is None:
         standing.mark_quiz(store, guest.id, settings.needed)
     with store.reading() as session:
-        quiz = history.of_purpose(session, "quiz", guest.id)
+        quiz = history.of_purpose(session, "quiz", guest.id) if guest.qualified is None else None
         open_rounds = [rounds.progress(session, each.id) for each in rounds.open_rounds(session)]
-        today, total = history.counts(session, guest.id)
-        left = {job: history.left(session, job) for job in ("rank", "demonstrate")} | {"review": reviews.left(session, guest.id)}
+        today, total = history.finished(session, guest.id), history.finished(session, guest.id, 0)
+        left = {job: _left(request, session, job) for job in ("rank", "demonstrate")}
+        left["review"] = reviews.left(session, guest.id) if guest.role != "labeler" else 0
     return page(request, "home.html", quiz=quiz, rounds=open_rounds, today=today, total=total, left=left, settings=settings)
 
 
 @router.get("/work/{name}")
 def work(request: Request, name: str, guest: SignedIn, saved: Asked = 0) -> Response:
     """Go to the item in hand, or take the next."""
-    store, lending = store_of(request), settings_of(request).lending
-    if name == "converse":
-        lent = queue.converse(store, guest.id, lending)
-    elif name in JOBS:
-        lent = queue.take(store, guest.id, *JOBS[name], lending)  # pyright: ignore[reportArgumentType]
-    else:
+    if name not in JOBS:
         raise HTTPException(404, "There is no such work.")
+    return _next(request, guest, name, saved)
+
+
+def _next(request: Request, guest: Guest, name: str, saved: int = 0) -> Response:
+    store, lending = store_of(request), settings_of(request).lending
+    job, purpose = JOBS[name]
+    lent = queue.converse(store, guest.id, lending) if job == "converse" else queue.take(store, guest.id, job, purpose, lending)
     if lent is None:
         return RedirectResponse("/review" if name == "review" else "/", 303)
     return RedirectResponse(f"/item/{lent}" + (f"?saved={saved}" if saved else ""), 303)
@@ -64,28 +76,27 @@ def item(request: Request, lent: Number, guest: SignedIn, answer: Asked | None =
         found = queue.look(session, lent, guest.id)
         before = history.answered(session, guest.id, saved) if saved else None
         words = questions.told(before.ranks, queue.look(session, saved, guest.id).presented) if before and before.ranks else ""
-    return show(request, guest, found, answer, "", f"Saved: {words}" if words else "Saved." if before else "")
+        note = f"Saved: {words}" if words else "Saved." if before else ""
+        return _show(request, session, guest, found, answer, note=note)
 
 
-def show(
-    request: Request, guest: SignedIn, found: Work, answer: int | None = None, problem: str = "", note: str = "", form: Any = None
+def show(request: Request, guest: Guest, found: Work, answer: int | None = None, problem: str = "", form: Any = None) -> Response:
+    """The page of an item, with what was wrong with the form that was sent."""
+    with store_of(request).reading() as session:
+        return _show(request, session, guest, found, answer, problem, form=form)
+
+
+def _show(
+    request: Request, session: Session, guest: Guest, found: Work, answer: int | None, problem: str = "", note: str = "", form: Any = None
 ) -> Response:
-    settings, store = settings_of(request), store_of(request)
-    with store.reading() as session:
-        today, total = history.counts(session, guest.id)
-        quiz = history.of_purpose(session, "quiz", guest.id) if found.purpose == "quiz" else None
-        left = reviews.left(session, guest.id) if found.purpose == "review" else 0
-        if found.purpose == "work":
-            left, when = request.app.state.left.get(found.job, (0, -FRESH))
-            if time.monotonic() - when > FRESH:  # to count them takes longer than all else of the page
-                left = history.left(session, found.job)
-                request.app.state.left[found.job] = left, time.monotonic()
-    shared: dict[str, Any] = {"work": found, "today": today, "total": total, "quiz": quiz, "left": left, "settings": settings}
+    settings = settings_of(request)
+    quiz = history.of_purpose(session, "quiz", guest.id) if found.purpose == "quiz" else None
+    left = reviews.left(session, guest.id) if found.purpose == "review" else _left(request, session, found.job)
+    shared: dict[str, Any] = {"work": found, "today": history.finished(session, guest.id), "quiz": quiz, "left": left, "settings": settings}
     shared |= {"problem": problem, "note": note, "skips": questions.SKIPS}
     status = 422 if problem else 200
     if found.state in ("done", "skipped"):
-        with store.reading() as session:
-            given = history.answered(session, guest.id, found.id)
+        given = history.answered(session, guest.id, found.id)
         words = questions.told(given.ranks, found.presented) if given and given.ranks else ""
         return page(request, "done.html", given=given, order=words, **shared)
     if found.job != "rank":
@@ -113,6 +124,16 @@ def show(
     )
 
 
+def _left(request: Request, session: Session, job: str) -> int:
+    """How many are wanted of all: counted again after some seconds, for that takes longer the more there are."""
+    known: dict[str, tuple[int, float]] = request.app.state.left
+    left, when = known.get(job, (0, -FRESH))
+    if time.monotonic() - when > FRESH:
+        left = history.left(session, job)
+        known[job] = left, time.monotonic()
+    return left
+
+
 def asks_ratings(settings: Settings, found: Work) -> bool:
     """Whether each answer is rated alone before all are ranked."""
     return bool(settings.ratings) and found.purpose in ("work", "gold")
@@ -130,8 +151,8 @@ def rate(request: Request, lent: Number, guest: SignedIn, form: OwnForm) -> Resp
         given = questions.rating_of(form, settings.ratings)
     except Unanswered as error:
         return show(request, guest, found, int(number), str(error))
-    ratings = found.draft.get("ratings", {}) | {str(int(place)): given}
-    queue.save_draft(store, lent, guest.id, {"ratings": ratings, "active": seconds_of(form.get("active"))}, settings.lending)
+    draft, ratings = {"active": seconds_of(form.get("active"))}, {str(int(place)): given}
+    queue.save_draft(store, lent, guest.id, draft, settings.lending, ratings)
     return RedirectResponse(f"/item/{lent}", 303)
 
 
@@ -197,7 +218,7 @@ def draft(request: Request, lent: Number, guest: SignedIn, body: Annotated[dict[
     return JSONResponse({"saved": saved})
 
 
-def _mine(request: Request, lent: int, guest: SignedIn, *jobs: str) -> Work:
+def _mine(request: Request, lent: int, guest: Guest, *jobs: str) -> Work:
     """The labeler's own item, of one of the jobs that this page is for."""
     with store_of(request).reading() as session:
         found = queue.look(session, lent, guest.id)
@@ -206,14 +227,15 @@ def _mine(request: Request, lent: int, guest: SignedIn, *jobs: str) -> Work:
     return found
 
 
-def _give(request: Request, guest: SignedIn, found: Work, given: Given) -> Response:
+def _give(request: Request, guest: Guest, found: Work, given: Given) -> Response:
     store, settings = store_of(request), settings_of(request)
     queue.give(store, found.id, guest.id, given, settings.version)
     if found.purpose == "quiz":
         score = standing.mark_quiz(store, guest.id, settings.needed)
-        return RedirectResponse("/work/quiz" if score is None else "/", 303)
-    name = {"demonstrate": "demonstrate", "converse": ""}.get(found.job, "review" if found.purpose == "review" else "rank")
-    return RedirectResponse(f"/work/{name}?saved={found.id}" if name else "/", 303)
+        return _next(request, guest, "quiz") if score is None else RedirectResponse("/", 303)
+    if found.job == "converse":
+        return RedirectResponse("/", 303)
+    return _next(request, guest, "review" if found.purpose == "review" else found.job, found.id)
 
 
 @router.get("/guidelines")

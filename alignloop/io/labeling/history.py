@@ -4,10 +4,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from alignloop.io.labeling.tables import Answer, Assignment, Event, Item, Purpose
+
+_TODAY = select(func.count()).select_from(Answer)  # built once, for every page
+_TODAY = _TODAY.where(Answer.labeler == bindparam("labeler"), Answer.submitted > bindparam("since"), Answer.skipped.is_(None))
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,9 @@ def answered(session: Session, labeler: str, assignment: int) -> Answer | None:
     return session.scalar(select(Answer).where(Answer.assignment == assignment, Answer.labeler == labeler))
 
 
-def counts(session: Session, labeler: str) -> tuple[int, int]:
-    """How many items the labeler finished, in the last 24 hours and in all."""
-    today = func.count().filter(Answer.submitted > time.time() - 86400)
-    row = session.execute(select(today, func.count()).where(Answer.labeler == labeler, Answer.skipped.is_(None))).one()
-    return row[0], row[1]
+def finished(session: Session, labeler: str, since: float | None = None) -> int:
+    """How many items the labeler finished, in the last 24 hours or since another moment."""
+    return session.scalar(_TODAY, {"labeler": labeler, "since": time.time() - 86400 if since is None else since}) or 0
 
 
 def of_purpose(session: Session, purpose: Purpose, labeler: str) -> tuple[int, int]:

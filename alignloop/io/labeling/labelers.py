@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from alignloop.io.labeling.store import Store, StoreError, note
@@ -26,6 +26,8 @@ T = TypeVar("T")
 _hasher = PasswordHasher()
 _NOBODY = _hasher.hash(secrets.token_hex())  # checked where the name is unknown, so that the time taken does not tell
 _hashing = BoundedSemaphore(2)  # each takes 64 MiB for a moment
+_GUEST = select(Labeler.id, Labeler.role, Labeler.standing, Labeler.qualified, Labeler.score, Visit.form_key)
+_GUEST = _GUEST.join(Visit, Visit.labeler == Labeler.id).where(Visit.id == bindparam("visit"), Visit.expires > bindparam("now"))
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,7 @@ def sign_in(store: Store, id: str, password: str, address: str) -> str:
 
 def guest(session: Session, cookie: str) -> Guest | None:
     """Who holds this cookie."""
-    of_guest = (Labeler.id, Labeler.role, Labeler.standing, Labeler.qualified, Labeler.score, Visit.form_key)
-    query = select(*of_guest).join(Visit, Visit.labeler == Labeler.id).where(Visit.id == _hash(cookie), Visit.expires > time.time())
-    row = session.execute(query).one_or_none()
+    row = session.execute(_GUEST, {"visit": _hash(cookie), "now": time.time()}).one_or_none()
     return None if row is None else Guest(*row)
 
 

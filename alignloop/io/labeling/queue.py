@@ -2,16 +2,17 @@
 
 Nobody gets an item twice, but for repeats that test consistency. An item whose lease runs out is lent again; what its first labeler
 sends all the same is kept. Counts on the item (`taken`, `done`) make the choice one indexed look-up however many labelers there are.
+Answers are on the disk before they are acknowledged; loans and drafts are written at once and flushed with the next answer.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import Executable, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from alignloop.io.labeling.rounds import SKIPS
@@ -22,6 +23,14 @@ from alignloop.seeds import seed_of
 
 APART = 10  # answers between an item and its repeat
 COUNTED = ("work", "review")
+# statements of every page are built once
+_MINE = (Assignment.id == bindparam("assignment")) & (Assignment.labeler == bindparam("labeler"))
+_OWN = select(Assignment, Item).join(Item, Item.id == Assignment.item).where(_MINE).with_for_update()
+_SEEN = select(Assignment.id, Item.job, Item.purpose, Assignment.attempt, Assignment.state, Item.prompt, Item.responses)
+_SEEN = _SEEN.add_columns(Assignment.presented, Assignment.draft, Assignment.begun).join(Item, Item.id == Assignment.item).where(_MINE)
+_DRAFTED = select(Assignment).where(_MINE).with_for_update()
+_LATE = select(Assignment).where(Assignment.state == "open", Assignment.expires < bindparam("now")).order_by(Assignment.item)
+_LATE = _LATE.with_for_update(skip_locked=True)
 
 
 class NotYours(StoreError):
@@ -69,7 +78,7 @@ def take(store: Store, labeler: str, job: Job, purpose: Purpose, lending: Lendin
     """The assignment the labeler works on next: the one in hand, or a new one; None where nothing is left for this labeler."""
     now = time.time()
     until = now + lending.minutes * 60
-    with store.writing() as session:
+    with store.writing(flush=False) as session:
         person = session.get_one(Labeler, labeler, with_for_update=True)
         if person.standing != "active" or not _may(person, purpose):
             return None
@@ -92,19 +101,23 @@ def take(store: Store, labeler: str, job: Job, purpose: Purpose, lending: Lendin
 
 def look(session: Session, assignment: int, labeler: str) -> Work:
     """The labeler's own assignment. Raises NotYours."""
-    lent, item = _own(session, assignment, labeler)
-    return Work(
-        lent.id, item.job, item.purpose, lent.attempt, lent.state, item.prompt, item.responses, lent.presented, lent.draft, lent.begun
-    )
+    return Work(*_mine(session, _SEEN, assignment, labeler))
 
 
-def save_draft(store: Store, assignment: int, labeler: str, draft: dict[str, Any], lending: Lending) -> bool:
-    """Keep the parts of `draft` beside what was kept before, and the item with its labeler; False where it is finished already."""
-    with store.writing() as session:
-        lent, _ = _own(session, assignment, labeler, lock=True)
+def save_draft(
+    store: Store,
+    assignment: int,
+    labeler: str,
+    draft: Mapping[str, Any],
+    lending: Lending,
+    ratings: Mapping[str, dict[str, int]] | None = None,
+) -> bool:
+    """Keep parts of a draft and single ratings beside what was kept before, and the item with its labeler; False if it is finished."""
+    with store.writing(flush=False) as session:
+        [lent] = _mine(session, _DRAFTED, assignment, labeler)
         if lent.state in ("done", "skipped"):
             return False
-        lent.draft = lent.draft | draft
+        lent.draft = {**lent.draft, **draft, **({"ratings": lent.draft.get("ratings", {}) | ratings} if ratings else {})}
         if lent.state == "open":
             lent.expires = time.time() + lending.minutes * 60
         return True
@@ -114,7 +127,7 @@ def give(store: Store, assignment: int, labeler: str, given: Given, guidelines: 
     """Take an answer; False where there is one already, which stays. An expired lease loses nothing."""
     now = time.time()
     with store.writing() as session:
-        lent, item = _own(session, assignment, labeler, lock=True)
+        lent, item = _mine(session, _OWN, assignment, labeler)
         if lent.state in ("done", "skipped"):
             return False
         keep(session, lent, item, given, guidelines, now)
@@ -155,7 +168,7 @@ def keep(session: Session, lent: Assignment, item: Item, given: Given, guideline
 def converse(store: Store, labeler: str, lending: Lending) -> int | None:
     """The conversation that the labeler writes both sides of: the one begun, or a new one."""
     now = time.time()
-    with store.writing() as session:
+    with store.writing(flush=False) as session:
         person = session.get_one(Labeler, labeler, with_for_update=True)
         if person.standing != "active" or not person.qualified:
             return None
@@ -179,13 +192,11 @@ def _may(person: Labeler, purpose: Purpose) -> bool:
     return purpose == "quiz" or bool(person.qualified)
 
 
-def _own(session: Session, assignment: int, labeler: str, lock: bool = False) -> tuple[Assignment, Item]:
-    mine = select(Assignment, Item).join(Item, Item.id == Assignment.item)
-    mine = mine.where(Assignment.id == assignment, Assignment.labeler == labeler)
-    row = session.execute(mine.with_for_update() if lock else mine).one_or_none()
+def _mine(session: Session, statement: Executable, assignment: int, labeler: str) -> Any:
+    row = session.execute(statement, {"assignment": assignment, "labeler": labeler}).one_or_none()
     if row is None:
         raise NotYours("There is no such item among yours.")
-    return row[0], row[1]
+    return row
 
 
 def _counts(item: Item, attempt: int) -> bool:
@@ -193,8 +204,7 @@ def _counts(item: Item, attempt: int) -> bool:
 
 
 def _expire(session: Session, now: float) -> None:
-    late = select(Assignment).where(Assignment.state == "open", Assignment.expires < now).order_by(Assignment.item)
-    for lent in session.scalars(late.with_for_update(skip_locked=True)):
+    for lent in session.scalars(_LATE, {"now": now}):
         lent.state = "expired"
         item = session.get_one(Item, lent.item, with_for_update=True)
         if _counts(item, lent.attempt):

@@ -110,7 +110,9 @@ def progress(session: Session, round: str) -> Progress:
         raise StoreError(f"label: round {round} was never published; run `dvc repro label@{round}`, which publishes it")
     done = func.coalesce(func.sum(case((Item.done < Item.wanted, Item.done), else_=Item.wanted)), 0)
     wanted = func.coalesce(func.sum(Item.wanted), 0)
-    asked, got = session.execute(select(wanted, done).where(Item.round == round, Item.active)).one()
+    asked, got = session.execute(
+        select(wanted, done).where(Item.round == round, Item.purpose == "work", Item.job == "rank", Item.active)
+    ).one()
     full = got >= asked and asked > 0
     late = plan.deadline is not None and time.time() >= plan.deadline and got >= plan.enough * asked and got > 0
     return Progress(round, int(asked), int(got), full or late or plan.closed is not None, plan.closed is not None, plan.deadline)

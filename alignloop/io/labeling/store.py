@@ -61,6 +61,8 @@ class Store:
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
             self.engine = create_engine(address, pool_pre_ping=True, pool_size=CONNECTIONS // 2, max_overflow=CONNECTIONS // 2)
+            event.listen(self.engine, "begin", _begin_postgresql)
+        self._writers = {flush: self.engine.execution_options(writes="FULL" if flush else "NORMAL") for flush in (True, False)}
         try:
             self._upgrade()
         except OperationalError as error:
@@ -80,10 +82,12 @@ class Store:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
-        """A transaction: all of it is on disk when the block ends, or none if it raises."""
+    def writing(self, flush: bool = True) -> Iterator[Session]:
+        """A transaction: all of it is on disk when the block ends, or none if it raises. Without `flush` the system may write it out
+        some seconds later: it outlives the death of every process, and a power cut only if something flushed came after it.
+        """
         try:
-            with self._turn, Session(self.engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
+            with self._turn, Session(self._writers[flush], expire_on_commit=False) as session, session.begin():
                 yield session
         except SQLAlchemyError as error:
             if any(words in str(getattr(error, "orig", error)).lower() for words in FULL):
@@ -106,7 +110,7 @@ class Store:
     def _upgrade(self) -> None:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self.engine.execution_options(writes=True).begin() as connection:
+        with self._writers[True].begin() as connection:
             if not self._embedded:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
             config.attributes["connection"] = connection
@@ -120,10 +124,17 @@ def note(session: Session, actor: str, action: str, subject: str = "", **details
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # transactions begin below, and not when the driver thinks so
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    synchronous = connection.get_execution_options().get("writes")
+    if synchronous:
+        connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if synchronous else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("writes") == "NORMAL":
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")

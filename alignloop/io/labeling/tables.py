@@ -70,7 +70,7 @@ class Item(Table):
     """A prompt to answer, or K answers to rank. `taken` are at work on it now, `done` have finished, `skips` could not."""
 
     __tablename__ = "items"
-    __table_args__ = (UniqueConstraint("round", "key"), Index("items_free", "purpose", "job", "active", "done", "taken"))
+    __table_args__ = (UniqueConstraint("round", "key"), Index("items_free", "purpose", "job", "active", "round", "done", "taken", "wanted"))
     id: Mapped[int] = mapped_column(primary_key=True)
     round: Mapped[str]  # the round's name, or the purpose
     key: Mapped[str]
@@ -108,9 +108,10 @@ class Answer(Table):
     """What a labeler gave for an assignment, once: ranks and ratings, or a conversation, or why the item was skipped."""
 
     __tablename__ = "answers"
+    __table_args__ = (Index("answers_of_labeler", "labeler", "submitted"),)
     assignment: Mapped[int] = mapped_column(ForeignKey("assignments.id"), primary_key=True, autoincrement=False)
     item: Mapped[int] = mapped_column(ForeignKey("items.id"), index=True)
-    labeler: Mapped[str] = mapped_column(ForeignKey("labelers.id"), index=True)
+    labeler: Mapped[str] = mapped_column(ForeignKey("labelers.id"))
     attempt: Mapped[int]
     ranks: Mapped[list[Any] | None]
     ratings: Mapped[list[Any]]  # one object per response

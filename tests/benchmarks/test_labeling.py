@@ -1,0 +1,18 @@
+"""Labelers at once and a server killed with SIGKILL among them: what the benchmark measures, at its smallest."""
+
+from pathlib import Path
+
+from alignloop.io.labeling.store import DEFAULT
+from benchmarks import labeling
+
+
+def test_every_answer_that_was_acknowledged_is_there_once_and_as_sent_after_the_server_was_killed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / DEFAULT}"
+    given = labeling._parser().parse_args(["--labelers", "4", "--seconds", "4", "--think", "0.02", "--items", "100"])
+    tally, _, _ = labeling.measure(tmp_path, url, given, gold_share=0.3, repeated_share=0.2)
+    answers, items = labeling.check(url, given.overlap, tally)
+    assert tally.failed == {}
+    assert tally.retried > 0, "nobody met the killed server"
+    assert len(tally.acknowledged) > 0
+    assert answers >= len(tally.acknowledged)
+    assert items <= given.items
