@@ -19,8 +19,8 @@ repro: $(READY)  ## the same by DVC alone
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-mutants: $(READY)  ## break the core's lines one by one and see a test fail: docs/mutants.md; make mutants ARGS="alignloop.core.returns*" a part
-	@$(BIN)/mutmut run --max-children 2 $(ARGS); $(BIN)/mutmut results
+mutants: $(READY)  ## break the core's lines one by one and see a test fail: docs/mutants.md; make mutants ARGS="returns kl" for modules
+	@$(BIN)/python -m benchmarks.mutants $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

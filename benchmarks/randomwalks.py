@@ -26,20 +26,21 @@ from alignloop.core.kl import FixedKl
 from alignloop.core.models import RewardModel
 from alignloop.core.settings import Settings
 from alignloop.core.tokens import Encoded
+from alignloop.io.files import write_json
 from alignloop.seeds import draws, seed_of
 from benchmarks.walks import END, LONGEST, PAD, VOCABULARY, Task, make_task
 
 ALLOWED = torch.arange(VOCABULARY) != PAD
 GREEDY = 1e-3  # a temperature this low draws the likeliest token
-EVERY, ENOUGH = 100, 0.9  # rollouts between evaluations until 0.9 is reached; four times as many after that
-KL_COEF = 0.03
+EVERY, ENOUGH = 80, 0.9  # rollouts between evaluations until 0.9 is reached; five times as many after that
+KL_COEF = 0.01  # the peer has 0: a start whose answers all fail then teaches nothing, and is never found again
 SETTINGS = Settings(
-    steps=70,
-    prompts_per_step=40,
-    responses_per_prompt=1,
-    minibatches=1,
+    steps=35,
+    prompts_per_step=10,
+    responses_per_prompt=8,
+    minibatches=2,
     epochs=4,
-    advantages="gae",
+    advantages="grpo",  # a start's answers are held against each other: a way that is one node shorter stands out among equals
     learning_rate=3e-4,
     value_learning_rate=3e-4,
     warmup_steps=0,
@@ -59,10 +60,11 @@ SETTINGS = Settings(
     ptx_documents_per_step=0,
     ema_decay=0.0,
     precision="fp32",
-    temperature=1.0,
+    temperature=1.2,  # of rollouts: ways that are seldom taken are tried; answers are evaluated at 1
     max_new_tokens=LONGEST - 1,
     batch=512,
 )
+ROLLOUTS = SETTINGS.prompts_per_step * SETTINGS.responses_per_prompt  # of a step
 
 
 def new_model(seed: int) -> PreTrainedModel:
@@ -126,13 +128,11 @@ def run(task: Task, seed: int, with_reward_model: bool) -> dict[str, Any]:
     policy = imitate(task, seed)
     numbers: dict[str, Any] = {"seed": seed, "sft": optimality(policy, task, seed), "sft_greedy": optimality(policy, task, seed, GREEDY)}
     score, about = learned_score(policy, task, seed) if with_reward_model else (task.optimality, {})
-    value = RewardModel.from_policy(policy, seed_of(seed, "value"))
-    torch.nn.init.zeros_(value.head.weight)  # as in openai/lm-human-preferences: a value model that starts from a policy starts at zero
     reference, curve, first, seconds, tokens = copy.deepcopy(policy), [], None, 0.0, 0
     steps = ppo.Trainer(
         policy,
         reference,
-        value,
+        None,
         score,
         task.prompts,
         (),
@@ -147,9 +147,8 @@ def run(task: Task, seed: int, with_reward_model: bool) -> dict[str, Any]:
     for step, took in timed(steps):
         seconds += took
         tokens += SETTINGS.epochs * sum(map(len, step.rollouts.responses))
-        rollouts, before = step.number * SETTINGS.prompts_per_step, (step.number - 1) * SETTINGS.prompts_per_step
-        every = EVERY if first is None else 4 * EVERY
-        if rollouts // every > before // every or step.number == SETTINGS.steps:
+        rollouts = step.number * ROLLOUTS
+        if rollouts % (EVERY if first is None else 5 * EVERY) == 0:
             curve.append((rollouts, optimality(policy, task, seed_of(seed, "evaluate", str(rollouts))), step.metrics["score"]))
             if first is None and curve[-1][1] >= ENOUGH:
                 first = rollouts
@@ -160,7 +159,7 @@ def run(task: Task, seed: int, with_reward_model: bool) -> dict[str, Any]:
         "ppo_greedy": optimality(policy, task, seed, GREEDY),
         "score": fmean(score(*answers(policy, task, 100, 1.0, seed)).tolist()),
         "rollouts_until_0.9": first,
-        "rollouts_per_cpu_second": SETTINGS.steps * SETTINGS.prompts_per_step / seconds,
+        "rollouts_per_cpu_second": SETTINGS.steps * ROLLOUTS / seconds,
         "learner_tokens_per_cpu_second": tokens / seconds,
         "curve": curve,
     }
@@ -175,6 +174,32 @@ def timed(steps: Iterable[ppo.Step]) -> Iterator[tuple[ppo.Step, float]]:
         if step is None:
             return
         yield step, time.process_time() - began
+
+
+COLUMNS = {  # of a seed's numbers: heading and form
+    "sft": ("after SFT", ".3f"),
+    "sft_greedy": ("greedy", ".3f"),
+    "ppo": ("after PPO", ".3f"),
+    "ppo_greedy": ("greedy", ".3f"),
+    "rollouts_until_0.9": ("rollouts until 0.9", ".0f"),
+    "rollouts_per_cpu_second": ("rollouts a second", ".1f"),
+    "learner_tokens_per_cpu_second": ("learner tokens a second", ".0f"),
+    "reward_model_accuracy": ("reward model's accuracy", ".3f"),
+    "score": ("its score", ".2f"),
+}
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """A row a seed, and their mean; a second is one of a core's own."""
+    columns = [name for name in COLUMNS if name in results[0] and (name != "score" or "reward_model_accuracy" in results[0])]
+    lines = ["| seed | " + " | ".join(COLUMNS[name][0] for name in columns) + " |", "|---|" + "---:|" * len(columns)]
+    rows = [(str(result["seed"]), result) for result in results]
+    known = {name: [result[name] for result in results if result[name] is not None] for name in columns}
+    mean = {name: fmean(values) if len(values) == len(results) else None for name, values in known.items()}
+    for name, row in [*rows, ("mean", mean)]:
+        cells = ("never" if row[column] is None else format(row[column], COLUMNS[column][1]) for column in columns)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def picture(results: list[dict[str, Any]], file: Path) -> None:
@@ -195,19 +220,21 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.randomwalks", description="Random walks: SFT, then PPO, over seeds.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--reward-model", action="store_true", help="learn the score from ranked walks")
-    parser.add_argument("--out", type=Path, help="a folder for results.json and a picture")
+    parser.add_argument("--out", type=Path, help="a folder for a file of numbers a seed, which is not run again, and a picture")
     given = parser.parse_args()
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     task, results = make_task(), []
-    for seed in given.seeds:
-        results.append(run(task, seed, given.reward_model))
-        print(json.dumps({name: round(value, 3) if isinstance(value, float) else value for name, value in results[-1].items()}), flush=True)
-    means = {name: fmean(result[name] for result in results) for name in ("sft", "sft_greedy", "ppo", "ppo_greedy")}
-    print(json.dumps({"mean": means, "least": min(result["ppo"] for result in results)}))
     if given.out:
         given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    for seed in given.seeds:
+        file = given.out / f"seed-{seed}.json" if given.out else None
+        results.append(json.loads(file.read_text()) if file and file.exists() else run(task, seed, given.reward_model))
+        if file:
+            write_json(file, results[-1])
+        print(f"seed {seed}: {results[-1]['ppo']:.3f}", flush=True)
+    print(table(results))
+    if given.out:
         picture(results, given.out / "randomwalks.png")
 
 

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from alignloop.io import environment
 
 environment.settle()
+hypothesis.settings.register_profile("project", deadline=None)  # how long an example takes is the machine's business
+hypothesis.settings.load_profile("project")
 
 PROJECT = Path(__file__).parents[1]
 

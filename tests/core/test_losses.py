@@ -157,6 +157,12 @@ def test_the_value_loss_is_flat_beyond_the_clip_around_the_old_value(value: floa
     assert clipped.tolist() == [held]
 
 
+def test_the_value_clip_goes_with_the_old_value():
+    # old 3, moved to 4 towards a return of 5: held at 3.2, ½(3.2 − 5)²; the same three units lower
+    for shift in (0.0, -3.0):
+        close(value_loss(torch.tensor([4.0 + shift]), torch.tensor([3.0 + shift]), torch.tensor([5.0 + shift]), clip=0.2)[0], 1.62)
+
+
 def test_losses_per_token_are_sums_so_parts_add_up():
     old, advantages, logprobs = torch.zeros(4), torch.tensor([1.0, -1.0, 2.0, -2.0]), torch.tensor([0.3, 0.1, -0.5, -0.4])
     for loss in (policy_loss, value_loss):
@@ -196,4 +202,6 @@ def test_what_is_no_number_names_its_rows_its_step_and_what_the_weights_tell():
     with pytest.raises(NonFiniteLoss, match=r"the loss is nan: lower"), naming(()):
         finite(nan, "the loss", [5])
     with pytest.raises(NonFiniteLoss, match=r"in 0, 1, 2, 3, 4, 5, 6, 7 and 2 more: "), naming(list("0123456789")):
+        finite(nan, "the loss")
+    with pytest.raises(NonFiniteLoss, match=r"in 0, 1, 2, 3, 4, 5, 6, 7: "), naming(list("01234567")):
         finite(nan, "the loss")

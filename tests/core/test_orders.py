@@ -18,6 +18,7 @@ def test_alpha_is_one_for_equal_orders_negative_for_opposed_ones_and_none_where_
     opposed = alpha({1: {"a": (1, 2, 3), "b": (3, 2, 1)}})
     assert opposed is not None
     assert opposed < 0
+    assert alpha({1: {"a": (1, 2), "b": (1, 2)}}) == pytest.approx(1), "two ranks are enough"
     assert alpha({1: {"a": (1, 2)}, 2: {"b": (1, 2)}}) is None
     assert alpha({1: {"a": (1, 1), "b": (1, 1)}}) is None
 
@@ -32,6 +33,11 @@ def test_alpha_is_krippendorffs_own_example_of_ordinal_data_with_gaps() -> None:
     }
     units = {unit: {name: (given[unit],) for name, given in observers.items() if given[unit]} for unit in range(12)}
     assert alpha(units) == pytest.approx(0.815, abs=0.0005)  # pyright: ignore[reportArgumentType]
+
+
+def test_orders_of_different_answers_are_no_orders_of_one_item() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        alpha({1: {"a": (1, 2, 3), "b": (1, 2)}})
 
 
 def test_each_labeler_is_told_by_the_pairs_that_the_others_order() -> None:

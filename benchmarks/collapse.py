@@ -1,0 +1,56 @@
+"""What the guards do about a policy that collapses: `python -m benchmarks.collapse --run FOLDER`, FOLDER being a finished run.
+
+PPO of its first round once more, without a KL penalty, without pretraining gradients and at ten times the learning rate, with every
+guard of params.yaml set to stop; with `--healthy` as params.yaml has it, where no guard may trip.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import logging
+
+from alignloop.io.checkpoints import Checkpoint
+from alignloop.params import Params
+from alignloop.stages.ppo import ppo
+from benchmarks.laboratory import load
+
+
+def settings(healthy: bool) -> Params:
+    """params.yaml, or what makes a policy collapse; either way a guard beyond its limit stops the run."""
+    plain = load({})
+    guards = {name: {"limit": guard.limit, "strength": "stop"} for name, guard in plain.ppo.guards.items()}
+    worse: dict[str, Any] = {"kl": {"coef": 0.0}, "ptx_coef": 0.0, "warmup_steps": 0, "value_warmup_steps": 0}
+    for name in ("learning_rate", "value_learning_rate"):
+        worse[name] = 10 * getattr(plain.ppo, name)
+    return load({"threads": 1, "ppo": {"guards": guards} if healthy else {"guards": guards, **worse}})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks.collapse", description="A policy that collapses, and what the guards say.")
+    parser.add_argument("--run", type=Path, required=True, help="a finished run: its world, SFT model and first reward model")
+    parser.add_argument("--healthy", action="store_true", help="the numbers of params.yaml instead")
+    given = parser.parse_args()
+    logging.set_verbosity_error()
+    params = settings(given.healthy)
+    torch.set_num_threads(params.threads)
+    began, processor = time.monotonic(), time.process_time()
+    print("| step | score | KL | entropy | distinct-2 | ended |\n|---:|---:|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as temporary:
+        root, sft = Path(temporary), given.run / "models/sft"
+        sources = sft, given.run / "models/r1/reward", sft, given.run / "data/prompts", given.run / "data/corpus"
+        outs = root / "policy", root / "rollouts", root / "metrics.json", root / "curve.csv"
+        said = ""
+        for progress in ppo(params, Checkpoint.fresh(root, "ppo"), "r1", *sources, *outs):
+            numbers = [progress.metrics[name] for name in ("score", "kl", "entropy", "distinct_2", "ended")]
+            print(f"| {progress.step} | " + " | ".join(f"{number:.3f}" for number in numbers) + " |", flush=True)
+            said = progress.note or said
+    print("\n" + (said.replace("; stop: ", "\nstop: ") or "No guard tripped."))
+    print(f"{time.monotonic() - began:.0f} s, {time.process_time() - processor:.0f} s of processor time")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Mutants of `alignloop.core`, module by module, each against its own tests: `python -m benchmarks.mutants --help`.
+
+mutmut breaks every line of a module and runs the tests named for it, the fastest first, until one fails. A mutant that none of these
+tests notices survives, though a test of another module might have noticed it: what is counted is what a module's own tests hold.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from mutmut.mutation.file_mutation import mutate_file_contents
+from mutmut.utils.format_utils import get_mutant_name
+
+PROJECT = Path(__file__).parents[1]
+CORE, TESTS = "alignloop/core", "tests/core"
+MORE = {  # tests that stand elsewhere than in tests/core/test_MODULE.py
+    "adapters": ["test_memory"],
+    "choice": ["test_fit"],
+    "experience": ["test_ppo_numbers"],
+    "layout": ["test_branch", "test_fit"],
+    "losses": ["test_reward"],
+    "ppo": ["test_ppo_numbers", "test_ppo_resume", "test_guards"],
+    "state": ["test_choice", "test_training", "test_ppo_resume"],
+}
+KILLED = ("killed", "timeout", "segfault", "caught by type check")  # a mutant that hangs or crashes is seen
+
+
+def tests_of(module: str) -> list[str]:
+    """The files whose tests a module's mutants meet."""
+    files = [PROJECT / TESTS / f"{name}.py" for name in (f"test_{module}", *MORE.get(module, []))]
+    return [f"{TESTS}/{file.name}" for file in files if file.exists()]
+
+
+def prepare(folder: Path, module: str) -> None:
+    """A copy of the project that breaks one module only, and knows its tests only."""
+    for name in ("alignloop", "tests", "benchmarks"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "params.yaml", folder)
+    section = "\n".join(
+        [
+            "[tool.mutmut]",
+            f'source_paths = ["{CORE}"]',
+            f'only_mutate = ["{CORE}/{module}.py"]',
+            'also_copy = ["alignloop", "tests", "pyproject.toml", "params.yaml"]',
+            f"pytest_add_cli_args_test_selection = {json.dumps(tests_of(module))}",
+            'pytest_add_cli_args = ["-p", "no:cacheprovider", "--hypothesis-seed=0"]',
+            "",
+        ]
+    )
+    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    (folder / "pyproject.toml").write_text(f"{text}\n{section}", encoding="utf-8")
+
+
+def mutmut(folder: Path, *arguments: str) -> str:
+    """What a command of mutmut prints, in that copy."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-m", "mutmut", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"mutmut {' '.join(arguments[:3])}: {(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout
+
+
+def names_of(module: str) -> list[str]:
+    """All mutants of a module, as mutmut calls them."""
+    file = f"{CORE}/{module}.py"
+    made = mutate_file_contents(file, (PROJECT / file).read_text(encoding="utf-8"))
+    return sorted(get_mutant_name(Path(file), name) for name in made.mutant_names)
+
+
+def states(folder: Path) -> dict[str, str]:
+    """What became of each mutant."""
+    lines = mutmut(folder, "results", "--all", "true").splitlines()
+    return dict(line.strip().split(": ", 1) for line in lines if ": " in line)
+
+
+def measure(module: str, sample: int, seed: int, children: int) -> tuple[int, dict[str, str], dict[str, str]]:
+    """How many mutants a module has, what became of those tried, and the changes that were not noticed."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        prepare(folder, module)
+        chosen: list[str] = []
+        names = names_of(module)
+        if 0 < sample < len(names):
+            chosen = sorted(np.random.default_rng(seed).choice(names, sample, replace=False).tolist())
+        mutmut(folder, "run", "--max-children", str(children), *chosen)
+        tried = {name: state for name, state in states(folder).items() if state != "not checked"}
+        return len(names), tried, {name: mutmut(folder, "show", name) for name, state in tried.items() if state not in KILLED}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks.mutants", description="Mutants of alignloop.core against their modules' tests.")
+    modules = sorted(file.stem for file in (PROJECT / CORE).glob("*.py") if file.stem != "__init__")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(modules)}; all of them")
+    parser.add_argument("--sample", type=int, default=0, help="try so many of a module's mutants, drawn at random; 0: all")
+    parser.add_argument("--seed", type=int, default=0, help="of that draw")
+    parser.add_argument("--children", type=int, default=1, help="mutants at a time")
+    parser.add_argument("--out", type=Path, help="a folder for MODULE.json: what became of each mutant, and the changes that none noticed")
+    given = parser.parse_args()
+    if unknown := set(given.modules) - set(modules):
+        parser.error(f"no module of {CORE}: {', '.join(sorted(unknown))}")
+    print("| module | mutants | tried | killed | survived | killed, % |\n|---|---:|---:|---:|---:|---:|")
+    for module in given.modules or modules:
+        mutants, tried, missed = measure(module, given.sample, given.seed, given.children)
+        killed = len(tried) - len(missed)
+        share = f"{100 * killed / len(tried):.1f}" if tried else "–"
+        print(f"| `{module}.py` | {mutants} | {len(tried)} | {killed} | {len(missed)} | {share} |", flush=True)
+        if given.out:
+            given.out.mkdir(parents=True, exist_ok=True)
+            found = {"mutants": mutants, "tried": tried, "survived": missed}
+            (given.out / f"{module}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
