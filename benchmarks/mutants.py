@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +67,11 @@ def mutmut(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def names_of(module: str) -> list[str]:
+def names_of(folder: Path, module: str) -> list[str]:
     """All mutants of a module, as mutmut calls them."""
     file = f"{CORE}/{module}.py"
-    made = mutate_file_contents(file, (PROJECT / file).read_text(encoding="utf-8"))
+    with chdir(folder):  # where mutmut looks for its configuration
+        made = mutate_file_contents(file, Path(file).read_text(encoding="utf-8"))
     return sorted(get_mutant_name(Path(file), name) for name in made.mutant_names)
 
 
@@ -85,7 +87,7 @@ def measure(module: str, sample: int, seed: int, children: int) -> tuple[int, di
         folder = Path(temporary)
         prepare(folder, module)
         chosen: list[str] = []
-        names = names_of(module)
+        names = names_of(folder, module)
         if 0 < sample < len(names):
             chosen = sorted(np.random.default_rng(seed).choice(names, sample, replace=False).tolist())
         mutmut(folder, "run", "--max-children", str(children), *chosen)
