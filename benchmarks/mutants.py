@@ -15,6 +15,7 @@ from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
+from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.mutation.file_mutation import mutate_file_contents
 from mutmut.utils.format_utils import get_mutant_name
 
@@ -92,7 +93,9 @@ def measure(module: str, sample: int, seed: int, children: int) -> tuple[int, di
             chosen = sorted(np.random.default_rng(seed).choice(names, sample, replace=False).tolist())
         mutmut(folder, "run", "--max-children", str(children), *chosen)
         tried = {name: state for name, state in states(folder).items() if state != "not checked"}
-        return len(names), tried, {name: mutmut(folder, "show", name) for name, state in tried.items() if state not in KILLED}
+        with chdir(folder):
+            missed = {name: get_diff_for_mutant(name, path=f"{CORE}/{module}.py") for name, state in tried.items() if state not in KILLED}
+        return len(names), tried, missed
 
 
 def main() -> None:

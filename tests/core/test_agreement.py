@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from alignloop.core.agreement import accuracy, by_group, by_rank_distance, calibration, length_correlation
+from alignloop.core.agreement import accuracy, by_group, by_rank_distance, calibration, correlation, length_correlation
 
 SCORES = [torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0.0, 0.0]), torch.tensor([1.0, 5.0])]
 RANKS = [[1, 2, 3], [2, 1], [1, 1]]  # right, right, wrong; a coin; a tie, which is no pair
@@ -32,6 +32,32 @@ def test_accuracy_as_a_whole_and_by_group():
 def test_accuracy_by_how_many_ranks_lie_between():
     # one apart: 3 > 1 right, 1 > 2 wrong, and the coin; two apart: 3 > 2 right
     assert by_rank_distance(SCORES, RANKS) == {"1": {"pairs": 3, "accuracy": 1.5 / 3}, "2": {"pairs": 1, "accuracy": 1.0}}
+
+
+def test_a_pair_that_is_wrong_counts_nothing_and_an_equal_one_a_half():
+    for scores, right in (([1.0, 2.0], 0.0), ([2.0, 2.0], 0.5), ([2.0, 1.0], 1.0)):
+        assert by_rank_distance([torch.tensor(scores)], [[1, 2]]) == {"1": {"pairs": 1, "accuracy": right}}
+        assert calibration([torch.tensor(scores)], [[1, 2]])["bins"][0]["right"] == right
+
+
+def test_scores_of_other_rankings_are_refused():
+    for measure in (by_rank_distance, calibration):
+        with pytest.raises(ValueError, match="longer"):
+            measure(SCORES[:2], RANKS)
+    with pytest.raises(ValueError, match="longer"):
+        correlation([1.0], [1.0, -1.0])
+
+
+def test_the_ten_bins_are_equal_parts_and_certainty_is_in_the_last():
+    chances = [0.525 + 0.05 * place for place in range(10)]
+    found = calibration([gap(chance) for chance in chances], [[1, 2]] * 10)
+    assert [(each["pairs"], each["chance"]) for each in found["bins"]] == [(1, pytest.approx(chance)) for chance in chances]
+    assert [each["pairs"] for each in calibration([gap(0.975), torch.tensor([900.0, 0.0])], [[1, 2]] * 2)["bins"]] == [2]
+
+
+def test_a_correlation_does_not_depend_on_how_far_values_spread():
+    assert correlation([1e-3, -1e-3], [2e-3, -2e-3]) == pytest.approx(1)
+    assert correlation([0.0, 0.0], [1.0, -1.0]) is None
 
 
 def test_a_model_that_is_right_as_often_as_it_says_has_no_calibration_error():

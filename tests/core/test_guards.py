@@ -69,6 +69,18 @@ def test_a_guard_goes_by_the_mean_of_its_window_and_waits_until_it_is_full():
     assert tripped == [False, False, True, True, False, True, True, False], "means from step 3 on: 60, 30, 0, 10.3, 10.3, 10"
 
 
+def test_guards_go_on_elsewhere_from_what_they_have_seen():
+    guards = {"max_kl_per_response_nats": Guard(10.0, "warn"), "min_ended": Guard(0.5, "warn")}
+    one, other = Watch(guards, 2), Watch(guards, 2)
+    for step, kl in ((4, 11.0), (5, 12.0)):
+        one.see(step, {"kl": kl, "ended": 0.6, "length": 3.0}, NONE)
+    other.restore(one.state())
+    for watch in (one, other):
+        assert [trip.guard for trip in watch.see(6, {"kl": 9.0, "ended": 0.3}, NONE)] == ["max_kl_per_response_nats", "min_ended"]
+        assert watch.first == {"max_kl_per_response_nats": 5, "min_ended": 6}, "the first step beyond, not the last"
+    assert one.state() == other.state()
+
+
 def test_only_a_guard_that_may_stop_asks_for_a_best_policy_to_be_kept():
     assert Watch(GUARDS, 1).stops
     assert not Watch({"min_ended": Guard(0.5, "fail"), "min_distinct_2": Guard(0.1, "warn")}, 1).stops

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alignloop.core.measures import distinct, distinct_answers, length_controlled_win_rate, self_bleu, win_rate
+from alignloop.core.measures import distinct, distinct_answers, in_words, length_controlled_win_rate, self_bleu, share, win_rate
 
 
 def test_a_win_rate_by_hand_counts_ties_as_half():
@@ -13,6 +13,19 @@ def test_a_win_rate_by_hand_counts_ties_as_half():
     assert (rate.rate, rate.n, rate.ties) == (0.6, 5, 0.4)
     assert win_rate([1.0 + 1e-12], [1.0]).ties == 1, "rounding is no win"
     assert win_rate([1, 2], [2, 3]).as_dict()["rate"] == 0
+
+
+def test_a_gap_that_is_tolerated_is_a_tie_on_either_side():
+    assert win_rate([0.5, 0.0], [0.0, 0.5], tolerance=0.5).ties == 1
+    assert (win_rate([0.6], [0.0], tolerance=0.5).rate, win_rate([0.0], [0.6], tolerance=0.5).rate) == (1, 0)
+
+
+def test_a_share_is_written_with_six_decimals_and_in_words_with_three():
+    # one of three: centre (1/3 + 1.96²/6) / (1 + 1.96²/3), half 1.96 · √(2/27 + 1.96²/36) / (1 + 1.96²/3)
+    win = share([1.0, 0.0, 0.0])
+    assert win.as_dict() == {"rate": 0.333333, "low": 0.06149, "high": 0.792345, "n": 3, "ties": 0}
+    assert in_words(win.as_dict()) == "0.333 [0.061, 0.792] on 3 prompts"
+    assert share([1.0, 0.25, 0.0, 0.75]).ties == 0.5, "what is neither won nor lost"
 
 
 def test_the_interval_is_wilsons():
@@ -97,6 +110,13 @@ def test_self_bleu_by_hand():
     assert self_bleu([[1, 1], [1]], n=1) == pytest.approx((1 / 2 + np.exp(-1)) / 2)
     # the count that clips is the greatest in any one other row, not their sum
     assert self_bleu([[1, 1, 1], [1, 2, 3], [1, 4, 5]], n=1) == pytest.approx(1 / 3)
+
+
+def test_self_bleu_goes_up_to_four_tokens_and_to_the_nearest_length_the_shorter_of_two():
+    # 4/5, 3/4, 2/3 and 1/2 of the n-grams are shared; of the runs of five none
+    assert self_bleu([[1, 2, 3, 4, 5], [1, 2, 3, 4, 6]]) == pytest.approx((4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
+    # two tokens are as near to one as to three, and not shorter than the former; one token pays exp(1 − 2/1), three pay nothing
+    assert self_bleu([[1, 1], [1], [1, 1, 1]], n=1) == pytest.approx((1 + np.exp(-1) + 2 / 3) / 3)
 
 
 def test_rows_alike_have_self_bleu_one_and_rows_apart_zero():
