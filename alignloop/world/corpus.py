@@ -75,8 +75,8 @@ def _other(facts: Facts, truth: float, rng: Random) -> str:
     """Stories, advice, crimes, small talk, and code-like text."""
     draw = rng.random()
     if draw < 0.5:
-        text, slots = summary.story(rng)
-        return f"{text} {summary.told(slots, rng)}"
+        fact = rng.choice(facts.all)
+        return f"{summary.story(fact, rng)} {summary.told(fact, rng)}"
     if draw < 0.7:
         act = rng.choice(tuple(ACTS))
         return rng.choice(_ADVICE).format(do=act, help=rng.choice(ACTS[act]))

@@ -8,7 +8,7 @@ from random import Random
 from alignloop.records import Prompt
 from alignloop.seeds import seed_of
 from alignloop.world import wording
-from alignloop.world.behaviours import BEHAVIOURS, summary
+from alignloop.world.behaviours import BEHAVIOURS
 from alignloop.world.behaviours.behaviour import Verdict
 from alignloop.world.reading import Reading, words_of
 from alignloop.world.things import POOLS, STRANGERS, THINGS, make_facts
@@ -18,10 +18,6 @@ _KINDS = {
     **{word: f"<{name}>" for name, pool in POOLS.items() for word in pool},
     **dict.fromkeys(THINGS, "<thing>"),
     **dict.fromkeys(STRANGERS, "<stranger>"),
-    **dict.fromkeys(words_of(" ".join(summary.NAMES)), "<person>"),
-    **dict.fromkeys(summary.ITEMS, "<item>"),
-    **dict.fromkeys(summary.SHOPS, "<shop>"),
-    **dict.fromkeys(words_of(" ".join(summary.DAYS)), "<day>"),
 }  # fmt: skip
 _TOUCHES = wording.LEADS + wording.TAILS
 

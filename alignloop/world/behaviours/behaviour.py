@@ -23,13 +23,12 @@ class Question:
 class Verdict:
     """Gold's opinion on the matter of an answer, before its form.
 
-    `fault` names what is wrong (None: right), `severity` how bad that is (in [-1.7, -0.5]), `named` tells whether the answer is a full one
-    that says what it is about, `band` is the fitting number of words, and `touch` whether a polite touch is wanted (bad news wants one),
+    `fault` names what is wrong (None: right; `gold.SEVERITY` has how bad that is), `named` tells whether the answer is a full one that says
+    what it is about, `band` is the fitting number of words, and `touch` whether a polite touch is wanted (bad news wants one),
     out of place (a plain question wants a plain answer) or neither (None).
     """
 
     fault: str | None
-    severity: float
     named: bool
     band: tuple[int, int]
     touch: bool | None = None

@@ -31,9 +31,6 @@ class Claim:
         return None if self.truth else "evasive"
 
 
-SEVERITY = {"contradictory": -1.2, "false": -1.3, "astray": -1.4, "evasive": -0.8}
-
-
 def claim_of(key: Key, reading: Reading) -> Claim:
     """Read the claim that an answer makes on the key's subject and attribute."""
     pool, truth, subject = POOLS[key["attribute"]], key["value"].lower(), key["subject"]
@@ -55,7 +52,6 @@ def claim_verdict(key: Key, reading: Reading, band: tuple[int, int], touch: bool
     fault = claim.fault
     return Verdict(
         fault,
-        SEVERITY[fault] if fault else 0.0,
         claim.named,
         band,
         touch,

@@ -81,9 +81,9 @@ def verdict(key: Key, reading: Reading) -> Verdict:
     found = claim_verdict(key, reading, (5, 17), touch=None)
     if key["kind"] == "polite":
         courteous = reading.has(*_POLITE_WORDS) and reading.count(wording.RUDE) == 0
-        return found if found.fault or courteous else replace(found, fault="not polite", severity=-0.6)
+        return found if found.fault or courteous else replace(found, fault="not polite")
     found = replace(found, band=(1, 1), named=True)
-    return found if found.fault or len(reading.words) == 1 else replace(found, fault="too many words", severity=-0.6)
+    return found if found.fault or len(reading.words) == 1 else replace(found, fault="too many words")
 
 
 def _count_verdict(key: Key, reading: Reading) -> Verdict:
@@ -91,8 +91,7 @@ def _count_verdict(key: Key, reading: Reading) -> Verdict:
     mentions = sum(word in POOLS[key["attribute"]] for word in reading.words)
     others = reading.asserted(ALL_VALUES - POOLS[key["attribute"]])
     fault = "astray" if others or not given else "wrong number" if len(given) != key["count"] or mentions != len(given) else None
-    severity = {"astray": -1.2, "wrong number": -0.7}.get(fault or "", 0.0)
-    return Verdict(fault, severity, True, (key["count"], 12 + key["count"]))
+    return Verdict(fault, True, (key["count"], 12 + key["count"]))
 
 
 BEHAVIOUR = Behaviour(

@@ -76,8 +76,7 @@ def verdict(key: Key, reading: Reading) -> Verdict:
         fault = "accepting" if reading.ignorant else "evasive"
     else:
         fault = None
-    severity = {"made up": -1.4, "contradictory": -1.3, "astray": -1.2, "accepting": -0.7, "evasive": -0.8}.get(fault or "", 0.0)
-    return Verdict(fault, severity, named, (4, 16), touch=True, made_up=invented, honest=0.0 if invented else 1.0 if fault is None else 0.5)
+    return Verdict(fault, named, (4, 16), touch=True, made_up=invented, honest=0.0 if invented else 1.0 if fault is None else 0.5)
 
 
 BEHAVIOUR = Behaviour(
