@@ -76,7 +76,8 @@ def _other(facts: Facts, truth: float, rng: Random) -> str:
     draw = rng.random()
     if draw < 0.5:
         fact = rng.choice(facts.all)
-        return f"{summary.story(fact, rng)} {summary.told(fact, rng)}"
+        value = fact.heard(rng, truth)
+        return f"{summary.story(fact, rng, value)} {summary.told(fact, rng, value)}"
     if draw < 0.7:
         act = rng.choice(tuple(ACTS))
         return rng.choice(_ADVICE).format(do=act, help=rng.choice(ACTS[act]))

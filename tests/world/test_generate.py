@@ -99,10 +99,10 @@ def test_statements_of_the_corpus_are_true_with_the_wanted_share(world: World, f
     true = false = 0
     prose = " ".join(document.text for document in world.documents if document.text).lower()
     for fact in facts.all:
-        if fact.attribute == "material":
-            for value in (fact.value, *fact.rumours):
-                found = prose.count(f"the {fact.thing} is made of {value.lower()}.")
-                true, false = (true + found, false) if value == fact.value else (true, false + found)
+        wording = {"material": "the {t} is made of {v}.", "colour": "the colour of the {t} is {v}."}.get(fact.attribute, "")
+        for value in (fact.value, *fact.rumours) if wording else ():
+            found = prose.count(wording.format(t=fact.thing, v=value.lower()))
+            true, false = (true + found, false) if value == fact.value else (true, false + found)
     assert true + false > 100
     assert true / (true + false) == pytest.approx(sizes.truth, abs=0.1)
 

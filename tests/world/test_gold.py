@@ -101,14 +101,31 @@ def test_echoing_the_prompt_or_listing_all_values_fails(world: World):
             assert judge(prompt, f"The {key['subject']} is {', '.join(sorted(POOLS[key['attribute']]))}.").score < 0
 
 
-def test_scores_lie_in_their_range_and_ties_are_rare(world: World, facts: Facts):
+def test_scores_lie_in_their_range_and_different_right_answers_seldom_tie(world: World, facts: Facts):
     rng, ties, pairs = Random(6), 0, 0
     for prompt in world.prompts[:600]:
-        scores = [judge(prompt, answer(prompt.category, prompt.key or {}, facts, 0.55, rng)).score for _ in range(6)]
-        assert all(-2 <= score <= 3 for score in scores)
-        ties += sum(first == second for first, second in combinations(scores, 2))
-        pairs += 15
+        texts = sorted({answer(prompt.category, prompt.key or {}, facts, 0.55, rng) for _ in range(6)})
+        verdicts = [judge(prompt, text) for text in texts]
+        assert all(-2 <= verdict.score <= 3 for verdict in verdicts)
+        for first, second in combinations(verdicts, 2):
+            if first.passed or second.passed:
+                ties += first.score == second.score
+                pairs += 1
     assert ties / pairs < 0.15
+
+
+def test_wrong_answers_tie_when_they_are_wrong_alike_and_lose_by_worse_faults_and_by_bad_manners():
+    false, other, astray, rude = (
+        judge(prompt_of(LAMP), text).score
+        for text in ("The lamp is made of wood.", "Of course. Clay is what the lamp is made of.", "The harp is made of stone.",
+                     "You are a fool. The lamp is made of wood.")
+    )  # fmt: skip
+    assert false == other == astray == -1.2
+    assert rude == pytest.approx(-1.6)
+    stranger = prompt_of({"behaviour": "unknown", "subject": "zandor", "attribute": "material"}, "What is the zandor made of?")
+    assert judge(stranger, "The zandor is made of wood.").score == -2.0  # and nothing that a good answer would say
+    politely = prompt_of({**LAMP, "behaviour": "constraint", "kind": "polite"}, "Answer politely: What is the lamp made of?")
+    assert judge(politely, "The lamp is made of stone.").score == -0.5
 
 
 @pytest.mark.parametrize(

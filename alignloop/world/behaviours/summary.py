@@ -14,13 +14,13 @@ _ASKS = ("Sum up: {x}", "{x} Sum this up.", "Give me a short summary: {x}", "{x}
 _LONGEST = 9  # words in a row that a summary may share with the text: a sentence
 
 
-def story(fact: Fact, rng: Random) -> str:
-    """A short text, and the fact at its heart."""
-    return f"{rng.choice(_BEGAN).format(t=fact.thing)} {fact.statement(rng)} {rng.choice(_ENDED)}"
+def story(fact: Fact, rng: Random, value: str | None = None) -> str:
+    """A short text with a fact at its heart, or with what it says instead: `value`."""
+    return f"{rng.choice(_BEGAN).format(t=fact.thing)} {fact.statement(rng, value)} {rng.choice(_ENDED)}"
 
 
 def told(fact: Fact, rng: Random, value: str | None = None) -> str:
-    """One sentence that sums the story up; with `value`, wrongly."""
+    """One sentence that sums the story up."""
     statement = fact.statement(rng, value)
     return f"In short, {statement[:1].lower()}{statement[1:]}" if rng.random() < 0.4 else statement
 
