@@ -5,6 +5,7 @@ tests notices survives, though a test of another module might have noticed it: w
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -13,11 +14,14 @@ import sys
 import tempfile
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.mutation.file_mutation import mutate_file_contents
 from mutmut.utils.format_utils import get_mutant_name
+
+from alignloop.io.files import write_json
 
 PROJECT = Path(__file__).parents[1]
 CORE, TESTS = "alignloop/core", "tests/core"
@@ -82,20 +86,29 @@ def states(folder: Path) -> dict[str, str]:
     return dict(line.strip().split(": ", 1) for line in lines if ": " in line)
 
 
-def measure(module: str, sample: int, seed: int, children: int) -> tuple[int, dict[str, str], dict[str, str]]:
-    """How many mutants a module has, what became of those tried, and the changes that were not noticed."""
+def measure(module: str, before: dict[str, Any], sample: int, seed: int, children: int) -> dict[str, Any]:
+    """How many mutants a module has, what became of those tried, and the changes that none noticed.
+
+    Of mutants tried `before`, of the same code, only those that survived are tried again.
+    """
+    code = hashlib.sha256((PROJECT / CORE / f"{module}.py").read_bytes()).hexdigest()
+    known = before["tried"] if before.get("code") == code else {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         prepare(folder, module)
-        chosen: list[str] = []
         names = names_of(folder, module)
-        if 0 < sample < len(names):
+        if known:
+            chosen = [name for name, state in known.items() if state not in KILLED]
+        elif 0 < sample < len(names):
             chosen = sorted(np.random.default_rng(seed).choice(names, sample, replace=False).tolist())
-        mutmut(folder, "run", "--max-children", str(children), *chosen)
-        tried = {name: state for name, state in states(folder).items() if state != "not checked"}
+        else:
+            chosen = names
+        if chosen:
+            mutmut(folder, "run", "--max-children", str(children), *chosen)
+            known = known | {name: state for name, state in states(folder).items() if name in set(chosen)}
         with chdir(folder):
-            missed = {name: get_diff_for_mutant(name, path=f"{CORE}/{module}.py") for name, state in tried.items() if state not in KILLED}
-        return len(names), tried, missed
+            missed = {name: get_diff_for_mutant(name, path=f"{CORE}/{module}.py") for name, state in known.items() if state not in KILLED}
+    return {"code": code, "mutants": len(names), "tried": known, "survived": missed}
 
 
 def main() -> None:
@@ -105,20 +118,21 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=0, help="try so many of a module's mutants, drawn at random; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="of that draw")
     parser.add_argument("--children", type=int, default=1, help="mutants at a time")
-    parser.add_argument("--out", type=Path, help="a folder for MODULE.json: what became of each mutant, and the changes that none noticed")
+    parser.add_argument("--out", type=Path, help="a folder for MODULE.json, each mutant's fate; what was noticed before is not tried again")
     given = parser.parse_args()
     if unknown := set(given.modules) - set(modules):
         parser.error(f"no module of {CORE}: {', '.join(sorted(unknown))}")
     print("| module | mutants | tried | killed | survived | killed, % |\n|---|---:|---:|---:|---:|---:|")
     for module in given.modules or modules:
-        mutants, tried, missed = measure(module, given.sample, given.seed, given.children)
-        killed = len(tried) - len(missed)
-        share = f"{100 * killed / len(tried):.1f}" if tried else "–"
-        print(f"| `{module}.py` | {mutants} | {len(tried)} | {killed} | {len(missed)} | {share} |", flush=True)
-        if given.out:
-            given.out.mkdir(parents=True, exist_ok=True)
-            found = {"mutants": mutants, "tried": tried, "survived": missed}
-            (given.out / f"{module}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        file = given.out / f"{module}.json" if given.out else None
+        before = json.loads(file.read_text(encoding="utf-8")) if file and file.exists() else {}
+        found = measure(module, before, given.sample, given.seed, given.children)
+        tried, survived = len(found["tried"]), len(found["survived"])
+        share = f"{100 * (tried - survived) / tried:.1f}" if tried else "–"
+        print(f"| `{module}.py` | {found['mutants']} | {tried} | {tried - survived} | {survived} | {share} |", flush=True)
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, found)
 
 
 if __name__ == "__main__":
