@@ -154,14 +154,18 @@ def prepare(root: Path, url: str, count: int, items: int, overlap: int, **people
     with store.reading() as session:
         assert not rounds.all_rounds(session), f"{store.name}: is somebody's; give an empty one"
     rounds.publish(store, "r1", [_sample(number) for number in range(items)], overlap, 1.0, None)
-    secrets = {f"labeler-n{number}": "" for number in range(count)}
-    for name in secrets:
-        secrets[name] = labelers.invite(store, name, "labeler", "benchmark")
+    secrets = invite(store, count)
+    store.close()
+    return port, secrets
+
+
+def invite(store: Store, count: int) -> dict[str, str]:
+    """Labelers who have passed the quiz, and the secrets of their personal links."""
+    secrets = {f"labeler-n{n}": labelers.invite(store, f"labeler-n{n}", "labeler", "benchmark") for n in range(count)}
     with store.writing() as session:
         for person in session.scalars(select(Labeler)):
             person.qualified = True
-    store.close()
-    return port, secrets
+    return secrets
 
 
 def _sample(number: int) -> Samples:
@@ -174,15 +178,15 @@ def _sample(number: int) -> Samples:
 class Server:
     """`python -m alignloop label` in a folder."""
 
-    def __init__(self, root: Path, url: str, port: int) -> None:
-        self._root, self._url, self._port, self._spent = root, url, port, 0.0
+    def __init__(self, root: Path, url: str, port: int, then: str = "") -> None:
+        self._root, self._url, self._port, self._then, self._spent = root, url, port, then, 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
         """Start it and return the seconds until it answered."""
         began = time.monotonic()
         environment = os.environ | {"DATABASE_URL": self._url, "PYTHONPATH": str(PROJECT)}
-        command = [sys.executable, "-m", "alignloop", "label", "serve", "--then", ""]
+        command = [sys.executable, "-m", "alignloop", "label", "serve", "--then", self._then]
         with (self._root / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self._root, env=environment, stdout=log, stderr=log)
         while True:

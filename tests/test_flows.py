@@ -1,7 +1,11 @@
 """The flow on a pipeline of the real stages' names, each a shell command: what runs, what is recorded, what fails and how."""
 
-import json
+import asyncio
+import shutil
+import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,14 +15,16 @@ import pytest
 import yaml
 from prefect import flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import get_current_settings
 from prefect.testing.utilities import prefect_test_harness
 
+from alignloop.io import datasets
+from alignloop.io.labeling.store import Store, store_url
 from alignloop.io.overrides import override
-from alignloop.params import ParamsError, load
-from alignloop.stages.gates import RULES
-from alignloop.stages.results import PLAIN, REWARD, gather
+from alignloop.params import ParamsError
+from benchmarks.labeling import PROJECT, Browser, Server, Tally, invite, labeler
 from flows import pipeline as entry
 from flows.pipeline import pipeline
 from tasks.policies import ppo
@@ -26,10 +32,8 @@ from tasks.preferences import sample
 from tasks.record import complete_record
 from tasks.sets import ingest, prepare
 from tasks.stage import Outcome, StageFailed, failure, key_of
-
-FIRST = ["ingest", "validate_raw", "prepare", "validate_sets", "pretrain", "sft"]
-ROUND = ["sample", "label", "validate_rankings", "reward", "ppo", "evaluate"]
-ROUNDS = ["r1", "r2"]
+from tests.people.conftest import samples
+from tests.toy import FIRST, ROUND, change, make
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,60 +42,9 @@ def server() -> Iterator[None]:
         yield
 
 
-def stage(name: str, after: str, **more: Any) -> dict[str, Any]:
-    file = name.replace("@", "-")
-    command = f"mkdir -p out metrics && cat {after} > out/{file}.txt && echo {file} >> out/{file}.txt && echo working on {file}"
-    measure = f"""echo '{{"loss": 0.25, "by": {{"kind": 3}}}}' > metrics/{file}.json"""
-    outs = {"outs": [f"out/{file}.txt"], "metrics": [{f"metrics/{file}.json": {"cache": False}}]}
-    return {"cmd": f"{command} && {measure}", "deps": [after], **outs, **more}
-
-
-def results() -> dict[str, Any]:
-    model = dict.fromkeys(PLAIN, 0.5) | {"behaviours": {"facts": {"n": 2, "passed": 0.5}}}
-    win = {"rate": 0.5, "low": 0.4, "high": 0.6}
-    wins = dict.fromkeys(("sft_vs_base", "policy_vs_base", "policy_vs_sft", "policy_vs_before"), win)
-    report = {
-        "models": dict.fromkeys(("base", "sft", "policy"), model),
-        "win_rates": wins | {"policy_vs_sft_length_controlled": 0.5},
-        "kl_to_sft_nats": 1.0,
-        "reward_model": dict.fromkeys(REWARD, 0.7),
-    }
-    verdict = {"passed": True, "against_champion": False, "wins": {"gold": None, "reward_model": win | {"n": 2}}, "behaviour_falls": {}}
-    rules = {name: {"value": 1.0, "bound": 1.0, "met": True} for name in RULES}
-    return gather(dict.fromkeys(ROUNDS, report)) | {"verdict": verdict | {"rules": rules}}
-
-
 @pytest.fixture
 def toy(project: Path) -> Path:
-    stages: dict[str, Any] = {}
-    before = "source.txt"
-    for name in FIRST:
-        stages[name] = stage(name, before)
-        before = f"out/{name}.txt"
-    for name in ROUND:
-        after = "out/sft.txt" if name == "sample" else f"out/{ROUND[ROUND.index(name) - 1]}-${{key}}.txt"
-        stages[name] = {"foreach": "${rounds}", "do": stage(f"{name}-${{key}}", after)}
-    rounds = load(project / "params.yaml").model_dump()["rounds"]
-    override(project / "params.yaml", changes={"rounds": {round: rounds[round] for round in ROUNDS}})
-    (project / "release.json").write_text(json.dumps(results()))
-    (project / "releases").mkdir()
-    (project / "releases" / "champion.json").write_text('{"champion": null, "previous": null}')
-    stages["release"] = {
-        "cmd": "mkdir -p metrics && cp release.json metrics/",
-        "deps": ["out", "release.json"],
-        "metrics": [{"metrics/release.json": {"cache": False}}],
-    }
-    (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
-    (project / "source.txt").write_text("bytes\n")
-    (project / "data" / "sources").mkdir(parents=True)
-    return project
-
-
-def change(toy: Path, name: str, command: str) -> None:
-    stages = yaml.safe_load((toy / "dvc.yaml").read_text())
-    entry = stages["stages"][name]
-    entry.get("do", entry)["cmd"] = command
-    (toy / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
+    return make(project)
 
 
 def run(**asked: Any) -> tuple[State[Any], list[Outcome]]:
@@ -114,6 +67,14 @@ def recorded(state: State[Any]) -> tuple[dict[str, str], dict[str, str]]:
         tasks = client.read_task_runs(flow_run_filter=runs)
         artifacts = client.read_artifacts(flow_run_filter=runs)
     return {task.name: task.state_name or "" for task in tasks}, {artifact.key or "": str(artifact.data) for artifact in artifacts}
+
+
+def newest_run() -> FlowRun:
+    """The pipeline's run that was started last."""
+    whole = FlowRunFilter.model_validate({"parent_flow_run_id": {"is_null_": True}})
+    with get_client(sync_client=True) as client:
+        [run] = client.read_flow_runs(flow_run_filter=whole, sort=FlowRunSort.START_TIME_DESC, limit=1)
+    return run
 
 
 def test_a_run_does_what_is_left_to_do_and_prefect_shows_each_stage_with_its_lines_and_numbers(
@@ -206,26 +167,50 @@ def test_what_no_stage_could_run_with_is_said_at_once(
     assert time.monotonic() - began < 5
 
 
-def test_a_round_that_waits_for_people_ends_the_run_saying_so_and_the_next_run_goes_on_when_they_have_ranked(
-    toy: Path, capsys: pytest.CaptureFixture[str]
+def test_a_round_that_waits_for_people_says_so_and_the_pages_start_the_run_that_goes_on_when_they_have_ranked(
+    toy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = yaml.safe_load((toy / "dvc.yaml").read_text())["stages"]["label"]["do"]["cmd"]
-    words = "round r1 waits for people: 3 of 5 rankings are missing; they rank at http://127.0.0.1:4300"
-    change(toy, "label", f"test -e ranked || {{ echo 'label: {words}' >&2; exit 75; }}; {whole}")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    asked = {"label.kind": "people", "label.overlap": 2, "people.url": f"http://127.0.0.1:{port}"}
+    override(toy / "params.yaml", changes=asked | {"people.gold_share": 0.0, "people.repeated_share": 0.0})
+    shutil.copytree(PROJECT / "configs", toy / "configs")
+    (toy / "earlier").mkdir()
+    datasets.write(toy / "samples.jsonl", samples(2))
+    paths = "--earlier earlier --out data/rankings --metrics metrics/label-r1.json --report out/label-r1.txt"
+    change(toy, "label", f"PYTHONPATH={PROJECT} {sys.executable} -m alignloop label --round r1 --samples samples.jsonl {paths}")
+    change(toy, "reward", "wc -l < data/rankings/r1.jsonl > out/reward-r1.txt; echo {} > metrics/reward-r1.json")
+    words = f"round r1 waits for people: 4 of 4 rankings are missing; they rank at http://127.0.0.1:{port}"
     assert entry.main(["--rounds", "r1"]) == 75
-    assert capsys.readouterr().err.rstrip().endswith(f"label@r1: {words}")
-    with get_client(sync_client=True) as client:
-        [waiting] = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({"state": {"name": {"any_": ["Waiting"]}}}))
+    assert f"label@r1: {words}" in capsys.readouterr().err
+    waiting = newest_run()
     assert waiting.state
-    assert (waiting.state.is_completed(), waiting.state.message) == (True, f"label@r1: {words}")
+    assert waiting.state.is_completed()
+    assert (waiting.state.name, words in (waiting.state.message or "")) == ("Waiting", True)
     tasks, artifacts = recorded(waiting.state)
     assert tasks["label · r1"] == "Waiting"
-    assert "3 of 5 rankings are missing; they rank at http://127.0.0.1:4300" in artifacts["label-r1"]
+    assert words in artifacts["label-r1"]
     assert not any("reward" in task for task in tasks)
 
-    (toy / "ranked").touch()
-    state, outcomes = run(rounds=["r1"])
-    assert (state.name, ran(outcomes)) == ("Completed", [f"{name}@r1" for name in ROUND[1:]])
+    monkeypatch.setenv("PREFECT_API_URL", str(get_current_settings().api.url))
+    url = store_url(toy)
+    server, tally = Server(toy, url, port, f"{sys.executable} -m flows.pipeline --rounds r1"), Tally()
+    store = Store(url)
+    secrets = invite(store, 2)
+    store.close()
+    server.start()
+    try:
+        for name, secret in secrets.items():
+            asyncio.run(labeler(name, secret, Browser(port, tally), tally, 0, time.monotonic() + 60))
+        assert (len(tally.acknowledged), tally.failed) == (4, {})
+        until = time.monotonic() + 120
+        while (after := newest_run()).state_name != "Completed" and time.monotonic() < until:
+            time.sleep(0.2)
+    finally:
+        server.end(signal.SIGTERM)
+    assert (after.id != waiting.id, after.state_name) == (True, "Completed"), (toy / ".cache" / "continue.log").read_text()
+    assert (toy / "out" / "reward-r1.txt").read_text().split() == ["4"]
+    assert (toy / "out" / "evaluate-r1.txt").exists()
 
 
 def test_a_release_that_waits_for_a_person_shows_its_verdict_and_is_done_when_decided(
