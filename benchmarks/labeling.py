@@ -93,8 +93,7 @@ class Browser:
         reader, writer = self._streams
         body = urlencode(form or {}).encode()
         head = [f"{'GET' if form is None else 'POST'} {path} HTTP/1.1", f"Host: 127.0.0.1:{self._port}", f"Cookie: {self._cookie}"]
-        if form is not None:
-            head += ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"]
+        head += [] if form is None else ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"]
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         await writer.drain()
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -124,7 +123,7 @@ async def labeler(name: str, secret: str, browser: Browser, tally: Tally, think:
             continue
         number = re.match(r"/item/([0-9]+)", place)
         if not number:
-            return  # nothing is left for this labeler
+            break  # nothing is left for this labeler
         item = f"/item/{number[1]}"
         shared = {"key": key, "active": f"{chance.uniform(1, 90):.1f}"}
         if 'id="rate"' in text:
@@ -134,6 +133,7 @@ async def labeler(name: str, secret: str, browser: Browser, tally: Tally, think:
             kind, path = "ranking sent", f"{item}/rank"
             offered = re.findall(r'name="(rank-[A-I])" value="([1-9])"', text)  # gold items have other numbers of answers
             form = shared | {field: chance.choice([value for other, value in offered if other == field]) for field, _ in offered}
+    browser.close()
 
 
 def _value(text: str, name: str) -> str:
@@ -273,8 +273,7 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _crowd(server: Server, secrets: Mapping[str, str], port: int, tally: Tally, given: argparse.Namespace) -> None:
     until = time.monotonic() + given.seconds
-    browsers = {name: Browser(port, tally) for name in secrets}
-    people = [asyncio.create_task(labeler(name, secrets[name], browsers[name], tally, given.think, until)) for name in secrets]
+    people = [asyncio.create_task(labeler(name, secrets[name], Browser(port, tally), tally, given.think, until)) for name in secrets]
     if not given.no_kill:
         await asyncio.sleep(given.seconds / 2)
         acknowledged = len(tally.acknowledged)
@@ -282,8 +281,6 @@ async def _crowd(server: Server, secrets: Mapping[str, str], port: int, tally: T
         back = await asyncio.to_thread(server.start)
         print(f"killed by SIGKILL after {acknowledged} answers, there again after {back:.1f} s; {tally.retried} requests sent again")
     await asyncio.gather(*people)
-    for browser in browsers.values():
-        browser.close()
 
 
 def _tell(tally: Tally, spent: float, wall: float) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from prefect import flow, get_client
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import get_current_settings
@@ -71,9 +71,9 @@ def recorded(state: State[Any]) -> tuple[dict[str, str], dict[str, str]]:
 
 def newest_run() -> FlowRun:
     """The pipeline's run that was started last."""
-    whole = FlowRunFilter.model_validate({"parent_flow_run_id": {"is_null_": True}})
+    whole = FlowFilter.model_validate({"name": {"any_": [pipeline.name]}})
     with get_client(sync_client=True) as client:
-        [run] = client.read_flow_runs(flow_run_filter=whole, sort=FlowRunSort.START_TIME_DESC, limit=1)
+        [run] = client.read_flow_runs(flow_filter=whole, sort=FlowRunSort.START_TIME_DESC, limit=1)
     return run
 
 
@@ -194,20 +194,21 @@ def test_a_round_that_waits_for_people_says_so_and_the_pages_start_the_run_that_
 
     monkeypatch.setenv("PREFECT_API_URL", str(get_current_settings().api.url))
     url = store_url(toy)
-    server, tally = Server(toy, url, port, f"{sys.executable} -m flows.pipeline --rounds r1"), Tally()
+    server, tally = Server(toy, url, port, f"sh -c '{sys.executable} -m flows.pipeline --rounds r1; touch went-on'"), Tally()
     store = Store(url)
     secrets = invite(store, 2)
     store.close()
     server.start()
     try:
         for name, secret in secrets.items():
-            asyncio.run(labeler(name, secret, Browser(port, tally), tally, 0, time.monotonic() + 60))
+            asyncio.run(labeler(name, secret, Browser(port, tally), tally, 0, time.monotonic() + 300))
         assert (len(tally.acknowledged), tally.failed) == (4, {})
-        until = time.monotonic() + 120
-        while (after := newest_run()).state_name != "Completed" and time.monotonic() < until:
+        until = time.monotonic() + 300
+        while not (toy / "went-on").exists() and time.monotonic() < until:
             time.sleep(0.2)
     finally:
         server.end(signal.SIGTERM)
+    after = newest_run()
     assert (after.id != waiting.id, after.state_name) == (True, "Completed"), (toy / ".cache" / "continue.log").read_text()
     assert (toy / "out" / "reward-r1.txt").read_text().split() == ["4"]
     assert (toy / "out" / "evaluate-r1.txt").exists()

@@ -47,7 +47,7 @@ def home(request: Request, guest: SignedIn) -> Response:
         quiz = history.of_purpose(session, "quiz", guest.id) if guest.qualified is None else None
         open_rounds = [rounds.progress(session, each.id) for each in rounds.open_rounds(session)]
         today, total = history.finished(session, guest.id), history.finished(session, guest.id, 0)
-        left = {job: _left(request, session, job) for job in ("rank", "demonstrate")}
+        left = {job: history.left(session, job) for job in ("rank", "demonstrate")}
         left["review"] = reviews.left(session, guest.id) if guest.role != "labeler" else 0
     return page(request, "home.html", quiz=quiz, rounds=open_rounds, today=today, total=total, left=left, settings=settings)
 

@@ -9,6 +9,7 @@ import yaml
 from alignloop import __main__ as entry
 from alignloop.io.labeling import rounds
 from alignloop.io.labeling.store import Store, store_url
+from alignloop.people import command
 from tests.io.exchange import tools
 
 from .conftest import PROJECT, samples
@@ -53,6 +54,11 @@ def test_a_round_goes_out_is_ranked_and_comes_back(here: Path, capsys: pytest.Ca
     assert "2 rankings and 0 skips by labeler-ada; 0 known before\nround r1: 2 of 2, 0 missing" in capsys.readouterr().out
     assert run("import", "--round", "r1", "--people", "people.yaml", str(back)) == 0
     assert "0 rankings and 0 skips by nobody; 2 known before" in capsys.readouterr().out
+
+
+def test_the_pages_are_served_on_the_loopback_unless_another_address_is_asked_for() -> None:
+    assert command._parser().parse_args(["serve"]).host == "127.0.0.1"
+    assert command._parser().parse_args(["serve", "--host", "10.0.0.1"]).host == "10.0.0.1"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select
@@ -86,6 +87,33 @@ def test_a_second_submission_changes_nothing(store: Store, join: Join) -> None:
     with store.reading() as session:
         assert [answer.ranks for answer in session.scalars(select(Answer))] == [[1, 2, 3]]
         assert session.get_one(Item, 1).done == 1
+
+
+def test_two_tabs_that_rate_at_once_keep_both_ratings(store: Store, join: Join) -> None:
+    publish(store, count=1)
+    ada = join("ada")
+    lent = take(store, ada)
+    assert lent
+    for place in ("0", "1"):
+        assert queue.save_draft(store, lent, ada, {"active": 1.0}, LENDING, {place: {"overall": 4}})
+    with store.reading() as session:
+        assert queue.look(session, lent, ada).draft == {"active": 1.0, "ratings": {"0": {"overall": 4}, "1": {"overall": 4}}}
+
+
+def test_two_clicks_at_the_same_moment_leave_one_item_in_hand_and_one_answer(store: Store, join: Join) -> None:
+    publish(store, count=6)
+    ada = join("ada")
+    with ThreadPoolExecutor(4) as clicks:
+        for _ in range(3):
+            taken = set(clicks.map(lambda _: take(store, ada), range(4)))
+            assert len(taken) == 1
+            lent = taken.pop() or 0
+            kept = list(clicks.map(lambda first, lent=lent: queue.give(store, lent, ada, Given(ranks=(1, 2, first)), "g"), (1, 2, 3, 2)))
+            assert sorted(kept) == [False, False, False, True]
+    with store.reading() as session:
+        assert len(session.scalars(select(Answer)).all()) == 3
+        assert sorted(item.done for item in session.scalars(select(Item))) == [0, 0, 0, 1, 1, 1]
+        assert {item.taken for item in session.scalars(select(Item))} == {0}
 
 
 def test_nobody_reaches_anothers_item(store: Store, join: Join) -> None:

@@ -34,6 +34,13 @@ def test_a_transaction_that_raises_leaves_nothing(store: Store) -> None:
         assert session.scalars(select(Event)).all() == []
 
 
+def test_answers_are_flushed_when_they_are_acknowledged_and_loans_with_the_next_of_them(store: Store) -> None:
+    asked = "SHOW synchronous_commit" if store.name.startswith("postgresql") else "PRAGMA synchronous"
+    for flush, setting in ((True, ("on", 2)), (False, ("off", 1)), (True, ("on", 2))):
+        with store.writing(flush) as session:
+            assert session.scalar(text(asked)) in setting
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
