@@ -222,9 +222,9 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
             drag(bob, letter, rank)
         bob.wait_for_selector(".go:enabled")
         if number == 0:
-            with bob.expect_request("**/draft"):
-                bob.wait_for_timeout(100)
-            bob.wait_for_timeout(200)
+            until = time.monotonic() + 30
+            while in_hand(store, bob)[0].draft.get("ranks") != {"A": 2, "B": 2, "C": 1} and time.monotonic() < until:
+                bob.wait_for_timeout(50)
             bob.reload()
             bob.wait_for_selector(".go:enabled")
         with bob.expect_navigation():
