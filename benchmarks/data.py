@@ -2,7 +2,7 @@
 
 For each size N, N prompts and N rankings of K = 4 answers to them are drawn, and N / 100 demonstrations and documents. The commands of
 `ingest`, `validate_raw`, `prepare` and `validate_sets` in dvc.yaml run on them as they stand there, with the numbers of params.yaml and
-configs/files.yaml, each in a process of its own on two cores, with MLflow and the hashing of all they read and write. Wall time, CPU
+configs/files.yaml, each by itself on two cores, with its workers, MLflow, and the hashing of all they read and write. Wall time, CPU
 time and peak memory of each go into `results.json` and a picture.
 
 Lengths are log-normal: prompts of 40 words in the median (66 in the mean), answers of 45 (57); a third of the prompts have two turns of the
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from alignloop.io.footprint import entries
 PROJECT = Path(__file__).parents[1]
 STAGES = ("ingest", "validate_raw", "prepare", "validate_sets")
 CORES = 2
+LOOK_SECONDS = 0.5
 K = 4
 DRAWN = 10_000  # prompts at a time
 CONTACTS = ("Write to anna.{}@example.org.", "Call +44 20 7946 0{:03d}.", "My card is 4111 1111 1111 1111, number {}.")
@@ -117,18 +119,36 @@ def project(root: Path, seed: int) -> None:
 
 
 def measure(root: Path, stage: str) -> Row:
-    """Run a stage's command from dvc.yaml: seconds of wall and of CPU, and the most memory held, in MiB."""
+    """Run a stage's command from dvc.yaml: seconds of wall and of CPU, and the most memory that its processes held together, in MiB."""
     command = shlex.split(next(entry.command for entry in entries(root) if entry.name == stage))
     began = time.monotonic()
-    child = subprocess.Popen(
-        [sys.executable, *command[1:]], cwd=root, env=os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": str(CORES)}
-    )
-    _, status, used = os.wait4(child.pid, 0)
+    env = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": str(CORES)}
+    child = subprocess.Popen([sys.executable, *command[1:]], cwd=root, env=env, process_group=0)
+    held = 0
+    while not (ended := os.wait4(child.pid, os.WNOHANG))[0]:
+        held = max(held, sum(map(_held, _group(child.pid))))
+        time.sleep(LOOK_SECONDS)
+    _, status, used = ended
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         sys.exit(f"{stage} ended with {child.returncode} in {root}")
     seconds = {"wall": time.monotonic() - began, "cpu": used.ru_utime + used.ru_stime}
-    return {"stage": stage, **{name: round(value, 1) for name, value in seconds.items()}, "mib": used.ru_maxrss // 1024}
+    return {"stage": stage, **{name: round(value, 1) for name, value in seconds.items()}, "mib": held // 1024}
+
+
+def _group(leader: int) -> Iterator[Path]:
+    """The processes of a group, as Linux shows them."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if int((process / "stat").read_text().rpartition(")")[2].split()[2]) == leader:
+                yield process
+
+
+def _held(process: Path) -> int:
+    """KiB of memory that a process holds; what it shares with others counts for its part."""
+    with suppress(OSError):
+        return next((int(line.split()[1]) for line in (process / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:")), 0)
+    return 0
 
 
 def picture(results: list[Row], file: Path) -> None:
@@ -148,7 +168,7 @@ def picture(results: list[Row], file: Path) -> None:
     left.plot(sizes, whole, "ko-", label="all")
     left.plot(sizes, [whole[-1] * size / sizes[-1] for size in sizes], "k:", label="in proportion to the largest")
     left.set(xscale="log", yscale="log", xlabel="rankings, and as many prompts", ylabel="CPU seconds")
-    right.set(xscale="log", xlabel="rankings, and as many prompts", ylabel="peak memory of the process (GiB)", ylim=(0, None))
+    right.set(xscale="log", xlabel="rankings, and as many prompts", ylabel="peak memory of all processes (GiB)", ylim=(0, None))
     left.legend()
     figure.savefig(file, dpi=110)
 

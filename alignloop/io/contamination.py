@@ -4,59 +4,48 @@ Brown et al. (2020), appendix C: a run of 13 words in common is an overlap, unle
 common phrase. In scripts without spaces a run is of so many signs (see words.py). Eight bytes a measured run, and two a shared one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alignloop.io.words import Hashes, flattened, hashed, runs
+from alignloop.io.words import Hashes, Places, Rows, hashed, runs
 
 COMMON = 10  # learned questions that may share a run before it counts as a common phrase
-AT_ONCE = 4096
-NONE = np.zeros(0, np.uint64)
+Texts = Sequence[Sequence[str]]  # what records say, text by text: runs do not reach from one into the next
 
 
-class Measured:
-    """The runs of words of evaluation sets, and which learned texts share them."""
+def told(records: Texts, length: int) -> Rows:
+    """The runs of each record's texts."""
+    counts = np.cumsum([0, *map(len, records)])
+    found = runs(hashed([text for texts in records for text in texts]), length)
+    return Rows(found.values, found.offsets[counts])
 
-    def __init__(self, length: int) -> None:
-        self._length = length
-        self._runs = [NONE]
-        self._index: Hashes | None = None
-        self._waiting: list[Hashes] = []
-        self._shared: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]  # a learned record, and a run that it has
-        self._about: list[int] = []
 
-    def measure(self, texts: Iterable[str]) -> None:
-        """Take what one measured record says, text by text: runs do not reach from one into the next."""
-        self._runs += [runs(hashed(text), self._length) for text in texts]
+def index(measured: Sequence[Hashes], file: Path) -> None:
+    """Write down what is measured: each run once, in order, to be looked up by any process."""
+    np.save(file, np.unique(np.concatenate([np.zeros(0, np.uint64), *measured])), allow_pickle=False)
 
-    def learn(self, texts: Iterable[str], about: int) -> None:
-        """Take what the next learned record says, and the number of its question; all that is measured has to be known by then."""
-        self._waiting.append(np.unique(np.concatenate([NONE, *(runs(hashed(text), self._length) for text in texts)])))
-        self._about.append(about)
-        if len(self._waiting) == AT_ONCE:
-            self._look_up()
 
-    def overlapping(self) -> NDArray[np.bool_]:
-        """For each learned record whether it shares a run with a measured one that is no common phrase."""
-        self._look_up()
-        records, shared = np.concatenate(self._shared).T
-        questions = np.unique(np.stack([np.array(self._about, np.int64)[records], shared]), axis=1)[1]
-        common = np.bincount(questions, minlength=1) > COMMON
-        found = np.zeros(len(self._about), np.bool_)
-        found[records[~common[shared]]] = True
-        return found
+def shared(records: Rows, file: Path) -> tuple[Places, Places]:
+    """Which records have which measured runs: the places of both, each pair once."""
+    known: Hashes = np.load(file, mmap_mode="r", allow_pickle=False)
+    values, first = np.unique(records.values, return_inverse=True)  # in order: neighbours are looked up side by side
+    places = np.searchsorted(known, values)
+    met = places < len(known)
+    met[met] = known[places[met]] == values[met]
+    owners = records.owners()[met[first]]
+    pairs = np.unique(owners * len(known) + places[first[met[first]]])
+    return pairs // max(1, len(known)), pairs % max(1, len(known))
 
-    def _look_up(self) -> None:
-        if self._index is None:
-            self._index = np.unique(np.concatenate(self._runs))
-            self._runs.clear()
-        values, offsets = flattened(self._waiting)
-        first = len(self._about) - len(self._waiting)
-        owners = first + np.repeat(np.arange(len(self._waiting)), np.diff(offsets).astype(np.int64))
-        places = np.searchsorted(self._index, values)
-        known = places < len(self._index)
-        known[known] = self._index[places[known]] == values[known]
-        self._shared.append(np.stack([owners[known], places[known]], axis=1))
-        self._waiting.clear()
+
+def overlapping(records: Places, runs: Places, about: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """For each learned record, by what it is about, whether it shares a run with a measured one that is no common phrase."""
+    size = runs.max(initial=0) + 1
+    _, asked = np.unique(about[records], return_inverse=True)
+    questions = np.unique(asked * size + runs) % size
+    common = np.bincount(questions, minlength=size) > COMMON
+    found = np.zeros(len(about), np.bool_)
+    found[records[~common[runs]]] = True
+    return found

@@ -6,29 +6,27 @@ content. What is not in the format is refused with its place and the remedy, nev
 """
 
 import gzip
-import json
-import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Any, NoReturn, TypeVar, cast
+from typing import IO, Any, NamedTuple, TypeVar, cast
 
 from pydantic import ValidationError
 
 from alignloop.errors import AlignloopError
 from alignloop.io import shards
 from alignloop.io.files import replacing
+from alignloop.io.values import FETCH_AGAIN, Broken, value_of
 from alignloop.records import Record, Split
 
 R = TypeVar("R", bound=Record)
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 GZIP = b"\x1f\x8b"
 LARGE = 256 * 2**20  # characters of JSON Lines above which a set is sharded; the size of a shard as well
-LONGEST_NUMBER = 4000  # digits; Python reads no number of 4,300 and more
-FETCH_AGAIN = "fetch the file again (`dvc pull`), or make it again with `dvc repro`"
+PIECE = 2**21  # bytes that are read at a time
 
 
 class DataError(AlignloopError):
@@ -42,23 +40,60 @@ def read(path: Path, kind: type[R], allow_empty: bool = False) -> list[R]:
 
 def stream(path: Path, kind: type[R], allow_empty: bool = False) -> Iterator[R]:
     """The records that `read` gives, one by one."""
+    for piece in pieces(path, kind, allow_empty):
+        for _, record in records(piece, kind):
+            yield record
+
+
+class Piece(NamedTuple):
+    """Some lines of a file, or a group of rows of a shard, to be read wherever that is done."""
+
+    path: Path
+    first: int  # the number of its first line
+    lines: list[bytes]
+    group: int | None = None
+
+
+def pieces(path: Path, kind: type[Record], allow_empty: bool = False) -> Iterator[Piece]:
+    """All files of a set, piece by piece; none at all is an error unless `allow_empty`."""
     empty = True
     for file in files(path):
-        for _, record in read_lines(file, kind):
+        for piece in pieces_of(file):
             empty = False
-            yield record
+            yield piece
     if empty and not allow_empty:
         raise DataError(f"{path}: holds no {kind.__name__.lower()}; give the stage that makes it something to work on, or {FETCH_AGAIN}")
 
 
-def read_lines(path: Path, kind: type[R]) -> Iterator[tuple[int, R]]:
-    """Stream the records of a file with their line numbers, each checked strictly against its schema."""
-    if _is_shard(path):
-        yield from ((line, _made(kind, partial(kind.model_validate, row), path, line)) for line, row in _shard(path, kind))
+def pieces_of(file: Path) -> Iterator[Piece]:
+    """One file, piece by piece."""
+    first = 1
+    if _is_shard(file):
+        with _parquet(file):
+            for group, rows in enumerate(shards.groups(file)):
+                yield Piece(file, first, [], group)
+                first += rows
         return
-    for line, text in _lines(path):
+    with opened(file) as stream:
+        while lines := stream.readlines(PIECE):
+            yield Piece(file, first, lines)
+            first += len(lines)
+
+
+def records(piece: Piece, kind: type[R]) -> Iterator[tuple[int, R]]:
+    """The records of a piece with their line numbers, each checked strictly against its schema."""
+    path = piece.path
+    if piece.group is not None:
+        yield from ((line, _made(kind, partial(kind.model_validate, row), path, line)) for line, row in _rows(piece, kind))
+        return
+    for line, text in _lines(piece):
         _parse(text, path, line)  # duplicate keys and NaN, which pydantic lets pass
         yield line, _made(kind, partial(kind.model_validate_json, text, strict=True), path, line)
+
+
+def read_lines(path: Path, kind: type[R]) -> Iterator[tuple[int, R]]:
+    """Stream the records of a file with their line numbers."""
+    return (found for piece in pieces_of(path) for found in records(piece, kind))
 
 
 def _made(kind: type[R], make: Callable[[], R], path: Path, line: int) -> R:
@@ -71,20 +106,20 @@ def _made(kind: type[R], make: Callable[[], R], path: Path, line: int) -> R:
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Stream the JSON values of a file with their line numbers, whatever their schema."""
-    if _is_shard(path):
-        yield from _shard(path)
-        return
-    for line, text in _lines(path):
-        yield line, _parse(text, path, line)
+    for piece in pieces_of(path):
+        if piece.group is not None:
+            yield from _rows(piece)
+        else:
+            yield from ((line, _parse(text, path, line)) for line, text in _lines(piece))
 
 
-def examine(path: Path, kind: type[Record]) -> Iterator[tuple[int, Any, ValidationError | None]]:
-    """Stream the JSON values of a file with their line numbers, each with its breaches of a schema where it has any."""
-    if _is_shard(path):
-        yield from ((line, row, _breach(partial(kind.model_validate, row))) for line, row in _shard(path))
+def examine(piece: Piece, kind: type[Record]) -> Iterator[tuple[int, Any, ValidationError | None]]:
+    """The JSON values of a piece with their line numbers, each with its breaches of a schema where it has any."""
+    if piece.group is not None:
+        yield from ((line, row, _breach(partial(kind.model_validate, row))) for line, row in _rows(piece))
         return
-    for line, text in _lines(path):
-        yield line, _parse(text, path, line), _breach(partial(kind.model_validate_json, text, strict=True))
+    for line, text in _lines(piece):
+        yield line, _parse(text, piece.path, line), _breach(partial(kind.model_validate_json, text, strict=True))
 
 
 def _breach(make: Callable[[], Record]) -> ValidationError | None:
@@ -132,6 +167,14 @@ def write(path: Path, records: Iterable[Record]) -> int:
     return writer.count
 
 
+def write_lines(path: Path, lines: Iterable[str], kind: type[Record]) -> int:
+    """Write a set of lines that `line_of` made."""
+    with writing(path) as writer:
+        for line in lines:
+            writer.add(line, kind)
+    return writer.count
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[shards.Writer]:
     """A set to write records into, one by one; it appears whole when the block ends, or not at all."""
@@ -171,20 +214,27 @@ def _is_shard(path: Path) -> bool:
         return file.read(len(shards.MAGIC)) == shards.MAGIC
 
 
-def _shard(path: Path, kind: type[Record] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(piece: Piece, kind: type[Record] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    with _parquet(piece.path):
+        yield from enumerate(shards.rows(piece.path, kind, piece.group), piece.first)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[None]:
+    """While the block reads Parquet, what is wrong with it becomes a DataError with the remedy."""
     from pyarrow import ArrowException
 
     try:
-        yield from shards.rows(path, kind)
+        yield
     except (ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as Parquet: {str(error).strip().splitlines()[0][:200]}; {FETCH_AGAIN}") from None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    for line, raw in _raw_lines(path):
-        text = _decode(raw, path, line)
+def _lines(piece: Piece) -> Iterator[tuple[int, str]]:
+    for line, raw in enumerate(piece.lines, piece.first):
+        text = _decode(raw, piece.path, line)
         if not text.strip():
-            raise DataError(f"{path}:{line}: the line is empty; remove it: one JSON object stands on each line")
+            raise DataError(f"{piece.path}:{line}: the line is empty; remove it: one JSON object stands on each line")
         yield line, text
 
 
@@ -228,51 +278,3 @@ def _parse(text: str, path: Path, line: int) -> Any:
         return value_of(text)
     except Broken as error:
         raise DataError(f"{path}:{line}: {error}") from None
-
-
-class Broken(Exception):
-    """Text that is no JSON value, or none that we take: in words for people, and as a `reason` to count, which quotes nothing."""
-
-    def __init__(self, words: str, reason: str) -> None:
-        super().__init__(words)
-        self.reason = reason
-
-
-def value_of(text: str) -> Any:
-    """The JSON value that a line holds. Raises Broken where it holds none, a key twice, or a number that is none."""
-    try:
-        return _decoder.decode(text.rstrip("\r\n"))
-    except json.JSONDecodeError as error:
-        told = f"broken JSON at column {error.colno}: {error.msg}; correct the line or {FETCH_AGAIN}"
-        raise Broken(told, f"broken JSON: {error.msg}") from None
-    except RecursionError:
-        raise Broken("JSON nested too deeply; correct the line", "JSON nested too deeply") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise Broken(f"{twice}: the key stands twice in one object; keep one", "a key stands twice in one object")
-    return fields
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise Broken(f"{name} is not JSON; write a number or null", f"{name} is not JSON")
-
-
-def _whole(digits: str) -> int:
-    if len(digits) > LONGEST_NUMBER:
-        raise Broken(f"a number of {len(digits):,} digits; write a shorter one", "a number of thousands of digits")
-    return int(digits)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise Broken(f"{digits[:20]} is too large for a number; write a smaller one", "a number that is too large")
-    return number
-
-
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole, parse_float=_finite)

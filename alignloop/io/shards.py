@@ -83,11 +83,14 @@ class Writer:
 
     def write(self, record: Record) -> None:
         """Add a record."""
-        line = record.model_dump_json() + "\n"
+        self.add(record.model_dump_json() + "\n", type(record))
+
+    def add(self, line: str, kind: type[Record]) -> None:
+        """Add the line of a record of this kind."""
         self.count += 1
         self._size += len(line)
         if self._shards is None and self._size > self._large:
-            self._grow(type(record))
+            self._grow(kind)
         if self._shards:
             self._shards.write(line)
         else:
@@ -105,19 +108,26 @@ class Writer:
         lines.unlink()
 
 
-def rows(path: Path, kind: type[Record] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Stream the rows of one shard with their numbers, from 1. Raises ValueError where its schema is not that of `kind`."""
+def rows(path: Path, kind: type[Record] | None = None, group: int | None = None) -> Iterator[dict[str, Any]]:
+    """Stream the rows of one shard, or of one group of it. Raises ValueError where its schema is not that of `kind`."""
     from pyarrow.parquet import ParquetFile
 
-    number = 0
     with ParquetFile(path) as file:
         if kind and not file.schema_arrow.equals(schema_of(kind)):
             raise ValueError(f"its columns are not those of a {kind.__name__}")
         unpack = _unpacker(file.schema_arrow)
-        for batch in file.iter_batches(ROWS):
+        for batch in file.iter_batches(ROWS, None if group is None else [group]):
             batch.validate(full=True)  # places in damaged bytes may point anywhere: reading there would end the process
-            for number, row in enumerate(batch.to_pylist(), number + 1):  # noqa: B020
-                yield number, unpack(row) if unpack else row
+            for row in batch.to_pylist():
+                yield unpack(row) if unpack else row
+
+
+def groups(path: Path) -> Iterator[int]:
+    """How many rows each group of a shard holds."""
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as file:
+        yield from (file.metadata.row_group(place).num_rows for place in range(file.num_row_groups))
 
 
 def without(path: Path, part: Path, drop: Callable[[dict[str, Any]], bool]) -> int:
@@ -125,7 +135,7 @@ def without(path: Path, part: Path, drop: Callable[[dict[str, Any]], bool]) -> i
     from pyarrow import array
     from pyarrow.parquet import ParquetFile, write_table
 
-    keep = [not drop(row) for _, row in rows(path)]
+    keep = [not drop(row) for row in rows(path)]
     with ParquetFile(path) as file:
         write_table(file.read().filter(array(keep)), part, **WRITTEN)
     return keep.count(False)

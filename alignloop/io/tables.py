@@ -6,19 +6,20 @@ text to be judged (`characters`, `k`, `wording`); a rule in expectations.py says
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, partial
 from hashlib import blake2b
 from pathlib import Path
 from sys import intern
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 from pydantic import ValidationError
 
-from alignloop.io.datasets import DataError, examine
+from alignloop.io.datasets import DataError, Piece, examine, pieces_of
 from alignloop.io.identity import wording
 from alignloop.io.privacy import found
+from alignloop.io.workers import Workers
 from alignloop.records import Demonstration, Document, Message, Ranking, Record, check_order, check_turns
 
 ROLES = get_args(Message.model_fields["role"].annotation)
@@ -30,32 +31,54 @@ def last_turn(kind: type[Record]) -> str | None:
     return None if kind is Document else "assistant" if kind is Demonstration else "user"
 
 
+@cache
 def schema_of(kind: type[Record]) -> dict[str, dict[str, Any]]:
     """The fields of a record type with their JSON schemas; `required` says whether a line must have the field."""
     schema = kind.model_json_schema()
     return {name: {**field, "required": name in schema["required"]} for name, field in schema["properties"].items()}
 
 
-def table(kind: type[Record], files: Mapping[Path, str | None], generated: bool = True) -> pd.DataFrame:
+class _Reading(NamedTuple):
+    kind: type[Record]
+    split: str | None
+    generated: bool
+    private: bool
+
+
+def table(
+    kind: type[Record], files: Mapping[Path, str | None], generated: bool = True, private: bool = True, workers: Workers | None = None
+) -> pd.DataFrame:
     """All lines of some files of one record type; each file with its split, None where the lines say it themselves.
 
-    Personal data is looked for in everything but, with `generated`, the answers of a ranking that no people's data set brought.
+    With `private`, personal data is looked for: in everything but, with `generated`, the answers of a ranking that no people's data set
+    brought. Workers read the lines if there are some.
     """
-    fields = schema_of(kind)
-    plain = {name: field.get("default") for name, field in fields.items() if _scalar(field)}
     columns: dict[str, list[Any]] = defaultdict(list)  # a million rows are to fit: no row is kept, and what is long is hashed
     for file, split in files.items():
-        for line, record, error in examine(file, kind):
-            if not isinstance(record, dict):
-                raise DataError(f"{file}:{line}: is not a JSON object; one {kind.__name__} stands on each line (data/README.md)")
-            given = {name: _plain(record.get(name, default)) for name, default in plain.items()}
-            for name, value in (given | _derived(kind, record, fields, error, split, generated)).items():
-                columns[name].append(value)
-            columns["file"].append(str(file))
-            columns["line"].append(line)
+        read = partial(_columns, _Reading(kind, split, generated, private))
+        for piece in (workers or Workers(1)).map(read, pieces_of(file)):
+            for name, values in piece.items():
+                columns[name] += _once(values)
     if not columns:
         return pd.DataFrame(columns=["wording", "owner", "split"], dtype=object)
     return pd.DataFrame({name: pd.Series(columns.pop(name), dtype=object) for name in list(columns)})
+
+
+def _columns(reading: _Reading, piece: Piece) -> dict[str, list[Any]]:
+    """The rows of a piece, column by column."""
+    kind = reading.kind
+    fields = schema_of(kind)
+    plain = {name: field.get("default") for name, field in fields.items() if _scalar(field)}
+    columns: dict[str, list[Any]] = defaultdict(list)
+    for line, record, error in examine(piece, kind):
+        if not isinstance(record, dict):
+            raise DataError(f"{piece.path}:{line}: is not a JSON object; one {kind.__name__} stands on each line (data/README.md)")
+        given = {name: _plain(record.get(name, default)) for name, default in plain.items()}
+        for name, value in (given | _derived(reading, record, fields, error)).items():
+            columns[name].append(value)
+        columns["file"].append(str(piece.path))
+        columns["line"].append(line)
+    return columns
 
 
 def mark_leaks(tables: Iterable[pd.DataFrame]) -> None:
@@ -81,9 +104,8 @@ def _apart(places: tuple[str, ...], split: str) -> str | None:
     return ", ".join(other for other in places if other != split) or None if places != (split,) else None
 
 
-def _derived(
-    kind: type[Record], record: dict[str, Any], fields: dict[str, Any], error: ValidationError | None, split: str | None, generated: bool
-) -> dict[str, Any]:
+def _derived(reading: _Reading, record: dict[str, Any], fields: dict[str, Any], error: ValidationError | None) -> dict[str, Any]:
+    kind = reading.kind
     asked = record.get("prompt") if kind is Ranking else record
     asked = asked if isinstance(asked, dict) else {}
     messages = _list(asked.get("messages"))
@@ -94,16 +116,17 @@ def _derived(
     text = record.get("text")
     said = [content for _, content in turns] + ([text] if isinstance(text, str) else [])
     # what a model answered keeps to its context as it is drawn, and is shown to labelers as it is
-    brought = [] if generated and record.get("round") != "imported" else responses
+    brought = [] if reading.generated and record.get("round") != "imported" else responses
     owner = asked.get("user")
+    searched = (*said, *brought, str(owner or "")) if reading.private else ()
     columns = {
         "unknown fields": ", ".join(sorted(record.keys() - fields.keys())) or None,
         **_schema_breaches(kind, record, fields, error),
         "empty turns": ", ".join(f"turn {place}" for place, content in enumerate(said, 1) if not content.strip()) or None,
         "characters": sum(map(len, said)) + max(map(len, brought), default=0),
-        "personal data": ", ".join(sorted({name for each in (*said, *brought, str(owner or "")) for name in found(each)})) or None,
+        "personal data": ", ".join(sorted({name for each in searched for name in found(each)})) or None,
         "wording": _hash(wording(opening)) if opening and kind is not Document else None,
-        "owner": intern(owner) if isinstance(owner, str) else None,
+        "owner": owner if isinstance(owner, str) else None,
         "content": _hash(repr((turns, text, record.get("responses"), record.get("ranks"), record.get("labeler")))),
     }
     formed = len(turns) == len(messages) and (isinstance(asked.get("messages"), list) or "messages" not in asked)
@@ -114,7 +137,7 @@ def _derived(
         columns["order"] = _words(check_order, ranks, len(_list(record.get("responses"))))
         columns["k"] = len(_list(record.get("responses")))
     else:
-        columns["split"] = split
+        columns["split"] = reading.split
     return columns
 
 
@@ -146,10 +169,13 @@ def _scalar(field: dict[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Lists and objects as bytes of JSON: tables hash their cells, and bytes are no type of any schema's. Equal short texts are one."""
-    if isinstance(value, str):
-        return intern(value) if len(value) < 100 else value
+    """Lists and objects as bytes of JSON: tables hash their cells, and bytes are no type of any schema's."""
     return json.dumps(value).encode() if isinstance(value, list | dict) else value
+
+
+def _once(values: list[Any]) -> Iterator[Any]:
+    """The values, equal short texts as one: a million rows have few labelers."""
+    return (intern(value) if type(value) is str and len(value) < 100 else value for value in values)
 
 
 def _hash(text: str) -> int:

@@ -1,23 +1,29 @@
 """Words of a text in any script, to compare texts by: case, width, white space and punctuation make no difference.
 
 Scripts that put no space between words (Chinese, Japanese, Thai, …) go sign by sign, a sign with the marks on it, as a reader sees it.
+Hashes are polynomials modulo 2⁶⁴, of a word's bytes and of a run's words, so that those of many texts are made at once.
 """
 
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
-from xxhash import xxh3_64_intdigest
 
 Hashes = NDArray[np.uint64]
+Places = NDArray[np.int64]
 UNSPACED = "".join(rf"\p{{{name}}}" for name in ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"))
 SIGN_OR_WORD = regex.compile(rf"(?V1)[[{UNSPACED}]&&\w]\p{{M}}*|[\w--[{UNSPACED}]]+")
 ASCII_WORD = re.compile(r"\w+")
-FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no place of a run is lost in the sum
+BASE = 0xD6E8FEB86659FD93  # odd, so that it has an inverse modulo 2**64
+MIX = np.uint64(0xFF51AFD7ED558CCD)
+AT_ONCE = 2**20  # bytes whose words are hashed together: some 40 MB while it lasts
+IN_WORDS = np.array([byte >= 0x80 or bytes([byte]).isalnum() or byte == ord("_") for byte in range(256)])
 
 
 def words(text: str) -> list[str]:
@@ -27,27 +33,89 @@ def words(text: str) -> list[str]:
     return SIGN_OR_WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
-def hashed(text: str) -> Hashes:
-    """A 64-bit hash of each word, the same in every process."""
-    return np.fromiter(map(_hash, words(text)), np.uint64)
+class Rows(NamedTuple):
+    """Hashes of several texts end to end: (M,), and where each text's begin: (N + 1,) offsets, the last of which is the end."""
+
+    values: Hashes
+    offsets: Places
+
+    def row(self, number: int) -> Hashes:
+        """One text's."""
+        return self.values[self.offsets[number] : self.offsets[number + 1]]
+
+    def lengths(self) -> Places:
+        """How many each text has."""
+        return np.diff(self.offsets)
+
+    def owners(self) -> Places:
+        """The number of the text that each is of."""
+        return np.repeat(np.arange(len(self.offsets) - 1), self.lengths())
 
 
-def runs(hashes: Hashes, length: int) -> Hashes:
-    """A hash of each run of so many words: (N,) → (N − length + 1,); none where there are fewer."""
-    count = max(0, len(hashes) - length + 1)
-    found = np.zeros(count, np.uint64)
-    for place in range(length if count else 0):
-        found = found * FACTOR + hashes[place : place + count]
+def hashed(texts: Sequence[str]) -> Rows:
+    """A 64-bit hash of each word of each text, the same in every process."""
+    spelt = [_spelt(text) for text in texts]
+    ends = np.cumsum([0, *map(len, spelt)])
+    cuts = sorted({0, *(np.flatnonzero(np.diff(ends // AT_ONCE)) + 1).tolist(), len(spelt)})
+    parts = [_hashed(spelt[start:end]) for start, end in pairwise(cuts)] or [_hashed([])]
+    return Rows(np.concatenate([part.values for part in parts]), _offsets(np.concatenate([part.lengths() for part in parts])))
+
+
+def runs(rows: Rows, length: int) -> Rows:
+    """A hash of each run of so many words of a text; a text of fewer has none."""
+    lengths = np.maximum(rows.lengths() - length + 1, 0)
+    offsets = _offsets(lengths)
+    starts = np.arange(offsets[-1]) + np.repeat(rows.offsets[:-1] - offsets[:-1], lengths)
+    return Rows(_spans(rows.values, starts, starts + length), offsets)
+
+
+def beginnings(rows: Rows, lengths: Places) -> Hashes:
+    """A hash of the first words of each text, so many of each: (N,)."""
+    return _spans(rows.values, rows.offsets[:-1], rows.offsets[:-1] + lengths)
+
+
+def _spelt(text: str) -> bytes:
+    """A text's words, with something between them that is of none."""
+    spelt = text.lower() if text.isascii() else " ".join(words(text))
+    return spelt.encode(errors="surrogatepass") + b"\n"
+
+
+def _hashed(spelt: Sequence[bytes]) -> Rows:
+    data = np.frombuffer(b"".join(spelt), np.uint8)
+    edges = np.flatnonzero(np.diff(IN_WORDS[data], prepend=False))
+    starts, ends = edges[::2], edges[1::2]
+    values = _spans(data, starts, ends)
+    upto = np.searchsorted(starts, np.cumsum([0, *map(len, spelt)]))
+    return Rows(values, upto.astype(np.int64))
+
+
+def _spans(values: NDArray[Any], starts: Places, ends: Places) -> Hashes:
+    """A hash of each span of the values: Σ vᵢ·BASEⁱ from its start on, as a difference of two sums from the first value on."""
+    powers, inverses = _powers(len(values))
+    sums = np.zeros(len(values) + 1, np.uint64)
+    np.cumsum(values * powers, out=sums[1:])
+    found = (sums[ends] - sums[starts]) * inverses[starts]
+    found ^= found >> np.uint64(32)
+    found *= MIX
+    found ^= found >> np.uint64(29)
     return found
 
 
-def flattened(rows: Sequence[Hashes]) -> tuple[Hashes, NDArray[np.uint64]]:
-    """Rows end to end, and where each begins: (N + 1,) offsets, the last of which is the end."""
-    offsets = np.zeros(len(rows) + 1, np.uint64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    return (np.concatenate(rows) if rows else np.zeros(0, np.uint64)), offsets
+def _powers(count: int) -> tuple[Hashes, Hashes]:
+    """BASEⁿ modulo 2**64, and what undoes it, for n = 0, 1, …; one more of the latter, for a span of nothing at the end."""
+    powers, inverses = _tables(1 << count.bit_length())
+    return powers[:count], inverses[: count + 1]
 
 
-@lru_cache(1 << 17)  # most of a text is said in few words
-def _hash(word: str) -> int:
-    return xxh3_64_intdigest(word.encode(errors="surrogatepass"))
+@cache
+def _tables(count: int) -> tuple[Hashes, Hashes]:
+    made = []
+    for base in (BASE, pow(BASE, -1, 2**64)):
+        factors = np.full(count, base, np.uint64)
+        factors[0] = 1
+        made.append(np.cumprod(factors))
+    return made[0], made[1]
+
+
+def _offsets(lengths: Places) -> Places:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

@@ -2,43 +2,48 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TypeVar
 
 from alignloop.io.identity import identify
-from alignloop.io.language import language_of
+from alignloop.io.language import languages_of
 from alignloop.io.privacy import found, redact
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record
 
+R = TypeVar("R", bound=Record)
+
 
 class Cleaner:
-    """Cleans the records of one set, and counts in `tally` what it took out and which languages it saw."""
+    """Cleans records of one set, and counts in `tally` what it took out and which languages it saw."""
 
     def __init__(self, tally: Counter[str], languages: bool) -> None:
         self._tally, self._languages = tally, languages
 
-    def clean(self, record: Record) -> Record:
-        """The record, redacted and tagged."""
+    def clean(self, records: Iterable[Record]) -> list[Record]:
+        """The records, redacted and tagged."""
+        redacted = [self._redacted(record) for record in records]
+        if not self._languages:
+            return redacted
+        languages = languages_of([_spoken(record) for record in redacted])
+        self._tally.update(f"language {language}" for language in languages)
+        return [_tagged(record, language) for record, language in zip(redacted, languages, strict=True)]
+
+    def _redacted(self, record: Record) -> Record:
         if isinstance(record, Ranking):
             responses = tuple(self._text(response) for response in record.responses)
-            return record.model_copy(update={"prompt": self._prompt(record.prompt), "responses": responses})
+            return _with(record, prompt=self._prompt(record.prompt), responses=responses)
         if isinstance(record, Demonstration):
-            messages = self._messages(record.messages)
-            changes = {"messages": messages, "user": self._user(record.user), **self._tag(turn.content for turn in messages)}
-            return record.model_copy(update=changes)
+            return _with(record, messages=self._messages(record.messages), user=self._user(record.user))
         if isinstance(record, Document):
             text = None if record.text is None else self._text(record.text)
-            messages = record.messages and self._messages(record.messages)
-            said = [text or "", *(turn.content for turn in messages or ())]
-            return record.model_copy(update={"text": text, "messages": messages, **self._tag(said)})
+            return _with(record, text=text, messages=record.messages and self._messages(record.messages))
         assert isinstance(record, Prompt)
         return self._prompt(record)
 
     def _prompt(self, prompt: Prompt) -> Prompt:
-        messages = self._messages(prompt.messages)
-        tag = self._tag(turn.content for turn in messages if turn.role == "user")
-        return prompt.model_copy(update={"messages": messages, "user": self._user(prompt.user), **tag})
+        return _with(prompt, messages=self._messages(prompt.messages), user=self._user(prompt.user))
 
     def _messages(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-        return tuple(message.model_copy(update={"content": self._text(message.content)}) for message in messages)
+        return tuple(_with(message, content=self._text(message.content)) for message in messages)
 
     def _text(self, text: str) -> str:
         clean, counts = redact(text)
@@ -52,9 +57,22 @@ class Cleaner:
         self._tally["redacted user ids"] += 1
         return identify("user", user)
 
-    def _tag(self, said: Iterable[str]) -> dict[str, str]:
-        if not self._languages:
-            return {}
-        language = language_of("\n".join(said))
-        self._tally[f"language {language}"] += 1
-        return {"language": language}
+
+def _spoken(record: Record) -> str:
+    """What tells a record's language: of a ranking and a prompt what people say."""
+    asked = record.prompt if isinstance(record, Ranking) else record
+    assert isinstance(asked, Prompt | Demonstration | Document)
+    text = asked.text or "" if isinstance(asked, Document) else ""
+    turns = (turn for turn in asked.messages or () if turn.role == "user" or not isinstance(asked, Prompt))
+    return "\n".join([*([text] if isinstance(asked, Document) else []), *(turn.content for turn in turns)])
+
+
+def _tagged(record: Record, language: str) -> Record:
+    if isinstance(record, Ranking):
+        return record.model_copy(update={"prompt": _tagged(record.prompt, language)})
+    return record.model_copy(update={"language": language})
+
+
+def _with(record: R, **fields: object) -> R:
+    """The record with these fields: itself where they are its own, for copies take time."""
+    return record if all(getattr(record, name) == value for name, value in fields.items()) else record.model_copy(update=fields)

@@ -7,18 +7,12 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from hashlib import blake2b
 
-from alignloop.io.duplicates import Alike
-from alignloop.io.identity import SEPARATOR
+import numpy as np
+
+from alignloop.io.duplicates import Alike, Sketches
 from alignloop.records import Split
-
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # the later, the cleaner it must be
-
-
-def number_of(*content: object) -> int:
-    """64 bits that stand for what was said: that two of ten million things share theirs has a chance of 3 in a million."""
-    return int.from_bytes(blake2b(SEPARATOR.join(map(str, content)).encode(), digest_size=8).digest(), "big")
+from alignloop.stages.facts import SPLITS, Facts
 
 
 class Questions:
@@ -27,17 +21,21 @@ class Questions:
     def __init__(self, near: float | None, beginning: int | None) -> None:
         self._numbers: dict[int, int] = {}
         self._splits = bytearray()
-        self._alike = Alike(near, beginning) if near or beginning else None
+        self._alike = Alike(near) if near or beginning else None
 
-    def add(self, last: str, before: str, split: int) -> int:
-        """Take a question (its last turn, and what was said before it) and the split it was asked in; returns its number."""
-        number = self._numbers.setdefault(number_of(before, last), len(self._splits))
-        if number == len(self._splits):
-            self._splits.append(split)
-            if self._alike:
-                self._alike.add(last, before)
-        self._splits[number] = max(self._splits[number], split)
-        return number
+    def add(self, questions: Sequence[int], splits: Sequence[int], sketches: Sketches | None) -> list[int]:
+        """Take the next questions, the splits they were asked in, and how they are compared; returns the number of each."""
+        known, numbers = len(self._splits), []
+        for question, split in zip(questions, splits, strict=True):
+            number = self._numbers.setdefault(question, len(self._splits))
+            if number == len(self._splits):
+                self._splits.append(split)
+            self._splits[number] = max(self._splits[number], split)
+            numbers.append(number)
+        if self._alike and sketches:
+            _, first = np.unique(numbers, return_index=True)
+            self._alike.add(sketches.of(first[np.take(numbers, first) >= known]))
+        return numbers
 
     def cleanest(self) -> Sequence[int]:
         """For each question the cleanest split that it was asked in, in these words."""
@@ -48,11 +46,11 @@ class Questions:
         """For each question its group of those that are alike, and the cleanest split of that; None where likeness does not count."""
         if not self._alike:
             return None
-        groups = self._alike.groups().tolist()
+        groups = array("q", self._alike.groups())
         cleanest = bytearray(len(groups))
         for group, split in zip(groups, self._splits, strict=True):
             cleanest[group] = max(cleanest[group], split)
-        return groups, [cleanest[group] for group in groups]
+        return groups, bytes(cleanest[group] for group in groups)
 
 
 class Entries:
@@ -68,18 +66,16 @@ class Entries:
     def __len__(self) -> int:
         return len(self.splits)
 
-    def add(
-        self, user: str, split: int, asked: int, said: str = "", long: bool = False, answers: Sequence[str] = (), judged: object = None
-    ) -> None:
-        """Take the next record: who asked what, all that it says, and what makes it another record than one that asks the same."""
-        self._users.append(number_of(user))
-        self._judged.append(number_of(judged))
-        self._content.append(number_of(asked, *answers, judged))
-        self.asked.append(asked)
-        self.splits.append(split)
-        self._long.append(long)
-        if self._wholes:
-            self._wholes.add(said)
+    def add(self, facts: Facts, asked: Sequence[int]) -> None:
+        """Take the next records, and the numbers of their questions."""
+        self.asked.extend(asked)
+        self._users.extend(facts.users)
+        self._content.extend(facts.content)
+        self._judged.extend(facts.judged)
+        self.splits += facts.splits
+        self._long += facts.long
+        if self._wholes and facts.wholes:
+            self._wholes.add(facts.wholes)
 
     def sift(self, questions: Questions, cap: int | None) -> Counter[str]:
         """Decide which records stay; how many went by each rule. Without a cap equal records stay too, however many there are."""
@@ -94,7 +90,7 @@ class Entries:
         if questions.likeness:
             groups, cleanest_like = questions.likeness
             rules["nearly in another split"] = lambda place: cleanest_like[asked[place]] != splits[place]
-            alike = self._wholes.groups().tolist() if self._wholes else [groups[question] for question in asked]
+            alike = array("q", self._wholes.groups()) if self._wholes else array("q", (groups[question] for question in asked))
             rules["nearly repeated"] = lambda place: (alike[place], judged[place]) in like
         if cap is not None:
             rules["over the user's cap"] = lambda place: wrote[self._users[place]] >= cap

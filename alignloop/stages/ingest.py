@@ -76,7 +76,7 @@ class _Account:
         self.changed = Counter[str]()
 
     def at(self, line: int) -> Origin:
-        return self.origin.model_copy(update={"line": line})
+        return Origin(licence=self.origin.licence, sha256=self.origin.sha256, line=line)
 
     def refuse(self, line: int, reason: str) -> str:
         reason = reason if reason in self.refused or len(self.refused) < REASONS else "other reasons"
@@ -127,9 +127,9 @@ class _Raw:
             if ways:
                 account.change(ways)
             if isinstance(traced, Ranking):
-                self._write_new(traced.prompt.model_copy(update={"origin": traced.origin}), tally)
+                self._write_new(traced.prompt, tally, traced.origin)
             if isinstance(traced, Demonstration) and account.source != "world":
-                self._write_new(_prompt_of(traced), tally)
+                self._write_new(_prompt_of(traced), tally, traced.origin)
         return account
 
     def _write(self, record: Any, tally: Counter[str]) -> str | None:
@@ -146,11 +146,11 @@ class _Raw:
         tally[SETS[type(record)]] += 1
         return "its id numbered, for it is met again" if again else None
 
-    def _write_new(self, prompt: Prompt, tally: Counter[str]) -> None:
+    def _write_new(self, prompt: Prompt, tally: Counter[str], origin: Origin | None) -> None:
         if _signature(prompt) in self._prompts:
             tally["prompts met again"] += 1
         else:
-            self._write(prompt, tally)
+            self._write(prompt.model_copy(update={"origin": origin}), tally)
 
 
 def _hash(*content: str) -> bytes:
@@ -170,7 +170,7 @@ def _user(record: Record) -> str | None:
 def _prompt_of(demonstration: Demonstration) -> Prompt:
     asked = demonstration.messages[:-1]
     name = identify("prompt", demonstration.user, *(message.content for message in asked))
-    about = demonstration.model_dump(include={"user", "category", "time", "source", "origin"})
+    about = demonstration.model_dump(include={"user", "category", "time", "source"})
     return Prompt(id=name, messages=asked, **about)
 
 

@@ -14,6 +14,7 @@ from alignloop.io import tables
 from alignloop.io.datasets import DataError, files
 from alignloop.io.expectations import Breach, Check, ValidationFailed, content_rules, learning_rules, run, schema_rules
 from alignloop.io.files import write_json
+from alignloop.io.workers import Workers
 from alignloop.params import Params
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
 from alignloop.stages.progress import Progress
@@ -51,7 +52,9 @@ def validate(params: Params, suite: str, data: Path, docs: Path, metrics: Path) 
         raise DataError(f"validate: there is no suite '{suite}'; known are {', '.join(SUITES)}")
     bounds = params.validate_
     sets = SUITES[suite](data)
-    rows = {name: tables.table(kind, paths, generated=suite == "rankings") for name, (kind, paths) in sets.items()}
+    with Workers() as workers:
+        how = {"generated": suite == "rankings", "private": suite != "raw", "workers": workers}
+        rows = {name: tables.table(kind, paths, **how) for name, (kind, paths) in sets.items()}
     for name, (kind, _) in sets.items():
         if rows[name].empty and (kind is not Ranking or suite == "rankings"):
             raise DataError(f"{data}: the {name} are empty; add data to the sources, and run from `ingest`")

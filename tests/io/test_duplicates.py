@@ -6,13 +6,14 @@ from random import Random
 
 import pytest
 
-from alignloop.io.duplicates import SLOTS, Alike, band_of
+from alignloop.io.duplicates import SLOTS, Alike, band_of, sketches
 
 
 def groups(*texts: str, near: float | None = 0.8, beginning: int | None = None, before: str = "") -> list[int]:
-    alike = Alike(near, beginning)
-    for text in texts:
-        alike.add(text, before)
+    alike = Alike(near)
+    for start in range(0, len(texts), 700):  # as it comes, piece by piece
+        piece = texts[start : start + 700]
+        alike.add(sketches(piece, [before] * len(piece), near=near is not None, beginning=beginning))
     return alike.groups().tolist()
 
 

@@ -3,13 +3,16 @@
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignloop.io.datasets import read, split_of
+from alignloop.io import datasets, workers
+from alignloop.io.datasets import files, read, split_of
 from alignloop.records import Document, Prompt, Split
+from alignloop.stages import overlaps
 
 from .sets import SPLITS, TEST, TRAIN, VALID, Sets, demonstration, messages, prompt, ranking
 
@@ -39,7 +42,7 @@ def test_what_is_nearly_the_same_counts_as_the_same_over_all_sets_where_that_is_
     off = sets.run()
     assert (sets.ids("prompts", "train"), sets.ids("demonstrations", "train")) == (["p1", "p2", "p3"], ["d1", "d2", "d3", "d4"])
     assert not any(rule.startswith("nearly") for tally in off.values() for rule in tally)
-    on = sets.run(near_duplicates=0.8)
+    on = sets.run(near_duplicates=0.75)
     assert (sets.ids("prompts", "train"), sets.ids("demonstrations", "train")) == (["p1", "p3"], ["d2", "d4"])
     assert [each.id for each in sets.imported()] == ["r1", "r3"], "another labeler's ranking is another ranking"
     assert on["prompts"]["nearly repeated"] == 1
@@ -116,3 +119,24 @@ def test_a_record_never_moves_from_one_split_to_another_however_data_grows(data:
             assert {name: now[name] for name in now.keys() & before.keys()} == {name: before[name] for name in now.keys() & before.keys()}
             assert all(split_of(each.user, 0.1, 0.2) == now[each.id] for each in sets.prompts if each.id in now)
             before |= now
+
+
+def test_workers_change_no_byte(sets: Sets, monkeypatch: pytest.MonkeyPatch):
+    people = [*TRAIN[:3], *VALID[:1], *TEST[:2]]
+    sets.prompts += [prompt(f"p{n}", people[n % 6], long(n % 40, n)) for n in range(120)]
+    sets.rankings += [ranking(f"r{n}", people[n % 6], long(n % 40, n), "a", long(n % 7)) for n in range(120)]
+    sets.prompts += [prompt("measured", TEST[0], long(90)), prompt("learned", TRAIN[0], f"{long(90)[:150]} {long(91)}")]
+    plan = {"near_duplicates": 0.8, "common_beginning": 50, "contamination": 13, "languages": True}
+
+    def made() -> tuple[Any, list[bytes]]:
+        told = sets.run(**plan)
+        return told, [file.read_bytes() for name in ("prompts", "demonstrations", "corpus", "rankings") for file in files(sets.root / name)]
+
+    alone = made()
+    monkeypatch.setattr(datasets, "PIECE", 4000)
+    monkeypatch.setattr(overlaps, "AT_ONCE", 7)
+    monkeypatch.setattr(workers, "ALONE", 2)
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1})
+    assert made() == alone
+    assert alone[0]["prompts"]["nearly repeated"], "likeness was at work"
+    assert alone[0]["prompts"]["overlaps what is measured"], "and so were overlaps"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 
 from alignloop.io.importers import rows
@@ -33,11 +34,18 @@ def _read(path: Path, source: str) -> Iterator[Item]:
 
 def _record(row: Any, kind: type[Record] | None) -> Found:
     try:
-        return kind.model_validate_json(json.dumps(row), strict=True) if kind else Refused("none of our record types")
+        return kind.model_validate_json(_text(row), strict=True) if kind else Refused("none of our record types")
     except ValidationError as error:
         return refusal(error)
     except (TypeError, RecursionError):  # a table's times and bytes
         return Refused("a value that JSON does not know, or nested too deeply")
+
+
+def _text(row: Any) -> bytes | str:
+    try:
+        return orjson.dumps(row, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    except TypeError:  # what it does not know may still be JSON: half a surrogate pair, a number of twenty digits
+        return json.dumps(row)
 
 
 OWN = Format("our own Prompt, Demonstration, Ranking or Document (data/README.md)", lambda row: has(row, "id") and bool(_kind(row)), _read)

@@ -1,0 +1,102 @@
+"""What `prepare` needs to know of a piece of a set: its records cleaned, as lines, and what they say as numbers; workers make it."""
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from alignloop.io import datasets
+from alignloop.io.datasets import Piece, split_of
+from alignloop.io.duplicates import Sketches, sketches
+from alignloop.io.identity import SEPARATOR, wording
+from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record, Split
+from alignloop.stages.cleaning import Cleaner
+
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # the later, the cleaner it must be
+
+
+class Reading(NamedTuple):
+    """How a set is read: `near` and `beginning` say how questions are compared, `whole` whether records are as well, with their answers."""
+
+    kind: type[Record]
+    languages: bool
+    longest: int
+    valid: float
+    test: float
+    near: bool
+    beginning: int | None
+    whole: bool
+
+
+class Facts:
+    """Of each record the line, the split, and 64 bits each that stand for its user, its question, all that it says, and a judgement."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.splits, self.long = bytearray(), bytearray()
+        self.users, self.questions, self.content, self.judged = (array("Q") for _ in range(4))
+        self.tally = Counter[str]()
+        self.asked: Sketches | None = None
+        self.wholes: Sketches | None = None
+
+
+class _Said(NamedTuple):
+    """A record in words: the question's last turn, what was said before it, and all of it with the answers."""
+
+    last: str
+    before: str
+    whole: str
+
+
+def number_of(*content: object) -> int:
+    """64 bits that stand for what was said: that two of ten million things share theirs has a chance of 3 in a million."""
+    return int.from_bytes(blake2b(SEPARATOR.join(map(str, content)).encode(), digest_size=8).digest(), "big")
+
+
+def gather(reading: Reading, piece: Piece) -> Facts:
+    """Read a piece, clean its records, and say what is to be known of them."""
+    made = Facts()
+    records = [record for _, record in datasets.records(piece, reading.kind)]
+    said = [_add(made, reading, record) for record in Cleaner(made.tally, reading.languages).clean(records)]
+    if reading.near or reading.beginning:
+        asked = [each.last for each in said], [each.before for each in said]
+        made.asked = sketches(*asked, near=reading.near, beginning=reading.beginning)
+    if reading.whole:
+        made.wholes = sketches([each.whole for each in said])
+    return made
+
+
+def _add(made: Facts, reading: Reading, record: Record) -> _Said:
+    if isinstance(record, Document):
+        user, answers, judged, long = "", (), None, False
+        text = record.text if record.text is not None else _wording(record.messages or ())
+        split, said = split_of(text, reading.valid, 0.0), _Said(text, "", text)
+    else:
+        user, asked, answers, judged = _parts(record)
+        split, before = split_of(user, reading.valid, reading.test), _wording(asked[:-1])
+        said = _Said(_wording(asked[-1:]), before, "\n".join([_wording(asked), *answers]) if reading.whole else "")
+        long = sum(len(message.content) for message in asked) + max(map(len, answers), default=0) > reading.longest
+    question = number_of(said.before, said.last)
+    made.lines.append(datasets.line_of(record.model_copy(update={"split": split}) if isinstance(record, Ranking) else record))
+    made.splits.append(SPLITS.index(split))
+    made.long.append(long)
+    made.users.append(number_of(user))
+    made.questions.append(question)
+    made.judged.append(number_of(judged))
+    made.content.append(number_of(question, *answers, judged))
+    return said
+
+
+def _parts(record: Record) -> tuple[str, tuple[Message, ...], tuple[str, ...], object]:
+    """Who asked, what, the answers to it, and what was judged of them."""
+    if isinstance(record, Ranking):
+        return record.prompt.user, record.prompt.messages, record.responses, (record.labeler, record.ranks)
+    if isinstance(record, Demonstration):
+        return record.user, record.messages[:-1], (record.messages[-1].content,), None
+    assert isinstance(record, Prompt)
+    return record.user, record.messages, (), None
+
+
+def _wording(messages: Sequence[Message]) -> str:
+    return wording((message.role, message.content) for message in messages)
