@@ -118,7 +118,7 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
             run.log(step, numbers)
             run.finish(outputs, kept)
             if registry:
-                _say(registry.register(root, params, inputs, given["metrics"], run.id))
+                _say(registry.register(root, params, inputs, given["out"], given["metrics"], run.id))
         if checkpoint:
             checkpoint.done(outputs)
         if registry:

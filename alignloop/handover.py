@@ -16,7 +16,9 @@ from alignloop.params import Params
 from alignloop.records import Answer
 from alignloop.seeds import draws
 from alignloop.stages.gates import told
-from alignloop.stages.results import tables
+from alignloop.stages.results import one_line, tables
+
+SHOWN, LETTERS = 3, 150  # on the page of a version; all of them are in its report
 
 
 def bring_champion(root: Path, params: Params, inputs: Mapping[str, str], place: Path) -> None:
@@ -26,11 +28,12 @@ def bring_champion(root: Path, params: Params, inputs: Mapping[str, str], place:
         champion.bring(root, f"{params.release.registry}-policy", inputs[path], place)
 
 
-def register(root: Path, params: Params, inputs: Mapping[str, str], metrics: Path, run: str) -> str:
+def register(root: Path, params: Params, inputs: Mapping[str, str], answers: Path, metrics: Path, run: str) -> str:
     """Register what the release holds, and say all that is to be said of it."""
     found = json.loads(metrics.read_text(encoding="utf-8"))
     verdict, results = told(found["verdict"]), tables(found)
-    versions = publication.publish(root, params, inputs, run, results, found["verdict"], verdict)
+    shown = _side_by_side(_pairs(read(answers / "answers.jsonl", Answer)), "champion" if found["verdict"]["against_champion"] else "SFT")
+    versions = publication.publish(root, params, inputs, run, results, found["verdict"], [verdict, shown])
     names = ", ".join(version.label for version in versions.values())
     return f"\n{results}\n{verdict}\nregistered {names}"
 
@@ -57,10 +60,9 @@ def settle(root: Path, params: Params, answers: Path, metrics: Path) -> str:
 
 def _ask(root: Path, params: Params, candidate: registry.Version, answers: Sequence[Answer], verdict: Mapping[str, Any]) -> int:
     """Offer some prompts, drawn once for a candidate, with both answers to reviewers; returns how many."""
-    theirs = {answer.prompt.id: answer for answer in answers if answer.model != "policy"}
-    mine = [answer for answer in answers if answer.model == "policy" and answer.prompt.id in theirs]
-    order = draws(params.seed, "review", candidate.hash).permutation(len(mine))[: params.people.review_prompts]
-    pairs = [Pair(mine[place].prompt, mine[place].response, theirs[mine[place].prompt.id].response) for place in order]
+    known_pairs = _pairs(answers)
+    order = draws(params.seed, "review", candidate.hash).permutation(len(known_pairs))[: params.people.review_prompts]
+    pairs = [known_pairs[place] for place in order]
     known = registry.versions(root, champion.counterpart(root, candidate.hash)) if verdict["against_champion"] else []
     other = next((f"{each.name}/{each.version}" for each in known), "SFT")
     wins = {judge: in_words(win) for judge, win in verdict["wins"].items() if win}
@@ -71,3 +73,19 @@ def _ask(root: Path, params: Params, candidate: registry.Version, answers: Seque
     finally:
         store.close()
     return len(pairs)
+
+
+def _pairs(answers: Sequence[Answer]) -> list[Pair]:
+    """Each prompt that both answered, with the candidate's answer and the other's."""
+    theirs = {answer.prompt.id: answer.response for answer in answers if answer.model != "policy"}
+    mine = [answer for answer in answers if answer.model == "policy" and answer.prompt.id in theirs]
+    return [Pair(answer.prompt, answer.response, theirs[answer.prompt.id]) for answer in mine]
+
+
+def _side_by_side(pairs: Sequence[Pair], other: str) -> str:
+    """The first prompts that are answered differently, and both answers, in Markdown."""
+    shown = []
+    for pair in [pair for pair in pairs if pair.mine != pair.theirs][:SHOWN]:
+        asked, mine, theirs = (one_line(text, LETTERS) for text in (pair.prompt.messages[-1].content, pair.mine, pair.theirs))
+        shown.append(f"> {asked}\n\n- candidate: {mine}\n- {other}: {theirs}")
+    return "\n\n".join(shown)

@@ -32,7 +32,8 @@ import yaml
 from alignloop.io import environment
 
 PROJECT = Path(__file__).parents[1]
-DOORS = {"flow": ["-m", "flows.pipeline"], "dvc": ["-m", "dvc", "repro"]}
+REPRO = '"$0" -m alignloop.io.versioning && exec "$0" -m dvc repro'
+DOORS = {"flow": [sys.executable, "-m", "flows.pipeline"], "dvc": ["sh", "-c", REPRO, sys.executable]}  # as in the Makefile
 WRITE = (
     "import sys; from pathlib import Path; from alignloop.io.overrides import override; override(Path('params.yaml'), Path(sys.argv[1]))"
 )
@@ -41,16 +42,21 @@ WRITE = (
 class Clone:
     """A clone of this working tree with the configuration to run, and the command that runs it."""
 
-    def __init__(self, root: Path, configuration: Path, door: str) -> None:
-        self.root, self.log, self.words = root, root.with_suffix(".log"), [sys.executable, *DOORS[door]]
+    def __init__(self, root: Path, door: str) -> None:
+        self.root, self.log, self.words = root, root.with_suffix(".log"), DOORS[door]
+        own = {name: value for name, value in os.environ.items() if name not in environment.settle() and not name.startswith("PREFECT")}
+        self.environment = own | {name: value.replace(str(PROJECT), str(root)) for name, value in environment.settle().items()}
+
+    def lay_out(self, configuration: Path) -> None:
+        """Make the clone anew."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.log.unlink(missing_ok=True)
         listed = subprocess.run(["git", "ls-files", "-zco", "--exclude-standard"], cwd=PROJECT, capture_output=True, check=True).stdout
         for name in filter(None, listed.decode().split("\0")):
             if (PROJECT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/"):
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(PROJECT / name, root / name)
-        (root / ".dvc" / "config.local").write_text(f"[core]\n    site_cache_dir = {root}/.dvc/tmp/site\n")
-        own = {name: value for name, value in os.environ.items() if name not in environment.settle() and not name.startswith("PREFECT")}
-        self.environment = own | {name: value.replace(str(PROJECT), str(root)) for name, value in environment.settle().items()}
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(PROJECT / name, self.root / name)
+        (self.root / ".dvc" / "config.local").write_text(f"[core]\n    site_cache_dir = {self.root}/.dvc/tmp/site\n")
         self._do(sys.executable, "-c", WRITE, str(configuration.resolve()))
         for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "start"]):
             self._do("git", *words)
@@ -83,6 +89,8 @@ class Clone:
             for place in left:
                 with suppress(ProcessLookupError):
                     os.kill(int(place.name), signal.SIGKILL)
+            time.sleep(0.05)
+        while self.at_work():  # the kernel drops a dead process's locks when it comes to it
             time.sleep(0.05)
 
     def outs(self) -> dict[str, str]:
@@ -160,12 +168,15 @@ def main() -> int:
     )
     parser.add_argument("--door", choices=list(DOORS), default="flow", help="how the loop is run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, help="a folder for the clones, kept; else a temporary one")
+    parser.add_argument("--work", type=Path, help="a folder for the clones, kept; an undisturbed run that is there is not made again")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = (asked.work or Path(temporary)).resolve()
-        left, hurt = (Clone(work / name, asked.configuration, asked.door) for name in ("left", "killed"))
-        print(f"undisturbed: {whole(left):.0f} s", flush=True)
+        left, hurt = (Clone(work / name, asked.door) for name in ("left", "killed"))
+        if not (left.root / "metrics" / "release.json").exists():
+            left.lay_out(asked.configuration)
+            print(f"undisturbed: {whole(left):.0f} s", flush=True)
+        hurt.lay_out(asked.configuration)
         began = time.monotonic()
         took, draw = left.seconds(), random.Random(asked.seed)
         times, rest = divmod(asked.kills, len(took))

@@ -79,6 +79,8 @@ def _walk(plan: Plan) -> list[Outcome]:
     if plan.complete:
         outcomes += [release(again, return_state=True).result()]
         publish()
+    if any(outcome.done == "ran" for outcome in outcomes):
+        check_champion(return_state=True)  # as it is now, so that a run which finds nothing to do need not look
     return outcomes
 
 

@@ -1,6 +1,8 @@
 """What is shown of the whole run: the results and the verdict, and whether the champion is who was decided on."""
 
 import json
+import os
+from hashlib import blake2b
 from pathlib import Path
 
 from prefect import get_run_logger, task
@@ -12,6 +14,10 @@ from alignloop.params import load
 from alignloop.stages.gates import told
 from alignloop.stages.results import tables
 from tasks.stage import slowly_imported
+
+STORE = Path("mlruns", "mlflow.db")
+STATE = Path("releases", "champion.json")
+AGREED = Path(".cache", "champion-agreed")  # the stamp of what was looked at last and found right
 
 
 def results(root: Path) -> str:
@@ -32,8 +38,12 @@ def publish() -> None:
 def check_champion() -> None:
     """Report aliases that were moved past the log of decisions, by hand in MLflow's pages for one."""
     root = Path.cwd()
-    if not (root / "mlruns" / "mlflow.db").exists() and not (root / audit.LOG).exists():
+    if not (root / STORE).exists() and not (root / audit.LOG).exists():
         return
+    now, note = _stamp(root), root / AGREED
+    if now and note.exists() and note.read_text(encoding="utf-8") == now:
+        return  # without MLflow, whose import alone takes seconds
+    note.unlink(missing_ok=True)
     champion = slowly_imported("alignloop.io.champion")
     name = f"{load(root / 'params.yaml').release.registry}-policy"
     if found := champion.drift(root, name):
@@ -45,3 +55,15 @@ def check_champion() -> None:
         )
         get_run_logger().warning("%s", text)
         create_markdown_artifact(text, key="champion", description="Aliases that nobody decided on")
+    elif now:
+        note.parent.mkdir(exist_ok=True)
+        note.write_text(now, encoding="utf-8")
+
+
+def _stamp(root: Path) -> str:
+    """What tells that neither the registry nor the decisions were touched since; nothing where the registry is a server's."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return ""
+    texts = [path.read_text(encoding="utf-8") if (path := root / place).exists() else "" for place in (audit.LOG, STATE, "params.yaml")]
+    found = (root / STORE).stat() if (root / STORE).exists() else None
+    return blake2b(json.dumps([texts, found and [found.st_mtime_ns, found.st_size]]).encode(), digest_size=16).hexdigest()

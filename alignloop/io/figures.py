@@ -180,7 +180,7 @@ def rounds(report: Mapping[str, Any]) -> Figure | None:
         "corpus perplexity": ("perplexity", ""),
     }
     shown = {title: part for title, part in measures.items() if any(row[part[0]] is not None for row in rows.values())}
-    figure, panels = _panels(len(shown), "What the rounds changed, on prompts of users never trained on")
+    figure, panels = _panels(len(shown), "What the rounds changed, on prompts of users never trained on", 2)  # as wide as a version's page
     for axes, (title, (key, unit)) in zip(panels, shown.items(), strict=True):
         points = [(place, row[key]) for place, row in enumerate(rows.values()) if row[key] is not None]
         places = [place for place, _ in points]
@@ -203,8 +203,8 @@ def _rows(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def _panels(count: int, title: str) -> tuple[Figure, Sequence[Axes]]:
-    columns = min(COLUMNS, count)
+def _panels(count: int, title: str, most: int = COLUMNS) -> tuple[Figure, Sequence[Axes]]:
+    columns = min(most, count)
     lines = -(-count // columns)
     width, height = 3.1 * columns, 0.45 + 2.1 * lines
     figure = _figure(width, height, title)

@@ -1,7 +1,7 @@
 """Publishing a release: its policy, reward model and SFT parent become registered versions that a reviewer can read."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,17 @@ from alignloop.core.measures import in_words
 from alignloop.io import lineage, registry
 from alignloop.params import Params
 
+ROOM = registry.LONGEST - 100  # what people said comes later
 KINDS = {"sft": "the SFT model", "reward": "the reward model", "policy": "the policy"}
 
 
 def publish(
-    root: Path, params: Params, hashes: Mapping[str, str], run: str, results: str, verdict: Mapping[str, Any], told: str
+    root: Path, params: Params, hashes: Mapping[str, str], run: str, results: str, verdict: Mapping[str, Any], told: Sequence[str]
 ) -> dict[str, registry.Version]:
     """Register what the release holds, parents first, and let `candidate` mean the policy, which bears the verdict, whatever it is.
 
-    `run` is the release's own: it keeps bytes whose own run is not here. `told` is the verdict in words.
+    `run` is the release's own: it keeps the picture and the report, and bytes whose own run is not here. `told` are the verdict in words
+    and answers side by side.
     """
     last = list(params.rounds)[-1]
     paths = {"sft": "models/sft", "reward": f"models/{last}/reward", "policy": f"models/{last}/policy"}
@@ -35,7 +37,9 @@ def publish(
         if making and making.run:
             tags |= {"run": making.run.id, "commit": making.run.commit}
         holder = making.run.id if making and making.run else run
-        text = _description(known, making, kind, name, path, hash, parents, last, results, told if kind == "policy" else "")
+        text = _description(
+            known, making, kind, name, path, hash, parents, last, results, (told[0], _pages(run), *told[1:]) if kind == "policy" else ()
+        )
         made[kind] = registry.register(root, name, path, hash, holder, text, parents, tags)
         if kind == "policy":
             registry.describe(root, made[kind], {"release_run": run, **_verdict_tags(verdict)}, text)
@@ -59,6 +63,14 @@ def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
     return {"gates": "passed" if verdict["passed"] else "failed", **tags, **wins}
 
 
+def _pages(run: str) -> str:
+    """The picture and the report that the release's run keeps, by addresses that MLflow's pages resolve."""
+    place = "get-artifact?run_uuid=" + run + "&path="
+    return (
+        f"![The rounds side by side]({place}figures/release.png)\n\n[All results, and what each model answers]({place}reports/results.md)"
+    )
+
+
 def _description(
     known: lineage.Graph,
     making: lineage.Making | None,
@@ -69,18 +81,22 @@ def _description(
     parents: Mapping[str, str],
     last: str,
     results: str,
-    told: str,
+    told: Sequence[str],
 ) -> str:
-    lines = [f"{name}: {KINDS[kind]} of the release after round {last}.", ""]
-    lines += [told] if told else []
-    lines += [f"Bytes: `{path}`, DVC {hash}."]
-    lines += [f"Made by {making.label}." if making else "No run or dvc.lock entry here tells what made it."]
-    lines += ["", "Parents:", *(f"- {parent}: {what}" for parent, what in parents.items())] if parents else []
+    made = f"Made by {making.label}." if making else "No run or dvc.lock entry here tells what made it."
+    parts = [f"{name}: {KINDS[kind]} of the release after round {last}.", *told, f"Bytes: `{path}`, DVC {hash}.\n{made}"]
+    parts += ["\n".join(["Parents:", *(f"- {parent}: {what}" for parent, what in parents.items())])] if parents else []
     if data := lineage.sources(known, path, hash):
-        lines += [
-            "",
-            "Data, all of it:",
-            *(f"- {inner}: {its_hash}, {size or 'size not recorded'}" for inner, (its_hash, size) in data.items()),
-        ]
-    lines += ["", "Results of the whole release:" if kind != "policy" else "Results:", "", results]  # what is too long is cut here
-    return "\n".join(lines)
+        sizes = (f"- {inner}: {its_hash}, {size or 'size not recorded'}" for inner, (its_hash, size) in data.items())
+        parts.append("\n".join(["Data, all of it:", *sizes]))
+    return _fitted([*parts, "Results of the whole release:" if kind != "policy" else "Results:", *results.split("\n\n")])
+
+
+def _fitted(parts: Sequence[str]) -> str:
+    """Parts of Markdown with narrow tables, one after the other; what there is no room for is left out whole."""
+    text = ""
+    for part in parts:
+        narrow = re.sub(r"-{3,}", "---", re.sub(r"(?<=\|) +| +(?=\|)", " ", part.strip())) if "\n|" in f"\n{part}" else part.strip()
+        if len(text) + len(narrow) <= ROOM:
+            text += f"{narrow}\n\n"
+    return text

@@ -14,7 +14,7 @@ from alignloop.records import Answer
 from alignloop.stages.answering import answer, examination, summary
 from alignloop.stages.gates import duel, told, verdict
 from alignloop.stages.progress import Progress
-from alignloop.stages.results import gather, tables
+from alignloop.stages.results import gather, one_line, tables
 
 
 class ReleaseError(AlignloopError):
@@ -126,19 +126,13 @@ def _examples(answers: list[Answer], last: str) -> str:
     parts = []
     for behaviour, replies in sorted(first.items()):
         prompt = next(iter(replies.values())).prompt
-        said = [f"> **{message.role}** {_line(message.content)}" for message in prompt.messages]
+        said = [f"> **{message.role}** {one_line(message.content)}" for message in prompt.messages]
         titles = {"base": "base", "sft": "SFT", "champion": "champion", "policy": last}
-        given = [f"- {title}: {_line(replies[name].response)}{_mark(replies[name])}" for name, title in titles.items() if name in replies]
+        given = [
+            f"- {title}: {one_line(replies[name].response)}{_mark(replies[name])}" for name, title in titles.items() if name in replies
+        ]
         parts.append("\n".join([f"**{behaviour.replace('_', ' ')}**", "", *"\n>\n".join(said).split("\n"), "", *given]))
     return "\n\n".join(parts) + "\n"
-
-
-def _line(text: str) -> str:
-    """Text on one line, without the signs that Markdown would read."""
-    flat = " ".join(text.split())
-    return (
-        "".join(f"\\{sign}" if sign in "\\`*_[]<>#|" else sign for sign in (flat if len(flat) <= 300 else flat[:300] + " …")) or "(nothing)"
-    )
 
 
 def _mark(answer: Answer) -> str:

@@ -118,6 +118,13 @@ def number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
+def one_line(text: str, most: int = 300) -> str:
+    """At most so many letters of a text on one line, without the signs that Markdown would read."""
+    flat = " ".join(text.split())
+    cut = flat if len(flat) <= most else flat[:most] + " …"
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>#|" else sign for sign in cut) or "(nothing)"
+
+
 def _row(
     model: Mapping[str, Any],
     vs_base: Any = None,

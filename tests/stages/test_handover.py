@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ def test_a_candidate_that_its_gates_refuse_stays_registered_and_is_marked(candid
     assert version.tags["gate:max_length_drift"] == "0.0, bound None: not asked"
     assert version.tags["wins_gold"] == "1.000 [0.510, 1.000] on 4 prompts"
     assert version.description.split("\n\n")[1].startswith("**Gates FAILED**")
+    run = version.tags["release_run"]
+    assert f"![The rounds side by side](get-artifact?run_uuid={run}&path=figures/release.png)" in version.description
+    assert re.search(r"^> .+\n\n- candidate: .+\n- SFT: .+$", version.description, re.MULTILINE), "answers side by side"
+    assert "\n| rule | number | bound | verdict |\n|---|---:|---:|---:|\n| wins" in version.description, "tables without padding"
     assert not (candidate / "releases" / "audit.jsonl").exists()
     override(candidate / "params.yaml", changes={"release.gates.min_win_rate": 0.5})
     assert main(COMMAND.split()) == 0

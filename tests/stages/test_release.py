@@ -1,6 +1,7 @@
 """A release gathers every round's numbers into one table, and registers the models of the last round so that a reviewer can follow them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -253,8 +254,7 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
     for part in (
         f"- models/sft: {sft}",
         f"- data/demonstrations: {found['data/demonstrations']}, 3 records in 1 file by 1 labeler",
-        results.strip(),
-        verdict.strip(),
+        *re.sub(r"-{3,}", "---", re.sub(" +", " ", f"{verdict}\n{results}")).strip().split("\n\n"),  # tables without padding
     ):
         assert part in policy.description
     assert (Path(policy.source.removeprefix("file://")) / "model.safetensors").read_text() == "r2 policy"
