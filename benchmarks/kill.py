@@ -21,11 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -37,6 +38,15 @@ DOORS = {"flow": [sys.executable, "-m", "flows.pipeline"], "dvc": ["sh", "-c", R
 WRITE = (
     "import sys; from pathlib import Path; from alignloop.io.overrides import override; override(Path('params.yaml'), Path(sys.argv[1]))"
 )
+
+
+class Kill(NamedTuple):
+    """The stage that was to be hit, the one that was, how long the start had lived, and how much it and those before it had said."""
+
+    target: str
+    hit: str
+    seconds: float
+    size: int
 
 
 class Clone:
@@ -168,7 +178,7 @@ def main() -> int:
     )
     parser.add_argument("--door", choices=list(DOORS), default="flow", help="how the loop is run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, help="a folder for the clones, kept; an undisturbed run that is there is not made again")
+    parser.add_argument("--work", type=Path, help="a folder for the clones, kept; a benchmark that was broken off goes on in it")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = (asked.work or Path(temporary)).resolve()
@@ -176,32 +186,35 @@ def main() -> int:
         if not (left.root / "metrics" / "release.json").exists():
             left.lay_out(asked.configuration)
             print(f"undisturbed: {whole(left):.0f} s", flush=True)
-        hurt.lay_out(asked.configuration)
+        known = work / "kills.json"  # so that a benchmark that was broken off goes on
+        rows: list[Kill] = [Kill(*row) for row in json.loads(known.read_text())] if known.exists() else []
+        if not rows:
+            hurt.lay_out(asked.configuration)
         began = time.monotonic()
         took, draw = left.seconds(), random.Random(asked.seed)
         times, rest = divmod(asked.kills, len(took))
         names = [*took]
         targets = sorted(names * times + draw.sample(names, rest), key=names.index)
-        rows: list[tuple[str, float, int]] = []
-        for target in targets:
+        for target in (Counter(targets) - Counter(row.target for row in rows)).elements():
             if hit := killed(hurt, names[names.index(target) :], draw.uniform(0, took[target])):
-                rows.append((*hit, hurt.log.stat().st_size))
-                print(f"{len(rows)}: killed {hit[0]} after {hit[1]:.1f} s", flush=True)
+                rows.append(Kill(target, *hit, hurt.log.stat().st_size))
+                known.write_text(json.dumps(rows))
+                print(f"{len(rows)}: killed {rows[-1].hit} after {rows[-1].seconds:.1f} s", flush=True)
             else:
                 print(f"{target}: came too late", flush=True)
         whole(hurt)
         log = hurt.log.read_bytes()
-        ends = [size for _, _, size in rows[1:]] + [len(log)]
+        ends = [row.size for row in rows[1:]] + [len(log)]
         outs, theirs = left.outs(), hurt.outs()
         recorded = yaml.safe_load((hurt.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
         print("\n| | stage hit | seconds after the start | went on after step | its outs equal |\n|---|---|---|---|---|")
-        for number, ((hit, seconds, size), end) in enumerate(zip(rows, ends, strict=True), 1):
-            stage = hit.partition(",")[0]
+        for number, (row, end) in enumerate(zip(rows, ends, strict=True), 1):
+            stage = row.hit.partition(",")[0]
             equal = all(outs.get(out["path"]) == out["md5"] for out in recorded[stage]["outs"])
-            after = resumed(log[size:end].decode(errors="replace"), stage)
-            print(f"| {number} | {hit} | {seconds:.1f} | {after} | {'yes' if equal else 'NO'} |")
+            after = resumed(log[row.size : end].decode(errors="replace"), stage)
+            print(f"| {number} | {row.hit} | {row.seconds:.1f} | {after} | {'yes' if equal else 'NO'} |")
         same, curves = outs == theirs, left.points() == hurt.points()
-        print(f"\n{len(rows)} kills in {(time.monotonic() - began) / 60:.0f} minutes; ", end="")
+        print(f"\n{len(rows)} kills, the last of them in {(time.monotonic() - began) / 60:.0f} minutes; ", end="")
         print(f"outs: {len(outs)}, {'all equal' if same else 'DIFFERENT'} ({digest(outs)}, {digest(theirs)}); ", end="")
         runs = hurt.asked("select name, count(*) from runs group by name having count(*) > 1")
         print(f"points in MLflow: {len(left.points()):,}, {'all equal, none missing, none twice' if curves else 'DIFFERENT'}; ", end="")
