@@ -14,7 +14,6 @@ import yaml
 from alignloop import params as parameters
 from alignloop.io.checkpoints import Checkpoint
 from alignloop.io.datasets import write
-from alignloop.io.files import WriteError
 from alignloop.params import Params
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking
 from alignloop.stages.ppo import ppo
@@ -22,7 +21,6 @@ from alignloop.stages.pretrain import pretrain
 from alignloop.stages.progress import Progress
 from alignloop.stages.reward import reward
 from alignloop.stages.sft import sft
-from tests.mounts import small_disk, told_by
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARDS = {
@@ -140,23 +138,3 @@ def test_every_stage_that_trains_goes_on_to_the_same_bytes_wherever_it_was_left_
     assert broken.bytes() == whole.bytes()
     assert '"first_step_beyond": {\n    "min_ended": 2' in (tmp_path / "broken" / "ppo.json").read_text()
     assert {line.split('"step":')[1][0] for line in (tmp_path / "whole" / "rollouts" / "rollouts.jsonl").read_text().splitlines()} == {"2"}
-
-
-def test_a_disk_that_is_full_breaks_a_training_off_in_words_and_it_goes_on_to_the_same_bytes_when_there_is_room(
-    tmp_path: Path, params: Params, data: Path
-):
-    torch.set_num_threads(1)
-    whole, broken = Place(tmp_path / "whole", params, data), Place(tmp_path / "broken", params, data)
-    expected = list(whole.begin(pretrain))
-
-    def work() -> int:
-        small_disk(broken.root / "checkpoints", 640)
-        with pytest.raises(WriteError, match=r"cannot be written: .*No space left.*run again"):
-            list(broken.begin(pretrain))
-        small_disk(broken.root / "checkpoints", 64_000)
-        told = list(broken.begin(pretrain))
-        assert [line.metrics for line in told] == [line.metrics for line in expected]
-        return sum(line.recalled for line in told)
-
-    assert int(told_by(work)) > 0
-    assert broken.bytes() == whole.bytes()
