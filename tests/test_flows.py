@@ -20,18 +20,17 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import get_current_settings
 from prefect.testing.utilities import prefect_test_harness
 
-from alignloop.io import datasets
+from alignloop.io import datasets, registry
 from alignloop.io.labeling.store import Store, store_url
 from alignloop.io.overrides import override
 from alignloop.params import ParamsError
 from benchmarks.labeling import PROJECT, Browser, Server, Tally, invite, labeler
 from flows import pipeline as entry
 from flows.pipeline import pipeline
-from tasks.policies import ppo
-from tasks.preferences import sample
 from tasks.record import complete_record
-from tasks.sets import ingest, prepare
-from tasks.stage import Outcome, StageFailed, failure, key_of
+from tasks.sets import ingest
+from tasks.stage import Outcome, key_of
+from tests.people.candidates import register
 from tests.people.conftest import samples
 from tests.toy import FIRST, ROUND, change, make
 
@@ -260,23 +259,17 @@ def test_a_stage_that_takes_too_long_is_ended(toy: Path) -> None:
     assert not Path("/proc", (toy / "pid").read_text().strip()).exists()
 
 
-def test_a_failure_is_told_in_the_stages_own_words() -> None:
-    noise = ["UserWarning: old", "reward: data/x.jsonl:2: ranks: wrong", "reward: second line"]
-    assert failure("reward@r1", noise[:2], 1) == "reward@r1: data/x.jsonl:2: ranks: wrong"
-    assert failure("sft", ["sft: two", "lines"], 1) == "sft: two\nlines"
-    assert failure("sft", ["Traceback", "ValueError: x"], 1) == "sft: ValueError: x (the lines before it are in the log)"
-    assert failure("sft", [], 3) == "sft: its command ended with exit code 3 and said nothing"
-    assert failure("sft", [], -9).startswith("sft: its process was ended by SIGKILL; most often the system ran out of memory")
+def test_an_alias_that_was_moved_by_hand_is_reported_until_it_is_put_right_and_nobody_looks_where_nothing_was_touched(toy: Path) -> None:
+    def seen() -> str | None:
+        return recorded(run(rounds=[])[0])[1].get("champion")
 
-
-def test_only_what_may_pass_is_tried_again() -> None:
-    for task in (ingest, prepare, sample, ppo):
-        condition = task.retry_condition_fn
-        assert condition is not None
-        assert condition(task, None, State.model_validate({"type": "FAILED", "data": StageFailed("killed", -9)}))  # pyright: ignore
-        assert not condition(task, None, State.model_validate({"type": "FAILED", "data": StageFailed("bad data", 1)}))  # pyright: ignore
-        assert not condition(task, None, State.model_validate({"type": "FAILED", "data": ParamsError("bad")}))  # pyright: ignore
-
-
-def test_artifact_keys_are_what_prefect_takes() -> None:
-    assert key_of("validate_rankings@Run 2") == "validate-rankings-run-2"
+    note = toy / ".cache" / "champion-agreed"
+    assert (seen(), note.exists()) == (None, True)
+    version = register(toy, "new")
+    registry.point(toy, "champion", version)
+    said = "the alias 'champion' is alignloop-policy/1, and the log, which is empty, says nobody: moved by hand"
+    assert [(seen() or "").splitlines()[0] for _ in range(2)] == [said, said]
+    registry.unpoint(toy, "champion", version.name)
+    assert (seen(), note.exists()) == (None, True)
+    looked = note.stat().st_mtime_ns
+    assert (seen(), note.stat().st_mtime_ns) == (None, looked)
