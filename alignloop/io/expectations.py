@@ -22,6 +22,7 @@ from great_expectations.data_context.types.base import DataContextConfig, InMemo
 from great_expectations.expectations.expectation import Expectation
 
 from alignloop.errors import AlignloopError
+from alignloop.io import pages
 from alignloop.io.files import replacing
 from alignloop.io.tables import last_turn, schema_of
 from alignloop.params.data import Validate
@@ -142,6 +143,7 @@ def run(name: str, checks: Sequence[Check], docs: Path) -> Iterator[tuple[Check,
             failed = [(rule, results[rule.expectation.id]) for rule in check.rules if not results[rule.expectation.id].success]
             yield check, [breach for rule, result in failed for breach in _breaches(rule, result, check.rows)]
         context.build_data_docs()
+        pages.settle(part)
 
 
 def _context(docs: Path) -> Any:

@@ -1,6 +1,8 @@
 """Every fault of a record breaks its own rule and no other, and what is right at the edge of a rule breaks none."""
 
+import html
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -161,3 +163,16 @@ def test_repeats_up_to_the_bound_pass_and_above_it_are_named(tmp_path: Path):
     assert set().union(*broken(Prompt, few, tmp_path).values()) == set()
     repeats = {("content", "repeats in at most 50% of the rows")}
     assert list(broken(Prompt, many, tmp_path).values()) == [set(), repeats, set(), repeats, repeats]
+
+
+def test_the_pages_fetch_nothing_and_say_every_rule_in_words(tmp_path: Path):
+    rows = tables.table(Prompt, {lines(tmp_path / "rows.jsonl", [prompt(1)]): None})
+    tables.mark_leaks([rows])
+    rules = [*schema_rules(Prompt), *learning_rules(Prompt, PARAMS.validate_)]
+    list(run("pages", [Check("prompts", rows, rules)], tmp_path / "docs"))
+    written = {page: page.read_text(encoding="utf-8") for page in (tmp_path / "docs").rglob("*.html")}
+    assert len(written) == 3
+    for page, text in written.items():
+        assert not re.findall(r"<(?:link|script|img|iframe)\b[^>]*https?://|url\(.?https?://", text), page
+    [result] = [text for page, text in written.items() if "validations" in page.parts]
+    assert all(f"{rule.field} {rule.words}" in html.unescape(result) for rule in rules)
