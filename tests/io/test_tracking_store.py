@@ -1,5 +1,6 @@
 """MLflow's store is made whole, is the same from everywhere, and says what is wrong with it."""
 
+import re
 import time
 from multiprocessing import get_context
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from alignloop.io import tracking
 from alignloop.io.tracking import TrackingError
+from tests.mounts import read_only, told_by
 
 
 def test_a_store_is_there_whole_or_not_at_all(project: Path):
@@ -29,6 +31,20 @@ def test_a_database_that_is_none_is_named_with_the_remedy(project: Path):
     (project / "mlruns" / "mlflow.db").write_text("not a database, and long enough to be looked at as one")
     with pytest.raises(TrackingError, match=r"mlruns/mlflow\.db.*move it away to begin a new store"), tracking.run(project, "sft"):
         pass
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["with a store", "empty"])
+def test_a_read_only_mlruns_is_named_with_the_remedy(project: Path, there: bool):
+    if not there:
+        (project / "mlruns" / "mlflow.db").unlink()
+
+    def work() -> None:
+        read_only(project / "mlruns")
+        with tracking.run(project, "sft"):
+            pass
+
+    assert re.search(r"mlruns\S*: cannot be .*: Read-only file system; make .*writable and run again$", told_by(work))
+    assert [path.name for path in (project / "mlruns").iterdir()] == (["mlflow.db"] if there else [])
 
 
 def test_a_server_that_does_not_answer_is_named_with_the_remedy(project: Path, monkeypatch: pytest.MonkeyPatch):
