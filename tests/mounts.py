@@ -1,4 +1,4 @@
-"""A process with file systems of its own: a disk that is full, a folder that is read-only, as the kernel has them and for it alone."""
+"""A process with file systems of its own: a folder that is read-only as the kernel has it, and for it alone."""
 
 import ctypes
 import os
@@ -21,12 +21,6 @@ def told_by(work: Callable[[], object]) -> str:
         return here.recv()
     finally:
         process.join()
-
-
-def small_disk(place: Path, kilobytes: int) -> None:
-    """Put a disk of this size in the folder's place, or give the one that is there another size."""
-    place.mkdir(parents=True, exist_ok=True)
-    _mount("tmpfs", place, "tmpfs", REMOUNT if place.is_mount() else 0, f"size={kilobytes}k")
 
 
 def read_only(place: Path) -> None:
