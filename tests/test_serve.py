@@ -1,0 +1,188 @@
+"""`python -m alignloop serve` as an operator meets it: runs of deployments that wait, are cancelled, fail aloud and are recorded."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from alignloop.io import environment
+from alignloop.io.checkout import PipelineBusyError, at_work
+from alignloop.io.overrides import override
+
+PROJECT = Path(__file__).parents[1]
+MINE = ("PREFECT", "MLFLOW", "DVC", "DATABASE_URL")
+DATA = ("ingest", "validate_raw", "prepare", "validate_sets")
+
+
+def git(root: Path, *words: str) -> str:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def lay_out(root: Path) -> None:
+    """A checkout with the project's own code, a remote for its bytes, and a pipeline of shell commands in place of the stages."""
+    files = subprocess.run(["git", "ls-files", "-zco", "--exclude-standard"], cwd=PROJECT, capture_output=True, check=True).stdout
+    for name in filter(None, files.decode().split("\0")):
+        if name.startswith(("alignloop/", "flows/", "tasks/", "configs/", ".git", ".dvc", "params.yaml", "prefect.yaml", "releases/")):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes((PROJECT / name).read_bytes())
+    (root / ".dvc" / "config").write_text(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {root.parent / 'remote'}\n")
+    (root / "source.txt").write_text("bytes\n")
+    stages = {
+        name: {"cmd": f"cp {before} {name}.txt", "deps": [before], "outs": [f"{name}.txt"]}
+        for before, name in zip(("source.txt", *(f"{name}.txt" for name in DATA)), DATA, strict=False)
+    }
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+    override(root / "params.yaml", changes={"people.url": f"http://127.0.0.1:{free_port()}"})
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
+        git(root, *words)
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[tuple[str, list[str]]]:
+    """A receiver of webhooks: its address, and what it was told."""
+    said: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            said.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, /, *args: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", said
+        server.shutdown()
+
+
+class Served:
+    """A checkout that is served, and what one does on Prefect's page, by its API."""
+
+    def __init__(self, root: Path, process: subprocess.Popen[str], api: str) -> None:
+        self.root, self.process, self.api = root, process, httpx.Client(base_url=api, timeout=60, trust_env=False)
+
+    def asked(self, method: str, path: str, **body: Any) -> Any:
+        """What the API answers; a busy database is tried again, as Prefect's own clients do."""
+        answer = wait(lambda: (found := self.api.request(method, path, **body)).status_code != 503 and found, 60)
+        return answer.raise_for_status().json()
+
+    def start(self, deployment: str, **parameters: Any) -> str:
+        id = self.asked("GET", f"deployments/name/alignloop/{deployment}")["id"]
+        return self.asked("POST", f"deployments/{id}/create_flow_run", json={"parameters": parameters, "state": {"type": "SCHEDULED"}})[
+            "id"
+        ]
+
+    def state(self, run: str) -> tuple[str, str]:
+        state = self.asked("GET", f"flow_runs/{run}")["state"]
+        return state["name"], state["message"] or ""
+
+    def ended(self, run: str) -> tuple[str, str]:
+        wait(lambda: self.state(run)[0] in ("Completed", "Failed", "Cancelled", "Crashed"))
+        return self.state(run)
+
+    def ingest_by(self, command: str) -> None:
+        stages = yaml.safe_load((self.root / "dvc.yaml").read_text())
+        stages["stages"]["ingest"]["cmd"] = command
+        (self.root / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
+        git(self.root, "commit", "-qam", command)
+
+
+def wait(until: Callable[[], Any], seconds: float = 400) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := until()):
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    return found
+
+
+def at_root(root: Path) -> set[int]:
+    """The processes that work in the checkout."""
+    found = set()
+    for place in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if place.resolve() == root:
+                found.add(int(place.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, told: tuple[str, list[str]]) -> Iterator[Served]:
+    root = tmp_path_factory.mktemp("serve") / "checkout"
+    root.mkdir()
+    lay_out(root)
+    env = {name: value for name, value in os.environ.items() if name not in environment.settle() and not name.startswith(MINE)}
+    env |= {"PATH": os.environ["PATH"], "ALIGNLOOP_WEBHOOK": told[0], "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    ports = ["--prefect-port", str(free_port()), "--mlflow-port", str(free_port())]
+    command = [sys.executable, "-m", "alignloop", "serve", *ports]
+    with subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            assert line.startswith("Prefect http://127.0.0.1:"), [file.read_text()[-3000:] for file in (root / ".cache").glob("*.log")]
+            wait(lambda: "is ready" in (root / ".cache" / "worker.log").read_text())
+            serving = Served(root, process, f"{line.split()[1]}/api/")
+            with serving.api:
+                yield serving
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
+    assert at_root(root) == set()
+
+
+def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(served: Served, told: tuple[str, list[str]]) -> None:
+    root = served.root
+    idle = at_root(root)
+    assert environment.held(root / environment.SERVING)["PREFECT_API_URL"].startswith(str(served.api.base_url).rstrip("/"))
+    schedules = [each for one in served.asked("POST", "deployments/filter", json={}) for each in one["schedules"]]
+    assert [each["active"] for each in schedules] == [False, False]
+
+    # 1. A run that is under way; the next one waits its turn, and one begun by hand is refused.
+    served.ingest_by("echo $$ > pid; sleep 900; touch ingest.txt")
+    long = served.start("data", commit=False)
+    pid = wait(lambda: (root / "pid").exists() and (root / "pid").read_text().strip())
+    broken = served.start("data", data_only=True, commit=False)
+    with pytest.raises(PipelineBusyError, match=r"flow run [a-z-]+ .* is at work on this checkout"):
+        at_work(root, "by hand").__enter__()
+    assert served.state(broken)[0] in ("Scheduled", "Late", "AwaitingConcurrencySlot")
+
+    # 2. Cancelled as by the page: nothing of it is left, and the next one begins. It fails, and says so.
+    (root / "pid").unlink()
+    served.ingest_by("echo 'ingest: no \"sources\" here' >&2; exit 1")
+    served.asked("POST", f"flow_runs/{long}/set_state", json={"state": {"type": "CANCELLING"}})
+    assert served.ended(long)[0] == "Cancelled"
+    assert not Path("/proc", pid).exists()
+    name, message = served.ended(broken)
+    assert (name, message.split("StageFailed: ")[1]) == ("Failed", 'ingest: no "sources" here')
+    [heard] = wait(lambda: told[1])
+    assert re.search(r'run [a-z-]+ Failed\. .*ingest: no "sources" here http://127\.0\.0\.1:\d+/runs/flow-run/', heard)
+
+    # 3. One that succeeds is recorded: bytes at the remote first, then a commit on its branch that names them.
+    served.ingest_by("cp source.txt ingest.txt")
+    assert served.ended(served.start("data"))[0] == "Completed"
+    assert git(root, "log", "-1", "--format=%s", "runs").strip() == "data: 0 prompts, 0 demonstrations, 0 documents"
+    md5 = yaml.safe_load(git(root, "show", "runs:dvc.lock"))["stages"]["prepare"]["outs"][0]["md5"]
+    assert (root.parent / "remote" / "files" / "md5" / md5[:2] / md5[2:]).exists()
+    wait(lambda: at_root(root) == idle, 30)
