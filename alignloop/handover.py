@@ -33,7 +33,7 @@ def register(root: Path, params: Params, inputs: Mapping[str, str], answers: Pat
     found = json.loads(metrics.read_text(encoding="utf-8"))
     verdict, results = told(found["verdict"]), tables(found)
     shown = _side_by_side(_pairs(read(answers / "answers.jsonl", Answer)), "champion" if found["verdict"]["against_champion"] else "SFT")
-    versions = publication.publish(root, params, inputs, run, results, found["verdict"], [verdict, shown])
+    versions = publication.publish(root, params, inputs, run, results, found["verdict"], verdict, shown)
     names = ", ".join(version.label for version in versions.values())
     return f"\n{results}\n{verdict}\nregistered {names}"
 

@@ -10,13 +10,13 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from alignloop.io import audit
+from alignloop.io.environment import STORE
+from alignloop.io.files import replacing
 from alignloop.params import load
 from alignloop.stages.gates import told
 from alignloop.stages.results import tables
 from tasks.stage import slowly_imported
 
-STORE = Path("mlruns", "mlflow.db")
-STATE = Path("releases", "champion.json")
 AGREED = Path(".cache", "champion-agreed")  # the stamp of what was looked at last and found right
 
 
@@ -56,14 +56,16 @@ def check_champion() -> None:
         get_run_logger().warning("%s", text)
         create_markdown_artifact(text, key="champion", description="Aliases that nobody decided on")
     elif now:
-        note.parent.mkdir(exist_ok=True)
-        note.write_text(now, encoding="utf-8")
+        with replacing(note) as part:
+            part.write_text(now, encoding="utf-8")
 
 
 def _stamp(root: Path) -> str:
     """What tells that neither the registry nor the decisions were touched since; nothing where the registry is a server's."""
     if os.environ.get("MLFLOW_TRACKING_URI"):
         return ""
-    texts = [path.read_text(encoding="utf-8") if (path := root / place).exists() else "" for place in (audit.LOG, STATE, "params.yaml")]
+    texts = [
+        path.read_text(encoding="utf-8") if (path := root / place).exists() else "" for place in (audit.LOG, audit.STATE, "params.yaml")
+    ]
     found = (root / STORE).stat() if (root / STORE).exists() else None
     return blake2b(json.dumps([texts, found and [found.st_mtime_ns, found.st_size]]).encode(), digest_size=16).hexdigest()

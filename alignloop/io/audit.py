@@ -19,6 +19,7 @@ from alignloop.errors import AlignloopError
 from alignloop.io.files import replacing
 
 LOG = Path("releases", "audit.jsonl")
+STATE = Path("releases", "champion.json")  # what the log comes to: io/champion.py
 START = "0" * 64
 Action = Literal["approve", "reject", "rollback", "restore"]
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from alignloop.errors import AlignloopError
 from alignloop.io import audit, registry
-from alignloop.io.audit import Action, AuditError, Entry
+from alignloop.io.audit import STATE, Action, AuditError, Entry
 from alignloop.io.files import write_json
 from alignloop.io.registry import Version
 
-STATE = Path("releases", "champion.json")
 ALIASES = ("champion", "previous")
 SEAL = "audit"  # the registered model's tag that holds the number and the seal of the log's last entry
 POLICIES = "-policy"  # what follows release.registry in their name

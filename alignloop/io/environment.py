@@ -14,6 +14,7 @@ import yaml
 from alignloop.io.checkout import held
 
 ROOT = Path(__file__).resolve().parents[2]
+STORE = Path("mlruns", "mlflow.db")  # MLflow's, where none is named
 SERVING = Path(".cache", "serving")  # the addresses of the servers of `python -m alignloop serve`, while it runs
 
 

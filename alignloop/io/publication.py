@@ -15,12 +15,12 @@ KINDS = {"sft": "the SFT model", "reward": "the reward model", "policy": "the po
 
 
 def publish(
-    root: Path, params: Params, hashes: Mapping[str, str], run: str, results: str, verdict: Mapping[str, Any], told: Sequence[str]
+    root: Path, params: Params, hashes: Mapping[str, str], run: str, results: str, verdict: Mapping[str, Any], told: str, shown: str
 ) -> dict[str, registry.Version]:
     """Register what the release holds, parents first, and let `candidate` mean the policy, which bears the verdict, whatever it is.
 
-    `run` is the release's own: it keeps the picture and the report, and bytes whose own run is not here. `told` are the verdict in words
-    and answers side by side.
+    `run` is the release's own: it keeps the picture and the report, and bytes whose own run is not here. `told` is the verdict in
+    words, `shown` answers side by side.
     """
     last = list(params.rounds)[-1]
     paths = {"sft": "models/sft", "reward": f"models/{last}/reward", "policy": f"models/{last}/policy"}
@@ -37,9 +37,8 @@ def publish(
         if making and making.run:
             tags |= {"run": making.run.id, "commit": making.run.commit}
         holder = making.run.id if making and making.run else run
-        text = _description(
-            known, making, kind, name, path, hash, parents, last, results, (told[0], _pages(run), *told[1:]) if kind == "policy" else ()
-        )
+        words = (told, _pages(run), shown) if kind == "policy" else ()
+        text = _description(known, making, kind, name, path, hash, parents, last, results, words)
         made[kind] = registry.register(root, name, path, hash, holder, text, parents, tags)
         if kind == "policy":
             registry.describe(root, made[kind], {"release_run": run, **_verdict_tags(verdict)}, text)

@@ -23,14 +23,14 @@ from urllib.request import ProxyHandler, build_opener
 from alignloop import params as parameters
 from alignloop.errors import AlignloopError
 from alignloop.io.checkout import holding
-from alignloop.io.environment import SERVING
+from alignloop.io.environment import SERVING, STORE
 
 HOST = "127.0.0.1"
 DIRECT = build_opener(ProxyHandler({}))  # what is on loopback needs no proxy
 LOGS = Path(".cache")
 PATIENCE_SECONDS = 600.0
 GRACE_SECONDS = 20.0
-STORE = "sqlite:///mlruns/mlflow.db"
+STORE_URL = f"sqlite:///{STORE}"
 PREFECT, MLFLOW = "PREFECT_SERVER_DATABASE_CONNECTION_URL", "MLFLOW_BACKEND_STORE_URI"
 
 
@@ -60,8 +60,8 @@ def command(arguments: Sequence[str]) -> int:
         if service.page:
             _check_free(service)
     LOGS.mkdir(exist_ok=True)
-    if any(STORE in service.command for service in services) and not Path(STORE.removeprefix("sqlite:///")).exists():
-        importlib.import_module("alignloop.io.tracking").make_store(Path(STORE.removeprefix("sqlite:///")))  # imports MLflow: seconds
+    if any(STORE_URL in service.command for service in services) and not STORE.exists():
+        importlib.import_module("alignloop.io.tracking").make_store(STORE)  # imports MLflow: seconds
     try:
         with _running(services, env) as processes:
             _await_all(services, processes)
@@ -85,7 +85,7 @@ def plan(prefect: int, mlflow: int, labels: str, given: Mapping[str, str]) -> tu
     env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # seven processes for judges and prompts that we do not use
     if PREFECT in given:
         env[PREFECT] = re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", given[PREFECT])
-    store = ["--backend-store-uri", STORE]
+    store = ["--backend-store-uri", STORE_URL]
     if MLFLOW in given:  # stages then reach the store, and artifacts, through this server
         env[MLFLOW] = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", given[MLFLOW])
         env["MLFLOW_TRACKING_URI"] = tracking

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from alignloop.io.environment import settle
+from alignloop.io.environment import STORE, settle
 
 settle()
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
@@ -24,7 +24,6 @@ from alignloop.errors import AlignloopError  # noqa: E402
 from alignloop.io.files import replacing  # noqa: E402
 
 EXPERIMENT = "alignloop"
-STORE = "sqlite:///mlruns/mlflow.db"
 
 for _chatty in ("mlflow.store.db.utils", "alembic"):
     logging.getLogger(_chatty).setLevel(logging.WARNING)
@@ -42,7 +41,7 @@ def home(root: Path) -> Path:
 
 def store(root: Path) -> str:
     """The store's URI, absolute: the same from any working directory."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or STORE
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE}"
     return f"sqlite:///{home(root) / uri.removeprefix('sqlite:///')}" if uri.startswith("sqlite:///") else uri
 
 
