@@ -31,8 +31,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from alignloop.io import environment
+from benchmarks import worktree
+from benchmarks.worktree import PROJECT
 
-PROJECT = Path(__file__).parents[1]
 REPRO = '"$0" -m alignloop.io.versioning && exec "$0" -m dvc repro'
 DOORS = {"flow": [sys.executable, "-m", "flows.pipeline"], "dvc": ["sh", "-c", REPRO, sys.executable]}  # as in the Makefile
 WRITE = (
@@ -54,18 +55,14 @@ class Clone:
 
     def __init__(self, root: Path, door: str) -> None:
         self.root, self.log, self.words = root, root.with_suffix(".log"), DOORS[door]
-        own = {name: value for name, value in os.environ.items() if name not in environment.settle() and not name.startswith("PREFECT")}
-        self.environment = own | {name: value.replace(str(PROJECT), str(root)) for name, value in environment.settle().items()}
+        ours = {name: value.replace(str(PROJECT), str(root)) for name, value in environment.settle().items()}
+        self.environment = worktree.surroundings() | ours
 
     def lay_out(self, configuration: Path) -> None:
         """Make the clone anew."""
         shutil.rmtree(self.root, ignore_errors=True)
         self.log.unlink(missing_ok=True)
-        listed = subprocess.run(["git", "ls-files", "-zco", "--exclude-standard"], cwd=PROJECT, capture_output=True, check=True).stdout
-        for name in filter(None, listed.decode().split("\0")):
-            if (PROJECT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/"):
-                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(PROJECT / name, self.root / name)
+        worktree.copy(self.root)
         (self.root / ".dvc" / "config.local").write_text(f"[core]\n    site_cache_dir = {self.root}/.dvc/tmp/site\n")
         self._do(sys.executable, "-c", WRITE, str(configuration.resolve()))
         for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "start"]):

@@ -1,7 +1,6 @@
 """The whole loop at its smallest, as people run it: in a clone of its own, with nothing around it, interrupted once, and then extended."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -16,9 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from alignloop.io import environment
+from benchmarks import worktree
 
-PROJECT = Path(__file__).parents[1]
 ROUND = ("sample", "label", "validate_rankings", "reward", "ppo", "evaluate")
 FIRST = ("ingest", "validate_raw", "prepare", "validate_sets", "pretrain", "sft")
 CHECKPOINT = ("chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -31,15 +29,10 @@ class Clone:
 
     def __init__(self, place: Path) -> None:
         self.root, self.home = place / "clone", place / "home"
-        files = subprocess.run(["git", "ls-files", "-zco", "--exclude-standard"], cwd=PROJECT, capture_output=True, check=True).stdout
-        for name in filter(None, files.decode().split("\0")):
-            if (PROJECT / name).exists() and name != "dvc.lock" and not name.startswith("metrics/"):
-                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(PROJECT / name, self.root / name)
+        worktree.copy(self.root)
         self.home.mkdir()
         (self.root / ".dvc" / "config.local").write_text(f"[core]\n    site_cache_dir = {self.root}/.dvc/tmp/site\n")  # as make does
-        keep = {name: value for name, value in os.environ.items() if name not in environment.settle() and not name.startswith("PREFECT")}
-        self.env = keep | {"HOME": str(self.home), "TMPDIR": str(self.home), "PATH": os.environ["PATH"]}
+        self.env = worktree.surroundings() | {"HOME": str(self.home), "TMPDIR": str(self.home)}
         for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
             self.say("git", *words)
 

@@ -1,7 +1,6 @@
 """`python -m alignloop serve` as an operator meets it: runs of deployments that wait, are cancelled, fail aloud and are recorded."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -21,9 +20,8 @@ import yaml
 from alignloop.io import environment
 from alignloop.io.checkout import PipelineBusyError, at_work
 from alignloop.io.overrides import override
+from benchmarks import worktree
 
-PROJECT = Path(__file__).parents[1]
-MINE = ("PREFECT", "MLFLOW", "DVC", "DATABASE_URL")
 DATA = ("ingest", "validate_raw", "prepare", "validate_sets")
 
 
@@ -40,11 +38,7 @@ def free_port() -> int:
 
 def lay_out(root: Path) -> None:
     """A checkout with the project's own code, a remote for its bytes, and a pipeline of shell commands in place of the stages."""
-    files = subprocess.run(["git", "ls-files", "-zco", "--exclude-standard"], cwd=PROJECT, capture_output=True, check=True).stdout
-    for name in filter(None, files.decode().split("\0")):
-        if name.startswith(("alignloop/", "flows/", "tasks/", "configs/", ".git", ".dvc", "params.yaml", "prefect.yaml", "releases/")):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_bytes((PROJECT / name).read_bytes())
+    worktree.copy(root, "alignloop/", "flows/", "tasks/", "configs/", ".git", ".dvc", "params.yaml", "prefect.yaml", "releases/")
     (root / ".dvc" / "config").write_text(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {root.parent / 'remote'}\n")
     (root / "source.txt").write_text("bytes\n")
     stages = {
@@ -133,8 +127,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, told: tuple[str, list[str]]
     root = tmp_path_factory.mktemp("serve") / "checkout"
     root.mkdir()
     lay_out(root)
-    env = {name: value for name, value in os.environ.items() if name not in environment.settle() and not name.startswith(MINE)}
-    env |= {"PATH": os.environ["PATH"], "ALIGNLOOP_WEBHOOK": told[0], "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    env = worktree.surroundings() | {"ALIGNLOOP_WEBHOOK": told[0], "PREFECT_WORKER_QUERY_SECONDS": "1"}
     ports = ["--prefect-port", str(free_port()), "--mlflow-port", str(free_port())]
     command = [sys.executable, "-m", "alignloop", "serve", *ports]
     with subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.PIPE, text=True) as process:

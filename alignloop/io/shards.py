@@ -151,7 +151,6 @@ def count(path: Path) -> int:
 
 def named(path: Path, names: Collection[str]) -> set[tuple[str, str]]:
     """What stands in the columns of these names, at any depth, with the column's name: read column by column, and nothing else."""
-    from pyarrow import compute
     from pyarrow.parquet import ParquetFile
 
     found = set[tuple[str, str]]()
@@ -162,7 +161,7 @@ def named(path: Path, names: Collection[str]) -> set[tuple[str, str]]:
                 column: Any = file.read_row_group(group, [place])
                 for _ in place.split(".")[1:]:
                     column = column.flatten()
-                values = compute.unique(column.column(0)).to_pylist()  # type: ignore[attr-defined]
+                values = column.column(0).unique().to_pylist()
                 found |= {(place.split(".")[-1], value) for value in values if value is not None}
     return found
 

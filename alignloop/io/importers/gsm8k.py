@@ -40,7 +40,7 @@ def _demonstration(problem: Problem, source: str) -> Demonstration | Changed:
         category="mathematics",
         source=source,
     )
-    return changed(made, "the calculator's marks taken out" if CALCULATOR.search(problem.answer) else None)  # type: ignore[return-value]
+    return changed(made, "the calculator's marks taken out" if CALCULATOR.search(problem.answer) else None)
 
 
 GSM8K = Format("{question, answer}: an answer that ends with '#### n'", _sees, _read)

@@ -16,6 +16,7 @@ from alignloop.records import Record
 
 S = TypeVar("S", bound=BaseModel)
 T = TypeVar("T")
+R = TypeVar("R", bound=Record)
 TOLD = 3  # breaches of one row that a reason names
 
 
@@ -52,7 +53,7 @@ def each(path: Path, row: type[S], convert: Callable[[S], Iterable[T]]) -> Itera
             yield line, item
 
 
-def changed(record: Record, *how: str | None) -> Record | Changed:
+def changed(record: R, *how: str | None) -> R | Changed:
     """The record, with the ways in which it was changed where there are any."""
     ways = tuple(way for way in how if way)
     return Changed(record, ways) if ways else record

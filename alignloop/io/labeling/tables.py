@@ -4,7 +4,7 @@ Times are seconds since 1970, by the server's clock alone. Ranks and ratings sta
 labeler saw first is in `presented`. A change here needs a migration beside it (migrations/versions).
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -21,7 +21,7 @@ State = Literal["open", "expired", "done", "skipped"]
 class Table(DeclarativeBase):
     """What all tables share: lists and objects are JSON, words of a fixed set are text."""
 
-    type_annotation_map = {  # noqa: RUF012
+    type_annotation_map: ClassVar[Any] = {
         **{kind: JSON(none_as_null=True) for kind in (dict[str, Any], list[Any])},
         **dict.fromkeys((Role, Standing, Job, Purpose, State, Split), String),
     }

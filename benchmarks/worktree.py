@@ -1,0 +1,28 @@
+"""A copy of this working tree, in which a benchmark or a test runs the project as people do, with nothing around it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from alignloop.io import environment
+
+PROJECT = Path(__file__).parents[1]
+OURS = ("PREFECT", "MLFLOW", "DVC", "DATABASE_URL")
+
+
+def copy(root: Path, *parts: str) -> None:
+    """Copy what git tracks or would track, or only what begins with one of `parts`; what runs leave stays behind."""
+    command = ["git", "ls-files", "-zco", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True).stdout.decode().split("\0")
+    for name in filter(None, listed):
+        if (PROJECT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/") and (not parts or name.startswith(parts)):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, root / name)
+
+
+def surroundings() -> dict[str, str]:
+    """The variables of whoever runs this, without those that the project, or its tools, were given here."""
+    own = environment.settle()
+    kept = {name: value for name, value in os.environ.items() if name not in own and not name.startswith(OURS)}
+    return kept | {"PATH": os.environ["PATH"]}
