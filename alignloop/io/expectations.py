@@ -1,6 +1,6 @@
 """Rules for records, run by Great Expectations: schemas from records.py, and what a set must hold to be learned from.
 
-The only file that knows Great Expectations (its import takes seconds). Everything happens in memory, but the data docs.
+This file and `rules/` alone know Great Expectations (its import takes seconds). Everything happens in memory, but the data docs.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -24,6 +24,9 @@ from great_expectations.expectations.expectation import Expectation
 from alignloop.errors import AlignloopError
 from alignloop.io import pages
 from alignloop.io.files import replacing
+from alignloop.io.rules.one_split import ExpectColumnValuesToNameOneSplit
+from alignloop.io.rules.taking_turns import ExpectColumnValuesToTakeTurns
+from alignloop.io.rules.weak_order import ExpectColumnValuesToBeWeakOrders
 from alignloop.io.tables import last_turn, schema_of
 from alignloop.params.data import Validate
 from alignloop.records import Document, Ranking, Record
@@ -94,7 +97,8 @@ def schema_rules(kind: type[Record]) -> Iterator[Rule]:
     said = "text" if kind is Document else "messages"
     yield Rule(said, "is not empty", "write the turn or remove the record", _null("empty turns"))
     last = f" and the {ends}'s last" if (ends := last_turn(kind)) else ""
-    yield Rule("messages", f"has roles that alternate, the user's first{last}", remedy, _null("roles"))
+    turns = ExpectColumnValuesToTakeTurns(column="roles", last=last_turn(kind))
+    yield Rule("messages", f"has roles that alternate, the user's first{last}", remedy, turns)
 
 
 def content_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
@@ -103,7 +107,8 @@ def content_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
         known = expect.ExpectColumnValuesToMatchRegexList(column="labeler", regex_list=[translate(name) for name in bounds.labelers])
         yield Rule("labeler", "is known", "add the labeler to validate.labelers in params.yaml, if it is one of yours", known)
     if kind is Ranking:
-        yield Rule("ranks", "is a weak order of the responses", "rank every response, 1 is the best, ties share a rank", _null("order"))
+        order = ExpectColumnValuesToBeWeakOrders(column="order")
+        yield Rule("ranks", "is a weak order of the responses", "rank every response, 1 is the best, ties share a rank", order)
         k = expect.ExpectColumnValuesToBeBetween(column="k", min_value=2, max_value=bounds.max_responses)
         yield Rule("responses", f"holds 2 to {bounds.max_responses} answers", "remove the record, or set validate.max_responses", k)
     share = bounds.max_duplicates
@@ -120,8 +125,8 @@ def learning_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
     words = f"fits the model's context ({bounds.max_characters} characters)"
     yield Rule("messages", words, "run the stage `prepare`, which drops longer ones, or raise validate.max_characters", fits)
     remedy = "run the stage `prepare`, which splits by user and keeps a prompt in one split"
-    yield Rule("prompt", "stands in one split", remedy, _null("other split of the wording"))
-    yield Rule("user", "stands in one split", remedy, _null("other split of the owner"))
+    yield Rule("prompt", "stands in one split", remedy, ExpectColumnValuesToNameOneSplit(column="splits of the wording"))
+    yield Rule("user", "stands in one split", remedy, ExpectColumnValuesToNameOneSplit(column="splits of the owner"))
 
 
 def run(name: str, checks: Sequence[Check], docs: Path) -> Iterator[tuple[Check, list[Breach]]]:

@@ -1,7 +1,7 @@
 """Records as tables to be validated: a row per line, however wrong, with the fields as they stand and what is derived from them.
 
-Nothing is checked here. A derived column holds what is wrong with a row in words (`roles`, `order`, `schema of …`), or a number or
-text to be judged (`characters`, `k`, `wording`); a rule in expectations.py says which of them may hold what.
+Nothing is checked here. A derived column holds what is wrong with a row in words (`schema of …`, `empty turns`), or a number or text to be
+judged (`characters`, `roles`, `order`, `wording`); a rule in expectations.py says which of them may hold what.
 """
 
 import json
@@ -20,10 +20,9 @@ from alignloop.io.datasets import DataError, Piece, examine, pieces_of
 from alignloop.io.identity import wording
 from alignloop.io.privacy import found
 from alignloop.io.workers import Workers
-from alignloop.records import Demonstration, Document, Message, Ranking, Record, check_order, check_turns
+from alignloop.records import Demonstration, Document, Message, Ranking, Record
 
 ROLES = get_args(Message.model_fields["role"].annotation)
-SPOKEN = {role: Message.model_construct(role=role, content="") for role in ROLES}  # turns, as far as their order goes
 
 
 def last_turn(kind: type[Record]) -> str | None:
@@ -82,7 +81,7 @@ def _columns(reading: _Reading, piece: Piece) -> dict[str, list[Any]]:
 
 
 def mark_leaks(tables: Iterable[pd.DataFrame]) -> None:
-    """Add to each table the other splits that a row's prompt, and its user, stand in anywhere in these tables; None where in none."""
+    """Add to each table the splits that a row's prompt, and its user, stand in anywhere in these tables."""
     tables = list(tables)
     for name in ("wording", "owner"):
         places: dict[Any, tuple[str, ...]] = {}  # nearly all values stand in one split, and share its tuple
@@ -91,8 +90,7 @@ def mark_leaks(tables: Iterable[pd.DataFrame]) -> None:
                 if value and isinstance(split, str) and split not in (known := places.get(value, ())):
                     places[value] = _together(known, split)
         for each in tables:
-            others = (_apart(places.get(value, ()), split) for value, split in zip(each[name], each["split"].map(str), strict=True))
-            each[f"other split of the {name}"] = pd.Series(list(others), index=each.index, dtype=object)
+            each[f"splits of the {name}"] = pd.Series([_named(places.get(value)) for value in each[name]], index=each.index, dtype=object)
 
 
 @cache
@@ -100,8 +98,9 @@ def _together(known: tuple[str, ...], split: str) -> tuple[str, ...]:
     return tuple(sorted((*known, split)))
 
 
-def _apart(places: tuple[str, ...], split: str) -> str | None:
-    return ", ".join(other for other in places if other != split) or None if places != (split,) else None
+@cache
+def _named(splits: tuple[str, ...] | None) -> str | None:
+    return ", ".join(splits) if splits else None
 
 
 def _derived(reading: _Reading, record: dict[str, Any], fields: dict[str, Any], error: ValidationError | None) -> dict[str, Any]:
@@ -130,11 +129,10 @@ def _derived(reading: _Reading, record: dict[str, Any], fields: dict[str, Any], 
         "content": _hash(repr((turns, text, record.get("responses"), record.get("ranks"), record.get("labeler")))),
     }
     formed = len(turns) == len(messages) and (isinstance(asked.get("messages"), list) or "messages" not in asked)
-    spoken = tuple(SPOKEN[role] for role, _ in turns)
-    columns["roles"] = _words(check_turns, spoken, last) if formed and (messages or kind is not Document) else None
+    columns["roles"] = intern(" ".join(role for role, _ in turns)) if formed and (messages or kind is not Document) else None
     if kind is Ranking:
-        ranks = tuple(rank for rank in _list(record.get("ranks")) if type(rank) is int)
-        columns["order"] = _words(check_order, ranks, len(_list(record.get("responses"))))
+        ranks = " ".join(str(rank) for rank in _list(record.get("ranks")) if type(rank) is int)
+        columns["order"] = intern(f"{ranks} of {len(_list(record.get('responses')))}")
         columns["k"] = len(_list(record.get("responses")))
     else:
         columns["split"] = reading.split
@@ -154,14 +152,6 @@ def _schema_breaches(
     if kind is Document and (record.get("text") is None) == (record.get("messages") is None):
         columns["schema of text"] = "a document has either `text` or `messages`"
     return columns
-
-
-def _words(check: Any, *arguments: Any) -> str | None:
-    try:
-        check(*arguments)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def _scalar(field: dict[str, Any]) -> bool:

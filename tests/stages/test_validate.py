@@ -119,8 +119,8 @@ def test_all_breaches_come_in_one_message_with_all_there_is_to_know(raw: Data):
     assert raw.message() == [
         "data/prompts.jsonl:1, 2, 3, 4, 5, …: source: breaks the rule 'is a string' in 7 of 7 rows (line 1: 0); "
         "correct the lines (data/README.md shows a Prompt)",
-        "data/rankings.jsonl:3: ranks: breaks the rule 'is a weak order of the responses' in 1 of 3 rows (line 3: ranks [1, 1, 3] are "
-        "not a weak order 1, 2, … without gaps); rank every response, 1 is the best, ties share a rank",
+        "data/rankings.jsonl:3: ranks: breaks the rule 'is a weak order of the responses' in 1 of 3 rows (line 3: 1 1 3 of 3); "
+        "rank every response, 1 is the best, ties share a rank",
         "2 breaches; docs/index.html shows them",
     ]
     counts = json.loads((raw.root / "metrics.json").read_text())
@@ -139,12 +139,12 @@ def test_a_prompt_or_a_user_in_two_splits_is_named_in_both_whatever_the_set_and_
     *breaches, _ = sets.message()
     rule = "breaks the rule 'stands in one split' in 1 of 3 rows"
     assert [breach.split("; ")[0].removeprefix("data/") for breach in breaches] == [
-        f"prompts/train.jsonl:2: prompt: {rule} (line 2: test)",
-        f"prompts/test.jsonl:1, 2: prompt: {rule.replace('1 of', '2 of')} (line 1: train)",
-        f"prompts/valid.jsonl:2: user: {rule} (line 2: test)",
-        f"demonstrations/train.jsonl:3: prompt: {rule} (line 3: test)",
-        f"demonstrations/valid.jsonl:2: user: {rule} (line 2: test)",
-        f"demonstrations/test.jsonl:3: user: {rule} (line 3: valid)",
+        f"prompts/train.jsonl:2: prompt: {rule} (line 2: test, train)",
+        f"prompts/test.jsonl:1, 2: prompt: {rule.replace('1 of', '2 of')} (line 1: test, train)",
+        f"prompts/valid.jsonl:2: user: {rule} (line 2: test, valid)",
+        f"demonstrations/train.jsonl:3: prompt: {rule} (line 3: test, train)",
+        f"demonstrations/valid.jsonl:2: user: {rule} (line 2: test, valid)",
+        f"demonstrations/test.jsonl:3: user: {rule} (line 3: test, valid)",
     ]
     assert all(breach.endswith("run the stage `prepare`, which splits by user and keeps a prompt in one split") for breach in breaches)
 
