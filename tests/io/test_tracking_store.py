@@ -9,7 +9,7 @@ import pytest
 
 from alignloop.io import tracking
 from alignloop.io.tracking import TrackingError
-from tests.mounts import read_only, told_by
+from tests.mounts import read_only, small_disk, told_by
 
 
 def test_a_store_is_there_whole_or_not_at_all(project: Path):
@@ -45,6 +45,19 @@ def test_a_read_only_mlruns_is_named_with_the_remedy(project: Path, there: bool)
 
     assert re.search(r"mlruns\S*: cannot be .*: Read-only file system; make .*writable and run again$", told_by(work))
     assert [path.name for path in (project / "mlruns").iterdir()] == (["mlflow.db"] if there else [])
+
+
+def test_a_full_disk_is_named_with_the_remedy(project: Path, capfd: pytest.CaptureFixture[str]):
+    def work() -> None:
+        store = (project / "mlruns" / "mlflow.db").read_bytes()
+        small_disk(project / "mlruns", len(store) // 1024 + 40)
+        (project / "mlruns" / "mlflow.db").write_bytes(store)
+        with tracking.run(project, "sft") as run:
+            run.log(1, {f"m{number}": 0.5 for number in range(1000)})
+
+    found = r"TrackingError: MLflow at sqlite:///\S+: .*disk is full; make room there and run again: what was finished stays"
+    assert re.fullmatch(found, told_by(work))
+    assert capfd.readouterr().err == ""
 
 
 def test_a_server_that_does_not_answer_is_named_with_the_remedy(project: Path, monkeypatch: pytest.MonkeyPatch):

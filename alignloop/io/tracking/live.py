@@ -64,11 +64,14 @@ class Live:
             self._insist(client(self._uri).log_batch, tags=batch)
 
     def end(self, status: str, error: str = "") -> None:
-        """Close the run."""
-        self._outbox.close()
+        """Say how the run ended."""
         if error:
             self._insist(client(self._uri).set_tag, "error", error[:5000])
         self._insist(client(self._uri).set_terminated, status)
+
+    def close(self) -> None:
+        """Send no more, whatever still waits."""
+        self._outbox.close()
 
     def _insist(self, tell: Callable[..., Any], *words: Any, **more: Any) -> None:
         """Tell the store, and again while it is away and there is patience."""
@@ -138,7 +141,10 @@ def run(
                     live.flush()
                     live.end("FAILED" if isinstance(error, Exception) else "KILLED", str(error) or type(error).__name__)
             raise
-        live.end("FINISHED")
+        else:
+            live.end("FINISHED")
+        finally:
+            live.close()
 
 
 def _interrupted(uri: str, root: Path, experiment: str, fingerprint: str, ended: Collection[str]) -> str | None:

@@ -25,8 +25,8 @@ from alignloop.io.files import replacing  # noqa: E402
 
 EXPERIMENT = "alignloop"
 
-for _chatty in ("mlflow.store.db.utils", "alembic"):
-    logging.getLogger(_chatty).setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it says with a traceback is said by a TrackingError
 
 
 class TrackingError(AlignloopError):
@@ -78,9 +78,15 @@ def reached(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError) as error:
         reason = (str(error).strip().splitlines() or ["no answer"])[0].rstrip(".")
-        own = f"look at {uri.removeprefix('sqlite:///')}, or move it away to begin a new store"
-        remedy = own if uri.startswith("sqlite:///") else "start that server, or unset MLFLOW_TRACKING_URI to use the project's own store"
-        raise TrackingError(f"MLflow at {uri}: {reason}; {remedy}") from error
+        raise TrackingError(f"MLflow at {uri}: {reason}; {_remedy(uri, reason)}") from error
+
+
+def _remedy(uri: str, reason: str) -> str:
+    if not uri.startswith("sqlite:///"):
+        return "start that server, or unset MLFLOW_TRACKING_URI to use the project's own store"
+    if "disk is full" in reason:
+        return "make room there and run again: what was finished stays"
+    return f"look at {uri.removeprefix('sqlite:///')}, or move it away to begin a new store"
 
 
 def key_of(name: str) -> str:
