@@ -1,0 +1,91 @@
+"""What the documents say of the project is so: links lead somewhere, commands exist, the tree is the tree."""
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alignloop.__main__ import COMMANDS
+from alignloop.params import parse
+
+ROOT = Path(__file__).parents[1]
+LISTED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+FILES = [Path(name) for name in LISTED.splitlines()]
+PAGES = [file for file in FILES if file.suffix == ".md"]
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def text(page: Path) -> str:
+    return (ROOT / page).read_text()
+
+
+def known(key: str) -> bool:
+    """Whether params.yaml has this key."""
+    values: Any = yaml.safe_load(text(Path("params.yaml")))
+    for part in key.split("."):
+        if not isinstance(values, dict) or part not in values:
+            return False
+        values = values[part]
+    return True
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", text(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", text(page))):
+        if re.match(r"https?://", target):
+            continue
+        name, _, anchor = target.partition("#")
+        there = (ROOT / page.parent / name) if name else ROOT / page
+        if not there.exists() or (anchor and anchor not in anchors(there.resolve().relative_to(ROOT))):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_command_exists_and_every_key_it_sets_is_one(page: Path) -> None:
+    said = text(page)
+    targets = set(re.findall(r"^([a-z][a-z -]*):", text(Path("Makefile")), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", said, re.MULTILINE)) <= {name for target in targets for name in target.split()}
+    modules = set(re.findall(r"python -m ((?:alignloop|flows|tasks|benchmarks)[\w.]*)", said))
+    assert [module for module in modules if importlib.util.find_spec(module) is None] == []
+    functions = {file.stem for file in FILES if file.parts[:2] == ("alignloop", "stages")}
+    assert set(re.findall(r"python -m alignloop ([a-z][\w-]*)", said)) <= {*COMMANDS, *functions}
+    if page.stem != "experiments":  # it tells of keys as they were
+        keys = re.findall(r"(?:--set|-S) ([a-z][\w.]*)=", said)
+        assert [key for key in keys if not key.startswith("rounds.") and not known(key)] == []
+    assert [path for path in re.findall(r"python (benchmarks/[\w/]+\.py)", said) if not (ROOT / path).exists()] == []
+
+
+def test_a_number_of_the_experiments_stands_once_and_what_is_cited_exists() -> None:
+    experiments = text(Path("docs/experiments.md"))
+    numbers = re.findall(r"^\*\*(\d+)\. ", experiments, re.MULTILINE)
+    assert sorted(numbers, key=int) == [str(number) for number in range(1, len(numbers) + 1)]
+    cited = re.findall(r"experiments\.md\)?, (\d+)(?: and (\d+))?", "\n".join(map(text, [*PAGES, Path("params.yaml")])))
+    assert {number for pair in cited for number in pair if number} <= set(numbers)
+    assert cited
+
+
+def test_the_readmes_tree_names_all_that_a_reader_meets() -> None:
+    lines = text(Path("README.md")).split("## The tree")[1].split("```")[1].splitlines()
+    named = {name.strip("/") for line in lines for name in re.split(r" {2,}", line.strip())[0].split()}
+    met = {file.parts[0] for file in FILES} | {file.parts[1] for file in FILES if file.parts[0] == "alignloop"}
+    quiet = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "__init__.py"}
+    assert {name for name in met if not name.startswith(".")} - named == quiet
+    assert named - met == {"models", "plots", "metrics", "dvc.lock", "reports", ".prefect"}  # what a run makes
+
+
+def test_the_readmes_rounds_and_configurations_are_valid() -> None:
+    values: dict[str, Any] = yaml.safe_load(text(Path("params.yaml")))
+    for line in re.findall(r"`(r\d+: \{.*?\})`", text(Path("README.md"))):
+        parse(values | {"rounds": values["rounds"] | yaml.safe_load(line)}, "README.md")
