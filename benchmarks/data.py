@@ -3,7 +3,8 @@
 For each size N, N prompts and N rankings of K = 4 answers to them are drawn, and N / 100 demonstrations and documents. The commands of
 `ingest`, `validate_raw`, `prepare` and `validate_sets` in dvc.yaml run on them as they stand there, with the numbers of params.yaml and
 configs/files.yaml, each by itself on two cores, with its workers, MLflow, and the hashing of all they read and write. Wall time, CPU
-time and peak memory of each go into `results.json` and a picture.
+time and peak memory of each go into `results.json` and a picture. What stands in `results.json` is not measured again: a run that was
+interrupted goes on with the next stage.
 
 Lengths are log-normal: prompts of 40 words in the median (66 in the mean), answers of 45 (57); a third of the prompts have two turns of the
 user. Words are made up, of 1 to 4 syllables, and drawn by Zipf's law. 1 % of the prompts repeat another, 1 % hold personal data, and a
@@ -184,17 +185,20 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     file = given.out / "results.json"
-    results = [row for row in json.loads(file.read_text()) if row["size"] not in given.sizes] if file.exists() else []
+    results = json.loads(file.read_text()) if file.exists() else []
     for size in given.sizes:
         root = given.out.resolve() / str(size)
-        shutil.rmtree(root, ignore_errors=True)
-        project(root, given.seed)
-        draw(size, root / "data" / "sources", given.seed)
-        for stage in STAGES:
+        left = [stage for stage in STAGES if not any((row["size"], row["stage"]) == (size, stage) for row in results)]
+        if len(left) == len(STAGES) and not (root / "drawn").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            project(root, given.seed)
+            draw(size, root / "data" / "sources", given.seed)
+            (root / "drawn").touch()
+        for stage in left:
             results.append({"size": size, **measure(root, stage)})
             print(json.dumps(results[-1]), flush=True)
-        shutil.rmtree(root)
-        file.write_text(json.dumps(results, indent=1))
+            file.write_text(json.dumps(results, indent=1))
+        shutil.rmtree(root, ignore_errors=True)
     picture(results, given.out / "data.png")
 
 

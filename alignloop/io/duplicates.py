@@ -56,12 +56,12 @@ class Alike:
     def __init__(self, threshold: float | None) -> None:
         """Texts are alike whose runs of five words have a Jaccard index of `threshold`, or that have begun alike."""
         self._threshold = threshold
-        self._signatures: list[NDArray[np.uint16]] = []
+        self._signatures = bytearray()  # one piece of memory, for there may be millions
         self._begun: list[Hashes] = []
 
     def add(self, sketches: Sketches) -> None:
         """Take the next texts."""
-        self._signatures.append(sketches.signatures)
+        self._signatures += sketches.signatures.tobytes()
         self._begun.append(sketches.begun)
 
     def groups(self) -> Places:
@@ -78,10 +78,9 @@ class Alike:
 
     def _near(self) -> Places:
         found = [np.zeros((0, 2), np.int64)]
-        if self._threshold is None or not self._signatures:
+        if self._threshold is None:
             return found[0]
-        self._signatures = [np.concatenate(self._signatures)]
-        signatures, width = self._signatures[0], band_of(self._threshold)
+        signatures, width = np.frombuffer(self._signatures, np.uint16).reshape(-1, SLOTS), band_of(self._threshold)
         for start in range(0, SLOTS, width):
             met = np.zeros(len(signatures), np.uint64)
             for slot in range(start, start + width):

@@ -7,6 +7,7 @@ version of pyarrow. Left out: statistics and dictionaries, for every reader here
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
@@ -24,7 +25,7 @@ WRITTEN: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "writ
 
 
 class Shards:
-    """A folder of shards being written, each of about `size` bytes of content."""
+    """A folder of shards being written, each of about `size` bytes of content; a thread writes a group while the next one is collected."""
 
     def __init__(self, folder: Path, kind: type[Record], size: int) -> None:
         folder.mkdir()
@@ -33,6 +34,9 @@ class Shards:
         self._lines: list[str] = []
         self._file: Any = None
         self._waiting = self._written = self._count = 0
+        self._thread = ThreadPoolExecutor(1)
+        self._group = Future[None]()
+        self._group.set_result(None)
 
     def write(self, line: str) -> None:
         """Add a record's line."""
@@ -42,12 +46,15 @@ class Shards:
             self._flush()
 
     def _flush(self) -> None:
+        self._group.result()  # what went wrong with the last one goes wrong here
+        self._group = self._thread.submit(self._write, self._lines)
+        self._lines, self._waiting = [], 0
+
+    def _write(self, lines: list[str]) -> None:
         from pyarrow.json import ParseOptions, ReadOptions, read_json
         from pyarrow.parquet import ParquetWriter
 
-        text = "".join(self._lines).encode()
-        self._lines.clear()
-        self._waiting = 0
+        text = "".join(lines).encode()
         read = ReadOptions(use_threads=False, block_size=len(text) + 1)  # all lines in one block, however long
         table = read_json(BytesIO(text), read, ParseOptions(explicit_schema=self._schema, unexpected_field_behavior="error"))
         if self._file is None:
@@ -67,9 +74,14 @@ class Shards:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._lines and kind is None:
-            self._flush()
-        self._end()
+        try:
+            if kind is None:
+                if self._lines:
+                    self._flush()
+                self._group.result()
+        finally:
+            self._thread.shutdown()
+            self._end()
 
 
 class Writer:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, partial
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple, get_args
@@ -17,8 +18,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from alignloop.io.datasets import DataError, Piece, examine, pieces_of
-from alignloop.io.identity import wording
-from alignloop.io.privacy import found
+from alignloop.io.identity import SEPARATOR, wording
+from alignloop.io.privacy import found, found_in_id
 from alignloop.io.workers import Workers
 from alignloop.records import Demonstration, Document, Message, Ranking, Record
 
@@ -117,16 +118,16 @@ def _derived(reading: _Reading, record: dict[str, Any], fields: dict[str, Any], 
     # what a model answered keeps to its context as it is drawn, and is shown to labelers as it is
     brought = [] if reading.generated and record.get("round") != "imported" else responses
     owner = asked.get("user")
-    searched = (*said, *brought, str(owner or "")) if reading.private else ()
+    searched = [*map(found, (*said, *brought)), found_in_id(str(owner or ""))] if reading.private else ()
     columns = {
         "unknown fields": ", ".join(sorted(record.keys() - fields.keys())) or None,
         **_schema_breaches(kind, record, fields, error),
         "empty turns": ", ".join(f"turn {place}" for place, content in enumerate(said, 1) if not content.strip()) or None,
         "characters": sum(map(len, said)) + max(map(len, brought), default=0),
-        "personal data": ", ".join(sorted({name for each in searched for name in found(each)})) or None,
+        "personal data": ", ".join(sorted(set(chain.from_iterable(searched)))) or None,
         "wording": _hash(wording(opening)) if opening and kind is not Document else None,
         "owner": owner if isinstance(owner, str) else None,
-        "content": _hash(repr((turns, text, record.get("responses"), record.get("ranks"), record.get("labeler")))),
+        "content": _hash(SEPARATOR.join([*said, *responses, repr((record.get("ranks"), record.get("labeler")))])),
     }
     formed = len(turns) == len(messages) and (isinstance(asked.get("messages"), list) or "messages" not in asked)
     columns["roles"] = intern(" ".join(role for role, _ in turns)) if formed and (messages or kind is not Document) else None
@@ -143,7 +144,7 @@ def _schema_breaches(
     kind: type[Record], record: dict[str, Any], fields: dict[str, Any], error: ValidationError | None
 ) -> dict[str, str | None]:
     """A column per field that is no plain value: what its schema says is wrong with it, what other columns tell left out."""
-    columns: dict[str, str | None] = {f"schema of {name}": None for name, field in fields.items() if not _scalar(field)}
+    columns: dict[str, str | None] = dict.fromkeys(_schema_columns(kind))
     for breach in error.errors() if error else ():
         name, *rest = map(str, breach["loc"] or ("",))
         empty = (rest[-1:] == ["content"] or name == "text") and breach["type"] in ("string_too_short", "string_pattern_mismatch")
@@ -152,6 +153,11 @@ def _schema_breaches(
     if kind is Document and (record.get("text") is None) == (record.get("messages") is None):
         columns["schema of text"] = "a document has either `text` or `messages`"
     return columns
+
+
+@cache
+def _schema_columns(kind: type[Record]) -> tuple[str, ...]:
+    return tuple(f"schema of {name}" for name, field in schema_of(kind).items() if not _scalar(field))
 
 
 def _scalar(field: dict[str, Any]) -> bool:

@@ -23,7 +23,7 @@ ASCII_WORD = re.compile(r"\w+")
 BASE = 0xD6E8FEB86659FD93  # odd, so that it has an inverse modulo 2**64
 MIX = np.uint64(0xFF51AFD7ED558CCD)
 AT_ONCE = 2**20  # bytes whose words are hashed together: some 40 MB while it lasts
-IN_WORDS = np.array([byte >= 0x80 or bytes([byte]).isalnum() or byte == ord("_") for byte in range(256)])
+IN_WORDS = bytes(byte >= 0x80 or bytes([byte]).isalnum() or byte == ord("_") for byte in range(256))  # 1 for a byte of a word, else 0
 
 
 def words(text: str) -> list[str]:
@@ -81,10 +81,10 @@ def _spelt(text: str) -> bytes:
 
 
 def _hashed(spelt: Sequence[bytes]) -> Rows:
-    data = np.frombuffer(b"".join(spelt), np.uint8)
-    edges = np.flatnonzero(np.diff(IN_WORDS[data], prepend=False))
+    joined = b"".join(spelt)
+    edges = np.flatnonzero(np.diff(np.frombuffer(joined.translate(IN_WORDS), np.bool_), prepend=False))
     starts, ends = edges[::2], edges[1::2]
-    values = _spans(data, starts, ends)
+    values = _spans(np.frombuffer(joined, np.uint8), starts, ends)
     upto = np.searchsorted(starts, np.cumsum([0, *map(len, spelt)]))
     return Rows(values, upto.astype(np.int64))
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from alignloop.io.identity import identify
 from alignloop.io.language import languages_of
-from alignloop.io.privacy import found, redact
+from alignloop.io.privacy import found_in_id, redact
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record
 
 R = TypeVar("R", bound=Record)
@@ -47,12 +47,13 @@ class Cleaner:
 
     def _text(self, text: str) -> str:
         clean, counts = redact(text)
-        self._tally.update({f"redacted {kind}": count for kind, count in counts.items()})
+        if counts:
+            self._tally.update({f"redacted {kind}": count for kind, count in counts.items()})
         return clean
 
     def _user(self, user: str) -> str:
         """The user's id, or a pseudonym of it where the id is personal data itself: the same one wherever the user appears."""
-        if not found(user):
+        if not found_in_id(user):
             return user
         self._tally["redacted user ids"] += 1
         return identify("user", user)

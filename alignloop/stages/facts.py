@@ -74,8 +74,9 @@ def _add(made: Facts, reading: Reading, record: Record) -> _Said:
         split, said = split_of(text, reading.valid, 0.0), _Said(text, "", text)
     else:
         user, asked, answers, judged = _parts(record)
-        split, before = split_of(user, reading.valid, reading.test), _wording(asked[:-1])
-        said = _Said(_wording(asked[-1:]), before, "\n".join([_wording(asked), *answers]) if reading.whole else "")
+        split, before, last = split_of(user, reading.valid, reading.test), _wording(asked[:-1]), _wording(asked[-1:])
+        whole = "\n".join([*([before] if before else []), last, *answers]) if reading.whole else ""
+        said = _Said(last, before, whole)
         long = sum(len(message.content) for message in asked) + max(map(len, answers), default=0) > reading.longest
     question = number_of(said.before, said.last)
     made.lines.append(datasets.line_of(record.model_copy(update={"split": split}) if isinstance(record, Ranking) else record))

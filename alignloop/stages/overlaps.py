@@ -24,24 +24,24 @@ class Overlaps:
     def __init__(self, length: int, file: Path, workers: Workers) -> None:
         self._length, self._file, self._workers = length, file, workers
         self._shared: list[Pair] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-        self._about: list[int] = []
+        self._about = [np.zeros(0, np.int64)]
 
     def measure(self, lines: Iterable[str]) -> None:
         """Take all that is measured: what people say in its records, or its documents."""
-        index(list(self._workers.map(partial(_measured, self._length), _pieces(lines))), self._file)
+        index(self._workers.map(partial(_measured, self._length), _pieces(lines)), self._file)
 
-    def learn(self, lines: Iterable[str], about: Sequence[int]) -> None:
+    def learn(self, lines: Iterable[str], about: NDArray[np.int64]) -> None:
         """Take the next records that are to be learned, and the number of each one's question; all that is measured has to be known."""
-        first = len(self._about)
+        first = sum(map(len, self._about))
         for count, (records, runs) in self._workers.map(partial(_shared, self._length, self._file), _pieces(lines)):
             self._shared.append((records + first, runs))
             first += count
-        self._about += about
+        self._about.append(about)
 
     def found(self) -> NDArray[np.bool_]:
         """For each learned record whether it shares a run with a measured one that is no common phrase."""
         records, runs = (np.concatenate(parts) for parts in zip(*self._shared, strict=True))
-        return overlapping(records, runs, np.array(self._about, np.int64))
+        return overlapping(records, runs, np.concatenate(self._about))
 
 
 def _measured(length: int, lines: Sequence[str]) -> Hashes:

@@ -14,9 +14,12 @@ from functools import partial
 from itertools import chain, compress
 from pathlib import Path
 
+import numpy as np
+
 from alignloop.io import datasets
 from alignloop.io.datasets import DataError, pieces
 from alignloop.io.files import replacing, scratch, write_json
+from alignloop.io.words import Places
 from alignloop.io.workers import Workers
 from alignloop.params import Params
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record, Split
@@ -91,16 +94,17 @@ class _Sets:
         """Of what is learned, drop what shares so many words in a row with what is measured."""
         overlaps = Overlaps(length, self._waiting / "measured.npy", self._workers)
         overlaps.measure(chain.from_iterable(self.lines(name, split) for name, split in MEASURED.items()))
-        places: list[tuple[str, int]] = []
+        staying: dict[str, Places] = {}
         for name, entries in self.entries.items():
             learned: list[Split] = [split for split in SPLITS if split != MEASURED[name]]
-            staying = [place for place, stays in enumerate(entries.of(*learned)) if stays]
-            overlaps.learn(self.lines(name, *learned), [-place if name == "corpus" else entries.asked[place] for place in staying])
-            places += ((name, place) for place in staying)
-            self.tallies[name]["overlaps what is measured"] = 0
-        for name, place in compress(places, overlaps.found()):
-            self.entries[name].kept[place] = False
-            self.tallies[name]["overlaps what is measured"] += 1
+            places = staying[name] = np.flatnonzero(np.fromiter(entries.of(*learned), np.bool_, len(entries)))
+            overlaps.learn(self.lines(name, *learned), -places if name == "corpus" else np.array(entries.asked, np.int64)[places])
+        found = overlaps.found()
+        for name, places in staying.items():
+            gone, found = places[found[: len(places)]], found[len(places) :]
+            for place in gone.tolist():
+                self.entries[name].kept[place] = False
+            self.tallies[name]["overlaps what is measured"] = len(gone)
 
     def lines(self, name: str, *splits: Split) -> Iterator[str]:
         """The lines of the records of a set that stay and are in these splits, in their order."""

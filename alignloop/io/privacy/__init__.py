@@ -8,6 +8,7 @@ checked by python-stdnum and phonenumbers, keys by detect-secrets. Left out: nam
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from alignloop.io.privacy import forms, identities, keys, streets, telephones
@@ -22,7 +23,8 @@ FINDERS: dict[str, Callable[[str], Iterable[tuple[int, int]]]] = {  # what is mo
     "PHONE": telephones.find,
     "ADDRESS": streets.find,
 }
-LIKELY = re.compile(r"[@\d]")  # all personal data has one of these: one look at other texts, and done
+SIGNS = b"@0123456789"  # all personal data has one of these: one look at other texts, and done
+OTHER_DIGITS = re.compile(r"\d")  # those of other scripts as well
 
 
 class Place(NamedTuple):
@@ -35,7 +37,7 @@ class Place(NamedTuple):
 
 def places(text: str) -> list[Place]:
     """Personal data in `text`, in its order; no two places overlap."""
-    if not LIKELY.search(text):
+    if not _likely(text):
         return []
     taken: list[Place] = []
     for kind, find in FINDERS.items():
@@ -45,9 +47,20 @@ def places(text: str) -> list[Place]:
     return sorted(taken)
 
 
+def _likely(text: str) -> bool:
+    raw = text.encode(errors="surrogatepass")
+    return len(raw.translate(None, SIGNS)) < len(raw) or not (text.isascii() or OTHER_DIGITS.search(text) is None)
+
+
 def found(text: str) -> list[str]:
     """The kinds of personal data in `text`, one name per place."""
     return [place.kind for place in places(text)]
+
+
+@lru_cache(2**16)
+def found_in_id(id: str) -> tuple[str, ...]:
+    """The same of an id, kept in mind: many records have it in common."""
+    return tuple(found(id))
 
 
 def redact(text: str) -> tuple[str, Counter[str]]:
