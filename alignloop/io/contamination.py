@@ -1,7 +1,7 @@
 """What is measured must not have been learned: texts that share a run of words with an evaluation set.
 
 Brown et al. (2020), appendix C: a run of 13 words in common is an overlap, unless more than ten learned texts have it, which makes it a
-common phrase. In scripts without spaces a run is of so many signs (see words.py). Sixteen bytes a measured run, and two a shared one.
+common phrase. In scripts without spaces a run is of so many signs (see words.py). Twenty bytes a measured run, two a shared one.
 """
 
 from collections.abc import Iterable, Sequence

@@ -22,7 +22,7 @@ SIGN_OR_WORD = regex.compile(rf"(?V1)[[{UNSPACED}]&&\w]\p{{M}}*|[\w--[{UNSPACED}
 ASCII_WORD = re.compile(r"\w+")
 BASE = 0xD6E8FEB86659FD93  # odd, so that it has an inverse modulo 2**64
 MIX = np.uint64(0xFF51AFD7ED558CCD)
-AT_ONCE = 2**20  # bytes whose words are hashed together: some 40 MB while it lasts
+AT_ONCE = 2**18  # bytes whose words are hashed together: some 10 MB while it lasts
 IN_WORDS = bytes(byte >= 0x80 or bytes([byte]).isalnum() or byte == ord("_") for byte in range(256))  # 1 for a byte of a word, else 0
 
 
