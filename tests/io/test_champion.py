@@ -7,25 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from alignloop.io import audit, champion, registry, tracking, versioning
+from alignloop.io import audit, champion, registry
 from alignloop.io.audit import LOG, AuditError
 from alignloop.io.champion import STATE, DecisionError
-from alignloop.io.registry import RegistryError, Version
+from alignloop.io.registry import RegistryError
+from tests.people.candidates import NAME, register
 
 PROJECT = Path(__file__).parents[2]
-NAME = "alignloop-policy"
-
-
-def register(root: Path, words: str, gates: str = "passed") -> Version:
-    """A policy with these words as its bytes."""
-    folder = root / "models" / "r1" / "policy"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.safetensors").write_text(words)
-    hash = versioning.hash_of(folder, root)
-    with tracking.run(root, "ppo", "r1") as live:
-        live.finish({"models/r1/policy": hash})
-    version = registry.register(root, NAME, "models/r1/policy", hash, live.id, words, {}, {"gates": gates})
-    return registry.find(root, f"{NAME}/{version.version}")
 
 
 def aliases(root: Path) -> dict[str, int]:

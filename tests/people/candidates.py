@@ -16,14 +16,15 @@ GOLD, SCORE = WINS["wins"].values()
 WORDS = f"the policy\n\nWins by gold: {GOLD}; by the reward model: {SCORE}.\n\nBytes: b"
 
 
-def register(root: Path, words: str) -> Version:
+def register(root: Path, words: str, gates: str = "passed") -> Version:
+    """A policy with these words as its bytes."""
     folder = root / "models" / "r1" / "policy"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.safetensors").write_text(words)
     hash = versioning.hash_of(folder, root)
     with tracking.run(root, "ppo", "r1") as live:
         live.finish({"models/r1/policy": hash})
-    version = registry.register(root, NAME, "models/r1/policy", hash, live.id, WORDS, {}, {"gates": "passed"})
+    version = registry.register(root, NAME, "models/r1/policy", hash, live.id, WORDS, {}, {"gates": gates})
     return registry.find(root, f"{NAME}/{version.version}")
 
 
