@@ -17,6 +17,7 @@ from prefect import flow, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.concurrency import services
 from prefect.settings import get_current_settings
 from prefect.testing.utilities import prefect_test_harness
 
@@ -96,6 +97,8 @@ def test_a_run_does_what_is_left_to_do_and_prefect_shows_each_stage_with_its_lin
 
     _, outcomes = run()
     assert {outcome.done for outcome in outcomes} == {"unchanged"}
+    assert frozenset({"tag:train"}) in services._no_limits_cache, "Prefect is asked for the limits of tags once, not before every stage"
+    assert services._no_limits_cache.ttl == 3600
 
     _, outcomes = run(rounds=["r2"], start_from="reward")
     assert ran(outcomes) == ["reward@r2", "ppo@r2", "evaluate@r2"]
