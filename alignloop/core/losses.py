@@ -106,6 +106,7 @@ def policy_loss(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip
 
 def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> tuple[Tensor, Tensor]:
     """½·max of the squared errors of value and of value clipped around its old one, summed over N tokens, and where (N,) the clip acts."""
-    near = old_values + (values - old_values).clamp(-clip, clip)
+    moved = values - old_values
+    near = old_values + moved.clamp(-clip, clip)
     plain, clipped = (values - returns) ** 2, (near - returns) ** 2
-    return 0.5 * torch.maximum(plain, clipped).sum(), clipped > plain
+    return 0.5 * torch.maximum(plain, clipped).sum(), (clipped > plain) & (moved.abs() > clip)  # rounding moves `near` as well

@@ -16,6 +16,7 @@ from alignloop.core import fit as module
 from alignloop.core.batches import by_fill, by_length
 from alignloop.core.fit import accumulate, fit, mean_loss, packed_logits, places_of, targets_in
 from alignloop.core.losses import NonFiniteLoss
+from alignloop.core.models import logits_at
 from alignloop.core.tokens import Encoded, encode_dialogue, encode_text
 
 
@@ -95,7 +96,17 @@ def test_packed_rows_teach_what_they_teach_apart(
     expected = accumulate(apart, rows, pad=0)
     monkeypatch.setattr(module, "by_fill", partial(by_fill, tokens=tokens))
     assert accumulate(together, rows, pad=0, packing=True) == pytest.approx(expected, abs=1e-5)
-    torch.testing.assert_close(gradient(together), gradient(apart), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(gradient(together), gradient(apart), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["policy", "gpt2"])
+def test_packed_rows_have_the_logits_that_they_have_apart(family: str, rows: list[Encoded], request: pytest.FixtureRequest):
+    model: PreTrainedModel = request.getfixturevalue(family)
+    together, targets = packed_logits(model, rows, 0)
+    apart = [logits_at(model, *places[:3]) for places in (places_of([row], 0) for row in rows)]
+    assert together.std() > 0.5, "there is something to compare"
+    torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=0)
+    assert targets.tolist() == [token for row in rows for token in places_of([row], 0)[3].tolist()]
 
 
 def test_nothing_crosses_from_a_packed_row_to_its_neighbour(policy: PreTrainedModel, rows: list[Encoded]):

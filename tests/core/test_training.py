@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from alignloop.core.training import Training, cosine
 
@@ -38,6 +39,17 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth():
     assert cosine(10, 10, warmup=0.2) == pytest.approx(0.1)
     assert all(later < earlier for earlier, later in pairwise(rates[2:]))
     assert cosine(0, 1, warmup=0.0) == 1.0
+
+
+def test_the_optimiser_learns_at_the_rates_that_are_told_and_with_the_decay_that_is_set():
+    groups: list[dict[str, Any]] = []
+    handle = register_optimizer_step_pre_hook(lambda optimiser, args, kwargs: groups.append(dict(optimiser.param_groups[0])))
+    one, _, _ = training(warmup=0.5)
+    told = [numbers["learning_rate"] for _, _, numbers in one]
+    handle.remove()
+    assert told == [group["lr"] for group in groups] == pytest.approx([1e-2 * cosine(step, 6, 0.5) for step in range(6)])
+    assert told[:3] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2])
+    assert {(group["weight_decay"], group["betas"]) for group in groups} == {(0.1, (0.9, 0.95))}
 
 
 def test_every_pass_is_a_fresh_permutation():

@@ -1,4 +1,4 @@
-"""Sets by hand on disk, and SFT, reward model and PPO as stages on them: tests bend params.yaml and the checkpoint that they start from."""
+"""Sets by hand on disk, and the stages of a round on them: tests bend params.yaml and the checkpoint that they start from."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,13 @@ from alignloop.io.checkpoints import Checkpoint
 from alignloop.io.datasets import write
 from alignloop.params import Params
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Split
+from alignloop.stages.evaluate import evaluate
+from alignloop.stages.label import label
 from alignloop.stages.ppo import ppo
+from alignloop.stages.pretrain import pretrain
 from alignloop.stages.progress import Progress
 from alignloop.stages.reward import reward
+from alignloop.stages.sample import sample
 from alignloop.stages.sft import sft
 
 PROJECT = Path(__file__).parents[2]
@@ -20,6 +24,8 @@ ANSWERS = ["Yes, it is.", "Nobody.", "No.", "Who painted it?"]
 TINY: dict[str, dict[str, Any]] = {
     "sft": {"epochs": 1.0, "demonstrations_per_step": 8},
     "decoding": {"max_new_tokens": 8, "batch": 64},
+    "sample": {"prompts": 6, "valid_prompts": 3, "k": 3},
+    "label": {"judge": "form", "labelers": 4, "screening_items": 20, "screening_pass": 0.0},
     "reward": {"epochs": 1.0, "rankings_per_step": 4},
     "ppo": {"steps": 2, "prompts_per_step": 8, "minibatches": 2, "warmup_steps": 0, "value_warmup_steps": 0, "ptx_documents_per_step": 4},
 }
@@ -41,18 +47,26 @@ class Loop:
         self.root, self.base = root, base
         asked = [(number, QUESTIONS[number % 4], ANSWERS[number // 4 % 4]) for number in range(16)]
         prompts = [Prompt(id=f"p{number}", messages=(said("user", question),), user="u", source="s") for number, question, _ in asked]
-        write(root / "prompts" / "train.jsonl", prompts)
+        for split in ("train", "valid", "test"):
+            write(root / "prompts" / f"{split}.jsonl", prompts)
         about: dict[str, Any] = {"user": "u", "labeler": "l", "source": "s"}
         told = [Demonstration(id=f"d{n}", messages=(said("user", q), said("assistant", a)), **about) for n, q, a in asked]
         write(root / "demonstrations" / "train.jsonl", told)
         write(root / "demonstrations" / "valid.jsonl", told[:4])
-        write(root / "corpus" / "train.jsonl", [Document(id=f"t{n}", text=f"{q} {a}", source="s") for n, q, a in asked])
+        for split in ("train", "valid"):
+            write(root / "corpus" / f"{split}.jsonl", [Document(id=f"t{n}", text=f"{q} {a}", source="s") for n, q, a in asked])
         ranked: dict[str, Any] = {"responses": tuple(ANSWERS[:3]), "kind": "panel", "policy": "models/sft", "round": "r1", "labeler": "l"}
         rankings = []
         for number, prompt in enumerate(prompts):
             split: Split = "train" if number < 12 else "valid"
             rankings.append(Ranking(id=f"k{number}", prompt=prompt, ranks=(1, 2, 3), split=split, **ranked))
         write(root / "rankings" / "r1.jsonl", rankings)
+
+    def pretrain(self, params: Params) -> list[Progress]:
+        """Take the checkpoint for the base."""
+        at, taken = self.root, params.model_copy(update={"base": str(self.base)})
+        self.base = at / "base"
+        return list(pretrain(taken, Checkpoint.fresh(at, "pretrain"), at / "corpus", at / "base", at / "base.json", at / "base.csv"))
 
     def sft(self, params: Params) -> list[Progress]:
         at = self.root
@@ -90,6 +104,22 @@ class Loop:
         models = {"start": at / "sft", "reward": at / "reward", "sft": at / "sft"}
         written = {"out": at / out, "rollouts": at / f"{out}-rollouts", "metrics": at / f"{out}.json", "plots": at / f"{out}.csv"}
         return list(ppo(params, Checkpoint.fresh(at, "ppo"), "r1", **models, prompts=at / "prompts", corpus=at / "corpus", **written))
+
+    def next_round(self, params: Params, policy: str) -> list[Progress]:
+        """Answers of a policy to rank, their rankings beside those known before, and what the policy achieved."""
+        at = self.root
+        drawn, ranked = at / "samples.jsonl", at / "ranked"
+        told = list(sample(params, "r2", at / policy, at / "prompts", drawn, at / "samples.json"))
+        told += label(params, "r2", drawn, at / "rankings", ranked, at / "ranked.json", at / "ranked.md")
+        models = {"base": self.base, "sft": at / "sft", "before": at / "sft", "policy": at / policy, "reward": at / "reward"}
+        sets = {
+            "prompts": at / "prompts",
+            "corpus": at / "corpus",
+            "rankings": ranked,
+            "rollouts": at / f"{policy}-rollouts/rollouts.jsonl",
+        }
+        outs = {"out": at / "answers", "metrics": at / "evaluate.json", "plots": at / "overoptimisation.csv"}
+        return told + list(evaluate(params, "r1", **models, **sets, **outs))
 
     def numbers(self, name: str) -> dict[str, Any]:
         """A stage's metrics."""

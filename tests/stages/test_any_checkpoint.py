@@ -1,4 +1,4 @@
-"""The learning stages on checkpoints of three families, made on the spot and read from disk; what cannot serve is refused by name."""
+"""The loop on checkpoints of three families, made on the spot and read from disk; what cannot serve is refused by name."""
 
 import copy
 import math
@@ -62,8 +62,9 @@ def make(family: str, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_sft_reward_model_and_ppo_run_on_any_family(family: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path):
-    loop = Loop(tmp_path, make(family, tokenizer, tmp_path / "base"))
+def test_the_loop_runs_on_any_family(family: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path):
+    loop = Loop(tmp_path, make(family, tokenizer, tmp_path / "checkpoint"))
+    loop.pretrain(tiny())
     loop.sft(tiny())
     loop.reward(tiny())
     for out, options in (("policy", {}), ("adapted", EVERYTHING)):
@@ -78,6 +79,14 @@ def test_sft_reward_model_and_ppo_run_on_any_family(family: str, tokenizer: PreT
         assert before.keys() == after.keys(), "merged: a loader needs to know nothing of adapters"
         assert any(not torch.equal(before[name], after[name]) for name in before)
     assert loop.numbers("policy")["rollouts"] == 16
+    loop.next_round(tiny(evaluate={"prompts": 8, "documents": 4, "best_of": [2]}), "policy")
+    assert {file.name for file in (tmp_path / "ranked").iterdir()} == {"r1.jsonl", "r2.jsonl"}
+    assert loop.numbers("ranked")["pairs"] == 9 * 3, "all pairs of three answers"
+    found = loop.numbers("evaluate")
+    assert all(math.isfinite(found["models"][name]["perplexity"]) for name in ("base", "sft", "policy"))
+    assert math.isfinite(found["kl_to_sft_nats"])
+    assert found["best_of"]["2"]["score"] > found["models"]["sft"]["score"] - 1
+    assert (tmp_path / "overoptimisation.csv").read_text().startswith("step,sqrt_kl,score\n1,")
 
 
 @pytest.mark.parametrize("pad", [None, END])
@@ -106,6 +115,12 @@ def test_a_loss_that_explodes_names_step_rows_and_likely_cause(tokenizer: PreTra
     with pytest.raises(NonFiniteLoss, match=r"^step \d+: .* is (nan|inf), in d\d+.*: weights have left all measure") as error:
         loop.sft(tiny(sft={"learning_rate": 1e30, "epochs": 4.0}))
     assert "lower the learning rate" in str(error.value)
+    for model in ("trunk", "reward"):  # a value head that shares the policy's trunk, and a value model of its own
+        plan = {"value": model, "learning_rate": 1e30, "value_learning_rate": 1e-5, "ema_decay": 0.0}
+        with pytest.raises(
+            NonFiniteLoss, match=r"^step [12]: .* is (nan|inf), in p\d+, p.*: weights have left all measure .*: lower the learning"
+        ):
+            loop.ppo(tiny(ppo=plan), f"exploded-{model}")
     head = tmp_path / "reward" / "head.safetensors"
     save_file({**load_file(head), "bias": torch.tensor([math.nan])}, head)
     with pytest.raises(NonFiniteLoss, match=r"step 1: the scores of answers .* are not finite, in p\d+, .*all weights still are numbers"):

@@ -11,6 +11,7 @@ from alignloop import params as parameters
 from alignloop.core.models import RewardModel, load_policy
 from alignloop.io import datasets
 from alignloop.io.checkpoints import Checkpoint
+from alignloop.io.figures import curves
 from alignloop.params import ParamsError
 from alignloop.records import Demonstration, Document, Message
 from alignloop.stages.checks import NothingToCheck
@@ -63,6 +64,10 @@ def test_a_reward_model_of_an_earlier_run_chooses_where_it_is_given(tmp_path: Pa
     scores = {int(row["step"]): float(row["valid_score"]) for row in curve if row["valid_score"]}
     assert sorted(scores) == [3, 6, 9, 12]
     assert all(row["valid_loss"] for row in curve if row["valid_score"]), "both curves are there"
+    figure = curves(tmp_path / "sft.csv")
+    assert figure is not None
+    drawn = {axes.get_title(loc="left"): [float(step) for step in axes.lines[-1].get_xdata()] for axes in figure.axes}
+    assert drawn["valid loss"] == drawn["valid score"] == [3, 6, 9, 12], "and both are drawn"
     assert numbers["chosen_step"] == max(scores, key=scores.__getitem__)
     assert numbers["valid_score"] == pytest.approx(scores[numbers["chosen_step"]], rel=1e-4)
     with pytest.raises(NothingToCheck, match=r"sft\.reward_model: no validation demonstration"):
