@@ -113,6 +113,10 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
                     run.log(step, progress.metrics)
                 if busy := machine.readings():
                     run.log(int(time.time()), busy)  # no step of the stage: one that goes on after an interruption repeats some
+            if stage == "validate":
+                bounds = params.validate_.drift.model_dump()
+                for line in importlib.import_module("alignloop.io.drift").report(root, paths, run, inputs, bounds, given):
+                    _say(f"{name}  {line}")
             outputs = hashes(root, paths.outputs)
             kept, numbers = _results([*outputs, *paths.pages])
             run.log(step, numbers)

@@ -131,6 +131,7 @@ def learning_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
 
 def run(name: str, checks: Sequence[Check], docs: Path) -> Iterator[tuple[Check, list[Breach]]]:
     """Check each table, one after the other, yield what breaks its rules, and leave the data docs (HTML) in `docs`."""
+    told = []
     with replacing(docs) as part:
         context = _context(part)
         source = context.data_sources.add_pandas(name)
@@ -146,9 +147,11 @@ def run(name: str, checks: Sequence[Check], docs: Path) -> Iterator[tuple[Check,
             outcome = checkpoint.run(batch_parameters={"dataframe": check.rows})
             results = {each.expectation_config.id: each for ran in outcome.run_results.values() for each in ran.results}
             failed = [(rule, results[rule.expectation.id]) for rule in check.rules if not results[rule.expectation.id].success]
+            told.append((check.name, len(check.rows), len(check.rules), len(failed)))
             yield check, [breach for rule, result in failed for breach in _breaches(rule, result, check.rows)]
         context.build_data_docs()
         pages.settle(part)
+        pages.index(part, name, told)
 
 
 def _context(docs: Path) -> Any:

@@ -84,8 +84,7 @@ class Graph:
 
 def graph(root: Path, commits: bool = False) -> Graph:
     """Read MLflow's finished runs and registered models, and dvc.lock for what they lack; with `commits`, as it was at each of them."""
-    runs = [run for run in tracking.runs(root) if run.status == "FINISHED"]
-    makings = [Making(run.stage, run.round, run.inputs, run.outputs, run, run.code, run.params) for run in runs]
+    makings = recorded(root)
     versions: dict[str, list[registry.Version]] = defaultdict(list)
     for version in registry.versions(root):
         versions[version.hash].append(version)
@@ -97,6 +96,12 @@ def graph(root: Path, commits: bool = False) -> Graph:
         makings += told
         made.update(pair for making in told for pair in making.outputs.items())
     return Graph(makings, versions)
+
+
+def recorded(root: Path, stage: str = "") -> list[Making]:
+    """What MLflow's finished runs, of one stage or of all, tell of, newest first."""
+    runs = [run for run in tracking.runs(root, stage) if run.status == "FINISHED"]
+    return [Making(run.stage, run.round, run.inputs, run.outputs, run, run.code, run.params) for run in runs]
 
 
 def locked(text: str, commit: Past | None = None) -> Iterator[Making]:

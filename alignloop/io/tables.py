@@ -127,6 +127,7 @@ def _derived(reading: _Reading, record: dict[str, Any], fields: dict[str, Any], 
         "personal data": ", ".join(sorted(set(chain.from_iterable(searched)))) or None,
         "wording": _hash(wording(opening)) if opening and kind is not Document else None,
         "owner": owner if isinstance(owner, str) else None,
+        "language": language if isinstance(language := asked.get("language"), str) else None,
         "content": _hash(SEPARATOR.join([*said, *responses, repr((record.get("ranks"), record.get("labeler")))])),
     }
     formed = len(turns) == len(messages) and (isinstance(asked.get("messages"), list) or "messages" not in asked)
@@ -135,9 +136,18 @@ def _derived(reading: _Reading, record: dict[str, Any], fields: dict[str, Any], 
         ranks = " ".join(str(rank) for rank in _list(record.get("ranks")) if type(rank) is int)
         columns["order"] = intern(f"{ranks} of {len(_list(record.get('responses')))}")
         columns["k"] = len(_list(record.get("responses")))
+        columns["category"] = category if isinstance(category := asked.get("category", "other"), str) else None
+        columns["item"], columns["ranked"] = _ranked(said, responses, ranks.split())
     else:
         columns["split"] = reading.split
     return columns
+
+
+def _ranked(said: list[str], responses: list[str], ranks: list[str]) -> tuple[int, str | None]:
+    """What was ranked, whatever order the answers stood in, and their ranks in one order; None where not every answer has its rank."""
+    places = sorted(range(len(responses)), key=responses.__getitem__)
+    item = _hash(SEPARATOR.join([*said, *(responses[place] for place in places)]))
+    return item, intern(" ".join(ranks[place] for place in places)) if len(ranks) == len(responses) else None
 
 
 def _schema_breaches(

@@ -28,10 +28,19 @@ class Ingest(Section):
     world: World
 
 
+class Drift(Section):
+    length: Share | None
+    category: Share | None
+    language: Share | None
+    labeler: Share | None
+    agreement: Share | None
+
+
 class Validate(Section):
     max_characters: Count
     max_responses: Count
     max_duplicates: Share
+    drift: Drift
     labelers: list[str]
 
 

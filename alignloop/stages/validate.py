@@ -14,6 +14,7 @@ from alignloop.io import tables
 from alignloop.io.datasets import DataError, files
 from alignloop.io.expectations import Breach, Check, ValidationFailed, content_rules, learning_rules, run, schema_rules
 from alignloop.io.files import write_json
+from alignloop.io.profiles import profile_of
 from alignloop.io.workers import Workers
 from alignloop.params import Params
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
@@ -46,8 +47,8 @@ def _rankings(data: Path) -> dict[str, tuple[type[Record], Files]]:
 SUITES: dict[str, Callable[[Path], dict[str, tuple[type[Record], Files]]]] = {"raw": _raw, "sets": _sets, "rankings": _rankings}
 
 
-def validate(params: Params, suite: str, data: Path, docs: Path, metrics: Path) -> Iterator[Progress]:
-    """Check the suite's sets, leave data docs and counts, and raise ValidationFailed with every breach."""
+def validate(params: Params, suite: str, data: Path, docs: Path, profile: Path, metrics: Path) -> Iterator[Progress]:
+    """Check the suite's sets, leave data docs, profiles and counts, and raise ValidationFailed with every breach."""
     if suite not in SUITES:
         raise DataError(f"validate: there is no suite '{suite}'; known are {', '.join(SUITES)}")
     bounds = params.validate_
@@ -71,6 +72,7 @@ def validate(params: Params, suite: str, data: Path, docs: Path, metrics: Path) 
         breaches += found
         counts[check.name] = {"rows": len(check.rows), "rules": len(check.rules), "breaches": len(found)}
         yield Progress(len(counts), len(checks), {f"{check.name} {what}": count for what, count in counts[check.name].items()})
+    write_json(profile, {name: profile_of(table) for name, table in rows.items() if not table.empty})
     write_json(metrics, counts)
     if breaches:
         raise ValidationFailed("\n".join([*map(str, breaches), f"{len(breaches)} breaches; {docs}/index.html shows them"]))

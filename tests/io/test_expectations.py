@@ -144,5 +144,11 @@ def test_the_pages_fetch_nothing_and_say_every_rule_in_words(tmp_path: Path):
     assert len(written) == 3
     for page, text in written.items():
         assert not re.findall(r"<(?:link|script|img|iframe)\b[^>]*https?://|url\(.?https?://", text), page
+    index = written[tmp_path / "docs" / "index.html"]
+    assert "<td>prompts</td><td>1</td>" in index
+    assert "✓ all met" in index
+    links = re.findall(r'href="([^"]+)"', index)
+    assert len(links) == 2, "what was seen, and the rules"
+    assert all((tmp_path / "docs" / link).exists() for link in links)
     [result] = [text for page, text in written.items() if "validations" in page.parts]
     assert all(f"{rule.field} {rule.words}" in html.unescape(result) for rule in rules)

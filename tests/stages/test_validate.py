@@ -28,7 +28,8 @@ class Data:
     def check(self) -> dict[str, Any]:
         for name, rows in self.rows.items():
             lines(self.root / "data" / name, rows)
-        list(validate(PARAMS, self.suite, self.root / "data", self.root / "docs", self.root / "metrics.json"))
+        places = (self.root / name for name in ("data", "docs", "profile.json", "metrics.json"))
+        list(validate(PARAMS, self.suite, *places))
         return json.loads((self.root / "metrics.json").read_text())
 
     def message(self, error: type[AlignloopError] = ValidationFailed) -> list[str]:
@@ -68,7 +69,7 @@ def test_good_raw_data_passes_and_leaves_a_page_and_counts(raw: Data):
         "rankings": (3, 0),
     }
     assert "Data Docs" in (raw.root / "docs" / "index.html").read_text()
-    assert sorted(each.name for each in raw.root.iterdir()) == ["data", "docs", "metrics.json"]
+    assert sorted(each.name for each in raw.root.iterdir()) == ["data", "docs", "metrics.json", "profile.json"]
 
 
 def test_the_pages_tell_what_ingest_did_with_each_source_of_a_set(raw: Data):

@@ -40,6 +40,12 @@ class Live:
         self._outbox = Outbox(self._send, FLUSH_SECONDS, TrackingError)
 
     @property
+    def page(self) -> str:
+        """The address of the run's page, as MLflow's pages resolve it."""
+        with reached(self._uri):
+            return f"#/experiments/{client(self._uri).get_run(self.id).info.experiment_id}/runs/{self.id}"
+
+    @property
     def away(self) -> bool:
         """Whether the store could not be reached when it was last tried."""
         return self._outbox.trouble is not None
@@ -62,6 +68,10 @@ class Live:
             self._insist((client(self._uri).log_artifacts if path.is_dir() else client(self._uri).log_artifact), str(path), place or None)
         for batch in _hundreds([RunTag(key_of(f"out:{path}"), hash) for path, hash in outputs.items()]):
             self._insist(client(self._uri).log_batch, tags=batch)
+
+    def describe(self, words: str) -> None:
+        """What people read first on the run's page, as Markdown."""
+        self._insist(client(self._uri).set_tag, "mlflow.note.content", words)
 
     def end(self, status: str, error: str = "") -> None:
         """Say how the run ended."""

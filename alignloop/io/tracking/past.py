@@ -49,9 +49,9 @@ def find_run(root: Path, outputs: Mapping[str, str]) -> Run | None:
     return next(iter(_search(root, " and ".join([*same, "attributes.status = 'FINISHED'"]), 1)), None)
 
 
-def runs(root: Path) -> list[Run]:
-    """Every run of every stage, newest first."""
-    return _search(root, "", None)
+def runs(root: Path, stage: str = "") -> list[Run]:
+    """Every run of a stage, or of every stage, newest first."""
+    return _search(root, f"tags.stage = '{stage}'" if stage else "", None)
 
 
 def _search(root: Path, query: str, most: int | None) -> list[Run]:
