@@ -33,10 +33,12 @@ class Version:
 def versions(root: Path, graph: Graph) -> dict[str, list[Version]]:
     """Every version of every set below `data/`, oldest first: what stages made, and what was brought for them to read."""
     found: dict[str, dict[str, tuple[Making | None, datetime | None]]] = {}
+    around = {str(folder) for making in graph.makings for path in making.outputs for folder in Path(path).parents}
     for making in lineage.in_time(graph):
         for paths, maker in ((making.inputs, None), (making.outputs, making)):
             for path, hash in paths.items():
-                if path.startswith(FOLDER) and (maker or hash not in graph.makers):
+                brought = hash not in graph.makers and path not in around  # a folder of sets is no set
+                if path.startswith(FOLDER) and (maker or brought):
                     found.setdefault(path, {}).setdefault(hash, (maker, making.when))
     return {path: list(_told(root, graph, path, each)) for path, each in sorted(found.items())}
 

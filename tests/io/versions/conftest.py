@@ -103,7 +103,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterat
         git(root, "tag", "v1")
         learn(root, "sft", None, ["data/demonstrations"], "models/sft")
         learn(root, "reward", "r1", ["models/sft", "data/rankings/imported"], "models/r1/reward")
-        learn(root, "ppo", "r1", ["models/sft", "models/r1/reward", "data/prompts"], "models/r1/policy")
+        learn(root, "ppo", "r1", ["models/sft", "models/r1/reward", "data/prompts", "data/rankings"], "models/r1/policy")
         changed = [*talks[:5], {**talks[5], "messages": talk("Something else?")}, *talks[6:], prompt(3, 9)]
         (sources / "prompts.jsonl").write_bytes(lines(changed))
         turned = [{**ranking(user), "ranks": [2, 1] if user == 2 else [1, 2]} for user in range(USERS)]
