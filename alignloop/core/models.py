@@ -27,6 +27,7 @@ from alignloop.core.tokens import TokenizerError, check_tokenizer, end_of, pad_o
 from alignloop.errors import AlignloopError
 
 HEAD = "head.safetensors"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 HELD_OUT = "held_out"  # in a reward model's folder: another one, of rankings that this one did not see
 
 
@@ -69,6 +70,10 @@ def check_folder(path: str) -> None:
         raise CheckpointError(f"{path}: no *.safetensors file: {hint}")
     if not (folder / "tokenizer_config.json").is_file():
         raise CheckpointError(f"{path}: tokenizer_config.json is missing: save the tokenizer beside the model")
+    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+        with file.open("rb") as content:
+            if content.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise CheckpointError(f"{file}: a Git LFS pointer stands in its place; fetch the file itself with `git lfs pull`")
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
@@ -76,7 +81,8 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        raise CheckpointError(f"{path}: the tokenizer cannot be read ({_first_line(error)}); restore tokenizer.json") from None
+        remedy = "restore tokenizer.json" if Path(path).exists() else "correct the hub id, or be online when it is fetched the first time"
+        raise CheckpointError(f"{path}: the tokenizer cannot be read ({_first_line(error)}); {remedy}") from None
     try:
         check_tokenizer(tokenizer)
     except TokenizerError as error:

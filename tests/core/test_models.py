@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, PreTr
 
 from alignloop.core.models import (
     HEAD,
+    LFS_POINTER,
     CheckpointError,
     RewardModel,
     allowed_tokens,
@@ -122,6 +123,10 @@ def truncated(folder: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def pointed(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(LFS_POINTER + b"v1\noid sha256:00\nsize 2\n")
+
+
 def rewritten(name: str, tensor: torch.Tensor | None) -> Callable[[Path], object]:
     def rewrite(folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
@@ -144,6 +149,7 @@ NORM = "model.layers.1.input_layernorm.weight"
         (as_pickle, "only pytorch_model.bin, a pickle that can run code; convert it to safetensors"),
         (truncated, "the weights cannot be read .*incomplete metadata, file not fully covered"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b""), "the weights cannot be read .*header too small"),
+        (pointed, "model.safetensors: a Git LFS pointer stands in its place; .*git lfs pull"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": '), "cannot be read"),
         (rewritten(NORM, None), f"the weights lack 1 tensors of the model, the first is {NORM}"),
         (rewritten(NORM, torch.zeros(3)), "the weights cannot be read"),
@@ -163,6 +169,8 @@ def test_a_name_on_the_hub_is_left_to_the_hub():
     check_folder("organisation/model")
     with pytest.raises(CheckpointError, match="no such checkpoint folder"):
         check_folder("models/sft")
+    with pytest.raises(CheckpointError, match=r"organisation/model: the tokenizer cannot be read .*correct the hub id, or be online"):
+        load_policy("organisation/model")
 
 
 def test_a_tokenizer_without_a_chat_template_is_refused(checkpoint: Path):
