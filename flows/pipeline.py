@@ -25,7 +25,7 @@ from tasks.history import record
 from tasks.language import pretrain, sft
 from tasks.plan import Plan, make_plan
 from tasks.policies import release
-from tasks.record import complete_record, send_record
+from tasks.record import complete_record, keep_server, send_record
 from tasks.results import check_champion, publish, results
 from tasks.sets import ingest, prepare, validate_raw, validate_sets
 from tasks.stage import Outcome, warm_up
@@ -98,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stages = versioning.pipeline(Path.cwd()).stages()
         if vars(asked) != vars(_parser().parse_args([])) or not Path(".dvc", "cache").exists():
             warm_up(stages.values())  # something will run, and Prefect takes its time to start as well
+        keep_server()
         state: State[Any] = pipeline(**{**vars(asked), "overrides": overrides}, return_state=True)
         complete_record(state)
         outcomes: list[Outcome] = state.result()

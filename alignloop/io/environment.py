@@ -20,10 +20,12 @@ SERVING = Path(".cache", "serving")  # the addresses of the servers of `python -
 
 def settle(root: Path = ROOT) -> dict[str, str]:
     """Give every variable of the project that is not set its value for the project in `root`, and return all of them."""
+    servers = held(root / SERVING)  # runs show on the servers that run here
+    lasting = "PREFECT_API_URL" in {**os.environ, **servers}
     settings = {
         "PREFECT_HOME": f"{root}/.prefect",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_CLIENT_MAX_RETRIES": "8",  # eight minutes: what a flow waits for a server that starts again
+        "PREFECT_CLIENT_MAX_RETRIES": "8" if lasting else "3",  # eight minutes for a server that starts again; a flow's own never does
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -42,7 +44,7 @@ def settle(root: Path = ROOT) -> dict[str, str]:
         "MPLBACKEND": "agg",
         "GIT_PYTHON_REFRESH": "quiet",
     }
-    settings |= held(root / SERVING)  # runs show on the servers that run here
+    settings |= servers
     programs = str(Path(sys.executable).parent)
     if not os.environ.get("PATH", "").startswith(programs):
         os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # `python` in dvc.yaml is this one

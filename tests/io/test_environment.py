@@ -12,8 +12,8 @@ from alignloop.io import environment
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in environment.settle():
-        monkeypatch.delenv(name)
+    for name in (*environment.settle(), "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     return tmp_path
 
@@ -31,6 +31,13 @@ def test_every_place_is_in_the_project_and_this_python_comes_first(bare: Path) -
 def test_what_the_caller_has_set_wins(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", "/elsewhere")
     assert environment.settle(bare)["PREFECT_HOME"] == "/elsewhere"
+
+
+def test_a_server_that_may_start_again_is_waited_for_longer_than_one_that_cannot(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environment.settle(bare)["PREFECT_CLIENT_MAX_RETRIES"] == "3"
+    monkeypatch.delenv("PREFECT_CLIENT_MAX_RETRIES")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    assert environment.settle(bare)["PREFECT_CLIENT_MAX_RETRIES"] == "8"
 
 
 @pytest.mark.parametrize(
