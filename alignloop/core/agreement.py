@@ -44,7 +44,7 @@ def calibration(scores: Sequence[Tensor], ranks: Sequence[Sequence[int]], scale:
     """Is the reward model right as often as it says? The chance that it gives to the response it favours, against how often it is right.
 
     The chance is σ(gap − threshold) / (σ(gap − threshold) + σ(−gap − threshold)) of a gap of scores times `scale`: that of a win where
-    there is no tie (`ranking_loss`); σ(gap) at threshold 0. `bins` are ten equal parts of [0.5, 1]; `error` is the mean of
+    there is no tie (`ranking_loss`); σ(gap) at threshold 0. `bins` are ten equal parts of [0.5, 1]; `expected_error` is the mean of
     |chance − share right| over them, weighed by their pairs (expected calibration error, arXiv 1706.04599, eq. 3).
     """
     gaps = [part[better] - part[worse] for part, order in zip(scores, ranks, strict=True) for better, worse in [pairs_of(order)]]
@@ -58,7 +58,7 @@ def calibration(scores: Sequence[Tensor], ranks: Sequence[Sequence[int]], scale:
         if mine.any()
     ]
     error = sum(each["pairs"] * abs(each["chance"] - each["right"]) for each in bins) / len(gap) if len(gap) else None
-    return {"error": error, "bins": bins}
+    return {"expected_error": error, "bins": bins}
 
 
 def length_correlation(

@@ -102,7 +102,7 @@ def agreement(report: Mapping[str, Any], round: str) -> Figure | None:
         [6 + 60 * each["pairs"] / most for each in bins],
         COLOURS["policy"],
     )
-    _label(curve, f"calibration: error {report['calibration']['error']:.3f}", "share right", "chance given to the favoured answer")
+    _label(curve, f"calibration: error {report['calibration']['expected_error']:.3f}", "share right", "chance given to the favoured answer")
     for axes, groups, title in (
         (distances, report["rank_distance"], "by ranks apart"),
         (categories, dict(sorted(report["categories"].items(), key=lambda item: item[1]["accuracy"] or 0.0)), "by category"),

@@ -26,6 +26,7 @@ from alignloop.stages.answering import Answered, answer, examination, summary
 from alignloop.stages.best_of import rows_of_best
 from alignloop.stages.overoptimisation import by_step
 from alignloop.stages.progress import Progress
+from alignloop.stages.results import headline_of
 from alignloop.stages.rows import ranked_rows
 from alignloop.world.gold import judge
 
@@ -43,6 +44,7 @@ def evaluate(
     rankings: Path,
     rollouts: Path,
     out: Path,
+    headline: Path,
     metrics: Path,
     plots: Path,
 ) -> Iterator[Progress]:
@@ -64,6 +66,7 @@ def evaluate(
     if params.evaluate.best_of:
         report["best_of"] = rows_of_best(params, models["sft"], asked.reward_model)
     write_json(metrics, rounded(report))
+    write_json(headline, rounded(headline_of(report)))
     write_curve(plots, by_step(read(rollouts, Rollout, allow_empty=True), read(prompts / "train.jsonl", Prompt)))
     yield Progress(len(names) + 1, len(names) + 1, {"kl_to_sft_nats": report["kl_to_sft_nats"]})
 

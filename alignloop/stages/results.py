@@ -16,6 +16,7 @@ PLAIN = (
     "distinct_answers",
     "perplexity",
 )
+FIRST = ("gold", "passed", "made_up", "distinct_2", "length", "perplexity")
 FAULTS = (
     ("made up, of unknown and false premise", "made_up", ("unknown", "false_premise")),
     ("refused, of harmless", "over_refused", ("harmless",)),
@@ -50,6 +51,14 @@ def gather(evaluations: Mapping[str, Any]) -> dict[str, Any]:
         "last_against_first": _change(rows[first], rows[last]) if first != last else None,
         **best,
     }
+
+
+def headline_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What one asks of a round first, flat, so that DVC shows rounds and experiments side by side in a table of few columns."""
+    policy, wins = report["models"]["policy"], report["win_rates"]
+    duels = {f"wins_{name}": wins[f"policy_{name}"]["rate"] for name in ("vs_base", "vs_sft", "vs_before")}
+    said = {f"reward_{name}": report["reward_model"][name] for name in REWARD[:2]}
+    return {**{key: policy[key] for key in FIRST}, **duels, "kl_to_sft_nats": report["kl_to_sft_nats"], **said}
 
 
 def tables(results: Mapping[str, Any]) -> str:

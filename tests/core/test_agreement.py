@@ -62,7 +62,7 @@ def test_a_correlation_does_not_depend_on_how_far_values_spread():
 
 def test_a_model_that_is_right_as_often_as_it_says_has_no_calibration_error():
     sure = calibration([gap(0.75)] * 4, [[1, 2]] * 3 + [[2, 1]])
-    assert sure["error"] == pytest.approx(0)
+    assert sure["expected_error"] == pytest.approx(0)
     [only] = sure["bins"]
     assert only == {"pairs": 4, "chance": pytest.approx(0.75), "right": 0.75}
 
@@ -71,8 +71,8 @@ def test_the_calibration_error_weighs_bins_by_their_pairs():
     # three pairs at 0.62, of which one is right, and one at 0.97 that is right: (3 · (0.62 − 1/3) + 1 · 0.03) / 4
     found = calibration([gap(0.62)] * 3 + [gap(0.97)], [[1, 2], [2, 1], [2, 1], [1, 2]])
     assert [each["pairs"] for each in found["bins"]] == [3, 1]
-    assert found["error"] == pytest.approx((3 * (0.62 - 1 / 3) + 0.03) / 4)
-    assert calibration([], []) == {"error": None, "bins": []}
+    assert found["expected_error"] == pytest.approx((3 * (0.62 - 1 / 3) + 0.03) / 4)
+    assert calibration([], []) == {"expected_error": None, "bins": []}
 
 
 def test_calibration_knows_a_gain_and_a_threshold_of_ties():

@@ -88,7 +88,10 @@ def test_a_reward_models_picture_shows_calibration_and_where_it_is_right(tmp_pat
         "length_correlation": {"score": 0.25, "labelers": None},
         "rank_distance": {"1": group, "2": {"pairs": 4, "accuracy": 0.5}},
         "categories": {"fact": group, "false_premise": {"pairs": 4, "accuracy": 0.5}, "summary": {"pairs": 0, "accuracy": None}},
-        "calibration": {"error": 0.1, "bins": [{"pairs": 6, "chance": 0.6, "right": 0.5}, {"pairs": 2, "chance": 0.9, "right": 1.0}]},
+        "calibration": {
+            "expected_error": 0.1,
+            "bins": [{"pairs": 6, "chance": 0.6, "right": 0.5}, {"pairs": 2, "chance": 0.9, "right": 1.0}],
+        },
     }
     figure = figures.agreement(report, "r1")
     assert figure is not None

@@ -14,7 +14,7 @@ from alignloop.params import Params
 from alignloop.records import Answer, Message, Prompt
 from alignloop.stages.gates import told
 from alignloop.stages.release import ReleaseError, release
-from alignloop.stages.results import gather, tables
+from alignloop.stages.results import gather, headline_of, tables
 
 PROJECT = Path(__file__).parents[2]
 BEHAVIOURS = {"fact": 0.25, "false_premise": 0.5}
@@ -139,6 +139,14 @@ def test_the_table_has_a_row_per_model_with_its_own_numbers():
         ["made up, of unknown and false premise", "10", "0.600", "0.450", "0.375", "0.325"],
     ]
     assert len({len(line) for line in main_table.splitlines()}) == 1, "columns line up on a console too"
+
+
+def test_the_headline_of_a_round_is_its_policys_numbers_flat_and_none_where_there_is_no_gold():
+    wins = {"wins_vs_base": 0.875, "wins_vs_sft": 0.625, "wins_vs_before": 0.5625}
+    policy = {"gold": 1.5, "passed": 0.375, "made_up": 0.35, "distinct_2": 0.5, "length": 12.25, "perplexity": 6.5}
+    rest = {"kl_to_sft_nats": evaluation()["kl_to_sft_nats"], "reward_accuracy_labelers": 0.7, "reward_accuracy_gold": 0.8}
+    assert headline_of(evaluation()) == policy | wins | rest
+    assert headline_of(evaluation(None))["gold"] is None
 
 
 def test_best_of_n_has_a_table_of_its_own_where_it_was_evaluated() -> None:

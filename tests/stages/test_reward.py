@@ -75,7 +75,8 @@ def test_the_report_tells_users_labelers_distances_and_categories_apart(tmp_path
 def test_a_gain_is_in_the_checkpoint_and_changes_no_order_and_no_chance(tmp_path: Path, tiny_policy: Path) -> None:
     plain, scaled = run(tmp_path / "a", tiny_policy), run(tmp_path / "b", tiny_policy, gain=True)
     assert scaled["scale"] != 1
-    assert scaled["agreement"]["calibration"]["error"] == pytest.approx(plain["agreement"]["calibration"]["error"], abs=1e-4)
+    errors = [each["agreement"]["calibration"]["expected_error"] for each in (scaled, plain)]
+    assert errors[0] == pytest.approx(errors[1], abs=1e-4)
     policy, tokenizer = load_policy(tiny_policy)
     examples, _ = demonstration_rows(
         tokenizer, datasets.read(tmp_path / "b" / "demonstrations" / "train.jsonl", Demonstration), "last", context_of(policy)
