@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from alignloop import params as parameters
@@ -66,7 +67,7 @@ def test_a_reward_model_of_an_earlier_run_chooses_where_it_is_given(tmp_path: Pa
     assert all(row["valid_loss"] for row in curve if row["valid_score"]), "both curves are there"
     figure = curves(tmp_path / "sft.csv")
     assert figure is not None
-    drawn = {axes.get_title(loc="left"): [float(step) for step in axes.lines[-1].get_xdata()] for axes in figure.axes}
+    drawn = {axes.get_title(loc="left"): np.asarray(axes.lines[-1].get_xdata()).tolist() for axes in figure.axes}
     assert drawn["valid loss"] == drawn["valid score"] == [3, 6, 9, 12], "and both are drawn"
     assert numbers["chosen_step"] == max(scores, key=scores.__getitem__)
     assert numbers["valid_score"] == pytest.approx(scores[numbers["chosen_step"]], rel=1e-4)
