@@ -1,0 +1,117 @@
+"""What PPO's ways to save memory save, and what they cost: `python -m benchmarks.memory`.
+
+A Llama of random weights (`--layers`, `--width`), its reward model and a world's prompts and documents are written to a folder, and each
+way runs the stage `ppo` on them in a process of its own, in one lane. Memory is the peak of the process over what it held when all was
+imported and nothing read; time is that of a step, of processor time, the first one left out.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import logging
+
+from alignloop.core.models import RewardModel, new_policy, save_policy
+from alignloop.core.tokens import train_tokenizer
+from alignloop.io.checkpoints import Checkpoint
+from alignloop.io.datasets import write
+from alignloop.stages.ppo import ppo
+from alignloop.world.generate import make_world
+from benchmarks.laboratory import load
+
+LORA: dict[str, Any] = {"lora": {"rank": 8, "alpha": 16}}
+ADAPTER: dict[str, Any] = {**LORA, "reference": "adapter"}
+TRUNK: dict[str, Any] = {"value": "trunk", "value_coef": 0.1}
+TWICE: dict[str, Any] = {"gradient_checkpointing": True}
+BF16: dict[str, Any] = {"precision": "bf16"}
+WAYS: dict[str, dict[str, Any]] = {
+    "as in params.yaml: four models": {},
+    "gradient checkpointing": TWICE,
+    "bf16": BF16,
+    "value head on the policy's trunk": TRUNK,
+    "RLOO: no value model": {"advantages": "rloo", "responses_per_prompt": 2, "prompts_per_step": 8},
+    "LoRA": LORA,
+    "LoRA, reference its adapters off": ADAPTER,
+    "both, and the value head on the trunk: two models": {**ADAPTER, **TRUNK},
+    "all of it, gradient checkpointing, bf16": {**ADAPTER, **TRUNK, **TWICE, **BF16},
+}
+SIZES: dict[str, Any] = {
+    "threads": 1,
+    "rounds": {round: {"start": "models/sft"} for round in ("r2", "r3")},  # what `reference: adapter` asks for
+    "decoding": {"max_new_tokens": 24},
+    "ppo": {"steps": 3, "prompts_per_step": 16, "minibatches": 1, "warmup_steps": 0, "value_warmup_steps": 0, "ptx_documents_per_step": 4},
+}
+SIZES["ppo"] |= {"guards": {}, "missing_eos_score": None}
+
+
+def make(root: Path, layers: int, width: int) -> int:
+    """The models and sets that all ways start from; returns the policy's number of weights."""
+    plan = load({}).ingest.world.model_copy(update={"prompts": 400, "demonstrations": 40, "documents": 400})
+    world = make_world(1, plan)
+    write(root / "prompts" / "train.jsonl", world.prompts)
+    write(root / "corpus" / "train.jsonl", world.documents)
+    texts = [document.text or " ".join(message.content for message in document.messages or ()) for document in world.documents]
+    tokenizer = train_tokenizer(texts, 2048)
+    policy = new_policy(tokenizer, layers, width, heads=8, context=192, seed=1)
+    save_policy(policy, tokenizer, root / "sft")
+    RewardModel.from_policy(policy, 1).save(root / "reward", tokenizer)
+    return sum(weight.numel() for weight in policy.parameters())
+
+
+def peak() -> int:
+    """The most that this process has held at a time, in bytes."""
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+
+
+def run(root: Path, way: str) -> dict[str, float]:
+    """One way's three steps: its peak of memory in bytes, and the processor seconds of a step."""
+    logging.set_verbosity_error()
+    params = load({**SIZES, "ppo": {**SIZES["ppo"], **WAYS[way]}})
+    torch.set_num_threads(params.threads)
+    import_module("peft")  # for all, though only some need it
+    before, moments = peak(), list[float]()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        sources = root / "sft", root / "reward", root / "sft", root / "prompts", root / "corpus"
+        outs = out / "policy", out / "rollouts", out / "metrics.json", out / "curve.csv"
+        for _ in ppo(params, Checkpoint.fresh(out, "ppo"), "r1", *sources, *outs):
+            moments.append(time.process_time())
+        return {"bytes": peak() - before, "seconds": (moments[-1] - moments[0]) / (len(moments) - 1)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks.memory", description="What PPO's ways to save memory save, and cost.")
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--way", choices=list(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.way:
+        print(json.dumps(run(given.root, given.way)))
+        return
+    logging.set_verbosity_error()
+    with tempfile.TemporaryDirectory() as folder:
+        weights = make(Path(folder), given.layers, given.width)
+        print(f"{weights:,} weights, {4 * weights / 1e6:,.0f} MB\n")
+        print("| PPO | peak | of the first | a step's CPU | of the first |\n|---|---:|---:|---:|---:|")
+        first: dict[str, float] = {}
+        for way in WAYS:
+            command = [sys.executable, "-m", "benchmarks.memory", "--way", way, "--root", folder]
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            found = json.loads(told.splitlines()[-1])
+            first = first or found
+            share = {name: found[name] / first[name] for name in found}
+            print(f"| {way} | {found['bytes'] / 1e6:,.0f} MB | {share['bytes']:.2f} ", end="")
+            print(f"| {found['seconds']:.1f} s | {share['seconds']:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
