@@ -55,7 +55,10 @@ def run(root: Path, policy: Path, prompts: list[Prompt]) -> tuple[dict[str, Any]
 def test_a_report_says_what_its_answers_say(prompts: Any, tmp_path: Path, tiny_policy: Path):
     report, answers = run(tmp_path, tiny_policy, prompts())
     by_gold = prompts is world
-    worth = {name: [each.gold if by_gold else each.score for each in answers if each.model == name] for name in ("base", "sft", "policy")}
+    worth = {"policy": list[float](), "sft": list[float](), "base": list[float]()}
+    for each in answers:
+        assert (each.gold is not None) == by_gold
+        worth[each.model].append(each.score if each.gold is None else each.gold)
     pairs = list(zip(worth["policy"], worth["sft"], strict=True))
     assert len(pairs) > 6, "some of the world's are too long for so small a model"
     wins = report["win_rates"]
@@ -63,9 +66,7 @@ def test_a_report_says_what_its_answers_say(prompts: Any, tmp_path: Path, tiny_p
     won = [(mine > theirs) + (mine == theirs) / 2 for mine, theirs in pairs]
     assert wins["policy_vs_sft"]["rate"] == pytest.approx(sum(won) / len(won))
     assert wins["policy_vs_before"] == wins["policy_vs_sft"], "before the first round stands SFT"
-    golden = [each.gold for each in answers if each.model == "policy"]
-    assert report["models"]["policy"]["gold"] == (pytest.approx(sum(golden) / len(pairs)) if by_gold else None)
-    assert all((each.gold is not None) == by_gold for each in answers)
+    assert report["models"]["policy"]["gold"] == (pytest.approx(sum(worth["policy"]) / len(won)) if by_gold else None)
 
 
 def test_a_policy_that_is_sft_is_no_way_from_it_and_pays_no_tax(tmp_path: Path, tiny_policy: Path):
