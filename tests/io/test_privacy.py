@@ -23,6 +23,7 @@ PERSONAL = {
     "my host is 93.184.216.34.": "my host is <IP>.",
     "DE89 3704 0044 0532 0130 00": "<IBAN>",
     "to GB82WEST12345698765432 THEN": "to <IBAN> THEN",
+    "१२ Baker Street": "<ADDRESS>",
 }
 HARMLESS = [
     "In 2015-2016, 1,000,000 people paid $415.555.0123 for 12 x 34 - 56 = 352.",
