@@ -9,24 +9,26 @@ holds and we cannot use is refused, counted by reason and listed with its line, 
 import csv
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from hashlib import blake2b
+from functools import partial
+from itertools import chain
 from math import ceil
 from pathlib import Path
 from typing import IO, Any
 
 from alignloop.io import datasets
-from alignloop.io.datasets import DataError
+from alignloop.io.datasets import DataError, line_of
 from alignloop.io.files import replacing, write_json
 from alignloop.io.forgotten import Forgotten
-from alignloop.io.identity import SEPARATOR, identify
-from alignloop.io.importers import Changed, Item, Refused, glance
+from alignloop.io.importers import glance, rows
 from alignloop.io.importers.source import Source
 from alignloop.io.importers.source import sources as found_in
 from alignloop.io.shards import Writer
+from alignloop.io.workers import Workers
 from alignloop.params import Params
 from alignloop.records import Demonstration, Document, Origin, Prompt, Ranking, Record
+from alignloop.stages.arrivals import Arrival, Line, arrived, gather, hash_of
 from alignloop.stages.progress import Progress
 from alignloop.world.generate import make_world
 
@@ -43,7 +45,7 @@ def ingest(params: Params, sources: Path, forgotten: Path, out: Path, metrics: P
     found = [] if plan.source == "world" else found_in(sources, plan.formats, plan.columns, plan.licences)
     accounts: list[_Account] = []
     gone = Forgotten(forgotten)
-    with replacing(out) as part:
+    with replacing(out) as part, Workers() as workers:
         part.mkdir()
         with ExitStack() as stack:
             files = {kind: stack.enter_context(datasets.writing(part / f"{name}.jsonl")) for kind, name in SETS.items()}
@@ -51,11 +53,11 @@ def ingest(params: Params, sources: Path, forgotten: Path, out: Path, metrics: P
             if plan.source == "world":
                 world = make_world(params.seed, plan.world)
                 made = ((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))
-                accounts.append(raw.keep(_Account("world", "world", WORLD), made, lambda line: WORLD))
+                accounts.append(raw.keep(_Account("world", "world", WORLD), arrived(made, WORLD)))
                 yield Progress(1, 1, accounts[0].tally)
             for done, source in enumerate(found, 1):
                 account = _Account(source.name, source.format, Origin(licence=source.licence, sha256=source.sha256))
-                accounts.append(raw.keep(account, source.reader.read(source.path, source.name), account.at))
+                accounts.append(raw.keep(account, _arrivals(source, account.origin, workers)))
                 yield Progress(done, len(found), {name: account.tally[name] for name in (*SETS.values(), *COUNTS)})
         pairs = zip(found, accounts, strict=plan.source == "files")
         if breaches := [breach for source, account in pairs for breach in _breaches(source, account, plan.max_refused)]:
@@ -74,9 +76,6 @@ class _Account:
         self.tally = Counter[str](dict.fromkeys(COUNTS, 0))
         self.refused: dict[str, list[int]] = defaultdict(list)  # the first lines
         self.changed = Counter[str]()
-
-    def at(self, line: int) -> Origin:
-        return Origin(licence=self.origin.licence, sha256=self.origin.sha256, line=line)
 
     def refuse(self, line: int, reason: str) -> str:
         reason = reason if reason in self.refused or len(self.refused) < REASONS else "other reasons"
@@ -106,72 +105,53 @@ class _Raw:
         self._prompts, self._ids = set[bytes](), set[bytes]()  # hashes: a million of each is to fit
         self._times = Counter[bytes]()
 
-    def keep(self, account: _Account, items: Iterable[Item], origin: Callable[[int], Origin]) -> _Account:
+    def keep(self, account: _Account, found: Iterable[Arrival]) -> _Account:
         """Write a source's records and the prompts in them; count what was kept, and list what was refused."""
         tally, before = account.tally, None
-        for line, item in items:
-            tally["rows"] += line != before or not line
+        for row, refused, user, ways, record, prompt in found:
+            tally["rows"] += row != before or not row
             tally["records"] += 1
-            before = line
-            if isinstance(item, Refused):
-                self._refused.writerow([account.source, line, account.refuse(line, item.reason)])
+            before = row
+            if record is None:
+                self._refused.writerow([account.source, row, account.refuse(row, refused or "")])
                 continue
-            record, ways = item if isinstance(item, Changed) else (item, ())
-            if _user(record) in self._forgotten:
+            if user in self._forgotten:
                 tally["forgotten"] += 1
                 continue
             tally["kept"] += 1
-            traced = record.model_copy(update={"origin": origin(line)})
-            if again := self._write(traced, tally):
+            if again := self._write(record, tally):
                 ways = (*ways, again)
             if ways:
                 account.change(ways)
-            if isinstance(traced, Ranking):
-                self._write_new(traced.prompt, tally, traced.origin)
-            if isinstance(traced, Demonstration) and account.source != "world":
-                self._write_new(_prompt_of(traced), tally, traced.origin)
+            if prompt and (record.kind is Ranking or account.source != "world"):
+                if prompt.asked in self._prompts:
+                    tally["prompts met again"] += 1
+                else:
+                    self._write(prompt, tally)
         return account
 
-    def _write(self, record: Any, tally: Counter[str]) -> str | None:
+    def _write(self, line: Line, tally: Counter[str]) -> str | None:
         """Write a record; one whose id stands there already gets a number behind it, which is a change."""
-        if isinstance(record, Prompt):
-            self._prompts.add(_signature(record))
-        key = _hash(SETS[type(record)], record.id)
-        again = key in self._ids
-        self._ids.add(key)
-        if again:
+        name, text = SETS[line.kind], line.text
+        if line.asked:
+            self._prompts.add(line.asked)
+        key = hash_of(name, line.id)
+        if again := key in self._ids:
             self._times[key] += 1
-        numbered = record.model_copy(update={"id": f"{record.id[:180]}-{self._times[key] + 1}"}) if again else record
-        self._files[type(record)].write(numbered)
-        tally[SETS[type(record)]] += 1
+            record: Any = line.kind.model_validate_json(text, strict=True)
+            text = line_of(record.model_copy(update={"id": f"{line.id[:180]}-{self._times[key] + 1}"}))
+        self._ids.add(key)
+        self._files[line.kind].add(text, line.kind)
+        tally[name] += 1
         return "its id numbered, for it is met again" if again else None
 
-    def _write_new(self, prompt: Prompt, tally: Counter[str], origin: Origin | None) -> None:
-        if _signature(prompt) in self._prompts:
-            tally["prompts met again"] += 1
-        else:
-            self._write(prompt.model_copy(update={"origin": origin}), tally)
 
-
-def _hash(*content: str) -> bytes:
-    return blake2b(SEPARATOR.join(content).encode(), digest_size=8).digest()
-
-
-def _signature(prompt: Prompt) -> bytes:
-    return _hash(prompt.id, prompt.user, *(f"{message.role}:{message.content}" for message in prompt.messages))
-
-
-def _user(record: Record) -> str | None:
-    """Whose record it is: its prompt's user; a document is nobody's."""
-    asked = record.prompt if isinstance(record, Ranking) else record
-    return asked.user if isinstance(asked, Prompt | Demonstration) else None
-
-
-def _prompt_of(demonstration: Demonstration) -> Prompt:
-    asked = demonstration.messages[:-1]
-    name = identify("prompt", demonstration.user, *(message.content for message in asked))
-    about = demonstration.model_dump(include={"user", "category", "time", "source"})
-    return Prompt(id=name, messages=asked, **about)
+def _arrivals(source: Source, origin: Origin, workers: Workers) -> Iterator[Arrival]:
+    """What a source holds; workers read lines that stand by themselves."""
+    if source.reader.read_piece and rows.container(source.path) == "lines":
+        read = partial(gather, source.reader.read_piece, origin)
+        return chain.from_iterable(workers.map(read, rows.pieces(source.path)))
+    return arrived(source.reader.read(source.path, source.name), origin)
 
 
 def _counts(accounts: list[_Account]) -> dict[str, Any]:

@@ -9,7 +9,9 @@ import yaml
 
 from alignloop import params as parameters
 from alignloop.errors import AlignloopError
+from alignloop.io import workers
 from alignloop.io.datasets import read
+from alignloop.io.importers import rows
 from alignloop.records import Demonstration, Document, Origin, Prompt, Ranking
 from alignloop.stages.ingest import ingest
 
@@ -219,3 +221,26 @@ def test_a_real_mixture_comes_in_with_every_record_accounted_for(tmp_path: Path)
         "refused: the transcripts part before the last turn": 11,
         "refused: two or more answers, not all of them ranked": 2,
     }
+
+
+def test_workers_change_no_byte(root: Path, monkeypatch: pytest.MonkeyPatch):
+    def asked(number: int) -> dict[str, Any]:
+        said = [{"role": "user", "content": f"Question {number % 30}?"}]
+        return {"id": f"p-{number % 25}", "messages": said, "user": f"user-{number % 7}", "source": "s"}
+
+    by = {"labeler": "l", "kind": "person", "policy": "p", "round": "imported"}
+    ranked = [{"id": f"r-{n % 50}", "prompt": asked(n), "responses": ["a", "b"], "ranks": [1, 2], **by} for n in range(60)]
+    drop(root, "asked.jsonl", *(asked(number) for number in range(40)), "no JSON\n", {**asked(3), "user": ""})
+    drop(root, "ranked.jsonl", *ranked, {**ranked[0], "ranks": [1, 3]})
+
+    def made() -> tuple[Any, dict[str, bytes]]:
+        counts = run(root, max_refused=0.5)
+        return counts, {file.name: file.read_bytes() for file in (root / "raw").iterdir()}
+
+    alone = made()
+    monkeypatch.setattr(rows, "PIECE", 1000)
+    monkeypatch.setattr(workers, "ALONE", 2)
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1})
+    assert made() == alone
+    total = alone[0]["total"]
+    assert (total["refused"], total["changed"], total["prompts met again"]) == (3, 25, 40), "all that the order decides was at work"

@@ -32,11 +32,15 @@ Item = tuple[int, Found]
 
 
 class Format(NamedTuple):
-    """One public format: how its rows look to a person, whether a first row is one of them, and the reader of a source."""
+    """One public format: how its rows look to a person, whether a first row is one of them, and the reader of a source.
+
+    Where rows stand by themselves, `read_piece` reads some lines of a source as `read` reads them all: a function that a module has.
+    """
 
     looks: str
     sees: Callable[[Any], bool]
     read: Callable[[Path, str], Iterator[Item]]
+    read_piece: Callable[[datasets.Piece], Iterator[Item]] | None = None
 
 
 def each(path: Path, row: type[S], convert: Callable[[S], Iterable[T]]) -> Iterator[tuple[int, T | Refused]]:

@@ -1,13 +1,14 @@
 """Our own record types as JSON Lines, one type a file, told by its fields; data/README.md shows a line of each."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
+from alignloop.io.datasets import Piece
 from alignloop.io.importers import rows
 from alignloop.io.importers.item import Format, Found, Item, Refused, has, refusal
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
@@ -26,8 +27,16 @@ def _kind(row: Any) -> type[Record] | None:
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:
-    kind = None
-    for line, row in rows.read(path):
+    return _records(rows.read(path), None)
+
+
+def _read_piece(piece: Piece) -> Iterator[Item]:
+    first = next((row for _, row in rows.read(piece.path)), None)
+    return _records(rows.of(piece), _kind(first))
+
+
+def _records(read: Iterable[rows.Row], kind: type[Record] | None) -> Iterator[Item]:
+    for line, row in read:
         kind = kind or _kind(row)
         yield line, row if isinstance(row, Refused) else _record(row, kind)
 
@@ -48,4 +57,9 @@ def _text(row: Any) -> bytes | str:
         return json.dumps(row)
 
 
-OWN = Format("our own Prompt, Demonstration, Ranking or Document (data/README.md)", lambda row: has(row, "id") and bool(_kind(row)), _read)
+OWN = Format(
+    "our own Prompt, Demonstration, Ranking or Document (data/README.md)",
+    lambda row: has(row, "id") and bool(_kind(row)),
+    _read,
+    _read_piece,
+)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
-from alignloop.io.datasets import Broken, DataError, opened, value_of
+from alignloop.io.datasets import PIECE, Broken, DataError, Piece, opened, value_of
 from alignloop.io.importers import array, arrow
 
 LONGEST = 16 * 2**20  # bytes of one row; the longest of the public sets have some hundred thousand
@@ -58,6 +58,25 @@ def _lines(path: Path) -> Iterator[Row]:
     with opened(path) as file:
         for line, raw in _bounded(file):
             yield line, _value(raw)
+
+
+def pieces(path: Path) -> Iterator[Piece]:
+    """The lines of a source, some at a time, to be read wherever that is done."""
+    with opened(path) as file:
+        first, lines, size = 1, list[bytes](), 0
+        for line, raw in _bounded(file):
+            lines.append(raw)
+            size += len(raw)
+            if size >= PIECE:
+                yield Piece(path, first, lines)
+                first, lines, size = line + 1, [], 0
+        if lines:
+            yield Piece(path, first, lines)
+
+
+def of(piece: Piece) -> Iterator[Row]:
+    """The rows of such a piece."""
+    return ((line, _value(raw)) for line, raw in enumerate(piece.lines, piece.first))
 
 
 def _value(raw: bytes) -> Any:
