@@ -31,8 +31,8 @@ def _read(path: Path, source: str) -> Iterator[Item]:
 
 
 def _read_piece(piece: Piece) -> Iterator[Item]:
-    first = next((row for _, row in rows.read(piece.path)), None)
-    return _records(rows.of(piece), _kind(first))
+    kind = next((kind for _, row in rows.read(piece.path) if (kind := _kind(row))), None)
+    return _records(rows.of(piece), kind)
 
 
 def _records(read: Iterable[rows.Row], kind: type[Record] | None) -> Iterator[Item]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from alignloop.io import lineage
+from alignloop.io.versioning import VersioningError
 from alignloop.io.versions import difference, forgetting, history, trail
 from alignloop.io.versions.difference import DifferenceError
 
@@ -40,7 +41,13 @@ def _differences(root: Path, asked: argparse.Namespace) -> Iterator[str]:
         if old == new:
             equal.append(path)
             continue
-        files = difference.files_of(root, path, old), difference.files_of(root, path, new)
+        try:
+            files = difference.files_of(root, path, old), difference.files_of(root, path, new)
+        except (DifferenceError, VersioningError) as error:
+            if asked.set or len(before) == len(after) == 1:
+                raise
+            yield f"{path}  not compared: {error}"
+            continue
         yield from difference.told(path, old, new, difference.compare(*files), asked.most)
     if equal:
         yield f"equal: {', '.join(equal)}"

@@ -168,7 +168,9 @@ def _models(root: Path, graph: Graph, traces: Traces, mark: str) -> Iterator[str
             registry.tag(root, version, f"forgotten:{mark[:12]}", f"{datetime.now(UTC):%Y-%m-%d}")
             yield f"marked     {version.label} in the registry: forgotten:{mark[:12]}"
         yield f"learned    {named(graph, path, hash)}  ({making.label})"
-    if not made:
+    if not made and traces.unseen:
+        yield "learned    no model from what can still be read; what learned from versions that are gone bears its mark, `forgotten:…`"
+    elif not made:
         yield "learned    no model that this MLflow store or dvc.lock knows of"
 
 

@@ -119,6 +119,12 @@ def test_the_next_run_makes_the_sets_anew_without_the_user_who_stays_out_when_br
     capsys.readouterr()
     assert main(["data", "diff", "HEAD", "workspace", "--set", "data/demonstrations"]) == 1
     assert "forgotten, or to be fetched" in capsys.readouterr().err
+    assert main(["data", "diff", "HEAD", "workspace"]) == 0, "the other sets are compared"
+    told = capsys.readouterr().out.splitlines()
+    assert [line for line in told if line.startswith("data/demonstrations  not compared: ") and "forgotten" in line]
+    assert "equal: data/corpus" in told
+    assert main(["data", "forget", "--user", f"user-{user}"]) == 0
+    assert "what learned from versions that are gone bears its mark" in capsys.readouterr().out
 
 
 def test_forgetting_again_finishes_what_was_left_and_a_stranger_changes_nothing(copy: Path, capsys: pytest.CaptureFixture[str]):
