@@ -33,14 +33,14 @@ from benchmarks.walks import END, LONGEST, PAD, VOCABULARY, Task, make_task
 ALLOWED = torch.arange(VOCABULARY) != PAD
 GREEDY = 1e-3  # a temperature this low draws the likeliest token
 EVERY, ENOUGH = 80, 0.9  # rollouts between evaluations until 0.9 is reached; five times as many after that
-KL_COEF = 0.01  # the peer has 0: a start whose answers all fail then teaches nothing, and is never found again
+KL_COEF = 0.03  # the peer has 0: a start whose answers all fail then teaches nothing, and is never found again
 SETTINGS = Settings(
-    steps=35,
-    prompts_per_step=10,
-    responses_per_prompt=8,
-    minibatches=2,
+    steps=70,
+    prompts_per_step=40,
+    responses_per_prompt=1,
+    minibatches=1,
     epochs=4,
-    advantages="grpo",  # a start's answers are held against each other: a way that is one node shorter stands out among equals
+    advantages="gae",
     learning_rate=3e-4,
     value_learning_rate=3e-4,
     warmup_steps=0,
@@ -60,7 +60,7 @@ SETTINGS = Settings(
     ptx_documents_per_step=0,
     ema_decay=0.0,
     precision="fp32",
-    temperature=1.2,  # of rollouts: ways that are seldom taken are tried; answers are evaluated at 1
+    temperature=1.4,  # of rollouts: ways that are seldom taken are tried; answers are evaluated at 1
     max_new_tokens=LONGEST - 1,
     batch=512,
 )
@@ -128,11 +128,13 @@ def run(task: Task, seed: int, with_reward_model: bool) -> dict[str, Any]:
     policy = imitate(task, seed)
     numbers: dict[str, Any] = {"seed": seed, "sft": optimality(policy, task, seed), "sft_greedy": optimality(policy, task, seed, GREEDY)}
     score, about = learned_score(policy, task, seed) if with_reward_model else (task.optimality, {})
+    value = RewardModel.from_policy(policy, seed_of(seed, "value"))
+    torch.nn.init.zeros_(value.head.weight)  # as in openai/lm-human-preferences: a value model that starts from a policy starts at zero
     reference, curve, first, seconds, tokens = copy.deepcopy(policy), [], None, 0.0, 0
     steps = ppo.Trainer(
         policy,
         reference,
-        None,
+        value,
         score,
         task.prompts,
         (),

@@ -117,6 +117,8 @@ def test_self_bleu_goes_up_to_four_tokens_and_to_the_nearest_length_the_shorter_
     assert self_bleu([[1, 2, 3, 4, 5], [1, 2, 3, 4, 6]]) == pytest.approx((4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
     # two tokens are as near to one as to three, and not shorter than the former; one token pays exp(1 − 2/1), three pay nothing
     assert self_bleu([[1, 1], [1], [1, 1, 1]], n=1) == pytest.approx((1 + np.exp(-1) + 2 / 3) / 3)
+    # of 2, 4 and 5 tokens: 4 is nearest to 2, which pays e^(1 - 4/2), 5 to 4, which pays e^(1 - 5/4), and 4 to 5, of which one is too many
+    assert self_bleu([[1] * 2, [1] * 4, [1] * 5], n=1) == pytest.approx((np.exp(-1) + np.exp(-1 / 4) + 4 / 5) / 3)
 
 
 def test_rows_alike_have_self_bleu_one_and_rows_apart_zero():
