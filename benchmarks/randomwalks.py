@@ -34,6 +34,7 @@ ALLOWED = torch.arange(VOCABULARY) != PAD
 GREEDY = 1e-3  # a temperature this low draws the likeliest token
 EVERY, ENOUGH = 80, 0.9  # rollouts between evaluations until 0.9 is reached; five times as many after that
 KL_COEF = 0.03  # the peer has 0: a start whose answers all fail then teaches nothing, and is never found again
+KL_COEF_LEARNED = 1.0  # against a reward model's scores, which spread ten times as far and are wrong far from what it learned from
 SETTINGS = Settings(
     steps=70,
     prompts_per_step=40,
@@ -138,7 +139,7 @@ def run(task: Task, seed: int, with_reward_model: bool) -> dict[str, Any]:
         score,
         task.prompts,
         (),
-        FixedKl(KL_COEF),
+        FixedKl(KL_COEF_LEARNED if with_reward_model else KL_COEF),
         ALLOWED,
         END,
         PAD,
