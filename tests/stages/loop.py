@@ -118,7 +118,8 @@ class Loop:
             "rankings": ranked,
             "rollouts": at / f"{policy}-rollouts/rollouts.jsonl",
         }
-        outs = {"out": at / "answers", "metrics": at / "evaluate.json", "plots": at / "overoptimisation.csv"}
+        numbers = {"headline": at / "headline.json", "metrics": at / "evaluate.json"}
+        outs = {"out": at / "answers", "plots": at / "overoptimisation.csv", **numbers}
         return told + list(evaluate(params, "r1", **models, **sets, **outs))
 
     def numbers(self, name: str) -> dict[str, Any]:
