@@ -1,5 +1,7 @@
 """The one root of all expected failures: the message says what is wrong, where, and what to do; people see it without a traceback."""
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how a file begins that Git LFS has not fetched
+
 
 class AlignloopError(Exception):
     """Something outside the code is wrong (data, parameters, files, servers); the message names it and the remedy."""

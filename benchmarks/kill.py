@@ -107,7 +107,7 @@ class Clone:
 
     def asked(self, query: str) -> list[Any]:
         """What MLflow's store answers."""
-        with sqlite3.connect(self.root / "mlruns" / "mlflow.db") as store:
+        with sqlite3.connect(self.root / environment.STORE) as store:
             return store.execute(query).fetchall()
 
     def points(self) -> list[tuple[str, str, int, float]]:

@@ -24,6 +24,7 @@ from pathlib import Path
 import httpx
 import yaml
 
+from alignloop.io.environment import STORE
 from alignloop.operations.services import MLFLOW, Service, plan
 from benchmarks.kill import Clone, digest, whole
 from benchmarks.laboratory import merged
@@ -65,8 +66,8 @@ def serve(clone: Clone) -> dict[str, Server]:
     """Prefect's server and MLflow's, on ports of their own, for the clone's runs from now on."""
     with ExitStack() as stack:
         prefect, mlflow, labels = (stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(3))
-    (clone.root / "mlruns").mkdir(exist_ok=True)
-    store = {MLFLOW: f"sqlite:///{clone.root}/mlruns/mlflow.db"}
+    (clone.root / STORE).parent.mkdir(exist_ok=True)
+    store = {MLFLOW: f"sqlite:///{clone.root / STORE}"}
     services, env = plan(prefect, mlflow, f"http://127.0.0.1:{labels}", clone.environment | store)
     clone.environment |= {name: env[name] for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
     return {service.name: Server(service, clone.root, env) for service in services if service.name in ("Prefect", "MLflow")}

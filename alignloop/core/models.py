@@ -24,10 +24,9 @@ from transformers import (
 )
 
 from alignloop.core.tokens import TokenizerError, check_tokenizer, end_of, pad_of, special_tokens
-from alignloop.errors import AlignloopError
+from alignloop.errors import LFS_POINTER, AlignloopError
 
 HEAD = "head.safetensors"
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 HELD_OUT = "held_out"  # in a reward model's folder: another one, of rankings that this one did not see
 
 

@@ -16,14 +16,13 @@ from typing import IO, Any, NamedTuple, TypeVar, cast
 
 from pydantic import ValidationError
 
-from alignloop.errors import AlignloopError
+from alignloop.errors import LFS_POINTER, AlignloopError
 from alignloop.io import shards
 from alignloop.io.files import replacing
 from alignloop.io.values import FETCH_AGAIN, Broken, value_of
 from alignloop.records import Record, Split
 
 R = TypeVar("R", bound=Record)
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 GZIP = b"\x1f\x8b"
 LARGE = 256 * 2**20  # characters of JSON Lines above which a set is sharded; the size of a shard as well
 PIECE = 2**21  # bytes that are read at a time

@@ -61,12 +61,13 @@ def _shown(version: Version, drift: Sequence[str], items: int) -> Iterator[str]:
     yield version.description.partition("\nBytes: ")[0].partition("\n\n")[2]
     if ANSWERS.exists():
         yield from _side_by_side(read(ANSWERS, Answer), items, min(shutil.get_terminal_size((120, 40)).columns, 160))
-    decision = version.tags.get("decision")
-    yield (
-        f"decided: {decision}"
-        if decision
-        else ("decide: python -m alignloop review approve --name YOU --reason WHY   (or reject); then `make run` goes on")
-    )
+    if decision := version.tags.get("decision"):
+        yield f"decided: {decision}"
+    elif version.tags.get("gates") == "passed":
+        yield "decide: python -m alignloop review approve --name YOU --reason WHY   (or reject); then `make run` goes on"
+    else:
+        yield "its gates refused it, and the champion stays; to approve it all the same:"
+        yield "python -m alignloop review approve --name YOU --reason WHY --despite-gates"
 
 
 def _side_by_side(answers: Sequence[Answer], items: int, width: int) -> Iterator[str]:

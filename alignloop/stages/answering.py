@@ -36,7 +36,7 @@ class Examination:
 
 @dataclass(frozen=True)
 class Answered:
-    """A model with the prompts' token ids, its answers to them, and its loss on the documents, in nats per token."""
+    """A model, the prompts' token ids and how many were too long, its answers, and its loss on the documents in nats per token."""
 
     policy: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -44,6 +44,7 @@ class Answered:
     drawn: Responses
     answers: list[Answer]
     loss: float
+    too_long: int
 
 
 def examination(params: Params, prompts: Path, corpus: Path, reward: Path) -> Examination:
@@ -55,7 +56,7 @@ def examination(params: Params, prompts: Path, corpus: Path, reward: Path) -> Ex
 def answer(params: Params, name: str, path: Path, asked: Examination) -> Answered:
     """Let the model of `path` answer, each name from a stream of draws of its own; its answers are marked with that name."""
     model, tokenizer = load_policy(path)
-    rows, _ = prompt_rows(tokenizer, asked.prompts, context_of(model) - params.decoding.max_new_tokens)
+    rows, too_long = prompt_rows(tokenizer, asked.prompts, context_of(model) - params.decoding.max_new_tokens)
     order = draws(params.seed, "evaluate").permutation(len(rows))[: params.evaluate.prompts]
     chosen, ids = [rows[index][0] for index in order], [rows[index][1] for index in order]
     allowed, limit, batch = allowed_tokens(tokenizer, vocabulary_of(model)), params.decoding.max_new_tokens, params.decoding.batch
@@ -67,7 +68,7 @@ def answer(params: Params, name: str, path: Path, asked: Examination) -> Answere
         for prompt, tokens, ended, score in zip(chosen, drawn.ids, drawn.ended, scores, strict=True)
     ]
     loss = mean_loss(model, document_rows(tokenizer, asked.documents, context_of(model)), pad_of(tokenizer))
-    return Answered(model, tokenizer, ids, drawn, answers, loss)
+    return Answered(model, tokenizer, ids, drawn, answers, loss, too_long)
 
 
 def _judged(name: str, prompt: Prompt, text: str, tokens: int, ended: bool, score: float) -> Answer:
@@ -105,6 +106,7 @@ def summary(model: Answered) -> dict[str, Any]:
         "distinct_2": distinct(model.drawn.ids, 2),
         "distinct_answers": distinct_answers([each.response for each in answers]),
         "perplexity": exp(model.loss),
+        "too_long": model.too_long,
         "behaviours": {
             name: {"n": len(group), "passed": _mean([each.passed for each in group]), "gold": _mean([each.gold for each in group])}
             for name, group in sorted(by_behaviour.items())

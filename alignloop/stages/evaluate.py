@@ -94,9 +94,16 @@ def _kl(params: Params, model: Answered, reference: PreTrainedModel) -> float:
 
 def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int) -> dict[str, Any]:
     """Accuracy on held-out users' prompts ranked by held-out labelers: against them and against gold, beside their agreement with gold."""
-    ranked, _ = ranked_rows(tokenizer, [ranking for ranking in rankings if ranking.split == "valid"], context)
+    ranked, too_long = ranked_rows(tokenizer, [ranking for ranking in rankings if ranking.split == "valid"], context)
     if not ranked:
-        return {"pairs": 0, "accuracy_labelers": None, "accuracy_gold": None, "labelers_agreement_gold": None, "behaviours": {}}
+        return {
+            "pairs": 0,
+            "too_long": too_long,
+            "accuracy_labelers": None,
+            "accuracy_gold": None,
+            "labelers_agreement_gold": None,
+            "behaviours": {},
+        }
     scores = [score(model, row.rows, pad_of(tokenizer)) for _, row in ranked]
     orders = [row.ranks for _, row in ranked]
     right, pairs = correct_pairs(scores, orders)
@@ -104,6 +111,7 @@ def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankin
     judged = [place for place, order in enumerate(golden) if order is not None]
     report: dict[str, Any] = {
         "pairs": pairs,
+        "too_long": too_long,
         "accuracy_labelers": right / max(pairs, 1),
         "accuracy_gold": None,
         "labelers_agreement_gold": None,

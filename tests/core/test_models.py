@@ -13,7 +13,6 @@ from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, PreTr
 
 from alignloop.core.models import (
     HEAD,
-    LFS_POINTER,
     CheckpointError,
     RewardModel,
     allowed_tokens,
@@ -26,6 +25,7 @@ from alignloop.core.models import (
     save_policy,
 )
 from alignloop.core.tokens import TokenizerError, pad_left, pad_right
+from alignloop.errors import LFS_POINTER
 
 
 @pytest.fixture(scope="module")

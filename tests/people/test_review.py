@@ -17,7 +17,7 @@ from alignloop.people.app import create_app
 from alignloop.people.settings import prepare
 from alignloop.records import Answer, Message, Prompt
 
-from .candidates import GOLD, NAME, SCORE, offer
+from .candidates import GOLD, NAME, SCORE, offer, register
 from .conftest import PROJECT, Visit
 
 EVIL = "\"><script>alert('x')</script>"
@@ -131,6 +131,7 @@ def test_the_command_line_shows_decides_checks_and_goes_back(project: Path, stor
     assert "\x1b" not in said, "an answer cannot draw on the terminal"
     assert f"{NAME}/2 @candidate" in said
     assert "passes gold" in said
+    assert said.splitlines()[-1].startswith("decide: python -m alignloop review approve --name YOU --reason WHY   (or reject)")
     assert main(["review", "approve", "--name", "bob"]) == 1
     assert "a decision has a name and a reason" in capsys.readouterr().err
     assert main(["review", "approve", "--name", "bob", "--reason", "better"]) == 0
@@ -148,3 +149,14 @@ def test_the_command_line_shows_decides_checks_and_goes_back(project: Path, stor
     log.write_text(log.read_text().replace("better", "bitter"))
     assert main(["review", "--audit"]) == 1
     assert "releases/audit.jsonl, entry 2: its seal does not fit its words" in capsys.readouterr().err
+
+
+def test_of_a_refused_candidate_the_command_line_says_what_approving_takes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    registry.point(project, "candidate", register(project, "new", gates="failed"))
+    assert main(["review"]) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    asked = last.partition("python -m alignloop ")[2].replace("YOU", "bob").replace("WHY", "needed").split()
+    without = [word for word in asked if word != "--despite-gates"]
+    assert main(without) == 1
+    assert "its gates say failed" in capsys.readouterr().err
+    assert main(asked) == 0

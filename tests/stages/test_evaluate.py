@@ -61,6 +61,7 @@ def test_a_report_says_what_its_answers_say(prompts: Any, tmp_path: Path, tiny_p
         worth[each.model].append(each.score if each.gold is None else each.gold)
     pairs = list(zip(worth["policy"], worth["sft"], strict=True))
     assert len(pairs) > 6, "some of the world's are too long for so small a model"
+    assert report["models"]["policy"]["too_long"] == len(prompts()) - len(pairs), "and they are counted"
     wins = report["win_rates"]
     assert wins["judged_by_gold"] == by_gold
     won = [(mine > theirs) + (mine == theirs) / 2 for mine, theirs in pairs]
@@ -79,7 +80,7 @@ def test_the_reward_model_is_held_against_labelers_and_gold_beside_their_own_agr
     told = run(tmp_path, tiny_policy, world())[0]["reward_model"]
     policy, tokenizer = load_policy(tiny_policy)
     ranked, _ = ranked_rows(tokenizer, read(tmp_path / "rankings", Ranking), context_of(policy))
-    assert told["pairs"] == 3 * len(ranked)
+    assert (told["pairs"], told["too_long"]) == (3 * len(ranked), 12 - len(ranked))
     golds = [[judge(each.prompt, answer).score for answer in each.responses] for each, _ in ranked]
     apart = [mine > theirs for scores in golds for mine, theirs in combinations(scores, 2) if mine != theirs]
     assert told["labelers_agreement_gold"] == pytest.approx(sum(apart) / len(apart)), "they rank them as they stand"

@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from alignloop.io import pages
-from alignloop.io.drift.shifts import MEASURES, Profile, Profiles, Shift
+from alignloop.io.drift.shifts import MEASURES, Profile, Profiles, Shift, shares
 from alignloop.io.files import replacing
-from alignloop.io.profiles import UNTOLD
 
 BEFORE, NOW, INK, LOOK = "#9aa5b1", "#2f6fb0", "#1f2933", "#a40e26"
 BARS = 10  # values of a mix that are drawn
@@ -79,8 +78,8 @@ def _panel(axes: Axes, shift: Shift, was: Mapping[str, float], has: Mapping[str,
         values.sort(key=int)
     else:
         values = sorted(values, key=lambda value: -was.get(value, 0.0) - has.get(value, 0.0))[:BARS][::-1]
-    for shares, place, colour, label in ((was, 0.2, BEFORE, "before"), (has, -0.2, NOW, "now")):
-        heights = [shares.get(value, 0.0) for value in values]
+    for mix, place, colour, label in ((was, 0.2, BEFORE, "before"), (has, -0.2, NOW, "now")):
+        heights = [mix.get(value, 0.0) for value in values]
         if shift.measure == "length":
             axes.plot(range(len(values)), heights, color=colour, linewidth=1.6, label=label)
         else:
@@ -103,5 +102,4 @@ def _panel(axes: Axes, shift: Shift, was: Mapping[str, float], has: Mapping[str,
 def _shares(profile: Profile, measure: str) -> dict[str, float]:
     if measure == "agreement":
         return {"pairs ordered alike": profile["agreement"]["points"] / profile["agreement"]["pairs"]}
-    mix = profile["mixes"].get(measure) or {UNTOLD: profile["rows"]}
-    return {value: count / profile["rows"] for value, count in mix.items()}
+    return shares(profile, measure)

@@ -53,5 +53,6 @@ def _links(run: tracking.Live, docs: Path, told: str, warnings: list[Shift]) -> 
     """The pages as Markdown, by addresses that MLflow's pages resolve."""
     shown = {f"{name}: every rule, and what was seen": place for name, place in pages.results(docs).items()}
     shown |= {"drift: before and now": docs / PAGE} if (docs / PAGE).exists() else {}
-    links = [f"- [{words}]({run.page}/artifacts/reports/{place.relative_to(docs).as_posix()})" for words, place in shown.items()]
+    address = run.page
+    links = [f"- [{words}]({address}/artifacts/reports/{place.relative_to(docs).as_posix()})" for words, place in shown.items()]
     return "\n".join(["Pages of this gate:", "", *links, "", told, *(f"- **{shift}**" for shift in warnings)])

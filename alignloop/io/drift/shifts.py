@@ -70,6 +70,11 @@ def _mix(profile: Profile, measure: str) -> Mapping[str, int]:
     return profile["mixes"].get(measure) or {UNTOLD: profile["rows"]}
 
 
+def shares(profile: Profile, measure: str) -> dict[str, float]:
+    """The share of the records that each value of a mix has."""
+    return {value: count / profile["rows"] for value, count in _mix(profile, measure).items()}
+
+
 def _agreed(profile: Profile) -> tuple[float, int]:
     return tuple(profile.get("agreement", {"points": 0.0, "pairs": 0}).values())
 
@@ -78,7 +83,7 @@ def _best(measure: str, old: Profile, new: Profile) -> tuple[str, str, str]:
     """The number that tells best how a mix moved: the median length, or the share of the value that moved most."""
     if measure == "length":
         return "median characters", f"{old['characters']:g}", f"{new['characters']:g}"
-    was, has = ({value: count / profile["rows"] for value, count in _mix(profile, measure).items()} for profile in (old, new))
+    was, has = (shares(profile, measure) for profile in (old, new))
     gone = {value: was.get(value, 0.0) - has.get(value, 0.0) for value in sorted(was.keys() | has.keys())}
     most = max(gone, key=lambda value: (abs(gone[value]), -gone[value]))  # of one that went and one that came, the one that came
     return most, f"{was.get(most, 0.0):.1%}", f"{has.get(most, 0.0):.1%}"
