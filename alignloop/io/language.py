@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 SURE = 0.5  # below this probability a text's language is undetermined: most are of a word or two, or no language at all
 READ = 400  # characters: more tell no more
-AT_ONCE = 1024
+AT_ONCE = 4096
 
 
 class Model(NamedTuple):

@@ -1,31 +1,48 @@
 """A record as models may see it: without personal data, and tagged with its language where that is wanted; what was done is counted."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from alignloop.io.identity import identify
+import numpy as np
+
+from alignloop.io.identity import identify, number_of
 from alignloop.io.language import languages_of
 from alignloop.io.privacy import found_in_id, redact
+from alignloop.io.words import Hashes
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record
+from alignloop.stages.known import Codes, Known
 
 R = TypeVar("R", bound=Record)
 
 
 class Cleaner:
-    """Cleans records of one set, and counts in `tally` what it took out and which languages it saw."""
+    """Cleans records of one set, and counts in `tally` what it took out and which languages it saw.
 
-    def __init__(self, tally: Counter[str], languages: bool) -> None:
-        self._tally, self._languages = tally, languages
+    `spoken` are the hashes of what people say in them, and its languages, where these are wanted.
+    """
+
+    def __init__(self, tally: Counter[str], languages: bool, known: Known | None) -> None:
+        self._tally, self._languages, self._known = tally, languages, known
+        self.spoken: tuple[Hashes, Codes] = np.zeros(0, np.uint64), np.zeros(0, "S3")
 
     def clean(self, records: Iterable[Record]) -> list[Record]:
         """The records, redacted and tagged."""
         redacted = [self._redacted(record) for record in records]
         if not self._languages:
             return redacted
-        languages = languages_of([_spoken(record) for record in redacted])
+        languages = self._languages_of([_spoken(record) for record in redacted])
         self._tally.update(f"language {language}" for language in languages)
         return [_tagged(record, language) for record, language in zip(redacted, languages, strict=True)]
+
+    def _languages_of(self, texts: Sequence[str]) -> list[str]:
+        spoken = [number_of(text) for text in texts]
+        languages = self._known.languages_of(spoken) if self._known else [""] * len(texts)
+        unknown = [place for place, language in enumerate(languages) if not language]
+        for place, language in zip(unknown, languages_of([texts[place] for place in unknown]), strict=True):
+            languages[place] = language
+        self.spoken = np.array(spoken, np.uint64), np.array(languages, "S3")
+        return languages
 
     def _redacted(self, record: Record) -> Record:
         if isinstance(record, Ranking):

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from alignloop.io.duplicates import Alike, Sketches
+from alignloop.io.duplicates import Alike
 from alignloop.records import Split
 from alignloop.stages.facts import SPLITS, Facts
 
@@ -23,18 +23,18 @@ class Questions:
         self._splits = bytearray()
         self._alike = Alike(near) if near or beginning else None
 
-    def add(self, questions: Sequence[int], splits: Sequence[int], sketches: Sketches | None) -> list[int]:
-        """Take the next questions, the splits they were asked in, and how they are compared; returns the number of each."""
+    def add(self, facts: Facts) -> list[int]:
+        """Take the next questions, the splits they were asked in, and how those not met before are compared; returns the number of each."""
         known, numbers = len(self._splits), []
-        for question, split in zip(questions, splits, strict=True):
+        for question, split in zip(facts.questions, facts.splits, strict=True):
             number = self._numbers.setdefault(question, len(self._splits))
             if number == len(self._splits):
                 self._splits.append(split)
             self._splits[number] = max(self._splits[number], split)
             numbers.append(number)
-        if self._alike and sketches:
+        if self._alike and facts.asked:
             _, first = np.unique(numbers, return_index=True)
-            self._alike.add(sketches.of(first[np.take(numbers, first) >= known]))
+            self._alike.add(facts.asked.of(np.searchsorted(facts.places, first[np.take(numbers, first) >= known])))
         return numbers
 
     def cleanest(self) -> Sequence[int]:

@@ -3,21 +3,29 @@
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from hashlib import blake2b
+from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from alignloop.io import datasets
 from alignloop.io.datasets import Piece, split_of
 from alignloop.io.duplicates import Sketches, sketches
-from alignloop.io.identity import SEPARATOR, wording
+from alignloop.io.identity import number_of, wording
+from alignloop.io.words import Places
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record, Split
+from alignloop.stages import known
 from alignloop.stages.cleaning import Cleaner
+from alignloop.stages.known import Told
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # the later, the cleaner it must be
 
 
 class Reading(NamedTuple):
-    """How a set is read: `near` and `beginning` say how questions are compared, `whole` whether records are as well, with their answers."""
+    """How a set is read: `near` and `beginning` say how questions are compared, `whole` whether records are as well, with their answers.
+
+    In `known` lies what the sets before have told of questions.
+    """
 
     kind: type[Record]
     languages: bool
@@ -27,6 +35,7 @@ class Reading(NamedTuple):
     near: bool
     beginning: int | None
     whole: bool
+    known: Path | None = None
 
 
 class Facts:
@@ -37,7 +46,9 @@ class Facts:
         self.splits, self.long = bytearray(), bytearray()
         self.users, self.questions, self.content, self.judged = (array("Q") for _ in range(4))
         self.tally = Counter[str]()
-        self.asked: Sketches | None = None
+        self.told: Told | None = None
+        self.asked: Sketches | None = None  # of the questions at these places: the others are known
+        self.places: Places = np.zeros(0, np.int64)
         self.wholes: Sketches | None = None
 
 
@@ -49,18 +60,17 @@ class _Said(NamedTuple):
     whole: str
 
 
-def number_of(*content: object) -> int:
-    """64 bits that stand for what was said: that two of ten million things share theirs has a chance of 3 in a million."""
-    return int.from_bytes(blake2b(SEPARATOR.join(map(str, content)).encode(), digest_size=8).digest(), "big")
-
-
 def gather(reading: Reading, piece: Piece) -> Facts:
     """Read a piece, clean its records, and say what is to be known of them."""
     made = Facts()
-    records = [record for _, record in datasets.records(piece, reading.kind)]
-    said = [_add(made, reading, record) for record in Cleaner(made.tally, reading.languages).clean(records)]
+    before = known.read(reading.known) if reading.known else None
+    cleaner = Cleaner(made.tally, reading.languages, before)
+    said = [_add(made, reading, record) for record in cleaner.clean([record for _, record in datasets.records(piece, reading.kind)])]
+    made.told = Told(np.array(made.questions, np.uint64), *cleaner.spoken)
     if reading.near or reading.beginning:
-        asked = [each.last for each in said], [each.before for each in said]
+        made.places = before.unknown(made.questions) if before else np.arange(len(said))
+        fresh = [said[place] for place in made.places.tolist()]
+        asked = [each.last for each in fresh], [each.before for each in fresh]
         made.asked = sketches(*asked, near=reading.near, beginning=reading.beginning)
     if reading.whole:
         made.wholes = sketches([each.whole for each in said])

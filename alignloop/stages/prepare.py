@@ -25,6 +25,8 @@ from alignloop.params import Params
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record, Split
 from alignloop.stages.entries import Entries, Questions
 from alignloop.stages.facts import SPLITS, Reading, gather
+from alignloop.stages.known import Told
+from alignloop.stages.known import write as write_known
 from alignloop.stages.overlaps import Overlaps
 from alignloop.stages.progress import Progress
 
@@ -63,17 +65,22 @@ class _Sets:
         self._questions, self._documents = Questions(self._near, beginning), Questions(self._near, None)
         self.entries: dict[str, Entries] = {}
         self.tallies = {name: Counter[str]() for name in KINDS}
+        self._told: list[Told] = []
 
     def take(self, name: str, raw: Path) -> None:
         """Read a set, clean each record, and let it wait."""
         plan, kind, corpus, near = self._params.prepare, KINDS[name], name == "corpus", self._near is not None
         questions, beginning = (self._documents, None) if corpus else (self._questions, plan.common_beginning)
         whole, longest = near and name != "prompts", self._params.validate_.max_characters
-        reading = Reading(kind, plan.languages, longest, plan.valid, plan.test, near, beginning, whole)
+        known = None if corpus or not self._told else self._waiting / f"known before {name}"
+        if known:
+            write_known(self._told, known)
+        reading = Reading(kind, plan.languages, longest, plan.valid, plan.test, near, beginning, whole, known)
         entries = Entries(self._near if whole else None)
         with (self._waiting / name).open("w", encoding="utf-8", newline="\n") as file:
             for found in self._workers.map(partial(gather, reading), pieces(raw, kind, allow_empty=name == "rankings")):
-                entries.add(found, questions.add(found.questions, found.splits, found.asked))
+                entries.add(found, questions.add(found))
+                self._told += [found.told] if found.told else []
                 self.tallies[name].update(found.tally)
                 file.writelines(found.lines)
         self.tallies[name]["raw"] = len(entries)
