@@ -13,6 +13,7 @@ from alignloop.errors import AlignloopError
 
 MOST_NAMES = 8
 SANE = 1e6  # no trained weight comes near
+ANY = "lower the learning rate, or look for broken rows in the batch"  # the remedy of what may have any cause
 Ties = Literal["skip", "rao_kupper"]
 
 
@@ -33,7 +34,7 @@ class NonFiniteLoss(AlignloopError):
 def finite(loss: Tensor, what: str, rows: Sequence[int] = ()) -> Tensor:
     """`loss` itself; raises NonFiniteLoss naming `what` if it is not a number to learn from."""
     if not torch.isfinite(loss):
-        raise NonFiniteLoss(f"{what} is {float(loss.detach())}", "lower the learning rate, or look for broken rows in the batch", rows)
+        raise NonFiniteLoss(f"{what} is {float(loss.detach())}", ANY, rows)
     return loss
 
 
@@ -56,7 +57,7 @@ def at_step(step: int, names: Sequence[str], weights: Iterable[Tensor]) -> Itera
     except NonFiniteLoss as error:
         sane = all(bool((weight.abs() < SANE).all()) for weight in weights)  # not so where one is NaN
         cause = (
-            "all weights still are numbers: look at these rows, then at the learning rate"
+            f"all weights still are numbers: {error.remedy if error.remedy != ANY else 'look at these rows, then at the learning rate'}"
             if sane
             else "weights have left all measure in a step before: lower the learning rate"
         )

@@ -47,6 +47,23 @@ def test_fresh_adapters_change_no_bit_and_depend_on_their_seed_alone(family: str
     assert not all(torch.equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
 
 
+def test_what_an_adapter_adds_is_its_two_matrices_product_times_alpha_over_its_rank(policy: PreTrainedModel):
+    both = adapt(copy.deepcopy(policy), rank=4, alpha=12, seed=0)
+    layers = [layer for layer in both.modules() if hasattr(layer, "lora_A")]
+    plain = {name: weight.clone() for name, weight in policy.named_parameters()}
+    added = {}
+    with torch.no_grad():
+        for name, layer in both.named_modules():
+            if hasattr(layer, "lora_A"):
+                one, other = (part["default"].weight for part in (layer.lora_A, layer.lora_B))
+                assert one.shape[0] == other.shape[1] == 4
+                other.normal_()
+                added[f"{name.removeprefix('base_model.model.')}.weight"] = 3 * other @ one
+    assert len(added) == len(layers) == 7 * policy.config.num_hidden_layers, "all linear layers but the head"
+    for name, weight in merged(both).named_parameters():
+        torch.testing.assert_close(weight, plain[name] + added.get(name, 0.0), atol=1e-5, rtol=1e-5)
+
+
 def test_only_adapters_learn_and_with_them_off_the_policy_is_its_own_reference(run: Run, other: Run):
     start = logits(run.policy)
     adapted(run)

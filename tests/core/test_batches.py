@@ -13,6 +13,12 @@ def test_neighbours_in_length_share_a_batch():
     assert by_length([]) == []
 
 
+def test_rows_of_one_length_keep_their_order():
+    lengths = [3, 1] * 500
+    assert [index for batch in by_length(lengths, tokens=12) for index in batch] == [*range(1, 1000, 2), *range(0, 1000, 2)]
+    assert [index for pack in by_fill(lengths, tokens=12) for index in pack if lengths[index] == 3] == [*range(0, 1000, 2)]
+
+
 @given(st.lists(st.integers(1, 40), max_size=60), st.integers(1, 120))
 def test_each_row_stands_in_one_batch_that_is_not_too_large(lengths: list[int], tokens: int):
     batches = by_length(lengths, tokens)

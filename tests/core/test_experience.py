@@ -1,5 +1,6 @@
 """What PPO learns from: groups of responses, advantages on every token of them, and no more logits at a time than a pass holds."""
 
+import math
 from functools import partial
 from typing import Any, Literal
 
@@ -7,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from alignloop.core import experience, fit, ppo
 from alignloop.core.batches import by_length
 from alignloop.core.experience import Rollouts, appraise
 from alignloop.core.generate import Responses
+from alignloop.core.losses import NonFiniteLoss
+from alignloop.core.measures import distinct
 from alignloop.core.returns import grpo, rloo
 from alignloop.core.settings import Settings
 from alignloop.core.tokens import Encoded
@@ -129,6 +133,23 @@ def test_kl_and_entropy_are_reported_per_response_and_per_token(run: Run):
     assert numbers["score_spread"] == 0.5
     assert numbers["kl_coef"] == 0.5
     assert numbers["distinct_responses"] == pytest.approx(5 / 6)
+    assert numbers["distinct_2"] == distinct(rollouts.responses, 2) != distinct(rollouts.responses, 3)
     kl: Tensor = (learned.logprobs * learned.mask).sum(1)
     assert numbers["kl"] == pytest.approx(float(rollouts.kl.mean()))
     assert float(rollouts.kl.mean()) > float(kl.mean())
+
+
+@pytest.mark.parametrize("model", ["reference", "score"])
+def test_what_is_no_number_is_laid_to_the_model_that_said_it_and_names_its_answers(run: Run, model: str):
+    if model == "score":
+        run.score = lambda prompts, responses: torch.tensor([math.nan if place in (1, 3) else 0.0 for place in range(len(responses))])
+        found = r"step 1: the scores of answers \[1, 3\] are not finite: all weights .*: look at the reward model or score function"
+    else:
+        assert isinstance(run.reference, PreTrainedModel)
+        with torch.no_grad():
+            next(run.reference.parameters()).fill_(math.nan)
+        found = (
+            r"step 1: the reference's log-probabilities of answers \[0, 1, 2, .*\] are not finite: all .*: restore the reference's weights"
+        )
+    with pytest.raises(NonFiniteLoss, match=found):
+        run.steps(prompts_per_step=4)

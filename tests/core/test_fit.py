@@ -86,6 +86,20 @@ def test_no_split_into_passes_changes_the_gradient(
     assert mean_loss(learner, rows, pad=0) == pytest.approx(loss, abs=1e-6)
 
 
+@pytest.mark.parametrize(("packing", "split"), [(False, by_length), (True, by_fill)])
+def test_rows_share_passes_by_length_or_in_packs(
+    learner: PreTrainedModel, rows: list[Encoded], packing: bool, split: Any, monkeypatch: pytest.MonkeyPatch
+):
+    passes: list[list[int]] = []
+    plain = module.backward
+    monkeypatch.setattr(module, "backward", lambda loss, parts, weights: passes.extend(parts) or plain(loss, parts, weights))
+    twice = rows * 5
+    accumulate(learner, twice, 0, packing=packing)
+    lengths = [len(row.ids) for row in twice]
+    assert passes == split(lengths)
+    assert by_length(lengths) != by_fill(lengths)
+
+
 @pytest.mark.parametrize("family", ["learner", "gpt2"])
 @pytest.mark.parametrize("tokens", [1, 100, 4096])
 def test_packed_rows_teach_what_they_teach_apart(

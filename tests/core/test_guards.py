@@ -98,6 +98,8 @@ def guarded(run: Run, strength: Strength, *names: str) -> Run:
     """The bandit with guards; its held-out score likes the letter that the score does not."""
 
     def other_letter(prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
+        assert len(prompts) == len(responses)
+        assert all(prompt in run.prompts for prompt in prompts)
         return torch.tensor([float(response[0] == run.letters[1]) for response in responses])
 
     held_out = other_letter if "max_held_out_fall" in names else None

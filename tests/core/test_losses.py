@@ -163,6 +163,15 @@ def test_the_value_clip_goes_with_the_old_value():
         close(value_loss(torch.tensor([4.0 + shift]), torch.tensor([3.0 + shift]), torch.tensor([5.0 + shift]), clip=0.2)[0], 1.62)
 
 
+def test_the_clip_holds_a_value_by_how_far_it_moved_and_where_that_makes_the_loss_greater():
+    def held(value: float, old: float, target: float) -> list[bool]:
+        return value_loss(torch.tensor([value]), torch.tensor([old]), torch.tensor([target]), clip=0.25)[1].tolist()
+
+    assert held(0.5, -0.5, 1.0) == [True], "it moved by one, though the two add up to nothing"
+    assert held(1.0, 1.0, 2.0) == [False], "it has not moved"
+    assert held(1.0, 0.0, 0.625) == [False], "as far from the return with the clip as without it"
+
+
 def test_losses_per_token_are_sums_so_parts_add_up():
     old, advantages, logprobs = torch.zeros(4), torch.tensor([1.0, -1.0, 2.0, -2.0]), torch.tensor([0.3, 0.1, -0.5, -0.4])
     for loss in (policy_loss, value_loss):

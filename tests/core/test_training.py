@@ -1,6 +1,7 @@
 """Training on given rows: its schedule, its passes, and that a training left after any step goes on elsewhere as if it never had been."""
 
 import copy
+import math
 from itertools import chain, pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from alignloop.core.losses import NonFiniteLoss
 from alignloop.core.training import Training, cosine
 
 PLAN: dict[str, Any] = {"epochs": 2, "rows_per_step": 4, "learning_rate": 1e-2, "warmup": 0.2, "weight_decay": 0.1}
@@ -85,3 +87,20 @@ def test_weights_of_another_model_are_refused():
     one, _, _ = training()
     with pytest.raises(ValueError, match="do not belong together"):
         one.restore({**one.state(), "weights": {"bias": torch.zeros(1)}})
+
+
+def test_a_gradient_that_is_no_number_stops_at_its_step_and_names_the_rows():
+    model = nn.Linear(1, 1)
+
+    def learn(chosen: list[int]) -> dict[str, float]:
+        model(torch.full((1, 1), math.inf if 7 in chosen else 1.0)).sum().backward()
+        return {"loss": 0.0}
+
+    names = [f"row {place}" for place in range(10)]
+    whole = Training(model, 10, learn, names=names, **{**PLAN, "epochs": 1}, random=np.random.default_rng(0))
+    with pytest.raises(NonFiniteLoss, match=r"step \d: the gradient's norm is") as raised:
+        list(whole)
+    order = np.random.default_rng(0).permutation(10).tolist()
+    step = order.index(7) // 4 + 1
+    assert str(raised.value).startswith(f"step {step}: ")
+    assert list(raised.value.names) == [names[place] for place in order[4 * (step - 1) : 4 * step]]
