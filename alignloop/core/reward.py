@@ -67,6 +67,12 @@ def score(model: RewardModel, rows: Sequence[list[int]], pad: int) -> Tensor:
     return scores_of(model, rows, pad)
 
 
+def score_rankings(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> list[Tensor]:
+    """Scores (K,) of each ranking's responses without gradients: rows of all rankings share passes."""
+    rows = [row for ranking in rankings for row in ranking.rows]
+    return list(score(model, rows, pad).split([len(ranking.rows) for ranking in rankings])) if rows else []
+
+
 def train(
     model: RewardModel,
     rankings: Sequence[RankedRow],

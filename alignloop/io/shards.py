@@ -6,6 +6,7 @@ version of pyarrow. Left out: statistics and dictionaries, for every reader here
 
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from alignloop.records import Record
 
 MAGIC = b"PAR1"
 GROUP = 8 * 2**20  # characters of JSON in a row group: what is in memory at a time
+AHEAD = 2  # groups that are made or written at a time
 ROWS = 1000  # read at a time
 JSON_TEXT = {b"alignloop": b"json"}  # marks a field
 SCALARS = {str: "string", int: "int64", float: "float64", bool: "bool_"}
@@ -25,7 +27,10 @@ WRITTEN: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "writ
 
 
 class Shards:
-    """A folder of shards being written, each of about `size` bytes of content; a thread writes a group while the next one is collected."""
+    """A folder of shards being written, each of about `size` bytes of content.
+
+    While a group of lines is collected, one thread makes a table of the group before, and another writes the one before that.
+    """
 
     def __init__(self, folder: Path, kind: type[Record], size: int) -> None:
         folder.mkdir()
@@ -34,9 +39,8 @@ class Shards:
         self._lines: list[str] = []
         self._file: Any = None
         self._waiting = self._written = self._count = 0
-        self._thread = ThreadPoolExecutor(1)
-        self._group = Future[None]()
-        self._group.set_result(None)
+        self._reading, self._writing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._going = deque[Future[None]]()
 
     def write(self, line: str) -> None:
         """Add a record's line."""
@@ -46,17 +50,23 @@ class Shards:
             self._flush()
 
     def _flush(self) -> None:
-        self._group.result()  # what went wrong with the last one goes wrong here
-        self._group = self._thread.submit(self._write, self._lines)
+        while len(self._going) >= AHEAD:
+            self._going.popleft().result()  # what went wrong with it goes wrong here
+        table = self._reading.submit(self._table, self._lines)
+        self._going.append(self._writing.submit(self._write, table))
         self._lines, self._waiting = [], 0
 
-    def _write(self, lines: list[str]) -> None:
+    def _table(self, lines: list[str]) -> Any:
         from pyarrow.json import ParseOptions, ReadOptions, read_json
-        from pyarrow.parquet import ParquetWriter
 
         text = "".join(lines).encode()
         read = ReadOptions(use_threads=False, block_size=len(text) + 1)  # all lines in one block, however long
-        table = read_json(BytesIO(text), read, ParseOptions(explicit_schema=self._schema, unexpected_field_behavior="error"))
+        return read_json(BytesIO(text), read, ParseOptions(explicit_schema=self._schema, unexpected_field_behavior="error"))
+
+    def _write(self, made: Future[Any]) -> None:
+        from pyarrow.parquet import ParquetWriter
+
+        table = made.result()
         if self._file is None:
             self._file = ParquetWriter(self._folder / f"{self._count:05d}.parquet", self._schema, **WRITTEN)
             self._count += 1
@@ -78,9 +88,11 @@ class Shards:
             if kind is None:
                 if self._lines:
                     self._flush()
-                self._group.result()
+                while self._going:
+                    self._going.popleft().result()
         finally:
-            self._thread.shutdown()
+            self._reading.shutdown(cancel_futures=True)
+            self._writing.shutdown(cancel_futures=True)
             self._end()
 
 

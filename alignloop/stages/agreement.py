@@ -5,7 +5,7 @@ from typing import Any
 
 from alignloop.core.agreement import accuracy, by_group, by_rank_distance, calibration, length_correlation
 from alignloop.core.models import RewardModel
-from alignloop.core.reward import RankedRow, score
+from alignloop.core.reward import RankedRow, score_rankings
 from alignloop.records import Ranking
 
 
@@ -15,7 +15,7 @@ def held_out_agreement(
     """The agreement with the validation rankings, of whose users nothing was learned; `scale` takes a gain back, for chances are σ(gap)."""
     learned_from = {ranking.labeler for ranking, _ in ranked if ranking.split == "train"}
     unseen = [(ranking, row) for ranking, row in ranked if ranking.split == "valid"]
-    scores, ranks = [score(model, row.rows, pad) for _, row in unseen], [row.ranks for _, row in unseen]
+    scores, ranks = score_rankings(model, [row for _, row in unseen], pad), [row.ranks for _, row in unseen]
     labelers = ["known" if ranking.labeler in learned_from else "held_out" for ranking, _ in unseen]
     return {
         "users": accuracy(scores, ranks),

@@ -15,7 +15,7 @@ from alignloop.core.agreement import by_group
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.measures import length_controlled_win_rate, win_rate
 from alignloop.core.models import RewardModel, allowed_tokens, context_of, vocabulary_of
-from alignloop.core.reward import correct_pairs, score
+from alignloop.core.reward import correct_pairs, score_rankings
 from alignloop.core.tokens import pad_of
 from alignloop.io.curves import write_curve
 from alignloop.io.datasets import read, write
@@ -104,7 +104,7 @@ def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankin
             "labelers_agreement_gold": None,
             "behaviours": {},
         }
-    scores = [score(model, row.rows, pad_of(tokenizer)) for _, row in ranked]
+    scores = score_rankings(model, [row for _, row in ranked], pad_of(tokenizer))
     orders = [row.ranks for _, row in ranked]
     right, pairs = correct_pairs(scores, orders)
     golden = [_gold_ranks(ranking) for ranking, _ in ranked]
