@@ -31,6 +31,7 @@ MORE = {  # tests that stand elsewhere than in tests/core/test_MODULE.py
     "experience": ["test_ppo_numbers"],
     "layout": ["test_branch", "test_fit"],
     "losses": ["test_reward"],
+    "models": ["test_reward"],
     "ppo": ["test_ppo_numbers", "test_ppo_resume", "test_guards"],
     "state": ["test_choice", "test_training", "test_ppo_resume"],
 }

@@ -1,6 +1,7 @@
 """What PPO learns from: groups of responses, advantages on every token of them, and no more logits at a time than a pass holds."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -143,13 +144,15 @@ def test_kl_and_entropy_are_reported_per_response_and_per_token(run: Run):
 def test_what_is_no_number_is_laid_to_the_model_that_said_it_and_names_its_answers(run: Run, model: str):
     if model == "score":
         run.score = lambda prompts, responses: torch.tensor([math.nan if place in (1, 3) else 0.0 for place in range(len(responses))])
-        found = r"step 1: the scores of answers \[1, 3\] are not finite: all weights .*: look at the reward model or score function"
+        found = r"step 1: the scores of answers \[1, 3\] are not finite, in .*: all weights .*: look at the reward model or score function"
     else:
         assert isinstance(run.reference, PreTrainedModel)
         with torch.no_grad():
             next(run.reference.parameters()).fill_(math.nan)
-        found = (
-            r"step 1: the reference's log-probabilities of answers \[0, 1, 2, .*\] are not finite: all .*: restore the reference's weights"
-        )
-    with pytest.raises(NonFiniteLoss, match=found):
-        run.steps(prompts_per_step=4)
+        found = r"step 1: the reference's log-probabilities of answers \[0, 1, 2, .*\] are not finite, in .*: all .*: restore the ref"
+    trainer = run.train(replace(SETTINGS, prompts_per_step=4), np.random.default_rng(0), torch.Generator().manual_seed(0))
+    trainer.names = [f"p{place}" for place in range(len(run.prompts))]
+    order = np.random.default_rng(0).permutation(len(run.prompts)).tolist()
+    with pytest.raises(NonFiniteLoss, match=found) as raised:
+        list(trainer)
+    assert list(raised.value.names) == [f"p{order[place]}" for place in ((1, 3) if model == "score" else range(4))]

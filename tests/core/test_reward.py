@@ -1,5 +1,6 @@
 """The reward model: one score per answer, all pairs of a ranking from K passes, and a zero where demonstrations stand."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from alignloop.core import reward
 from alignloop.core.batches import by_length
 from alignloop.core.losses import NonFiniteLoss, ranking_loss
 from alignloop.core.models import HEAD, RewardModel
-from alignloop.core.reward import RankedRow, correct_pairs, normalise, ranked_scores, score, train
+from alignloop.core.reward import RankedRow, correct_pairs, normalise, ranked_scores, score, score_rankings, train
 from alignloop.core.tokens import pad_left, pad_right
 
 
@@ -204,8 +205,19 @@ def test_pairs_ordered_rightly_by_hand():
     assert correct_pairs([], []) == (0, 0)
 
 
-def test_a_score_that_is_no_number_stops_training(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+def test_a_score_that_is_no_number_stops_training_and_names_the_rankings(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
     with torch.no_grad():
         judge.head.weight[0, 0] = torch.nan
-    with pytest.raises(NonFiniteLoss, match="the ranking loss is nan"):
-        list(train(judge, rankings(prompts, letters, 4), 0, **plan()))
+    named = [replace(ranking, name=f"k{number}") for number, ranking in enumerate(rankings(prompts, letters, 4))]
+    with pytest.raises(NonFiniteLoss, match="step 1: the ranking loss is nan") as raised:
+        list(train(judge, named, 0, **plan()))
+    assert sorted(raised.value.names) == ["k0", "k1", "k2", "k3"]
+
+
+def test_rankings_are_scored_together_as_each_is_by_itself(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+    told = rankings(prompts, letters, 9)
+    together = score_rankings(judge, told, 0)
+    assert [len(scores) for scores in together] == [len(ranking.rows) for ranking in told]
+    for scores, ranking in zip(together, told, strict=True):
+        torch.testing.assert_close(scores, score(judge, ranking.rows, 0), atol=1e-5, rtol=0)
+    assert score_rankings(judge, [], 0) == []
