@@ -17,6 +17,7 @@ from alignloop.io.files import replacing
 
 BEFORE, NOW, INK, LOOK = "#9aa5b1", "#2f6fb0", "#1f2933", "#a40e26"
 BARS = 10  # values of a mix that are drawn
+LONGEST = 20  # characters of a name
 
 
 def section(told: str, moved: Sequence[Shift], page: str | None) -> str:
@@ -90,13 +91,18 @@ def _panel(axes: Axes, shift: Shift, was: Mapping[str, float], has: Mapping[str,
         axes.set_xlabel("characters", fontsize=8, color=INK)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     else:
-        axes.set_yticks(range(len(values)), [value[:18].replace("$", r"\$") for value in values])
+        axes.set_yticks(range(len(values)), [_short(value) for value in values])
         axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.tick_params(labelsize=7.5, colors=INK, length=2)
     axes.spines[["top", "right"]].set_visible(False)
     bound = "" if shift.bound is None else f" (bound {shift.bound:g})"
     title = f"{shift.set}: {shift.measure}\nmoved by {shift.distance:.3f}{bound}"
     axes.set_title(title, fontsize=9, loc="left", color=LOOK if shift.warns else INK)
+
+
+def _short(value: str) -> str:
+    """A name that leaves the bars their room, and is no formula."""
+    return (value if len(value) <= LONGEST else f"{value[: LONGEST - 1]}…").replace("$", r"\$")
 
 
 def _shares(profile: Profile, measure: str) -> dict[str, float]:
