@@ -32,7 +32,7 @@ MORE = {  # tests that stand elsewhere than in tests/core/test_MODULE.py
     "layout": ["test_branch", "test_fit"],
     "losses": ["test_reward"],
     "models": ["test_memory", "test_reward"],
-    "ppo": ["test_memory", "test_ppo_numbers", "test_ppo_parameters", "test_ppo_resume", "test_guards"],
+    "ppo": ["test_experience", "test_memory", "test_ppo_numbers", "test_ppo_parameters", "test_ppo_resume", "test_guards"],
     "state": ["test_choice", "test_training", "test_ppo_resume"],
 }
 KILLED = ("killed", "timeout", "segfault", "caught by type check")  # a mutant that hangs or crashes is seen
