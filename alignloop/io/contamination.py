@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alignloop.io.words import Hashes, Places, Rows, hashed, runs
+from alignloop.io.words import Hashes, Places, Rows, hashed, look_up, runs
 
 MARKS = 8  # for each measured run: one other run in eight, or fewer, is looked up in vain
 COMMON = 10  # learned questions that may share a run before it counts as a common phrase
@@ -43,9 +43,7 @@ def shared(records: Rows, file: Path) -> tuple[Places, Places]:
     known, marks = (np.asarray(np.load(each, mmap_mode="r", allow_pickle=False)) for each in (file, _marks(file)))
     marked = np.flatnonzero(marks[_places(records.values, marks)])
     values, first = np.unique(records.values[marked], return_inverse=True)  # in order: neighbours are looked up side by side
-    places = np.searchsorted(known, values)
-    met = places < len(known)
-    met[met] = known[places[met]] == values[met]
+    places, met = look_up(known, values)
     owners = records.owners()[marked[met[first]]]
     pairs = np.unique(owners * len(known) + places[first[met[first]]])
     return pairs // max(1, len(known)), pairs % max(1, len(known))

@@ -74,6 +74,14 @@ def beginnings(rows: Rows, lengths: Places) -> Hashes:
     return _spans(rows.values, rows.offsets[:-1], rows.offsets[:-1] + lengths)
 
 
+def look_up(known: Hashes, values: Hashes) -> tuple[Places, NDArray[np.bool_]]:
+    """Where each value stands, or would stand, among those known, which are in order; and whether it is one of them."""
+    places = np.searchsorted(known, values)
+    met = places < len(known)
+    met[met] = known[places[met]] == values[met]
+    return places, met
+
+
 def _spelt(text: str) -> bytes:
     """A text's words, with something between them that is of none."""
     spelt = text.lower() if text.isascii() else " ".join(words(text))

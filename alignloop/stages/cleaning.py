@@ -14,6 +14,7 @@ from alignloop.records import Demonstration, Document, Message, Prompt, Ranking,
 from alignloop.stages.known import Codes, Known
 
 R = TypeVar("R", bound=Record)
+Spoken = tuple[Hashes, Codes]
 
 
 class Cleaner:
@@ -24,7 +25,7 @@ class Cleaner:
 
     def __init__(self, tally: Counter[str], languages: bool, known: Known | None) -> None:
         self._tally, self._languages, self._known = tally, languages, known
-        self.spoken: tuple[Hashes, Codes] = np.zeros(0, np.uint64), np.zeros(0, "S3")
+        self.spoken: Spoken = np.zeros(0, np.uint64), np.zeros(0, "S3")
 
     def clean(self, records: Iterable[Record]) -> list[Record]:
         """The records, redacted and tagged."""

@@ -15,8 +15,7 @@ from alignloop.io.identity import number_of, wording
 from alignloop.io.words import Places
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record, Split
 from alignloop.stages import known
-from alignloop.stages.cleaning import Cleaner
-from alignloop.stages.known import Told
+from alignloop.stages.cleaning import Cleaner, Spoken
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # the later, the cleaner it must be
 
@@ -46,7 +45,7 @@ class Facts:
         self.splits, self.long = bytearray(), bytearray()
         self.users, self.questions, self.content, self.judged = (array("Q") for _ in range(4))
         self.tally = Counter[str]()
-        self.told: Told | None = None
+        self.spoken: Spoken = np.zeros(0, np.uint64), np.zeros(0, "S3")
         self.asked: Sketches | None = None  # of the questions at these places: the others are known
         self.places: Places = np.zeros(0, np.int64)
         self.wholes: Sketches | None = None
@@ -66,7 +65,7 @@ def gather(reading: Reading, piece: Piece) -> Facts:
     before = known.read(reading.known) if reading.known else None
     cleaner = Cleaner(made.tally, reading.languages, before)
     said = [_add(made, reading, record) for record in cleaner.clean([record for _, record in datasets.records(piece, reading.kind)])]
-    made.told = Told(np.array(made.questions, np.uint64), *cleaner.spoken)
+    made.spoken = cleaner.spoken
     if reading.near or reading.beginning:
         made.places = before.unknown(made.questions) if before else np.arange(len(said))
         fresh = [said[place] for place in made.places.tolist()]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alignloop.io.words import Hashes, Places
+from alignloop.io.words import Hashes, Places, look_up
 
 Codes = NDArray[np.bytes_]  # of languages: ISO 639-1, und or zxx
 
@@ -33,11 +33,11 @@ class Known(NamedTuple):
 
     def unknown(self, questions: Sequence[int]) -> Places:
         """The places of those that no set before has asked."""
-        return np.flatnonzero(~_met(self.questions, np.asarray(questions, np.uint64))[1])
+        return np.flatnonzero(~look_up(self.questions, np.asarray(questions, np.uint64))[1])
 
     def languages_of(self, spoken: Sequence[int]) -> list[str]:
         """The language of what people say, by its hash; nothing where no set before has said it."""
-        places, met = _met(self.spoken, np.asarray(spoken, np.uint64))
+        places, met = look_up(self.spoken, np.asarray(spoken, np.uint64))
         found = np.zeros(len(met), "S3")
         found[met] = self.languages[places[met]]
         return found.astype(str).tolist()
@@ -56,11 +56,3 @@ def write(told: Iterable[Told], folder: Path) -> None:
 def read(folder: Path) -> Known:
     """What lies in those files."""
     return Known(*(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in Known._fields))
-
-
-def _met(known: Hashes, values: Hashes) -> tuple[Places, NDArray[np.bool_]]:
-    """Where each value stands or would stand, and whether it does."""
-    places = np.searchsorted(known, values)
-    met = places < len(known)
-    met[met] = known[places[met]] == values[met]
-    return places, met

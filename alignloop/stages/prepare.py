@@ -80,7 +80,8 @@ class _Sets:
         with (self._waiting / name).open("w", encoding="utf-8", newline="\n") as file:
             for found in self._workers.map(partial(gather, reading), pieces(raw, kind, allow_empty=name == "rankings")):
                 entries.add(found, questions.add(found))
-                self._told += [found.told] if found.told else []
+                if not corpus:
+                    self._told.append(Told(np.array(found.questions, np.uint64), *found.spoken))
                 self.tallies[name].update(found.tally)
                 file.writelines(found.lines)
         self.tallies[name]["raw"] = len(entries)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from alignloop.io.datasets import pieces, write
@@ -10,6 +11,7 @@ from alignloop.records import Prompt, Ranking
 from alignloop.stages import cleaning, known
 from alignloop.stages.entries import Questions
 from alignloop.stages.facts import Reading, gather
+from alignloop.stages.known import Told
 
 from .sets import TEST, TRAIN, prompt, ranking
 
@@ -30,8 +32,8 @@ def test_what_is_known_of_questions_is_taken_and_the_rest_is_found_out(tmp_path:
     prompts = gather(Reading(Prompt, True, 1000, 0.1, 0.2, True, 5, False), first)
     reading = Reading(Ranking, True, 1000, 0.1, 0.2, True, 5, True)
     alone = gather(reading, second)
-    assert prompts.told
-    known.write([prompts.told], tmp_path / "known")
+    assert len(prompts.spoken[0]) == len(prompts.questions) == 3
+    known.write([Told(np.array(prompts.questions, np.uint64), *prompts.spoken)], tmp_path / "known")
     looked_at: list[str] = []
     monkeypatch.setattr(cleaning, "languages_of", lambda texts: looked_at.extend(texts) or languages_of(texts))
     informed = gather(reading._replace(known=tmp_path / "known"), second)
@@ -51,8 +53,9 @@ def test_what_is_known_of_questions_is_taken_and_the_rest_is_found_out(tmp_path:
 def test_nothing_is_known_before_the_first_set_and_where_languages_are_not_wanted(tmp_path: Path):
     write(tmp_path / "prompts.jsonl", [prompt("p", TRAIN[0], SAID[0])])
     [piece] = pieces(tmp_path / "prompts.jsonl", Prompt)
-    told = gather(Reading(Prompt, False, 1000, 0.1, 0.2, True, None, False), piece).told
-    assert told
+    facts = gather(Reading(Prompt, False, 1000, 0.1, 0.2, True, None, False), piece)
+    told = Told(np.array(facts.questions, np.uint64), *facts.spoken)
+    assert list(map(len, told)) == [1, 0, 0]
     known.write([told], tmp_path / "known")
     found = known.read(tmp_path / "known")
     assert found.languages_of([7, 2**64 - 1]) == ["", ""]
