@@ -17,7 +17,7 @@ repro: $(READY)  ## the same by DVC alone
 	@eval "$$($(BIN)/python -m alignloop.io.environment)"; $(BIN)/python -m alignloop.io.versioning && dvc repro $(ARGS)
 
 test: $(READY)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 mutants: $(READY)  ## break the core's lines one by one and see a test fail: docs/mutants.md; make mutants ARGS="returns kl" for modules
 	@$(BIN)/python -m benchmarks.mutants $(ARGS)
