@@ -23,6 +23,7 @@ from alignloop.params import load
 from flows.iteration import iteration
 from tasks.history import record
 from tasks.language import pretrain, sft
+from tasks.limits import look_up_limits
 from tasks.plan import Plan, make_plan
 from tasks.policies import release
 from tasks.record import complete_record, keep_server, send_record
@@ -56,6 +57,7 @@ def pipeline(
     branch: the branch of these commits; the checkout stays where it is
     """
     with at_work(Path.cwd(), f"flow run {flow_run.get_name()}"):
+        look_up_limits()
         plan = make_plan(with_file, overrides or {}, sources or [], start_from, rounds, new_round, data_only, commit)
         outcomes = _walk(plan)
         if outcomes[-1].done == "waits":

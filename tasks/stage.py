@@ -16,7 +16,6 @@ from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.concurrency import services
 from prefect.states import Completed
 
 from alignloop.errors import AlignloopError, Waiting
@@ -61,10 +60,6 @@ STAGE: dict[str, Any] = {
     "persist_result": False,
 }
 """What all stages' tasks have in common; name, tags and timeout are each task's own."""
-
-# Before each task with tags Prefect asks whether they have limits. On SQLite the server, which just then writes down the task before,
-# refuses at first, and is asked again after two seconds. That there are none holds for five seconds; for a run's stages, for an hour.
-services._no_limits_cache = type(services._no_limits_cache)(maxsize=1000, ttl=3600.0)
 
 
 def warm_up(stages: Iterable[Stage]) -> None:

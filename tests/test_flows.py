@@ -97,8 +97,16 @@ def test_a_run_does_what_is_left_to_do_and_prefect_shows_each_stage_with_its_lin
 
     _, outcomes = run()
     assert {outcome.done for outcome in outcomes} == {"unchanged"}
-    assert frozenset({"tag:train"}) in services._no_limits_cache, "Prefect is asked for the limits of tags once, not before every stage"
+    assert set(services._no_limits_cache) >= {frozenset({"tag:train"}), frozenset({"tag:data", "tag:gate"})}
     assert services._no_limits_cache.ttl == 3600
+
+    with get_client(sync_client=True) as client:
+        client.create_concurrency_limit("train", 1)
+        run()
+        known = set(services._no_limits_cache)
+        client.delete_concurrency_limit_by_tag("train")
+    assert frozenset({"tag:decode"}) in known
+    assert frozenset({"tag:train"}) not in known, "a limit counts from the next run on"
 
     _, outcomes = run(rounds=["r2"], start_from="reward")
     assert ran(outcomes) == ["reward@r2", "ppo@r2", "evaluate@r2"]

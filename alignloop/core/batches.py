@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 TOKENS_PER_PASS = 384  # padded tokens of one forward pass: little padding, a CPU core's cache, and parts enough for every lane
+ROWS_PER_LANE = 64  # with fewer, a step of decoding takes hardly less time
 
 
 def by_length(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[list[int]]:
@@ -17,6 +18,15 @@ def by_length(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[lis
             batch = []
         batch.append(index)
     return [*batches, batch] if batch else batches
+
+
+def in_pairs(lengths: Sequence[int], most: int) -> list[list[int]]:
+    """All indices, shortest row first, in groups of at most `most` and nearly equal in size; where rows are many, as many for two lanes."""
+    order = np.argsort(np.asarray(lengths), kind="stable")
+    groups = -(-len(order) // most)
+    if len(order) >= 2 * ROWS_PER_LANE:
+        groups += groups % 2
+    return [group.tolist() for group in np.array_split(order, max(groups, 1)) if len(group)]
 
 
 def by_fill(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[list[int]]:

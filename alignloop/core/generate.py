@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from alignloop.core.batches import in_pairs
 from alignloop.core.lanes import in_lanes
 from alignloop.core.losses import finite
 from alignloop.core.tokens import pad_left
@@ -47,8 +48,7 @@ def sample(
     ids: list[list[int]] = [[] for _ in prompts]
     logprobs: list[Tensor] = [torch.empty(0) for _ in prompts]
     uniform = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
-    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
-    groups = [order[start : start + batch] for start in range(0, len(order), batch)]
+    groups = in_pairs([len(prompt) for prompt in prompts], batch)
     decoded = in_lanes(lambda rows: _decode(model, [prompts[row] for row in rows], allowed, end, temperature, uniform[rows]), groups)
     for rows, (drawn, chosen) in zip(groups, decoded, strict=True):
         for place, row in enumerate(rows):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignloop.core.batches import by_fill, by_length, steps_of
+from alignloop.core.batches import by_fill, by_length, in_pairs, steps_of
 
 
 def test_neighbours_in_length_share_a_batch():
@@ -24,6 +24,17 @@ def test_each_row_stands_in_one_batch_that_is_not_too_large(lengths: list[int], 
     batches = by_length(lengths, tokens)
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     assert all(len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= tokens for batch in batches)
+
+
+@given(st.lists(st.integers(1, 40), max_size=300), st.integers(1, 300))
+def test_two_lanes_get_as_many_groups_of_one_size(lengths: list[int], most: int):
+    groups = in_pairs(lengths, most)
+    assert [index for group in groups for index in group] == sorted(range(len(lengths)), key=lambda index: lengths[index])
+    sizes = [len(group) for group in groups]
+    assert all(0 < size <= most and max(sizes) - size < 2 for size in sizes)
+    needed = -(-len(lengths) // most)
+    assert len(sizes) in ((needed, needed + 1) if len(lengths) >= 128 else (needed,))
+    assert len(sizes) % 2 == 0 or len(lengths) < 128
 
 
 @pytest.mark.parametrize(
