@@ -30,24 +30,26 @@ def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, m
     counts = {"labelers": 0, "held_out": 0, "rejected": 0}
     gold: dict[str, Points] = {}
     ties = pairs = 0
+    ranked: set[str] = set()  # several labelers may rank a prompt
     for kind, items in shared_out(params, round, waiting).items():
         made, people, known = LABELERS[kind](params, round, items)
         gold |= known
         for ranking in made:
             rankings.append(ranking)
+            ranked.add(ranking.prompt.id)
             ranks = ranking.ranks
             k = len(ranks)
             pairs += k * (k - 1) // 2
             ties += sum(ranks[a] == ranks[b] for a in range(k) for b in range(a))
-            if len(rankings) % 250 == 0 or len(rankings) == len(waiting):
-                yield Progress(len(rankings), len(waiting), {"ties": ties / pairs})
+            if len(rankings) % 250 == 0:
+                yield Progress(len(ranked), len(waiting), {"ties": ties / pairs})
         counts = {name: count + people[name] for name, count in counts.items()}
+    if len(rankings) % 250:
+        yield Progress(len(ranked), len(waiting), {"ties": ties / pairs})
     found = measure(rankings, gold, params.label.exclude_below)
     kept = [ranking for ranking in rankings if ranking.labeler not in found.excluded]
     if not kept:
-        raise NobodyLeft(
-            f"label: all {len(found.labelers)} labelers agree less than label.exclude_below ({params.label.exclude_below}); lower it"
-        )
+        raise NobodyLeft(f"all {len(found.labelers)} labelers agree less than label.exclude_below ({params.label.exclude_below}); lower it")
     with replacing(out) as part:
         part.mkdir(parents=True)
         for each in sorted(earlier.glob("*.jsonl")):

@@ -50,7 +50,7 @@ SUITES: dict[str, Callable[[Path], dict[str, tuple[type[Record], Files]]]] = {"r
 def validate(params: Params, suite: str, data: Path, docs: Path, profile: Path, metrics: Path) -> Iterator[Progress]:
     """Check the suite's sets, leave data docs, profiles and counts, and raise ValidationFailed with every breach."""
     if suite not in SUITES:
-        raise DataError(f"validate: there is no suite '{suite}'; known are {', '.join(SUITES)}")
+        raise DataError(f"there is no suite '{suite}'; known are {', '.join(SUITES)}")
     bounds = params.validate_
     sets = SUITES[suite](data)
     with Workers() as workers:

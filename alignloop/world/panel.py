@@ -128,7 +128,7 @@ def make_panel(seed: int, labelers: int, held_out: float, noise: float, tie: flo
     apart = max(1, round(held_out * len(admitted))) if held_out else 0
     if len(admitted) - apart < 1:
         raise PanelError(
-            f"label: {len(admitted)} of {len(applied)} candidates passed the screening at {needed}, of whom {apart} are held out: "
+            f"{len(admitted)} of {len(applied)} candidates passed the screening at {needed}, of whom {apart} are held out: "
             "nobody is left to rank; lower label.noise, label.screening_pass or label.held_out, or raise label.labelers"
         )
     rejected = tuple(labeler for labeler in applied if results[labeler.id] < needed)

@@ -21,6 +21,7 @@ from alignloop.io.labeling.tables import Labeler
 from alignloop.params import ParamsError
 from alignloop.records import Message, Prompt, Ranking, Samples
 from alignloop.stages.label import NobodyLeft, label, shared_out
+from alignloop.stages.progress import Progress
 
 PROJECT = Path(__file__).parents[2]
 
@@ -87,12 +88,13 @@ class Stage:
         values = parameters.load(PROJECT / "params.yaml").model_dump(by_alias=True)
         values["label"] |= changes
         self.params, self.root = parameters.parse(values, "params.yaml"), root
+        self.told: list[Progress] = []
         (root / "earlier").mkdir(exist_ok=True)
 
     def run(self, samples: list[Samples]) -> list[Ranking]:
         datasets.write(self.root / "samples.jsonl", samples)
         places = ("samples.jsonl", "earlier", "out", "label.json", "labels.md")
-        list(label(self.params, "r1", *(self.root / place for place in places)))
+        self.told = list(label(self.params, "r1", *(self.root / place for place in places)))
         return datasets.read(self.root / "out" / "r1.jsonl", Ranking)
 
 
@@ -195,6 +197,7 @@ def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(
     made = stage.run(offered(40))
     told = json.loads((here / "label.json").read_text())
     assert len(made) == told["rankings"] == 120
+    assert [(each.step, each.total) for each in stage.told] == [(40, 40)], "prompts are counted, however many rank each"
     assert len({(each.prompt.id, each.labeler) for each in made}) == 120
     assert (told["excluded_labelers"], told["excluded_rankings"]) == (0, 0)
     assert 0.75 <= told["agreement_gold"] <= 1

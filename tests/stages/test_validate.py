@@ -178,4 +178,4 @@ def test_a_file_that_cannot_be_read_stops_before_any_rule(raw: Data, name: str):
 
 def test_an_unknown_suite_is_named_with_the_known_ones(raw: Data):
     raw.suite = "none"
-    assert raw.message(AlignloopError) == ["validate: there is no suite 'none'; known are raw, sets, rankings"]
+    assert raw.message(AlignloopError) == ["there is no suite 'none'; known are raw, sets, rankings"]

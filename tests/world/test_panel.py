@@ -107,7 +107,7 @@ def test_the_panel_is_the_same_for_the_same_seed(label: params.Label):
 
 
 def test_a_panel_that_nobody_can_join_is_refused_with_a_remedy(label: params.Label):
-    with pytest.raises(PanelError, match=r"label: \d+ of \d+ candidates .* lower label\.noise"):
+    with pytest.raises(PanelError, match=r"\d+ of \d+ candidates .* lower label\.noise"):
         make_panel(1, 4, 0.5, 50.0, 0.1, 60, 0.95)
 
 

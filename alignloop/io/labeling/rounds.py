@@ -107,7 +107,7 @@ def progress(session: Session, round: str) -> Progress:
     """How far the round is. Raises StoreError if it was never published."""
     plan = session.get(Round, round)
     if plan is None:
-        raise StoreError(f"label: round {round} was never published; run `dvc repro label@{round}`, which publishes it")
+        raise StoreError(f"round {round} was never published; run `dvc repro label@{round}`, which publishes it")
     done = func.coalesce(func.sum(case((Item.done < Item.wanted, Item.done), else_=Item.wanted)), 0)
     wanted = func.coalesce(func.sum(Item.wanted), 0)
     asked, got = session.execute(
