@@ -6,19 +6,24 @@ import subprocess
 from pathlib import Path
 
 from alignloop.io import environment
+from alignloop.io.audit import STATE
+from alignloop.io.champion import ALIASES
+from alignloop.io.files import write_json
 
 PROJECT = Path(__file__).parents[1]
+LEFT_BY_RUNS = ("dvc.lock", "metrics/", "releases/")  # what git holds of them
 OURS = ("PREFECT", "MLFLOW", "DVC", "DATABASE_URL")
 
 
-def copy(root: Path, *parts: str) -> None:
-    """Copy what git tracks or would track, or only what begins with one of `parts`; what runs leave stays behind."""
+def copy(root: Path, *parts: str, project: Path = PROJECT) -> None:
+    """Copy what git tracks or would track, or only what begins with one of `parts`; what runs leave stays behind: no champion yet."""
     command = ["git", "ls-files", "-zco", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True).stdout.decode().split("\0")
+    listed = subprocess.run(command, cwd=project, capture_output=True, check=True).stdout.decode().split("\0")
     for name in filter(None, listed):
-        if (PROJECT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/") and (not parts or name.startswith(parts)):
+        if (project / name).is_file() and not name.startswith(LEFT_BY_RUNS) and (not parts or name.startswith(parts)):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, root / name)
+            shutil.copy2(project / name, root / name)
+    write_json(root / STATE, dict.fromkeys(ALIASES))
 
 
 def surroundings() -> dict[str, str]:

@@ -38,7 +38,7 @@ def free_port() -> int:
 
 def lay_out(root: Path) -> None:
     """A checkout with the project's own code, a remote for its bytes, and a pipeline of shell commands in place of the stages."""
-    worktree.copy(root, "alignloop/", "flows/", "tasks/", "configs/", ".git", ".dvc", "params.yaml", "prefect.yaml", "releases/")
+    worktree.copy(root, "alignloop/", "flows/", "tasks/", "configs/", ".git", ".dvc", "params.yaml", "prefect.yaml")
     (root / ".dvc" / "config").write_text(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {root.parent / 'remote'}\n")
     (root / "source.txt").write_text("bytes\n")
     stages = {

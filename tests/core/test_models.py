@@ -165,7 +165,8 @@ def test_a_broken_checkpoint_is_refused_by_name(checkpoint: Path, breakage: Call
     assert str(checkpoint) in str(refusal.value)
 
 
-def test_a_name_on_the_hub_is_left_to_the_hub():
+def test_a_name_on_the_hub_is_left_to_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)  # a run leaves models/sft in the project
     check_folder("organisation/model")
     with pytest.raises(CheckpointError, match="no such checkpoint folder"):
         check_folder("models/sft")
