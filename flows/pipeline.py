@@ -94,8 +94,8 @@ def waiting(outcomes: list[Outcome]) -> Any:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: run the flow, and end with its results or with the one message that says what is wrong."""
     asked = _parser().parse_args(arguments)
-    overrides = {key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.overrides)}
     try:
+        overrides = {key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.overrides)}
         load(Path("params.yaml"))
         stages = versioning.pipeline(Path.cwd()).stages()
         if vars(asked) != vars(_parser().parse_args([])) or not Path(".dvc", "cache").exists():

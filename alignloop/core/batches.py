@@ -25,7 +25,7 @@ def in_pairs(lengths: Sequence[int], most: int) -> list[list[int]]:
     order = np.argsort(np.asarray(lengths), kind="stable")
     groups = -(-len(order) // most)
     if len(order) >= 2 * ROWS_PER_LANE:
-        groups += groups % 2
+        groups = min(groups + groups % 2, len(order))
     return [group.tolist() for group in np.array_split(order, max(groups, 1)) if len(group)]
 
 

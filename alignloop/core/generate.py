@@ -1,8 +1,8 @@
 """Drawing answers from a policy: batched, with a KV cache, at a stated temperature.
 
 A draw is an inverse-CDF look-up of one uniform number per token: Gumbel noise over the vocabulary cost half of the decoding time. The
-numbers belong to the rows, so a row's answer does not depend on its neighbours, nor on `batch`. Left out: top-k, top-p and beams (PPO
-needs the whole distribution).
+numbers belong to the rows, so a row's answer does not depend on its neighbours, nor on `batch`, but for rounding. Left out: top-k, top-p
+and beams (PPO needs the whole distribution).
 """
 
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from alignloop.io.files import replacing
-from alignloop.params import Params, ParamsError, parse
+from alignloop.params import Params, ParamsError, parse, values_in
 
 
 class _Representer(RoundTripRepresenter):
@@ -33,17 +33,17 @@ def override(path: Path, file: Path | None = None, changes: Mapping[str, Any] | 
     A section's keys are merged; a mapping that is one value, such as `rounds`, is replaced by the file's. Nothing is written
     unless the outcome is valid; ParamsError says what is not.
     """
+    before = values_in(path, "restore it with `git checkout params.yaml`")
     editor = YAML()
     editor.Representer, editor.width, editor.preserve_quotes = _Representer, 4096, True
-    text = path.read_text(encoding="utf-8")
-    tree = editor.load(text)
+    tree = editor.load(path.read_text(encoding="utf-8"))
     if file is not None:
         _merge(tree, _mapping(file), Params)
     for key, value in (changes or {}).items():
         _put(tree, key.split("."), value)
     changed = io.StringIO()
     editor.dump(tree, changed)
-    before, after = yaml.safe_load(text), yaml.safe_load(changed.getvalue())
+    after = yaml.safe_load(changed.getvalue())
     parse(after, " and ".join([path.name, *([str(file)] if file else []), *(f"--set {key}" for key in changes or {})]))
     differences = _differences(before, after)
     if differences:
@@ -53,18 +53,16 @@ def override(path: Path, file: Path | None = None, changes: Mapping[str, Any] | 
 
 
 def value_of(text: str) -> Any:
-    """The value that `text` stands for on a command line: YAML, where 1e-5 is a number."""
-    value = yaml.safe_load(text)
+    """The value that `text` stands for on a command line: YAML, where 1e-5 is a number. Raises ParamsError."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"--set {text}: the value is not valid YAML: {error}") from None
     return float(value) if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value) else value
 
 
 def _mapping(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ParamsError(f"{file}: {error.strerror}; name a YAML file with keys of params.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{file}: not valid YAML: {error}") from None
+    content = values_in(file, "name a YAML file with keys of params.yaml")
     if not isinstance(content, dict):
         raise ParamsError(f"{file}: holds no mapping of keys; write it like params.yaml, with only the keys that change")
     return content

@@ -52,7 +52,7 @@ class Params(Section):
     ppo: Ppo
     evaluate: Evaluate
     release: Release
-    rounds: dict[str, Round]
+    rounds: Annotated[dict[str, Round], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _adapters_are_on_the_reference(self) -> "Params":
@@ -79,8 +79,8 @@ def parse(data: Any, name: str) -> Params:
     """Check a parsed params.yaml; `name` is the file's name for messages. Raises ParamsError with every breach."""
     if not isinstance(data, dict):
         raise ParamsError(f"{name}: holds no mapping of keys; restore it with `git checkout {name}`")
-    wrong = [key for key in data.get("rounds") or {} if not isinstance(key, str)]
-    if wrong:
+    rounds = data.get("rounds")
+    if isinstance(rounds, dict) and (wrong := [key for key in rounds if not isinstance(key, str)]):
         raise ParamsError(f"{name}: rounds: the name {wrong[0]!r} is not text; write r{wrong[0]}")
     try:
         return Params.model_validate(data)
@@ -102,11 +102,29 @@ def _sentence(breach: Any) -> str:
 
 def load(path: Path) -> Params:
     """Read and check params.yaml. Raises ParamsError naming the file and each offending key."""
+    return parse(values_in(path, "run from the project's root, where params.yaml is"), path.name)
+
+
+def values_in(path: Path, remedy: str) -> Any:
+    """What a YAML file holds. Raises ParamsError, with `remedy` where the file cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
     except OSError as error:
-        raise ParamsError(f"{path}: {error.strerror}; run from the project's root, where params.yaml is") from None
-    try:
-        return parse(yaml.safe_load(text), path.name)
+        raise ParamsError(f"{path}: {error.strerror}; {remedy}") from None
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from None
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, where YAML's own loader takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"the key '{key.value}' stands twice; remove one", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)

@@ -37,6 +37,12 @@ class Pretrain(Section):
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
 
+    @model_validator(mode="after")
+    def _heads_are_of_one_even_width(self) -> "Pretrain":
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width: {self.width} is no multiple of 2 · {self.heads} heads, whose parts are turned in pairs by position")
+        return self
+
 
 class Sft(Section):
     epochs: Positive
@@ -110,7 +116,7 @@ class Ppo(Section):
     warmup_steps: Whole
     final_learning_rate: Share
     value_warmup_steps: Whole
-    adam_betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    adam_betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
     adam_epsilon: Positive
     gamma: Share
     lam: Share

@@ -3,7 +3,7 @@
 import shutil
 from bisect import bisect
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, combinations
 from pathlib import Path
 
 from alignloop.core.orders import Points
@@ -29,7 +29,7 @@ def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, m
     rankings: list[Ranking] = []
     counts = {"labelers": 0, "held_out": 0, "rejected": 0}
     gold: dict[str, Points] = {}
-    ties = pairs = 0
+    ties = pairs = 0  # so far
     ranked: set[str] = set()  # several labelers may rank a prompt
     for kind, items in shared_out(params, round, waiting).items():
         made, people, known = LABELERS[kind](params, round, items)
@@ -37,10 +37,7 @@ def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, m
         for ranking in made:
             rankings.append(ranking)
             ranked.add(ranking.prompt.id)
-            ranks = ranking.ranks
-            k = len(ranks)
-            pairs += k * (k - 1) // 2
-            ties += sum(ranks[a] == ranks[b] for a in range(k) for b in range(a))
+            pairs, ties = pairs + _pairs(ranking), ties + _ties(ranking)
             if len(rankings) % 250 == 0:
                 yield Progress(len(ranked), len(waiting), {"ties": ties / pairs})
         counts = {name: count + people[name] for name, count in counts.items()}
@@ -55,10 +52,19 @@ def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, m
         for each in sorted(earlier.glob("*.jsonl")):
             (shutil.copytree if each.is_dir() else shutil.copyfile)(each, part / each.name)
         write(part / f"{round}.jsonl", kept)
-    numbers = {"rankings": len(kept), "pairs": pairs, "ties": ties / pairs if pairs else 0.0}
+    pairs, ties = sum(map(_pairs, kept)), sum(map(_ties, kept))
+    numbers = {"rankings": len(kept), "pairs": pairs, "ties": ties / pairs}
     write_json(metrics, {**numbers, **counts, **found.numbers()})
     with replacing(report) as part:
         part.write_text(page(round, found, params.label.exclude_below), encoding="utf-8")
+
+
+def _pairs(ranking: Ranking) -> int:
+    return len(ranking.ranks) * (len(ranking.ranks) - 1) // 2
+
+
+def _ties(ranking: Ranking) -> int:
+    return sum(one == other for one, other in combinations(ranking.ranks, 2))
 
 
 def shared_out(params: Params, round: str, samples: list[Samples]) -> dict[Labelers, list[Samples]]:

@@ -14,7 +14,7 @@ from alignloop.params.labeling import Labelers
 from alignloop.records import Prompt, Ranking, Samples
 from alignloop.seeds import draws, seed_of
 from alignloop.world.form import form_utility
-from alignloop.world.panel import gold_utility, make_panel
+from alignloop.world.panel import PanelError, gold_utility, make_panel
 
 
 class Made(NamedTuple):
@@ -38,6 +38,11 @@ def panel(params: Params, round: str, samples: list[Samples]) -> Made:
     plan = params.label
     group = make_panel(params.seed, plan.labelers, plan.held_out, plan.noise, plan.tie, plan.screening_items, plan.screening_pass)
     random = draws(params.seed, "label", round)
+    fewest = min(len(able) for able in (group.labelers, group.held_out) if able)
+    if plan.overlap > fewest:
+        raise PanelError(
+            f"label.overlap: {plan.overlap} are to rank a prompt, and {fewest} labelers are there; lower it, or raise label.labelers"
+        )
 
     def rank() -> Iterator[Ranking]:
         for item in samples:

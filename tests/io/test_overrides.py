@@ -81,6 +81,12 @@ def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers(p
         ({"ppo.steps": "many"}, r"ppo\.steps: .*not 'many'"),
         ({"pppo.steps": 3}, r"pppo is no section of params\.yaml; it has seed, "),
         ({"seed.deep": 3}, "seed is no section"),
+        ({"rounds": 5}, r"rounds: Input should be a valid dictionary, not 5"),
+        ({"rounds": [1, 2]}, r"rounds: Input should be a valid dictionary"),
+        ({"rounds": {}}, r"rounds: .* at least 1 item"),
+        ({"rounds": {1: {}}}, r"rounds: the name 1 is not text; write r1"),
+        ({"pretrain.width": 130}, r"pretrain: width: 130 is no multiple of 2 · 4 heads"),
+        ({"ppo.adam_betas": [1.0, 0.9]}, r"ppo\.adam_betas\.0: .* less than 1, not 1\.0"),
         (
             {"rounds.r9": {"policy": "models/r8/policy", "start": "models/sft", "rankings": "data/rankings/imported"}},
             "made by no earlier round",
@@ -96,10 +102,28 @@ def test_what_is_invalid_is_named_and_not_written(params: Path, changes: dict[st
 def test_a_file_that_cannot_be_used_is_named(params: Path, tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"nowhere\.yaml: No such file"):
         override(params, tmp_path / "nowhere.yaml")
-    for text, message in (("a: [", "not valid YAML"), ("- 1", "holds no mapping")):
-        (tmp_path / "bad.yaml").write_text(text)
+    wrong = (
+        (b"a: [", "not valid YAML"),
+        (b"- 1", "holds no mapping"),
+        (b"base: caf\xe9", "byte 9 is not UTF-8"),
+        (b"seed: 1\nseed: 7", r"not valid YAML: the key 'seed' stands twice; remove one\n.*line 2"),
+        (b"{a: 1}: 2", "not valid YAML"),
+        (b"rounds: 3", ""),
+    )
+    for text, message in wrong:
+        (tmp_path / "bad.yaml").write_bytes(text)
         with pytest.raises(ParamsError, match=rf"bad\.yaml: {message}"):
             override(params, tmp_path / "bad.yaml")
+    params.write_bytes(params.read_bytes() + b"seed: 7\n")
+    with pytest.raises(ParamsError, match=r"params\.yaml: not valid YAML: the key 'seed' stands twice"):
+        load(params)
+    with pytest.raises(ParamsError, match="the key 'seed' stands twice"):
+        override(params, changes={"seed": 2})
+
+
+def test_a_value_that_is_no_yaml_is_refused_with_what_was_given() -> None:
+    with pytest.raises(ParamsError, match=r"--set \{people: 0\.2: the value is not valid YAML"):
+        value_of("{people: 0.2")
 
 
 def test_an_experiment_of_dvc_changes_the_one_number_it_names(params: Path) -> None:

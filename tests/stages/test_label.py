@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from alignloop.params import ParamsError
 from alignloop.records import Message, Prompt, Ranking, Samples
 from alignloop.stages.label import NobodyLeft, label, shared_out
 from alignloop.stages.progress import Progress
+from alignloop.world.panel import PanelError
 
 PROJECT = Path(__file__).parents[2]
 
@@ -210,9 +212,13 @@ def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(
     after = json.loads((here / "label.json").read_text())
     out = {each.labeler for each in made} - {each.labeler for each in kept}
     assert after["excluded_labelers"] == len(out) > 0
+    assert after["pairs"] == 6 * len(kept)
+    assert after["ties"] == sum(a == b for each in kept for a, b in combinations(each.ranks, 2)) / after["pairs"]
     assert after["excluded_rankings"] == sum(each.labeler in out for each in made) == len(made) - len(kept)
     assert [each for each in made if each.labeler not in out] == kept
     page = (here / "labels.md").read_text()
     assert all(re.search(rf"\| {name} .*left out", page) for name in out)
+    with pytest.raises(PanelError, match=r"label\.overlap: 9 are to rank a prompt, and \d labelers are there; lower it"):
+        Stage(here, kind="panel", judge="form", overlap=9, labelers=8, held_out=0.0, noise=0.2).run(offered(1))
     with pytest.raises(NobodyLeft, match=r"labelers agree less than label.exclude_below \(1.0\); lower it"):
         Stage(here, kind="panel", judge="form", overlap=3, labelers=8, held_out=0.0, noise=0.9, exclude_below=1.0).run(offered(40))
