@@ -53,7 +53,7 @@ def _record(row: Any, kind: type[Record] | None) -> Found:
 def _text(row: Any) -> bytes | str:
     try:
         return orjson.dumps(row, option=orjson.OPT_PASSTHROUGH_DATETIME)
-    except TypeError:  # what it does not know may still be JSON: half a surrogate pair, a number of twenty digits
+    except TypeError:  # what it does not know may still be JSON: a number of twenty digits
         return json.dumps(row)
 
 

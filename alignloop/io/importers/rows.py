@@ -7,6 +7,7 @@ gzip by content, and told apart by content but for tables, which are called .csv
 
 import codecs
 import csv
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -16,6 +17,7 @@ from alignloop.io.importers import array, arrow
 
 LONGEST = 16 * 2**20  # bytes of one row; the longest of the public sets have some hundred thousand
 TABLES = {".csv": ",", ".tsv": "\t"}
+WHOLE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]|\\(?!u[dD][89a-fA-F]).")  # an escaped surrogate pair, or any other escape
 MARKS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
@@ -87,20 +89,24 @@ def _value(raw: bytes) -> Any:
     if b"\0" in raw:
         return Refused("NUL bytes: not UTF-8, or no text")
     try:
-        return value_of(raw.decode())
+        return _json(raw.decode())
     except UnicodeDecodeError:
         return Refused("not UTF-8")
-    except Broken as error:
-        return Refused(error.reason)
 
 
 def _array(path: Path) -> Iterator[Row]:
     with opened(path) as file:
         for line, text in array.elements(file, path, LONGEST):
-            try:
-                yield line, value_of(text)
-            except Broken as error:
-                yield line, Refused(error.reason)
+            yield line, _json(text)
+
+
+def _json(text: str) -> Any:
+    try:
+        value = value_of(text)
+    except Broken as error:
+        return Refused(error.reason)
+    escaped = "\\" in text and ("\\ud" in text or "\\uD" in text)  # only an escape can be half a pair: UTF-8 knows none
+    return Refused("half a surrogate pair") if escaped and "\\" in WHOLE.sub("", text) else value
 
 
 def _table(path: Path) -> Iterator[Row]:

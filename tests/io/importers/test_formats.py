@@ -107,6 +107,26 @@ def test_a_row_that_cannot_be_read_is_refused_and_the_next_one_is_read(tmp_path:
     assert not any(re.search("ud800|text'", reason) for reason in reasons), "a reason quotes no content"
 
 
+@pytest.mark.parametrize("half", [r"\ud83d", r"\uDE00", r"\ude00\ud83d", r"\ud83d\ud83d\ude00", r"\\\ud83d"])
+@pytest.mark.parametrize(("format", "word"), [("hh-rlhf", "Hi?"), ("sharegpt", "abc_0"), ("fastchat", "writing"), ("own", "user")])
+def test_half_a_surrogate_pair_anywhere_in_a_row_refuses_it_and_the_next_one_is_read(tmp_path: Path, format: str, word: str, half: str):
+    good = json.dumps(SAMPLES[format])
+    lines = [good, good.replace(word, half), f'{good[:-1]}, "more": [["{half} x"]]}}', good]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    (tmp_path / "rows.json").write_text("[" + ",\n".join(lines) + "]")
+    for name in ("rows.jsonl", "rows.json"):
+        before, *refused, after = FORMATS[format].read(tmp_path / name, name)
+        assert refused == [(line, Refused("half a surrogate pair")) for line in (2, 3)]
+        assert (before[0], after[0]) == (1, 4)
+        assert record(before[1]) == record(after[1])
+
+
+@pytest.mark.parametrize("whole", [r"\ud83d\ude00", r"\uD83D\uDE00\ud83d\ude00", r"\\ud83d", r"\\\\uDE00", r"\ud7ff\ue000", "\U0001f600"])
+def test_whole_pairs_and_what_only_looks_like_half_of_one_are_kept(tmp_path: Path, whole: str):
+    (tmp_path / "rows.jsonl").write_text(f'"{whole}"\n', encoding="utf-8")
+    assert list(rows.read(tmp_path / "rows.jsonl")) == [(1, json.loads(f'"{whole}"'))]
+
+
 def sniff_after_all(path: Path) -> str:
     """The file's format, once it has been read to its end."""
     list(rows.read(path))
