@@ -36,6 +36,28 @@ def test_a_row_of_a_table_goes_with_all_its_lines(tmp_path: Path):
     assert path.read_text() == 'a,b\n2,"one"\n\n'
 
 
+class Compared(int):
+    """A line's number, which counts how often it is asked for."""
+
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return int(self) == other
+
+    __hash__ = int.__hash__
+
+
+def test_each_line_of_a_table_is_asked_for_once_however_many_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n" + "1,x\n" * 1000)
+    found = [(Compared(line), row) for line, row in rows.read(path)]
+    monkeypatch.setattr(rows, "read", lambda path: iter(found))
+    assert erasing.without(path, {2})
+    assert path.read_text() == "a,b\n" + "1,x\n" * 999
+    assert Compared.times < 5 * 1000
+
+
 @pytest.mark.parametrize("indent", [None, 1])
 def test_elements_of_an_array_are_told_apart_even_on_one_line(tmp_path: Path, indent: int | None):
     path = tmp_path / "a.json"
