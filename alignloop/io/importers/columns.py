@@ -8,6 +8,7 @@ unless its cell is empty too. `system`, `labeler`, `user`, `category` and `time`
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -161,8 +162,15 @@ def _text(row: dict[str, Any], name: str) -> str:
 
 
 def _cell(row: dict[str, Any], name: str | None) -> str:
+    """A cell as text, for ids and names; nothing where it is empty. Numbers are whole, though columns with gaps hold them as floats."""
     value = row.get(name) if name else None
-    return str(value).strip()[:150] if isinstance(value, str | int) else ""
+    if isinstance(value, date):  # or a datetime
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int | None):
+        raise _Unusable("a cell that is no text, whole number or date, where one of these must stand")
+    return "" if value is None else str(value).strip()[:150]
 
 
 def _empty(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """A mapping of columns makes records of any table; what the table or the mapping lacks is named."""
 
 import json
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,20 @@ def test_lists_in_one_column_and_conversations_are_read_from_parquet(tmp_path: P
         "not as many ranks or scores as responses",
         "no list where the mapping says that a column holds one",
     ]
+
+
+def test_whole_numbers_and_dates_name_users_and_times_and_what_else_is_no_text_is_refused(tmp_path: Path):
+    day, at = date(2024, 5, 6), datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+    cells = {"q": ["Hi?"] * 4, "u": [17.0, 3e9, None, 17.5], "t": [at, at, None, at], "d": [day] * 4, "l": [[1]] * 4}
+    pq.write_table(pa.table(cells), tmp_path / "t.parquet")
+    mapping = {"prompt": "q", "user": "u", "time": "t", "category": "d"}
+    *kept, refused = read(tmp_path / "t.parquet", mapping)
+    assert [(item.time, item.category) for item in kept] == [(time, "2024-05-06") for time in (at.isoformat(), at.isoformat(), "")]
+    as_text = table(tmp_path, "q,u,t,d", "Hi?,17,,", "Hi?,3000000000,,", "Hi?,,,")
+    assert [item.user for item in kept] == [item.user for item in read(as_text, mapping)]
+    assert refused == Refused("a cell that is no text, whole number or date, where one of these must stand")
+    assert read(tmp_path / "t.parquet", {**mapping, "user": "l"}) == [refused] * 4
+    assert read(tmp_path / "t.parquet", {"prompt": "q", "answer": "q", "labeler": "u"})[3] == refused
 
 
 def test_json_lines_may_be_mapped_too_and_true_is_no_text(tmp_path: Path):
