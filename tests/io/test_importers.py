@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alignloop.io.datasets import DataError
-from alignloop.io.importers import FORMATS, Changed, Refused, sniff
+from alignloop.io.importers import FORMATS, Changed, Refused, glance, sniff
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
 
 
@@ -206,6 +206,33 @@ def test_a_format_is_known_by_the_first_line_whatever_the_file_is_called(tmp_pat
     assert sniff(rows(tmp_path / "c", {"question": "?", "answer": "so\n#### 1"})) == "gsm8k"
     (tmp_path / "d.txt").write_text("\n{ not JSON")
     assert sniff(tmp_path / "d.txt") == "text"
+
+
+ROW = json.dumps(pair(" A.", " B."))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.txt.gz"])
+@pytest.mark.parametrize(
+    ("content", "format"),
+    [
+        ('"Well, Prince, so Genoa is a family estate."\n\nIt was July.\n', "text"),
+        ('"Well, Prince."\n"Well?"\n', "text"),
+        ('"Well, Prince."', "text"),
+        ('{"text": "x"}\nis a line of a corpus.\n', "text"),
+        ('{"text": "x"}\n\n \nis a line of a corpus.\n', "text"),
+        ('{"text": "x"}\n```\n', "text"),
+        ("", "text"),
+        ('{"text": "x"}\n\n{"text": "y"}\n', "corpus"),
+        ('{"text": "x"}\n\n', "corpus"),
+        ('{"text": "x"}', "corpus"),
+        (f"{ROW}\n{ROW}\n", "hh-rlhf"),
+    ],
+)
+def test_a_file_called_text_is_text_unless_its_first_two_lines_are_rows(tmp_path: Path, name: str, content: str, format: str):
+    (tmp_path / name).write_bytes(gzip.compress(content.encode()) if name.endswith("gz") else content.encode())
+    assert sniff(tmp_path / name) == format
+    looks = {"text": "the first row is a line of text", "corpus": "the first row is an object of 'text', which looks like corpus"}
+    assert glance(tmp_path / name) == looks.get(format, "the first row is an object of 'chosen', 'rejected', which looks like hh-rlhf")
 
 
 UNKNOWN = {

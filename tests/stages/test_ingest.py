@@ -85,6 +85,15 @@ def test_files_of_any_format_become_the_four_sets_and_their_prompts_enter_once(r
     assert prompts[0].source == "chats/test.jsonl"
 
 
+@pytest.mark.parametrize(
+    "name", ["README-first.txt", "README_de.md", "readme.rst", "LICENSE.md.txt", "LICENSE-MIT", "chats/LICENSES", "License.txt"]
+)
+def test_what_is_called_like_a_readme_or_a_licence_is_left_out_unless_named(root: Path, name: str):
+    drop(root, name, "About these files.\n")
+    assert list(run(root)["sources"]) == ["book.txt (text)", "chats/test.jsonl (hh-rlhf)", "sums.jsonl (gsm8k)"]
+    assert f"{name} (text)" in run(root, formats={name: "text"})["sources"]
+
+
 def test_the_same_files_give_the_same_bytes_and_a_renamed_file_the_same_ids(root: Path):
     run(root)
     first = {path.name: path.read_bytes() for path in (root / "raw").iterdir()}

@@ -69,15 +69,13 @@ FORMATS: dict[str, Format] = {
     "text": TEXT,
 }
 
+PLAIN = Refused("a line of text")
+
 
 def sniff(path: Path) -> str:
     """The format's name by the source's first row. Raises DataError with what was seen when it is none of them."""
     if _named_text(path):
-        try:
-            row = value_of(_first_line(path))
-        except Broken:
-            return "text"
-        return _named(row) or "text"
+        return _named(_first_of_text(path)) or "text"
     line, row = _first(path)
     if row is None:
         raise DataError(f"{path}: the file is empty; remove it, or fetch it again")
@@ -90,13 +88,25 @@ def sniff(path: Path) -> str:
 
 def glance(path: Path) -> str:
     """What a source's first row is, in words, and the format that it looks like."""
-    row = _first_line(path) if _named_text(path) else _first(path)[1]
+    row = _first_of_text(path) if _named_text(path) else _first(path)[1]
     like = _named(row)
     return f"the first row is {_told(row)}" + (f", which looks like {like}" if like else "")
 
 
 def _first(path: Path) -> rows.Row:
     return next(rows.read(path), (0, None))
+
+
+def _first_of_text(path: Path) -> Any:
+    """The first row of a file that is called text: of one that begins like JSON Lines; a sentence in quotes is text."""
+    with opened(path) as file:
+        first = file.readline(rows.LONGEST)
+        second = next((line for line in iter(lambda: file.readline(rows.LONGEST), b"") if not line.isspace()), b"null")
+    try:
+        row, _ = (value_of(line.decode(errors="replace")) for line in (first, second))
+    except Broken:
+        return PLAIN
+    return PLAIN if isinstance(row, str) else row
 
 
 def _first_line(path: Path) -> str:

@@ -12,6 +12,7 @@ from alignloop.io.datasets import DataError
 from alignloop.io.importers import FORMATS, Format, columns, is_dataset, sniff
 
 SKIP, UNKNOWN = "skip", "unknown-accepted"
+ASIDE = ("README", "LICENSE")  # how names begin, in whatever case, of files that tell about data
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def sources(
     for name in names:
         stated = next((format for pattern, format in formats.items() if _fits(name, pattern)), None)
         mapped = next((pattern for pattern in mappings if _fits(name, pattern)), None)
-        unasked = any(part.startswith(".") for part in Path(name).parts) or Path(name).stem.upper() in ("README", "LICENSE")
+        unasked = any(part.startswith(".") for part in Path(name).parts) or Path(name).name.upper().startswith(ASIDE)
         if stated == SKIP or (unasked and not (stated or mapped)):
             continue
         path = folder / name
@@ -58,7 +59,7 @@ def sources(
         unlicensed += [] if licence else [name]
         found.append(Source(name, path, format, reader, licence or UNKNOWN, _sha256(path)))
     if not found:
-        aside = "hidden files, README and LICENSE do not count"
+        aside = f"hidden files, {'* and '.join(ASIDE)}* do not count"
         raise DataError(f"{folder}: holds no data ({aside}); drop files there, or set ingest.source: world in params.yaml")
     if unlicensed:
         raise DataError("\n".join(f"{folder / name}: {_unlicensed(name)}" for name in unlicensed))
