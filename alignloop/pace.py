@@ -12,7 +12,7 @@ SHOWN = 6  # metrics a line; the stage yields the telling ones first
 def paced(
     work: Iterator[Progress], name: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Progress]:
-    """Pass `work` on and say how it goes: its first step, its last, and at most one line every few seconds between them."""
+    """Pass `work` on and say how it goes: its first step, the last of each part, and at most one line every few seconds between them."""
     began = clock()
     origin, start, said, unsaid, recalled = began, None, float("-inf"), "", None
     for progress in work:
@@ -24,9 +24,13 @@ def paced(
         if recalled:
             say(f"{name}  goes on after step {recalled.step:,} of {recalled.total:,}")
             recalled = None
+        begins = start is None or progress.step <= start.step or progress.total != start.total
+        if begins and unsaid:
+            say(unsaid)  # the last of the part before
+            unsaid = ""
         if progress.note:
             say(f"{name}  {progress.note}")
-        if start is None or progress.step <= start.step or progress.total != start.total:
+        if start is None or begins:
             origin, start = now, progress  # the first step, or the first of the next part: a resumed stage does not start at 1
         done, passed = progress.step - start.step, now - origin
         line = f"{name}  {progress.step:,}/{progress.total:,}"

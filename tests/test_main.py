@@ -223,6 +223,21 @@ def test_a_resumed_stage_and_a_second_part_are_timed_from_their_own_start():
     assert said[5:7] == ["ppo  3/9", "ppo  4/9 · 0.25/s · 0:20 left"], "the total is another"
 
 
+def test_the_last_step_of_a_part_is_told_before_the_next_begins():
+    times = iter([0, 1, 2, 2.5, 5, 6])
+    said: list[str] = []
+    parts = [Progress(1, 94), Progress(94, 94), Progress(1, 1, note="nearly there"), Progress(1, 1)]
+    list(paced(iter(parts), "reward", said.append, lambda: float(next(times))))
+    assert said == [
+        "reward  1/94",
+        "reward  94/94 · 93/s",
+        "reward  nearly there",
+        "reward  1/1",
+        "reward  1/1",
+        "reward  done in 0:06",
+    ]
+
+
 @pytest.mark.parametrize(("seconds", "told"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (3600, "1:00:00")])
 def test_durations_are_told_as_clocks_do(seconds: float, told: str):
     assert duration(seconds) == told
