@@ -105,6 +105,8 @@ def command(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     if asked.n < 1:
         parser.error(f"--n {asked.n}: one answer at least")
+    if asked.limit is not None and asked.limit < 1:
+        parser.error(f"--limit {asked.limit}: one prompt at least")
     params = parameters.load(Path("params.yaml"))
     policy, tokenizer = load_policy(asked.policy)
     rows, _ = prompt_rows(tokenizer, read(asked.prompts, Prompt)[: asked.limit], context_of(policy) - params.decoding.max_new_tokens)

@@ -61,6 +61,12 @@ def test_where_there_is_no_gold_wins_go_by_the_score(tiny_policy: Path, judge: R
     assert row["wins"]["rate"] > 0.75  # the best of eight against one: 8/9 in expectation
 
 
+@pytest.mark.parametrize(("option", "value", "what"), [("--n", "0", "answer"), ("--limit", "0", "prompt"), ("--limit", "-1", "prompt")])
+def test_nothing_to_choose_from_is_refused(option: str, value: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["best-of", "--policy", "sft", "--reward", "judge", "--out", "best.jsonl", option, value]) == 2
+    assert f"{option} {value}: one {what} at least" in capsys.readouterr().err
+
+
 def test_rejection_sampling_writes_demonstrations_that_sft_reads(
     tiny_policy: Path, judge: RewardModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
