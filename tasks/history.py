@@ -29,7 +29,7 @@ NO_REMOTE = (
 
 @task(name="record", task_run_name="record", tags=["record"], cache_policy=NO_CACHE, persist_result=False)
 def record(plan: Plan, branch: str) -> Recorded | None:
-    """Push what the run has made, commit dvc.lock, params.yaml and metrics to the branch, and tag the version of the data."""
+    """Push what the run has made, commit dvc.lock and what goes with it to the branch, and tag the version of the data."""
     log, pipeline = get_run_logger(), versioning.pipeline(Path.cwd())
     if not pipeline.remote():
         log.warning(NO_REMOTE)

@@ -11,7 +11,7 @@ from pathlib import Path
 from alignloop.io.lock import recorded
 from alignloop.io.revision import RevisionError, git, revision
 
-RECORDED = ("dvc.lock", "params.yaml", "metrics", "releases")
+RECORDED = ("dvc.lock", "params.yaml", "data/forgotten.txt", "metrics", "releases")
 DATA = (  # what is learned from; samples and rollouts are not
     "data/raw",
     "data/prompts",

@@ -79,6 +79,17 @@ def test_the_branch_may_be_the_one_that_is_checked_out(results: Path) -> None:
     assert git("status", "--porcelain").split() == ["A", "notes.txt"]
 
 
+def test_who_is_forgotten_is_recorded_with_the_lock_that_names_the_list(results: Path) -> None:
+    (results / "data").mkdir()
+    (results / "data" / "forgotten.txt").write_text("salt\n")
+    git("add", "data")
+    git("commit", "-qm", "the list")
+    (results / "data" / "forgotten.txt").write_text("salt\nmark\n")
+    done = record(results, "runs", "after `data forget`, before anybody committed")
+    assert git("show", f"{done.tag}:data/forgotten.txt") == "salt\nmark"
+    assert git("show", "HEAD:data/forgotten.txt") == "salt"
+
+
 def test_code_that_differs_from_its_commit_is_not_recorded(results: Path) -> None:
     check_clean(results)
     (results / "dvc.yaml").write_text("stages: {x: {cmd: x}}\n")
