@@ -39,8 +39,9 @@ def past(root: Path, file: str) -> Iterator[Past]:
 def at(root: Path, name: str, file: str) -> Past | None:
     """The file at what git knows by this name: a commit, branch or tag; None where git knows no such name, or the commit no such file."""
     try:
-        commit, seconds = git(root, "log", "-1", "--format=%H %ct", "--end-of-options", name, "--").split()
-        return Past(commit, datetime.fromtimestamp(int(seconds), UTC), git(root, "show", f"{commit}:{file}"))
+        commit = git(root, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").strip()
+        text = git(root, "cat-file", "blob", f"{commit}:{file}")
+        return Past(commit, datetime.fromtimestamp(int(git(root, "show", "-s", "--format=%ct", commit)), UTC), text)
     except RevisionError:
         return None
 

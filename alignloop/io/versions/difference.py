@@ -52,6 +52,9 @@ def sets_at(root: Path, graph: Graph, name: str) -> dict[str, str]:
     try:
         return dict([bytes_with(graph, name)])
     except LineageError:
+        if ".." in name:
+            told = "is a range of revisions; name the two apart, `data diff BEFORE AFTER`"
+            raise DifferenceError(f"{name}: {told}") from None
         told = f"neither a git revision with a {LOCK}, nor '{WORKSPACE}', nor the hash of a set; `data log` lists sets and hashes"
         raise DifferenceError(f"{name}: {told}") from None
 

@@ -46,6 +46,31 @@ def test_what_nothing_is_called_is_one_message(data: Path, capsys: pytest.Captur
     assert capsys.readouterr().err.startswith("data: v7: neither a git revision with a dvc.lock, nor 'workspace', nor the hash of a set;")
 
 
+@pytest.mark.parametrize("name", ["HEAD..HEAD", "v1..HEAD", "v1..", "HEAD...v1"])
+def test_a_range_is_no_revision(name: str, data: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["data", "diff", name]) == 1
+    assert capsys.readouterr() == ("", f"data: {name}: is a range of revisions; name the two apart, `data diff BEFORE AFTER`\n")
+
+
+@pytest.mark.parametrize("name", ["^HEAD", "HEAD^@", "HEAD:data", ""])
+def test_what_is_no_single_commit_names_nothing(name: str, data: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["data", "diff", name]) == 1
+    assert capsys.readouterr().err.startswith(f"data: {name}: neither a git revision")
+
+
+def test_a_set_may_end_in_a_slash_and_has_to_be_there(data: Path, capsys: pytest.CaptureFixture[str]):
+    assert said("HEAD", "--set", "data/prompts/", capsys=capsys) == ["equal: data/prompts"]
+    assert main(["data", "diff", "v1", "--set", "data/prompt"]) == 1
+    assert capsys.readouterr() == ("", f"data: data/prompt: no such set is on either side; there are {', '.join(SETS)}\n")
+
+
+def test_no_fewer_than_no_records_are_named(data: Path, capsys: pytest.CaptureFixture[str]):
+    out = said("v1", "HEAD", "--set", "data/raw", "--most", "0", capsys=capsys)
+    assert out[4:] == ["  + … and 1 more", "  ~ … and 2 more"]
+    assert main(["data", "diff", "v1", "HEAD", "--most", "-1"]) == 2
+    assert "--most: -1: a whole number, 0 or more" in capsys.readouterr().err
+
+
 def held(root: Path, **files: list[dict[str, Any]]) -> dict[str, Path]:
     paths = {}
     for name, rows in files.items():
