@@ -1,7 +1,8 @@
 """One record followed from the line of its source through the sets to the models that saw it."""
 
 import json
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from alignloop.errors import AlignloopError
 from alignloop.io import lineage, versioning
 from alignloop.io.datasets import read_rows
 from alignloop.io.footprint import entries
-from alignloop.io.importers import rows
+from alignloop.io.importers import FORMATS, Changed, Refused, rows
+from alignloop.io.importers.item import Found
+from alignloop.io.importers.text import TEXT
 from alignloop.io.lineage import Graph
 from alignloop.io.versioning import VersioningError
 from alignloop.io.versions.history import FOLDER, RECORDS, SHORT, named, record_files, versions
+from alignloop.records import Demonstration, Document, Ranking
 
 QUOTED = 300  # characters of a source's line
 LISTED = 3  # records about it that are named per set
@@ -109,8 +113,44 @@ def _source(root: Path, row: Any) -> Iterator[str]:
     about = f", format {source['format']}" if source else ""
     yield f"comes from {name}:{origin['line']}{about}, licence {origin['licence']}, SHA-256 {origin['sha256'][:SHORT]}"
     if source and (root / name).exists():
-        line = next((row for line, row in rows.read(root / name) if line == origin["line"]), None)
-        yield f"  as it stands there now: {_short(json.dumps(line, ensure_ascii=False, default=str))}"
+        yield f"  {there(root / name, source, row)}"
+
+
+def there(path: Path, source: Row, row: Row) -> str:
+    """What begins now on the line that a record comes from: of several rows, or pieces of text, the one that gives the record."""
+    line = row["origin"]["line"]
+    if source["format"] == "text":
+        pieces = [item for at, item in TEXT.read(path, source["source"]) if at == line and isinstance(item, Document)]
+        begun, own = [piece.text or "" for piece in pieces], [place for place, piece in enumerate(pieces) if piece.id == row["id"]]
+    else:
+        begun = [value for at, value in rows.read(path) if at == line]
+        own = _giving(begun, source, row) if len(begun) > 1 else []
+    if len(begun) > 1 and not own:
+        return f"{len(begun):,} rows begin there now; which of them gave it cannot be told"
+    if not begun:
+        return "no row begins there now"
+    now = begun[own[0] if own else 0]
+    return f"as it stands there now: {_short(now if source['format'] == 'text' else json.dumps(now, ensure_ascii=False, default=str))}"
+
+
+def _giving(begun: Sequence[Any], source: Row, row: Row) -> list[int]:
+    """Which of some rows give a record: they are read again, each on a line of its own."""
+    if source["format"] not in FORMATS:  # mapped columns, and params.yaml may map them otherwise by now
+        return []
+    with tempfile.TemporaryDirectory(prefix="alignloop-rows-") as folder:
+        copy = Path(folder) / "rows.json"
+        copy.write_text("[\n" + ",\n".join(map(json.dumps, begun)) + "\n]\n", encoding="utf-8", newline="\n")
+        return [line - 2 for line, item in FORMATS[source["format"]].read(copy, source["source"]) if _gives(item, row)]
+
+
+def _gives(item: Found, row: Row) -> bool:
+    """Whether what an importer found is a record, or what `ingest` takes the record from: a ranking's prompt, a demonstration's."""
+    record: Any = item.record if isinstance(item, Changed) else item
+    if isinstance(record, Refused):
+        return False
+    if isinstance(record, Demonstration) and "labeler" not in row:
+        return [turn.model_dump() for turn in record.messages[:-1]] == row.get("messages")
+    return row["id"] in (record.id, record.prompt.id if isinstance(record, Ranking) else None)
 
 
 def _standing(path: str, each: list[Place]) -> Iterator[str]:
