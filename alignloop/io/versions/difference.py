@@ -13,7 +13,7 @@ from alignloop.io import revision, versioning
 from alignloop.io.datasets import read_rows
 from alignloop.io.footprint import entries
 from alignloop.io.lineage import LOCK, Graph, LineageError, bytes_with, locked
-from alignloop.io.versions.history import FOLDER, SHORT, record_files
+from alignloop.io.versions.history import FOLDER, RECORDS, SHORT, record_files
 
 WORKSPACE = "workspace"
 LABELS = ("ranks", "labeler", "labeling", "category", "gold", "passed")  # what people or judges said
@@ -74,6 +74,10 @@ def files_of(root: Path, path: str, hash: str | None) -> dict[str, Path]:
     """The files of records of a version: in the workspace if it has these bytes, else in DVC's cache."""
     if hash is None:
         return {}
+    place = root / path
+    if place.exists() and versioning.hash_of(place, root) == hash:  # as it lies there, which DVC need not have seen yet
+        files = sorted(place.rglob("*")) if place.is_dir() else [place]
+        return {str(file.relative_to(root)): file for file in files if file.suffix in RECORDS}
     held = record_files(root, path, hash)
     if missing := [place for place in held.values() if not place.exists()]:
         told = f"{len(missing)} of its {len(held)} files are not in DVC's cache"

@@ -41,6 +41,17 @@ def test_hashes_workspace_and_revisions_name_the_same_bytes(data: Path, capsys: 
     ]
 
 
+def test_the_workspace_is_compared_as_it_lies_there(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file, kept = data / "data/prompts/train.jsonl", tmp_path / "train.jsonl"
+    file.rename(kept)  # and not written into, for DVC's cache may hold the same file
+    first, *others = kept.read_text().splitlines(keepends=True)
+    file.write_text(first.replace("What", "Why") + "".join(others[1:]))
+    out = said("HEAD", "--set", "data/prompts", capsys=capsys)
+    kept.replace(file)
+    assert out[1].endswith(": 0 added, 1 removed, 1 changed")
+    assert out[-1].startswith(f"  ~ {json.loads(first)['id']}: messages ")
+
+
 def test_what_nothing_is_called_is_one_message(data: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["data", "diff", "v7", "HEAD"]) == 1
     assert capsys.readouterr().err.startswith("data: v7: neither a git revision with a dvc.lock, nor 'workspace', nor the hash of a set;")
