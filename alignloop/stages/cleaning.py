@@ -15,6 +15,7 @@ from alignloop.stages.known import Codes, Known
 
 R = TypeVar("R", bound=Record)
 Spoken = tuple[Hashes, Codes]
+NOTHING: Spoken = np.zeros(0, np.uint64), np.zeros(0, "S3")
 
 
 class Cleaner:
@@ -25,7 +26,7 @@ class Cleaner:
 
     def __init__(self, tally: Counter[str], languages: bool, known: Known | None) -> None:
         self._tally, self._languages, self._known = tally, languages, known
-        self.spoken: Spoken = np.zeros(0, np.uint64), np.zeros(0, "S3")
+        self.spoken = NOTHING
 
     def clean(self, records: Iterable[Record]) -> list[Record]:
         """The records, redacted and tagged."""

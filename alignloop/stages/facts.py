@@ -15,7 +15,7 @@ from alignloop.io.identity import number_of, wording
 from alignloop.io.words import Places
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record, Split
 from alignloop.stages import known
-from alignloop.stages.cleaning import Cleaner, Spoken
+from alignloop.stages.cleaning import NOTHING, Cleaner
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # the later, the cleaner it must be
 
@@ -45,7 +45,7 @@ class Facts:
         self.splits, self.long = bytearray(), bytearray()
         self.users, self.questions, self.content, self.judged = (array("Q") for _ in range(4))
         self.tally = Counter[str]()
-        self.spoken: Spoken = np.zeros(0, np.uint64), np.zeros(0, "S3")
+        self.spoken = NOTHING
         self.asked: Sketches | None = None  # of the questions at these places: the others are known
         self.places: Places = np.zeros(0, np.int64)
         self.wholes: Sketches | None = None
