@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Unpack
 
@@ -29,18 +30,28 @@ class RankedRow:
     shared: int = 0
     name: str = ""
 
+    @cached_property
+    def distinct(self) -> list[list[int]]:
+        """Each row once: equal responses have one score, so one of them passes."""
+        return [list(row) for row in dict.fromkeys(map(tuple, self.rows))]
+
+    @cached_property
+    def places(self) -> list[int]:
+        """Where each of the K rows stands among the distinct ones."""
+        return [self.distinct.index(row) for row in self.rows]
+
     def __len__(self) -> int:
-        """Tokens of the ranking as one row: the shared ones once, then each response."""
-        return self.shared + sum(len(row) - self.shared for row in self.rows)
+        """Tokens of the ranking as one row: the shared ones once, then each distinct response."""
+        return self.shared + sum(len(row) - self.shared for row in self.distinct)
 
 
 def branch(rankings: Sequence[RankedRow], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Each ranking as one row in which K responses branch from one prompt: ids, positions (B, T), sees (B, T, T) and ends (B, T).
+    """Each ranking as one row in which its distinct responses branch from one prompt: ids, positions (B, T), sees (B, T, T), ends (B, T).
 
-    A token sees the prompt and its own response up to itself, as if the response stood alone after the prompt: the scores are those of K
-    separate rows, but the prompt passes once instead of K times. Ends stand in the order of the responses.
+    A token sees the prompt and its own response up to itself, as if the response stood alone after the prompt: the scores are those of
+    separate rows, but the prompt passes once instead of K times. Ends stand in the order of the distinct responses.
     """
-    groups = [[ranking.rows[0][: ranking.shared], *(row[ranking.shared :] for row in ranking.rows)] for ranking in rankings]
+    groups = [[ranking.rows[0][: ranking.shared], *(row[ranking.shared :] for row in ranking.distinct)] for ranking in rankings]
     ids, positions, owners = lay_out(groups, pad)
     ends = torch.zeros(owners.shape, dtype=torch.bool)
     for place, group in enumerate(groups):
@@ -50,7 +61,13 @@ def branch(rankings: Sequence[RankedRow], pad: int) -> tuple[Tensor, Tensor, Ten
 
 def ranked_scores(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> Sequence[Tensor]:
     """Scores (K,) of each ranking's responses, in one forward pass, with gradients where they are on."""
-    return model.branches(*branch(rankings, pad)).split([len(ranking.rows) for ranking in rankings])
+    return _each(model.branches(*branch(rankings, pad)), rankings)
+
+
+def _each(scores: Tensor, rankings: Sequence[RankedRow]) -> list[Tensor]:
+    """Scores (K,) of each ranking's rows, from those of all distinct rows."""
+    parts = scores.split([len(ranking.distinct) for ranking in rankings])
+    return [part[ranking.places] for part, ranking in zip(parts, rankings, strict=True)]
 
 
 def scores_of(model: RewardModel, rows: Sequence[list[int]], pad: int) -> Tensor:
@@ -69,8 +86,8 @@ def score(model: RewardModel, rows: Sequence[list[int]], pad: int) -> Tensor:
 
 def score_rankings(model: RewardModel, rankings: Sequence[RankedRow], pad: int) -> list[Tensor]:
     """Scores (K,) of each ranking's responses without gradients: rows of all rankings share passes."""
-    rows = [row for ranking in rankings for row in ranking.rows]
-    return list(score(model, rows, pad).split([len(ranking.rows) for ranking in rankings])) if rows else []
+    rows = [row for ranking in rankings for row in ranking.distinct]
+    return _each(score(model, rows, pad), rankings) if rows else []
 
 
 def train(

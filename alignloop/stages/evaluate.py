@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core.agreement import by_group
@@ -93,7 +94,7 @@ def _kl(params: Params, model: Answered, reference: PreTrainedModel) -> float:
 
 
 def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int) -> dict[str, Any]:
-    """Accuracy on held-out users' prompts ranked by held-out labelers: against them and against gold, beside their agreement with gold."""
+    """Accuracy on held-out users' prompts ranked by held-out labelers: against them and against gold, beside gold's own against them."""
     ranked, too_long = ranked_rows(tokenizer, [ranking for ranking in rankings if ranking.split == "valid"], context)
     if not ranked:
         return {
@@ -107,8 +108,7 @@ def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankin
     scores = score_rankings(model, [row for _, row in ranked], pad_of(tokenizer))
     orders = [row.ranks for _, row in ranked]
     right, pairs = correct_pairs(scores, orders)
-    golden = [_gold_ranks(ranking) for ranking, _ in ranked]
-    judged = [place for place, order in enumerate(golden) if order is not None]
+    golds = [_golds(ranking) for ranking, _ in ranked]
     report: dict[str, Any] = {
         "pairs": pairs,
         "too_long": too_long,
@@ -116,28 +116,27 @@ def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankin
         "accuracy_gold": None,
         "labelers_agreement_gold": None,
     }
+    judged = [(score, order, gold) for score, order, gold in zip(scores, orders, golds, strict=True) if gold is not None]
     if judged:
-        gold = [golden[place] or [] for place in judged]
-        with_gold, gold_pairs = correct_pairs([scores[place] for place in judged], gold)
-        # labelers against gold: only pairs that both tell apart
-        agreed = [_agreement(orders[place], order) for place, order in zip(judged, gold, strict=True)]
+        said, ranks, worth = zip(*judged, strict=True)
+        with_gold, gold_pairs = correct_pairs(said, [_ranks(gold) for gold in worth])
+        # what gold itself would reach as a reward model: on the same pairs, its ties count a half as equal scores do
+        agreed, told_apart = correct_pairs(worth, ranks)
         report["accuracy_gold"] = with_gold / max(gold_pairs, 1)
-        report["labelers_agreement_gold"] = sum(same for same, _ in agreed) / max(sum(both for _, both in agreed), 1)
-    told = [order or orders[place] for place, order in enumerate(golden)]
+        report["labelers_agreement_gold"] = agreed / max(told_apart, 1)
+    told = [order if gold is None else _ranks(gold) for order, gold in zip(orders, golds, strict=True)]
     found = by_group(scores, told, [ranking.prompt.category for ranking, _ in ranked])
     report["behaviours"] = {name: numbers["accuracy"] or 0.0 for name, numbers in found.items()}
     return report
 
 
-def _gold_ranks(ranking: Ranking) -> list[int] | None:
+def _golds(ranking: Ranking) -> Tensor | None:
+    """Gold of each response (K,), None for people's prompts."""
     if ranking.prompt.key is None:
         return None
-    golds = [judge(ranking.prompt, response).score for response in ranking.responses]
-    order = sorted(set(golds), reverse=True)
-    return [order.index(value) + 1 for value in golds]
+    return torch.tensor([judge(ranking.prompt, response).score for response in ranking.responses], dtype=torch.float64)
 
 
-def _agreement(one: Sequence[int], other: Sequence[int]) -> tuple[int, int]:
-    """Pairs ordered alike by both, and pairs that both tell apart."""
-    pairs = [(a, b) for a in range(len(one)) for b in range(a) if one[a] != one[b] and other[a] != other[b]]
-    return sum((one[a] < one[b]) == (other[a] < other[b]) for a, b in pairs), len(pairs)
+def _ranks(worth: Tensor) -> list[int]:
+    """1 for the greatest, equal ones alike."""
+    return (torch.unique(-worth, return_inverse=True)[1] + 1).tolist()

@@ -55,8 +55,10 @@ def ranked_rows(
     rows = []
     for ranking in rankings:
         prompt = encode_prompt(tokenizer, spoken(ranking.prompt.messages))
-        answers = [prompt + encode_response(tokenizer, response) for response in ranking.responses]
-        rows.append((ranking, RankedRow(answers, list(ranking.ranks), len(prompt), ranking.id)))
+        answers = {response: prompt + encode_response(tokenizer, response) for response in set(ranking.responses)}
+        rows.append(
+            (ranking, RankedRow([answers[response] for response in ranking.responses], list(ranking.ranks), len(prompt), ranking.id))
+        )
     return _fitting(rows, [max(map(len, row.rows)) for _, row in rows], context, "rankings")
 
 

@@ -59,3 +59,19 @@ def test_a_response_sees_the_prompt_and_itself_but_no_sibling() -> None:
 
 def test_a_ranking_counts_its_prompt_once() -> None:
     assert len(RankedRow([[7, 8, 10, 11], [7, 8, 20]], [1, 2], 2)) == 5
+
+
+def test_equal_responses_pass_once_and_count_as_often_as_they_stand() -> None:
+    ranking = RankedRow([[7, 8, 10, 11], [7, 8, 20], [7, 8, 10, 11]], [1, 2, 1], 2)
+    assert len(ranking) == 5
+    assert branch([ranking], pad=0)[0].tolist() == [[7, 8, 10, 11, 20]]
+    torch.manual_seed(0)
+    model = RewardModel(AutoModel.from_config(FAMILIES["llama"]), 32).eval()
+    (scores,) = ranked_scores(model, [ranking], 0)
+    apart = scores_of(model, ranking.rows, 0)
+    assert torch.allclose(scores, apart, atol=1e-5)
+    weights = [*model.parameters()]
+    for mine, theirs in zip(
+        *(torch.autograd.grad((part * torch.tensor([1.0, -3.0, 2.0])).sum(), weights) for part in (scores, apart)), strict=True
+    ):
+        assert torch.allclose(mine, theirs, atol=1e-5)

@@ -82,8 +82,9 @@ def test_the_reward_model_is_held_against_labelers_and_gold_beside_their_own_agr
     ranked, _ = ranked_rows(tokenizer, read(tmp_path / "rankings", Ranking), context_of(policy))
     assert (told["pairs"], told["too_long"]) == (3 * len(ranked), 12 - len(ranked))
     golds = [[judge(each.prompt, answer).score for answer in each.responses] for each, _ in ranked]
-    apart = [mine > theirs for scores in golds for mine, theirs in combinations(scores, 2) if mine != theirs]
-    assert told["labelers_agreement_gold"] == pytest.approx(sum(apart) / len(apart)), "they rank them as they stand"
+    pairs = [(mine > theirs) + (mine == theirs) / 2 for scores in golds for mine, theirs in combinations(scores, 2)]
+    assert len(pairs) == told["pairs"], "the labelers' pairs, as for the reward model, whether gold tells them apart or not"
+    assert told["labelers_agreement_gold"] == pytest.approx(sum(pairs) / len(pairs)), "they rank them as they stand"
     assert 0.5 < told["labelers_agreement_gold"] < 1, "who asks for harm should be refused"
     told = run(tmp_path / "people", tiny_policy, people())[0]["reward_model"]
     assert (told["pairs"], told["accuracy_gold"], told["labelers_agreement_gold"]) == (36, None, None)
