@@ -1,4 +1,4 @@
-"""Where a round's reward model errs: held-out labelers' pairs of answers, by what gold says of the two. A Markdown table.
+"""Where a round's reward model errs: held-out labelers' pairs of this round and those before, by what gold says of the two answers.
 
     python -m benchmarks.pairs . r1
 
@@ -63,10 +63,10 @@ def kinds(one: Gold, other: Gold) -> Iterator[str]:
 
 
 def tallies(run: Path, round: str) -> dict[str, Tally]:
-    """The held-out pairs of a finished run's round, by kind."""
+    """The held-out pairs that a finished run knew in a round, by kind; none of prompts without gold."""
     policy, tokenizer = load_policy(run / "models" / "sft")
     model = RewardModel.load(run / "models" / round / "reward")
-    held_out = [ranking for ranking in read(run / "data" / "rankings" / round, Ranking) if ranking.split == "valid"]
+    held_out = [ranking for ranking in read(run / "data" / "rankings" / round, Ranking) if ranking.split == "valid" and ranking.prompt.key]
     ranked, _ = ranked_rows(tokenizer, held_out, context_of(policy))
     found: dict[str, Tally] = defaultdict(Tally)
     for (ranking, row), scores in zip(ranked, score_rankings(model, [row for _, row in ranked], pad_of(tokenizer)), strict=True):
@@ -79,7 +79,7 @@ def tallies(run: Path, round: str) -> dict[str, Tally]:
 
 
 def table(found: dict[str, Tally]) -> str:
-    """The kinds, the most frequent first."""
+    """The kinds, the most frequent first, then those of what is wrong with one of the two."""
     lines = ["| pair | share | reward model | gold | reward model on gold's sign |", "|---|---:|---:|---:|---:|"]
     for kind, tally in sorted(found.items(), key=lambda item: (item[0].startswith("one passes, "), -item[1].pairs)):
         sign = f"{tally.sign / tally.apart:.3f}" if tally.apart else "–"
@@ -95,6 +95,8 @@ def main() -> None:
     parser.add_argument("round", help="whose reward model: r1")
     asked = parser.parse_args()
     found = tallies(asked.run, asked.round)
+    if not found:
+        parser.error(f"{asked.run}: no held-out ranking of {asked.round} has gold and tells answers apart")
     reached = found[ALL].model / found[ALL].gold
     print(f"{table(found)}\n\nOf what gold itself reaches on these pairs the reward model reaches {reached:.3f}.")
 

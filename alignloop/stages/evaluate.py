@@ -94,7 +94,10 @@ def _kl(params: Params, model: Answered, reference: PreTrainedModel) -> float:
 
 
 def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int) -> dict[str, Any]:
-    """Accuracy on held-out users' prompts ranked by held-out labelers: against them and against gold, beside gold's own against them."""
+    """Accuracy on held-out users' prompts ranked by held-out labelers: against them and against gold, beside gold's own against them.
+
+    Where only some prompts have gold, what is told of gold is told of their rankings alone.
+    """
     ranked, too_long = ranked_rows(tokenizer, [ranking for ranking in rankings if ranking.split == "valid"], context)
     if not ranked:
         return {
@@ -122,8 +125,8 @@ def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankin
         with_gold, gold_pairs = correct_pairs(said, [_ranks(gold) for gold in worth])
         # what gold itself would reach as a reward model: on the same pairs, its ties count a half as equal scores do
         agreed, told_apart = correct_pairs(worth, ranks)
-        report["accuracy_gold"] = with_gold / max(gold_pairs, 1)
-        report["labelers_agreement_gold"] = agreed / max(told_apart, 1)
+        report["accuracy_gold"] = with_gold / gold_pairs if gold_pairs else None
+        report["labelers_agreement_gold"] = agreed / told_apart if told_apart else None
     told = [order if gold is None else _ranks(gold) for order, gold in zip(orders, golds, strict=True)]
     found = by_group(scores, told, [ranking.prompt.category for ranking, _ in ranked])
     report["behaviours"] = {name: numbers["accuracy"] or 0.0 for name, numbers in found.items()}

@@ -82,7 +82,8 @@ def tables(results: Mapping[str, Any]) -> str:
     parts = [
         table(main),
         f"Wins are judged by {judge}; 95 % intervals. KL in nats per response, length in tokens, perplexity on held-out corpus."
-        " RM and labelers: share of pairs ordered alike with the labelers, and with gold.",
+        " RM: labelers and labelers: gold: share of the held-out labelers' pairs that RM and gold order as they did, a tie counts a half."
+        " RM: gold: the same of the pairs that gold tells apart.",
     ]
     if best := results.get("best_of"):
         head = ["best of SFT's answers", "score", "gold", "wins against one", "KL if all differ", "KL measured", "length"]

@@ -25,7 +25,7 @@ def sample(params: Params, round: str, policy: Path, prompts: Path, out: Path, m
     model_tokens = allowed_tokens(tokenizer, vocabulary_of(model))
     room = context_of(model) - params.decoding.max_new_tokens
     chosen: list[tuple[Split, Prompt, list[int]]] = []
-    too_long = 0
+    too_long, short = 0, list[str]()
     splits: tuple[tuple[Split, int], ...] = (("train", params.sample.prompts), ("valid", params.sample.valid_prompts))
     for split, wanted in splits:
         rows, left_out = prompt_rows(tokenizer, read(prompts / f"{split}.jsonl", Prompt, allow_empty=split == "valid"), room)
@@ -34,6 +34,9 @@ def sample(params: Params, round: str, policy: Path, prompts: Path, out: Path, m
             prompt, ids = rows[index]
             chosen.append((split, prompt, ids))
         too_long += left_out
+        if len(order) < wanted:
+            key = "prompts" if split == "train" else "valid_prompts"
+            short.append(f"sample.{key} asks for {wanted:,}, and there are {len(order):,}: lower it, or bring more")
     generator = torch.Generator().manual_seed(seed_of(params.seed, "sample", round))
     records: list[Samples] = []
     ended = tokens = 0
@@ -57,7 +60,8 @@ def sample(params: Params, round: str, policy: Path, prompts: Path, out: Path, m
             responses = tuple(texts[place * params.sample.k : (place + 1) * params.sample.k])
             name = f"{round}-{prompt.id}"
             records.append(Samples(id=name, prompt=prompt, responses=responses, policy=str(policy), round=round, split=split))
-        yield Progress(len(records), len(chosen), {"ended": ended / (len(records) * params.sample.k)})
+        note = "; ".join(short) if start == 0 else ""
+        yield Progress(len(records), len(chosen), {"ended": ended / (len(records) * params.sample.k)}, note)
     write(out, records)
     answers_drawn = len(records) * params.sample.k
     numbers = {"prompts": len(records), "answers": answers_drawn, "too_long": too_long}

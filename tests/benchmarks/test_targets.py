@@ -52,5 +52,5 @@ def test_every_target_is_a_number_of_the_evaluations_own_fields():
     assert numbers["greatest fall of a behaviour's pass rate"] == pytest.approx(0.1)
     assert numbers["answers made up, of SFT's"] == pytest.approx(0.25)
     assert numbers["distinct-2, of SFT's"] == pytest.approx(0.75)
-    assert numbers["reward model on held-out labelers' pairs, of the labelers' agreement with gold"] == pytest.approx(0.75)
+    assert numbers["reward model on held-out labelers' pairs, of their agreement with gold on these"] == pytest.approx(0.75)
     assert numbers["length-controlled win rate, distance from the raw one"] == pytest.approx(0.05)
