@@ -59,8 +59,8 @@ def begin(stage: str, params: Params, run: Path, out: Path, checkpoint: Checkpoi
     if stage == "sft":
         return sft(params, checkpoint, models / "base", data / "demonstrations", data / "corpus", model, numbers, curve)
     if stage == "reward":
-        rankings = data / "rankings" / round
-        return reward(params, checkpoint, round, models / "sft", rankings, data / "demonstrations", model, numbers, curve)
+        given = (models / "sft", run / params.rounds[round].reward_start, data / "rankings" / round, data / "demonstrations")
+        return reward(params, checkpoint, round, *given, model, numbers, curve)
     given = (run / params.rounds[round].start, models / round / "reward", models / "sft", data / "prompts", data / "corpus")
     return ppo(params, checkpoint, round, *given, model, out / "rollouts", numbers, curve)
 

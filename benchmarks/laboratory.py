@@ -121,8 +121,9 @@ class Laboratory:
         """A reward model from the rankings of a set; returns its numbers, and its accuracy by gold on the validation rankings."""
         out, numbers = self.model(name), self._numbers(name)
         params = self.params.model_copy(update={"reward": self.params.reward.model_copy(update=changes)})
-        places = (self._rankings(rankings), self.root / "data/demonstrations", out, numbers, self._curve(name))
-        self._unless(out, reward(params, Checkpoint.fresh(self.root, name), "r1", self.model("sft"), *places))
+        sft = self.model("sft")
+        places = (sft, sft, self._rankings(rankings), self.root / "data/demonstrations", out, numbers, self._curve(name))
+        self._unless(out, reward(params, Checkpoint.fresh(self.root, name), "r1", *places))
         return json.loads(numbers.read_text(encoding="utf-8"))
 
     def improve(self, name: str, start: str, reward_model: str, **changes: Any) -> None:

@@ -59,12 +59,13 @@ def make_plan(
 
 
 def another_round(root: Path) -> dict[str, Any]:
-    """The round that goes on from the last one's policy and rankings; none while the last has not been evaluated yet."""
+    """The round that goes on from the last one's policy, reward model and rankings; none while the last has not been evaluated yet."""
     last = list(load(root / "params.yaml").rounds)[-1]
     if not (root / "metrics" / "rounds" / last / "evaluate.json").exists():
         return {}
     if not (number := re.search(r"\d+$", last)):
         raise ParamsError(f"new_round: the name of the last round, {last}, ends in no number; name the new one: --set rounds.NAME={{…}}")
-    policy = f"models/{last}/policy"
+    policy, reward_model = f"models/{last}/policy", f"models/{last}/reward"
     name = f"{last[: number.start()]}{int(number[0]) + 1}"
-    return {f"rounds.{name}": {"policy": policy, "start": policy, "rankings": f"data/rankings/{last}"}}
+    plan = {"policy": policy, "start": policy, "reward_start": reward_model, "rankings": f"data/rankings/{last}"}
+    return {f"rounds.{name}": plan}

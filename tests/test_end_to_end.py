@@ -105,7 +105,8 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     assert "failed" not in clone.say("dvc", "metrics", "show"), "DVC takes a key named `error` for a failure of its own"
 
     clone.say("dvc", "remote", "add", "--local", "--default", "storage", str(clone.home.parent / "remote"))
-    again = clone.flow("--set", "rounds.r2={policy: models/r1/policy, start: models/sft, rankings: data/rankings/r1}", "--commit")
+    added = "{policy: models/r1/policy, start: models/sft, reward_start: models/r1/reward, rankings: data/rankings/r1}"
+    again = clone.flow("--set", f"rounds.r2={added}", "--commit")
     assert {name for name, what in again.items() if what != "up to date"} == {"release", *(f"{name}@r2" for name in ROUND)}
     assert "up to date" in clone.say("dvc", "status")
     assert clone.verdict()[0]["against_champion"], "the policy of r2 is held against that of r1, which the gates had made the champion"

@@ -26,10 +26,14 @@ class Evaluate(Section):
 
 
 class Round(Section):
-    """`policy` answers the prompts that are ranked; PPO starts from `start`; `rankings` is the set that this round adds to."""
+    """`policy` answers the prompts that are ranked, `rankings` is the set that this round adds to.
+
+    PPO starts from `start`, the reward model from `reward_start`: an earlier round's reward model, or the SFT model with a new head.
+    """
 
     policy: str
     start: str
+    reward_start: str
     rankings: str
 
 
@@ -63,14 +67,16 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _rounds_build_on_known_ones(self) -> "Params":
-        models, sets = {"models/base", "models/sft"}, {"data/rankings/imported"}
+        models, rewards, sets = {"models/base", "models/sft"}, {"models/sft"}, {"data/rankings/imported"}
+        makers = {"policy": models, "start": models, "reward_start": rewards, "rankings": sets}
         for name, plan in self.rounds.items():
-            for field, value, known in (("policy", plan.policy, models), ("start", plan.start, models), ("rankings", plan.rankings, sets)):
-                if value not in known:
+            for field, known in makers.items():
+                if (value := getattr(plan, field)) not in known:
                     raise ValueError(
                         f"rounds.{name}.{field}: '{value}' is made by no earlier round; known here: {', '.join(sorted(known))}"
                     )
             models.add(f"models/{name}/policy")
+            rewards.add(f"models/{name}/reward")
             sets.add(f"data/rankings/{name}")
         return self
 

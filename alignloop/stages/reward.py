@@ -1,4 +1,7 @@
-"""The reward model of a round: a fresh one from SFT, on every ranking known so far (arXiv 2505.18126: concatenate, restart)."""
+"""The reward model of a round, on every ranking known so far (arXiv 2505.18126: concatenate).
+
+It goes on from the reward model of a round before, or begins as the SFT model with a new head.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +33,7 @@ def reward(
     checkpoint: Checkpoint,
     round: str,
     sft: Path,
+    start: Path,
     rankings: Path,
     demonstrations: Path,
     out: Path,
@@ -40,7 +44,7 @@ def reward(
     plan = params.reward
     policy, tokenizer = load_policy(sft)
     context, pad = context_of(policy), pad_of(tokenizer)
-    model = RewardModel.from_policy(policy, seed_of(params.seed, "reward", round))
+    model = RewardModel.from_policy(policy, seed_of(params.seed, "reward", round)) if start == sft else RewardModel.load(start)
     ranked, too_long = ranked_rows(tokenizer, read(rankings, Ranking), context)
     learned = [row for ranking, row in ranked if ranking.split == "train"]
     held_out = [row for ranking, row in ranked if ranking.split == "valid"]

@@ -20,6 +20,12 @@ def params(tmp_path: Path) -> Path:
     return tmp_path / "params.yaml"
 
 
+def plan(**changes: str) -> dict[str, str]:
+    """A round on what is always there, but for `changes`."""
+    sft = "models/sft"
+    return {"policy": sft, "start": sft, "reward_start": sft, "rankings": "data/rankings/imported", **changes}
+
+
 def changed_lines(path: Path) -> list[str]:
     before = DEFAULTS.read_text().splitlines()
     return [line for line in path.read_text().splitlines() if line not in before]
@@ -43,7 +49,8 @@ def test_nothing_asked_or_nothing_new_leaves_the_file_alone(params: Path) -> Non
 def test_a_file_is_merged_by_section_and_changes_win_over_it(params: Path, tmp_path: Path) -> None:
     extra = tmp_path / "extra.yaml"
     extra.write_text(
-        "ppo: {steps: 30, kl: {coef: 0.5}}\nrounds:\n  r1: {policy: models/sft, start: models/sft, rankings: data/rankings/imported}\n"
+        "ppo: {steps: 30, kl: {coef: 0.5}}\nrounds:\n"
+        "  r1: {policy: models/sft, start: models/sft, reward_start: models/sft, rankings: data/rankings/imported}\n"
     )
     seen = override(params, extra, {"ppo.steps": 40})
     after, before = load(params), load(DEFAULTS)
@@ -54,9 +61,7 @@ def test_a_file_is_merged_by_section_and_changes_win_over_it(params: Path, tmp_p
 
 def test_a_round_is_added_by_its_key(params: Path) -> None:
     last = list(load(params).rounds)[-1]
-    override(
-        params, changes={"rounds.extra": {"policy": f"models/{last}/policy", "start": "models/sft", "rankings": f"data/rankings/{last}"}}
-    )
+    override(params, changes={"rounds.extra": plan(policy=f"models/{last}/policy", rankings=f"data/rankings/{last}")})
     assert list(load(params).rounds)[-1] == "extra"
 
 
@@ -87,10 +92,10 @@ def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers(p
         ({"rounds": {1: {}}}, r"rounds: the name 1 is not text; write r1"),
         ({"pretrain.width": 130}, r"pretrain: width: 130 is no multiple of 2 · 4 heads"),
         ({"ppo.adam_betas": [1.0, 0.9]}, r"ppo\.adam_betas\.0: .* less than 1, not 1\.0"),
-        (
-            {"rounds.r9": {"policy": "models/r8/policy", "start": "models/sft", "rankings": "data/rankings/imported"}},
-            "made by no earlier round",
-        ),
+        ({"rounds.r9": plan(policy="models/r8/policy")}, r"rounds\.r9\.policy: 'models/r8/policy' is made by no earlier round"),
+        ({"rounds.r9": plan(reward_start="models/r9/reward")}, r"rounds\.r9\.reward_start: 'models/r9/reward' is made by no earlier round"),
+        ({"rounds.r9": plan(reward_start="models/r1/policy")}, r"made by no earlier round; known here: models/r1/reward, models/r2/reward"),
+        ({"rounds.r9": plan(start="models/r1/reward")}, r"made by no earlier round; known here: models/base, models/r1/policy"),
     ],
 )
 def test_what_is_invalid_is_named_and_not_written(params: Path, changes: dict[str, Any], message: str) -> None:

@@ -259,6 +259,7 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
             Checkpoint.fresh(tmp_path, "reward"),
             "r1",
             sft,
+            sft,
             Path("rankings"),
             Path("demonstrations"),
             model,

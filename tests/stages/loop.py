@@ -91,6 +91,7 @@ class Loop:
                 Checkpoint.fresh(at, "reward"),
                 "r1",
                 at / "sft",
+                at / "sft",
                 at / "rankings",
                 at / "demonstrations",
                 at / "reward",

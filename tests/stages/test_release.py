@@ -74,8 +74,9 @@ def answer(name: str, text: str, behaviour: str, number: int, passed: bool | Non
 def rounds(project: Path) -> Path:
     """Two rounds, evaluated, with their models."""
     text = (project / "params.yaml").read_text().split("\nrounds:")[0]
-    text += "\nrounds:\n  r1: {policy: models/sft, start: models/sft, rankings: data/rankings/imported}\n"
-    (project / "params.yaml").write_text(text + "  r2: {policy: models/r1/policy, start: models/sft, rankings: data/rankings/r1}\n")
+    text += "\nrounds:\n  r1: {policy: models/sft, start: models/sft, reward_start: models/sft, rankings: data/rankings/imported}\n"
+    text += "  r2: {policy: models/r1/policy, start: models/sft, reward_start: models/sft, rankings: data/rankings/r1}\n"
+    (project / "params.yaml").write_text(text)
     for name, rate in (("r1", 0.625), ("r2", 0.75)):
         (project / "metrics" / "rounds" / name).mkdir(parents=True)
         (project / "metrics" / "rounds" / name / "evaluate.json").write_text(json.dumps(evaluation(1.0 + rate, rate)))

@@ -90,7 +90,13 @@ class Place:
         asked: dict[Any, dict[str, Any]] = {
             pretrain: {"corpus": data / "corpus"},
             sft: {"base": root / "base", "demonstrations": data / "demonstrations", "corpus": data / "corpus"},
-            reward: {"round": "r1", "sft": root / "sft", "rankings": data / "rankings", "demonstrations": data / "demonstrations"},
+            reward: {
+                "round": "r1",
+                "sft": root / "sft",
+                "start": root / "sft",
+                "rankings": data / "rankings",
+                "demonstrations": data / "demonstrations",
+            },
             ppo: {"round": "r1", "start": root / "sft", "reward": root / "reward", "sft": root / "sft", "prompts": data / "prompts"},
         }
         given = asked[stage]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from alignloop import params as parameters
-from alignloop.core.models import RewardModel, context_of, load_policy
+from alignloop.core.models import HELD_OUT, RewardModel, context_of, load_policy
 from alignloop.core.reward import score
 from alignloop.core.tokens import pad_of
 from alignloop.io import datasets
@@ -36,7 +36,7 @@ RANKINGS = [
 ]
 
 
-def run(root: Path, policy: Path, **changes: Any) -> dict[str, Any]:
+def run(root: Path, policy: Path, start: Path | None = None, **changes: Any) -> dict[str, Any]:
     values = parameters.load(PROJECT / "params.yaml").model_dump(by_alias=True)
     values["reward"] |= {"learning_rate": 1e-2, "epochs": 4.0, **changes}
     params = parameters.parse(values, "params.yaml")
@@ -55,7 +55,7 @@ def run(root: Path, policy: Path, **changes: Any) -> dict[str, Any]:
         ],
     )
     places = (root / name for name in ("rankings", "demonstrations", "out", "reward.json", "reward.csv"))
-    list(reward(params, Checkpoint.fresh(root, "reward"), "r1", policy, *places))
+    list(reward(params, Checkpoint.fresh(root, "reward"), "r1", policy, start or policy, *places))
     return json.loads((root / "reward.json").read_text())
 
 
@@ -89,3 +89,14 @@ def test_ties_that_are_learned_from_need_a_margin(tmp_path: Path, tiny_policy: P
     with pytest.raises(ParamsError, match=r"reward: ties: rao_kupper needs a margin above 0"):
         run(tmp_path, tiny_policy, ties="rao_kupper")
     assert run(tmp_path, tiny_policy, ties="rao_kupper", margin=0.5)["valid_accuracy"] == 1
+
+
+def test_it_goes_on_from_an_earlier_reward_model_and_its_witness_never_does(tmp_path: Path, tiny_policy: Path) -> None:
+    run(tmp_path / "earlier", tiny_policy, held_out=True)
+    earlier = tmp_path / "earlier" / "out"
+    fresh = run(tmp_path / "fresh", tiny_policy, learning_rate=1e-9, held_out=True)
+    further = run(tmp_path / "further", tiny_policy, start=earlier, learning_rate=1e-9, held_out=True)
+    assert further["valid_accuracy"] == 1 > fresh["valid_accuracy"], "it knows what the earlier one learned, and a fresh one cannot yet"
+    assert further["normalisation"] == pytest.approx(0, abs=1e-5), "demonstrations have mean 0 already"
+    witness = [(tmp_path / name / "out" / HELD_OUT / "model.safetensors").read_bytes() for name in ("fresh", "further")]
+    assert witness[0] == witness[1], "the held-out one has seen no ranking that the other learns from, not even an earlier round's"
