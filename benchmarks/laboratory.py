@@ -118,7 +118,7 @@ class Laboratory:
         return len(apart) / len(learned)
 
     def learn_reward(self, name: str, rankings: str, **changes: Any) -> dict[str, Any]:
-        """A reward model from the rankings of a set; returns its numbers, and its accuracy by gold on the validation rankings."""
+        """A reward model, begun at SFT, from a set's rankings; returns its numbers, and its accuracy by gold on the validation rankings."""
         out, numbers = self.model(name), self._numbers(name)
         params = self.params.model_copy(update={"reward": self.params.reward.model_copy(update=changes)})
         sft = self.model("sft")

@@ -109,6 +109,9 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     again = clone.flow("--set", f"rounds.r2={added}", "--commit")
     assert {name for name, what in again.items() if what != "up to date"} == {"release", *(f"{name}@r2" for name in ROUND)}
     assert "up to date" in clone.say("dvc", "status")
+    learned = yaml.safe_load((clone.root / "dvc.lock").read_text())["stages"]["reward@r2"]
+    assert "--start models/r1/reward " in learned["cmd"]
+    assert "models/r1/reward" in {dep["path"] for dep in learned["deps"]}
     assert clone.verdict()[0]["against_champion"], "the policy of r2 is held against that of r1, which the gates had made the champion"
     audit = clone.say(*ALIGNLOOP, "review", "--audit")
     assert "entries, each as it was written\naliases and releases/champion.json are as decided" in audit

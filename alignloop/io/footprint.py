@@ -16,6 +16,7 @@ from typing import Any
 
 from alignloop.io import shards, versioning
 from alignloop.io.lock import parsed
+from alignloop.params import ParamsError
 
 CODE = "alignloop"
 ALWAYS = ("seed", "threads")
@@ -147,6 +148,8 @@ def _value(expression: Any, values: Any) -> Any:
     if not isinstance(expression, str):
         return expression
     for key in expression.removeprefix("${").removesuffix("}").strip().split("."):
+        if not isinstance(values, Mapping) or key not in values:
+            raise ParamsError(f"params.yaml: dvc.yaml reads {expression}, and '{key}' is missing there; params.yaml in git has it")
         values = values[key]
     return values
 

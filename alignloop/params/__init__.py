@@ -28,7 +28,8 @@ class Evaluate(Section):
 class Round(Section):
     """`policy` answers the prompts that are ranked, `rankings` is the set that this round adds to.
 
-    PPO starts from `start`, the reward model from `reward_start`: an earlier round's reward model, or the SFT model with a new head.
+    PPO starts from `start`, the reward model from `reward_start`: the reward model of a round whose rankings are in `rankings`, or the SFT
+    model with a new head.
     """
 
     policy: str
@@ -67,17 +68,23 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _rounds_build_on_known_ones(self) -> "Params":
-        models, rewards, sets = {"models/base", "models/sft"}, {"models/sft"}, {"data/rankings/imported"}
-        makers = {"policy": models, "start": models, "reward_start": rewards, "rankings": sets}
+        models, rewards = {"models/base", "models/sft"}, {"models/sft"}
+        taught = {"data/rankings/imported": {"models/sft"}}  # of each set, the reward models that have learned from no other rankings
         for name, plan in self.rounds.items():
+            makers = {"policy": models, "start": models, "reward_start": rewards, "rankings": taught.keys()}
             for field, known in makers.items():
                 if (value := getattr(plan, field)) not in known:
                     raise ValueError(
                         f"rounds.{name}.{field}: '{value}' is made by no earlier round; known here: {', '.join(sorted(known))}"
                     )
+            if plan.reward_start not in (starts := taught[plan.rankings]):
+                raise ValueError(
+                    f"rounds.{name}.reward_start: '{plan.reward_start}' has learned from rankings that {plan.rankings} does not hold; "
+                    f"a reward model of these can start from {', '.join(sorted(starts))}"
+                )
             models.add(f"models/{name}/policy")
             rewards.add(f"models/{name}/reward")
-            sets.add(f"data/rankings/{name}")
+            taught[f"data/rankings/{name}"] = {*starts, f"models/{name}/reward"}
         return self
 
 
@@ -100,7 +107,7 @@ def _sentence(breach: Any) -> str:
     if breach["type"] == "extra_forbidden":
         return f"{place}: unknown key; remove it or correct its spelling (alignloop/params lists the known ones)"
     if breach["type"] == "missing":
-        return f"{place}: the key is missing; params.yaml in git has its default"
+        return f"{place}: the key is missing; params.yaml in git has its default, and CHANGELOG.md what older files do without it"
     message = breach["msg"].removeprefix("Value error, ")
     given = "" if isinstance(breach["input"], dict) else f", not {breach['input']!r}"
     return f"{place}: {message}{given}" if place else message

@@ -8,6 +8,7 @@ import pytest
 
 from alignloop.io.footprint import Footprint, entries, footprint, size_of
 from alignloop.io.versioning import Pipeline
+from alignloop.params import ParamsError
 
 PROJECT = Path(__file__).parents[2]
 
@@ -27,6 +28,21 @@ def test_every_stage_of_the_project_is_found_by_its_command():
         stage, *arguments = shlex.split(entry.command)[3:]
         found = footprint(PROJECT, stage, arguments, {})
         assert (found.stage, found.round, found.outputs) == (entry.name, entry.round, entry.outs)
+
+
+def test_data_and_models_that_a_command_is_given_are_declared():
+    for entry in entries(PROJECT):
+        declared = {*entry.deps, *entry.outs}
+        given = [word for word in shlex.split(entry.command) if word.startswith(("data/", "models/"))]
+        missing = [word for word in given if not any(word == path or word.startswith(f"{path}/") for path in declared)]
+        assert not missing, f"{entry.name}: {missing} would leave dvc.lock and lineage without a trace"
+
+
+def test_a_key_that_the_pipeline_reads_and_params_yaml_lacks_is_named(tmp_path: Path):
+    (tmp_path / "dvc.yaml").write_text("stages: {use: {foreach: '${rounds}', do: {cmd: 'use ${item.start}'}}}")
+    (tmp_path / "params.yaml").write_text("rounds: {r1: {policy: models/sft}}")
+    with pytest.raises(ParamsError, match=r"dvc\.yaml reads \$\{item\.start\}, and 'start' is missing there"):
+        list(entries(tmp_path))
 
 
 def test_inputs_reach_to_the_outs_of_other_stages_around_and_inside_them(tmp_path: Path):

@@ -94,6 +94,14 @@ def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers(p
         ({"ppo.adam_betas": [1.0, 0.9]}, r"ppo\.adam_betas\.0: .* less than 1, not 1\.0"),
         ({"rounds.r9": plan(policy="models/r8/policy")}, r"rounds\.r9\.policy: 'models/r8/policy' is made by no earlier round"),
         ({"rounds.r9": plan(reward_start="models/r9/reward")}, r"rounds\.r9\.reward_start: 'models/r9/reward' is made by no earlier round"),
+        (
+            {"rounds.r9": plan(reward_start="models/r1/reward")},
+            r"r9\.reward_start: .* has learned from rankings that data/rankings/imported does",
+        ),
+        (
+            {"rounds.r9": {"policy": "models/sft", "start": "models/sft"}},
+            r"(?s)rounds\.r9\.reward_start: the key is missing.*rankings: the key is",
+        ),
         ({"rounds.r9": plan(reward_start="models/r1/policy")}, r"made by no earlier round; known here: models/r1/reward, models/r2/reward"),
         ({"rounds.r9": plan(start="models/r1/reward")}, r"made by no earlier round; known here: models/base, models/r1/policy"),
     ],
