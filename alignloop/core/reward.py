@@ -146,7 +146,8 @@ def normalise(model: RewardModel, demonstrations: Sequence[list[int]], pad: int,
     shift, scale = scores.mean(), scores.std(correction=0) if gain else torch.ones(())
     model.normalisation += shift
     if gain:
-        finite(scale.log(), "the logarithm of the spread of scores on demonstrations")
+        beyond_rounding = scale > 1e-5 * scores.abs().max()  # equal rows need not have equal scores: passes round by where a row stands
+        finite((scale * beyond_rounding).log(), "the logarithm of the spread of scores on demonstrations")
         for part in (model.head.weight, model.head.bias, model.normalisation):
             part /= scale
     return float(shift), float(scale)
