@@ -68,9 +68,8 @@ def reward(
             other.save(part / HELD_OUT, tokenizer)
     counts = {"rankings": len(learned), "too_long": too_long, "valid_rankings": len(held_out), "valid_pairs": report["users"]["pairs"]}
     known = points(curve)
-    late = fmean(
-        step["accuracy"] for _, step in known[-max(1, len(known) // 10) :]
-    )  # of each step's rows, before it learns from them in this round
+    last = known[-max(1, len(known) // 10) :]
+    late = fmean(step["accuracy"] for _, step in last)  # of each step's rows, before it learns from them in this round
     accuracy = report["users"]["accuracy"]
     accuracies = {"train_accuracy": late, "valid_accuracy": accuracy}
     write_json(metrics, {**counts, **accuracies, "normalisation": shift, "scale": scale, "agreement": rounded(report)})
