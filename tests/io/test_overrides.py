@@ -52,9 +52,9 @@ def test_a_file_is_merged_by_section_and_changes_win_over_it(params: Path, tmp_p
         "ppo: {steps: 30, kl: {coef: 0.5}}\nrounds:\n"
         "  r1: {policy: models/sft, start: models/sft, reward_start: models/sft, rankings: data/rankings/imported}\n"
     )
-    seen = override(params, extra, {"ppo.steps": 40})
+    seen = override(params, extra, {"ppo.steps": 45})
     after, before = load(params), load(DEFAULTS)
-    assert (after.ppo.steps, after.ppo.kl.coef, list(after.rounds)) == (40, 0.5, ["r1"])  # rounds are one value: replaced, not merged
+    assert (after.ppo.steps, after.ppo.kl.coef, list(after.rounds)) == (45, 0.5, ["r1"])  # rounds are one value: replaced, not merged
     assert after.ppo.clip == before.ppo.clip
     assert {"ppo.steps", "ppo.kl.coef"} <= set(seen)
 
