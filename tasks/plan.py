@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from alignloop.io import history, versioning
 from alignloop.io.overrides import override
-from alignloop.io.sources import place
+from alignloop.io.sources import named, place
 from alignloop.params import ParamsError, load
 from tasks.stage import warm_up
 
@@ -39,6 +39,8 @@ def make_plan(
 ) -> Plan:
     """Write overrides into params.yaml and sources into data/sources; refuse what does not fit before anything runs."""
     log, root = get_run_logger(), Path.cwd()
+    given = sources, root / "data" / "sources", root / ".cache" / "sources.json"
+    named(*given)  # before params.yaml is written: a file that is not there changes nothing
     if commit:
         history.check_clean(root)
     if new_round:
@@ -46,7 +48,7 @@ def make_plan(
     for key, (before, after) in override(root / "params.yaml", with_file, overrides).items():
         log.info("params.yaml: %s: %s → %s", key, before, after)
     if sources:
-        log.info("data/sources: %s", ", ".join(place(sources, root / "data" / "sources", root / ".cache" / "sources.json")))
+        log.info("data/sources: %s", ", ".join(place(*given)))
     known, pipeline = list(load(root / "params.yaml").rounds), versioning.pipeline(root)
     if unknown := sorted(set(rounds or []) - set(known)):
         raise ParamsError(f"--rounds {' '.join(unknown)}: params.yaml has no such round; it has {', '.join(known)}")

@@ -21,10 +21,10 @@ from prefect.concurrency import services
 from prefect.settings import get_current_settings
 from prefect.testing.utilities import prefect_test_harness
 
+from alignloop.errors import AlignloopError
 from alignloop.io import datasets, registry
 from alignloop.io.labeling.store import Store, store_url
 from alignloop.io.overrides import override
-from alignloop.params import ParamsError
 from benchmarks.labeling import PROJECT, Browser, Server, Tally, invite, labeler
 from flows import pipeline as entry
 from flows.pipeline import pipeline
@@ -121,13 +121,15 @@ def test_what_is_asked_for_is_written_where_dvc_finds_it_and_what_does_not_fit_i
     assert (toy / "data/sources/more.txt").read_text() == "text"
     for asked, message in (
         ({"overrides": {"ppo.stepz": 1}}, "ppo.stepz: unknown key"),
+        ({"overrides": {"seed": 6}, "sources": [tmp_path / "none.txt"]}, "none.txt: does not exist; name the files to learn from"),
         ({"start_from": "evaluation"}, "--from evaluation: dvc.yaml has no such stage; it has ingest, "),
         ({"rounds": ["r9"]}, "--rounds r9: params.yaml has no such round; it has r1, r2"),
     ):
         state, outcomes = run(**asked)
         assert not outcomes
-        with pytest.raises(ParamsError, match=message):
+        with pytest.raises(AlignloopError, match=message):
             state.result()
+        assert yaml.safe_load((toy / "params.yaml").read_text()) == params
 
 
 def test_a_stage_that_fails_says_why_in_prefect_and_on_the_console_and_the_same_command_continues(

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class LineageError(AlignloopError):
-    """Nothing known has this name or hash."""
+    """Nothing known has this name or hash, or this is no project."""
 
 
 @dataclass(frozen=True)
@@ -240,14 +240,16 @@ def command(arguments: Sequence[str]) -> int:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("model", nargs="?", help="NAME, NAME@alias or NAME/version, as registered; or a path such as models/sft")
     what.add_argument("--used-by", metavar="HASH", help="everything made from these bytes; the first characters of the hash suffice")
-    given = parser.parse_args(arguments)
-    known = graph(Path.cwd())
+    given, root = parser.parse_args(arguments), Path.cwd()
+    if not (root / "dvc.yaml").is_file():  # looked for first: MLflow would make a store here
+        raise LineageError(f"{root}: no dvc.yaml here; run from the root of a clone")
+    known = graph(root)
     if given.used_by is not None:
         lines = up(known, *bytes_with(known, given.used_by))
     elif here := [(path, hash) for making in known.makings for path, hash in making.outputs.items() if path == given.model]:
         lines = down(known, *here[0])
     else:
-        version = registry.find(Path.cwd(), given.model)
+        version = registry.find(root, given.model)
         lines = down(known, version.path, version.hash)
     print("\n".join(lines))
     return 0

@@ -4,7 +4,7 @@ import filecmp
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alignloop.errors import AlignloopError
@@ -15,10 +15,10 @@ class SourcesError(AlignloopError):
     """The files given cannot become the run's sources; nothing was changed."""
 
 
-def place(paths: Sequence[Path], into: Path, ledger: Path) -> list[str]:
-    """Copy files into the folder, in the place of those that `ledger` says were copied there last, and return their names.
+def named(paths: Sequence[Path], into: Path, ledger: Path) -> Mapping[str, Path]:
+    """The name that each file would get in the folder: its own, or its folder's before it where two have the same. Changes nothing.
 
-    Files of one name get their folder's before it. A file that somebody else put there is never overwritten or removed.
+    Raises SourcesError for a file that is not there, and where somebody else's of that name is in the folder.
     """
     for path in paths:
         if not path.is_file():
@@ -27,10 +27,19 @@ def place(paths: Sequence[Path], into: Path, ledger: Path) -> list[str]:
     files = {path.name if common[path.name] == 1 else f"{path.resolve().parent.name}-{path.name}": path for path in paths}
     if len(files) < len(paths):
         raise SourcesError(f"{', '.join(str(path) for path in paths)}: two files would get the same name; rename one")
-    placed: list[str] = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else []
+    placed = _placed(ledger)
     for name, path in files.items():
         if (into / name).exists() and name not in placed and not filecmp.cmp(path, into / name, shallow=False):
             raise SourcesError(f"{into / name}: is another file of that name, not put there by a run; move it away or rename yours")
+    return files
+
+
+def place(paths: Sequence[Path], into: Path, ledger: Path) -> list[str]:
+    """Copy files into the folder, in the place of those that `ledger` says were copied there last, and return their names (`named`).
+
+    A file that somebody else put there is never overwritten or removed.
+    """
+    files, placed = named(paths, into, ledger), _placed(ledger)
     with replacing(ledger) as part:  # first, so that an interrupted copy is known as ours
         part.write_text(json.dumps(sorted({*placed, *files})), encoding="utf-8")
     for name, path in files.items():
@@ -42,3 +51,7 @@ def place(paths: Sequence[Path], into: Path, ledger: Path) -> list[str]:
     with replacing(ledger) as part:
         part.write_text(json.dumps(sorted(files)), encoding="utf-8")
     return sorted(files)
+
+
+def _placed(ledger: Path) -> list[str]:
+    return json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else []

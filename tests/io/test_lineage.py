@@ -154,6 +154,13 @@ def test_what_is_unknown_or_ambiguous_is_one_message(
     assert capsys.readouterr().err.startswith(message)
 
 
+def test_where_no_project_is_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(tmp_path)
+    assert main(["lineage", "models/sft"]) == 1
+    assert capsys.readouterr().err == f"lineage: {tmp_path}: no dvc.yaml here; run from the root of a clone\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_dataset_below_a_model_is_listed_with_hash_and_size(project: Path, runs: dict[str, str]):
     assert lineage.sources(lineage.graph(project), "models/r1/policy", POLICY) == {
         "data/prompts": (PROMPTS, "2 records in 1 file under CC-BY-4.0, MIT"),
