@@ -14,7 +14,7 @@ run-files: $(READY)  ## the whole loop on files: make run-files FILES="a.jsonl.g
 	@$(BIN)/python -m flows.pipeline --with configs/files.yaml --sources $(FILES) $(ARGS)
 
 repro: $(READY)  ## the same by DVC alone
-	@eval "$$($(BIN)/python -m alignloop.io.environment)"; $(BIN)/python -m alignloop.io.versioning && dvc repro $(ARGS)
+	@eval "$$($(BIN)/python -m alignloop.pipeline.environment)"; $(BIN)/python -m alignloop.pipeline.dvc_pipeline && dvc repro $(ARGS)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 $(ARGS)

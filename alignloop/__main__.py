@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from alignloop import stages
 from alignloop.errors import AlignloopError, Waiting
-from alignloop.io.environment import settle
+from alignloop.pipeline.environment import settle
 
 if TYPE_CHECKING:
-    from alignloop.io.checkpoints import Checkpoint
+    from alignloop.training.checkpoints import Checkpoint
 
 COMMANDS = {  # name -> a module with `command(arguments) -> int`, or module:function, and what it does; a stage's --round comes first
-    "data": ("alignloop.io.versions.command", "log, diff, show, forget: what is in the sets, since when, and why"),
-    "label": ("alignloop.people.command", "serve the labeling pages on loopback; invite, export, import, publish-prompts, …"),
-    "best-of": ("alignloop.stages.best_of", "rejection sampling: the best of n answers by a reward model, as demonstrations"),
-    "serve": ("alignloop.operations.services", "serve Prefect with a worker, MLflow and the labeling pages on loopback"),
-    "status": ("alignloop.operations.status", "say what ran, is up to date, runs, failed, is on disk, and comes next"),
-    "gc": ("alignloop.operations.sweep", "show what in DVC's cache nobody needs; --yes removes it"),
-    "lineage": ("alignloop.io.lineage", "show where a model came from, or what was made from a hash"),
-    "review": ("alignloop.people.review", "show the candidate beside the champion; approve, reject, restore, --audit"),
-    "rollback": ("alignloop.people.review:rollback", "make the previous champion the champion again"),
+    "data": ("alignloop.commands.data", "log, diff, show, forget: what is in the sets, since when, and why"),
+    "label": ("alignloop.commands.label", "serve the labeling pages on loopback; invite, export, import, publish-prompts, …"),
+    "best-of": ("alignloop.evaluation.best_of_n_report", "rejection sampling: the best of n answers by a reward model, as demonstrations"),
+    "serve": ("alignloop.commands.serve", "serve Prefect with a worker, MLflow and the labeling pages on loopback"),
+    "status": ("alignloop.commands.status", "say what ran, is up to date, runs, failed, is on disk, and comes next"),
+    "gc": ("alignloop.commands.gc", "show what in DVC's cache nobody needs; --yes removes it"),
+    "lineage": ("alignloop.lineage.graph", "show where a model came from, or what was made from a hash"),
+    "review": ("alignloop.commands.review", "show the candidate beside the champion; approve, reject, restore, --audit"),
+    "rollback": ("alignloop.commands.review:rollback", "make the previous champion the champion again"),
 }
 POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
 FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
@@ -84,11 +84,12 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
     given = _parse(stage, function, arguments)
 
     from alignloop import params as parameters
-    from alignloop.io import mending, tracking
-    from alignloop.io.checkout import at_stage
-    from alignloop.io.footprint import fingerprint, footprint, hashes
-    from alignloop.io.machine import Machine
+    from alignloop import tracking
     from alignloop.pace import paced
+    from alignloop.pipeline import dvc_repair
+    from alignloop.pipeline.checkout_lock import at_stage
+    from alignloop.pipeline.stage_files import fingerprint, footprint, hashes
+    from alignloop.tracking.system_metrics import Machine
 
     root = Path.cwd()
     params = parameters.load(Path("params.yaml"))
@@ -97,12 +98,12 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
     values = {key: value for key, value in tracking.flat(params.model_dump(by_alias=True)).items() if paths.uses(key)}
     _steady(params.seed, params.threads, params.lanes, name)
     with at_stage(root, paths.name):
-        mending.keep_lock(root)
+        dvc_repair.keep_lock(root)
         inputs, code = hashes(root, paths.inputs), hashes(root, paths.code)
         mark = fingerprint(root, stage, arguments, values, inputs, code)
         checkpoint = _checkpoint(root, paths.name, mark, params.checkpoint_every.model_dump().get(stage, 0))
         saved = {"checkpoint": checkpoint} if checkpoint else {}
-        registry = importlib.import_module("alignloop.handover") if stage == "release" else None
+        registry = importlib.import_module("alignloop.release.promotion") if stage == "release" else None
         if registry:
             registry.bring_champion(root, params, inputs, given["champion"])
         with tracking.run(root, paths.stage, paths.round, values, inputs, code, mark) as run:
@@ -115,7 +116,7 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
                     run.log(int(time.time()), busy)  # no step of the stage: one that goes on after an interruption repeats some
             if stage == "validate":
                 bounds = params.validate_.drift.model_dump()
-                for line in importlib.import_module("alignloop.io.drift").report(root, paths, run, inputs, bounds, given):
+                for line in importlib.import_module("alignloop.lineage.drift").report(root, paths, run, inputs, bounds, given):
                     _say(f"{name}  {line}")
             outputs = hashes(root, paths.outputs)
             kept, numbers = _results([*outputs, *paths.pages])
@@ -134,8 +135,8 @@ def _checkpoint(root: Path, name: str, fingerprint: str, every: int) -> "Checkpo
     """Where a stage that trains can be continued; those of stages whose results DVC has recorded since go."""
     if not every and not (root / ".cache" / "checkpoints").exists():
         return None
-    from alignloop.io.checkpoints import Checkpoint, forget
-    from alignloop.io.lock import recorded
+    from alignloop.pipeline.dvc_lock import recorded
+    from alignloop.training.checkpoints import Checkpoint, forget
 
     forget(root, {f"{entry.stage}@{entry.round}" if entry.round else entry.stage: entry.outputs for entry in recorded(root)})
     return Checkpoint(root, name, fingerprint, every) if every else None
@@ -143,7 +144,8 @@ def _checkpoint(root: Path, name: str, fingerprint: str, every: int) -> "Checkpo
 
 def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, float]]:
     """What MLflow keeps of a stage's outputs, with its place there: numbers, curves, pages, and pictures of them; and those numbers."""
-    from alignloop.io import figures, tracking
+    from alignloop import tracking
+    from alignloop.tracking import figures
 
     kept: list[tuple[Path, str]] = []
     numbers: dict[str, float] = {}
@@ -188,7 +190,7 @@ def _steady(seed: int, threads: int, lanes: int, name: str) -> None:
         torch.set_num_threads(threads)
         torch.manual_seed(own)
         torch.use_deterministic_algorithms(True)
-        importlib.import_module("alignloop.core.lanes").use(lanes)
+        importlib.import_module("alignloop.core.parallel_passes").use(lanes)
     if transformers := sys.modules.get("transformers"):
         transformers.utils.logging.disable_progress_bar()
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 
-from alignloop.stages.progress import Progress
+from alignloop.progress import Progress
 
 EVERY_SECONDS = 2.0
 SHOWN = 6  # metrics a line; the stage yields the telling ones first

@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from alignloop.core import lanes
-from alignloop.io.checkpoints import Checkpoint
+from alignloop.core import parallel_passes
 from alignloop.params import Params, load
+from alignloop.progress import Progress
 from alignloop.stages.ppo import ppo
 from alignloop.stages.pretrain import pretrain
-from alignloop.stages.progress import Progress
 from alignloop.stages.reward import reward
 from alignloop.stages.sft import sft
+from alignloop.training.checkpoints import Checkpoint
 
 MOST = 0.05
 STEPS = {"pretrain": 40, "sft": 40, "reward": 20, "ppo": 10}
@@ -91,7 +91,7 @@ def main() -> int:
     params = load(Path(__file__).parents[1] / "params.yaml")
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True)
-    lanes.use(params.lanes)
+    parallel_passes.use(params.lanes)
     worst = 0.0
     print(
         "| stage | a step | its CPU | a checkpoint | its CPU | size | steps between two | share | share of CPU |\n|---" + "|---" * 8 + "|"

@@ -21,7 +21,7 @@ import yaml
 from matplotlib.figure import Figure
 from transformers import logging
 
-from alignloop.core.measures import win_rate
+from alignloop.core.metrics import win_rate
 from benchmarks.laboratory import Laboratory, load
 
 T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # Student's 97.5 % points, by seeds

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from transformers import logging
 
-from alignloop.io.checkpoints import Checkpoint
 from alignloop.params import Params
 from alignloop.stages.ppo import ppo
+from alignloop.training.checkpoints import Checkpoint
 from benchmarks.laboratory import load
 
 

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from alignloop.io.footprint import entries
+from alignloop.pipeline.stage_files import entries
 
 PROJECT = Path(__file__).parents[1]
 STAGES = ("ingest", "validate_raw", "prepare", "validate_sets")

@@ -30,14 +30,15 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from alignloop.io import environment
+from alignloop.pipeline import environment
 from benchmarks import worktree
 from benchmarks.worktree import PROJECT
 
-REPRO = '"$0" -m alignloop.io.versioning && exec "$0" -m dvc repro'
+REPRO = '"$0" -m alignloop.pipeline.dvc_pipeline && exec "$0" -m dvc repro'
 DOORS = {"flow": [sys.executable, "-m", "flows.pipeline"], "dvc": ["sh", "-c", REPRO, sys.executable]}  # as in the Makefile
 WRITE = (
-    "import sys; from pathlib import Path; from alignloop.io.overrides import override; override(Path('params.yaml'), Path(sys.argv[1]))"
+    "import sys; from pathlib import Path; from alignloop.pipeline.overrides import override; "
+    "override(Path('params.yaml'), Path(sys.argv[1]))"
 )
 
 

@@ -30,11 +30,11 @@ from urllib.parse import urlencode
 import yaml
 from sqlalchemy import select
 
-from alignloop.io.labeling import labelers, rounds
-from alignloop.io.labeling.store import DEFAULT, Store
-from alignloop.io.labeling.tables import Answer, Assignment, Item, Labeler
-from alignloop.people.questions import letters
+from alignloop.labeling import accounts, rounds
+from alignloop.labeling.database import DEFAULT, Store
+from alignloop.labeling.schema import Answer, Assignment, Item, Labeler
 from alignloop.records import Message, Prompt, Samples
+from alignloop.web.forms import letters
 
 PROJECT = Path(__file__).parents[1]
 WORDS = (PROJECT / "README.md").read_text(encoding="utf-8").split()
@@ -161,7 +161,7 @@ def prepare(root: Path, url: str, count: int, items: int, overlap: int, **people
 
 def invite(store: Store, count: int) -> dict[str, str]:
     """Labelers who have passed the quiz, and the secrets of their personal links."""
-    secrets = {f"labeler-n{n}": labelers.invite(store, f"labeler-n{n}", "labeler", "benchmark") for n in range(count)}
+    secrets = {f"labeler-n{n}": accounts.invite(store, f"labeler-n{n}", "labeler", "benchmark") for n in range(count)}
     with store.writing() as session:
         for person in session.scalars(select(Labeler)):
             person.qualified = True

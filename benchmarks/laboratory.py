@@ -15,22 +15,22 @@ from alignloop.core.logprobs import response_logprobs
 from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, vocabulary_of
 from alignloop.core.reward import score
 from alignloop.core.tokens import pad_of
-from alignloop.io.checkpoints import Checkpoint
-from alignloop.io.datasets import read, write
-from alignloop.io.files import write_json
+from alignloop.data.record_files import read, write
+from alignloop.evaluation.responses import answer, examination, summary
+from alignloop.files import write_json
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Demonstration, Prompt, Ranking, Rollout
-from alignloop.stages.answering import answer, examination, summary
 from alignloop.stages.ingest import ingest
 from alignloop.stages.label import label
 from alignloop.stages.ppo import ppo
 from alignloop.stages.prepare import prepare
 from alignloop.stages.pretrain import pretrain
-from alignloop.stages.progress import Progress
 from alignloop.stages.reward import reward
-from alignloop.stages.rows import demonstration_rows
 from alignloop.stages.sample import sample
 from alignloop.stages.sft import sft
+from alignloop.training.checkpoints import Checkpoint
+from alignloop.training.encoding import demonstration_rows
 from alignloop.world.gold import judge
 
 PROJECT = Path(__file__).parents[1]

@@ -20,10 +20,10 @@ from transformers import logging
 
 from alignloop.core.models import RewardModel, new_policy, save_policy
 from alignloop.core.tokens import train_tokenizer
-from alignloop.io.checkpoints import Checkpoint
-from alignloop.io.datasets import write
+from alignloop.data.record_files import write
 from alignloop.stages.ppo import ppo
-from alignloop.world.generate import make_world
+from alignloop.training.checkpoints import Checkpoint
+from alignloop.world.builder import make_world
 from benchmarks.laboratory import load
 
 LORA: dict[str, Any] = {"lora": {"rank": 8, "alpha": 16}}

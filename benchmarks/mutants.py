@@ -21,7 +21,7 @@ from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.mutation.file_mutation import mutate_file_contents
 from mutmut.utils.format_utils import get_mutant_name
 
-from alignloop.io.files import write_json
+from alignloop.files import write_json
 
 PROJECT = Path(__file__).parents[1]
 CORE, TESTS = "alignloop/core", "tests/core"

@@ -24,8 +24,8 @@ from pathlib import Path
 import httpx
 import yaml
 
-from alignloop.io.environment import STORE
-from alignloop.operations.services import MLFLOW, Service, plan
+from alignloop.commands.serve import MLFLOW, Service, plan
+from alignloop.pipeline.environment import STORE
 from benchmarks.kill import Clone, digest, whole
 from benchmarks.laboratory import merged
 from benchmarks.worktree import PROJECT

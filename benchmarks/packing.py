@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 
 from alignloop.core.batches import by_fill, by_length
-from alignloop.core.fit import accumulate, targets_in
+from alignloop.core.lm_training import accumulate, targets_in
 from alignloop.core.models import new_policy
 from alignloop.core.tokens import pad_of, train_tokenizer
 from alignloop.params import load
-from alignloop.stages.rows import demonstration_rows
-from alignloop.world.generate import make_world
+from alignloop.training.encoding import demonstration_rows
+from alignloop.world.builder import make_world
 
 
 def main() -> None:

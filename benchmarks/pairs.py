@@ -17,9 +17,9 @@ from pathlib import Path
 from alignloop.core.models import RewardModel, context_of, load_policy
 from alignloop.core.reward import score_rankings
 from alignloop.core.tokens import pad_of
-from alignloop.io.datasets import read
+from alignloop.data.record_files import read
 from alignloop.records import Ranking
-from alignloop.stages.rows import ranked_rows
+from alignloop.training.encoding import ranked_rows
 from alignloop.world.gold import Gold, judge
 
 ALL = "all"

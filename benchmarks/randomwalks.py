@@ -20,13 +20,13 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, logging
 
 from alignloop.core import ppo, reward
 from alignloop.core.experience import Score
-from alignloop.core.fit import fit
 from alignloop.core.generate import sample
-from alignloop.core.kl import FixedKl
+from alignloop.core.kl_controller import FixedKl
+from alignloop.core.lm_training import fit
 from alignloop.core.models import RewardModel
-from alignloop.core.settings import Settings
+from alignloop.core.ppo_config import Settings
 from alignloop.core.tokens import Encoded
-from alignloop.io.files import write_json
+from alignloop.files import write_json
 from alignloop.seeds import draws, seed_of
 from benchmarks.walks import END, LONGEST, PAD, VOCABULARY, Task, make_task
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from alignloop.io.privacy import Place, places
+from alignloop.data.pii import Place, places
 
 CASES = Path(__file__).with_name("redaction.tsv")
 MARKED = re.compile(r"\[\[([A-Z]+)\|(.+?)\]\]")

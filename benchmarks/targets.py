@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from transformers import AutoTokenizer
 
-from alignloop.core.measures import distinct, win_rate
+from alignloop.core.metrics import distinct, win_rate
 from alignloop.world.behaviours import BEHAVIOURS
 from alignloop.world.things import make_facts
 

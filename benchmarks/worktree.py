@@ -5,10 +5,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from alignloop.io import environment
-from alignloop.io.audit import STATE
-from alignloop.io.champion import ALIASES
-from alignloop.io.files import write_json
+from alignloop.files import write_json
+from alignloop.pipeline import environment
+from alignloop.release.champion import ALIASES
+from alignloop.release.decision_log import STATE
 
 PROJECT = Path(__file__).parents[1]
 LEFT_BY_RUNS = ("dvc.lock", "metrics/", "releases/")  # what git holds of them

@@ -2,9 +2,9 @@
 
 from prefect import flow
 
+from tasks.dvc_stage import Outcome
 from tasks.policies import evaluate, ppo
 from tasks.preferences import label, reward, sample, validate_rankings
-from tasks.stage import Outcome
 
 
 @flow(name="round", flow_run_name="round {round}", persist_result=False)

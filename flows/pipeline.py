@@ -16,20 +16,20 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from alignloop.errors import AlignloopError
-from alignloop.io import versioning
-from alignloop.io.checkout import at_work
-from alignloop.io.overrides import value_of
 from alignloop.params import load
+from alignloop.pipeline import dvc_pipeline
+from alignloop.pipeline.checkout_lock import at_work
+from alignloop.pipeline.overrides import value_of
 from flows.iteration import iteration
-from tasks.history import record
+from tasks.concurrency_limits import look_up_limits
+from tasks.dvc_stage import Outcome, warm_up
 from tasks.language import pretrain, sft
-from tasks.limits import look_up_limits
 from tasks.plan import Plan, make_plan
 from tasks.policies import release
-from tasks.record import complete_record, keep_server, send_record
-from tasks.results import check_champion, publish, results
-from tasks.sets import ingest, prepare, validate_raw, validate_sets
-from tasks.stage import Outcome, warm_up
+from tasks.prefect_server import complete_record, keep_server, send_record
+from tasks.publish_results import check_champion, publish, results
+from tasks.record_run import record
+from tasks.stages import ingest, prepare, validate_raw, validate_sets
 
 
 @flow(name="alignloop", persist_result=False)
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         overrides = {key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.overrides)}
         load(Path("params.yaml"))
-        stages = versioning.pipeline(Path.cwd()).stages()
+        stages = dvc_pipeline.pipeline(Path.cwd()).stages()
         if vars(asked) != vars(_parser().parse_args([])) or not Path(".dvc", "cache").exists():
             warm_up(stages.values())  # something will run, and Prefect takes its time to start as well
         keep_server()

@@ -1,5 +1,5 @@
 """Prefect tasks, one per stage: their names, retries, timeouts and tags."""
 
-from alignloop.io import environment
+from alignloop.pipeline import environment
 
 environment.settle()  # before Prefect is imported

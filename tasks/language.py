@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from prefect import task
 
-from tasks.stage import STAGE, Outcome, bring_up_to_date
+from tasks.dvc_stage import STAGE, Outcome, bring_up_to_date
 
 
 @task(name="pretrain", task_run_name="base model", tags=["train"], timeout_seconds=7 * 24 * 3600, **STAGE)

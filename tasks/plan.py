@@ -9,11 +9,11 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from alignloop.io import history, versioning
-from alignloop.io.overrides import override
-from alignloop.io.sources import named, place
 from alignloop.params import ParamsError, load
-from tasks.stage import warm_up
+from alignloop.pipeline import dvc_pipeline, run_commits
+from alignloop.pipeline.overrides import override
+from alignloop.pipeline.source_files import named, place
+from tasks.dvc_stage import warm_up
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ def make_plan(
     given = sources, root / "data" / "sources", root / ".cache" / "sources.json"
     named(*given)  # before params.yaml is written: a file that is not there changes nothing
     if commit:
-        history.check_clean(root)
+        run_commits.check_clean(root)
     if new_round:
         overrides = {**another_round(root), **overrides}
     for key, (before, after) in override(root / "params.yaml", with_file, overrides).items():
         log.info("params.yaml: %s: %s → %s", key, before, after)
     if sources:
         log.info("data/sources: %s", ", ".join(place(*given)))
-    known, pipeline = list(load(root / "params.yaml").rounds), versioning.pipeline(root)
+    known, pipeline = list(load(root / "params.yaml").rounds), dvc_pipeline.pipeline(root)
     if unknown := sorted(set(rounds or []) - set(known)):
         raise ParamsError(f"--rounds {' '.join(unknown)}: params.yaml has no such round; it has {', '.join(known)}")
     again = sorted(pipeline.downstream(start_from)) if start_from else []

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from prefect import task
 
-from tasks.stage import STAGE, Outcome, bring_up_to_date, shown
+from tasks.dvc_stage import STAGE, Outcome, bring_up_to_date, shown
 
 
 @task(name="ppo", task_run_name="PPO · {round}", tags=["train"], timeout_seconds=7 * 24 * 3600, **STAGE)

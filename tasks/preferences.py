@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from prefect import task
 
-from tasks.stage import STAGE, Outcome, bring_up_to_date, shown
+from tasks.dvc_stage import STAGE, Outcome, bring_up_to_date, shown
 
 
 @task(name="sample", task_run_name="sample · {round}", tags=["decode"], timeout_seconds=24 * 3600, **STAGE)

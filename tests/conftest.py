@@ -11,19 +11,20 @@ from typing import Any
 import hypothesis
 import pytest
 
-from alignloop.io import environment
+from alignloop.pipeline import environment
 
 environment.settle()
 hypothesis.settings.register_profile("project", deadline=None)  # how long an example takes is the machine's business
 hypothesis.settings.load_profile("project")
 
 PROJECT = Path(__file__).parents[1]
+TEXTS = ["Is the sea full of salt? Yes, it is.", "Who painted the door green? Nobody knows who painted it."]
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables and nothing in them: making one takes a second or two."""
-    from alignloop.io import tracking
+    from alignloop import tracking
 
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
     tracking.client(f"sqlite:///{file}").search_experiments()
@@ -49,6 +50,18 @@ def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
         subprocess.run(["git", *command], cwd=root, check=True)
     monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SFT model on disk: one layer of width 16, and a tokenizer of 300 tokens."""
+    from alignloop.core.models import new_policy, save_policy
+    from alignloop.core.tokens import train_tokenizer
+
+    folder = tmp_path_factory.mktemp("models") / "sft"
+    tokenizer = train_tokenizer(TEXTS * 3, 300)
+    save_policy(new_policy(tokenizer, layers=1, width=16, heads=2, context=96, seed=0), tokenizer, folder)
+    return folder
 
 
 def programs() -> Path | None:

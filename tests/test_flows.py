@@ -21,19 +21,20 @@ from prefect.concurrency import services
 from prefect.settings import get_current_settings
 from prefect.testing.utilities import prefect_test_harness
 
+from alignloop.data import record_files
 from alignloop.errors import AlignloopError
-from alignloop.io import datasets, registry
-from alignloop.io.labeling.store import Store, store_url
-from alignloop.io.overrides import override
+from alignloop.labeling.database import Store, store_url
+from alignloop.pipeline.overrides import override
+from alignloop.tracking import registry
 from benchmarks.labeling import PROJECT, Browser, Server, Tally, invite, labeler
 from flows import pipeline as entry
 from flows.pipeline import pipeline
-from tasks.record import complete_record
-from tasks.sets import ingest
-from tasks.stage import Outcome, key_of
-from tests.people.candidates import register
-from tests.people.conftest import samples
+from tasks.dvc_stage import Outcome, key_of
+from tasks.prefect_server import complete_record
+from tasks.stages import ingest
 from tests.toy import FIRST, ROUND, change, make
+from tests.web.candidates import register
+from tests.web.conftest import samples
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -188,7 +189,7 @@ def test_a_round_that_waits_for_people_says_so_and_the_pages_start_the_run_that_
     override(toy / "params.yaml", changes=asked | {"people.gold_share": 0.0, "people.repeated_share": 0.0})
     shutil.copytree(PROJECT / "configs", toy / "configs")
     (toy / "earlier").mkdir()
-    datasets.write(toy / "samples.jsonl", samples(2))
+    record_files.write(toy / "samples.jsonl", samples(2))
     paths = "--earlier earlier --out data/rankings --metrics metrics/label-r1.json --report out/label-r1.txt"
     change(toy, "label", f"PYTHONPATH={PROJECT} {sys.executable} -m alignloop label --round r1 --samples samples.jsonl {paths}")
     change(toy, "reward", "wc -l < data/rankings/r1.jsonl > out/reward-r1.txt; echo {} > metrics/reward-r1.json")

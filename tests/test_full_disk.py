@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from alignloop import tracking
 from alignloop.__main__ import main
-from alignloop.io import tracking
-from alignloop.io.datasets import write
-from alignloop.io.overrides import override
+from alignloop.data.record_files import write
+from alignloop.pipeline.overrides import override
 from alignloop.records import Document
 from tests.mounts import small_disk, told_by
 

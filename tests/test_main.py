@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from alignloop import stages
+from alignloop import stages, tracking
 from alignloop.__main__ import main
-from alignloop.io import tracking
 from alignloop.pace import duration, paced
-from alignloop.stages.progress import Progress
+from alignloop.progress import Progress
 
 PROJECT = Path(__file__).parents[1]
 Write = Callable[..., None]
@@ -34,7 +33,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     def write(name: str, body: str, arguments: str = "out: Path, metrics: Path") -> None:
         names.append(name)
         head = '"""A stage."""\nimport errno, os, random, time\nfrom pathlib import Path\nfrom alignloop.errors import AlignloopError\n'
-        head += "from alignloop.params import Params\nfrom alignloop.stages.progress import Progress\n\n"
+        head += "from alignloop.params import Params\nfrom alignloop.progress import Progress\n\n"
         head += f"def {name}(params: Params, {arguments}):\n"
         (folder / f"{name}.py").write_text(head + textwrap.indent('"""Count to three."""\n' + inspect.cleandoc(body), "    ") + "\n")
 

@@ -17,9 +17,9 @@ import httpx
 import pytest
 import yaml
 
-from alignloop.io import environment
-from alignloop.io.checkout import PipelineBusyError, at_work
-from alignloop.io.overrides import override
+from alignloop.pipeline import environment
+from alignloop.pipeline.checkout_lock import PipelineBusyError, at_work
+from alignloop.pipeline.overrides import override
 from benchmarks import worktree
 
 DATA = ("ingest", "validate_raw", "prepare", "validate_sets")

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from alignloop.io.overrides import override
+from alignloop.evaluation.results_table import PLAIN, REWARD, gather
 from alignloop.params import load
-from alignloop.stages.gates import RULES
-from alignloop.stages.results import PLAIN, REWARD, gather
+from alignloop.pipeline.overrides import override
+from alignloop.release.gates import RULES
 
 FIRST = ["ingest", "validate_raw", "prepare", "validate_sets", "pretrain", "sft"]
 ROUND = ["sample", "label", "validate_rankings", "reward", "ppo", "evaluate"]

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from alignloop.core.adapters import reading
+from alignloop.core.advantages import gae, grpo, rloo, token_rewards, whiten
 from alignloop.core.batches import by_length
 from alignloop.core.generate import Responses
-from alignloop.core.lanes import in_lanes
 from alignloop.core.logprobs import answer_logprobs, answer_places
+from alignloop.core.lora import reading
 from alignloop.core.losses import NonFiniteLoss
-from alignloop.core.measures import distinct, self_bleu
 from alignloop.core.memory import precise
+from alignloop.core.metrics import distinct, self_bleu
 from alignloop.core.models import RewardModel
-from alignloop.core.returns import gae, grpo, rloo, token_rewards, whiten
-from alignloop.core.settings import Settings
+from alignloop.core.parallel_passes import in_lanes
+from alignloop.core.ppo_config import Settings
 from alignloop.core.tokens import pad_right
 
 if TYPE_CHECKING:

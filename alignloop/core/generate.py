@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from alignloop.core.batches import in_pairs
-from alignloop.core.lanes import in_lanes
 from alignloop.core.losses import finite
+from alignloop.core.parallel_passes import in_lanes
 from alignloop.core.tokens import pad_left
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alignloop.core.experience import Rollouts, Score
-from alignloop.core.state import State
+from alignloop.core.train_state import State
 from alignloop.errors import AlignloopError
 
 Strength = Literal["warn", "stop", "fail"]

@@ -8,8 +8,8 @@ from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_length
 from alignloop.core.generate import log_distribution
-from alignloop.core.lanes import in_lanes
 from alignloop.core.models import logits_at
+from alignloop.core.parallel_passes import in_lanes
 from alignloop.core.tokens import pad_right
 
 

@@ -16,21 +16,21 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from alignloop.core.advantages import explained_variance
 from alignloop.core.batches import by_length
 from alignloop.core.experience import Experience, Rollouts, Score, appraise, numbers_of
-from alignloop.core.fit import accumulate
 from alignloop.core.generate import sample
 from alignloop.core.guards import GuardTripped, Trip, Watch
-from alignloop.core.kl import AdaptiveKl, FixedKl
-from alignloop.core.lanes import backward
+from alignloop.core.kl_controller import AdaptiveKl, FixedKl
+from alignloop.core.lm_training import accumulate
 from alignloop.core.logprobs import answer_places, logprobs_of
 from alignloop.core.losses import at_step, finite, naming, policy_loss, value_loss
 from alignloop.core.memory import precise
 from alignloop.core.models import RewardModel, hidden_states, logits_of
-from alignloop.core.returns import explained_variance
-from alignloop.core.settings import Settings
-from alignloop.core.state import State, copy_all, draws_of, moments_of, put_draws, put_moments, put_weights, weights_of
+from alignloop.core.parallel_passes import backward
+from alignloop.core.ppo_config import Settings
 from alignloop.core.tokens import Encoded
+from alignloop.core.train_state import State, copy_all, draws_of, moments_of, put_draws, put_moments, put_weights, weights_of
 
 if TYPE_CHECKING:
     from peft import PeftModel

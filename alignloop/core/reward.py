@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from alignloop.core.batches import by_length
-from alignloop.core.lanes import backward, in_lanes
-from alignloop.core.layout import lay_out, sight
 from alignloop.core.losses import Ties, finite, pairs_of, ranking_loss
 from alignloop.core.models import RewardModel
+from alignloop.core.packing import lay_out, sight
+from alignloop.core.parallel_passes import backward, in_lanes
 from alignloop.core.tokens import pad_right
-from alignloop.core.training import Schedule, Training
+from alignloop.core.training_loop import Schedule, Training
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Label(Section):
 
 
 class People(Section):
-    """The labeling pages (alignloop/people): no result of a stage depends on these keys."""
+    """The labeling pages (alignloop/web): no result of a stage depends on these keys."""
 
     url: str
     guidelines: str

@@ -12,23 +12,23 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from alignloop.core.agreement import by_group
 from alignloop.core.logprobs import response_logprobs
-from alignloop.core.measures import length_controlled_win_rate, win_rate
+from alignloop.core.metrics import length_controlled_win_rate, win_rate
 from alignloop.core.models import RewardModel, allowed_tokens, context_of, vocabulary_of
 from alignloop.core.reward import correct_pairs, score_rankings
+from alignloop.core.reward_metrics import by_group
 from alignloop.core.tokens import pad_of
-from alignloop.io.curves import write_curve
-from alignloop.io.datasets import read, write
-from alignloop.io.files import rounded, write_json
+from alignloop.data.record_files import read, write
+from alignloop.evaluation.best_of_n_report import rows_of_best
+from alignloop.evaluation.overoptimisation import by_step
+from alignloop.evaluation.responses import Answered, answer, examination, summary
+from alignloop.evaluation.results_table import headline_of
+from alignloop.files import rounded, write_json
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Prompt, Ranking, Rollout
-from alignloop.stages.answering import Answered, answer, examination, summary
-from alignloop.stages.best_of import rows_of_best
-from alignloop.stages.overoptimisation import by_step
-from alignloop.stages.progress import Progress
-from alignloop.stages.results import headline_of
-from alignloop.stages.rows import ranked_rows
+from alignloop.training.curves import write_curve
+from alignloop.training.encoding import ranked_rows
 from alignloop.world.gold import judge
 
 

@@ -17,20 +17,20 @@ from math import ceil
 from pathlib import Path
 from typing import IO, Any
 
-from alignloop.io import datasets
-from alignloop.io.datasets import DataError, line_of
-from alignloop.io.files import replacing, write_json
-from alignloop.io.forgotten import Forgotten
-from alignloop.io.importers import glance, rows
-from alignloop.io.importers.source import Source
-from alignloop.io.importers.source import sources as found_in
-from alignloop.io.shards import Writer
-from alignloop.io.workers import Workers
+from alignloop.data import record_files
+from alignloop.data.forgotten import Forgotten
+from alignloop.data.formats import containers, glance
+from alignloop.data.formats.parsed_rows import Arrival, Line, arrived, gather, hash_of
+from alignloop.data.formats.sources import Source
+from alignloop.data.formats.sources import sources as found_in
+from alignloop.data.parquet_shards import Writer
+from alignloop.data.record_files import DataError, line_of
+from alignloop.data.workers import Workers
+from alignloop.files import replacing, write_json
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Origin, Prompt, Ranking, Record
-from alignloop.stages.arrivals import Arrival, Line, arrived, gather, hash_of
-from alignloop.stages.progress import Progress
-from alignloop.world.generate import make_world
+from alignloop.world.builder import make_world
 
 SETS: dict[type[Record], str] = {Document: "documents", Prompt: "prompts", Demonstration: "demonstrations", Ranking: "rankings"}
 COUNTS = ("rows", "records", "kept", "refused", "changed")
@@ -48,7 +48,7 @@ def ingest(params: Params, sources: Path, forgotten: Path, out: Path, metrics: P
     with replacing(out) as part, Workers() as workers:
         part.mkdir()
         with ExitStack() as stack:
-            files = {kind: stack.enter_context(datasets.writing(part / f"{name}.jsonl")) for kind, name in SETS.items()}
+            files = {kind: stack.enter_context(record_files.writing(part / f"{name}.jsonl")) for kind, name in SETS.items()}
             raw = _Raw(files, stack.enter_context((part / "refused.csv").open("w", encoding="utf-8", newline="\n")), gone)
             if plan.source == "world":
                 world = make_world(params.seed, plan.world)
@@ -148,9 +148,9 @@ class _Raw:
 
 def _arrivals(source: Source, origin: Origin, workers: Workers) -> Iterator[Arrival]:
     """What a source holds; workers read lines that stand by themselves."""
-    if source.reader.read_piece and rows.container(source.path) == "lines":
+    if source.reader.read_piece and containers.container(source.path) == "lines":
         read = partial(gather, source.reader.read_piece, origin)
-        return chain.from_iterable(workers.map(read, rows.pieces(source.path)))
+        return chain.from_iterable(workers.map(read, containers.pieces(source.path)))
     return arrived(source.reader.read(source.path, source.name), origin)
 
 

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from itertools import accumulate, combinations
 from pathlib import Path
 
-from alignloop.core.orders import Points
+from alignloop.core.labeler_agreement import Points
+from alignloop.data.record_files import read, write
 from alignloop.errors import AlignloopError
-from alignloop.io.datasets import read, write
-from alignloop.io.files import replacing, write_json
+from alignloop.files import replacing, write_json
+from alignloop.labeling.agreement_report import measure, page
+from alignloop.labeling.rankers import LABELERS
 from alignloop.params import Params
 from alignloop.params.labeling import Labelers
+from alignloop.progress import Progress
 from alignloop.records import Ranking, Samples
 from alignloop.seeds import seed_of
-from alignloop.stages.labelers import LABELERS
-from alignloop.stages.labels import measure, page
-from alignloop.stages.progress import Progress
 
 
 class NobodyLeft(AlignloopError):

@@ -9,9 +9,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core import ppo as algorithm
-from alignloop.core.adapters import adapt, merged
 from alignloop.core.guards import Guard, Watch
-from alignloop.core.kl import AdaptiveKl, FixedKl
+from alignloop.core.kl_controller import AdaptiveKl, FixedKl
+from alignloop.core.lora import adapt, merged
 from alignloop.core.memory import recompute_activations
 from alignloop.core.models import (
     HELD_OUT,
@@ -23,19 +23,19 @@ from alignloop.core.models import (
     save_policy,
     vocabulary_of,
 )
-from alignloop.core.settings import Settings
+from alignloop.core.ppo_config import Settings
 from alignloop.core.tokens import decode, end_of, pad_of
-from alignloop.io.checkpoints import Checkpoint
-from alignloop.io.curves import write_curve
-from alignloop.io.datasets import read, write
-from alignloop.io.files import replacing, write_json
+from alignloop.data.record_files import read, write
+from alignloop.files import replacing, write_json
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Document, Prompt, Rollout
 from alignloop.seeds import draws, seed_of
-from alignloop.stages.learning import points, recalled
-from alignloop.stages.progress import Progress
-from alignloop.stages.rows import document_rows, prompt_rows
-from alignloop.stages.scoring import scorer
+from alignloop.training.checkpoints import Checkpoint
+from alignloop.training.curves import write_curve
+from alignloop.training.encoding import document_rows, prompt_rows
+from alignloop.training.resumable_loop import points, recalled
+from alignloop.training.scoring import scorer
 
 
 def ppo(

@@ -16,19 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
-from alignloop.io import datasets
-from alignloop.io.datasets import DataError, pieces
-from alignloop.io.files import replacing, scratch, write_json
-from alignloop.io.words import Places
-from alignloop.io.workers import Workers
+from alignloop.data import record_files
+from alignloop.data.preparation.decontamination import Overlaps
+from alignloop.data.preparation.filtering import Entries, Questions
+from alignloop.data.preparation.question_cache import Told
+from alignloop.data.preparation.question_cache import write as write_known
+from alignloop.data.preparation.record_features import SPLITS, Reading, gather
+from alignloop.data.preparation.word_hashes import Places
+from alignloop.data.record_files import DataError, pieces
+from alignloop.data.workers import Workers
+from alignloop.files import replacing, scratch, write_json
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record, Split
-from alignloop.stages.entries import Entries, Questions
-from alignloop.stages.facts import SPLITS, Reading, gather
-from alignloop.stages.known import Told
-from alignloop.stages.known import write as write_known
-from alignloop.stages.overlaps import Overlaps
-from alignloop.stages.progress import Progress
 
 KINDS: dict[str, type[Record]] = {"prompts": Prompt, "demonstrations": Demonstration, "rankings": Ranking, "corpus": Document}
 MEASURED: dict[str, Split] = {"prompts": "test", "demonstrations": "test", "rankings": "test", "corpus": "valid"}
@@ -48,7 +48,7 @@ def prepare(
         yield Progress(len(KINDS) + 1, len(KINDS) + 2)
         for name, out in (("prompts", prompts), ("demonstrations", demonstrations), ("corpus", corpus)):
             sets.write(name, out)
-        datasets.write_lines(rankings / "imported.jsonl", sets.lines("rankings", *SPLITS), Ranking)
+        record_files.write_lines(rankings / "imported.jsonl", sets.lines("rankings", *SPLITS), Ranking)
     sets.tallies["rankings"].update({split: count for split in SPLITS if (count := sum(sets.entries["rankings"].of(split)))})
     tallies = sets.tallies
     write_json(metrics, {name: dict(sorted(tallies[name].items())) for name in KINDS})
@@ -124,7 +124,7 @@ class _Sets:
         tally = self.tallies[name]
         with replacing(out) as part:
             for split in SPLITS[:2] if name == "corpus" else SPLITS:
-                tally[split] = datasets.write_lines(part / f"{split}.jsonl", self.lines(name, split), KINDS[name])
+                tally[split] = record_files.write_lines(part / f"{split}.jsonl", self.lines(name, split), KINDS[name])
                 if not tally[split] and split in NEEDED[name]:
                     advice = "add data of more users, or change prepare.valid and prepare.test"
                     raise DataError(f"{out / split}.jsonl: of {tally['raw'] or 'all'} {name} none is left for this split; {advice}")

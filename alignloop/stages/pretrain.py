@@ -4,19 +4,19 @@ from collections.abc import Iterator
 from math import exp
 from pathlib import Path
 
-from alignloop.core.fit import fit, mean_loss
+from alignloop.core.lm_training import fit, mean_loss
 from alignloop.core.models import context_of, load_policy, new_policy, save_policy
 from alignloop.core.tokens import pad_of, train_tokenizer
-from alignloop.io.checkpoints import Checkpoint
-from alignloop.io.curves import write_curve
-from alignloop.io.datasets import read
-from alignloop.io.files import replacing, write_json
+from alignloop.data.record_files import read
+from alignloop.files import replacing, write_json
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Document
 from alignloop.seeds import draws, seed_of
-from alignloop.stages.learning import learn, points
-from alignloop.stages.progress import Progress
-from alignloop.stages.rows import document_rows
+from alignloop.training.checkpoints import Checkpoint
+from alignloop.training.curves import write_curve
+from alignloop.training.encoding import document_rows
+from alignloop.training.resumable_loop import learn, points
 
 
 def pretrain(params: Params, checkpoint: Checkpoint, corpus: Path, out: Path, metrics: Path, plots: Path) -> Iterator[Progress]:

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from alignloop.data.record_files import read, write
 from alignloop.errors import AlignloopError
-from alignloop.io.datasets import read, write
-from alignloop.io.files import replacing, rounded, write_json
-from alignloop.io.lock import untraced
+from alignloop.evaluation.responses import answer, examination, summary
+from alignloop.evaluation.results_table import gather, one_line, tables
+from alignloop.files import replacing, rounded, write_json
 from alignloop.params import Params
+from alignloop.pipeline.dvc_lock import untraced
+from alignloop.progress import Progress
 from alignloop.records import Answer
-from alignloop.stages.answering import answer, examination, summary
-from alignloop.stages.gates import duel, told, verdict
-from alignloop.stages.progress import Progress
-from alignloop.stages.results import gather, one_line, tables
+from alignloop.release.gates import duel, told, verdict
 
 
 class ReleaseError(AlignloopError):

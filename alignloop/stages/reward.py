@@ -10,18 +10,18 @@ from statistics import fmean
 from alignloop.core.models import HELD_OUT, RewardModel, context_of, load_policy
 from alignloop.core.reward import normalise, train
 from alignloop.core.tokens import pad_of
+from alignloop.data.record_files import read
 from alignloop.errors import AlignloopError
-from alignloop.io.checkpoints import Checkpoint
-from alignloop.io.curves import write_curve
-from alignloop.io.datasets import read
-from alignloop.io.files import replacing, rounded, write_json
+from alignloop.evaluation.reward_report import held_out_agreement
+from alignloop.files import replacing, rounded, write_json
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Demonstration, Ranking
 from alignloop.seeds import draws, seed_of
-from alignloop.stages.agreement import held_out_agreement
-from alignloop.stages.learning import learn, points
-from alignloop.stages.progress import Progress
-from alignloop.stages.rows import demonstration_rows, ranked_rows
+from alignloop.training.checkpoints import Checkpoint
+from alignloop.training.curves import write_curve
+from alignloop.training.encoding import demonstration_rows, ranked_rows
+from alignloop.training.resumable_loop import learn, points
 
 
 class NoHeldOutRankings(AlignloopError):

@@ -8,13 +8,13 @@ import torch
 from alignloop.core.generate import sample as draw
 from alignloop.core.models import allowed_tokens, context_of, load_policy, vocabulary_of
 from alignloop.core.tokens import decode, end_of
-from alignloop.io.datasets import read, write
-from alignloop.io.files import write_json
+from alignloop.data.record_files import read, write
+from alignloop.files import write_json
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Prompt, Samples, Split
 from alignloop.seeds import draws, seed_of
-from alignloop.stages.progress import Progress
-from alignloop.stages.rows import prompt_rows
+from alignloop.training.encoding import prompt_rows
 
 PROMPTS_PER_CALL = 128
 

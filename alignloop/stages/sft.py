@@ -7,21 +7,21 @@ from collections.abc import Iterator
 from math import exp
 from pathlib import Path
 
-from alignloop.core.choice import Choice, check_steps
-from alignloop.core.fit import fit
+from alignloop.core.checkpoint_selection import Choice, check_steps
+from alignloop.core.lm_training import fit
 from alignloop.core.models import context_of, load_policy, save_policy
 from alignloop.core.tokens import pad_of
-from alignloop.io.checkpoints import Checkpoint
-from alignloop.io.curves import write_curve
-from alignloop.io.datasets import read
-from alignloop.io.files import replacing, write_json
+from alignloop.data.record_files import read
+from alignloop.files import replacing, write_json
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document
 from alignloop.seeds import draws
-from alignloop.stages.checks import checker
-from alignloop.stages.learning import learn, points
-from alignloop.stages.progress import Progress
-from alignloop.stages.rows import demonstration_rows, document_rows
+from alignloop.training.checkpoints import Checkpoint
+from alignloop.training.curves import write_curve
+from alignloop.training.encoding import demonstration_rows, document_rows
+from alignloop.training.resumable_loop import learn, points
+from alignloop.training.sft_validation import checker
 
 
 def sft(

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from alignloop.io import tables
-from alignloop.io.datasets import DataError, files
-from alignloop.io.expectations import Breach, Check, ValidationFailed, content_rules, learning_rules, run, schema_rules
-from alignloop.io.files import write_json
-from alignloop.io.profiles import profile_of
-from alignloop.io.workers import Workers
+from alignloop.data.record_files import DataError, files
+from alignloop.data.validation import record_tables
+from alignloop.data.validation.expectations import Breach, Check, ValidationFailed, content_rules, learning_rules, run, schema_rules
+from alignloop.data.validation.profiles import profile_of
+from alignloop.data.workers import Workers
+from alignloop.files import write_json
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
-from alignloop.stages.progress import Progress
 
 Files = dict[Path, str | None]  # each with its split, None where the lines tell it
 
@@ -55,11 +55,11 @@ def validate(params: Params, suite: str, data: Path, docs: Path, profile: Path, 
     sets = SUITES[suite](data)
     with Workers() as workers:
         how = {"generated": suite == "rankings", "private": suite != "raw", "workers": workers}
-        rows = {name: tables.table(kind, paths, **how) for name, (kind, paths) in sets.items()}
+        rows = {name: record_tables.table(kind, paths, **how) for name, (kind, paths) in sets.items()}
     for name, (kind, _) in sets.items():
         if rows[name].empty and (kind is not Ranking or suite == "rankings"):
             raise DataError(f"{data}: the {name} are empty; add data to the sources, and run from `ingest`")
-    tables.mark_leaks(rows.values())
+    record_tables.mark_leaks(rows.values())
     checks = []
     for name, (kind, _) in sets.items():
         if not rows[name].empty:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from alignloop.io.labeling.store import DEFAULT
+from alignloop.labeling.database import DEFAULT
 from benchmarks import labeling
 
 

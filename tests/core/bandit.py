@@ -13,10 +13,10 @@ from transformers import PreTrainedModel
 
 from alignloop.core.experience import Score
 from alignloop.core.guards import Watch
-from alignloop.core.kl import AdaptiveKl, FixedKl
+from alignloop.core.kl_controller import AdaptiveKl, FixedKl
 from alignloop.core.models import RewardModel
 from alignloop.core.ppo import Step, Trainer
-from alignloop.core.settings import Settings
+from alignloop.core.ppo_config import Settings
 from alignloop.core.tokens import Encoded
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTraine
 
 from alignloop.core.models import RewardModel, allowed_tokens, new_policy
 from alignloop.core.tokens import encode_prompt, end_of, pad_of, train_tokenizer
-
-from .bandit import Run
+from tests.core.bandit import Run
 
 SENTENCES = [
     "The moon is made of rock, and the sea is full of salt.",

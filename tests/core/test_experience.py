@@ -11,17 +11,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from alignloop.core import experience, fit, ppo
+from alignloop.core import experience, lm_training, ppo
+from alignloop.core.advantages import grpo, rloo
 from alignloop.core.batches import by_length
 from alignloop.core.experience import Rollouts, appraise
 from alignloop.core.generate import Responses
 from alignloop.core.losses import NonFiniteLoss
-from alignloop.core.measures import distinct
-from alignloop.core.returns import grpo, rloo
-from alignloop.core.settings import Settings
+from alignloop.core.metrics import distinct
+from alignloop.core.ppo_config import Settings
 from alignloop.core.tokens import Encoded
-
-from .bandit import SETTINGS, Run
+from tests.core.bandit import SETTINGS, Run
 
 GROUPS: dict[str, Any] = {"advantages": "rloo", "responses_per_prompt": 4, "prompts_per_step": 8}
 
@@ -99,7 +98,7 @@ def test_a_whole_training_is_the_same_however_its_batches_are_split_into_passes(
         passes.append(len(batches))
         return batches
 
-    for module in (experience, fit, ppo):
+    for module in (experience, lm_training, ppo):
         monkeypatch.setattr(module, "by_length", small)
     parts = other.steps(**plan)
     assert max(passes) > 8

@@ -10,13 +10,12 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config
 
 from alignloop.core import ppo, reward
-from alignloop.core.fit import fit
-from alignloop.core.kl import FixedKl
+from alignloop.core.kl_controller import FixedKl
+from alignloop.core.lm_training import fit
 from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, save_policy
 from alignloop.core.tokens import encode_dialogue, encode_prompt, encode_response, end_of, pad_of
-
-from .bandit import SETTINGS
-from .test_tokens import CHATML
+from tests.core.bandit import SETTINGS
+from tests.core.test_tokens import CHATML
 
 SIZES: dict[str, Any] = {
     "vocab_size": 340,  # more than the tokenizer has, as many hub checkpoints do

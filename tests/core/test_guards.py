@@ -9,8 +9,7 @@ from torch import Tensor
 
 from alignloop.core.experience import Rollouts
 from alignloop.core.guards import RULES, Guard, GuardTripped, Strength, Watch, held_out_fall
-
-from .bandit import Run
+from tests.core.bandit import Run
 
 HEALTHY = {"kl": 3.0, "entropy": 1.0, "distinct_2": 0.3, "ended": 0.95, "held_out_fall": 0.0}
 GUARDS = {

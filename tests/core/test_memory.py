@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from alignloop.core import lanes
-from alignloop.core.fit import accumulate
+from alignloop.core import parallel_passes
+from alignloop.core.lm_training import accumulate
 from alignloop.core.memory import precise, recompute_activations
 from alignloop.core.models import RewardModel
 from alignloop.core.tokens import Encoded
 from alignloop.errors import AlignloopError
-
-from .bandit import Run
+from tests.core.bandit import Run
 
 ROWS = [Encoded([9, 30, 40, 50, 60, 1], [True] * 6), Encoded([9, 50, 7, 1], [True] * 4)]
 
@@ -71,9 +70,9 @@ def test_in_bf16_products_are_coarse_and_weights_gradients_and_logprobs_stay_fp3
     plan: dict[str, Any] = {"steps": 2, "minibatches": 1, "max_new_tokens": 5, "learning_rate": 1e-4}
     run.ptx = other.ptx = ROWS
     fine = run.steps(**plan, ptx_coef=1.0)
-    lanes.use(count)
+    parallel_passes.use(count)
     coarse = other.steps(**plan, ptx_coef=1.0, precision="bf16")
-    lanes.use(1)
+    parallel_passes.use(1)
     assert {weight.dtype for weight in other.policy.parameters()} == {torch.float32}
     first, again = fine[0].metrics, coarse[0].metrics
     assert 1e-5 < coarse[0].metrics["ratio_distance"] < 0.05, "sampler and learner agree as well as eight bits do"
@@ -84,12 +83,12 @@ def test_in_bf16_products_are_coarse_and_weights_gradients_and_logprobs_stay_fp3
 
 def test_lanes_work_in_the_precision_of_their_caller():
     kinds = []
-    lanes.use(2)
+    parallel_passes.use(2)
     for precision in ("bf16", "fp32"):
         with precise(precision, torch.device("cpu")):
-            kinds.append({(torch.ones(2, 2) @ torch.ones(2, 2)).dtype for _ in lanes.in_lanes(str, [1])})
-            kinds.append(set(lanes.in_lanes(lambda _: (torch.ones(2, 2) @ torch.ones(2, 2)).dtype, [1, 2, 3])))
-    lanes.use(1)
+            kinds.append({(torch.ones(2, 2) @ torch.ones(2, 2)).dtype for _ in parallel_passes.in_lanes(str, [1])})
+            kinds.append(set(parallel_passes.in_lanes(lambda _: (torch.ones(2, 2) @ torch.ones(2, 2)).dtype, [1, 2, 3])))
+    parallel_passes.use(1)
     assert kinds == [{torch.bfloat16}, {torch.bfloat16}, {torch.float32}, {torch.float32}]
 
 

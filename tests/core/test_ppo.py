@@ -9,13 +9,12 @@ import torch
 from transformers import AutoModelForCausalLM, Gemma2Config, PreTrainedModel
 
 from alignloop.core import ppo
-from alignloop.core.kl import FixedKl
+from alignloop.core.kl_controller import FixedKl
 from alignloop.core.losses import NonFiniteLoss
 from alignloop.core.models import RewardModel
 from alignloop.core.ppo import RatioError
 from alignloop.core.tokens import Encoded
-
-from .bandit import Run
+from tests.core.bandit import Run
 
 
 def test_what_is_scored_becomes_likelier_and_the_kl_penalty_holds_it_back(run: Run, other: Run):

@@ -13,13 +13,12 @@ from transformers import PreTrainedModel
 
 from alignloop.core import ppo
 from alignloop.core.batches import by_length
-from alignloop.core.fit import accumulate
-from alignloop.core.kl import AdaptiveKl, FixedKl
+from alignloop.core.kl_controller import AdaptiveKl, FixedKl
+from alignloop.core.lm_training import accumulate
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.ppo import Trainer
 from alignloop.core.tokens import Encoded
-
-from .bandit import SETTINGS, Run
+from tests.core.bandit import SETTINGS, Run
 
 
 def test_the_score_of_an_answer_without_an_end_is_replaced(run: Run, other: Run):

@@ -15,8 +15,7 @@ from alignloop.core import ppo
 from alignloop.core.experience import Experience, appraise
 from alignloop.core.generate import Responses
 from alignloop.core.ppo import RatioError
-
-from .bandit import SETTINGS, Run
+from tests.core.bandit import SETTINGS, Run
 
 
 def test_each_optimiser_has_its_own_peak_rate_one_schedule_and_the_same_moments(run: Run):

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from alignloop.core.guards import Guard, Strength, Watch
-from alignloop.core.kl import AdaptiveKl
+from alignloop.core.kl_controller import AdaptiveKl
 from alignloop.core.ppo import Step, Trainer
 from alignloop.core.tokens import Encoded
-
-from .bandit import SETTINGS, Run
+from tests.core.bandit import SETTINGS, Run
 
 SIZES: dict[str, Any] = {"steps": 4, "prompts_per_step": 12, "max_new_tokens": 3, "ptx_coef": 1.0, "ptx_documents_per_step": 4}
 ALL = replace(SETTINGS, **SIZES, epochs=2, ema_decay=0.8, learning_rate=1e-2, missing_eos_score=None)

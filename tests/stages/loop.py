@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from alignloop import params as parameters
-from alignloop.io.checkpoints import Checkpoint
-from alignloop.io.datasets import write
+from alignloop.data.record_files import write
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Split
 from alignloop.stages.evaluate import evaluate
 from alignloop.stages.label import label
 from alignloop.stages.ppo import ppo
 from alignloop.stages.pretrain import pretrain
-from alignloop.stages.progress import Progress
 from alignloop.stages.reward import reward
 from alignloop.stages.sample import sample
 from alignloop.stages.sft import sft
+from alignloop.training.checkpoints import Checkpoint
 
 PROJECT = Path(__file__).parents[2]
 QUESTIONS = ["Is the sea full of salt?", "Who painted the door?", "Is it green?", "Who knows?"]

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from alignloop import params as parameters
-from alignloop.io.datasets import read, split_of, write
+from alignloop.data.record_files import read, split_of, write
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Split
 from alignloop.stages.prepare import prepare
 

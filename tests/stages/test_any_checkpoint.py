@@ -13,8 +13,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrain
 from alignloop.core.losses import NonFiniteLoss
 from alignloop.core.models import load_policy, save_policy
 from alignloop.core.tokens import END, TokenizerError, train_tokenizer
-
-from .loop import ANSWERS, QUESTIONS, Loop, tiny
+from tests.stages.loop import ANSWERS, QUESTIONS, Loop, tiny
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"

@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 
 from alignloop.core.models import RewardModel, context_of, load_policy
-from alignloop.io.datasets import read, write
+from alignloop.data.record_files import read, write
+from alignloop.evaluation.results_table import headline_of
 from alignloop.records import Answer, Document, Prompt, Ranking, Rollout
 from alignloop.stages.evaluate import evaluate
-from alignloop.stages.results import headline_of
-from alignloop.stages.rows import ranked_rows
-from alignloop.world.generate import make_world
+from alignloop.training.encoding import ranked_rows
+from alignloop.world.builder import make_world
 from alignloop.world.gold import judge
-
-from .loop import QUESTIONS, said, tiny
+from tests.stages.loop import QUESTIONS, said, tiny
 
 SMALL = {"facts": 40, "users": 4, "prompts": 24, "demonstrations": 1, "documents": 1, "truth": 0.75, "demonstration_quality": 0.65}
 

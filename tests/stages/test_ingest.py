@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from alignloop import params as parameters
+from alignloop.data import workers
+from alignloop.data.formats import containers
+from alignloop.data.record_files import read
 from alignloop.errors import AlignloopError
-from alignloop.io import workers
-from alignloop.io.datasets import read
-from alignloop.io.importers import rows
 from alignloop.records import Demonstration, Document, Origin, Prompt, Ranking
 from alignloop.stages.ingest import ingest
 
@@ -247,7 +247,7 @@ def test_workers_change_no_byte(root: Path, monkeypatch: pytest.MonkeyPatch):
         return counts, {file.name: file.read_bytes() for file in (root / "raw").iterdir()}
 
     alone = made()
-    monkeypatch.setattr(rows, "PIECE", 1000)
+    monkeypatch.setattr(containers, "PIECE", 1000)
     monkeypatch.setattr(workers, "ALONE", 2)
     monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1})
     assert made() == alone

@@ -7,11 +7,10 @@ from typing import Any
 
 from datasets import Dataset
 
-from alignloop.io.datasets import read
-from alignloop.io.footprint import size_of
+from alignloop.data.record_files import read
+from alignloop.pipeline.stage_files import size_of
 from alignloop.records import Demonstration, Document, Prompt, Ranking
-
-from .test_ingest import PAIR, PROBLEM, drop, refusal, root, run
+from tests.stages.test_ingest import PAIR, PROBLEM, drop, refusal, root, run
 
 __all__ = ["root"]  # the fixture
 

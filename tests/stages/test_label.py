@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from alignloop import params as parameters
+from alignloop.data import record_files
 from alignloop.errors import Waiting
-from alignloop.io import datasets, judge
-from alignloop.io.judge import JudgeError
-from alignloop.io.labeling import labelers, queue
-from alignloop.io.labeling.queue import Given, Lending
-from alignloop.io.labeling.store import Store, store_url
-from alignloop.io.labeling.tables import Labeler
+from alignloop.labeling import accounts, assignments, llm_judge
+from alignloop.labeling.assignments import Given, Lending
+from alignloop.labeling.database import Store, store_url
+from alignloop.labeling.llm_judge import JudgeError
+from alignloop.labeling.schema import Labeler
 from alignloop.params import ParamsError
+from alignloop.progress import Progress
 from alignloop.records import Message, Prompt, Ranking, Samples
 from alignloop.stages.label import NobodyLeft, label, shared_out
-from alignloop.stages.progress import Progress
 from alignloop.world.panel import PanelError
 
 PROJECT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    monkeypatch.setattr(judge.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(llm_judge.time, "sleep", lambda seconds: None)
     with Endpoint() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -94,10 +94,10 @@ class Stage:
         (root / "earlier").mkdir(exist_ok=True)
 
     def run(self, samples: list[Samples]) -> list[Ranking]:
-        datasets.write(self.root / "samples.jsonl", samples)
+        record_files.write(self.root / "samples.jsonl", samples)
         places = ("samples.jsonl", "earlier", "out", "label.json", "labels.md")
         self.told = list(label(self.params, "r1", *(self.root / place for place in places)))
-        return datasets.read(self.root / "out" / "r1.jsonl", Ranking)
+        return record_files.read(self.root / "out" / "r1.jsonl", Ranking)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_judge_model_is_asked_blind_and_shuffled_and_never_twice_for_the_same(
     here: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(judge.KEY, "a-secret")
+    monkeypatch.setenv(llm_judge.KEY, "a-secret")
     endpoint.first = [503, "I like all of them.", '{"ranks": {"A": 1}}']
     stage = Stage(here, kind="judge", model={"url": f"http://127.0.0.1:{endpoint.server_port}/v1/", "name": "org/judge 1", "at_once": 1})
     made = stage.run(offered(3))
@@ -170,13 +170,13 @@ def test_people_are_waited_for_and_what_they_ranked_is_written_with_the_same_byt
         stage.run(offered(2))
     assert not (here / "out").exists()
     store = Store(store_url(here))
-    labelers.invite(store, "labeler-ada", "labeler", "test")
+    accounts.invite(store, "labeler-ada", "labeler", "test")
     with store.writing() as session:
         session.get_one(Labeler, "labeler-ada").qualified = True
     for missing in (1, 0):
-        lent = queue.take(store, "labeler-ada", "rank", "work", Lending(10, 0, 0))
+        lent = assignments.take(store, "labeler-ada", "rank", "work", Lending(10, 0, 0))
         assert lent
-        queue.give(store, lent, "labeler-ada", Given(ranks=(1, 2, 3, 3)), "g")
+        assignments.give(store, lent, "labeler-ada", Given(ranks=(1, 2, 3, 3)), "g")
         if missing:
             with pytest.raises(Waiting, match="1 of 2 rankings are missing"):
                 stage.run(offered(2))

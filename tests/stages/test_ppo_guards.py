@@ -13,8 +13,7 @@ from alignloop.core.guards import RULES, GuardTripped
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.models import HEAD, HELD_OUT, allowed_tokens, load_policy, vocabulary_of
 from alignloop.core.tokens import encode_prompt, end_of, pad_of
-
-from .loop import QUESTIONS, Loop, tiny
+from tests.stages.loop import QUESTIONS, Loop, tiny
 
 COLLAPSE: dict[str, Any] = {  # no KL penalty, no pretraining text and a high learning rate
     "steps": 14,

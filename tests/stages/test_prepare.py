@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from alignloop.io.datasets import DataError, read, split_of
+from alignloop.data.record_files import DataError, read, split_of
 from alignloop.records import Demonstration, Document, Prompt
-
-from .sets import SPLITS, TEST, TRAIN, VALID, Sets, demonstration, messages, prompt, ranking
+from tests.stages.sets import SPLITS, TEST, TRAIN, VALID, Sets, demonstration, messages, prompt, ranking
 
 
 @pytest.fixture

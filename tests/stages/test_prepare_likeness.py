@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignloop.io import datasets, workers
-from alignloop.io.datasets import files, read, split_of
+from alignloop.data import record_files, workers
+from alignloop.data.preparation import decontamination
+from alignloop.data.record_files import files, read, split_of
 from alignloop.records import Document, Prompt, Split
-from alignloop.stages import overlaps
-
-from .sets import SPLITS, TEST, TRAIN, VALID, Sets, demonstration, messages, prompt, ranking
+from tests.stages.sets import SPLITS, TEST, TRAIN, VALID, Sets, demonstration, messages, prompt, ranking
 
 
 @pytest.fixture
@@ -133,8 +132,8 @@ def test_workers_change_no_byte(sets: Sets, monkeypatch: pytest.MonkeyPatch):
         return told, [file.read_bytes() for name in ("prompts", "demonstrations", "corpus", "rankings") for file in files(sets.root / name)]
 
     alone = made()
-    monkeypatch.setattr(datasets, "PIECE", 4000)
-    monkeypatch.setattr(overlaps, "AT_ONCE", 7)
+    monkeypatch.setattr(record_files, "PIECE", 4000)
+    monkeypatch.setattr(decontamination, "AT_ONCE", 7)
     monkeypatch.setattr(workers, "ALONE", 2)
     monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1})
     assert made() == alone

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from alignloop import params
+from alignloop import params, tracking
 from alignloop.__main__ import main
-from alignloop.io import datasets, registry, tracking
+from alignloop.data import record_files
+from alignloop.evaluation.results_table import gather, headline_of, tables
 from alignloop.params import Params
 from alignloop.records import Answer, Message, Prompt
-from alignloop.stages.gates import told
+from alignloop.release.gates import told
 from alignloop.stages.release import ReleaseError, release
-from alignloop.stages.results import gather, headline_of, tables
+from alignloop.tracking import registry
 
 PROJECT = Path(__file__).parents[2]
 BEHAVIOURS = {"fact": 0.25, "false_premise": 0.5}
@@ -90,7 +91,7 @@ def rounds(project: Path) -> Path:
             for model in ("base", "sft", "policy")
         ]
         (project / "data" / "evaluation" / name).mkdir(parents=True)
-        datasets.write(project / "data" / "evaluation" / name / "answers.jsonl", answers)
+        record_files.write(project / "data" / "evaluation" / name / "answers.jsonl", answers)
     write_model(project / "models" / "sft", "sft")
     (project / "metrics" / "validation").mkdir()
     for name in ("raw", "sets", "r1", "r2"):
@@ -218,7 +219,7 @@ def test_what_is_missing_or_broken_is_named_with_the_way_to_get_it(rounds: Path,
 
 def lineage_of(root: Path) -> dict[str, str]:
     """Runs that made the models, as their stages would have left them; returns hashes by path."""
-    from alignloop.io.footprint import hashes
+    from alignloop.pipeline.stage_files import hashes
 
     (root / "data" / "demonstrations").mkdir()
     (root / "data" / "demonstrations" / "train.jsonl").write_text('{"labeler":"ann"}\n' * 3)

@@ -12,15 +12,15 @@ import torch
 import yaml
 
 from alignloop import params as parameters
-from alignloop.io.checkpoints import Checkpoint
-from alignloop.io.datasets import write
+from alignloop.data.record_files import write
 from alignloop.params import Params
+from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking
 from alignloop.stages.ppo import ppo
 from alignloop.stages.pretrain import pretrain
-from alignloop.stages.progress import Progress
 from alignloop.stages.reward import reward
 from alignloop.stages.sft import sft
+from alignloop.training.checkpoints import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARDS = {

@@ -10,12 +10,12 @@ from alignloop import params as parameters
 from alignloop.core.models import HELD_OUT, RewardModel, context_of, load_policy
 from alignloop.core.reward import score
 from alignloop.core.tokens import pad_of
-from alignloop.io import datasets
-from alignloop.io.checkpoints import Checkpoint
+from alignloop.data import record_files
 from alignloop.params import ParamsError
 from alignloop.records import Demonstration, Message, Prompt, Ranking
 from alignloop.stages.reward import reward
-from alignloop.stages.rows import demonstration_rows
+from alignloop.training.checkpoints import Checkpoint
+from alignloop.training.encoding import demonstration_rows
 
 PROJECT = Path(__file__).parents[2]
 
@@ -40,8 +40,8 @@ def run(root: Path, policy: Path, start: Path | None = None, **changes: Any) -> 
     values = parameters.load(PROJECT / "params.yaml").model_dump(by_alias=True)
     values["reward"] |= {"learning_rate": 1e-2, "epochs": 4.0, **changes}
     params = parameters.parse(values, "params.yaml")
-    datasets.write(root / "rankings" / "r1.jsonl", RANKINGS)
-    datasets.write(
+    record_files.write(root / "rankings" / "r1.jsonl", RANKINGS)
+    record_files.write(
         root / "demonstrations" / "train.jsonl",
         [
             Demonstration(
@@ -79,7 +79,7 @@ def test_a_gain_is_in_the_checkpoint_and_changes_no_order_and_no_chance(tmp_path
     assert errors[0] == pytest.approx(errors[1], abs=1e-4)
     policy, tokenizer = load_policy(tiny_policy)
     examples, _ = demonstration_rows(
-        tokenizer, datasets.read(tmp_path / "b" / "demonstrations" / "train.jsonl", Demonstration), "last", context_of(policy)
+        tokenizer, record_files.read(tmp_path / "b" / "demonstrations" / "train.jsonl", Demonstration), "last", context_of(policy)
     )
     scores = score(RewardModel.load(tmp_path / "b" / "out"), [row.ids for row in examples], pad_of(tokenizer))
     assert [float(scores.mean()), float(scores.std(correction=0))] == pytest.approx([0, 1], abs=1e-4)

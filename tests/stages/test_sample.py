@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from alignloop.io.datasets import read
+from alignloop.data.record_files import read
 from alignloop.records import Samples
 from alignloop.stages.sample import sample
-
-from .loop import Loop, tiny
+from tests.stages.loop import Loop, tiny
 
 
 @pytest.mark.parametrize(

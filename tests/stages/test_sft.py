@@ -10,13 +10,13 @@ import pytest
 
 from alignloop import params as parameters
 from alignloop.core.models import RewardModel, load_policy
-from alignloop.io import datasets
-from alignloop.io.checkpoints import Checkpoint
-from alignloop.io.figures import curves
+from alignloop.data import record_files
 from alignloop.params import ParamsError
 from alignloop.records import Demonstration, Document, Message
-from alignloop.stages.checks import NothingToCheck
 from alignloop.stages.sft import sft
+from alignloop.tracking.figures import curves
+from alignloop.training.checkpoints import Checkpoint
+from alignloop.training.sft_validation import NothingToCheck
 
 PROJECT = Path(__file__).parents[2]
 
@@ -31,9 +31,9 @@ def run(root: Path, base: Path, valid: str = "Yes, it is.", **changes: Any) -> t
     values["sft"] |= {"epochs": 4.0, "learning_rate": 3e-2, "demonstrations_per_step": 4, "checks": 4, **changes}
     values["decoding"] |= {"max_new_tokens": 4}
     shown = root / "demonstrations"
-    datasets.write(shown / "train.jsonl", [demonstration(n, "Yes, it is.") for n in range(12)])
-    datasets.write(shown / "valid.jsonl", [demonstration(n, valid) for n in range(20, 24)] if valid else [])
-    datasets.write(root / "corpus" / "train.jsonl", [Document(id="1", text="The sea.", source="test")])
+    record_files.write(shown / "train.jsonl", [demonstration(n, "Yes, it is.") for n in range(12)])
+    record_files.write(shown / "valid.jsonl", [demonstration(n, valid) for n in range(20, 24)] if valid else [])
+    record_files.write(root / "corpus" / "train.jsonl", [Document(id="1", text="The sea.", source="test")])
     params = parameters.parse(values, "params.yaml")
     list(sft(params, Checkpoint.fresh(root, "sft"), base, shown, root / "corpus", root / "out", root / "sft.json", root / "sft.csv"))
     with (root / "sft.csv").open() as file:
@@ -78,7 +78,7 @@ def test_a_reward_model_of_an_earlier_run_chooses_where_it_is_given(tmp_path: Pa
 
 
 def test_further_demonstrations_and_packing_are_parameters(tmp_path: Path, tiny_policy: Path) -> None:
-    datasets.write(tmp_path / "more.jsonl", [demonstration(n, "No.") for n in range(4)])
+    record_files.write(tmp_path / "more.jsonl", [demonstration(n, "No.") for n in range(4)])
     numbers, curve = run(tmp_path / "a", tiny_policy, more=str(tmp_path / "more.jsonl"))
     assert (numbers["demonstrations"], numbers["steps"]) == (16, 16)
     _, packed = run(tmp_path / "b", tiny_policy, more=str(tmp_path / "more.jsonl"), packing=True)

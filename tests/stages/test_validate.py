@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from alignloop import params as parameters
+from alignloop.data.validation.expectations import ValidationFailed
 from alignloop.errors import AlignloopError
-from alignloop.io.expectations import ValidationFailed
 from alignloop.stages.validate import validate
 from tests.rows import Row, demonstration, document, lines, prompt, ranking, turns
 

@@ -10,8 +10,8 @@ from alignloop import params
 from alignloop.params import data
 from alignloop.records import Prompt
 from alignloop.world.behaviours import BEHAVIOURS
+from alignloop.world.builder import World, make_world
 from alignloop.world.corpus import as_messages
-from alignloop.world.generate import World, make_world
 from alignloop.world.things import Facts, make_facts
 
 PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")

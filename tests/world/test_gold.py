@@ -9,8 +9,8 @@ import pytest
 from alignloop.records import Message, Prompt
 from alignloop.world import wording
 from alignloop.world.behaviours import BEHAVIOURS
+from alignloop.world.builder import World, answer
 from alignloop.world.corpus import as_messages
-from alignloop.world.generate import World, answer
 from alignloop.world.gold import GoldError, judge
 from alignloop.world.things import ATTRIBUTES, POOLS, Facts
 

@@ -8,8 +8,8 @@ import pytest
 
 from alignloop import params
 from alignloop.records import Message, Prompt, Ranking
+from alignloop.world.builder import World, answer
 from alignloop.world.form import form_utility
-from alignloop.world.generate import World, answer
 from alignloop.world.panel import Labeler, Panel, PanelError, candidates, gold_utility, make_panel, screening_items
 from alignloop.world.things import Facts
 

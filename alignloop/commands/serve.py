@@ -1,0 +1,183 @@
+"""`python -m alignloop serve`: the Prefect server with a worker, the MLflow server and the labeling pages, on loopback, until Ctrl-C.
+
+They store in SQLite files of the project, or in PostgreSQL where a URL is given: DATABASE_URL for labels, and Prefect's and MLflow's own
+PREFECT_SERVER_DATABASE_CONNECTION_URL and MLFLOW_BACKEND_STORE_URI. If one of them ends, all end, so that whoever watches starts all again.
+"""
+
+import argparse
+import importlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
+
+from alignloop import params as parameters
+from alignloop.errors import AlignloopError
+from alignloop.pipeline.checkout_lock import holding
+from alignloop.pipeline.environment import SERVING, STORE
+
+HOST = "127.0.0.1"
+DIRECT = build_opener(ProxyHandler({}))  # what is on loopback needs no proxy
+LOGS = Path(".cache")
+PATIENCE_SECONDS = 600.0
+GRACE_SECONDS = 20.0
+STORE_URL = f"sqlite:///{STORE}"
+PREFECT, MLFLOW = "PREFECT_SERVER_DATABASE_CONNECTION_URL", "MLFLOW_BACKEND_STORE_URI"
+
+
+class ServeError(AlignloopError):
+    """A server cannot be started, or has ended; the message says which, and where its log is."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One program: its name, its command, and the address that answers when it is ready."""
+
+    name: str
+    command: Sequence[str]
+    health: str | None
+    page: str | None = None
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Serve until Ctrl-C or SIGTERM; 1 if a service ends by itself."""
+    parser = argparse.ArgumentParser("python -m alignloop serve", description=__doc__)
+    parser.add_argument("--prefect-port", type=int, default=4200, metavar="PORT", help="%(default)s")
+    parser.add_argument("--mlflow-port", type=int, default=5000, metavar="PORT", help="%(default)s")
+    asked = parser.parse_args(arguments)
+    labels = parameters.load(Path("params.yaml")).people.url
+    services, env = plan(asked.prefect_port, asked.mlflow_port, labels, os.environ)
+    for service in services:
+        if service.page:
+            _check_free(service)
+    LOGS.mkdir(exist_ok=True)
+    if any(STORE_URL in service.command for service in services) and not STORE.exists():
+        importlib.import_module("alignloop.tracking").make_store(STORE)  # imports MLflow: seconds
+    try:
+        with _running(services, env) as processes:
+            _await_all(services, processes)
+            addresses = {name: env[name] for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI") if name in env}
+            with holding(SERVING, addresses):
+                pages = "   ".join(f"{service.name} {service.page}" for service in services if service.page)
+                print(f"{pages}   (logs in {LOGS}/; Ctrl-C ends all)", flush=True)
+                while True:
+                    _check_alive(processes)
+                    time.sleep(0.5)
+    except KeyboardInterrupt:
+        print("serve: all services have ended", file=sys.stderr)
+        return 0
+
+
+def plan(prefect: int, mlflow: int, labels: str, given: Mapping[str, str]) -> tuple[list[Service], dict[str, str]]:
+    """The services, and the environment of all of them."""
+    server, tracking = f"http://{HOST}:{prefect}", f"http://{HOST}:{mlflow}"
+    env = {**given, "PREFECT_API_URL": f"{server}/api", "PREFECT_UI_URL": server, "PYTHONUNBUFFERED": "1"}
+    env.setdefault("PREFECT_WORKER_QUERY_SECONDS", "5")
+    env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # seven processes for judges and prompts that we do not use
+    if PREFECT in given:
+        env[PREFECT] = re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", given[PREFECT])
+    store = ["--backend-store-uri", STORE_URL]
+    if MLFLOW in given:  # stages then reach the store, and artifacts, through this server
+        env[MLFLOW] = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", given[MLFLOW])
+        env["MLFLOW_TRACKING_URI"] = tracking
+        store = ["--artifacts-destination", "mlruns/artifacts"]  # the URL, which holds a password, stays in the environment
+    python = sys.executable
+    services = [
+        Service(
+            "Prefect", [python, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect)], f"{server}/api/health", server
+        ),
+        Service("labels", [python, "-m", "alignloop", "label"], f"{labels.rstrip('/')}/health", labels),
+        Service("worker", [python, "-m", "flows.worker"], None),
+    ]
+    elsewhere = given.get("MLFLOW_TRACKING_URI", "")
+    if MLFLOW in given or not elsewhere.startswith("http"):  # else a server that is not ours remembers
+        options = ["--host", HOST, "--port", str(mlflow), "--workers", "1", "--uvicorn-opts", "--log-level warning", *store]
+        services.insert(1, Service("MLflow", [python, "-m", "mlflow", "server", *options], f"{tracking}/health", tracking))
+    return services, env
+
+
+def _check_free(service: Service) -> None:
+    place = urlsplit(str(service.page))
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, place.port or 80))
+        except OSError as error:
+            raise ServeError(
+                f"{service.name}: port {place.port} cannot be used: {error.strerror}; end what holds it (`ss -ltnp` shows it; another"
+                " `make serve`?), or name another port (`python -m alignloop serve --help`)"
+            ) from None
+
+
+@contextmanager
+def _running(services: Sequence[Service], env: Mapping[str, str]) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Start all, each in a session of its own with a log of its own; end all, the last first."""
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for service in services:
+            log = _log(service.name)
+            if log.exists():
+                log.replace(log.with_suffix(".log.1"))
+            with os.fdopen(
+                os.open(log, os.O_WRONLY | os.O_CREAT, 0o600), "wb"
+            ) as stream:  # the labeling pages' first link stands in theirs
+                processes[service.name] = subprocess.Popen(
+                    service.command,
+                    env=dict(env),
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        yield processes
+    finally:
+        for process in reversed(processes.values()):
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _await_all(services: Sequence[Service], processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    began, waiting = time.monotonic(), {service.name: service.health for service in services if service.health}
+    while waiting:
+        _check_alive(processes)
+        if time.monotonic() - began > PATIENCE_SECONDS:
+            raise ServeError(f"{', '.join(waiting)}: no answer after {PATIENCE_SECONDS:.0f} s; the logs are in {LOGS}/")
+        waiting = {name: health for name, health in waiting.items() if not _answers(str(health))}
+        time.sleep(0.5)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with DIRECT.open(url, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _check_alive(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    for name, process in processes.items():
+        if (code := process.poll()) is not None:
+            lines = _log(name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise ServeError(f"{name} has ended with exit code {code}, so all have; its log, {_log(name)}, ends:\n" + "\n".join(lines[-5:]))
+
+
+def _log(name: str) -> Path:
+    return LOGS / f"{name.lower()}.log"

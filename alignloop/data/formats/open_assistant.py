@@ -1,0 +1,82 @@
+"""Open-Assistant's message trees: each prompt's replies were ranked by volunteers, 0 is the best. https://github.com/LAION-AI/Open-Assistant
+
+Every message of a person is a prompt, with the path to it as the conversation; where two or more answers to it carry ranks it
+is a ranking as well (equal ranks are ties, gaps left by deleted answers close). The tree is the user: one conversation, one split.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from alignloop.data.content_ids import identify
+from alignloop.data.formats.importer import Format, Found, Item, Refused, changed, each, has, ranks_of
+from alignloop.records import Message, Prompt, Ranking
+
+
+class Node(BaseModel):
+    message_id: str
+    text: str
+    role: Literal["prompter", "assistant"]
+    rank: int | None = None
+    deleted: bool | None = None
+    replies: list["Node"] = []
+
+
+class Tree(BaseModel):
+    message_tree_id: str
+    prompt: Node
+
+
+def _sees(row: Any) -> bool:
+    return has(row, "message_tree_id", "prompt") and isinstance(row["prompt"], dict)
+
+
+def _read(path: Path, source: str) -> Iterator[Item]:
+    return each(path, Tree, lambda tree: _records(tree, source))
+
+
+def _records(tree: Tree, source: str) -> Iterator[Found]:
+    todo: list[tuple[Node, tuple[Message, ...]]] = [(tree.prompt, ())]
+    while todo:
+        node, before = todo.pop()
+        if node.deleted:
+            yield Refused("a deleted message, and what followed it")
+            continue
+        if not node.text.strip():
+            yield Refused("an empty message, and what followed it")
+            continue
+        messages = (*before, Message(role="user" if node.role == "prompter" else "assistant", content=node.text.strip()))
+        replies = node.replies
+        if node.role == "prompter":
+            user = identify("open-assistant", tree.message_tree_id)
+            id = identify("open-assistant", node.message_id)
+            prompt = Prompt(id=id, messages=messages, user=user, category="open-assistant", source=source)
+            yield prompt
+            yield from _ranking(prompt, [reply for reply in replies if reply.role == "assistant" and not reply.deleted])
+        todo += [(reply, messages) for reply in reversed(replies)]
+
+
+def _ranking(prompt: Prompt, replies: list[Node]) -> Iterator[Found]:
+    given = [reply.rank for reply in replies if reply.rank is not None]
+    if len(replies) < 2:
+        return
+    if len(given) < len(replies):
+        yield Refused("two or more answers, not all of them ranked")
+        return
+    ranks = ranks_of(given)
+    made = Ranking(
+        id=f"{prompt.id}-ranked",
+        prompt=prompt,
+        responses=tuple(reply.text.strip() for reply in replies),
+        ranks=ranks,
+        labeler="open-assistant",
+        kind="person",
+        policy="open-assistant",
+        round="imported",
+    )
+    yield changed(made, "gaps between ranks closed" if list(ranks) != [rank + 1 for rank in given] else None)
+
+
+OPEN_ASSISTANT = Format("{message_tree_id, prompt: {text, role, replies}}: a tree of messages", _sees, _read)

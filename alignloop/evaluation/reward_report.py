@@ -1,0 +1,27 @@
+"""What is reported of a reward model: on prompts of users it has not seen, how it agrees with labelers it has seen, and not seen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from alignloop.core.models import RewardModel
+from alignloop.core.reward import RankedRow, score_rankings
+from alignloop.core.reward_metrics import accuracy, by_group, by_rank_distance, calibration, length_correlation
+from alignloop.records import Ranking
+
+
+def held_out_agreement(
+    model: RewardModel, ranked: Sequence[tuple[Ranking, RankedRow]], pad: int, scale: float, threshold: float
+) -> dict[str, Any]:
+    """The agreement with the validation rankings, of whose users nothing was learned; `scale` takes a gain back, for chances are σ(gap)."""
+    learned_from = {ranking.labeler for ranking, _ in ranked if ranking.split == "train"}
+    unseen = [(ranking, row) for ranking, row in ranked if ranking.split == "valid"]
+    scores, ranks = score_rankings(model, [row for _, row in unseen], pad), [row.ranks for _, row in unseen]
+    labelers = ["known" if ranking.labeler in learned_from else "held_out" for ranking, _ in unseen]
+    return {
+        "users": accuracy(scores, ranks),
+        "labelers": by_group(scores, ranks, labelers),
+        "rank_distance": by_rank_distance(scores, ranks),
+        "categories": by_group(scores, ranks, [ranking.prompt.category for ranking, _ in unseen]),
+        "calibration": calibration(scores, ranks, scale, threshold),
+        "length_correlation": length_correlation(scores, ranks, [[len(answer) - row.shared for answer in row.rows] for _, row in unseen]),
+    }

@@ -1,5 +1,0 @@
-"""How a set differs from its version before: warnings in the log, a page and a picture beside the gate's pages, and links in MLflow."""
-
-from alignloop.io.drift.report import report
-
-__all__ = ["report"]

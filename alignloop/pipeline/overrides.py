@@ -1,0 +1,95 @@
+"""Changes to params.yaml, written into it with its comments kept, so that `dvc repro` runs with the numbers that the flow ran with."""
+
+import io
+import re
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+from ruamel.yaml.representer import RoundTripRepresenter
+
+from alignloop.files import replacing
+from alignloop.params import Params, ParamsError, parse, values_in
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes 1e-05 as 1.0e-05: without the point, readers of YAML 1.1 take it for text."""
+
+    def represent_float(self, data: float) -> Any:
+        node = super().represent_float(data)
+        node.value = re.sub(r"^(-?\d+)e", r"\1.0e", node.value)
+        return node
+
+
+_Representer.add_representer(float, _Representer.represent_float)
+
+
+def override(path: Path, file: Path | None = None, changes: Mapping[str, Any] | None = None) -> dict[str, tuple[Any, Any]]:
+    """Merge a YAML file and then `changes` (dotted keys) over params.yaml at `path`; return what changed: {key: (before, after)}.
+
+    A section's keys are merged; a mapping that is one value, such as `rounds`, is replaced by the file's. Nothing is written
+    unless the outcome is valid; ParamsError says what is not.
+    """
+    before = values_in(path, "restore it with `git checkout params.yaml`")
+    editor = YAML()
+    editor.Representer, editor.width, editor.preserve_quotes = _Representer, 4096, True
+    tree = editor.load(path.read_text(encoding="utf-8"))
+    if file is not None:
+        _merge(tree, _mapping(file), Params)
+    for key, value in (changes or {}).items():
+        _put(tree, key.split("."), value)
+    changed = io.StringIO()
+    editor.dump(tree, changed)
+    after = yaml.safe_load(changed.getvalue())
+    parse(after, " and ".join([path.name, *([str(file)] if file else []), *(f"--set {key}" for key in changes or {})]))
+    differences = _differences(before, after)
+    if differences:
+        with replacing(path) as part:
+            part.write_text(changed.getvalue(), encoding="utf-8")
+    return differences
+
+
+def value_of(text: str) -> Any:
+    """The value that `text` stands for on a command line: YAML, where 1e-5 is a number. Raises ParamsError."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"--set {text}: the value is not valid YAML: {error}") from None
+    return float(value) if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value) else value
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    content = values_in(file, "name a YAML file with keys of params.yaml")
+    if not isinstance(content, dict):
+        raise ParamsError(f"{file}: holds no mapping of keys; write it like params.yaml, with only the keys that change")
+    return content
+
+
+def _merge(tree: MutableMapping[str, Any], extra: Mapping[str, Any], section: type[BaseModel]) -> None:
+    known = {field.alias or name: field.annotation for name, field in section.model_fields.items()}
+    for key, value in extra.items():
+        inner = known.get(key)
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value, inner)
+        else:
+            tree[key] = value
+
+
+def _put(tree: MutableMapping[str, Any], key: list[str], value: Any) -> None:
+    for place, part in enumerate(key[:-1]):
+        if not isinstance(tree.get(part), dict):
+            raise ParamsError(f"--set {'.'.join(key)}: {'.'.join(key[: place + 1])} is no section of params.yaml; it has {', '.join(tree)}")
+        tree = tree[part]
+    tree[key[-1]] = value
+
+
+def _differences(before: Any, after: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return {} if before == after else {prefix: (before, after)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in {**before, **after}:
+        found |= _differences(before.get(key), after.get(key), f"{prefix}.{key}" if prefix else str(key))
+    return found

@@ -1,0 +1,159 @@
+"""What a command reads and writes, as `dvc.yaml` declares it: the paths whose hashes make up a run's lineage.
+
+The declaration is read from the YAML itself, in milliseconds: every stage asks when it starts. DVC would load its whole index.
+"""
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from alignloop.data import parquet_shards
+from alignloop.params import ParamsError
+from alignloop.pipeline import dvc_pipeline
+from alignloop.pipeline.dvc_lock import parsed
+
+CODE = "alignloop"
+ALWAYS = ("seed", "threads")
+NAMED = re.compile(rb'"(labeler|licence)": ?"([^"\\]+)"')  # a quote inside a text would be escaped
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stage of dvc.yaml, its round filled in."""
+
+    name: str
+    round: str | None
+    command: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]  # metrics and plots too
+    params: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A command's paths. `inputs` also hold other stages' outs that lie in an input or around one; `pages` are reports nobody hashes."""
+
+    stage: str
+    round: str | None
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    code: tuple[str, ...]
+    pages: tuple[str, ...]
+    params: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The stage's name in DVC: `reward@r2`."""
+        return f"{self.stage}@{self.round}" if self.round else self.stage
+
+    def uses(self, key: str) -> bool:
+        """Whether the stage depends on this key of params.yaml, `ppo.kl.coef` for one."""
+        return any(key == own or key.startswith(f"{own}.") for own in (*self.params, *ALWAYS))
+
+
+def footprint(root: Path, stage: str, arguments: Sequence[str], given: Mapping[str, Any]) -> Footprint:
+    """The footprint of `python -m alignloop STAGE ARGUMENTS`; that of a command which dvc.yaml lacks is the paths it is given."""
+    known = list(entries(root))
+    paths = [path.as_posix() for path in given.values() if isinstance(path, Path)]
+    for entry in known:
+        if shlex.split(entry.command)[2:] == ["alignloop", stage, *arguments]:
+            data = [path for path in entry.deps if not _within(path, CODE)]
+            others = [out for other in known if other is not entry for out in other.outs]
+            near = [out for out in others if any(_within(out, path) or _within(path, out) for path in data)]
+            declared = (*data, *entry.outs)
+            pages = tuple(path for path in paths if not any(_within(path, own) or _within(own, path) for own in declared))
+            code = tuple(path for path in entry.deps if _within(path, CODE))
+            return Footprint(entry.name, entry.round, tuple(dict.fromkeys([*data, *near])), entry.outs, code, pages, entry.params)
+    present = tuple(path for path in paths if (root / path).exists())
+    made = tuple(path for path in paths if path not in present)
+    return Footprint(stage, given.get("round"), present, made, (), (), (stage,))
+
+
+def fingerprint(
+    root: Path, stage: str, arguments: Sequence[str], params: Mapping[str, Any], inputs: Mapping[str, str], code: Mapping[str, str]
+) -> str:
+    """One hash of all that a command's result depends on: itself, its numbers, what it reads, its code, and the libraries that compute."""
+    libraries = {name: version(name) for name in ("numpy", "torch", "transformers")}
+    known = [stage, list(arguments), dict(params), dict(inputs), dict(code) or hashes(root, [CODE]), libraries, sys.version]
+    return blake2b(json.dumps(known, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
+
+
+def entries(root: Path) -> Iterator[Entry]:
+    """The stages of the project's dvc.yaml, `foreach` unrolled; none where there is no such file."""
+    file, values = root / "dvc.yaml", root / "params.yaml"
+    if not file.exists():
+        return
+    params = _read(values) if values.exists() else {}
+    for name, stage in (_read(file).get("stages") or {}).items():
+        if "foreach" not in stage:
+            yield _entry(name, None, _filled(stage, params))
+            continue
+        each = _value(stage["foreach"], params)
+        for key, item in each.items() if isinstance(each, dict) else ((value, value) for value in each):
+            yield _entry(name, str(key), _filled(stage["do"], {**params, "key": key, "item": item}))
+
+
+def hashes(root: Path, paths: Iterable[str]) -> dict[str, str]:
+    """The DVC hash of each path that exists."""
+    return {path: dvc_pipeline.hash_of(root / path, root) for path in paths if (root / path).exists()}
+
+
+def size_of(path: Path) -> dict[str, Any]:
+    """How much data there is: records, files and bytes; who labeled it and under which licences, where its records say so."""
+    files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
+    records, named = 0, set[tuple[bytes, bytes]]()
+    for file in files:
+        if file.suffix == ".jsonl":
+            with file.open("rb") as lines:
+                for line in lines:
+                    records += 1
+                    named.update(NAMED.findall(line))
+        elif file.suffix == ".parquet":
+            records += parquet_shards.count(file)
+            named.update((what.encode(), name.encode()) for what, name in parquet_shards.named(file, ("labeler", "licence")))
+    size = {"records": records, "files": len(files), "bytes": sum(file.stat().st_size for file in files)}
+    names = {"labelers": b"labeler", "licences": b"licence"}
+    told = {key: sorted(name.decode() for what, name in named if what == field) for key, field in names.items()}
+    return size | {key: value for key, value in told.items() if value}
+
+
+def _read(file: Path) -> Any:
+    return parsed(file.read_text(encoding="utf-8"))
+
+
+def _entry(name: str, round: str | None, stage: Mapping[str, Any]) -> Entry:
+    def names(*keys: str) -> tuple[str, ...]:
+        return tuple(word for key in keys for item in stage.get(key, ()) for word in (item if isinstance(item, dict) else [item]))
+
+    return Entry(name, round, stage["cmd"], names("deps"), names("outs", "metrics", "plots"), names("params"))
+
+
+def _filled(node: Any, values: Mapping[str, Any]) -> Any:
+    """`node` with every `${a.b}` in its strings replaced."""
+    if isinstance(node, dict):
+        return {_filled(key, values): _filled(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, values) for value in node]
+    return re.sub(r"\$\{.*?\}", lambda match: str(_value(match[0], values)), node) if isinstance(node, str) else node
+
+
+def _value(expression: Any, values: Any) -> Any:
+    """What `${a.b}` stands for; anything else stands for itself."""
+    if not isinstance(expression, str):
+        return expression
+    for key in expression.removeprefix("${").removesuffix("}").strip().split("."):
+        if not isinstance(values, Mapping) or key not in values:
+            raise ParamsError(f"params.yaml: dvc.yaml reads {expression}, and '{key}' is missing there; params.yaml in git has it")
+        values = values[key]
+    return values
+
+
+def _within(path: str, folder: str) -> bool:
+    return PurePosixPath(path).is_relative_to(folder)

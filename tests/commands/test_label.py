@@ -1,0 +1,79 @@
+"""The commands of people: what they print, leave, and refuse."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from alignloop import __main__ as entry
+from alignloop.commands import label
+from alignloop.labeling import rounds
+from alignloop.labeling.database import Store, store_url
+from tests.labeling.exchange import tools
+from tests.web.conftest import PROJECT, samples
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml, configs and a published round."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "configs"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    store = Store(store_url(tmp_path))
+    rounds.publish(store, "r1", samples(2), 1, 1.0, None)
+    store.close()
+    return tmp_path
+
+
+def run(*words: str) -> int:
+    return entry.main(["label", *words])
+
+
+@pytest.mark.parametrize("tool", ["label-studio", "argilla"])
+def test_a_round_goes_out_is_ranked_and_comes_back(here: Path, capsys: pytest.CaptureFixture[str], tool: str) -> None:
+    people = {"labeler-ada": 7 if tool == "label-studio" else tools.uuid("ada")}
+    Path("people.yaml").write_text(yaml.safe_dump(people))
+    assert run("export", "--round", "r1", "--to", tool, "out.json") == 0
+    assert "2 items of round r1 in out.json and out." in capsys.readouterr().out
+    person = people["labeler-ada"]
+    if tool == "label-studio":
+        tasks = json.loads(Path("out.json").read_text())
+        result = {"from_name": "rank", "to_name": "answers", "type": "ranker", "value": {"ranker": {"rank-1": ["0", "2"], "rank-2": ["1"]}}}
+        Path("out.json").write_text(json.dumps([{**each, "annotations": [{"completed_by": person, "result": [result]}]} for each in tasks]))
+        back = tools.label_studio(Path("out.json"))
+    else:
+        [page] = map(json.loads, Path("out.json").read_text().splitlines())
+        value = [{"value": f"answer-{number}", "rank": rank} for number, rank in ((1, 2), (2, 1), (3, 2))]
+        said = {"user_id": person, "status": "submitted", "values": {"ranking": {"value": value}}}
+        Path("out.json").write_text(json.dumps({"items": [{**each, "responses": [said]} for each in page["items"]]}) + "\n")
+        back = tools.argilla(Path("out.json"))
+    assert run("import", "--round", "r1", "--people", "people.yaml", str(back)) == 0
+    assert "2 rankings and 0 skips by labeler-ada; 0 known before\nround r1: 2 of 2, 0 missing" in capsys.readouterr().out
+    assert run("import", "--round", "r1", "--people", "people.yaml", str(back)) == 0
+    assert "0 rankings and 0 skips by nobody; 2 known before" in capsys.readouterr().out
+
+
+def test_the_pages_are_served_on_the_loopback_unless_another_address_is_asked_for() -> None:
+    assert label._parser().parse_args(["serve"]).host == "127.0.0.1"
+    assert label._parser().parse_args(["serve", "--host", "10.0.0.1"]).host == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("export", "--round", "r7", "--to", "argilla", "x"), "round r7 was never published"),
+        (("import", "--round", "r1", "params.yaml"), "params.yaml:1: no format can be seen"),
+        (("import", "--round", "r1", "own.jsonl"), "own.jsonl: is no export of argilla or label-studio"),
+        (("export", "--round", "r1", "--to", "argilla", "--people", "none.yaml", "x"), "none.yaml: cannot be read"),
+        (("export", "--round", "r1", "--to", "argilla", "--people", "twice.yaml", "x"), "twice.yaml: write a line for each person"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_message(
+    here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    Path("own.jsonl").write_text(samples(1)[0].prompt.model_dump_json() + "\n")
+    Path("twice.yaml").write_text("labeler-ada: 7\nlabeler-bob: 7\n")
+    assert run(*words) == 1
+    assert f"label: {message}" in capsys.readouterr().err

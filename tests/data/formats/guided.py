@@ -1,0 +1,51 @@
+"""Every importer under libFuzzer, which sees which lines an input reaches and changes it on from there.
+
+    python -m tests.data.formats.guided FOLDER -runs=1000000 -timeout=5      # FOLDER holds what was found to be worth changing
+
+An input's first byte chooses the format, the rest is the file. Ends with an error, and the input in a file of its own, where an importer
+does what `survives` does not allow, or takes more than five seconds.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris  # pyright: ignore[reportMissingImports]  # no wheel for every machine
+
+with atheris.instrument_imports(include=["alignloop.data"]):  # pyright: ignore[reportAttributeAccessIssue]
+    from alignloop.data.formats import FORMATS
+
+from tests.data.formats.samples import SAMPLES, STORY, write
+from tests.data.formats.test_fuzz import sniffed, survives
+
+NAMES = sorted(SAMPLES)
+
+
+def begin(corpus: Path) -> None:
+    """What to change first: a good row of each format."""
+    corpus.mkdir(parents=True, exist_ok=True)
+    for place, name in enumerate(NAMES):
+        (corpus / name).write_bytes(bytes([place]) + json.dumps(SAMPLES[name], ensure_ascii=False).encode() + b"\n")
+
+
+def main() -> None:
+    corpus, *options = sys.argv[1:]
+    begin(Path(corpus))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "rows.jsonl")
+        write(Path(folder, "stories.jsonl"), [STORY])
+
+        def one(data: bytes) -> None:
+            path.write_bytes(data[1:])
+            survives(FORMATS[NAMES[data[0] % len(NAMES)]] if data else FORMATS["own"], path)
+            sniffed(path)
+
+        atheris.Setup([sys.argv[0], *options, corpus], one)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()

@@ -1,0 +1,18 @@
+"""Inputs that a coverage-guided fuzzer makes up; atheris is there where it has a wheel: Linux on x86."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[3]
+
+
+def test_no_input_that_reaches_new_lines_of_an_importer_makes_it_fail(tmp_path: Path):
+    pytest.importorskip("atheris")
+    options = ["-runs=1500", "-seed=1", "-max_len=4096", "-timeout=5", f"-artifact_prefix={tmp_path}/"]
+    words = [sys.executable, "-m", "tests.data.formats.guided", str(tmp_path / "corpus"), *options]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Done 1500 runs" in done.stderr

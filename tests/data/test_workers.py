@@ -1,0 +1,93 @@
+"""Work in other processes comes back in its order; what fails there fails here, and no process is left."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from alignloop.data import workers
+from alignloop.data.record_files import DataError
+from alignloop.data.workers import Workers, WorkersError
+
+
+def later(number: int) -> tuple[int, int]:
+    time.sleep(0.02 * (number % 3 == 0))
+    return number, os.getpid()
+
+
+def refuse(number: int) -> int:
+    if number == 4:
+        raise DataError("file.jsonl:4: is broken; correct the line")
+    return number
+
+
+def vanish(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, "ALONE", 2)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_results_come_in_the_order_of_the_pieces_and_from_other_processes():
+    with Workers(2) as many:
+        found = list(many.map(later, range(20)))
+        assert [number for number, _ in found] == list(range(20))
+        assert os.getpid() not in {process for _, process in found}
+        assert [number for number, _ in many.map(later, [5])] == [5], "once they run, they do what little there is, too"
+    for _, process in found:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+def test_little_work_and_one_core_start_no_process(monkeypatch: pytest.MonkeyPatch):
+    with Workers(2) as many:
+        assert {process for _, process in many.map(later, range(workers.ALONE - 1))} == {os.getpid()}
+    monkeypatch.setattr(workers, "ALONE", 2)
+    with Workers(1) as one:
+        assert {process for _, process in one.map(later, range(9))} == {os.getpid()}
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_a_worker_refuses_is_refused_here_after_all_that_came_before_it():
+    done: list[int] = []
+    with pytest.raises(DataError, match=r"file\.jsonl:4: is broken"), Workers(2) as many:
+        done.extend(many.map(refuse, range(9)))
+    assert done in ([], [0, 1, 2, 3])
+    with Workers(2) as many:
+        found = many.map(refuse, range(9))
+        assert [next(found) for _ in range(4)] == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_worker_that_is_killed_ends_the_work_with_a_message():
+    with pytest.raises(WorkersError, match="want of memory"), Workers(2) as many:
+        list(many.map(vanish, range(9)))
+
+
+def test_workers_end_when_the_process_that_holds_them_is_killed():
+    code = """
+from alignloop.data import workers
+from tests.data.test_workers import later
+workers.ALONE = 1
+if __name__ == "__main__":
+    with workers.Workers(1 + 1) as many:
+        for _, process in many.map(later, range(10**6)):
+            print(process, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as holder:
+        assert holder.stdout is not None
+        ids = {int(holder.stdout.readline()) for _ in range(4)}
+        holder.kill()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{process}").exists() for process in ids):
+        assert time.monotonic() < deadline, "a worker outlived its holder"
+        time.sleep(0.05)

@@ -1,0 +1,167 @@
+"""`data forget` leaves nothing of a user in sources, sets, labeling store, cache and remote, and marks the models that learned from it."""
+
+import gzip
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from alignloop.__main__ import main
+from alignloop.data.forgotten import Forgotten, ForgottenError
+from alignloop.labeling import rounds
+from alignloop.labeling.database import Store, store_url
+from alignloop.pipeline import dvc_pipeline
+from alignloop.records import Prompt, Samples
+from alignloop.tracking import registry
+from tests.lineage.conftest import USERS, bring_up_to_date, git, prompt
+
+
+def user_in(root: Path, split: str) -> int:
+    """A user of a split."""
+    text = (root / f"data/demonstrations/{split}.jsonl").read_text()
+    return next(user for user in range(4, USERS) if f'"user-{user}"' in text)
+
+
+@pytest.fixture
+def copy(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of one's own, with a remote that has everything, and a labeling store."""
+    root = tmp_path / "project"
+    shutil.copytree(built, root, symlinks=True)
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(root)
+    shutil.copytree(root / ".dvc" / "cache", tmp_path / "remote")
+    config = f"[core]\n    site_cache_dir = {root}/.dvc/tmp/site\n    remote = away\n['remote \"away\"']\n    url = {tmp_path}/remote\n"
+    (root / ".dvc" / "config").write_text(config)
+    samples = [_samples(user) for user in range(4, USERS)]
+    store = Store(store_url(root))
+    rounds.publish(store, "r1", samples, 1, 1.0, None)
+    store.close()
+    return root
+
+
+def _samples(user: int) -> Samples:
+    asked = Prompt.model_validate_json(json.dumps(prompt(user, 0)))
+    return Samples(id=f"s-{user}", prompt=asked, responses=("a", "b"), policy="models/sft", round="r1", split="train")
+
+
+def holding(place: Path, user: int) -> list[str]:
+    """Every file below `place` that names the user, in plain, gzip or a database."""
+    mark = f'"user-{user}"'.encode()
+    files = [file for file in place.rglob("*") if file.is_file()]
+    return [str(file.relative_to(place)) for file in files if mark in _bytes(file)]
+
+
+def _bytes(file: Path) -> bytes:
+    data = file.read_bytes()
+    return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+
+
+def test_nothing_of_the_user_is_left_and_all_else_stays(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    user = user_in(copy, "train")
+    raw = [line for line in (copy / "data/raw/prompts.jsonl").read_text().splitlines(keepends=True) if f'"user-{user}"' not in line]
+    before = len((copy / "data/sources/prompts.jsonl").read_text().splitlines())
+    assert holding(copy / "data", user)
+    assert holding(copy / ".dvc" / "cache", user)
+    assert holding(tmp_path / "remote", user)
+    assert holding(copy / "people", user)
+    assert main(["data", "forget", "--user", f"user-{user}"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [holding(place, user) for place in (copy / "data", copy / ".dvc", tmp_path / "remote", copy / "people")] == [[], [], [], []]
+    assert "removed    3 rows from data/sources/prompts.jsonl" in out
+    assert "removed    1 rows from data/sources/ranked.jsonl.gz" in out
+    assert "removed    1 rows from data/sources/shown.json" in out
+    assert "removed    4 records from data/raw/prompts.jsonl" in out
+    assert "removed    0 answers, 0 assignments, 1 items from the labeling store" in out
+    assert (copy / "data/raw/prompts.jsonl").read_text() == "".join(raw)
+    assert len((copy / "data/sources/prompts.jsonl").read_text().splitlines()) == before - 3
+    assert len(json.loads((copy / "data/sources/shown.json").read_text())) == USERS - 1
+    with sqlite3.connect(copy / "people" / "labeling.db") as store:
+        assert store.execute("select count(*) from items").fetchone() == (USERS - 5,)
+
+
+def test_the_models_that_learned_from_the_user_are_named_and_marked(copy: Path, capsys: pytest.CaptureFixture[str]):
+    user = user_in(copy, "train")
+    assert main(["data", "forget", "--user", f"user-{user}"]) == 0
+    out = capsys.readouterr().out
+    mark = Forgotten(copy / "data/forgotten.txt").mark(f"user-{user}")
+    versions = {version.name: version for version in registry.versions(copy)}
+    assert {name: version.forgotten for name, version in versions.items()} == dict.fromkeys(versions, (mark[:12],))
+    assert len(versions) == 3
+    for path in ("models/sft", "models/r1/reward", "models/r1/policy"):
+        assert f"learned    {path} " in out
+    assert f"marked     alignloop-sft/1 in the registry: forgotten:{mark[:12]}" in out
+    assert main(["lineage", "alignloop-policy"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("= alignloop-policy/1 (learned from 1 forgotten)")
+
+
+def test_models_only_measured_on_the_user_are_not_marked(copy: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["data", "forget", "--user", f"user-{user_in(copy, 'test')}"]) == 0
+    assert "learned    no model that this MLflow store or dvc.lock knows of" in capsys.readouterr().out
+    assert not any(version.forgotten for version in registry.versions(copy))
+
+
+def test_the_next_run_makes_the_sets_anew_without_the_user_who_stays_out_when_brought_again(copy: Path, capsys: pytest.CaptureFixture[str]):
+    user = user_in(copy, "train")
+    brought = (copy / "data/sources/prompts.jsonl").read_bytes()
+    assert main(["data", "forget", "--user", f"user-{user}"]) == 0
+    assert f'"user-{user}"' not in (copy / "data/forgotten.txt").read_text()
+    assert f"user-{user}" not in git(copy, "diff", "HEAD")
+    assert dvc_pipeline.pipeline(copy).outdated() == ["ingest", "prepare"]
+    (copy / "data/sources/prompts.jsonl").write_bytes(brought)
+    assert bring_up_to_date(copy) == ["ran", "ran"]
+    assert holding(copy / "data", user) == ["sources/prompts.jsonl"]
+    counts = json.loads((copy / "metrics/ingest.json").read_text())["sources"]["prompts.jsonl (own)"]
+    assert (counts["forgotten"], counts["refused"], counts["kept"], counts["records"]) == (3, 0, 70, 73)
+    assert dvc_pipeline.pipeline(copy).outdated() == []
+    capsys.readouterr()
+    assert main(["data", "diff", "HEAD", "workspace", "--set", "data/demonstrations"]) == 1
+    assert "forgotten, or to be fetched" in capsys.readouterr().err
+    assert main(["data", "diff", "HEAD", "workspace"]) == 0, "the other sets are compared"
+    told = capsys.readouterr().out.splitlines()
+    assert [line for line in told if line.startswith("data/demonstrations  not compared: ") and "forgotten" in line]
+    assert "equal: data/corpus" in told
+    assert main(["data", "forget", "--user", f"user-{user}"]) == 0
+    assert "what learned from versions that are gone bears its mark" in capsys.readouterr().out
+
+
+def test_forgetting_again_finishes_what_was_left_and_a_stranger_changes_nothing(copy: Path, capsys: pytest.CaptureFixture[str]):
+    user = user_in(copy, "train")
+    remote = copy.parent / "remote"
+    remote.rename(copy.parent / "elsewhere")
+    config = copy / ".dvc" / "config"
+    working = config.read_text()
+    config.write_text(working.replace(f"url = {remote}", "url = ssh://127.0.0.1:1/away"))
+    dvc_pipeline.pipeline.cache_clear()
+    assert main(["data", "forget", "--user", f"user-{user}"]) == 1
+    assert capsys.readouterr().err.startswith("data: the remote away: cannot be cleared: ")
+    (copy.parent / "elsewhere").rename(remote)
+    config.write_text(working)
+    dvc_pipeline.pipeline.cache_clear()
+    assert main(["data", "forget", "--user", f"user-{user}"]) == 0
+    assert holding(remote, user) == []
+    assert holding(copy / ".dvc", user) == []
+    text = (copy / "data/forgotten.txt").read_text()
+    assert text.count("\n") == 3
+    assert main(["data", "forget", "--user", "user-999"]) == 1
+    assert "nothing was changed" in capsys.readouterr().err
+    assert (copy / "data/forgotten.txt").read_text() == text
+
+
+def test_a_list_of_the_forgotten_that_is_damaged_stops_ingest(tmp_path: Path):
+    file = tmp_path / "forgotten.txt"
+    file.write_text("# none\n")
+    mark = Forgotten(file).add("anna@example.org")
+    assert "anna@example.org" in Forgotten(file)
+    assert "bruno@example.org" not in Forgotten(file)
+    assert None not in Forgotten(file)
+    assert Forgotten(file).add("anna@example.org") == mark
+    assert len(Forgotten(file)) == 1
+    file.write_text(f"{mark}\n")
+    with pytest.raises(ForgottenError, match=r"forgotten.txt:1: is neither a comment nor a mark below a salt"):
+        Forgotten(file)
+    file.unlink()
+    with pytest.raises(ForgottenError, match="cannot be read"):
+        Forgotten(file)

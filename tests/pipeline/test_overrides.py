@@ -1,0 +1,148 @@
+"""params.yaml is changed in place: comments stay, nothing invalid is written, and what changed is told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import load_yaml
+
+from alignloop.params import ParamsError, load
+from alignloop.pipeline.overrides import override, value_of
+
+DEFAULTS = Path(__file__).parents[2] / "params.yaml"
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    (tmp_path / "params.yaml").write_text(DEFAULTS.read_text())
+    return tmp_path / "params.yaml"
+
+
+def plan(**changes: str) -> dict[str, str]:
+    """A round on what is always there, but for `changes`."""
+    sft = "models/sft"
+    return {"policy": sft, "start": sft, "reward_start": sft, "rankings": "data/rankings/imported", **changes}
+
+
+def changed_lines(path: Path) -> list[str]:
+    before = DEFAULTS.read_text().splitlines()
+    return [line for line in path.read_text().splitlines() if line not in before]
+
+
+def test_one_key_changes_one_line_and_keeps_its_comment(params: Path) -> None:
+    before = load(params).threads
+    assert override(params, changes={"threads": before + 1}) == {"threads": (before, before + 1)}
+    (line,) = changed_lines(params)
+    (before_line,) = [line for line in DEFAULTS.read_text().splitlines() if line.startswith("threads:")]
+    assert line.startswith(f"threads: {before + 1} ")
+    assert line.partition("#")[2] == before_line.partition("#")[2] != ""
+
+
+def test_nothing_asked_or_nothing_new_leaves_the_file_alone(params: Path) -> None:
+    written = params.stat().st_mtime_ns
+    assert override(params) == override(params, changes={"seed": load(params).seed}) == {}
+    assert params.stat().st_mtime_ns == written
+
+
+def test_a_file_is_merged_by_section_and_changes_win_over_it(params: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "extra.yaml"
+    extra.write_text(
+        "ppo: {steps: 30, kl: {coef: 0.5}}\nrounds:\n"
+        "  r1: {policy: models/sft, start: models/sft, reward_start: models/sft, rankings: data/rankings/imported}\n"
+    )
+    seen = override(params, extra, {"ppo.steps": 45})
+    after, before = load(params), load(DEFAULTS)
+    assert (after.ppo.steps, after.ppo.kl.coef, list(after.rounds)) == (45, 0.5, ["r1"])  # rounds are one value: replaced, not merged
+    assert after.ppo.clip == before.ppo.clip
+    assert {"ppo.steps", "ppo.kl.coef"} <= set(seen)
+
+
+def test_a_round_is_added_by_its_key(params: Path) -> None:
+    last = list(load(params).rounds)[-1]
+    override(params, changes={"rounds.extra": plan(policy=f"models/{last}/policy", rankings=f"data/rankings/{last}")})
+    assert list(load(params).rounds)[-1] == "extra"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-5", 1e-5), ("2.5E3", 2500.0), ("3", 3), ("x", "x"), ("null", None), ("{a: [1]}", {"a": [1]})]
+)
+def test_values_are_yaml_and_numbers_with_an_exponent_are_numbers(text: str, value: Any) -> None:
+    assert value_of(text) == value
+    assert type(value_of(text)) is type(value)
+
+
+def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers(params: Path) -> None:
+    override(params, changes={"ppo.learning_rate": value_of("1e-5")})
+    assert yaml.safe_load(params.read_text())["ppo"]["learning_rate"] == 1e-5
+    assert load(params).ppo.learning_rate == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ppo.stepz": 3}, r"--set ppo\.stepz: ppo\.stepz: unknown key"),
+        ({"ppo.steps": "many"}, r"ppo\.steps: .*not 'many'"),
+        ({"pppo.steps": 3}, r"pppo is no section of params\.yaml; it has seed, "),
+        ({"seed.deep": 3}, "seed is no section"),
+        ({"rounds": 5}, r"rounds: Input should be a valid dictionary, not 5"),
+        ({"rounds": [1, 2]}, r"rounds: Input should be a valid dictionary"),
+        ({"rounds": {}}, r"rounds: .* at least 1 item"),
+        ({"rounds": {1: {}}}, r"rounds: the name 1 is not text; write r1"),
+        ({"pretrain.width": 130}, r"pretrain: width: 130 is no multiple of 2 · 4 heads"),
+        ({"ppo.adam_betas": [1.0, 0.9]}, r"ppo\.adam_betas\.0: .* less than 1, not 1\.0"),
+        ({"rounds.r9": plan(policy="models/r8/policy")}, r"rounds\.r9\.policy: 'models/r8/policy' is made by no earlier round"),
+        ({"rounds.r9": plan(reward_start="models/r9/reward")}, r"rounds\.r9\.reward_start: 'models/r9/reward' is made by no earlier round"),
+        (
+            {"rounds.r9": plan(reward_start="models/r1/reward")},
+            r"r9\.reward_start: .* has learned from rankings that data/rankings/imported does",
+        ),
+        (
+            {"rounds.r9": {"policy": "models/sft", "start": "models/sft"}},
+            r"(?s)rounds\.r9\.reward_start: the key is missing.*rankings: the key is",
+        ),
+        ({"rounds.r9": plan(reward_start="models/r1/policy")}, r"made by no earlier round; known here: models/r1/reward, models/r2/reward"),
+        ({"rounds.r9": plan(start="models/r1/reward")}, r"made by no earlier round; known here: models/base, models/r1/policy"),
+    ],
+)
+def test_what_is_invalid_is_named_and_not_written(params: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        override(params, changes=changes)
+    assert params.read_text() == DEFAULTS.read_text()
+
+
+def test_a_file_that_cannot_be_used_is_named(params: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"nowhere\.yaml: No such file"):
+        override(params, tmp_path / "nowhere.yaml")
+    wrong = (
+        (b"a: [", "not valid YAML"),
+        (b"- 1", "holds no mapping"),
+        (b"base: caf\xe9", "byte 9 is not UTF-8"),
+        (b"seed: 1\nseed: 7", r"not valid YAML: the key 'seed' stands twice; remove one\n.*line 2"),
+        (b"{a: 1}: 2", "not valid YAML"),
+        (b"rounds: 3", ""),
+    )
+    for text, message in wrong:
+        (tmp_path / "bad.yaml").write_bytes(text)
+        with pytest.raises(ParamsError, match=rf"bad\.yaml: {message}"):
+            override(params, tmp_path / "bad.yaml")
+    params.write_bytes(params.read_bytes() + b"seed: 7\n")
+    with pytest.raises(ParamsError, match=r"params\.yaml: not valid YAML: the key 'seed' stands twice"):
+        load(params)
+    with pytest.raises(ParamsError, match="the key 'seed' stands twice"):
+        override(params, changes={"seed": 2})
+
+
+def test_a_value_that_is_no_yaml_is_refused_with_what_was_given() -> None:
+    with pytest.raises(ParamsError, match=r"--set \{people: 0\.2: the value is not valid YAML"):
+        value_of("{people: 0.2")
+
+
+def test_an_experiment_of_dvc_changes_the_one_number_it_names(params: Path) -> None:
+    apply_overrides(params, ["ppo.kl.coef=0.25"])  # what `dvc exp run -S` does to the file
+    assert load_yaml(params)["ppo"]["kl"]["coef"] == 0.25, "DVC reads what DVC wrote"
+    before, after = load(DEFAULTS), load(params)
+    assert after.ppo.kl.coef == 0.25
+    kl = after.ppo.kl.model_copy(update={"coef": before.ppo.kl.coef})
+    assert after.model_copy(update={"ppo": after.ppo.model_copy(update={"kl": kl})}) == before

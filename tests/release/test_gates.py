@@ -1,0 +1,124 @@
+"""Each rule of a release fails alone where its number passes the bound, and the verdict says every number beside its bound."""
+
+from typing import Any
+
+import pytest
+
+from alignloop.params.release import Gates
+from alignloop.records import Answer, Message, Prompt
+from alignloop.release.gates import RULES, duel, falls, told, verdict
+
+OPEN: dict[str, Any] = {
+    "min_win_rate": 0.5,
+    "max_kl_per_response_nats": 4.0,
+    "min_distinct_2_ratio": 0.5,
+    "max_length_drift": 0.25,
+    "max_perplexity_ratio": 1.5,
+    "max_behaviour_fall": 0.125,
+    "max_reward_model_gap": 0.25,
+    "validated": True,
+    "traced": True,
+}
+MINE: dict[str, Any] = {
+    "distinct_2": 0.25,
+    "length": 10.0,
+    "perplexity": 6.0,
+    "behaviours": {"fact": {"passed": 0.75}, "unknown": {"passed": 0.375}},
+}
+THEIRS: dict[str, Any] = {
+    "distinct_2": 0.5,
+    "length": 8.0,
+    "perplexity": 4.0,
+    "behaviours": {"fact": {"passed": 0.5}, "unknown": {"passed": 0.5}},
+}
+WINS: dict[str, Any] = {
+    "gold": {"rate": 0.75, "low": 0.5, "high": 0.875, "n": 8, "ties": 0.0},
+    "reward_model": {"rate": 0.5, "low": 0.25, "high": 0.75, "n": 8, "ties": 0.0},
+}
+GIVEN: dict[str, Any] = {"mine": MINE, "theirs": THEIRS, "wins": WINS, "kl": 4.0, "breaches": 0, "holes": 0, "champion": False}
+REWARD = {"train_accuracy": 0.75, "valid_accuracy": 0.5}
+
+
+def decide(gates: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
+    return verdict(Gates.model_validate(OPEN | (gates or {})), **{"reward": REWARD, **GIVEN, **given})
+
+
+def test_numbers_at_their_bounds_are_met():
+    found = decide()
+    assert {name: (rule["value"], rule["met"]) for name, rule in found["rules"].items()} == {
+        "min_win_rate": (0.5, True),
+        "max_kl_per_response_nats": (4.0, True),
+        "min_distinct_2_ratio": (0.5, True),
+        "max_length_drift": (0.25, True),
+        "max_perplexity_ratio": (1.5, True),
+        "max_behaviour_fall": (0.125, True),
+        "max_reward_model_gap": (0.25, True),
+        "validated": (0, True),
+        "traced": (0, True),
+    }
+    assert found["passed"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "gates", "given"),
+    [
+        ("min_win_rate", {"min_win_rate": 0.51}, {}),
+        ("max_kl_per_response_nats", {}, {"kl": 4.01}),
+        ("min_distinct_2_ratio", {}, {"mine": MINE | {"distinct_2": 0.24}}),
+        ("max_length_drift", {}, {"mine": MINE | {"length": 10.1}}),
+        ("max_length_drift", {}, {"mine": MINE | {"length": 5.9}}),
+        ("max_perplexity_ratio", {}, {"mine": MINE | {"perplexity": 6.1}}),
+        ("max_behaviour_fall", {}, {"mine": MINE | {"behaviours": {"fact": {"passed": 0.37}}}}),
+        ("max_reward_model_gap", {}, {"reward": REWARD | {"train_accuracy": 0.76}}),
+        ("max_reward_model_gap", {}, {"reward": REWARD | {"valid_accuracy": None}}),
+        ("max_behaviour_fall", {}, {"mine": MINE | {"behaviours": {"fact": {"passed": None}}}}),
+        ("min_distinct_2_ratio", {}, {"theirs": THEIRS | {"distinct_2": 0.0}}),
+        ("validated", {}, {"breaches": 1}),
+        ("traced", {}, {"holes": 1}),
+    ],
+)
+def test_each_rule_alone_refuses(rule: str, gates: dict[str, Any], given: dict[str, Any]):
+    found = decide(gates, **given)
+    assert [name for name, each in found["rules"].items() if not each["met"]] == [rule]
+    assert not found["passed"]
+    assert decide({**gates, rule: False if rule in ("validated", "traced") else None}, **given)["passed"], (
+        "a rule that is not asked refuses nobody"
+    )
+
+
+def test_the_verdict_in_words_has_a_line_per_rule_with_number_bound_and_outcome():
+    text = told(decide({"max_kl_per_response_nats": 3.0, "max_length_drift": None}, champion=True))
+    assert text.startswith("**Gates FAILED**: 7 of 8 rules are met, against the champion.")
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|") and "--" not in line
+    ]
+    assert len(lines) == 1 + len(RULES)
+    assert ["KL to SFT, nats per response", "4.000", "≤ 3.000", "NOT MET"] in lines
+    assert ["length, change of the mean", "0.250", "–", "not asked"] in lines
+    assert ["behaviours: the greatest fall (unknown)", "0.125", "≤ 0.125", "met"] in lines
+    assert text.endswith("Wins by gold: 0.750 [0.500, 0.875] on 8 prompts; by the reward model: 0.500 [0.250, 0.750] on 8 prompts.\n")
+
+
+def answer(model: str, number: int, gold: float | None, score: float) -> Answer:
+    prompt = Prompt(id=f"p{number}", messages=(Message(role="user", content="?"),), user="u", source="test")
+    marks = {"passed": None, "made_up": None, "over_refused": None}
+    return Answer(id=f"{model}-p{number}", prompt=prompt, model=model, response="a", tokens=1, ended=True, score=score, gold=gold, **marks)
+
+
+def test_a_duel_pairs_answers_by_prompt_and_counts_wins_by_gold_and_by_the_reward_model():
+    mine = [answer("policy", n, gold, score) for n, gold, score in ((1, 1.0, 0.0), (2, 1.0, 0.0), (3, 0.0, 1.0), (9, 9.0, 9.0))]
+    theirs = [answer("sft", n, 0.0, 0.5) for n in (3, 2, 1)]
+    wins = duel(mine, theirs)
+    assert (wins["gold"]["n"], wins["gold"]["rate"], wins["gold"]["ties"]) == (
+        3,
+        pytest.approx(2.5 / 3, abs=1e-6),
+        pytest.approx(1 / 3, abs=1e-6),
+    )
+    assert wins["reward_model"]["rate"] == pytest.approx(1 / 3, abs=1e-6)
+    assert duel(mine, [answer("sft", 1, None, 0.5)])["gold"] is None, "gold judges all or nothing"
+
+
+def test_a_behaviour_that_one_side_lacks_cannot_fall():
+    assert falls({"behaviours": {"fact": {"passed": 0.5}}}, {"behaviours": {"fact": {"passed": 0.75}, "gone": {"passed": 1.0}}}) == {
+        "fact": 0.25
+    }

@@ -1,0 +1,81 @@
+"""What becomes of a candidate: refused and marked, made champion by the gates, or waiting for a person while reviewers are asked."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignloop.__main__ import main
+from alignloop.labeling import reviews
+from alignloop.labeling.database import Store, store_url
+from alignloop.pipeline.overrides import override
+from alignloop.release import champion
+from alignloop.tracking import registry
+from tests.stages.test_release import COMMAND, PLACES, lineage_of, rounds, write_model  # noqa: F401
+
+NAME = "alignloop-policy"
+
+
+@pytest.fixture
+def candidate(rounds: Path) -> Path:  # noqa: F811
+    """A project that is ready for its release."""
+    models = {"cmd": "true", "outs": [f"models/{name}" for name in ("sft", "r1/policy", "r1/reward", "r2/policy", "r2/reward")]}
+    stage: dict[str, Any] = {"cmd": f"python -m alignloop {COMMAND}", "deps": ["models", "metrics/rounds", "data/evaluation"]}
+    stage |= {"params": ["release"], "metrics": [PLACES["metrics"]], "outs": [PLACES["out"]]}
+    (rounds / "dvc.yaml").write_text(json.dumps({"stages": {"models": models, "release": stage}}))
+    lineage_of(rounds)
+    return rounds
+
+
+def test_a_candidate_that_its_gates_refuse_stays_registered_and_is_marked(candidate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    override(candidate / "params.yaml", changes={"release.gates.min_win_rate": 0.9, "release.gates.max_length_drift": None})
+    assert main(COMMAND.split()) == 0
+    said = capsys.readouterr().out
+    assert "**Gates FAILED**: 7 of 8 rules are met, against SFT" in said
+    assert said.rstrip().endswith("its gates refused it; it stays registered, marked gates=failed, and the champion stays")
+    version = registry.find(candidate, f"{NAME}@candidate")
+    assert version.aliases == ("candidate",)
+    assert version.tags["gates"] == "failed"
+    assert version.tags["gate:min_win_rate"] == "0.5101, bound 0.9: NOT MET"
+    assert version.tags["gate:max_kl_per_response_nats"] == "3.25, bound 5.0: met"
+    assert version.tags["gate:max_length_drift"] == "0.0, bound None: not asked"
+    assert version.tags["wins_gold"] == "1.000 [0.510, 1.000] on 4 prompts"
+    assert version.description.split("\n\n")[1].startswith("**Gates FAILED**")
+    run = version.tags["release_run"]
+    assert f"![The rounds side by side](get-artifact?run_uuid={run}&path=figures/release.png)" in version.description
+    assert re.search(r"^> .+\n\n- candidate: .+\n- SFT: .+$", version.description, re.MULTILINE), "answers side by side"
+    assert "\n| rule | number | bound | verdict |\n|---|---:|---:|---:|\n| wins" in version.description, "tables without padding"
+    assert not (candidate / "releases" / "audit.jsonl").exists()
+    override(candidate / "params.yaml", changes={"release.gates.min_win_rate": 0.5})
+    assert main(COMMAND.split()) == 0
+    after = registry.find(candidate, f"{NAME}/1")
+    assert (after.tags["gates"], after.aliases) == ("passed", ("candidate", "champion")), "the same bytes, with the newest verdict"
+    assert "**Gates PASSED**" in after.description
+
+
+def test_a_person_is_waited_for_while_reviewers_are_asked_and_the_same_command_goes_on(
+    candidate: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    override(candidate / "params.yaml", changes={"release.approval": "person", "people.review_prompts": 3})
+    assert main(COMMAND.split()) == os.EX_TEMPFAIL
+    said = capsys.readouterr()
+    assert said.err.startswith(f"release: {NAME}/1 @candidate met its gates and waits for a person: `python -m alignloop review`")
+    assert "reviewers compare 3 pairs at http://127.0.0.1:4300/review. The same command continues then" in said.err
+    assert "champion" not in registry.find(candidate, f"{NAME}/1").aliases
+    store = Store(store_url(candidate))
+    with store.reading() as session:
+        plan = reviews.newest(session)
+        assert plan
+        assert (plan.candidate, plan.other, reviews.left(session, "labeler-ada")) == (f"{NAME}/1", "SFT", 3)
+        assert plan.told["wins"]["gold"] == "1.000 [0.510, 1.000] on 4 prompts"
+    assert main(["review", "reject", "--name", "ada", "--reason", "it repeats itself"]) == 0
+    assert reviews.claim_decided(store) == [f"{NAME}/1"], "the pages start the pipeline again"
+    store.close()
+    assert main(COMMAND.split()) == 0
+    assert "@candidate: decided before: #1 " in capsys.readouterr().out
+    assert champion.drift(candidate, NAME) == []
+    assert "champion" not in registry.find(candidate, f"{NAME}/1").aliases

@@ -1,0 +1,27 @@
+"""What a run is asked for becomes what DVC reads."""
+
+from pathlib import Path
+
+import pytest
+
+from alignloop.params import ParamsError
+from alignloop.pipeline.overrides import override
+from tasks.plan import another_round
+
+
+def test_a_new_round_goes_on_from_the_last_one_once_that_is_evaluated(project: Path) -> None:
+    assert another_round(project) == {}, "the last round is still to be made: this is the new one"
+    (project / "metrics" / "rounds" / "r3").mkdir(parents=True)
+    (project / "metrics" / "rounds" / "r3" / "evaluate.json").touch()
+    follows = {
+        "policy": "models/r3/policy",
+        "start": "models/r3/policy",
+        "reward_start": "models/r3/reward",
+        "rankings": "data/rankings/r3",
+    }
+    assert another_round(project) == {"rounds.r4": follows}
+    override(project / "params.yaml", changes={"rounds.last": follows})
+    (project / "metrics" / "rounds" / "last").mkdir()
+    (project / "metrics" / "rounds" / "last" / "evaluate.json").touch()
+    with pytest.raises(ParamsError, match="the name of the last round, last, ends in no number"):
+        another_round(project)

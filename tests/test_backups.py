@@ -1,0 +1,102 @@
+"""What docs/operations.md says of backups and remotes is run here as it stands there."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from alignloop import tracking
+from alignloop.lineage import graph
+from alignloop.pipeline import dvc_pipeline
+from alignloop.pipeline.dvc_pipeline import Pipeline, VersioningError
+from alignloop.pipeline.run_commits import record
+from alignloop.tracking import registry
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "operations.md"
+PIPELINE = """
+stages:
+  train: {cmd: mkdir -p models/m && rev source.txt > models/m/w.txt, deps: [source.txt], outs: [models/m]}
+"""
+
+
+def shell(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+    subprocess.run(argv, cwd=cwd, env=env, check=True)
+
+
+def block(name: str) -> str:
+    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)```\n<!-- /{name} -->", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    assert found
+    return found[1]
+
+
+def by_the_book(name: str, cwd: Path, **places: Path) -> None:
+    env = os.environ | {name: str(place) for name, place in places.items()}
+    done = subprocess.run(["bash", "-euc", block(name)], cwd=cwd, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def trained(project: Path) -> Path:
+    (project / "dvc.yaml").write_text(PIPELINE)
+    (project / "source.txt").write_text("bytes\n")
+    for words in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "a pipeline"]):
+        subprocess.run(["git", *words], check=True)
+    Pipeline(project).bring_up_to_date("train", shell)
+    return project
+
+
+def test_what_was_backed_up_is_restored_as_the_document_says(trained: Path, tmp_path: Path) -> None:
+    (trained / ".dvc" / "config").write_text(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {tmp_path / 'remote'}\n")
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "a remote"], check=True)
+    hash = Pipeline(trained).hash_of(trained / "models/m")
+    with tracking.run(trained, "train") as run:
+        run.finish({"models/m": hash})
+    registry.register(trained, "m", "models/m", hash, run.id, "", {}, {})
+    recorded = record(trained, "runs", "a run")
+    told = list(graph.down(graph.graph(trained), "models/m", hash))
+    (tmp_path / "backup").mkdir()
+    by_the_book("backup", trained, TO=tmp_path / "backup")
+
+    tracking.client.cache_clear()
+    dvc_pipeline.pipeline.cache_clear()
+    os.chdir(tmp_path)
+    shutil.rmtree(trained)
+    by_the_book("restore", tmp_path, FROM=tmp_path / "backup", HERE=trained)
+
+    os.chdir(trained)
+    assert Pipeline(trained).outdated() == []
+    assert (trained / "models" / "m" / "w.txt").read_text() == "setyb\n"
+    [version] = registry.versions(trained)
+    assert (version.name, version.hash) == ("m", hash)
+    assert (trained / "mlruns" / "artifacts" / run.id / "artifacts" / "model" / "w.txt").exists()
+    assert list(graph.down(graph.graph(trained), "models/m", hash)) == told
+    assert record(trained, "runs", "a run") == recorded.__class__(recorded.commit, recorded.tag, new=False)
+
+
+def test_bytes_go_to_an_s3_remote_and_come_back(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        place = "http://{}:{}".format(*server.get_host_and_port())
+        store = boto3.client("s3", endpoint_url=place, region_name="us-east-1")
+        config = f"['remote \"s\"']\n    url = s3://bucket/alignloop\n    endpointurl = {place}\n[core]\n    remote = s\n"
+        (trained / ".dvc" / "config").write_text(config)
+        with pytest.raises(VersioningError, match=r"remote s \(s3://bucket/alignloop\): .*run again: nothing was lost"):
+            list(Pipeline(trained).push())
+        store.create_bucket(Bucket="bucket")
+        assert list(Pipeline(trained).push()) == [(6, 6)]
+        assert len(store.list_objects_v2(Bucket="bucket")["Contents"]) == 2, "the folder's list and its file"
+        shutil.rmtree(trained / ".dvc" / "cache")
+        shutil.rmtree(trained / "models")
+        subprocess.run(["dvc", "pull", "-q"], check=True)
+        assert Pipeline(trained).outdated() == []
+    finally:
+        server.stop()

@@ -1,0 +1,57 @@
+"""The reviewers' page as people use it, in Debian's Chromium: a review by keyboard alone, and the decision on a page."""
+
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from alignloop.labeling.database import Store
+from alignloop.params import Params
+from alignloop.release import champion
+from alignloop.tracking import registry
+from tests.web.candidates import NAME, offer
+from tests.web.test_browser import accessible, chromium, come_in, pytestmark, served  # noqa: F401
+
+
+def test_a_reviewer_compares_by_keyboard_and_an_administrator_decides(
+    chromium: Browser,  # noqa: F811
+    store: Store,
+    params: Params,
+    project: Path,
+) -> None:
+    offer(project, store, count=3, votes=1)
+    with served(store, params, project) as url:
+        ada = come_in(chromium, store, url, "ada", role="reviewer")
+        ada.focus(".job.first a")
+        ada.keyboard.press("Enter")
+        ada.wait_for_url("**/review")
+        accessible(ada)
+        ada.focus(".job.first a")
+        ada.keyboard.press("Enter")
+        for number, (key, value) in enumerate((("ArrowLeft", "A"), ("ArrowDown", "same"), ("ArrowRight", "B"))):
+            ada.wait_for_selector("#compare")
+            if number == 0:
+                accessible(ada)
+                ada.keyboard.press("Enter")
+                assert ada.locator("#compare").count() == 1, "nothing is sent without a choice"
+                ada.set_viewport_size({"width": 390, "height": 844})
+                assert ada.evaluate("document.documentElement.scrollWidth") <= 390
+                ada.set_viewport_size({"width": 1280, "height": 860})
+            ada.keyboard.press(key)
+            assert ada.locator("input[name=better]:checked").get_attribute("value") == value
+            with ada.expect_navigation():
+                ada.keyboard.press("Enter")
+            ada.wait_for_load_state()
+        assert "No pair waits for your vote" in ada.content()
+        assert "3 votes of 1 reviewer" in registry.find(project, f"{NAME}@candidate").tags["wins_people"]
+
+        boss = come_in(chromium, store, url, "boss", role="admin")
+        boss.goto(f"{url}/review")
+        accessible(boss)
+        boss.fill("input[name=reason]", "worse at the moon")
+        boss.focus("text=Reject")
+        with boss.expect_navigation():
+            boss.keyboard.press("Enter")
+        assert "decided on" in boss.content()
+        entry = champion.verify(project, NAME)[-1]
+        assert (entry.who, entry.action, entry.reason) == ("labeler-boss", "reject", "worse at the moon")
+        assert registry.find(project, f"{NAME}@champion").version == 1
