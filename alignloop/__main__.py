@@ -28,13 +28,28 @@ if TYPE_CHECKING:
 
 COMMANDS = {  # name -> a module with `command(arguments) -> int`, or module:function, and what it does; a stage's --round comes first
     "data": ("alignloop.commands.data", "log, diff, show, forget: what is in the sets, since when, and why"),
-    "label": ("alignloop.commands.label", "serve the labeling pages on loopback; invite, export, import, publish-prompts, …"),
-    "best-of": ("alignloop.evaluation.best_of_n_report", "rejection sampling: the best of n answers by a reward model, as demonstrations"),
-    "serve": ("alignloop.commands.serve", "serve Prefect with a worker, MLflow and the labeling pages on loopback"),
-    "status": ("alignloop.commands.status", "say what ran, is up to date, runs, failed, is on disk, and comes next"),
+    "label": (
+        "alignloop.commands.label",
+        "serve the labeling pages on loopback; invite, export, import, publish-prompts, …",
+    ),
+    "best-of": (
+        "alignloop.evaluation.best_of_n_report",
+        "rejection sampling: the best of n answers by a reward model, as demonstrations",
+    ),
+    "serve": (
+        "alignloop.commands.serve",
+        "serve Prefect with a worker, MLflow and the labeling pages on loopback",
+    ),
+    "status": (
+        "alignloop.commands.status",
+        "say what ran, is up to date, runs, failed, is on disk, and comes next",
+    ),
     "gc": ("alignloop.commands.gc", "show what in DVC's cache nobody needs; --yes removes it"),
     "lineage": ("alignloop.lineage.graph", "show where a model came from, or what was made from a hash"),
-    "review": ("alignloop.commands.review", "show the candidate beside the champion; approve, reject, restore, --audit"),
+    "review": (
+        "alignloop.commands.review",
+        "show the candidate beside the champion; approve, reject, restore, --audit",
+    ),
     "rollback": ("alignloop.commands.review:rollback", "make the previous champion the champion again"),
 }
 POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
@@ -50,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         with _terminable():
-            if name in COMMANDS and not (name in _stages() and arguments[:1] and arguments[0].startswith("--round")):
+            if name in COMMANDS and not (
+                name in _stages() and arguments[:1] and arguments[0].startswith("--round")
+            ):
                 module, _, function = COMMANDS[name][0].partition(":")
                 return getattr(importlib.import_module(module), function or "command")(arguments)
             if name not in _stages():
@@ -61,7 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit.code if isinstance(exit.code, int) else 1
     except KeyboardInterrupt as interrupt:
         terminated = interrupt.args == (signal.SIGTERM,)
-        print(f"{name}: {'terminated' if terminated else 'interrupted'}; its outputs are as they were", file=sys.stderr)
+        print(
+            f"{name}: {'terminated' if terminated else 'interrupted'}; its outputs are as they were",
+            file=sys.stderr,
+        )
         return 143 if terminated else 130
     except BrokenPipeError:  # who read the output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         free = f"{shutil.disk_usage(Path(place).parent).free // 2**20:,} MB"
         print(
-            f"{name}: no space left on the disk of {place} ({free} free); make room and run again: what was finished stays", file=sys.stderr
+            f"{name}: no space left on the disk of {place} ({free} free); make room and run again: what was finished stays",
+            file=sys.stderr,
         )
         return 1
 
@@ -95,7 +116,11 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
     params = parameters.load(Path("params.yaml"))
     paths = footprint(root, stage, arguments, given)
     name = tracking.title(paths.stage, paths.round)
-    values = {key: value for key, value in tracking.flat(params.model_dump(by_alias=True)).items() if paths.uses(key)}
+    values = {
+        key: value
+        for key, value in tracking.flat(params.model_dump(by_alias=True)).items()
+        if paths.uses(key)
+    }
     _steady(params.seed, params.threads, params.lanes, name)
     with at_stage(root, paths.name):
         dvc_repair.keep_lock(root)
@@ -113,10 +138,14 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
                 if step % math.ceil(progress.total / POINTS) == 0 or step == progress.total:
                     run.log(step, progress.metrics)
                 if busy := machine.readings():
-                    run.log(int(time.time()), busy)  # no step of the stage: one that goes on after an interruption repeats some
+                    run.log(
+                        int(time.time()), busy
+                    )  # no step of the stage: one that goes on after an interruption repeats some
             if stage == "validate":
                 bounds = params.validate_.drift.model_dump()
-                for line in importlib.import_module("alignloop.lineage.drift").report(root, paths, run, inputs, bounds, given):
+                for line in importlib.import_module("alignloop.lineage.drift").report(
+                    root, paths, run, inputs, bounds, given
+                ):
                     _say(f"{name}  {line}")
             outputs = hashes(root, paths.outputs)
             kept, numbers = _results([*outputs, *paths.pages])
@@ -127,7 +156,9 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
         if checkpoint:
             checkpoint.done(outputs)
         if registry:
-            _say(registry.settle(root, params, given["out"], given["metrics"]))  # what waits for a person now is no failed run
+            _say(
+                registry.settle(root, params, given["out"], given["metrics"])
+            )  # what waits for a person now is no failed run
     return 0
 
 
@@ -138,7 +169,13 @@ def _checkpoint(root: Path, name: str, fingerprint: str, every: int) -> "Checkpo
     from alignloop.pipeline.dvc_lock import recorded
     from alignloop.training.checkpoints import Checkpoint, forget
 
-    forget(root, {f"{entry.stage}@{entry.round}" if entry.round else entry.stage: entry.outputs for entry in recorded(root)})
+    forget(
+        root,
+        {
+            f"{entry.stage}@{entry.round}" if entry.round else entry.stage: entry.outputs
+            for entry in recorded(root)
+        },
+    )
     return Checkpoint(root, name, fingerprint, every) if every else None
 
 
@@ -152,7 +189,9 @@ def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, 
     for path in map(Path, written):
         if path.suffix == ".json":
             leaves = tracking.flat(json.loads(path.read_text(encoding="utf-8"))).items()
-            numbers |= {key: leaf for key, leaf in leaves if isinstance(leaf, int | float) and key.count(".") < 3}
+            numbers |= {
+                key: leaf for key, leaf in leaves if isinstance(leaf, int | float) and key.count(".") < 3
+            }
         if path.parts[0] in ("metrics", "plots", "reports") and path.exists():
             kept.append((path, path.parts[0]))
             if picture := figures.draw(path, Path("reports", *path.with_suffix(".png").parts[1:])):
@@ -166,13 +205,19 @@ def _say(line: str) -> None:
 
 def _parse(stage: str, function: Callable[..., Iterator[Any]], arguments: Sequence[str]) -> dict[str, Any]:
     """The stage's keyword arguments; its signature is their only declaration."""
-    parser = argparse.ArgumentParser(f"python -m alignloop {stage}", description=inspect.getdoc(function), allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        f"python -m alignloop {stage}", description=inspect.getdoc(function), allow_abbrev=False
+    )
     kinds = get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
         if name in ("params", "checkpoint"):  # the runner's own gifts
             continue
         kind = kinds[name] if isinstance(kinds[name], type) else str
-        need: Any = {"required": True} if parameter.default is inspect.Parameter.empty else {"default": parameter.default}
+        need: Any = (
+            {"required": True}
+            if parameter.default is inspect.Parameter.empty
+            else {"default": parameter.default}
+        )
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=kind.__name__.upper(), **need)
     return vars(parser.parse_args(arguments))
 
@@ -215,7 +260,9 @@ def _terminable() -> Iterator[None]:
 def _full_disk(error: BaseException | None) -> str | None:
     """The path whose disk is full, if that is what went wrong, however deep a library wrapped it."""
     while error is not None:
-        if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or any(words in str(error) for words in FULL):
+        if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or any(
+            words in str(error) for words in FULL
+        ):
             named = Path(getattr(error, "filename", None) or ".").absolute()
             return str(named if named.parent.exists() else Path.cwd())
         error = error.__cause__ or error.__context__
@@ -233,7 +280,11 @@ def _stages() -> dict[str, str]:
 
 
 def _overview() -> str:
-    lines = ["python -m alignloop STAGE --name value …", "", "stages (`STAGE --help` lists what each reads and writes):"]
+    lines = [
+        "python -m alignloop STAGE --name value …",
+        "",
+        "stages (`STAGE --help` lists what each reads and writes):",
+    ]
     lines += [f"  {name:12} {words}" for name, words in _stages().items()]
     lines += ["", "for people:", *(f"  {name:12} {words}" for name, (_, words) in COMMANDS.items())]
     return "\n".join(lines)

@@ -32,8 +32,14 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        remedy = "free some space there" if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else "make it writable"
-        raise WriteError(f"{path}: cannot be written: {os.strerror(error.errno)}; {remedy} and run again: nothing was replaced") from error
+        remedy = (
+            "free some space there"
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+            else "make it writable"
+        )
+        raise WriteError(
+            f"{path}: cannot be written: {os.strerror(error.errno)}; {remedy} and run again: nothing was replaced"
+        ) from error
     finally:
         _discard(part)
 
@@ -52,7 +58,9 @@ def scratch(path: Path) -> Iterator[Path]:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a small JSON file whose bytes depend on its content only; NaN is refused, for no JSON reader need know it."""
     with replacing(path) as part:
-        part.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        part.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def rounded(value: Any) -> Any:

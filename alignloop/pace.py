@@ -10,7 +10,10 @@ SHOWN = 6  # metrics a line; the stage yields the telling ones first
 
 
 def paced(
-    work: Iterator[Progress], name: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    work: Iterator[Progress],
+    name: str,
+    say: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Progress]:
     """Pass `work` on and say how it goes: its first step, the last of each part, and at most one line every few seconds between them."""
     began = clock()
@@ -31,14 +34,19 @@ def paced(
         if progress.note:
             say(f"{name}  {progress.note}")
         if start is None or begins:
-            origin, start = now, progress  # the first step, or the first of the next part: a resumed stage does not start at 1
+            origin, start = (
+                now,
+                progress,
+            )  # the first step, or the first of the next part: a resumed stage does not start at 1
         done, passed = progress.step - start.step, now - origin
         line = f"{name}  {progress.step:,}/{progress.total:,}"
         if done and passed > 0:
             line += f" · {done / passed:.3g}/s"
             if left := progress.total - progress.step:
                 line += f" · {duration(left * passed / done)} left"
-        line = " · ".join([line, *(f"{key} {value:.4g}" for key, value in list(progress.metrics.items())[:SHOWN])])
+        line = " · ".join(
+            [line, *(f"{key} {value:.4g}" for key, value in list(progress.metrics.items())[:SHOWN])]
+        )
         if now - said >= EVERY_SECONDS:
             say(line)
             said, unsaid = now, ""

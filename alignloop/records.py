@@ -34,7 +34,9 @@ def check_turns(messages: tuple[Message, ...], last: str | None) -> None:
     for place, message in enumerate(turns):
         wanted = "user" if place % 2 == 0 else "assistant"
         if message.role != wanted:
-            raise ValueError(f"turn {place + 1} is by '{message.role}' where '{wanted}' must speak: roles alternate, user first")
+            raise ValueError(
+                f"turn {place + 1} is by '{message.role}' where '{wanted}' must speak: roles alternate, user first"
+            )
     if last and turns[-1].role != last:
         raise ValueError(f"the conversation ends with '{turns[-1].role}', not with '{last}'")
 
@@ -56,7 +58,9 @@ class Origin(Record):
 
 
 Traced = Annotated[Origin | None, Field(exclude_if=lambda origin: origin is None)]
-Tongue = Annotated[str | None, Field(exclude_if=lambda language: language is None)]  # ISO 639-1, or und; None: `prepare` tagged none
+Tongue = Annotated[
+    str | None, Field(exclude_if=lambda language: language is None)
+]  # ISO 639-1, or und; None: `prepare` tagged none
 
 
 class Document(Record):

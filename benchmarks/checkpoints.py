@@ -57,11 +57,31 @@ def begin(stage: str, params: Params, run: Path, out: Path, checkpoint: Checkpoi
     if stage == "pretrain":
         return pretrain(params, checkpoint, data / "corpus", model, numbers, curve)
     if stage == "sft":
-        return sft(params, checkpoint, models / "base", data / "demonstrations", data / "corpus", model, numbers, curve)
+        return sft(
+            params,
+            checkpoint,
+            models / "base",
+            data / "demonstrations",
+            data / "corpus",
+            model,
+            numbers,
+            curve,
+        )
     if stage == "reward":
-        given = (models / "sft", run / params.rounds[round].reward_start, data / "rankings" / round, data / "demonstrations")
+        given = (
+            models / "sft",
+            run / params.rounds[round].reward_start,
+            data / "rankings" / round,
+            data / "demonstrations",
+        )
         return reward(params, checkpoint, round, *given, model, numbers, curve)
-    given = (run / params.rounds[round].start, models / round / "reward", models / "sft", data / "prompts", data / "corpus")
+    given = (
+        run / params.rounds[round].start,
+        models / round / "reward",
+        models / "sft",
+        data / "prompts",
+        data / "corpus",
+    )
     return ppo(params, checkpoint, round, *given, model, out / "rollouts", numbers, curve)
 
 
@@ -80,7 +100,11 @@ def cost(stage: str, params: Params, run: Path, steps: int) -> tuple[Tensor, Ten
             began, known = now(), len(checkpoint.took)
             next(work)
             found.append(now() - began - sum(checkpoint.took[known:]))
-        return torch.stack(found).median(0).values, torch.stack(checkpoint.took[1:]).median(0).values, checkpoint.bytes()
+        return (
+            torch.stack(found).median(0).values,
+            torch.stack(checkpoint.took[1:]).median(0).values,
+            checkpoint.bytes(),
+        )
 
 
 def main() -> int:
@@ -94,7 +118,9 @@ def main() -> int:
     parallel_passes.use(params.lanes)
     worst = 0.0
     print(
-        "| stage | a step | its CPU | a checkpoint | its CPU | size | steps between two | share | share of CPU |\n|---" + "|---" * 8 + "|"
+        "| stage | a step | its CPU | a checkpoint | its CPU | size | steps between two | share | share of CPU |\n|---"
+        + "|---" * 8
+        + "|"
     )
     for stage in asked.stages:
         every = params.checkpoint_every.model_dump()[stage]
@@ -102,7 +128,10 @@ def main() -> int:
         share = (save / (step * every)).tolist()
         worst = max(worst, share[1])
         (wall, cpu), (saving, its_cpu) = step.tolist(), (save * 1000).tolist()
-        print(f"| {stage} | {wall:.3f} s | {cpu:.3f} s | {saving:.0f} ms | {its_cpu:.0f} ms | {size / 1e6:.1f} MB | {every} ", end="")
+        print(
+            f"| {stage} | {wall:.3f} s | {cpu:.3f} s | {saving:.0f} ms | {its_cpu:.0f} ms | {size / 1e6:.1f} MB | {every} ",
+            end="",
+        )
         print(f"| {share[0]:.2%} | {share[1]:.2%} |", flush=True)
     return int(worst > MOST)
 

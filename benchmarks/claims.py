@@ -24,7 +24,17 @@ from transformers import logging
 from alignloop.core.metrics import win_rate
 from benchmarks.laboratory import Laboratory, load
 
-T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # Student's 97.5 % points, by seeds
+T = {
+    2: 12.706,
+    3: 4.303,
+    4: 3.182,
+    5: 2.776,
+    6: 2.571,
+    7: 2.447,
+    8: 2.365,
+    9: 2.306,
+    10: 2.262,
+}  # Student's 97.5 % points, by seeds
 SHARES = (0.25, 0.5, 1.0)  # of the rankings
 Results = Sequence[dict[str, Any]]
 
@@ -43,7 +53,9 @@ def run(lab: Laboratory, from_run: Path | None, say: Callable[[str], None]) -> d
     say("reward models of more and more rankings")
 
     to_a_ranking = lab.pairs("pairs", "0.5")
-    shuffled = lab.learn_reward("reward-pairs", "pairs", rankings_per_step=round(lab.params.reward.rankings_per_step * to_a_ranking))
+    shuffled = lab.learn_reward(
+        "reward-pairs", "pairs", rankings_per_step=round(lab.params.reward.rankings_per_step * to_a_ranking)
+    )
     found["batches"] = {
         "k-way": [*found["rankings"].values()][1],
         "shuffled": shuffled["valid_accuracy"],
@@ -55,7 +67,9 @@ def run(lab: Laboratory, from_run: Path | None, say: Callable[[str], None]) -> d
     lab.improve("no-ptx", "sft", "reward-1", ptx_coef=0.0)
     steps = 2 * lab.params.ppo.steps
     rate = 2 * lab.params.ppo.learning_rate
-    lab.improve("no-penalty", "sft", "reward-1", ptx_coef=0.0, steps=steps, learning_rate=rate, kl={"coef": 0.0})
+    lab.improve(
+        "no-penalty", "sft", "reward-1", ptx_coef=0.0, steps=steps, learning_rate=rate, kl={"coef": 0.0}
+    )
     say("PPO, without ptx, without a penalty")
 
     lab.rank("static", "sft", "all", round="r2")
@@ -65,14 +79,23 @@ def run(lab: Laboratory, from_run: Path | None, say: Callable[[str], None]) -> d
         lab.improve(name, "ppo", f"reward-{name}")
     say("a second round, from fresh and from static rankings")
 
-    policies = {name: lab.measure(name, "reward-1") for name in ("base", "sft", "ppo", "no-ptx", "no-penalty", "static", "fresh")}
-    found["policies"] = {name: {key: number for key, number in each.items() if key != "golds"} for name, each in policies.items()}
+    policies = {
+        name: lab.measure(name, "reward-1")
+        for name in ("base", "sft", "ppo", "no-ptx", "no-penalty", "static", "fresh")
+    }
+    found["policies"] = {
+        name: {key: number for key, number in each.items() if key != "golds"}
+        for name, each in policies.items()
+    }
     duels = (("sft", "base"), ("ppo", "sft"), ("fresh", "static"))
     found["wins"] = {
-        f"{mine} against {theirs}": win_rate(policies[mine]["golds"], policies[theirs]["golds"]).rate for mine, theirs in duels
+        f"{mine} against {theirs}": win_rate(policies[mine]["golds"], policies[theirs]["golds"]).rate
+        for mine, theirs in duels
     }
     found["path"] = lab.path("no-penalty")
-    found["demonstrations"] = {split: fmean(lab.scores_of_demonstrations("reward-1", split)) for split in ("train", "test")}
+    found["demonstrations"] = {
+        split: fmean(lab.scores_of_demonstrations("reward-1", split)) for split in ("train", "test")
+    }
     return found
 
 
@@ -99,7 +122,10 @@ def _policy(result: dict[str, Any], name: str, number: str) -> float:
 CLAIMS = {
     "rankings": Claim(
         "a reward model is the better the more rankings it learns from",
-        lambda r: {f"accuracy, {b} rankings less {a}": r["rankings"][b] - r["rankings"][a] for a, b in pairwise(r["rankings"])},
+        lambda r: {
+            f"accuracy, {b} rankings less {a}": r["rankings"][b] - r["rankings"][a]
+            for a, b in pairwise(r["rankings"])
+        },
     ),
     "batches": Claim(
         "all pairs of a ranking in one batch element beat the same pairs shuffled, after as many comparisons (arXiv 2203.02155, §3.5)",
@@ -107,7 +133,10 @@ CLAIMS = {
     ),
     "order": Claim(
         "PPO beats SFT, and SFT beats base (arXiv 2203.02155, fig. 1)",
-        lambda r: {f"gold win rate, {name}, less ½": r["wins"][name] - 0.5 for name in ("sft against base", "ppo against sft")},
+        lambda r: {
+            f"gold win rate, {name}, less ½": r["wins"][name] - 0.5
+            for name in ("sft against base", "ppo against sft")
+        },
     ),
     "over-optimisation": Claim(
         "without a KL penalty gold rises and then falls along √KL (arXiv 2210.10760)",
@@ -123,7 +152,9 @@ CLAIMS = {
     "ptx": Claim(
         "pretraining gradients lower the alignment tax (arXiv 2203.02155, §4.2)",
         lambda r: {
-            "nats per token of corpus, PPO without ptx less PPO": log(_policy(r, "no-ptx", "perplexity") / _policy(r, "ppo", "perplexity"))
+            "nats per token of corpus, PPO without ptx less PPO": log(
+                _policy(r, "no-ptx", "perplexity") / _policy(r, "ppo", "perplexity")
+            )
         },
     ),
     "demonstrations": Claim(
@@ -172,11 +203,18 @@ def picture(results: Results) -> Figure:
     for axes, (name, claim) in zip(panels, CLAIMS.items(), strict=False):
         for result in results:
             _draw(axes, name, result)
-        axes.set_title(f"{name}: {verdict([interval(v) for v in _columns(claim, results)])}", fontsize=10, loc="left")
+        axes.set_title(
+            f"{name}: {verdict([interval(v) for v in _columns(claim, results)])}", fontsize=10, loc="left"
+        )
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     panels[-1].set_axis_off()
-    figure.suptitle(f"The papers' claims on the embedded world: {len(results)} seeds, a colour each", fontsize=11, x=0.01, ha="left")
+    figure.suptitle(
+        f"The papers' claims on the embedded world: {len(results)} seeds, a colour each",
+        fontsize=11,
+        x=0.01,
+        ha="left",
+    )
     return figure
 
 
@@ -193,32 +231,53 @@ def _draw(axes: Any, name: str, result: dict[str, Any]) -> None:
 
     if name == "over-optimisation":
         path = result["path"]
-        axes.plot([sqrt(max(step["kl"], 0.0)) for step in path], [step["gold"] for step in path], marker=".", linewidth=0.8)
+        axes.plot(
+            [sqrt(max(step["kl"], 0.0)) for step in path],
+            [step["gold"] for step in path],
+            marker=".",
+            linewidth=0.8,
+        )
         axes.set_xlabel("√KL to SFT, nats per response", fontsize=8)
         axes.set_ylabel("gold of the rollouts", fontsize=8)
     elif name == "rankings":
         lines(result["rankings"], "accuracy on held-out labelers' pairs")
     elif name == "batches":
-        lines({key: result["batches"][key] for key in ("shuffled", "k-way")}, "accuracy on held-out labelers' pairs")
+        lines(
+            {key: result["batches"][key] for key in ("shuffled", "k-way")},
+            "accuracy on held-out labelers' pairs",
+        )
     elif name == "order":
         lines({key: result["policies"][key]["gold"] for key in ("base", "sft", "ppo")}, "gold, test users")
     elif name == "fresh":
-        lines({key: result["policies"][key]["gold"] for key in ("ppo", "static", "fresh")}, "gold, test users")
+        lines(
+            {key: result["policies"][key]["gold"] for key in ("ppo", "static", "fresh")}, "gold, test users"
+        )
     elif name == "ptx":
-        lines({key: result["policies"][key]["perplexity"] for key in ("base", "sft", "ppo", "no-ptx")}, "corpus perplexity")
+        lines(
+            {key: result["policies"][key]["perplexity"] for key in ("base", "sft", "ppo", "no-ptx")},
+            "corpus perplexity",
+        )
     else:
         lines(result["demonstrations"], "mean score of demonstrations")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks.claims", description="The papers' claims on the embedded world, over seeds.")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.claims", description="The papers' claims on the embedded world, over seeds."
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--sizes", type=Path, default=Path(__file__).with_suffix(".yaml"), help="changes to params.yaml")
     parser.add_argument(
-        "--run", type=Path, help="a finished run: its world, base and SFT model for all seeds, which then vary what follows"
+        "--sizes", type=Path, default=Path(__file__).with_suffix(".yaml"), help="changes to params.yaml"
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        help="a finished run: its world, base and SFT model for all seeds, which then vary what follows",
     )
     parser.add_argument("--out", type=Path, help="a folder for claims.json, claims.md and claims.png")
-    parser.add_argument("--work", type=Path, help="a folder to work in, and to go on from; else a temporary one")
+    parser.add_argument(
+        "--work", type=Path, help="a folder to work in, and to go on from; else a temporary one"
+    )
     given = parser.parse_args()
     logging.set_verbosity_error()
     results: list[dict[str, Any]] = []
@@ -228,7 +287,14 @@ def main() -> None:
             params = load(changes)
             torch.set_num_threads(params.threads)
             lab = Laboratory((given.work or Path(temporary)) / f"seed-{seed}", params)
-            results.append({"seed": seed, **run(lab, given.run, lambda words, seed=seed: print(f"seed {seed}: {words}", flush=True))})
+            results.append(
+                {
+                    "seed": seed,
+                    **run(
+                        lab, given.run, lambda words, seed=seed: print(f"seed {seed}: {words}", flush=True)
+                    ),
+                }
+            )
             print(json.dumps(results[-1], default=str), flush=True)
             if given.out:
                 given.out.mkdir(parents=True, exist_ok=True)

@@ -30,8 +30,12 @@ def settings(healthy: bool) -> Params:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks.collapse", description="A policy that collapses, and what the guards say.")
-    parser.add_argument("--run", type=Path, required=True, help="a finished run: its world, SFT model and first reward model")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.collapse", description="A policy that collapses, and what the guards say."
+    )
+    parser.add_argument(
+        "--run", type=Path, required=True, help="a finished run: its world, SFT model and first reward model"
+    )
     parser.add_argument("--healthy", action="store_true", help="the numbers of params.yaml instead")
     given = parser.parse_args()
     logging.set_verbosity_error()
@@ -41,12 +45,20 @@ def main() -> None:
     print("| step | score | KL | entropy | distinct-2 | ended |\n|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as temporary:
         root, sft = Path(temporary), given.run / "models/sft"
-        sources = sft, given.run / "models/r1/reward", sft, given.run / "data/prompts", given.run / "data/corpus"
+        sources = (
+            sft,
+            given.run / "models/r1/reward",
+            sft,
+            given.run / "data/prompts",
+            given.run / "data/corpus",
+        )
         outs = root / "policy", root / "rollouts", root / "metrics.json", root / "curve.csv"
         said = ""
         for progress in ppo(params, Checkpoint.fresh(root, "ppo"), "r1", *sources, *outs):
             numbers = [progress.metrics[name] for name in ("score", "kl", "entropy", "distinct_2", "ended")]
-            print(f"| {progress.step} | " + " | ".join(f"{number:.3f}" for number in numbers) + " |", flush=True)
+            print(
+                f"| {progress.step} | " + " | ".join(f"{number:.3f}" for number in numbers) + " |", flush=True
+            )
             said = progress.note or said
     print("\n" + (said.replace("; stop: ", "\nstop: ") or "No guard tripped."))
     print(f"{time.monotonic() - began:.0f} s, {time.process_time() - processor:.0f} s of processor time")

@@ -35,7 +35,11 @@ CORES = 2
 LOOK_SECONDS = 0.5
 K = 4
 DRAWN = 10_000  # prompts at a time
-CONTACTS = ("Write to anna.{}@example.org.", "Call +44 20 7946 0{:03d}.", "My card is 4111 1111 1111 1111, number {}.")
+CONTACTS = (
+    "Write to anna.{}@example.org.",
+    "Call +44 20 7946 0{:03d}.",
+    "My card is 4111 1111 1111 1111, number {}.",
+)
 Row = dict[str, Any]
 
 
@@ -63,12 +67,21 @@ def prompts(text: Text, rng: np.random.Generator, count: int, users: int, name: 
     made: list[Row] = []
     for number, (asked, answer, again) in enumerate(zip(first, answers, later, strict=True)):
         chance, user = rng.random(2)
-        asked = asked if chance > 0.01 else f"{asked} {CONTACTS[number % len(CONTACTS)].format(number % 1000)}"
-        talk = [("user", asked)] if chance < 0.67 else [("user", asked), ("assistant", answer), ("user", again)]
+        asked = (
+            asked if chance > 0.01 else f"{asked} {CONTACTS[number % len(CONTACTS)].format(number % 1000)}"
+        )
+        talk = (
+            [("user", asked)] if chance < 0.67 else [("user", asked), ("assistant", answer), ("user", again)]
+        )
         messages = [{"role": role, "content": content} for role, content in talk]
         if 0.01 < chance < 0.02 and made:
             messages = made[-1]["messages"]
-        about = {"user": f"user-{int(user * users)}", "category": "other", "time": "2026-01-05T08:00:00Z", "source": "drawn"}
+        about = {
+            "user": f"user-{int(user * users)}",
+            "category": "other",
+            "time": "2026-01-05T08:00:00Z",
+            "source": "drawn",
+        }
         made.append({"id": f"{name}-{number}", "messages": messages, **about})
     return made
 
@@ -84,17 +97,30 @@ def draw(size: int, sources: Path, seed: int) -> None:
             answers = text.draw(len(batch) * K, 45, 0.7)
             asked.writelines(json.dumps(prompt) + "\n" for prompt in batch)
             for prompt in batch:
-                given = {"responses": [next(answers) for _ in range(K)], "ranks": [int(each) + 1 for each in rng.permutation(K)]}
-                by = {"labeler": f"labeler-{rng.integers(40):02d}", "kind": "person", "policy": "drawn", "round": "imported"}
+                given = {
+                    "responses": [next(answers) for _ in range(K)],
+                    "ranks": [int(each) + 1 for each in rng.permutation(K)],
+                }
+                by = {
+                    "labeler": f"labeler-{rng.integers(40):02d}",
+                    "kind": "person",
+                    "policy": "drawn",
+                    "round": "imported",
+                }
                 ranked.write(json.dumps({"id": f"r-{prompt['id']}", "prompt": prompt, **given, **by}) + "\n")
     written = zip(prompts(text, rng, few, users, "d"), text.draw(few, 45, 0.7), strict=True)
     shown = (
-        {**prompt, "labeler": "labeler-00", "messages": [*prompt["messages"], {"role": "assistant", "content": answer}]}
+        {
+            **prompt,
+            "labeler": "labeler-00",
+            "messages": [*prompt["messages"], {"role": "assistant", "content": answer}],
+        }
         for prompt, answer in written
     )
     _write(sources / "demonstrations.jsonl", shown)
     _write(
-        sources / "documents.jsonl", ({"id": f"t{n}", "text": each, "source": "drawn"} for n, each in enumerate(text.draw(few, 200, 0.7)))
+        sources / "documents.jsonl",
+        ({"id": f"t{n}", "text": each, "source": "drawn"} for n, each in enumerate(text.draw(few, 200, 0.7))),
     )
 
 
@@ -115,7 +141,11 @@ def project(root: Path, seed: int) -> None:
     params |= {key: params[key] | files[key] for key in ("ingest", "validate", "prepare")}
     params["seed"], params["validate"]["max_characters"] = seed, 20_000
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "start"]):
+    for words in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "start"],
+    ):
         subprocess.run(["git", *words], cwd=root, check=True)
 
 
@@ -148,7 +178,14 @@ def _group(leader: int) -> Iterator[Path]:
 def _held(process: Path) -> int:
     """KiB of memory that a process holds; what it shares with others counts for its part."""
     with suppress(OSError):
-        return next((int(line.split()[1]) for line in (process / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:")), 0)
+        return next(
+            (
+                int(line.split()[1])
+                for line in (process / "smaps_rollup").read_text().splitlines()
+                if line.startswith("Pss:")
+            ),
+            0,
+        )
     return 0
 
 
@@ -167,19 +204,31 @@ def picture(results: list[Row], file: Path) -> None:
         right.plot(sizes, [rows[size]["mib"] / 1024 for size in sizes], "o-", label=stage)
     whole = [sum(row["cpu"] for row in results if row["size"] == size) for size in sizes]
     left.plot(sizes, whole, "ko-", label="all")
-    left.plot(sizes, [whole[-1] * size / sizes[-1] for size in sizes], "k:", label="in proportion to the largest")
+    left.plot(
+        sizes, [whole[-1] * size / sizes[-1] for size in sizes], "k:", label="in proportion to the largest"
+    )
     left.set(xscale="log", yscale="log", xlabel="rankings, and as many prompts", ylabel="CPU seconds")
-    right.set(xscale="log", xlabel="rankings, and as many prompts", ylabel="peak memory of all processes (GiB)", ylim=(0, None))
+    right.set(
+        xscale="log",
+        xlabel="rankings, and as many prompts",
+        ylabel="peak memory of all processes (GiB)",
+        ylim=(0, None),
+    )
     left.legend()
     figure.savefig(file, dpi=110)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--out", type=Path, default=Path(".cache/benchmarks/data"), help="a folder for the projects, results.json and data.png"
+        "--out",
+        type=Path,
+        default=Path(".cache/benchmarks/data"),
+        help="a folder for the projects, results.json and data.png",
     )
     given = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
@@ -188,7 +237,11 @@ def main() -> None:
     results = json.loads(file.read_text()) if file.exists() else []
     for size in given.sizes:
         root = given.out.resolve() / str(size)
-        left = [stage for stage in STAGES if not any((row["size"], row["stage"]) == (size, stage) for row in results)]
+        left = [
+            stage
+            for stage in STAGES
+            if not any((row["size"], row["stage"]) == (size, stage) for row in results)
+        ]
         if len(left) == len(STAGES) and not (root / "drawn").exists():
             shutil.rmtree(root, ignore_errors=True)
             project(root, given.seed)

@@ -35,7 +35,10 @@ from benchmarks import worktree
 from benchmarks.worktree import PROJECT
 
 REPRO = '"$0" -m alignloop.pipeline.dvc_pipeline && exec "$0" -m dvc repro'
-DOORS = {"flow": [sys.executable, "-m", "flows.pipeline"], "dvc": ["sh", "-c", REPRO, sys.executable]}  # as in the Makefile
+DOORS = {
+    "flow": [sys.executable, "-m", "flows.pipeline"],
+    "dvc": ["sh", "-c", REPRO, sys.executable],
+}  # as in the Makefile
 WRITE = (
     "import sys; from pathlib import Path; from alignloop.pipeline.overrides import override; "
     "override(Path('params.yaml'), Path(sys.argv[1]))"
@@ -64,9 +67,15 @@ class Clone:
         shutil.rmtree(self.root, ignore_errors=True)
         self.log.unlink(missing_ok=True)
         worktree.copy(self.root)
-        (self.root / ".dvc" / "config.local").write_text(f"[core]\n    site_cache_dir = {self.root}/.dvc/tmp/site\n")
+        (self.root / ".dvc" / "config.local").write_text(
+            f"[core]\n    site_cache_dir = {self.root}/.dvc/tmp/site\n"
+        )
         self._do(sys.executable, "-c", WRITE, str(configuration.resolve()))
-        for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "start"]):
+        for words in (
+            ["init", "-q"],
+            ["add", "-A"],
+            ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "start"],
+        ):
             self._do("git", *words)
 
     def _do(self, *command: str) -> None:
@@ -76,7 +85,12 @@ class Clone:
         """Start, or go on: always the same command."""
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                self.words, cwd=self.root, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                self.words,
+                cwd=self.root,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def at_work(self) -> str:
@@ -113,7 +127,9 @@ class Clone:
 
     def points(self) -> list[tuple[str, str, int, float]]:
         """Every point of every run's curves: a gap or a point that is there twice shows."""
-        found = self.asked("select r.name, m.key, m.step, m.value from metrics m join runs r using (run_uuid)")
+        found = self.asked(
+            "select r.name, m.key, m.step, m.value from metrics m join runs r using (run_uuid)"
+        )
         return sorted(point for point in found if not point[1].startswith("system/"))
 
     def seconds(self) -> dict[str, float]:
@@ -125,7 +141,10 @@ class Clone:
 def _is_of(place: Path, root: Path) -> bool:
     try:
         alive = (place / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        return alive and (f"PREFECT_HOME={root}/".encode() in (place / "environ").read_bytes() or (place / "cwd").resolve() == root)
+        return alive and (
+            f"PREFECT_HOME={root}/".encode() in (place / "environ").read_bytes()
+            or (place / "cwd").resolve() == root
+        )
     except OSError:
         return False
 
@@ -159,7 +178,9 @@ def killed(clone: Clone, stages: Sequence[str], after: float) -> tuple[str, floa
 
 def resumed(log: str, stage: str) -> str:
     """After which step the start that wrote this log went on with the stage."""
-    found = re.search(rf"{stage.replace('@', ' · ')}  (?:goes on after step ([\d,]+)|all ([\d,]+) steps)", log)
+    found = re.search(
+        rf"{stage.replace('@', ' · ')}  (?:goes on after step ([\d,]+)|all ([\d,]+) steps)", log
+    )
     return (found[1] or found[2]) if found else "its beginning"
 
 
@@ -172,11 +193,19 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.kill", description=__doc__)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument(
-        "--with", dest="configuration", type=Path, default=PROJECT / "benchmarks" / "kill.yaml", help="what to change in params.yaml"
+        "--with",
+        dest="configuration",
+        type=Path,
+        default=PROJECT / "benchmarks" / "kill.yaml",
+        help="what to change in params.yaml",
     )
     parser.add_argument("--door", choices=list(DOORS), default="flow", help="how the loop is run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, help="a folder for the clones, kept; a benchmark that was broken off goes on in it")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="a folder for the clones, kept; a benchmark that was broken off goes on in it",
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = (asked.work or Path(temporary)).resolve()
@@ -205,17 +234,28 @@ def main() -> int:
         ends = [row.size for row in rows[1:]] + [len(log)]
         outs, theirs = left.outs(), hurt.outs()
         recorded = yaml.safe_load((hurt.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-        print("\n| | stage hit | seconds after the start | went on after step | its outs equal |\n|---|---|---|---|---|")
+        print(
+            "\n| | stage hit | seconds after the start | went on after step | its outs equal |\n|---|---|---|---|---|"
+        )
         for number, (row, end) in enumerate(zip(rows, ends, strict=True), 1):
             stage = row.hit.partition(",")[0]
             equal = all(outs.get(out["path"]) == out["md5"] for out in recorded[stage]["outs"])
             after = resumed(log[row.size : end].decode(errors="replace"), stage)
             print(f"| {number} | {row.hit} | {row.seconds:.1f} | {after} | {'yes' if equal else 'NO'} |")
         same, curves = outs == theirs, left.points() == hurt.points()
-        print(f"\n{len(rows)} kills, the last of them in {(time.monotonic() - began) / 60:.0f} minutes; ", end="")
-        print(f"outs: {len(outs)}, {'all equal' if same else 'DIFFERENT'} ({digest(outs)}, {digest(theirs)}); ", end="")
+        print(
+            f"\n{len(rows)} kills, the last of them in {(time.monotonic() - began) / 60:.0f} minutes; ",
+            end="",
+        )
+        print(
+            f"outs: {len(outs)}, {'all equal' if same else 'DIFFERENT'} ({digest(outs)}, {digest(theirs)}); ",
+            end="",
+        )
         runs = hurt.asked("select name, count(*) from runs group by name having count(*) > 1")
-        print(f"points in MLflow: {len(left.points()):,}, {'all equal, none missing, none twice' if curves else 'DIFFERENT'}; ", end="")
+        print(
+            f"points in MLflow: {len(left.points()):,}, {'all equal, none missing, none twice' if curves else 'DIFFERENT'}; ",
+            end="",
+        )
         print(f"stages with more than one run in MLflow: {', '.join(name for name, _ in runs) or 'none'}")
         return 0 if same and curves else 1
 

@@ -78,7 +78,9 @@ class Browser:
                 continue
             if status != 200:
                 said = re.search(r'class="problem"[^>]*>([^<]*)', body)
-                self._tally.failed[f"{status} {re.sub('[0-9]+', 'N', path)}: {said[1] if said else body[:100]}"] += 1
+                self._tally.failed[
+                    f"{status} {re.sub('[0-9]+', 'N', path)}: {said[1] if said else body[:100]}"
+                ] += 1
             return path, body, smooth
 
     def close(self) -> None:
@@ -92,12 +94,22 @@ class Browser:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
         body = urlencode(form or {}).encode()
-        head = [f"{'GET' if form is None else 'POST'} {path} HTTP/1.1", f"Host: 127.0.0.1:{self._port}", f"Cookie: {self._cookie}"]
-        head += [] if form is None else ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"]
+        head = [
+            f"{'GET' if form is None else 'POST'} {path} HTTP/1.1",
+            f"Host: 127.0.0.1:{self._port}",
+            f"Cookie: {self._cookie}",
+        ]
+        head += (
+            []
+            if form is None
+            else ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"]
+        )
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         await writer.drain()
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)}
+        headers = {
+            name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)
+        }
         if "set-cookie" in headers:
             self._cookie = headers["set-cookie"].split(";")[0]
         text = await reader.readexactly(int(headers.get("content-length", 0)))
@@ -115,7 +127,9 @@ async def labeler(name: str, secret: str, browser: Browser, tally: Tally, think:
         if smooth:
             tally.pages.setdefault(kind, []).append(time.monotonic() - began)
         if kind == "ranking sent" and (place != path or "This one is answered" in text):
-            sent = {field[-1]: int(value) for field, value in (form or {}).items() if field.startswith("rank-")}
+            sent = {
+                field[-1]: int(value) for field, value in (form or {}).items() if field.startswith("rank-")
+            }
             tally.acknowledged[name, int(path.split("/")[2])] = sent
         await asyncio.sleep(chance.expovariate(1 / think) if think else 0)
         if kind == "came in":
@@ -127,12 +141,21 @@ async def labeler(name: str, secret: str, browser: Browser, tally: Tally, think:
         item = f"/item/{number[1]}"
         shared = {"key": key, "active": f"{chance.uniform(1, 90):.1f}"}
         if 'id="rate"' in text:
-            rated = {"place": _value(text, "place"), "number": _value(text, "number"), "overall": str(chance.randint(1, 7))}
+            rated = {
+                "place": _value(text, "place"),
+                "number": _value(text, "number"),
+                "overall": str(chance.randint(1, 7)),
+            }
             kind, path, form = "rating sent", f"{item}/rate", {**shared, **rated}
         else:
             kind, path = "ranking sent", f"{item}/rank"
-            offered = re.findall(r'name="(rank-[A-I])" value="([1-9])"', text)  # gold items have other numbers of answers
-            form = shared | {field: chance.choice([value for other, value in offered if other == field]) for field, _ in offered}
+            offered = re.findall(
+                r'name="(rank-[A-I])" value="([1-9])"', text
+            )  # gold items have other numbers of answers
+            form = shared | {
+                field: chance.choice([value for other, value in offered if other == field])
+                for field, _ in offered
+            }
     browser.close()
 
 
@@ -142,7 +165,9 @@ def _value(text: str, name: str) -> str:
     return found[1]
 
 
-def prepare(root: Path, url: str, count: int, items: int, overlap: int, **people: float) -> tuple[int, dict[str, str]]:
+def prepare(
+    root: Path, url: str, count: int, items: int, overlap: int, **people: float
+) -> tuple[int, dict[str, str]]:
     """A project with a published round and labelers who have passed the quiz. Returns the pages' port and the links' secrets."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -161,7 +186,9 @@ def prepare(root: Path, url: str, count: int, items: int, overlap: int, **people
 
 def invite(store: Store, count: int) -> dict[str, str]:
     """Labelers who have passed the quiz, and the secrets of their personal links."""
-    secrets = {f"labeler-n{n}": accounts.invite(store, f"labeler-n{n}", "labeler", "benchmark") for n in range(count)}
+    secrets = {
+        f"labeler-n{n}": accounts.invite(store, f"labeler-n{n}", "labeler", "benchmark") for n in range(count)
+    }
     with store.writing() as session:
         for person in session.scalars(select(Labeler)):
             person.qualified = True
@@ -171,8 +198,15 @@ def invite(store: Store, count: int) -> dict[str, str]:
 def _sample(number: int) -> Samples:
     chance = random.Random(number)
     texts = tuple(" ".join(chance.choices(WORDS, k=chance.randint(10, 120))) for _ in range(6))
-    prompt = Prompt(id=f"p{number}", messages=(Message(role="user", content=f"{number}: {texts[0]}"),), user="u", source="benchmark")
-    return Samples(id=f"r1-p{number}", prompt=prompt, responses=texts, policy="models/sft", round="r1", split="train")
+    prompt = Prompt(
+        id=f"p{number}",
+        messages=(Message(role="user", content=f"{number}: {texts[0]}"),),
+        user="u",
+        source="benchmark",
+    )
+    return Samples(
+        id=f"r1-p{number}", prompt=prompt, responses=texts, policy="models/sft", round="r1", split="train"
+    )
 
 
 class Server:
@@ -215,7 +249,9 @@ def check(url: str, overlap: int, tally: Tally) -> tuple[int, int]:
     """Answers in the store, and items with answers; raises AssertionError where one is lost, doubled, changed or too many."""
     store = Store(url)
     with store.reading() as session:
-        rows = session.execute(select(Answer, Assignment.presented).join(Assignment, Assignment.id == Answer.assignment)).all()
+        rows = session.execute(
+            select(Answer, Assignment.presented).join(Assignment, Assignment.id == Answer.assignment)
+        ).all()
         items = {item.id: item for item in session.scalars(select(Item))}
     store.close()
     kept = {(answer.labeler, answer.assignment): (answer, presented) for answer, presented in rows}
@@ -224,12 +260,16 @@ def check(url: str, overlap: int, tally: Tally) -> tuple[int, int]:
         answer, presented = kept[name, assignment]
         order = sorted(set(sent.values()))
         shown = [order.index(sent[letter]) + 1 for letter in letters(len(presented))]
-        assert [(answer.ranks or [])[place] for place in presented] == shown, f"changed: {name}'s answer {assignment}"
+        assert [(answer.ranks or [])[place] for place in presented] == shown, (
+            f"changed: {name}'s answer {assignment}"
+        )
     firsts = [answer for answer, _ in rows if answer.attempt == 1]
     assert len({(answer.item, answer.labeler) for answer in firsts}) == len(firsts), "an answer stands twice"
     of_item = Counter(answer.item for answer in firsts if items[answer.item].purpose == "work")
     assert max(of_item.values(), default=0) <= overlap, "an item has more answers than are wanted"
-    assert all(items[item].done == count for item, count in of_item.items()), "an item's count is not that of its answers"
+    assert all(items[item].done == count for item, count in of_item.items()), (
+        "an item's count is not that of its answers"
+    )
     return len(rows), len(of_item)
 
 
@@ -240,7 +280,9 @@ def main() -> None:
         tally, spent, wall = measure(Path(folder), url, given)
         answers, items = check(url, given.overlap, tally)
     _tell(tally, spent, wall)
-    print(f"{len(tally.acknowledged)} answers acknowledged, all in the store as sent; {answers} there, of {items} items; none doubled")
+    print(
+        f"{len(tally.acknowledged)} answers acknowledged, all in the store as sent; {answers} there, of {items} items; none doubled"
+    )
     if tally.failed:
         raise SystemExit(f"pages that failed: {dict(tally.failed)}")
 
@@ -260,7 +302,9 @@ def measure(root: Path, url: str, given: argparse.Namespace, **people: float) ->
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--labelers", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--think", type=float, default=5.0, help="seconds before each page, on average")
@@ -271,24 +315,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _crowd(server: Server, secrets: Mapping[str, str], port: int, tally: Tally, given: argparse.Namespace) -> None:
+async def _crowd(
+    server: Server, secrets: Mapping[str, str], port: int, tally: Tally, given: argparse.Namespace
+) -> None:
     until = time.monotonic() + given.seconds
-    people = [asyncio.create_task(labeler(name, secrets[name], Browser(port, tally), tally, given.think, until)) for name in secrets]
+    people = [
+        asyncio.create_task(labeler(name, secrets[name], Browser(port, tally), tally, given.think, until))
+        for name in secrets
+    ]
     if not given.no_kill:
         await asyncio.sleep(given.seconds / 2)
         acknowledged = len(tally.acknowledged)
         await asyncio.to_thread(server.end, signal.SIGKILL)
         back = await asyncio.to_thread(server.start)
-        print(f"killed by SIGKILL after {acknowledged} answers, there again after {back:.1f} s; {tally.retried} requests sent again")
+        print(
+            f"killed by SIGKILL after {acknowledged} answers, there again after {back:.1f} s; {tally.retried} requests sent again"
+        )
     await asyncio.gather(*people)
 
 
 def _tell(tally: Tally, spent: float, wall: float) -> None:
     print(f"{'page':<14} {'count':>6} {'p50':>8} {'p95':>8} {'p99':>8}")
-    for kind, seconds in [*tally.pages.items(), ("all", [each for times in tally.pages.values() for each in times])]:
-        print(f"{kind:<14} {len(seconds):>6} {' '.join(f'{1000 * each:>5.0f} ms' for each in _percentiles(seconds))}")
+    for kind, seconds in [
+        *tally.pages.items(),
+        ("all", [each for times in tally.pages.values() for each in times]),
+    ]:
+        print(
+            f"{kind:<14} {len(seconds):>6} {' '.join(f'{1000 * each:>5.0f} ms' for each in _percentiles(seconds))}"
+        )
     count = sum(map(len, tally.pages.values()))
-    print(f"{count / wall:.1f} pages a second; the server took {1000 * spent / count:.1f} ms of CPU a page, {spent / wall:.2f} of a core")
+    print(
+        f"{count / wall:.1f} pages a second; the server took {1000 * spent / count:.1f} ms of CPU a page, {spent / wall:.2f} of a core"
+    )
 
 
 def _percentiles(seconds: Sequence[float]) -> tuple[float, float, float]:

@@ -44,7 +44,10 @@ def load(changes: Mapping[str, Any]) -> Params:
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`changes` over `values`, mapping by mapping."""
-    both = {key: merged(values[key], new) if isinstance(values.get(key), dict) else new for key, new in changes.items()}
+    both = {
+        key: merged(values[key], new) if isinstance(values.get(key), dict) else new
+        for key, new in changes.items()
+    }
     return {**values, **both}
 
 
@@ -65,15 +68,27 @@ class Laboratory:
                 if not place.exists():
                     place.symlink_to((run / name).resolve())
             return
-        raw, sources, forgotten = self.root / "data/raw", self.root / "data/sources", PROJECT / "data/forgotten.txt"
+        raw, sources, forgotten = (
+            self.root / "data/raw",
+            self.root / "data/sources",
+            PROJECT / "data/forgotten.txt",
+        )
         prompts, demonstrations, corpus, base, model = (self.root / name for name in names)
         self._unless(raw, ingest(self.params, sources, forgotten, raw, self._numbers("ingest")))
         imported = self.root / "data/imported"
-        self._unless(imported, prepare(self.params, raw, prompts, demonstrations, corpus, imported, self._numbers("prepare")))
+        self._unless(
+            imported,
+            prepare(self.params, raw, prompts, demonstrations, corpus, imported, self._numbers("prepare")),
+        )
         self._unless(
             base,
             pretrain(
-                self.params, Checkpoint.fresh(self.root, "pretrain"), corpus, base, self._numbers("pretrain"), self._curve("pretrain")
+                self.params,
+                Checkpoint.fresh(self.root, "pretrain"),
+                corpus,
+                base,
+                self._numbers("pretrain"),
+                self._curve("pretrain"),
             ),
         )
         places = (base, demonstrations, corpus, model, self._numbers("sft"), self._curve("sft"))
@@ -81,16 +96,34 @@ class Laboratory:
 
     def rank(self, name: str, policy: str, earlier: str | None = None, round: str = "r1") -> None:
         """Rankings of a policy's answers in `data/rankings/name`, and those of `earlier`; a round's prompts are the same for any policy."""
-        samples, out, before = self.root / f"data/samples/{name}.jsonl", self._rankings(name), self.root / "data/none"
+        samples, out, before = (
+            self.root / f"data/samples/{name}.jsonl",
+            self._rankings(name),
+            self.root / "data/none",
+        )
         before.mkdir(exist_ok=True)
         self._unless(
-            samples, sample(self.params, round, self.model(policy), self.root / "data/prompts", samples, self._numbers(f"sample-{name}"))
+            samples,
+            sample(
+                self.params,
+                round,
+                self.model(policy),
+                self.root / "data/prompts",
+                samples,
+                self._numbers(f"sample-{name}"),
+            ),
         )
         known = self._rankings(earlier) if earlier else before
         self._unless(
             out,
             label(
-                self.params, round, samples, known, out, self._numbers(f"label-{name}"), self._numbers(f"labels-{name}").with_suffix(".md")
+                self.params,
+                round,
+                samples,
+                known,
+                out,
+                self._numbers(f"label-{name}"),
+                self._numbers(f"labels-{name}").with_suffix(".md"),
             ),
         )
 
@@ -99,7 +132,10 @@ class Laboratory:
         rankings = read(self._rankings(of), Ranking)
         learned = [ranking for ranking in rankings if ranking.split == "train"]
         kept = learned[: round(share * len(learned))]
-        write(self._rankings(name) / "r1.jsonl", [*kept, *(ranking for ranking in rankings if ranking.split != "train")])
+        write(
+            self._rankings(name) / "r1.jsonl",
+            [*kept, *(ranking for ranking in rankings if ranking.split != "train")],
+        )
 
     def pairs(self, name: str, of: str) -> float:
         """Every training pair that a set's rankings tell apart as a ranking of two; returns how many there are to a ranking."""
@@ -107,14 +143,21 @@ class Laboratory:
         learned = [ranking for ranking in rankings if ranking.split == "train"]
         apart = [
             ranking.model_copy(
-                update={"id": f"{ranking.id}-{a}-{b}", "responses": (ranking.responses[a], ranking.responses[b]), "ranks": (1, 2)}
+                update={
+                    "id": f"{ranking.id}-{a}-{b}",
+                    "responses": (ranking.responses[a], ranking.responses[b]),
+                    "ranks": (1, 2),
+                }
             )
             for ranking in learned
             for a in range(len(ranking.ranks))
             for b in range(len(ranking.ranks))
             if ranking.ranks[a] < ranking.ranks[b]
         ]
-        write(self._rankings(name) / "r1.jsonl", [*apart, *(ranking for ranking in rankings if ranking.split != "train")])
+        write(
+            self._rankings(name) / "r1.jsonl",
+            [*apart, *(ranking for ranking in rankings if ranking.split != "train")],
+        )
         return len(apart) / len(learned)
 
     def learn_reward(self, name: str, rankings: str, **changes: Any) -> dict[str, Any]:
@@ -122,7 +165,15 @@ class Laboratory:
         out, numbers = self.model(name), self._numbers(name)
         params = self.params.model_copy(update={"reward": self.params.reward.model_copy(update=changes)})
         sft = self.model("sft")
-        places = (sft, sft, self._rankings(rankings), self.root / "data/demonstrations", out, numbers, self._curve(name))
+        places = (
+            sft,
+            sft,
+            self._rankings(rankings),
+            self.root / "data/demonstrations",
+            out,
+            numbers,
+            self._curve(name),
+        )
         self._unless(out, reward(params, Checkpoint.fresh(self.root, name), "r1", *places))
         return json.loads(numbers.read_text(encoding="utf-8"))
 
@@ -130,9 +181,18 @@ class Laboratory:
         """PPO from `start` against a reward model, with changes to `ppo`."""
         out, rollouts = self.model(name), self.root / f"data/policy/{name}"
         kl = self.params.ppo.kl.model_copy(update=changes.pop("kl", {}))
-        params = self.params.model_copy(update={"ppo": self.params.ppo.model_copy(update={"kl": kl, **changes})})
+        params = self.params.model_copy(
+            update={"ppo": self.params.ppo.model_copy(update={"kl": kl, **changes})}
+        )
         models = (self.model(start), self.model(reward_model), self.model("sft"))
-        places = (self.root / "data/prompts", self.root / "data/corpus", out, rollouts, self._numbers(name), self._curve(name))
+        places = (
+            self.root / "data/prompts",
+            self.root / "data/corpus",
+            out,
+            rollouts,
+            self._numbers(name),
+            self._curve(name),
+        )
         self._unless(out, ppo(params, Checkpoint.fresh(self.root, name), "r1", *models, *places))
 
     def path(self, name: str) -> list[dict[str, float]]:
@@ -155,13 +215,22 @@ class Laboratory:
         """A policy's answers to prompts of test users, the same for every policy: gold of each, and what they are like on average."""
         file = self._numbers(f"measured-{name}")
         if not file.exists():
-            asked = examination(self.params, self.root / "data/prompts", self.root / "data/corpus", self.model(reward_model))
+            asked = examination(
+                self.params, self.root / "data/prompts", self.root / "data/corpus", self.model(reward_model)
+            )
             found = answer(self.params, name, self.model(name), asked)
             reference, tokenizer = load_policy(self.model("sft"))
-            allowed, heat = allowed_tokens(tokenizer, vocabulary_of(reference)), self.params.evaluate.temperature
-            theirs = response_logprobs(reference, found.ids, found.drawn.ids, allowed, heat, pad_of(tokenizer))
+            allowed, heat = (
+                allowed_tokens(tokenizer, vocabulary_of(reference)),
+                self.params.evaluate.temperature,
+            )
+            theirs = response_logprobs(
+                reference, found.ids, found.drawn.ids, allowed, heat, pad_of(tokenizer)
+            )
             numbers = summary(found)
-            kept = {key: numbers[key] for key in ("gold", "passed", "score", "length", "distinct_2", "perplexity")}
+            kept = {
+                key: numbers[key] for key in ("gold", "passed", "score", "length", "distinct_2", "perplexity")
+            }
             kl = float((torch.stack([part.sum() for part in found.drawn.logprobs]) - theirs).mean())
             write_json(file, {**kept, "kl": kl, "golds": [each.gold for each in found.answers]})
         return json.loads(file.read_text(encoding="utf-8"))

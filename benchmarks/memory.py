@@ -44,9 +44,18 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 SIZES: dict[str, Any] = {
     "threads": 1,
-    "rounds": {round: {"start": "models/sft"} for round in ("r2", "r3")},  # what `reference: adapter` asks for
+    "rounds": {
+        round: {"start": "models/sft"} for round in ("r2", "r3")
+    },  # what `reference: adapter` asks for
     "decoding": {"max_new_tokens": 24},
-    "ppo": {"steps": 3, "prompts_per_step": 16, "minibatches": 1, "warmup_steps": 0, "value_warmup_steps": 0, "ptx_documents_per_step": 4},
+    "ppo": {
+        "steps": 3,
+        "prompts_per_step": 16,
+        "minibatches": 1,
+        "warmup_steps": 0,
+        "value_warmup_steps": 0,
+        "ptx_documents_per_step": 4,
+    },
 }
 SIZES["ppo"] |= {"guards": {}, "missing_eos_score": None}
 
@@ -57,7 +66,10 @@ def make(root: Path, layers: int, width: int) -> int:
     world = make_world(1, plan)
     write(root / "prompts" / "train.jsonl", world.prompts)
     write(root / "corpus" / "train.jsonl", world.documents)
-    texts = [document.text or " ".join(message.content for message in document.messages or ()) for document in world.documents]
+    texts = [
+        document.text or " ".join(message.content for message in document.messages or ())
+        for document in world.documents
+    ]
     tokenizer = train_tokenizer(texts, 2048)
     policy = new_policy(tokenizer, layers, width, heads=8, context=192, seed=1)
     save_policy(policy, tokenizer, root / "sft")
@@ -88,7 +100,9 @@ def run(root: Path, way: str) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks.memory", description="What PPO's ways to save memory save, and cost.")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.memory", description="What PPO's ways to save memory save, and cost."
+    )
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--way", choices=list(WAYS), help=argparse.SUPPRESS)

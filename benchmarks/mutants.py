@@ -32,7 +32,14 @@ MORE = {  # tests that stand elsewhere than in tests/core/test_MODULE.py
     "layout": ["test_branch", "test_fit"],
     "losses": ["test_reward"],
     "models": ["test_memory", "test_reward"],
-    "ppo": ["test_experience", "test_memory", "test_ppo_numbers", "test_ppo_parameters", "test_ppo_resume", "test_guards"],
+    "ppo": [
+        "test_experience",
+        "test_memory",
+        "test_ppo_numbers",
+        "test_ppo_parameters",
+        "test_ppo_resume",
+        "test_guards",
+    ],
     "state": ["test_choice", "test_training", "test_ppo_resume"],
 }
 KILLED = ("killed", "timeout", "segfault", "caught by type check")  # a mutant that hangs or crashes is seen
@@ -67,7 +74,13 @@ def prepare(folder: Path, module: str) -> None:
 def mutmut(folder: Path, *arguments: str) -> str:
     """What a command of mutmut prints, in that copy."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-m", "mutmut", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mutmut", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         raise SystemExit(f"mutmut {' '.join(arguments[:3])}: {(done.stdout + done.stderr)[-3000:]}")
     return done.stdout
@@ -108,18 +121,30 @@ def measure(module: str, before: dict[str, Any], sample: int, seed: int, childre
             mutmut(folder, "run", "--max-children", str(children), *chosen)
             known = known | {name: state for name, state in states(folder).items() if name in set(chosen)}
         with chdir(folder):
-            missed = {name: get_diff_for_mutant(name, path=f"{CORE}/{module}.py") for name, state in known.items() if state not in KILLED}
+            missed = {
+                name: get_diff_for_mutant(name, path=f"{CORE}/{module}.py")
+                for name, state in known.items()
+                if state not in KILLED
+            }
     return {"code": code, "mutants": len(names), "tried": known, "survived": missed}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks.mutants", description="Mutants of alignloop.core against their modules' tests.")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.mutants", description="Mutants of alignloop.core against their modules' tests."
+    )
     modules = sorted(file.stem for file in (PROJECT / CORE).glob("*.py") if file.stem != "__init__")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(modules)}; all of them")
-    parser.add_argument("--sample", type=int, default=0, help="try so many of a module's mutants, drawn at random; 0: all")
+    parser.add_argument(
+        "--sample", type=int, default=0, help="try so many of a module's mutants, drawn at random; 0: all"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of that draw")
     parser.add_argument("--children", type=int, default=1, help="mutants at a time")
-    parser.add_argument("--out", type=Path, help="a folder for MODULE.json, each mutant's fate; what was noticed before is not tried again")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="a folder for MODULE.json, each mutant's fate; what was noticed before is not tried again",
+    )
     given = parser.parse_args()
     if unknown := set(given.modules) - set(modules):
         parser.error(f"no module of {CORE}: {', '.join(sorted(unknown))}")
@@ -130,7 +155,10 @@ def main() -> None:
         found = measure(module, before, given.sample, given.seed, given.children)
         tried, survived = len(found["tried"]), len(found["survived"])
         share = f"{100 * (tried - survived) / tried:.1f}" if tried else "–"
-        print(f"| `{module}.py` | {found['mutants']} | {tried} | {tried - survived} | {survived} | {share} |", flush=True)
+        print(
+            f"| `{module}.py` | {found['mutants']} | {tried} | {tried - survived} | {survived} | {share} |",
+            flush=True,
+        )
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_json(file, found)

@@ -43,7 +43,12 @@ class Server:
         """Start it, again or for the first time, and wait until it answers."""
         with (self._root.parent / f"{self._service.name.lower()}.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._service.command, cwd=self._root, env=dict(self._env), stdout=log, stderr=log, start_new_session=True
+                self._service.command,
+                cwd=self._root,
+                env=dict(self._env),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         while not self._answers():
             if self._process.poll() is not None:
@@ -65,17 +70,25 @@ class Server:
 def serve(clone: Clone) -> dict[str, Server]:
     """Prefect's server and MLflow's, on ports of their own, for the clone's runs from now on."""
     with ExitStack() as stack:
-        prefect, mlflow, labels = (stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(3))
+        prefect, mlflow, labels = (
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(3)
+        )
     (clone.root / STORE).parent.mkdir(exist_ok=True)
     store = {MLFLOW: f"sqlite:///{clone.root / STORE}"}
     services, env = plan(prefect, mlflow, f"http://127.0.0.1:{labels}", clone.environment | store)
     clone.environment |= {name: env[name] for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
-    return {service.name: Server(service, clone.root, env) for service in services if service.name in ("Prefect", "MLflow")}
+    return {
+        service.name: Server(service, clone.root, env)
+        for service in services
+        if service.name in ("Prefect", "MLflow")
+    }
 
 
 def step(clone: Clone, stage: str) -> int:
     """The step that the stage has told of last."""
-    told = re.findall(rf"- {stage}  ([\d,]+)/[\d,]+ · (?!valid)", clone.log.read_text(encoding="utf-8", errors="replace"))
+    told = re.findall(
+        rf"- {stage}  ([\d,]+)/[\d,]+ · (?!valid)", clone.log.read_text(encoding="utf-8", errors="replace")
+    )
     return int(told[-1].replace(",", "")) if told else 0
 
 
@@ -97,14 +110,20 @@ def page(clone: Clone) -> list[tuple[str, str]]:
     """The state of every flow run and task run that Prefect has written down."""
     with sqlite3.connect(clone.root / ".prefect" / "prefect.db") as store:
         tasks = store.execute("select name, state_name from task_run").fetchall()
-        flows = store.execute("select flow.name, flow_run.state_name from flow_run join flow on flow.id = flow_run.flow_id").fetchall()
+        flows = store.execute(
+            "select flow.name, flow_run.state_name from flow_run join flow on flow.id = flow_run.flow_id"
+        ).fetchall()
     return sorted([*tasks, *flows])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.outages", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long each server is away")
-    parser.add_argument("--work", type=Path, help="a folder for the clones, kept; an undisturbed run that is there is not run again")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="a folder for the clones, kept; an undisturbed run that is there is not run again",
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = (asked.work or Path(temporary)).resolve()
@@ -132,12 +151,19 @@ def main() -> int:
         found = {
             "exit status": (0, status),
             "outs": tuple(f"{len(clone.outs())}: {digest(clone.outs())}" for clone in (left, hurt)),
-            "points in MLflow": tuple(f"{len(clone.points()):,}: {digest({'all': str(clone.points())})}" for clone in (left, hurt)),
-            "runs in MLflow": tuple(f"{clone.asked('select status, count(*) from runs group by status')}" for clone in (left, hurt)),
+            "points in MLflow": tuple(
+                f"{len(clone.points()):,}: {digest({'all': str(clone.points())})}" for clone in (left, hurt)
+            ),
+            "runs in MLflow": tuple(
+                f"{clone.asked('select status, count(*) from runs group by status')}"
+                for clone in (left, hurt)
+            ),
             "flows and tasks on Prefect's page": tuple(
                 f"{len(page(clone))}: {digest({'all': str(page(clone))})}" for clone in (left, hurt)
             ),
-            "of them not Completed": tuple(f"{sum(state != 'Completed' for _, state in page(clone))}" for clone in (left, hurt)),
+            "of them not Completed": tuple(
+                f"{sum(state != 'Completed' for _, state in page(clone))}" for clone in (left, hurt)
+            ),
         }
         print("\n| | undisturbed | disturbed | |\n|---|---|---|---|")
         for what, (one, other) in found.items():

@@ -21,7 +21,9 @@ from alignloop.world.builder import make_world
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        "python -m benchmarks.packing", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m benchmarks.packing",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--repetitions", type=int, default=3)
@@ -31,9 +33,14 @@ def main() -> None:
     plan, size = params.pretrain, params.sft.demonstrations_per_step
     sizes = {"prompts": 100, "documents": 100, "demonstrations": given.steps * size}
     demonstrations = make_world(params.seed, params.ingest.world.model_copy(update=sizes)).demonstrations
-    tokenizer = train_tokenizer([message.content for each in demonstrations for message in each.messages], plan.vocabulary)
+    tokenizer = train_tokenizer(
+        [message.content for each in demonstrations for message in each.messages], plan.vocabulary
+    )
     rows, _ = demonstration_rows(tokenizer, demonstrations, params.sft.assistant_turns, plan.context)
-    model, pad = new_policy(tokenizer, plan.layers, plan.width, plan.heads, plan.context, params.seed), pad_of(tokenizer)
+    model, pad = (
+        new_policy(tokenizer, plan.layers, plan.width, plan.heads, plan.context, params.seed),
+        pad_of(tokenizer),
+    )
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     best: dict[bool, float] = {}
     losses: dict[bool, list[float]] = {}
@@ -45,7 +52,9 @@ def main() -> None:
             model.zero_grad()
     real = sum(len(row.ids) for row in rows)
     padded = sum(
-        len(part) * max(len(batch[i].ids) for i in part) for batch in batches for part in by_length([len(row.ids) for row in batch])
+        len(part) * max(len(batch[i].ids) for i in part)
+        for batch in batches
+        for part in by_length([len(row.ids) for row in batch])
     )
     packs = sum(len(by_fill([len(row.ids) for row in batch])) for batch in batches)
     passes = sum(len(by_length([len(row.ids) for row in batch])) for batch in batches)
@@ -55,7 +64,9 @@ def main() -> None:
     )
     for packing, seconds in best.items():
         name, count = ("packed", packs) if packing else ("rows of like length", passes)
-        print(f"{name:<20} {count:>4} passes  {real / seconds:>8,.0f} tokens per CPU second  {best[False] / seconds:.2f} x")
+        print(
+            f"{name:<20} {count:>4} passes  {real / seconds:>8,.0f} tokens per CPU second  {best[False] / seconds:.2f} x"
+        )
 
 
 if __name__ == "__main__":

@@ -66,12 +66,25 @@ def tallies(run: Path, round: str) -> dict[str, Tally]:
     """The held-out pairs that a finished run knew in a round, by kind; none of prompts without gold."""
     policy, tokenizer = load_policy(run / "models" / "sft")
     model = RewardModel.load(run / "models" / round / "reward")
-    held_out = [ranking for ranking in read(run / "data" / "rankings" / round, Ranking) if ranking.split == "valid" and ranking.prompt.key]
+    held_out = [
+        ranking
+        for ranking in read(run / "data" / "rankings" / round, Ranking)
+        if ranking.split == "valid" and ranking.prompt.key
+    ]
     ranked, _ = ranked_rows(tokenizer, held_out, context_of(policy))
     found: dict[str, Tally] = defaultdict(Tally)
-    for (ranking, row), scores in zip(ranked, score_rankings(model, [row for _, row in ranked], pad_of(tokenizer)), strict=True):
-        answers = zip(row.ranks, scores.tolist(), [judge(ranking.prompt, text) for text in ranking.responses], strict=True)
-        for better, worse in (sorted(pair, key=lambda answer: answer[0]) for pair in combinations(answers, 2)):
+    for (ranking, row), scores in zip(
+        ranked, score_rankings(model, [row for _, row in ranked], pad_of(tokenizer)), strict=True
+    ):
+        answers = zip(
+            row.ranks,
+            scores.tolist(),
+            [judge(ranking.prompt, text) for text in ranking.responses],
+            strict=True,
+        )
+        for better, worse in (
+            sorted(pair, key=lambda answer: answer[0]) for pair in combinations(answers, 2)
+        ):
             if better[0] != worse[0]:
                 for kind in kinds(better[2], worse[2]):
                     found[kind].add((better[1], worse[1]), (better[2].score, worse[2].score))
@@ -80,8 +93,13 @@ def tallies(run: Path, round: str) -> dict[str, Tally]:
 
 def table(found: dict[str, Tally]) -> str:
     """The kinds, the most frequent first, then those of what is wrong with one of the two."""
-    lines = ["| pair | share | reward model | gold | reward model on gold's sign |", "|---|---:|---:|---:|---:|"]
-    for kind, tally in sorted(found.items(), key=lambda item: (item[0].startswith("one passes, "), -item[1].pairs)):
+    lines = [
+        "| pair | share | reward model | gold | reward model on gold's sign |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for kind, tally in sorted(
+        found.items(), key=lambda item: (item[0].startswith("one passes, "), -item[1].pairs)
+    ):
         sign = f"{tally.sign / tally.apart:.3f}" if tally.apart else "–"
         shares = (tally.pairs / found[ALL].pairs, tally.model / tally.pairs, tally.gold / tally.pairs)
         lines.append(f"| {kind} | {' | '.join(f'{share:.3f}' for share in shares)} | {sign} |")
@@ -90,7 +108,9 @@ def table(found: dict[str, Tally]) -> str:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("round", help="whose reward model: r1")
     asked = parser.parse_args()
@@ -98,7 +118,9 @@ def main() -> None:
     if not found:
         parser.error(f"{asked.run}: no held-out ranking of {asked.round} has gold and tells answers apart")
     reached = found[ALL].model / found[ALL].gold
-    print(f"{table(found)}\n\nOf what gold itself reaches on these pairs the reward model reaches {reached:.3f}.")
+    print(
+        f"{table(found)}\n\nOf what gold itself reaches on these pairs the reward model reaches {reached:.3f}."
+    )
 
 
 if __name__ == "__main__":

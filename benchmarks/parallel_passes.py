@@ -25,28 +25,43 @@ WAYS = [(1, 1024), (2, 1024), (1, 384), (2, 384), (1, 256), (2, 256)]  # lanes, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--repetitions", type=int, default=5)
     given = parser.parse_args()
     params = load(Path(__file__).parents[1] / "params.yaml")
     torch.set_num_threads(params.threads)
-    documents = make_world(params.seed, params.ingest.world.model_copy(update={"prompts": 100, "demonstrations": 100})).documents
-    texts = [document.text or " ".join(message.content for message in document.messages or ()) for document in documents]
+    documents = make_world(
+        params.seed, params.ingest.world.model_copy(update={"prompts": 100, "demonstrations": 100})
+    ).documents
+    texts = [
+        document.text or " ".join(message.content for message in document.messages or ())
+        for document in documents
+    ]
     tokenizer = train_tokenizer(texts, params.pretrain.vocabulary)
     rows, pad = document_rows(tokenizer, documents, params.pretrain.context), pad_of(tokenizer)
     size = params.pretrain.documents_per_step
     best: dict[tuple[int, int], float] = {}
     for _ in range(given.repetitions):
         for way in WAYS:
-            best[way] = max(best.get(way, 0.0), steps_per_second(way, params, tokenizer, rows[: given.steps * size], size, pad))
+            best[way] = max(
+                best.get(way, 0.0),
+                steps_per_second(way, params, tokenizer, rows[: given.steps * size], size, pad),
+            )
     print(f"{'lanes':>5}  {'tokens a pass':>13}  {'steps/s':>7}  {'ratio':>5}")
     for (number, tokens), speed in best.items():
         print(f"{number:>5}  {tokens:>13}  {speed:>7.1f}  {speed / best[WAYS[0]]:>5.2f}")
 
 
 def steps_per_second(
-    way: tuple[int, int], params: Params, tokenizer: PreTrainedTokenizerBase, rows: list[Encoded], size: int, pad: int
+    way: tuple[int, int],
+    params: Params,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: list[Encoded],
+    size: int,
+    pad: int,
 ) -> float:
     """Steps of learning on `rows`, `size` a step, per second."""
     number, tokens = way

@@ -33,7 +33,9 @@ from benchmarks.walks import END, LONGEST, PAD, VOCABULARY, Task, make_task
 ALLOWED = torch.arange(VOCABULARY) != PAD
 GREEDY = 1e-3  # a temperature this low draws the likeliest token
 EVERY, ENOUGH = 80, 0.9  # rollouts between evaluations until 0.9 is reached; five times as many after that
-KL_COEF = 0.03  # the peer has 0: a start whose answers all fail then teaches nothing, and is never found again
+KL_COEF = (
+    0.03  # the peer has 0: a start whose answers all fail then teaches nothing, and is never found again
+)
 KL_COEF_LEARNED = 1.0  # against a reward model's scores, which spread ten times as far and are wrong far from what it learned from
 SETTINGS = Settings(
     steps=70,
@@ -72,7 +74,14 @@ def new_model(seed: int) -> PreTrainedModel:
     """The peer's model: GPT-2 of 6 layers, width 144, 1.5 million parameters."""
     torch.manual_seed(seed)
     config = GPT2Config(
-        vocab_size=VOCABULARY, n_embd=144, n_layer=6, n_head=12, n_positions=16, pad_token_id=PAD, eos_token_id=END, bos_token_id=None
+        vocab_size=VOCABULARY,
+        n_embd=144,
+        n_layer=6,
+        n_head=12,
+        n_positions=16,
+        pad_token_id=PAD,
+        eos_token_id=END,
+        bos_token_id=None,
     )
     return GPT2LMHeadModel(config)
 
@@ -82,21 +91,37 @@ def imitate(task: Task, seed: int) -> PreTrainedModel:
     model = new_model(seed_of(seed, "model"))
     rows = [Encoded([*walk, END], [False] + [True] * len(walk)) for walk in task.walks]
     numbers = draws(seed, "sft")
-    for _ in fit(model, rows, PAD, epochs=8, rows_per_step=32, learning_rate=1e-3, warmup=0.05, weight_decay=0.0, random=numbers):
+    for _ in fit(
+        model,
+        rows,
+        PAD,
+        epochs=8,
+        rows_per_step=32,
+        learning_rate=1e-3,
+        warmup=0.05,
+        weight_decay=0.0,
+        random=numbers,
+    ):
         pass
     return model
 
 
-def answers(policy: PreTrainedModel, task: Task, per_start: int, temperature: float, seed: int) -> tuple[list[list[int]], list[list[int]]]:
+def answers(
+    policy: PreTrainedModel, task: Task, per_start: int, temperature: float, seed: int
+) -> tuple[list[list[int]], list[list[int]]]:
     """Starts, each `per_start` times, and the policy's answers."""
     starts = [prompt for prompt in task.prompts for _ in range(per_start)]
     generator = torch.Generator().manual_seed(seed)
-    return starts, sample(policy, starts, ALLOWED, END, temperature, LONGEST - 1, generator, SETTINGS.batch).ids
+    return starts, sample(
+        policy, starts, ALLOWED, END, temperature, LONGEST - 1, generator, SETTINGS.batch
+    ).ids
 
 
 def optimality(policy: PreTrainedModel, task: Task, seed: int, temperature: float = 1.0) -> float:
     """Mean over 100 answers per start, or over the likeliest one at temperature GREEDY."""
-    return float(task.optimality(*answers(policy, task, 1 if temperature == GREEDY else 100, temperature, seed)).mean())
+    return float(
+        task.optimality(*answers(policy, task, 1 if temperature == GREEDY else 100, temperature, seed)).mean()
+    )
 
 
 def learned_score(policy: PreTrainedModel, task: Task, seed: int) -> tuple[Score, dict[str, float]]:
@@ -106,20 +131,32 @@ def learned_score(policy: PreTrainedModel, task: Task, seed: int) -> tuple[Score
     rankings = []
     for first in range(0, len(starts), 4):
         better = sorted(set(scores[first : first + 4]), reverse=True)
-        rows = [start + answer for start, answer in zip(starts[first : first + 4], drawn[first : first + 4], strict=True)]
-        rankings.append(reward.RankedRow(rows, [better.index(score) + 1 for score in scores[first : first + 4]], shared=1))
+        rows = [
+            start + answer
+            for start, answer in zip(starts[first : first + 4], drawn[first : first + 4], strict=True)
+        ]
+        rankings.append(
+            reward.RankedRow(rows, [better.index(score) + 1 for score in scores[first : first + 4]], shared=1)
+        )
     order = draws(seed, "rankings").permutation(len(rankings)).tolist()
-    learned, held_out = [rankings[index] for index in order[:1000]], [rankings[index] for index in order[1000:]]
+    learned, held_out = (
+        [rankings[index] for index in order[:1000]],
+        [rankings[index] for index in order[1000:]],
+    )
     model = RewardModel.from_policy(policy, seed_of(seed, "reward"))
     numbers = draws(seed, "reward")
     how: dict[str, Any] = {"epochs": 2, "learning_rate": 3e-4, "warmup": 0.05, "weight_decay": 0.0}
     for _ in reward.train(model, learned, PAD, **how, rankings_per_step=8, random=numbers):
         pass
     reward.normalise(model, [[*walk, END] for walk in task.walks], PAD)
-    right, pairs = reward.correct_pairs([reward.score(model, row.rows, PAD) for row in held_out], [row.ranks for row in held_out])
+    right, pairs = reward.correct_pairs(
+        [reward.score(model, row.rows, PAD) for row in held_out], [row.ranks for row in held_out]
+    )
 
     def score(prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
-        return reward.score(model, [prompt + response for prompt, response in zip(prompts, responses, strict=True)], PAD)
+        return reward.score(
+            model, [prompt + response for prompt, response in zip(prompts, responses, strict=True)], PAD
+        )
 
     return score, {"reward_model_accuracy": right / pairs, "pairs": pairs}
 
@@ -127,10 +164,16 @@ def learned_score(policy: PreTrainedModel, task: Task, seed: int) -> tuple[Score
 def run(task: Task, seed: int, with_reward_model: bool) -> dict[str, Any]:
     """One seed: SFT, then PPO, measured on the way."""
     policy = imitate(task, seed)
-    numbers: dict[str, Any] = {"seed": seed, "sft": optimality(policy, task, seed), "sft_greedy": optimality(policy, task, seed, GREEDY)}
+    numbers: dict[str, Any] = {
+        "seed": seed,
+        "sft": optimality(policy, task, seed),
+        "sft_greedy": optimality(policy, task, seed, GREEDY),
+    }
     score, about = learned_score(policy, task, seed) if with_reward_model else (task.optimality, {})
     value = RewardModel.from_policy(policy, seed_of(seed, "value"))
-    torch.nn.init.zeros_(value.head.weight)  # as in openai/lm-human-preferences: a value model that starts from a policy starts at zero
+    torch.nn.init.zeros_(
+        value.head.weight
+    )  # as in openai/lm-human-preferences: a value model that starts from a policy starts at zero
     reference, curve, first, seconds, tokens = copy.deepcopy(policy), [], None, 0.0, 0
     steps = ppo.Trainer(
         policy,
@@ -152,7 +195,13 @@ def run(task: Task, seed: int, with_reward_model: bool) -> dict[str, Any]:
         tokens += SETTINGS.epochs * sum(map(len, step.rollouts.responses))
         rollouts = step.number * ROLLOUTS
         if rollouts % (EVERY if first is None else 5 * EVERY) == 0:
-            curve.append((rollouts, optimality(policy, task, seed_of(seed, "evaluate", str(rollouts))), step.metrics["score"]))
+            curve.append(
+                (
+                    rollouts,
+                    optimality(policy, task, seed_of(seed, "evaluate", str(rollouts))),
+                    step.metrics["score"],
+                )
+            )
             if first is None and curve[-1][1] >= ENOUGH:
                 first = rollouts
     return {
@@ -194,13 +243,22 @@ COLUMNS = {  # of a seed's numbers: heading and form
 
 def table(results: list[dict[str, Any]]) -> str:
     """A row a seed, and their mean; a second is one of a core's own."""
-    columns = [name for name in COLUMNS if name in results[0] and (name != "score" or "reward_model_accuracy" in results[0])]
-    lines = ["| seed | " + " | ".join(COLUMNS[name][0] for name in columns) + " |", "|---|" + "---:|" * len(columns)]
+    columns = [
+        name
+        for name in COLUMNS
+        if name in results[0] and (name != "score" or "reward_model_accuracy" in results[0])
+    ]
+    lines = [
+        "| seed | " + " | ".join(COLUMNS[name][0] for name in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+    ]
     rows = [(str(result["seed"]), result) for result in results]
     known = {name: [result[name] for result in results if result[name] is not None] for name in columns}
     mean = {name: fmean(values) if len(values) == len(results) else None for name, values in known.items()}
     for name, row in [*rows, ("mean", mean)]:
-        cells = ("never" if row[column] is None else format(row[column], COLUMNS[column][1]) for column in columns)
+        cells = (
+            "never" if row[column] is None else format(row[column], COLUMNS[column][1]) for column in columns
+        )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -211,19 +269,34 @@ def picture(results: list[dict[str, Any]], file: Path) -> None:
     axes = figure.subplots()
     for result in results:
         axes.plot(
-            *zip(*[(rollouts, value) for rollouts, value, _ in [(0, result["sft"], 0), *result["curve"]]], strict=True), linewidth=1.2
+            *zip(
+                *[(rollouts, value) for rollouts, value, _ in [(0, result["sft"], 0), *result["curve"]]],
+                strict=True,
+            ),
+            linewidth=1.2,
         )
     axes.axhline(0.96, color="#9aa5b1", linewidth=0.8)
     axes.axhline(0.9, color="#9aa5b1", linewidth=0.8, linestyle=":")
-    axes.set(xlabel="training rollouts", ylabel="optimality, 100 answers per start", title="Random walks, one line a seed", ylim=(0.2, 1))
+    axes.set(
+        xlabel="training rollouts",
+        ylabel="optimality, 100 answers per start",
+        title="Random walks, one line a seed",
+        ylim=(0.2, 1),
+    )
     figure.savefig(file, dpi=110, metadata={"Software": None})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks.randomwalks", description="Random walks: SFT, then PPO, over seeds.")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.randomwalks", description="Random walks: SFT, then PPO, over seeds."
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--reward-model", action="store_true", help="learn the score from ranked walks")
-    parser.add_argument("--out", type=Path, help="a folder for a file of numbers a seed, which is not run again, and a picture")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="a folder for a file of numbers a seed, which is not run again, and a picture",
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)
     logging.set_verbosity_error()
@@ -232,7 +305,9 @@ def main() -> None:
         given.out.mkdir(parents=True, exist_ok=True)
     for seed in given.seeds:
         file = given.out / f"seed-{seed}.json" if given.out else None
-        results.append(json.loads(file.read_text()) if file and file.exists() else run(task, seed, given.reward_model))
+        results.append(
+            json.loads(file.read_text()) if file and file.exists() else run(task, seed, given.reward_model)
+        )
         if file:
             write_json(file, results[-1])
         print(f"seed {seed}: {results[-1]['ppo']:.3f}", flush=True)

@@ -75,19 +75,25 @@ def scores() -> dict[str, Score]:
 def main() -> int:
     """Print the table, or every case that is not as it should be."""
     parser = argparse.ArgumentParser("python -m benchmarks.redaction", description=main.__doc__)
-    parser.add_argument("--misses", action="store_true", help="print what was missed, and what was found and is none")
+    parser.add_argument(
+        "--misses", action="store_true", help="print what was missed, and what was found and is none"
+    )
     if parser.parse_args().misses:
         for case in cases():
             seen = set(places(case.text))
             for what, wrong in (("missed", case.places - seen), ("none", seen - case.places)):
                 for place in sorted(wrong):
-                    print(f"{case.locale}  {what}  {place.kind}  {case.text[place.start : place.end]}  in: {case.text}")
+                    print(
+                        f"{case.locale}  {what}  {place.kind}  {case.text[place.start : place.end]}  in: {case.text}"
+                    )
         return 0
     listed = list(cases())
     print(f"{len(listed)} sentences of {len({case.locale for case in listed})} locales\n")
     print("| what | there | found | right | precision | recall |\n|---|---:|---:|---:|---:|---:|")
     for name, score in scores().items():
-        print(f"| {name} | {score.there} | {score.found} | {score.right} | {score.precision:.3f} | {score.recall:.3f} |")
+        print(
+            f"| {name} | {score.there} | {score.found} | {score.right} | {score.precision:.3f} | {score.recall:.3f} |"
+        )
     return 0
 
 

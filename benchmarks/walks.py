@@ -11,7 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SEED, NODES, GOAL, LONGEST = 1000, 21, 0, 10  # the goal absorbs; a way holds at most 10 nodes, start and goal counted
+SEED, NODES, GOAL, LONGEST = (
+    1000,
+    21,
+    0,
+    10,
+)  # the goal absorbs; a way holds at most 10 nodes, start and goal counted
 PAD, END, FIRST = 0, 1, 2  # node n is token FIRST + n
 VOCABULARY = FIRST + NODES
 
@@ -32,7 +37,9 @@ class Task:
     def optimality(self, prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
         """(10 − L)/(10 − L*) in [0, 1] for each answer: L nodes until the goal, 10 if the goal is not reached by edges that exist."""
         ways = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
-        return torch.tensor([(LONGEST - self.length(way)) / (LONGEST - self.shortest[way[0] - FIRST]) for way in ways])
+        return torch.tensor(
+            [(LONGEST - self.length(way)) / (LONGEST - self.shortest[way[0] - FIRST]) for way in ways]
+        )
 
     def length(self, way: Sequence[int]) -> int:
         """Nodes of the way up to the goal; what follows the goal does not count."""
@@ -72,6 +79,8 @@ def _shortest(edges: np.ndarray) -> list[int]:
     lengths[GOAL] = 1
     for length in range(2, LONGEST):
         for node in range(NODES):
-            if lengths[node] == LONGEST and any(edges[node, after] and lengths[after] == length - 1 for after in range(NODES)):
+            if lengths[node] == LONGEST and any(
+                edges[node, after] and lengths[after] == length - 1 for after in range(NODES)
+            ):
                 lengths[node] = length
     return lengths

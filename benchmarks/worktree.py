@@ -20,7 +20,11 @@ def copy(root: Path, *parts: str, project: Path = PROJECT) -> None:
     command = ["git", "ls-files", "-zco", "--exclude-standard"]
     listed = subprocess.run(command, cwd=project, capture_output=True, check=True).stdout.decode().split("\0")
     for name in filter(None, listed):
-        if (project / name).is_file() and not name.startswith(LEFT_BY_RUNS) and (not parts or name.startswith(parts)):
+        if (
+            (project / name).is_file()
+            and not name.startswith(LEFT_BY_RUNS)
+            and (not parts or name.startswith(parts))
+        ):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(project / name, root / name)
     write_json(root / STATE, dict.fromkeys(ALIASES))
@@ -29,5 +33,7 @@ def copy(root: Path, *parts: str, project: Path = PROJECT) -> None:
 def surroundings() -> dict[str, str]:
     """The variables of whoever runs this, without those that the project, or its tools, were given here."""
     own = environment.settle()
-    kept = {name: value for name, value in os.environ.items() if name not in own and not name.startswith(OURS)}
+    kept = {
+        name: value for name, value in os.environ.items() if name not in own and not name.startswith(OURS)
+    }
     return kept | {"PATH": os.environ["PATH"]}

@@ -58,7 +58,9 @@ def pipeline(
     """
     with at_work(Path.cwd(), f"flow run {flow_run.get_name()}"):
         look_up_limits()
-        plan = make_plan(with_file, overrides or {}, sources or [], start_from, rounds, new_round, data_only, commit)
+        plan = make_plan(
+            with_file, overrides or {}, sources or [], start_from, rounds, new_round, data_only, commit
+        )
         outcomes = _walk(plan)
         if outcomes[-1].done == "waits":
             return waiting(outcomes)
@@ -82,7 +84,9 @@ def _walk(plan: Plan) -> list[Outcome]:
         outcomes += [release(again, return_state=True).result()]
         publish()
     if any(outcome.done == "ran" for outcome in outcomes):
-        check_champion(return_state=True)  # as it is now, so that a run which finds nothing to do need not look
+        check_champion(
+            return_state=True
+        )  # as it is now, so that a run which finds nothing to do need not look
     return outcomes
 
 
@@ -95,7 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: run the flow, and end with its results or with the one message that says what is wrong."""
     asked = _parser().parse_args(arguments)
     try:
-        overrides = {key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.overrides)}
+        overrides = {
+            key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.overrides)
+        }
         load(Path("params.yaml"))
         stages = dvc_pipeline.pipeline(Path.cwd()).stages()
         if vars(asked) != vars(_parser().parse_args([])) or not Path(".dvc", "cache").exists():
@@ -121,16 +127,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m flows.pipeline", description=pipeline.description)
-    parser.add_argument("--with", dest="with_file", type=Path, metavar="FILE", help="a YAML file of keys to change in params.yaml")
     parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="a key of params.yaml and its new value"
+        "--with",
+        dest="with_file",
+        type=Path,
+        metavar="FILE",
+        help="a YAML file of keys to change in params.yaml",
     )
-    parser.add_argument("--sources", nargs="+", type=Path, metavar="FILE", help="files to learn from, copied to data/sources")
-    parser.add_argument("--from", dest="start_from", metavar="STAGE", help="run this stage and all that follows from it again")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a key of params.yaml and its new value",
+    )
+    parser.add_argument(
+        "--sources", nargs="+", type=Path, metavar="FILE", help="files to learn from, copied to data/sources"
+    )
+    parser.add_argument(
+        "--from", dest="start_from", metavar="STAGE", help="run this stage and all that follows from it again"
+    )
     parser.add_argument("--rounds", nargs="+", metavar="ROUND", help="walk only these rounds")
-    parser.add_argument("--new-round", action="store_true", help="add a round after the last one, if that one is done")
-    parser.add_argument("--data-only", action="store_true", help="ingest, validate and prepare, and nothing that learns")
-    parser.add_argument("--commit", action="store_true", help="push the results to DVC's remote and commit them to a branch")
+    parser.add_argument(
+        "--new-round", action="store_true", help="add a round after the last one, if that one is done"
+    )
+    parser.add_argument(
+        "--data-only", action="store_true", help="ingest, validate and prepare, and nothing that learns"
+    )
+    parser.add_argument(
+        "--commit", action="store_true", help="push the results to DVC's remote and commit them to a branch"
+    )
     parser.add_argument("--branch", default="runs", help="the branch of these commits: %(default)s")
     return parser
 

@@ -66,15 +66,21 @@ def _open_pool(client: SyncPrefectClient, pool: str) -> None:
     properties = template["variables"]["properties"]
     properties["working_dir"]["default"] = str(Path.cwd())
     properties["command"]["default"] = RUN
-    client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template), overwrite=True)
+    client.create_work_pool(
+        WorkPoolCreate(name=pool, type="process", base_job_template=template), overwrite=True
+    )
 
 
 def _end_abandoned(client: SyncPrefectClient, pool: str) -> None:
     """Runs that a worker which is no more left open: nobody works on them."""
     states = {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}
     pools = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
-    for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({"state": states}), work_pool_filter=pools):
-        state = Crashed(message="its worker ended while it ran; run it again: it continues with the stage that was running")
+    for run in client.read_flow_runs(
+        flow_run_filter=FlowRunFilter.model_validate({"state": states}), work_pool_filter=pools
+    ):
+        state = Crashed(
+            message="its worker ended while it ran; run it again: it continues with the stage that was running"
+        )
         client.set_flow_run_state(run.id, state, force=True)
 
 
@@ -82,7 +88,8 @@ def _deploy(server: str) -> None:
     """`prefect deploy --all`, if prefect.yaml has changed since: what was switched on or off on the page stays so until then."""
     done = Path(".cache", "deployed")
     mark = blake2b(
-        server.encode() + Path("prefect.yaml").read_bytes() + Path("flows", "pipeline.py").read_bytes(), digest_size=8
+        server.encode() + Path("prefect.yaml").read_bytes() + Path("flows", "pipeline.py").read_bytes(),
+        digest_size=8,
     ).hexdigest()
     with suppress(FileNotFoundError):
         if done.read_text(encoding="utf-8") == mark:
@@ -106,7 +113,9 @@ def _report_failures(url: str | None) -> None:
         posture=Posture.Reactive,
         threshold=1,
     )
-    Automation(name=FAILURES, trigger=trigger, actions=[CallWebhook(block_document_id=block, payload=MESSAGE)]).create()  # pyright: ignore
+    Automation(
+        name=FAILURES, trigger=trigger, actions=[CallWebhook(block_document_id=block, payload=MESSAGE)]
+    ).create()  # pyright: ignore
 
 
 if __name__ == "__main__":

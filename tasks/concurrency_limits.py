@@ -27,5 +27,12 @@ def look_up_limits() -> None:
 
 
 def _tags_of_tasks() -> set[frozenset[str]]:
-    ours = [module for name, module in list(sys.modules.items()) if name.startswith("tasks.")]  # a list: another thread may import
-    return {frozenset(each.tags) for module in ours for each in vars(module).values() if isinstance(each, Task) and each.tags}
+    ours = [
+        module for name, module in list(sys.modules.items()) if name.startswith("tasks.")
+    ]  # a list: another thread may import
+    return {
+        frozenset(each.tags)
+        for module in ours
+        for each in vars(module).values()
+        if isinstance(each, Task) and each.tags
+    }

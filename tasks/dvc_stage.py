@@ -49,7 +49,9 @@ _importing = threading.Lock()
 def worth_another_try(task: Any, run: TaskRun, state: State[Any]) -> bool:
     """Whether a retry may help: a process was killed, or another run was in the way. Bad data and bad numbers stay bad."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, ProcessError | PipelineBusyError) or (isinstance(error, StageFailed) and error.code < 0)
+    return isinstance(error, ProcessError | PipelineBusyError) or (
+        isinstance(error, StageFailed) and error.code < 0
+    )
 
 
 STAGE: dict[str, Any] = {
@@ -89,7 +91,11 @@ def bring_up_to_date(group: str, round: str | None = None, again: Collection[str
                 errors.append(line)
 
         if code := processes.run(argv, cwd, env, hear):
-            raise Waiting(failure(name, errors, code)) if code == os.EX_TEMPFAIL else StageFailed(failure(name, errors, code), code)
+            raise (
+                Waiting(failure(name, errors, code))
+                if code == os.EX_TEMPFAIL
+                else StageFailed(failure(name, errors, code), code)
+            )
 
     try:
         done = pipeline.bring_up_to_date(name, start, force=name in again)
@@ -100,13 +106,17 @@ def bring_up_to_date(group: str, round: str | None = None, again: Collection[str
     outcome = Outcome(name, done, time.monotonic() - began, _metrics(pipeline.root, stage))
     log.info("%s: %s", name, "up to date" if done == "unchanged" else f"{done} in {outcome.seconds:.1f} s")
     if done != "unchanged":
-        create_markdown_artifact(_page(pipeline.root, stage, outcome), key=key_of(name), description=f"What {name} measured")
+        create_markdown_artifact(
+            _page(pipeline.root, stage, outcome), key=key_of(name), description=f"What {name} measured"
+        )
     return outcome
 
 
 def shown(outcome: Outcome) -> Any:
     """The outcome, or for Prefect's pages a state that says what is waited for: nothing failed, and a later run goes on from here."""
-    return Completed(name="Waiting", message=outcome.words, data=outcome) if outcome.done == "waits" else outcome
+    return (
+        Completed(name="Waiting", message=outcome.words, data=outcome) if outcome.done == "waits" else outcome
+    )
 
 
 def failure(name: str, errors: Sequence[str], code: int) -> str:
@@ -129,22 +139,43 @@ def key_of(name: str) -> str:
 
 
 def _metrics(root: Path, stage: Stage) -> dict[str, Any]:
-    return {key: value for path in stage.metrics for key, value in _flat(json.loads((root / path).read_text(encoding="utf-8"))).items()}
+    return {
+        key: value
+        for path in stage.metrics
+        for key, value in _flat(json.loads((root / path).read_text(encoding="utf-8"))).items()
+    }
 
 
 def _page(root: Path, stage: Stage, outcome: Outcome) -> str:
     """The artifact's Markdown: what happened, a link to the MLflow run that made these bytes, and a table of the metrics."""
     tracking = slowly_imported("alignloop.tracking")  # a run which finds all up to date does without
-    run = tracking.find_run(root, {path: dvc_pipeline.hash_of(root / path, root) for path in (*stage.outs, *stage.metrics)})
+    run = tracking.find_run(
+        root, {path: dvc_pipeline.hash_of(root / path, root) for path in (*stage.outs, *stage.metrics)}
+    )
     link = f"[MLflow run {run.id}]({run.url})" if run else "No MLflow run made these bytes here."
-    rows = [f"| {name} | {value:.6g} |" if isinstance(value, float) else f"| {name} | {value} |" for name, value in outcome.metrics.items()]
-    return "\n".join([f"**{stage.name}** {outcome.done} in {outcome.seconds:.1f} s · {link}", "", "| metric | value |", "|---|---|", *rows])
+    rows = [
+        f"| {name} | {value:.6g} |" if isinstance(value, float) else f"| {name} | {value} |"
+        for name, value in outcome.metrics.items()
+    ]
+    return "\n".join(
+        [
+            f"**{stage.name}** {outcome.done} in {outcome.seconds:.1f} s · {link}",
+            "",
+            "| metric | value |",
+            "|---|---|",
+            *rows,
+        ]
+    )
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(tree, dict):
         return {prefix: tree}
-    return {name: leaf for key, value in tree.items() for name, leaf in _flat(value, f"{prefix}.{key}" if prefix else str(key)).items()}
+    return {
+        name: leaf
+        for key, value in tree.items()
+        for name, leaf in _flat(value, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
 
 
 class _OwnWords(logging.Filter):

@@ -13,7 +13,9 @@ def pretrain(again: Collection[str] = ()) -> Outcome:
     return bring_up_to_date("pretrain", again=again)
 
 
-@task(name="sft", task_run_name="supervised fine-tuning", tags=["train"], timeout_seconds=3 * 24 * 3600, **STAGE)
+@task(
+    name="sft", task_run_name="supervised fine-tuning", tags=["train"], timeout_seconds=3 * 24 * 3600, **STAGE
+)
 def sft(again: Collection[str] = ()) -> Outcome:
     """Imitate the labelers' answers."""
     return bring_up_to_date("sft", again=again)

@@ -51,10 +51,14 @@ def make_plan(
         log.info("data/sources: %s", ", ".join(place(*given)))
     known, pipeline = list(load(root / "params.yaml").rounds), dvc_pipeline.pipeline(root)
     if unknown := sorted(set(rounds or []) - set(known)):
-        raise ParamsError(f"--rounds {' '.join(unknown)}: params.yaml has no such round; it has {', '.join(known)}")
+        raise ParamsError(
+            f"--rounds {' '.join(unknown)}: params.yaml has no such round; it has {', '.join(known)}"
+        )
     again = sorted(pipeline.downstream(start_from)) if start_from else []
     if start_from and not again:
-        raise ParamsError(f"--from {start_from}: dvc.yaml has no such stage; it has {', '.join(pipeline.stages())}")
+        raise ParamsError(
+            f"--from {start_from}: dvc.yaml has no such stage; it has {', '.join(pipeline.stages())}"
+        )
     warm_up(pipeline.stages()[name] for name in {*pipeline.outdated(), *again})
     walked = [] if data_only else [round for round in known if rounds is None or round in rounds]
     return Plan(walked, walked == known, again, data_only)
@@ -66,8 +70,15 @@ def another_round(root: Path) -> dict[str, Any]:
     if not (root / "metrics" / "rounds" / last / "evaluate.json").exists():
         return {}
     if not (number := re.search(r"\d+$", last)):
-        raise ParamsError(f"new_round: the name of the last round, {last}, ends in no number; name the new one: --set rounds.NAME={{…}}")
+        raise ParamsError(
+            f"new_round: the name of the last round, {last}, ends in no number; name the new one: --set rounds.NAME={{…}}"
+        )
     policy, reward_model = f"models/{last}/policy", f"models/{last}/reward"
     name = f"{last[: number.start()]}{int(number[0]) + 1}"
-    plan = {"policy": policy, "start": policy, "reward_start": reward_model, "rankings": f"data/rankings/{last}"}
+    plan = {
+        "policy": policy,
+        "start": policy,
+        "reward_start": reward_model,
+        "rankings": f"data/rankings/{last}",
+    }
     return {f"rounds.{name}": plan}

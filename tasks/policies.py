@@ -13,7 +13,9 @@ def ppo(round: str, again: Collection[str] = ()) -> Outcome:
     return bring_up_to_date("ppo", round, again)
 
 
-@task(name="evaluate", task_run_name="evaluate · {round}", tags=["decode"], timeout_seconds=24 * 3600, **STAGE)
+@task(
+    name="evaluate", task_run_name="evaluate · {round}", tags=["decode"], timeout_seconds=24 * 3600, **STAGE
+)
 def evaluate(round: str, again: Collection[str] = ()) -> Outcome:
     """Measure wins, behaviours, diversity and the alignment tax on users never trained on."""
     return bring_up_to_date("evaluate", round, again)

@@ -19,13 +19,25 @@ def label(round: str, again: Collection[str] = ()) -> Outcome:
     return shown(bring_up_to_date("label", round, again))
 
 
-@task(name="validate_rankings", task_run_name="validate · rankings {round}", tags=["data", "gate"], timeout_seconds=3600, **STAGE)
+@task(
+    name="validate_rankings",
+    task_run_name="validate · rankings {round}",
+    tags=["data", "gate"],
+    timeout_seconds=3600,
+    **STAGE,
+)
 def validate_rankings(round: str, again: Collection[str] = ()) -> Outcome:
     """Refuse broken rankings before the reward model learns from them."""
     return bring_up_to_date("validate_rankings", round, again)
 
 
-@task(name="reward", task_run_name="reward model · {round}", tags=["train"], timeout_seconds=3 * 24 * 3600, **STAGE)
+@task(
+    name="reward",
+    task_run_name="reward model · {round}",
+    tags=["train"],
+    timeout_seconds=3 * 24 * 3600,
+    **STAGE,
+)
 def reward(round: str, again: Collection[str] = ()) -> Outcome:
     """Learn what the labelers prefer."""
     return bring_up_to_date("reward", round, again)

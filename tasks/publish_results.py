@@ -30,7 +30,9 @@ def results(root: Path) -> str:
 def publish() -> None:
     """Show results and verdict with the run."""
     create_markdown_artifact(
-        results(Path.cwd()), key="results", description="base, SFT and every round's policy side by side, and the verdict"
+        results(Path.cwd()),
+        key="results",
+        description="base, SFT and every round's policy side by side, and the verdict",
     )
 
 
@@ -69,4 +71,6 @@ def _stamp(root: Path) -> str:
         for place in (decision_log.LOG, decision_log.STATE, "params.yaml")
     ]
     found = (root / STORE).stat() if (root / STORE).exists() else None
-    return blake2b(json.dumps([texts, found and [found.st_mtime_ns, found.st_size]]).encode(), digest_size=16).hexdigest()
+    return blake2b(
+        json.dumps([texts, found and [found.st_mtime_ns, found.st_size]]).encode(), digest_size=16
+    ).hexdigest()

@@ -42,7 +42,9 @@ def record(plan: Plan, branch: str) -> Recorded | None:
     words = f"{'recorded' if done.new else 'nothing new: recorded already'} as {done.tag} (commit {done.commit[:10]} on {branch})"
     log.info(words)
     create_markdown_artifact(
-        f"{words}\n\n`git checkout {done.tag} && dvc pull`", key="recorded", description="What was recorded of this run"
+        f"{words}\n\n`git checkout {done.tag} && dvc pull`",
+        key="recorded",
+        description="What was recorded of this run",
     )
     return done
 
@@ -53,7 +55,9 @@ def message(root: Path, plan: Plan, remote: str | None) -> str:
     if plan.complete:
         parts.append(results(root).strip())
     told = {"Code": revision(root)[0], "Bytes": remote, "Flow-Run": flow_run.get_name()}
-    return "\n\n".join([*parts, "\n".join(f"{name}: {value}" for name, value in told.items() if value)]) + "\n"
+    return (
+        "\n\n".join([*parts, "\n".join(f"{name}: {value}" for name, value in told.items() if value)]) + "\n"
+    )
 
 
 def _subject(root: Path, plan: Plan) -> str:

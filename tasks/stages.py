@@ -13,7 +13,9 @@ def ingest(again: Collection[str] = ()) -> Outcome:
     return bring_up_to_date("ingest", again=again)
 
 
-@task(name="validate_raw", task_run_name="validate · raw", tags=["data", "gate"], timeout_seconds=3600, **STAGE)
+@task(
+    name="validate_raw", task_run_name="validate · raw", tags=["data", "gate"], timeout_seconds=3600, **STAGE
+)
 def validate_raw(again: Collection[str] = ()) -> Outcome:
     """Refuse bad data before anything trains."""
     return bring_up_to_date("validate_raw", again=again)
@@ -25,7 +27,13 @@ def prepare(again: Collection[str] = ()) -> Outcome:
     return bring_up_to_date("prepare", again=again)
 
 
-@task(name="validate_sets", task_run_name="validate · sets", tags=["data", "gate"], timeout_seconds=3600, **STAGE)
+@task(
+    name="validate_sets",
+    task_run_name="validate · sets",
+    tags=["data", "gate"],
+    timeout_seconds=3600,
+    **STAGE,
+)
 def validate_sets(again: Collection[str] = ()) -> Outcome:
     """Refuse sets that share users or prompts, or hold personal data."""
     return bring_up_to_date("validate_sets", again=again)

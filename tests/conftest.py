@@ -14,7 +14,9 @@ import pytest
 from alignloop.pipeline import environment
 
 environment.settle()
-hypothesis.settings.register_profile("project", deadline=None)  # how long an example takes is the machine's business
+hypothesis.settings.register_profile(
+    "project", deadline=None
+)  # how long an example takes is the machine's business
 hypothesis.settings.load_profile("project")
 
 PROJECT = Path(__file__).parents[1]
@@ -46,7 +48,11 @@ def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
     shutil.copy(PROJECT / "params.yaml", root)
     shutil.copy(PROJECT / ".dvcignore", root)
     (root / "dvc.yaml").write_text("stages: {}\n")
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"],
+    ):
         subprocess.run(["git", *command], cwd=root, check=True)
     monkeypatch.chdir(root)
     return root
@@ -66,7 +72,9 @@ def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def programs() -> Path | None:
     """Where PostgreSQL's own programs are."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(each) for each in [shutil.which("initdb")] if each]
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [
+        Path(each) for each in [shutil.which("initdb")] if each
+    ]
     return found[-1].parent if found else None
 
 
@@ -86,11 +94,17 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.chown(folder, "postgres", "postgres")
     who: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if root else {}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": folder, "check": True, **who}
-    subprocess.run([bin / "initdb", "-D", "data", "-U", "test", "-A", "trust", "--no-sync", "--locale=C.UTF-8"], **quiet)
+    subprocess.run(
+        [bin / "initdb", "-D", "data", "-U", "test", "-A", "trust", "--no-sync", "--locale=C.UTF-8"], **quiet
+    )
     options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    subprocess.run([bin / "pg_ctl", "-D", "data", "-w", "-t", "300", "-l", "log", "-o", options, "start"], **quiet)
+    subprocess.run(
+        [bin / "pg_ctl", "-D", "data", "-w", "-t", "300", "-l", "log", "-o", options, "start"], **quiet
+    )
     try:
         yield f"postgresql://test@/postgres?host={folder}"
     finally:
         command = [bin / "pg_ctl", "-D", "data", "-t", "300", "-m", "immediate", "stop"]
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=folder, check=False, **who)  # it may have gone
+        subprocess.run(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=folder, check=False, **who
+        )  # it may have gone

@@ -24,7 +24,9 @@ def told_by(work: Callable[[], object]) -> str:
     finally:
         process.join()
     if told is None:
-        pytest.skip("no file systems of one's own here: neither root, nor a kernel that lets users have name spaces")
+        pytest.skip(
+            "no file systems of one's own here: neither root, nor a kernel that lets users have name spaces"
+        )
     return told
 
 

@@ -9,19 +9,40 @@ Row = dict[str, Any]
 
 
 def turns(*contents: str) -> list[Row]:
-    return [{"role": ("user", "assistant")[place % 2], "content": content} for place, content in enumerate(contents)]
+    return [
+        {"role": ("user", "assistant")[place % 2], "content": content}
+        for place, content in enumerate(contents)
+    ]
 
 
 def prompt(number: int, **other: Any) -> Row:
-    return {"id": f"p{number}", "messages": turns(f"What is {number}?"), "user": f"user-{number}", "source": "s", **other}
+    return {
+        "id": f"p{number}",
+        "messages": turns(f"What is {number}?"),
+        "user": f"user-{number}",
+        "source": "s",
+        **other,
+    }
 
 
 def demonstration(number: int, **other: Any) -> Row:
-    return {**prompt(number), "id": f"d{number}", "messages": turns(f"Who is {number}?", "A number."), "labeler": "labeler-01", **other}
+    return {
+        **prompt(number),
+        "id": f"d{number}",
+        "messages": turns(f"Who is {number}?", "A number."),
+        "labeler": "labeler-01",
+        **other,
+    }
 
 
 def ranking(number: int, **other: Any) -> Row:
-    known = {"responses": ["yes", "no", ""], "ranks": [1, 2, 2], "labeler": "labeler-02", "kind": "panel", "policy": "models/sft"}
+    known = {
+        "responses": ["yes", "no", ""],
+        "ranks": [1, 2, 2],
+        "labeler": "labeler-02",
+        "kind": "panel",
+        "policy": "models/sft",
+    }
     return {"id": f"r{number}", "prompt": prompt(number), **known, "round": "r1", "split": "train", **other}
 
 

@@ -21,7 +21,10 @@ from alignloop import params
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-HARMLESS = {"alignloop/errors.py", "alignloop/progress.py"}  # they carry messages to people and change no result
+HARMLESS = {
+    "alignloop/errors.py",
+    "alignloop/progress.py",
+}  # they carry messages to people and change no result
 
 
 def body(stage: str) -> dict[str, Any]:
@@ -38,7 +41,9 @@ def imports() -> grimp.ImportGraph:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_all_the_code_it_imports_and_no_other(stage: str, imports: grimp.ImportGraph) -> None:
+def test_a_stage_depends_on_all_the_code_it_imports_and_no_other(
+    stage: str, imports: grimp.ImportGraph
+) -> None:
     module = f"alignloop.stages.{function_of(stage)}"
     files = set()
     for name in {module, *imports.find_upstream_modules(module)}:
@@ -48,15 +53,24 @@ def test_a_stage_depends_on_all_the_code_it_imports_and_no_other(stage: str, imp
             files.add(file.relative_to(ROOT))
     deps = {Path(dep) for dep in body(stage)["deps"] if dep.startswith("alignloop")}
     seen = {file for file in files if any(dep == file or dep in file.parents for dep in deps)}
-    assert sorted(str(file) for file in files - seen if str(file) not in HARMLESS and file.name != "__init__.py") == []
-    assert sorted(str(dep) for dep in deps if not any(dep == file or dep in file.parents for file in files)) == []
+    assert (
+        sorted(str(file) for file in files - seen if str(file) not in HARMLESS and file.name != "__init__.py")
+        == []
+    )
+    assert (
+        sorted(str(dep) for dep in deps if not any(dep == file or dep in file.parents for file in files))
+        == []
+    )
 
 
 def test_every_stage_function_is_run_by_the_pipeline() -> None:
     written = {
         file.stem
         for file in (ROOT / "alignloop" / "stages").glob("*.py")
-        if any(isinstance(node, ast.FunctionDef) and node.name == file.stem for node in ast.parse(file.read_text()).body)
+        if any(
+            isinstance(node, ast.FunctionDef) and node.name == file.stem
+            for node in ast.parse(file.read_text()).body
+        )
     }
     assert {function_of(stage) for stage in STAGES} == written - {"progress"}
 
@@ -64,7 +78,11 @@ def test_every_stage_function_is_run_by_the_pipeline() -> None:
 def test_the_flow_covers_the_pipeline_with_one_task_a_stage() -> None:
     called: set[str] = set()
     for file in ("pipeline.py", "iteration.py"):
-        calls = (node for node in ast.walk(ast.parse((ROOT / "flows" / file).read_text())) if isinstance(node, ast.Call))
+        calls = (
+            node
+            for node in ast.walk(ast.parse((ROOT / "flows" / file).read_text()))
+            if isinstance(node, ast.Call)
+        )
         called |= {call.func.id for call in calls if isinstance(call.func, ast.Name)}
     tasks: dict[str, Task[Any, Any]] = {}
     for file in (ROOT / "tasks").glob("[!_]*.py"):
@@ -102,12 +120,17 @@ def test_the_deployment_names_a_flow_that_can_be_loaded() -> None:
 
 
 def test_imports_keep_to_their_floors() -> None:
-    done = subprocess.run([Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout
 
 
 def test_every_requirement_is_pinned() -> None:
-    pinned = {re.split(r"==", line)[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    pinned = {
+        re.split(r"==", line)[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+    }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     assert {re.split(r"[\[=<>!~; ]", name)[0].lower() for name in wanted} <= pinned

@@ -30,7 +30,11 @@ def shell(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
 
 
 def block(name: str) -> str:
-    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)```\n<!-- /{name} -->", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.search(
+        rf"<!-- {name} -->\n```sh\n(.*?)```\n<!-- /{name} -->",
+        DOCUMENT.read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
     assert found
     return found[1]
 
@@ -45,15 +49,22 @@ def by_the_book(name: str, cwd: Path, **places: Path) -> None:
 def trained(project: Path) -> Path:
     (project / "dvc.yaml").write_text(PIPELINE)
     (project / "source.txt").write_text("bytes\n")
-    for words in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "a pipeline"]):
+    for words in (
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "a pipeline"],
+    ):
         subprocess.run(["git", *words], check=True)
     Pipeline(project).bring_up_to_date("train", shell)
     return project
 
 
 def test_what_was_backed_up_is_restored_as_the_document_says(trained: Path, tmp_path: Path) -> None:
-    (trained / ".dvc" / "config").write_text(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {tmp_path / 'remote'}\n")
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "a remote"], check=True)
+    (trained / ".dvc" / "config").write_text(
+        f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {tmp_path / 'remote'}\n"
+    )
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "a remote"], check=True
+    )
     hash = Pipeline(trained).hash_of(trained / "models/m")
     with tracking.run(trained, "train") as run:
         run.finish({"models/m": hash})
@@ -89,7 +100,9 @@ def test_bytes_go_to_an_s3_remote_and_come_back(trained: Path, monkeypatch: pyte
         store = boto3.client("s3", endpoint_url=place, region_name="us-east-1")
         config = f"['remote \"s\"']\n    url = s3://bucket/alignloop\n    endpointurl = {place}\n[core]\n    remote = s\n"
         (trained / ".dvc" / "config").write_text(config)
-        with pytest.raises(VersioningError, match=r"remote s \(s3://bucket/alignloop\): .*run again: nothing was lost"):
+        with pytest.raises(
+            VersioningError, match=r"remote s \(s3://bucket/alignloop\): .*run again: nothing was lost"
+        ):
             list(Pipeline(trained).push())
         store.create_bucket(Bucket="bucket")
         assert list(Pipeline(trained).push()) == [(6, 6)]

@@ -56,7 +56,9 @@ def test_every_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
 def test_every_command_exists_and_every_key_it_sets_is_one(page: Path) -> None:
     said = text(page)
     targets = set(re.findall(r"^([a-z][a-z -]*):", text(Path("Makefile")), re.MULTILINE))
-    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", said, re.MULTILINE)) <= {name for target in targets for name in target.split()}
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", said, re.MULTILINE)) <= {
+        name for target in targets for name in target.split()
+    }
     modules = set(re.findall(r"python -m ((?:alignloop|flows|tasks|benchmarks)[\w.]*)", said))
     assert [module for module in modules if importlib.util.find_spec(module) is None] == []
     functions = {file.stem for file in FILES if file.parts[:2] == ("alignloop", "stages")}
@@ -64,14 +66,18 @@ def test_every_command_exists_and_every_key_it_sets_is_one(page: Path) -> None:
     if page.stem != "experiments":  # it tells of keys as they were
         keys = re.findall(r"(?:--set|-S) ([a-z][\w.]*)=", said)
         assert [key for key in keys if not key.startswith("rounds.") and not known(key)] == []
-    assert [path for path in re.findall(r"python (benchmarks/[\w/]+\.py)", said) if not (ROOT / path).exists()] == []
+    assert [
+        path for path in re.findall(r"python (benchmarks/[\w/]+\.py)", said) if not (ROOT / path).exists()
+    ] == []
 
 
 def test_a_number_of_the_experiments_stands_once_and_what_is_cited_exists() -> None:
     experiments = text(Path("docs/experiments.md"))
     numbers = re.findall(r"^\*\*(\d+)\. ", experiments, re.MULTILINE)
     assert sorted(numbers, key=int) == [str(number) for number in range(1, len(numbers) + 1)]
-    cited = re.findall(r"experiments\.md\)?, (\d+)(?: and (\d+))?", "\n".join(map(text, [*PAGES, Path("params.yaml")])))
+    cited = re.findall(
+        r"experiments\.md\)?, (\d+)(?: and (\d+))?", "\n".join(map(text, [*PAGES, Path("params.yaml")]))
+    )
     assert {number for pair in cited for number in pair if number} <= set(numbers)
     assert cited
 
@@ -79,10 +85,19 @@ def test_a_number_of_the_experiments_stands_once_and_what_is_cited_exists() -> N
 def test_the_readmes_tree_names_all_that_a_reader_meets() -> None:
     lines = text(Path("README.md")).split("## The tree")[1].split("```")[1].splitlines()
     named = {name.strip("/") for line in lines for name in re.split(r" {2,}", line.strip())[0].split()}
-    met = {file.parts[0] for file in FILES} | {file.parts[1] for file in FILES if file.parts[0] == "alignloop"}
+    met = {file.parts[0] for file in FILES} | {
+        file.parts[1] for file in FILES if file.parts[0] == "alignloop"
+    }
     quiet = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "__init__.py"}
     assert {name for name in met if not name.startswith(".")} - named == quiet
-    assert named - met == {"models", "plots", "metrics", "dvc.lock", "reports", ".prefect"}  # what a run makes
+    assert named - met == {
+        "models",
+        "plots",
+        "metrics",
+        "dvc.lock",
+        "reports",
+        ".prefect",
+    }  # what a run makes
 
 
 def test_the_readmes_rounds_and_configurations_are_valid() -> None:

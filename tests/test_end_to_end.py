@@ -20,7 +20,13 @@ from benchmarks import worktree
 
 ROUND = ("sample", "label", "validate_rankings", "reward", "ppo", "evaluate")
 FIRST = ("ingest", "validate_raw", "prepare", "validate_sets", "pretrain", "sft")
-CHECKPOINT = ("chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+CHECKPOINT = (
+    "chat_template.jinja",
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 SPLITS = ("train", "valid", "test")
 ALIGNLOOP = (sys.executable, "-m", "alignloop")
 
@@ -32,9 +38,15 @@ class Clone:
         self.root, self.home = place / "clone", place / "home"
         worktree.copy(self.root)
         self.home.mkdir()
-        (self.root / ".dvc" / "config.local").write_text(f"[core]\n    site_cache_dir = {self.root}/.dvc/tmp/site\n")  # as make does
+        (self.root / ".dvc" / "config.local").write_text(
+            f"[core]\n    site_cache_dir = {self.root}/.dvc/tmp/site\n"
+        )  # as make does
         self.env = worktree.surroundings() | {"HOME": str(self.home), "TMPDIR": str(self.home)}
-        for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
+        for words in (
+            ["init", "-q"],
+            ["add", "-A"],
+            ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"],
+        ):
             self.say("git", *words)
 
     def say(self, *command: str) -> str:
@@ -66,7 +78,12 @@ def outcomes(text: str) -> dict[str, str]:
 
 
 def files(root: Path, *places: str) -> set[str]:
-    return {str(path.relative_to(root)) for place in places for path in (root / place).rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root))
+        for place in places
+        for path in (root / place).rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +94,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     first = clone.home.parent / "first.yaml"
     first.write_text(yaml.safe_dump(tiny | {"rounds": {"r1": rounds["r1"]}}))
     command = [sys.executable, "-m", "flows.pipeline", "--with", str(first)]
-    how: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    how: Any = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+        "start_new_session": True,
+    }
     with subprocess.Popen(command, cwd=clone.root, env=clone.env, preexec_fn=listening, **how) as run:
         assert run.stdout is not None
         heard = ""
@@ -93,7 +115,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(clone: Clone) -> None:
     done = clone.flow()
     assert {name for name, what in done.items() if what == "up to date"} == set(FIRST) - {"sft"}
-    assert {name for name, what in done.items() if what == "ran"} == {"sft", "release", *(f"{name}@r1" for name in ROUND)}
+    assert {name for name, what in done.items() if what == "ran"} == {
+        "sft",
+        "release",
+        *(f"{name}@r1" for name in ROUND),
+    }
 
     verdict, state = clone.verdict()
     assert (verdict["passed"], verdict["against_champion"], state["previous"]) == (True, False, None)
@@ -102,51 +128,89 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     assert set(clone.flow().values()) == {"up to date"}
     assert (clone.root / "dvc.lock").read_bytes() == lock
     assert "up to date" in clone.say("dvc", "status")
-    assert "failed" not in clone.say("dvc", "metrics", "show"), "DVC takes a key named `error` for a failure of its own"
+    assert "failed" not in clone.say("dvc", "metrics", "show"), (
+        "DVC takes a key named `error` for a failure of its own"
+    )
 
     clone.say("dvc", "remote", "add", "--local", "--default", "storage", str(clone.home.parent / "remote"))
     added = "{policy: models/r1/policy, start: models/sft, reward_start: models/r1/reward, rankings: data/rankings/r1}"
     again = clone.flow("--set", f"rounds.r2={added}", "--commit")
-    assert {name for name, what in again.items() if what != "up to date"} == {"release", *(f"{name}@r2" for name in ROUND)}
+    assert {name for name, what in again.items() if what != "up to date"} == {
+        "release",
+        *(f"{name}@r2" for name in ROUND),
+    }
     assert "up to date" in clone.say("dvc", "status")
     learned = yaml.safe_load((clone.root / "dvc.lock").read_text())["stages"]["reward@r2"]
     assert "--start models/r1/reward " in learned["cmd"]
     assert "models/r1/reward" in {dep["path"] for dep in learned["deps"]}
-    assert clone.verdict()[0]["against_champion"], "the policy of r2 is held against that of r1, which the gates had made the champion"
+    assert clone.verdict()[0]["against_champion"], (
+        "the policy of r2 is held against that of r1, which the gates had made the champion"
+    )
     audit = clone.say(*ALIGNLOOP, "review", "--audit")
     assert "entries, each as it was written\naliases and releases/champion.json are as decided" in audit
 
     rounds = ("r1", "r2")
     metrics = {f"metrics/{name}.json" for name in ("ingest", "prepare", "pretrain", "sft", "release")}
     metrics |= {f"metrics/validation/{name}.json" for name in ("raw", "sets", *rounds)}
-    metrics |= {f"metrics/rounds/{round}/{name}.json" for round in rounds for name in (*ROUND, "headline") if name != "validate_rankings"}
+    metrics |= {
+        f"metrics/rounds/{round}/{name}.json"
+        for round in rounds
+        for name in (*ROUND, "headline")
+        if name != "validate_rankings"
+    }
     data = {
         f"data/raw/{name}"
-        for name in ("documents.jsonl", "prompts.jsonl", "demonstrations.jsonl", "rankings.jsonl", "sources.json", "refused.csv")
+        for name in (
+            "documents.jsonl",
+            "prompts.jsonl",
+            "demonstrations.jsonl",
+            "rankings.jsonl",
+            "sources.json",
+            "refused.csv",
+        )
     }
     data |= {f"data/{name}/{split}.jsonl" for name in ("prompts", "demonstrations") for split in SPLITS}
     data |= {"data/release/answers.jsonl"}
     data |= {"data/corpus/train.jsonl", "data/corpus/valid.jsonl", "data/rankings/imported/imported.jsonl"}
-    data |= {f"data/rankings/{name}.jsonl" for name in ("r1/imported", "r1/r1", "r2/imported", "r2/r1", "r2/r2")}
+    data |= {
+        f"data/rankings/{name}.jsonl" for name in ("r1/imported", "r1/r1", "r2/imported", "r2/r1", "r2/r2")
+    }
     data |= {
         name
         for r in rounds
-        for name in (f"data/samples/{r}.jsonl", f"data/policy/{r}/rollouts.jsonl", f"data/evaluation/{r}/answers.jsonl")
+        for name in (
+            f"data/samples/{r}.jsonl",
+            f"data/policy/{r}/rollouts.jsonl",
+            f"data/evaluation/{r}/answers.jsonl",
+        )
     }
     policies = {"models/base", "models/sft", *(f"models/{round}/policy" for round in rounds)}
     models = {f"{place}/{name}" for place in policies for name in (*CHECKPOINT, "generation_config.json")}
-    models |= {f"models/{round}/reward/{name}" for round in rounds for name in (*CHECKPOINT, "head.safetensors")}
+    models |= {
+        f"models/{round}/reward/{name}" for round in rounds for name in (*CHECKPOINT, "head.safetensors")
+    }
     plots = {
         f"plots/{name}.csv"
-        for name in ("pretrain", "sft", *(f"rounds/{r}/{name}" for r in rounds for name in ("reward", "ppo", "overoptimisation")))
+        for name in (
+            "pretrain",
+            "sft",
+            *(f"rounds/{r}/{name}" for r in rounds for name in ("reward", "ppo", "overoptimisation")),
+        )
     }
     tracked = set(clone.say("git", "ls-files").splitlines())
-    assert files(clone.root, "metrics", "data", "models", "plots") - tracked == metrics | data | models | plots
+    assert (
+        files(clone.root, "metrics", "data", "models", "plots") - tracked == metrics | data | models | plots
+    )
     pages = {
-        name for name in files(clone.root, "reports") if not name.startswith("reports/validation/") and name.endswith((".md", ".html"))
+        name
+        for name in files(clone.root, "reports")
+        if not name.startswith("reports/validation/") and name.endswith((".md", ".html"))
     }
     assert pages == {"reports/results.md", *(f"reports/labels/{round}.md" for round in rounds)}
-    assert all((clone.root / "reports" / "validation" / name / "index.html").exists() for name in ("raw", "sets", *rounds))
+    assert all(
+        (clone.root / "reports" / "validation" / name / "index.html").exists()
+        for name in ("raw", "sets", *rounds)
+    )
     changed = {line[3:] for line in clone.say("git", "status", "--porcelain", "-uall").splitlines()}
     assert changed == {"params.yaml", "dvc.lock", "releases/champion.json", "releases/audit.jsonl", *metrics}
     top = {path.name for path in clone.root.iterdir()} - {name.split("/")[0] for name in tracked}
@@ -174,17 +238,28 @@ def test_a_stage_in_a_cold_process_gives_the_same_bytes_as_in_a_warm_one(clone: 
     assert clone.lock() == before
 
 
-def test_mlflow_has_one_finished_run_a_stage_and_prefect_has_an_artifact_that_links_to_it(clone: Clone) -> None:
+def test_mlflow_has_one_finished_run_a_stage_and_prefect_has_an_artifact_that_links_to_it(
+    clone: Clone,
+) -> None:
     with sqlite3.connect(clone.root / "mlruns" / "mlflow.db") as store:
         runs = Counter(store.execute("select name, status from runs").fetchall())
         ids = {id for (id,) in store.execute("select run_uuid from runs where name = 'reward · r2'")}
     names = {name for name, status in runs if status == "FINISHED"}
-    assert names >= {"ingest", "sft", "release", *(f"{name} · {round}" for round in ("r1", "r2") for name in ROUND)}
-    assert [status for name, status in runs if name == "sft"] == ["FINISHED"]  # the run that was interrupted went on
+    assert names >= {
+        "ingest",
+        "sft",
+        "release",
+        *(f"{name} · {round}" for round in ("r1", "r2") for name in ROUND),
+    }
+    assert [status for name, status in runs if name == "sft"] == [
+        "FINISHED"
+    ]  # the run that was interrupted went on
     assert runs["sft", "FINISHED"] == 1
     with sqlite3.connect(clone.root / ".prefect" / "prefect.db") as pages:
         (data,) = pages.execute("select data from artifact where key = 'reward-r2'").fetchone()
-        open_tasks = pages.execute("select name from task_run where state_type in ('RUNNING', 'PENDING')").fetchall()
+        open_tasks = pages.execute(
+            "select name from task_run where state_type in ('RUNNING', 'PENDING')"
+        ).fetchall()
     assert any(id in json.loads(data) for id in ids)
     assert open_tasks == []
 

@@ -63,11 +63,15 @@ def recorded(state: State[Any]) -> tuple[dict[str, str], dict[str, str]]:
     """What Prefect's pages show of a run: the state of each task by its name, and the artifacts by their key."""
     run = {"any_": [state.state_details.flow_run_id]}
     with get_client(sync_client=True) as client:
-        rounds = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({"parent_flow_run_id": run}))
+        rounds = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter.model_validate({"parent_flow_run_id": run})
+        )
         runs = FlowRunFilter.model_validate({"id": {"any_": [*run["any_"], *(round.id for round in rounds)]}})
         tasks = client.read_task_runs(flow_run_filter=runs)
         artifacts = client.read_artifacts(flow_run_filter=runs)
-    return {task.name: task.state_name or "" for task in tasks}, {artifact.key or "": str(artifact.data) for artifact in artifacts}
+    return {task.name: task.state_name or "" for task in tasks}, {
+        artifact.key or "": str(artifact.data) for artifact in artifacts
+    }
 
 
 def newest_run() -> FlowRun:
@@ -94,7 +98,9 @@ def test_a_run_does_what_is_left_to_do_and_prefect_shows_each_stage_with_its_lin
     state, outcomes = run()
     assert ran(outcomes) == [*(f"{name}@r2" for name in ROUND), "release"]
     assert "wins against SFT" in recorded(state)[1]["results"]
-    assert "up to date" in subprocess.run(["dvc", "status"], capture_output=True, text=True, check=True).stdout
+    assert (
+        "up to date" in subprocess.run(["dvc", "status"], capture_output=True, text=True, check=True).stdout
+    )
 
     _, outcomes = run()
     assert {outcome.done for outcome in outcomes} == {"unchanged"}
@@ -113,7 +119,9 @@ def test_a_run_does_what_is_left_to_do_and_prefect_shows_each_stage_with_its_lin
     assert ran(outcomes) == ["reward@r2", "ppo@r2", "evaluate@r2"]
 
 
-def test_what_is_asked_for_is_written_where_dvc_finds_it_and_what_does_not_fit_is_not(toy: Path, tmp_path: Path) -> None:
+def test_what_is_asked_for_is_written_where_dvc_finds_it_and_what_does_not_fit_is_not(
+    toy: Path, tmp_path: Path
+) -> None:
     (tmp_path / "more.txt").write_text("text")
     (tmp_path / "extra.yaml").write_text("ppo: {steps: 7}\n")
     run(with_file=tmp_path / "extra.yaml", overrides={"seed": 5}, sources=[tmp_path / "more.txt"], rounds=[])
@@ -122,7 +130,10 @@ def test_what_is_asked_for_is_written_where_dvc_finds_it_and_what_does_not_fit_i
     assert (toy / "data/sources/more.txt").read_text() == "text"
     for asked, message in (
         ({"overrides": {"ppo.stepz": 1}}, "ppo.stepz: unknown key"),
-        ({"overrides": {"seed": 6}, "sources": [tmp_path / "none.txt"]}, "none.txt: does not exist; name the files to learn from"),
+        (
+            {"overrides": {"seed": 6}, "sources": [tmp_path / "none.txt"]},
+            "none.txt: does not exist; name the files to learn from",
+        ),
         ({"start_from": "evaluation"}, "--from evaluation: dvc.yaml has no such stage; it has ingest, "),
         ({"rounds": ["r9"]}, "--rounds r9: params.yaml has no such round; it has r1, r2"),
     ):
@@ -137,7 +148,9 @@ def test_a_stage_that_fails_says_why_in_prefect_and_on_the_console_and_the_same_
     toy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = yaml.safe_load((toy / "dvc.yaml").read_text())["stages"]["prepare"]["cmd"]
-    change(toy, "prepare", "echo reading; echo 'prepare: data/raw/prompts.jsonl:3: user: is missing' >&2; exit 1")
+    change(
+        toy, "prepare", "echo reading; echo 'prepare: data/raw/prompts.jsonl:3: user: is missing' >&2; exit 1"
+    )
     assert entry.main([]) == 1
     printed = capsys.readouterr()
     assert printed.err.rstrip().endswith("\nprepare: data/raw/prompts.jsonl:3: user: is missing")
@@ -163,8 +176,14 @@ def test_a_stage_that_fails_says_why_in_prefect_and_on_the_console_and_the_same_
     ("spoil", "message"),
     [
         (lambda root: (root / "params.yaml").open("a").write("pppo: 1\n"), "params.yaml: pppo: unknown key"),
-        (lambda root: (root / "params.yaml").unlink(), "params.yaml: No such file or directory; run from the project's root"),
-        (lambda root: (root / ".git").rename(root / "git"), "no git repository here, and DVC needs one; clone the project"),
+        (
+            lambda root: (root / "params.yaml").unlink(),
+            "params.yaml: No such file or directory; run from the project's root",
+        ),
+        (
+            lambda root: (root / ".git").rename(root / "git"),
+            "no git repository here, and DVC needs one; clone the project",
+        ),
         (lambda root: (root / ".dvc").rename(root / "dvc"), "no DVC project here"),
         (lambda root: (root / "dvc.yaml").write_text("stages: ["), "dvc.yaml"),
     ],
@@ -191,8 +210,14 @@ def test_a_round_that_waits_for_people_says_so_and_the_pages_start_the_run_that_
     (toy / "earlier").mkdir()
     record_files.write(toy / "samples.jsonl", samples(2))
     paths = "--earlier earlier --out data/rankings --metrics metrics/label-r1.json --report out/label-r1.txt"
-    change(toy, "label", f"PYTHONPATH={PROJECT} {sys.executable} -m alignloop label --round r1 --samples samples.jsonl {paths}")
-    change(toy, "reward", "wc -l < data/rankings/r1.jsonl > out/reward-r1.txt; echo {} > metrics/reward-r1.json")
+    change(
+        toy,
+        "label",
+        f"PYTHONPATH={PROJECT} {sys.executable} -m alignloop label --round r1 --samples samples.jsonl {paths}",
+    )
+    change(
+        toy, "reward", "wc -l < data/rankings/r1.jsonl > out/reward-r1.txt; echo {} > metrics/reward-r1.json"
+    )
     words = f"round r1 waits for people: 4 of 4 rankings are missing; they rank at http://127.0.0.1:{port}"
     assert entry.main(["--rounds", "r1"]) == 75
     assert f"label@r1: {words}" in capsys.readouterr().err
@@ -207,7 +232,10 @@ def test_a_round_that_waits_for_people_says_so_and_the_pages_start_the_run_that_
 
     monkeypatch.setenv("PREFECT_API_URL", str(get_current_settings().api.url))
     url = store_url(toy)
-    server, tally = Server(toy, url, port, f"sh -c '{sys.executable} -m flows.pipeline --rounds r1; touch went-on'"), Tally()
+    server, tally = (
+        Server(toy, url, port, f"sh -c '{sys.executable} -m flows.pipeline --rounds r1; touch went-on'"),
+        Tally(),
+    )
     store = Store(url)
     secrets = invite(store, 2)
     store.close()
@@ -222,7 +250,9 @@ def test_a_round_that_waits_for_people_says_so_and_the_pages_start_the_run_that_
     finally:
         server.end(signal.SIGTERM)
     after = newest_run()
-    assert (after.id != waiting.id, after.state_name) == (True, "Completed"), (toy / ".cache" / "continue.log").read_text()
+    assert (after.id != waiting.id, after.state_name) == (True, "Completed"), (
+        toy / ".cache" / "continue.log"
+    ).read_text()
     assert (toy / "out" / "reward-r1.txt").read_text().split() == ["4"]
     assert (toy / "out" / "evaluate-r1.txt").exists()
 
@@ -232,7 +262,9 @@ def test_a_release_that_waits_for_a_person_shows_its_verdict_and_is_done_when_de
 ) -> None:
     words = "alignloop-policy/4 met its gates and waits for a person"
     change(
-        toy, "release", f"mkdir -p metrics && cp release.json metrics/ && (test -e decided || {{ echo 'release: {words}' >&2; exit 75; }})"
+        toy,
+        "release",
+        f"mkdir -p metrics && cp release.json metrics/ && (test -e decided || {{ echo 'release: {words}' >&2; exit 75; }})",
     )
     assert entry.main([]) == 75
     assert capsys.readouterr().err.rstrip().endswith(f"release: {words}")
@@ -249,7 +281,9 @@ def test_a_release_that_waits_for_a_person_shows_its_verdict_and_is_done_when_de
 
 def test_a_process_that_was_killed_is_tried_again(toy: Path) -> None:
     change(
-        toy, "ingest", "mkdir -p out metrics; echo {} > metrics/ingest.json; cp source.txt out/ingest.txt; mkdir once && kill -9 $$; true"
+        toy,
+        "ingest",
+        "mkdir -p out metrics; echo {} > metrics/ingest.json; cp source.txt out/ingest.txt; mkdir once && kill -9 $$; true",
     )
 
     @flow
@@ -273,7 +307,9 @@ def test_a_stage_that_takes_too_long_is_ended(toy: Path) -> None:
     assert not Path("/proc", (toy / "pid").read_text().strip()).exists()
 
 
-def test_an_alias_that_was_moved_by_hand_is_reported_until_it_is_put_right_and_nobody_looks_where_nothing_was_touched(toy: Path) -> None:
+def test_an_alias_that_was_moved_by_hand_is_reported_until_it_is_put_right_and_nobody_looks_where_nothing_was_touched(
+    toy: Path,
+) -> None:
     def seen() -> str | None:
         return recorded(run(rounds=[])[0])[1].get("champion")
 
@@ -281,7 +317,9 @@ def test_an_alias_that_was_moved_by_hand_is_reported_until_it_is_put_right_and_n
     assert (seen(), note.exists()) == (None, True)
     version = register(toy, "new")
     registry.point(toy, "champion", version)
-    said = "the alias 'champion' is alignloop-policy/1, and the log, which is empty, says nobody: moved by hand"
+    said = (
+        "the alias 'champion' is alignloop-policy/1, and the log, which is empty, says nobody: moved by hand"
+    )
     assert [(seen() or "").splitlines()[0] for _ in range(2)] == [said, said]
     registry.unpoint(toy, "champion", version.name)
     assert (seen(), note.exists()) == (None, True)

@@ -16,7 +16,15 @@ from alignloop.pipeline.overrides import override
 from alignloop.records import Document
 from tests.mounts import small_disk, told_by
 
-SMALL = {"vocabulary": 300, "layers": 1, "width": 32, "heads": 2, "context": 96, "epochs": 4, "documents_per_step": 8}
+SMALL = {
+    "vocabulary": 300,
+    "layers": 1,
+    "width": 32,
+    "heads": 2,
+    "context": 96,
+    "epochs": 4,
+    "documents_per_step": 8,
+}
 OUTS = ("models/base/model.safetensors", "pretrain.json", "pretrain.csv")
 COMMAND = "pretrain --corpus corpus --out models/base --metrics pretrain.json --plots pretrain.csv"
 
@@ -24,10 +32,16 @@ COMMAND = "pretrain --corpus corpus --out models/base --metrics pretrain.json --
 @pytest.fixture
 def checkout(project: Path) -> Path:
     """A project whose base model is trained in twelve steps, with a checkpoint of 280 kB after each."""
-    override(project / "params.yaml", changes={"checkpoint_every.pretrain": 1} | {f"pretrain.{key}": value for key, value in SMALL.items()})
+    override(
+        project / "params.yaml",
+        changes={"checkpoint_every.pretrain": 1} | {f"pretrain.{key}": value for key, value in SMALL.items()},
+    )
     things = ["salt", "rock", "wood", "snow", "clay"]
     for split, size in (("train", 24), ("valid", 6)):
-        documents = [Document(id=f"t{n}", text=f"Thing {n} is made of {things[n % 5]}.", source="s") for n in range(size)]
+        documents = [
+            Document(id=f"t{n}", text=f"Thing {n} is made of {things[n % 5]}.", source="s")
+            for n in range(size)
+        ]
         write(project / "corpus" / f"{split}.jsonl", documents)
     return project
 
@@ -43,7 +57,11 @@ def made() -> tuple[list[str], list[tuple[int, float]], list[str]]:
     root = Path.cwd()
     runs = tracking.runs(root)
     history = tracking.client(tracking.store(root)).get_metric_history(runs[0].id, "loss")
-    return [Path(out).read_bytes().hex() for out in OUTS], [(point.step, point.value) for point in history], [run.status for run in runs]
+    return (
+        [Path(out).read_bytes().hex() for out in OUTS],
+        [(point.step, point.value) for point in history],
+        [run.status for run in runs],
+    )
 
 
 def test_a_full_disk_breaks_a_training_off_in_one_message_and_it_goes_on_to_the_same_bytes_when_there_is_room(
@@ -66,7 +84,10 @@ def test_a_full_disk_breaks_a_training_off_in_one_message_and_it_goes_on_to_the_
     assert told.startswith("["), told
     (status, _, said), (later, printed, _), after, undisturbed = json.loads(told)
     assert (status, later) == (1, 0)
-    assert re.fullmatch(r"pretrain: /\S+: cannot be written: .*No space left.*; make room and run again: the last checkpoint stays\n", said)
+    assert re.fullmatch(
+        r"pretrain: /\S+: cannot be written: .*No space left.*; make room and run again: the last checkpoint stays\n",
+        said,
+    )
     assert re.search(r"^pretrain  goes on after step [12] of 12$", printed, re.MULTILINE)
     assert after == undisturbed
     assert after[2] == ["FINISHED"]

@@ -35,7 +35,9 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
         head = '"""A stage."""\nimport errno, os, random, time\nfrom pathlib import Path\nfrom alignloop.errors import AlignloopError\n'
         head += "from alignloop.params import Params\nfrom alignloop.progress import Progress\n\n"
         head += f"def {name}(params: Params, {arguments}):\n"
-        (folder / f"{name}.py").write_text(head + textwrap.indent('"""Count to three."""\n' + inspect.cleandoc(body), "    ") + "\n")
+        (folder / f"{name}.py").write_text(
+            head + textwrap.indent('"""Count to three."""\n' + inspect.cleandoc(body), "    ") + "\n"
+        )
 
     yield write
     for name in names:
@@ -71,12 +73,19 @@ def test_a_stage_gets_its_arguments_and_leaves_its_outs_and_a_run_with_its_curve
     assert found.params == {"seed": "1", "threads": "1"}
     assert set(found.outputs) == {"out.txt", "metrics/count.json"}
     client = tracking.client(tracking.store(project))
-    assert [(point.step, point.value) for point in client.get_metric_history(found.id, "loss")] == [(1, 1), (2, 0.5), (3, 1 / 3), (3, 0.25)]
+    assert [(point.step, point.value) for point in client.get_metric_history(found.id, "loss")] == [
+        (1, 1),
+        (2, 0.5),
+        (3, 1 / 3),
+        (3, 0.25),
+    ]
     assert client.get_run(found.id).data.metrics["by.kind.first"] == 2
     assert (project / "mlruns" / "artifacts" / found.id / "artifacts" / "metrics" / "count.json").exists()
 
 
-def test_a_word_that_is_a_stage_and_a_command_is_the_stage_where_a_round_is_named(project: Path, capsys: pytest.CaptureFixture):
+def test_a_word_that_is_a_stage_and_a_command_is_the_stage_where_a_round_is_named(
+    project: Path, capsys: pytest.CaptureFixture
+):
     assert run("label", "--help") == 0
     assert "serve the labeling pages" in capsys.readouterr().out
     assert run("label", "--round=r1") == 2
@@ -94,24 +103,43 @@ def test_the_declaration_in_dvc_yaml_tells_inputs_outputs_code_and_parameters(pr
     (project / "alignloop").mkdir()
     (project / "alignloop" / "code.py").touch()
     command = "python -m alignloop count --round ${key} --data data --out models/${key} --metrics metrics/${key}.json --docs reports/${key}"
-    entry = {"cmd": command, "deps": ["data", "alignloop/code.py"], "params": ["ppo.kl", "seed"], "outs": ["models/${key}"]}
+    entry = {
+        "cmd": command,
+        "deps": ["data", "alignloop/code.py"],
+        "params": ["ppo.kl", "seed"],
+        "outs": ["models/${key}"],
+    }
     entry["metrics"] = [{"metrics/${key}.json": {"cache": False}}]
     earlier = {"cmd": "true", "outs": ["data/set.jsonl"]}
-    (project / "dvc.yaml").write_text(json.dumps({"stages": {"earlier": earlier, "tally": {"foreach": "${rounds}", "do": entry}}}))
+    (project / "dvc.yaml").write_text(
+        json.dumps({"stages": {"earlier": earlier, "tally": {"foreach": "${rounds}", "do": entry}}})
+    )
     (project / "models").mkdir()
     assert run(*command.replace("${key}", "r2").split()[3:]) == 0
     [found] = tracking.runs(project)
     assert (found.stage, found.round) == ("tally", "r2"), "the name in dvc.yaml, where the command has one"
-    assert set(found.inputs) == {"data", "data/set.jsonl"}, "what another stage made inside an input is an input"
+    assert set(found.inputs) == {"data", "data/set.jsonl"}, (
+        "what another stage made inside an input is an input"
+    )
     assert set(found.outputs) == {"models/r2", "metrics/r2.json"}
     assert set(found.code) == {"alignloop/code.py"}
-    assert set(found.params) == {"ppo.kl.coef", "ppo.kl.target_kl_per_response_nats", "ppo.kl.horizon_responses", "seed", "threads"}
+    assert set(found.params) == {
+        "ppo.kl.coef",
+        "ppo.kl.target_kl_per_response_nats",
+        "ppo.kl.horizon_responses",
+        "seed",
+        "threads",
+    }
 
 
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        ("yield\nraise AlignloopError('data/x.jsonl:3: rank 0; write 1')", 1, "broken: data/x.jsonl:3: rank 0; write 1\n"),
+        (
+            "yield\nraise AlignloopError('data/x.jsonl:3: rank 0; write 1')",
+            1,
+            "broken: data/x.jsonl:3: rank 0; write 1\n",
+        ),
         ("raise KeyboardInterrupt\nyield", 130, "broken: interrupted; its outputs are as they were\n"),
     ],
 )
@@ -126,7 +154,10 @@ def test_what_can_be_expected_to_fail_is_one_line_without_a_traceback(
 
 @pytest.mark.parametrize(
     "error",
-    ["OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out))", "RuntimeError('SafetensorError: I/O error: No space left on device')"],
+    [
+        "OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out))",
+        "RuntimeError('SafetensorError: I/O error: No space left on device')",
+    ],
 )
 def test_a_full_disk_is_told_with_its_place_however_a_library_words_it(
     project: Path, stage: Write, error: str, capsys: pytest.CaptureFixture
@@ -134,7 +165,10 @@ def test_a_full_disk_is_told_with_its_place_however_a_library_words_it(
     stage("broken", f"yield Progress(1, 2)\nraise {error}")
     assert run("broken", "--out", str(project / "o"), "--metrics", "m") == 1
     said = capsys.readouterr().err
-    assert re.fullmatch(rf"broken: no space left on the disk of {project}\S* \([\d,]+ MB free\); make room and run again: .*\n", said)
+    assert re.fullmatch(
+        rf"broken: no space left on the disk of {project}\S* \([\d,]+ MB free\); make room and run again: .*\n",
+        said,
+    )
 
 
 def test_a_bug_keeps_its_traceback(project: Path, stage: Write):
@@ -144,7 +178,9 @@ def test_a_bug_keeps_its_traceback(project: Path, stage: Write):
     assert [found.status for found in tracking.runs(project)] == ["FAILED"]
 
 
-def test_a_wrong_parameter_stops_the_stage_before_it_starts(project: Path, stage: Write, capsys: pytest.CaptureFixture):
+def test_a_wrong_parameter_stops_the_stage_before_it_starts(
+    project: Path, stage: Write, capsys: pytest.CaptureFixture
+):
     stage("count", COUNT)
     (project / "params.yaml").write_text((project / "params.yaml").read_text() + "stpes: 3\n")
     assert run("count", "--out", "out.txt", "--metrics", "m.json") == 1
@@ -155,13 +191,17 @@ def test_a_wrong_parameter_stops_the_stage_before_it_starts(project: Path, stage
 
 def test_help_lists_every_stage_with_what_it_does_and_imports_none(capsys: pytest.CaptureFixture):
     code = "import sys; from alignloop.__main__ import main; main(['--help']); print({'torch', 'mlflow', 'dvc'} & set(sys.modules))"
-    said = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout
     for name in ("ingest", "sft", "ppo", "release", "lineage"):
         assert re.search(rf"^  {name} +\w+.+", said, re.MULTILINE), name
     assert said.endswith("set()\n")
 
 
-def test_an_unknown_stage_or_a_missing_argument_is_a_usage_error(project: Path, stage: Write, capsys: pytest.CaptureFixture):
+def test_an_unknown_stage_or_a_missing_argument_is_a_usage_error(
+    project: Path, stage: Write, capsys: pytest.CaptureFixture
+):
     stage("count", COUNT)
     assert run("cuont") == 2
     assert "there is no stage 'cuont'" in capsys.readouterr().err
@@ -172,7 +212,11 @@ def test_an_unknown_stage_or_a_missing_argument_is_a_usage_error(project: Path, 
 
 
 def test_the_same_seed_draws_the_same_whatever_was_drawn_before(project: Path, stage: Write):
-    stage("draw", "import random, numpy\nyield Progress(1, 1)\nout.write_text(f'{random.random()} {numpy.random.rand()}')", "out: Path")
+    stage(
+        "draw",
+        "import random, numpy\nyield Progress(1, 1)\nout.write_text(f'{random.random()} {numpy.random.rand()}')",
+        "out: Path",
+    )
     for name in ("a", "b"):
         assert run("draw", "--out", name) == 0
     assert (project / "a").read_text() == (project / "b").read_text()
@@ -185,7 +229,11 @@ def test_sigterm_ends_the_run_as_killed_and_the_process_with_143(project: Path, 
     code += "; from alignloop.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "wait", "--out", "o"]
     process = subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": str(PROJECT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     while process.stdout.readline() != "ready\n":
@@ -200,7 +248,9 @@ def test_progress_is_told_first_last_and_every_two_seconds_with_rate_and_end():
     now = iter(range(1000))
     said: list[str] = []
     steps = [Progress(step, 8, {"loss": 2.5}) for step in range(1, 9)]
-    assert list(paced(iter(steps), "sft", said.append, lambda: float(next(now)))) == steps, "all of it is passed on"
+    assert list(paced(iter(steps), "sft", said.append, lambda: float(next(now)))) == steps, (
+        "all of it is passed on"
+    )
     assert said == [
         "sft  1/8 · loss 2.5",
         "sft  3/8 · 1/s · 0:05 left · loss 2.5",
@@ -215,7 +265,15 @@ def test_a_resumed_stage_and_a_second_part_are_timed_from_their_own_start():
     times = iter([0, 100, 102, 200, 204, 300, 304, 304])
     said: list[str] = []
     before = [Progress(step, 60, recalled=True) for step in range(1, 51)]
-    parts = [*before, Progress(51, 60), Progress(53, 60), Progress(1, 60), Progress(2, 60), Progress(3, 9), Progress(4, 9)]
+    parts = [
+        *before,
+        Progress(51, 60),
+        Progress(53, 60),
+        Progress(1, 60),
+        Progress(2, 60),
+        Progress(3, 9),
+        Progress(4, 9),
+    ]
     list(paced(iter(parts), "ppo", said.append, lambda: float(next(times))))
     assert said[:3] == ["ppo  goes on after step 50 of 60", "ppo  51/60", "ppo  53/60 · 1/s · 0:07 left"]
     assert said[3:5] == ["ppo  1/60", "ppo  2/60 · 0.25/s · 3:52 left"], "counting began again"
@@ -237,6 +295,8 @@ def test_the_last_step_of_a_part_is_told_before_the_next_begins():
     ]
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (3600, "1:00:00")])
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (3600, "1:00:00")]
+)
 def test_durations_are_told_as_clocks_do(seconds: float, told: str):
     assert duration(seconds) == told

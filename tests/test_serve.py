@@ -38,8 +38,12 @@ def free_port() -> int:
 
 def lay_out(root: Path) -> None:
     """A checkout with the project's own code, a remote for its bytes, and a pipeline of shell commands in place of the stages."""
-    worktree.copy(root, "alignloop/", "flows/", "tasks/", "configs/", ".git", ".dvc", "params.yaml", "prefect.yaml")
-    (root / ".dvc" / "config").write_text(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {root.parent / 'remote'}\n")
+    worktree.copy(
+        root, "alignloop/", "flows/", "tasks/", "configs/", ".git", ".dvc", "params.yaml", "prefect.yaml"
+    )
+    (root / ".dvc" / "config").write_text(
+        f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {root.parent / 'remote'}\n"
+    )
     (root / "source.txt").write_text("bytes\n")
     stages = {
         name: {"cmd": f"cp {before} {name}.txt", "deps": [before], "outs": [f"{name}.txt"]}
@@ -74,18 +78,26 @@ class Served:
     """A checkout that is served, and what one does on Prefect's page, by its API."""
 
     def __init__(self, root: Path, process: subprocess.Popen[str], api: str) -> None:
-        self.root, self.process, self.api = root, process, httpx.Client(base_url=api, timeout=60, trust_env=False)
+        self.root, self.process, self.api = (
+            root,
+            process,
+            httpx.Client(base_url=api, timeout=60, trust_env=False),
+        )
 
     def asked(self, method: str, path: str, **body: Any) -> Any:
         """What the API answers; a busy database is tried again, as Prefect's own clients do."""
-        answer = wait(lambda: (found := self.api.request(method, path, **body)).status_code != 503 and found, 60)
+        answer = wait(
+            lambda: (found := self.api.request(method, path, **body)).status_code != 503 and found, 60
+        )
         return answer.raise_for_status().json()
 
     def start(self, deployment: str, **parameters: Any) -> str:
         id = self.asked("GET", f"deployments/name/alignloop/{deployment}")["id"]
-        return self.asked("POST", f"deployments/{id}/create_flow_run", json={"parameters": parameters, "state": {"type": "SCHEDULED"}})[
-            "id"
-        ]
+        return self.asked(
+            "POST",
+            f"deployments/{id}/create_flow_run",
+            json={"parameters": parameters, "state": {"type": "SCHEDULED"}},
+        )["id"]
 
     def state(self, run: str) -> tuple[str, str]:
         state = self.asked("GET", f"flow_runs/{run}")["state"]
@@ -134,23 +146,33 @@ def served(tmp_path_factory: pytest.TempPathFactory, told: tuple[str, list[str]]
         try:
             assert process.stdout
             line = process.stdout.readline()
-            assert line.startswith("Prefect http://127.0.0.1:"), [file.read_text()[-3000:] for file in (root / ".cache").glob("*.log")]
+            assert line.startswith("Prefect http://127.0.0.1:"), [
+                file.read_text()[-3000:] for file in (root / ".cache").glob("*.log")
+            ]
             wait(lambda: "is ready" in (root / ".cache" / "worker.log").read_text())
             serving = Served(root, process, f"{line.split()[1]}/api/")
             with serving.api:
                 yield serving
         finally:
-            deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # so it is with all that a background job starts
+            deaf = (
+                signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            )  # so it is with all that a background job starts
             process.send_signal(signal.SIGTERM if deaf else signal.SIGINT)
     assert process.returncode == 0
     assert at_root(root) == set()
 
 
-def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(served: Served, told: tuple[str, list[str]]) -> None:
+def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(
+    served: Served, told: tuple[str, list[str]]
+) -> None:
     root = served.root
     idle = at_root(root)
-    assert environment.held(root / environment.SERVING)["PREFECT_API_URL"].startswith(str(served.api.base_url).rstrip("/"))
-    schedules = [each for one in served.asked("POST", "deployments/filter", json={}) for each in one["schedules"]]
+    assert environment.held(root / environment.SERVING)["PREFECT_API_URL"].startswith(
+        str(served.api.base_url).rstrip("/")
+    )
+    schedules = [
+        each for one in served.asked("POST", "deployments/filter", json={}) for each in one["schedules"]
+    ]
     assert [each["active"] for each in schedules] == [False, False]
 
     # 1. A run that is under way; the next one waits its turn, and one begun by hand is refused.
@@ -171,12 +193,17 @@ def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(served: Se
     name, message = served.ended(broken)
     assert (name, message.split("StageFailed: ")[1]) == ("Failed", 'ingest: no "sources" here')
     [heard] = wait(lambda: told[1])
-    assert re.search(r'run [a-z-]+ Failed\. .*ingest: no "sources" here http://127\.0\.0\.1:\d+/runs/flow-run/', heard)
+    assert re.search(
+        r'run [a-z-]+ Failed\. .*ingest: no "sources" here http://127\.0\.0\.1:\d+/runs/flow-run/', heard
+    )
 
     # 3. One that succeeds is recorded: bytes at the remote first, then a commit on its branch that names them.
     served.ingest_by("cp source.txt ingest.txt")
     assert served.ended(served.start("data"))[0] == "Completed"
-    assert git(root, "log", "-1", "--format=%s", "runs").strip() == "data: 0 prompts, 0 demonstrations, 0 documents"
+    assert (
+        git(root, "log", "-1", "--format=%s", "runs").strip()
+        == "data: 0 prompts, 0 demonstrations, 0 documents"
+    )
     md5 = yaml.safe_load(git(root, "show", "runs:dvc.lock"))["stages"]["prepare"]["outs"][0]["md5"]
     assert (root.parent / "remote" / "files" / "md5" / md5[:2] / md5[2:]).exists()
     wait(lambda: at_root(root) == idle, 30)

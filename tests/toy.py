@@ -68,6 +68,11 @@ def results() -> dict[str, Any]:
         "kl_to_sft_nats": 1.0,
         "reward_model": dict.fromkeys(REWARD, 0.7),
     }
-    verdict = {"passed": True, "against_champion": False, "wins": {"gold": None, "reward_model": win | {"n": 2}}, "behaviour_falls": {}}
+    verdict = {
+        "passed": True,
+        "against_champion": False,
+        "wins": {"gold": None, "reward_model": win | {"n": 2}},
+        "behaviour_falls": {},
+    }
     rules = {name: {"value": 1.0, "bound": 1.0, "met": True} for name in RULES}
     return gather(dict.fromkeys(ROUNDS, report)) | {"verdict": verdict | {"rules": rules}}

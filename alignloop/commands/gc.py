@@ -34,7 +34,9 @@ class Waste:
 def command(arguments: Sequence[str]) -> int:
     """Show what can go; remove it only when told to."""
     parser = argparse.ArgumentParser("python -m alignloop gc", description=__doc__)
-    parser.add_argument("--yes", action="store_true", help="remove what is shown; without it nothing is removed")
+    parser.add_argument(
+        "--yes", action="store_true", help="remove what is shown; without it nothing is removed"
+    )
     sure, root = parser.parse_args(arguments).yes, Path.cwd()
     with at_work(root, "gc"):  # what a run has just made, no lock names yet
         found = waste(root)
@@ -54,7 +56,11 @@ def waste(root: Path) -> Waste:
     for folder in [hash for hash in needed if hash.endswith(".dir") and hash in stored]:
         needed |= _inside(stored[folder])
     spare = {hash: file.stat().st_size for hash, file in stored.items() if hash not in needed}
-    inside = {hash: sum(spare.get(part, 0) for part in _inside(stored[hash])) for hash in spare if hash.endswith(".dir")}
+    inside = {
+        hash: sum(spare.get(part, 0) for part in _inside(stored[hash]))
+        for hash in spare
+        if hash.endswith(".dir")
+    }
     known = {
         hash: f"{graph.names[hash]}  {hash}  {size(spare[hash] + inside.get(hash, 0))}  made by {maker.label}"
         for hash in spare

@@ -26,7 +26,9 @@ def command(arguments: Sequence[str]) -> int:
         if asked.verb == "serve":
             _serve(store, params, asked)
         elif asked.verb == "invite":
-            print(f"{params.people.url.rstrip('/')}/invitation/{accounts.invite(store, asked.name, asked.role, 'command line')}")
+            print(
+                f"{params.people.url.rstrip('/')}/invitation/{accounts.invite(store, asked.name, asked.role, 'command line')}"
+            )
         elif asked.verb == "export":
             label_exchange.export(store, prepare(store, params, Path.cwd()), asked)
         elif asked.verb == "import":
@@ -53,24 +55,45 @@ def _serve(store: Store, params: parameters.Params, asked: argparse.Namespace) -
     port = asked.port or place.port or (443 if place.scheme == "https" else 80)
     with store.reading() as session:
         known, waiting = accounts.administrators(session), rounds.open_rounds(session)
-    print(f"labeling pages on {settings.url}, store {store.name}, guidelines {settings.version}", file=sys.stderr)
+    print(
+        f"labeling pages on {settings.url}, store {store.name}, guidelines {settings.version}",
+        file=sys.stderr,
+    )
     print(f"rounds that wait: {', '.join(each.id for each in waiting) or 'none'}", file=sys.stderr)
     if not known:
         secret = accounts.invite(store, "labeler-admin", "admin", "command line")
-        print(f"no administrator yet; come in by {settings.url.rstrip('/')}/invitation/{secret}", file=sys.stderr, flush=True)
+        print(
+            f"no administrator yet; come in by {settings.url.rstrip('/')}/invitation/{secret}",
+            file=sys.stderr,
+            flush=True,
+        )
     app = create_app(store, settings)
     with Continuation(store, asked.then, Path(".cache", "continue.log")):
-        serve = {"server_header": False, "proxy_headers": False, "access_log": False, "ws": "none", "lifespan": "off"}
-        uvicorn.run(app, host=asked.host, port=port, log_level="warning", timeout_keep_alive=THINKING, **serve)
+        serve = {
+            "server_header": False,
+            "proxy_headers": False,
+            "access_log": False,
+            "ws": "none",
+            "lifespan": "off",
+        }
+        uvicorn.run(
+            app, host=asked.host, port=port, log_level="warning", timeout_keep_alive=THINKING, **serve
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m alignloop label", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     serve = verbs.add_parser("serve", help="serve the pages; the default")
-    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on; other than loopback, put TLS in front")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on; other than loopback, put TLS in front"
+    )
     serve.add_argument("--port", type=int, help="the port to listen on; people.url's by default")
-    serve.add_argument("--then", default=f"{sys.executable} -m flows.pipeline", help="what continues the loop; '' for nothing")
+    serve.add_argument(
+        "--then",
+        default=f"{sys.executable} -m flows.pipeline",
+        help="what continues the loop; '' for nothing",
+    )
     invite = verbs.add_parser("invite", help="make a personal link")
     invite.add_argument("name")
     invite.add_argument("--role", choices=("labeler", "reviewer", "admin"), default="labeler")

@@ -21,12 +21,20 @@ def add_verbs(verbs: "_SubParsersAction[Any]") -> None:
     """Declare both verbs."""
     out = verbs.add_parser("export", help="write a round's items for Label Studio or Argilla")
     out.add_argument("--to", choices=sorted(TOOLS), required=True)
-    out.add_argument("--answers", action="store_true", help="with what labelers said so far; their ids there come from --people")
+    out.add_argument(
+        "--answers",
+        action="store_true",
+        help="with what labelers said so far; their ids there come from --people",
+    )
     back = verbs.add_parser("import", help="keep what people said of a round's items there")
     back.add_argument("--leave-out", action="store_true", help="go on without what is refused")
     for verb in (out, back):
         verb.add_argument("--round", required=True)
-        verb.add_argument("--people", type=Path, help="YAML: a labeler's name here, and the number (or, in Argilla, the UUID) there")
+        verb.add_argument(
+            "--people",
+            type=Path,
+            help="YAML: a labeler's name here, and the number (or, in Argilla, the UUID) there",
+        )
         verb.add_argument("file", type=Path)
 
 
@@ -44,8 +52,12 @@ def bring(store: Store, asked: Namespace) -> None:
     """Keep what came back, and say how far the round is."""
     tool = TOOLS.get(sniff(asked.file))
     if tool is None:
-        raise ExchangeError(f"{asked.file}: is no export of {' or '.join(sorted(TOOLS))}; docs/labeling.md says how to make one")
-    found = external_rounds.bring(store, asked.round, tool.read(asked.file, _people(asked.people)), str(asked.file), asked.leave_out)
+        raise ExchangeError(
+            f"{asked.file}: is no export of {' or '.join(sorted(TOOLS))}; docs/labeling.md says how to make one"
+        )
+    found = external_rounds.bring(
+        store, asked.round, tool.read(asked.file, _people(asked.people)), str(asked.file), asked.leave_out
+    )
     with store.reading() as session:
         state = rounds.progress(session, asked.round)
     for words in found.refused:
@@ -63,7 +75,9 @@ def _people(file: Path | None) -> dict[str, str]:
         given = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ExchangeError(f"{file}: cannot be read: {error}") from None
-    fits = isinstance(given, dict) and all(isinstance(here, str) and isinstance(there, str | int) for here, there in given.items())
+    fits = isinstance(given, dict) and all(
+        isinstance(here, str) and isinstance(there, str | int) for here, there in given.items()
+    )
     if not fits or len({str(there) for there in given.values()}) < len(given):
         raise ExchangeError(f"{file}: write a line for each person, `labeler-ada: 7`, and nobody's id twice")
     return {here: str(there) for here, there in given.items()}

@@ -34,11 +34,21 @@ def command(arguments: Sequence[str]) -> int:
         store = Store(store_url(root))
         try:
             model = asked.model or f"{name}@candidate"
-            entry = decide(root, store, asked.verb, model, asked.name or "", asked.reason or "", asked.despite_gates)
+            entry = decide(
+                root, store, asked.verb, model, asked.name or "", asked.reason or "", asked.despite_gates
+            )
         finally:
             store.close()
     else:
-        print("\n".join(_shown(registry.find(root, asked.model or f"{name}@candidate"), champion.drift(root, name), asked.items)))
+        print(
+            "\n".join(
+                _shown(
+                    registry.find(root, asked.model or f"{name}@candidate"),
+                    champion.drift(root, name),
+                    asked.items,
+                )
+            )
+        )
         return 0
     print(entry.words)
     return 0
@@ -61,7 +71,9 @@ def _shown(version: Version, drift: Sequence[str], items: int) -> Iterator[str]:
     yield f"{version.label}\n"
     yield version.description.partition("\nBytes: ")[0].partition("\n\n")[2]
     if ANSWERS.exists():
-        yield from _side_by_side(read(ANSWERS, Answer), items, min(shutil.get_terminal_size((120, 40)).columns, 160))
+        yield from _side_by_side(
+            read(ANSWERS, Answer), items, min(shutil.get_terminal_size((120, 40)).columns, 160)
+        )
     if decision := version.tags.get("decision"):
         yield f"decided: {decision}"
     elif version.tags.get("gates") == "passed":
@@ -81,7 +93,11 @@ def _side_by_side(answers: Sequence[Answer], items: int, width: int) -> Iterator
         places[answer.prompt.category] = places.get(answer.prompt.category, 0) + 1
         order.append((places[answer.prompt.category], answer.prompt.category, answer))
     half = (width - 3) // 2
-    pairs = [(answer, theirs[answer.prompt.id]) for _, _, answer in sorted(order, key=lambda part: part[:2]) if answer.prompt.id in theirs]
+    pairs = [
+        (answer, theirs[answer.prompt.id])
+        for _, _, answer in sorted(order, key=lambda part: part[:2])
+        if answer.prompt.id in theirs
+    ]
     if pairs:
         yield f"{'THE CANDIDATE':{half}} │ {'SFT' if pairs[0][1].model == 'sft' else 'THE CHAMPION'}"
     for one, other in pairs[:items]:
@@ -94,7 +110,9 @@ def _side_by_side(answers: Sequence[Answer], items: int, width: int) -> Iterator
 
 
 def _lines(answer: Answer, width: int) -> list[str]:
-    judged = f"score {answer.score:.2f}" + ("" if answer.passed is None else ", passes gold" if answer.passed else ", fails gold")
+    judged = f"score {answer.score:.2f}" + (
+        "" if answer.passed is None else ", passes gold" if answer.passed else ", fails gold"
+    )
     return [*(wrap(_plain(answer.response), width) or ["(nothing)"]), f"[{judged}]"]
 
 
@@ -105,11 +123,20 @@ def _plain(text: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m alignloop review", description=__doc__)
-    parser.add_argument("verb", nargs="?", choices=("approve", "reject", "restore"), help="without one, the candidate is shown")
+    parser.add_argument(
+        "verb",
+        nargs="?",
+        choices=("approve", "reject", "restore"),
+        help="without one, the candidate is shown",
+    )
     parser.add_argument("model", nargs="?", help="NAME/version or NAME@alias; the candidate by default")
     parser.add_argument("--name", help="who decides")
     parser.add_argument("--reason", help="why; it is kept in the log")
     parser.add_argument("--despite-gates", action="store_true", help="approve a model that its gates refused")
-    parser.add_argument("--audit", action="store_true", help="show the log of decisions and check that it is as it was written")
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="show the log of decisions and check that it is as it was written",
+    )
     parser.add_argument("--items", type=int, default=9, help="how many prompts to show")
     return parser

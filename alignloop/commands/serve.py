@@ -65,7 +65,9 @@ def command(arguments: Sequence[str]) -> int:
     try:
         with _running(services, env) as processes:
             _await_all(services, processes)
-            addresses = {name: env[name] for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI") if name in env}
+            addresses = {
+                name: env[name] for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI") if name in env
+            }
             with holding(SERVING, addresses):
                 pages = "   ".join(f"{service.name} {service.page}" for service in services if service.page)
                 print(f"{pages}   (logs in {LOGS}/; Ctrl-C ends all)", flush=True)
@@ -77,31 +79,53 @@ def command(arguments: Sequence[str]) -> int:
         return 0
 
 
-def plan(prefect: int, mlflow: int, labels: str, given: Mapping[str, str]) -> tuple[list[Service], dict[str, str]]:
+def plan(
+    prefect: int, mlflow: int, labels: str, given: Mapping[str, str]
+) -> tuple[list[Service], dict[str, str]]:
     """The services, and the environment of all of them."""
     server, tracking = f"http://{HOST}:{prefect}", f"http://{HOST}:{mlflow}"
     env = {**given, "PREFECT_API_URL": f"{server}/api", "PREFECT_UI_URL": server, "PYTHONUNBUFFERED": "1"}
     env.setdefault("PREFECT_WORKER_QUERY_SECONDS", "5")
-    env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # seven processes for judges and prompts that we do not use
+    env.setdefault(
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"
+    )  # seven processes for judges and prompts that we do not use
     if PREFECT in given:
         env[PREFECT] = re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", given[PREFECT])
     store = ["--backend-store-uri", STORE_URL]
     if MLFLOW in given:  # stages then reach the store, and artifacts, through this server
         env[MLFLOW] = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", given[MLFLOW])
         env["MLFLOW_TRACKING_URI"] = tracking
-        store = ["--artifacts-destination", "mlruns/artifacts"]  # the URL, which holds a password, stays in the environment
+        store = [
+            "--artifacts-destination",
+            "mlruns/artifacts",
+        ]  # the URL, which holds a password, stays in the environment
     python = sys.executable
     services = [
         Service(
-            "Prefect", [python, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect)], f"{server}/api/health", server
+            "Prefect",
+            [python, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect)],
+            f"{server}/api/health",
+            server,
         ),
         Service("labels", [python, "-m", "alignloop", "label"], f"{labels.rstrip('/')}/health", labels),
         Service("worker", [python, "-m", "flows.worker"], None),
     ]
     elsewhere = given.get("MLFLOW_TRACKING_URI", "")
     if MLFLOW in given or not elsewhere.startswith("http"):  # else a server that is not ours remembers
-        options = ["--host", HOST, "--port", str(mlflow), "--workers", "1", "--uvicorn-opts", "--log-level warning", *store]
-        services.insert(1, Service("MLflow", [python, "-m", "mlflow", "server", *options], f"{tracking}/health", tracking))
+        options = [
+            "--host",
+            HOST,
+            "--port",
+            str(mlflow),
+            "--workers",
+            "1",
+            "--uvicorn-opts",
+            "--log-level warning",
+            *store,
+        ]
+        services.insert(
+            1, Service("MLflow", [python, "-m", "mlflow", "server", *options], f"{tracking}/health", tracking)
+        )
     return services, env
 
 
@@ -119,7 +143,9 @@ def _check_free(service: Service) -> None:
 
 
 @contextmanager
-def _running(services: Sequence[Service], env: Mapping[str, str]) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+def _running(
+    services: Sequence[Service], env: Mapping[str, str]
+) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """Start all, each in a session of its own with a log of its own; end all, the last first."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
@@ -155,11 +181,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _await_all(services: Sequence[Service], processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    began, waiting = time.monotonic(), {service.name: service.health for service in services if service.health}
+    began, waiting = (
+        time.monotonic(),
+        {service.name: service.health for service in services if service.health},
+    )
     while waiting:
         _check_alive(processes)
         if time.monotonic() - began > PATIENCE_SECONDS:
-            raise ServeError(f"{', '.join(waiting)}: no answer after {PATIENCE_SECONDS:.0f} s; the logs are in {LOGS}/")
+            raise ServeError(
+                f"{', '.join(waiting)}: no answer after {PATIENCE_SECONDS:.0f} s; the logs are in {LOGS}/"
+            )
         waiting = {name: health for name, health in waiting.items() if not _answers(str(health))}
         time.sleep(0.5)
 
@@ -176,7 +207,10 @@ def _check_alive(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
     for name, process in processes.items():
         if (code := process.poll()) is not None:
             lines = _log(name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise ServeError(f"{name} has ended with exit code {code}, so all have; its log, {_log(name)}, ends:\n" + "\n".join(lines[-5:]))
+            raise ServeError(
+                f"{name} has ended with exit code {code}, so all have; its log, {_log(name)}, ends:\n"
+                + "\n".join(lines[-5:])
+            )
 
 
 def _log(name: str) -> Path:

@@ -37,12 +37,20 @@ def lines(root: Path) -> Iterator[tuple[str, str]]:
     yield "up to date", _fresh(root)
     yield "running", _running(runs, busy)
     yield "failed", _failed(runs)
-    yield "models", ", ".join(version.label for version in registry.versions(root) if version.aliases) or "none has an alias"
+    yield (
+        "models",
+        ", ".join(version.label for version in registry.versions(root) if version.aliases)
+        or "none has an alias",
+    )
     yield "cache", _cache(root)
     free = shutil.disk_usage(root)
     stores = ", ".join(f"{name} {size(_bytes(root / name))}" for name in STORES if (root / name).exists())
     yield "stores", f"{stores}; {size(free.free)} of {size(free.total)} on this disk are free"
-    yield "remote", dvc_pipeline.pipeline(root).remote() or "none: `dvc remote add --default NAME URL`; until then runs are not recorded"
+    yield (
+        "remote",
+        dvc_pipeline.pipeline(root).remote()
+        or "none: `dvc remote add --default NAME URL`; until then runs are not recorded",
+    )
     yield "recorded", _recorded(root)
     yield "next", _next(os.environ.get("PREFECT_API_URL", "http://127.0.0.1:4200/api"))
 
@@ -62,7 +70,11 @@ def _fresh(root: Path) -> str:
         outdated, all_of_it = pipeline.outdated(), len(pipeline.stages())
     except PipelineBusyError:
         return "not known while DVC is at work"
-    first = f"; out of date: {', '.join(outdated[:5])}{' …' if len(outdated) > 5 else ''} and what follows" if outdated else ""
+    first = (
+        f"; out of date: {', '.join(outdated[:5])}{' …' if len(outdated) > 5 else ''} and what follows"
+        if outdated
+        else ""
+    )
     return f"{all_of_it - len(outdated)} of {all_of_it} stages{first}"
 
 
@@ -70,7 +82,11 @@ def _running(runs: Sequence[tracking.Run], busy: Any) -> str:
     if busy is None:
         return "nothing"
     now = datetime.now(UTC)
-    stages = [f"{_name(run)} since {duration((now - run.started).total_seconds())}" for run in runs if run.status == "RUNNING"]
+    stages = [
+        f"{_name(run)} since {duration((now - run.started).total_seconds())}"
+        for run in runs
+        if run.status == "RUNNING"
+    ]
     return f"{busy}" + (f": {', '.join(stages)}" if stages else "")
 
 
@@ -89,7 +105,9 @@ def _failed(runs: Sequence[tracking.Run]) -> str:
 def _cache(root: Path) -> str:
     found = waste(root)
     spare = sum(found.objects.values())
-    return f"{size(found.kept + spare)} in DVC's cache" + (f", of which `gc` can free {size(spare)}" if spare else ", all of it needed")
+    return f"{size(found.kept + spare)} in DVC's cache" + (
+        f", of which `gc` can free {size(spare)}" if spare else ", all of it needed"
+    )
 
 
 def _recorded(root: Path) -> str:
@@ -107,13 +125,23 @@ def _recorded(root: Path) -> str:
 
 
 def _next(server: str) -> str:
-    asked = {"sort": "EXPECTED_START_TIME_ASC", "limit": 1, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    asked = {
+        "sort": "EXPECTED_START_TIME_ASC",
+        "limit": 1,
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+    }
     try:
-        found = httpx.post(f"{server.rstrip('/')}/flow_runs/filter", json=asked, timeout=5, trust_env=False).raise_for_status().json()
+        found = (
+            httpx.post(f"{server.rstrip('/')}/flow_runs/filter", json=asked, timeout=5, trust_env=False)
+            .raise_for_status()
+            .json()
+        )
         if not found:
             return "nothing is scheduled; switch a schedule on in prefect.yaml or on its deployment's page"
         name = (
-            httpx.get(f"{server.rstrip('/')}/deployments/{found[0]['deployment_id']}", timeout=5, trust_env=False)
+            httpx.get(
+                f"{server.rstrip('/')}/deployments/{found[0]['deployment_id']}", timeout=5, trust_env=False
+            )
             .json()
             .get("name", "a run")
         )

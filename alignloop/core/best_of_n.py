@@ -47,4 +47,6 @@ def kl_measured(scores: Tensor, n: int) -> Tensor:
 def _below(scores: Tensor) -> tuple[Tensor, Tensor]:
     """How many of its pool score less than each answer, and how many at most as much, both (P, N)."""
     order = scores.sort(1).values.contiguous()
-    return torch.searchsorted(order, scores.contiguous()), torch.searchsorted(order, scores.contiguous(), right=True)
+    return torch.searchsorted(order, scores.contiguous()), torch.searchsorted(
+        order, scores.contiguous(), right=True
+    )

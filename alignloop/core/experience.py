@@ -24,7 +24,9 @@ from alignloop.core.tokens import pad_right
 if TYPE_CHECKING:
     from peft import PeftModel
 
-Score = Callable[[Sequence[list[int]], Sequence[list[int]]], Tensor]  # ids of N prompts and of their answers -> N scores, in any precision
+Score = Callable[
+    [Sequence[list[int]], Sequence[list[int]]], Tensor
+]  # ids of N prompts and of their answers -> N scores, in any precision
 GROUPED = {"rloo": rloo, "grpo": grpo}
 
 
@@ -74,7 +76,9 @@ def appraise(
 
         def per_token(read: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Tensor:
             def seen(batch: list[int]) -> Tensor:
-                return read(*answer_places([rows[index] for index in batch], [starts[index] for index in batch], pad))
+                return read(
+                    *answer_places([rows[index] for index in batch], [starts[index] for index in batch], pad)
+                )
 
             found = torch.zeros_like(logprobs)
             for batch, flat in zip(batches, in_lanes(seen, batches), strict=True):
@@ -83,7 +87,9 @@ def appraise(
 
         with precise(settings.precision, logprobs.device), reading(reference) as model:
             reference_logprobs = per_token(
-                lambda ids, real, places, targets: answer_logprobs(model, ids, real, places, targets, allowed, settings.temperature)[0]
+                lambda ids, real, places, targets: answer_logprobs(
+                    model, ids, real, places, targets, allowed, settings.temperature
+                )[0]
             )
         values = torch.zeros_like(logprobs)
         if value is not None:
@@ -92,11 +98,17 @@ def appraise(
         scores = score(prompts, responses.ids).float()
     broken = (~torch.isfinite(scores)).nonzero().flatten().tolist()
     if broken:
-        raise NonFiniteLoss(f"the scores of answers {broken} are not finite", "look at the reward model or score function", broken)
+        raise NonFiniteLoss(
+            f"the scores of answers {broken} are not finite",
+            "look at the reward model or score function",
+            broken,
+        )
     unread = (~torch.isfinite(reference_logprobs)).any(1).nonzero().flatten().tolist()
     if unread:
         raise NonFiniteLoss(
-            f"the reference's log-probabilities of answers {unread} are not finite", "restore the reference's weights", unread
+            f"the reference's log-probabilities of answers {unread} are not finite",
+            "restore the reference's weights",
+            unread,
         )
     if settings.missing_eos_score is not None:
         scores = torch.where(torch.tensor(responses.ended), scores, torch.tensor(settings.missing_eos_score))
@@ -108,7 +120,9 @@ def appraise(
         advantages, returns = gae(values, learned, mask, settings.gamma, settings.lam)
         return rollouts, Experience(rows, starts, mask, logprobs, values, whiten(advantages, mask), returns)
     grouped = GROUPED[settings.advantages](rollouts.rewards, settings.responses_per_prompt)
-    return rollouts, Experience(rows, starts, mask, logprobs, values, grouped[:, None] * mask, torch.zeros_like(values))
+    return rollouts, Experience(
+        rows, starts, mask, logprobs, values, grouped[:, None] * mask, torch.zeros_like(values)
+    )
 
 
 def numbers_of(rollouts: Rollouts, experience: Experience, kl_coef: float) -> dict[str, float]:

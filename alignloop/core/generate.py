@@ -49,7 +49,10 @@ def sample(
     logprobs: list[Tensor] = [torch.empty(0) for _ in prompts]
     uniform = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
     groups = in_pairs([len(prompt) for prompt in prompts], batch)
-    decoded = in_lanes(lambda rows: _decode(model, [prompts[row] for row in rows], allowed, end, temperature, uniform[rows]), groups)
+    decoded = in_lanes(
+        lambda rows: _decode(model, [prompts[row] for row in rows], allowed, end, temperature, uniform[rows]),
+        groups,
+    )
     for rows, (drawn, chosen) in zip(groups, decoded, strict=True):
         for place, row in enumerate(rows):
             tokens = drawn[place].tolist()
@@ -59,7 +62,12 @@ def sample(
 
 
 def _decode(
-    model: PreTrainedModel, prompts: list[list[int]], allowed: Tensor, end: int, temperature: float, uniform: Tensor
+    model: PreTrainedModel,
+    prompts: list[list[int]],
+    allowed: Tensor,
+    end: int,
+    temperature: float,
+    uniform: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Tokens (B, R) drawn with `uniform` (B, R) and their log-probabilities (B, R); after a row's end token all are `end`."""
     ids, mask = pad_left(prompts, end)
@@ -71,7 +79,12 @@ def _decode(
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     for step in range(uniform.shape[1]):
         output = model(
-            input_ids=ids, attention_mask=mask.long(), position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+            input_ids=ids,
+            attention_mask=mask.long(),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
         )
         logprobs = log_distribution(output.logits[:, -1], allowed, temperature)
         tokens = torch.where(going, _draw(logprobs, uniform[kept, step]), end)
@@ -84,7 +97,9 @@ def _decode(
         positions = positions[:, -1:] + 1
         if going.float().mean() < 0.75:  # re-packing copies the cache: worth it when a quarter has ended
             cache.batch_select_indices(going.nonzero().squeeze(1))
-            kept, tokens, mask, positions, going = (part[going] for part in (kept, tokens, mask, positions, going))
+            kept, tokens, mask, positions, going = (
+                part[going] for part in (kept, tokens, mask, positions, going)
+            )
         ids = tokens[:, None]
     return drawn, chosen
 

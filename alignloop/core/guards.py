@@ -15,15 +15,27 @@ from alignloop.errors import AlignloopError
 Strength = Literal["warn", "stop", "fail"]
 
 RULES = {  # a guard's key in params.yaml, whose first syllable says on which side of the limit trouble lies: its metric, cause and remedy
-    "max_kl_per_response_nats": ("kl", "the policy has left its reference; raise ppo.kl.coef, or lower ppo.learning_rate"),
+    "max_kl_per_response_nats": (
+        "kl",
+        "the policy has left its reference; raise ppo.kl.coef, or lower ppo.learning_rate",
+    ),
     "min_kl_per_response_nats": (
         "kl",
         "answers are likelier to the reference than to the policy that drew them, which in expectation cannot be: a step draws too few to "
         "tell (raise ppo.prompts_per_step), or the two models differ in temperature or allowed tokens",
     ),
-    "min_entropy_per_token_nats": ("entropy", "the policy is sure of every token; raise ppo.kl.coef, or lower ppo.learning_rate"),
-    "min_distinct_2": ("distinct_2", "answers repeat each other and themselves; raise ppo.kl.coef or ppo.ptx_coef"),
-    "min_ended": ("ended", "answers lose their end; lower ppo.missing_eos_score, or raise decoding.max_new_tokens"),
+    "min_entropy_per_token_nats": (
+        "entropy",
+        "the policy is sure of every token; raise ppo.kl.coef, or lower ppo.learning_rate",
+    ),
+    "min_distinct_2": (
+        "distinct_2",
+        "answers repeat each other and themselves; raise ppo.kl.coef or ppo.ptx_coef",
+    ),
+    "min_ended": (
+        "ended",
+        "answers lose their end; lower ppo.missing_eos_score, or raise decoding.max_new_tokens",
+    ),
     "max_held_out_fall": (
         "held_out_fall",
         "the score rises while a reward model of other labelers sees answers get worse; raise ppo.kl.coef, or lower ppo.steps",
@@ -68,15 +80,22 @@ class Watch:
     def see(self, step: int, metrics: dict[str, float], rollouts: Rollouts) -> list[Trip]:
         """Take in a step, adding to its metrics what the held-out score says; returns every guard that is beyond its limit now."""
         if self.held_out is not None:
-            metrics["held_out_score"] = float(self.held_out(rollouts.prompts, rollouts.responses).float().mean())
-            proxy, held_out = ([numbers[name] for numbers in (*self._seen, metrics)] for name in ("score", "held_out_score"))
+            metrics["held_out_score"] = float(
+                self.held_out(rollouts.prompts, rollouts.responses).float().mean()
+            )
+            proxy, held_out = (
+                [numbers[name] for numbers in (*self._seen, metrics)] for name in ("score", "held_out_score")
+            )
             metrics["held_out_fall"] = held_out_fall(proxy, held_out, self.window_steps)
         watched = {"score", "held_out_score", *(RULES[name][0] for name in self.guards)}
         self._seen.append({name: number for name, number in metrics.items() if name in watched})
         last = self._seen[-self.window_steps :]
         if len(last) < self.window_steps:
             return []
-        means = {RULES[name][0]: sum(numbers[RULES[name][0]] for numbers in last) / len(last) for name in self.guards}
+        means = {
+            RULES[name][0]: sum(numbers[RULES[name][0]] for numbers in last) / len(last)
+            for name in self.guards
+        }
         beyond = [name for name in self.guards if self._beyond(name, means)]
         self.first = dict.fromkeys(beyond, step) | self.first
         return [self._trip(name, step, means[RULES[name][0]]) for name in beyond]
@@ -100,7 +119,9 @@ class Watch:
     def _trip(self, name: str, step: int, mean: float) -> Trip:
         metric, cause = RULES[name]
         guard, side = self.guards[name], "above" if name.startswith("max") else "below"
-        said = f"{metric} {mean:.4g} is {side} {guard.limit:g} (step {step}, mean of {self.window_steps} steps)"
+        said = (
+            f"{metric} {mean:.4g} is {side} {guard.limit:g} (step {step}, mean of {self.window_steps} steps)"
+        )
         return Trip(name, guard.strength, f"ppo.guards.{name}: {said}: {cause}")
 
 

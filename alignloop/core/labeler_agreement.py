@@ -19,7 +19,9 @@ def agreement(known: Ranks, given: Ranks | None) -> Points:
         if known[a] != known[b]:
             pairs += 1
             if given is not None:
-                points += 0.5 if given[a] == given[b] else float((given[a] < given[b]) == (known[a] < known[b]))
+                points += (
+                    0.5 if given[a] == given[b] else float((given[a] < given[b]) == (known[a] < known[b]))
+                )
     return points, pairs
 
 
@@ -51,12 +53,16 @@ def alpha(rankings: Mapping[Any, Mapping[str, Ranks]]) -> float | None:
     values = sorted({rank for unit in units for rank in unit})
     if len(values) < 2:
         return None
-    counts = np.array([[unit[value] for value in values] for unit in units])  # (units, ranks): who gave which does not matter
+    counts = np.array(
+        [[unit[value] for value in values] for unit in units]
+    )  # (units, ranks): who gave which does not matter
     import krippendorff
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        return float(krippendorff.alpha(value_counts=counts, value_domain=values, level_of_measurement="ordinal"))
+        return float(
+            krippendorff.alpha(value_counts=counts, value_domain=values, level_of_measurement="ordinal")
+        )
 
 
 def by_labeler(rankings: Mapping[object, Mapping[str, Ranks]]) -> dict[str, Points]:

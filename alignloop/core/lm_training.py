@@ -34,8 +34,12 @@ def packed_logits(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> 
     ids, positions, owners = lay_out([[[], *(row.ids for row in rows)]], pad)
     target = torch.tensor([list(chain.from_iterable(row.mask for row in rows))])
     places = torch.zeros_like(target)
-    places[:, :-1] = target[:, 1:] & (owners[:, 1:] == owners[:, :-1])  # a row's first token follows nothing, and no row follows another
-    return logits_of(model, branched_states(model.base_model, ids, positions, sight(owners))[places]), ids[:, 1:][places[:, :-1]]
+    places[:, :-1] = target[:, 1:] & (
+        owners[:, 1:] == owners[:, :-1]
+    )  # a row's first token follows nothing, and no row follows another
+    return logits_of(model, branched_states(model.base_model, ids, positions, sight(owners))[places]), ids[
+        :, 1:
+    ][places[:, :-1]]
 
 
 def targets_in(rows: Sequence[Encoded]) -> int:
@@ -43,7 +47,9 @@ def targets_in(rows: Sequence[Encoded]) -> int:
     return sum(sum(row.mask[1:]) for row in rows)
 
 
-def accumulate(model: PreTrainedModel, rows: Sequence[Encoded], pad: int, weight: float = 1.0, packing: bool = False) -> float:
+def accumulate(
+    model: PreTrainedModel, rows: Sequence[Encoded], pad: int, weight: float = 1.0, packing: bool = False
+) -> float:
     """Add the gradient of weight · (mean loss over the target tokens of all rows); returns that mean loss in nats per token."""
     tokens = targets_in(rows)
 
@@ -99,4 +105,6 @@ def fit(
         with naming([row.name for row in batch]):
             return {"loss": accumulate(model, batch, pad, packing=packing)}
 
-    return Training(model, len(rows), learn, rows_per_step=rows_per_step, names=[row.name for row in rows], **schedule)
+    return Training(
+        model, len(rows), learn, rows_per_step=rows_per_step, names=[row.name for row in rows], **schedule
+    )

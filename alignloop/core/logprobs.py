@@ -13,7 +13,9 @@ from alignloop.core.parallel_passes import in_lanes
 from alignloop.core.tokens import pad_right
 
 
-def answer_places(rows: list[list[int]], starts: list[int], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def answer_places(
+    rows: list[list[int]], starts: list[int], pad: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """ids (B, T), mask (B, T), places (B, T) from which an answer token is predicted, and those tokens (N,), row by row."""
     ids, mask = pad_right(rows, pad)
     column = torch.arange(ids.shape[1])
@@ -23,13 +25,21 @@ def answer_places(rows: list[list[int]], starts: list[int], pad: int) -> tuple[T
 
 
 def answer_logprobs(
-    model: PreTrainedModel, ids: Tensor, mask: Tensor, places: Tensor, targets: Tensor, allowed: Tensor, temperature: float
+    model: PreTrainedModel,
+    ids: Tensor,
+    mask: Tensor,
+    places: Tensor,
+    targets: Tensor,
+    allowed: Tensor,
+    temperature: float,
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities (N,) of the targets, and the entropy (N,) of each distribution, in nats."""
     return logprobs_of(logits_at(model, ids, mask, places), targets, allowed, temperature)
 
 
-def logprobs_of(logits: Tensor, targets: Tensor, allowed: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def logprobs_of(
+    logits: Tensor, targets: Tensor, allowed: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
     """Log-probabilities (N,) of the targets under logits (N, V), and the entropy (N,) of each distribution, in nats."""
     distribution = log_distribution(logits, allowed, temperature)
     entropy = -(distribution.detach().exp() * distribution.detach().masked_fill(~allowed, 0)).sum(-1)
@@ -38,7 +48,12 @@ def logprobs_of(logits: Tensor, targets: Tensor, allowed: Tensor, temperature: f
 
 @torch.no_grad()
 def response_logprobs(
-    model: PreTrainedModel, prompts: Sequence[list[int]], responses: Sequence[list[int]], allowed: Tensor, temperature: float, pad: int
+    model: PreTrainedModel,
+    prompts: Sequence[list[int]],
+    responses: Sequence[list[int]],
+    allowed: Tensor,
+    temperature: float,
+    pad: int,
 ) -> Tensor:
     """Log-probability (N,) in nats of each whole answer, summed over its tokens."""
     model.eval()
@@ -46,7 +61,9 @@ def response_logprobs(
     sums, batches = torch.zeros(len(rows)), by_length([len(row) for row in rows])
 
     def summed(batch: list[int]) -> Tensor:
-        ids, mask, places, targets = answer_places([rows[index] for index in batch], [len(prompts[index]) for index in batch], pad)
+        ids, mask, places, targets = answer_places(
+            [rows[index] for index in batch], [len(prompts[index]) for index in batch], pad
+        )
         chosen, _ = answer_logprobs(model, ids, mask, places, targets, allowed, temperature)
         return torch.stack([part.sum() for part in chosen.split([len(responses[index]) for index in batch])])
 

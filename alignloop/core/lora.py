@@ -17,7 +17,9 @@ def adapt(policy: PreTrainedModel, rank: int, alpha: int, seed: int) -> "PeftMod
 
     with torch.random.fork_rng(devices=[]):  # the caller's own stream of random numbers stays as it is
         torch.manual_seed(seed)
-        config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+        config = LoraConfig(
+            r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
         return get_peft_model(policy, config)
 
 

@@ -81,7 +81,11 @@ def ranking_loss(scores: Tensor, ranks: Sequence[int], margin: float = 0.0, ties
     if ties == "rao_kupper":
         one, other = ties_of(ranks)
         gap = scores[one] - scores[other]
-        tied = math.log(math.expm1(2 * margin)) + functional.logsigmoid(gap - margin) + functional.logsigmoid(-gap - margin)
+        tied = (
+            math.log(math.expm1(2 * margin))
+            + functional.logsigmoid(gap - margin)
+            + functional.logsigmoid(-gap - margin)
+        )
         losses = torch.cat([losses, -tied])
     return losses.mean() if len(losses) else scores.sum() * 0.0
 
@@ -98,7 +102,9 @@ def ties_of(ranks: Sequence[int]) -> tuple[list[int], list[int]]:
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
-def policy_loss(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+def policy_loss(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip: float
+) -> tuple[Tensor, Tensor]:
     """PPO's clipped surrogate (arXiv 1707.06347, eq. 7), summed over N tokens, and which tokens (N,) the clip holds back."""
     ratio = torch.exp(logprobs - old_logprobs)
     plain, clipped = -advantages * ratio, -advantages * ratio.clamp(1 - clip, 1 + clip)
@@ -110,4 +116,6 @@ def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float)
     moved = values - old_values
     near = old_values + moved.clamp(-clip, clip)
     plain, clipped = (values - returns) ** 2, (near - returns) ** 2
-    return 0.5 * torch.maximum(plain, clipped).sum(), (clipped > plain) & (moved.abs() > clip)  # rounding moves `near` as well
+    return 0.5 * torch.maximum(plain, clipped).sum(), (clipped > plain) & (
+        moved.abs() > clip
+    )  # rounding moves `near` as well

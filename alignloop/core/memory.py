@@ -36,4 +36,6 @@ def recompute_activations(model: PreTrainedModel) -> None:
 def _twice(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
-    return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)  # nothing draws: no dropout anywhere
+    return checkpoint(
+        forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs
+    )  # nothing draws: no dropout anywhere

@@ -83,18 +83,28 @@ def self_bleu(rows: Sequence[Sequence[int]], n: int = 4) -> float:
         return 0.0
     logs, orders = [0.0] * len(rows), [min(n, len(row)) for row in rows]
     for order in range(1, n + 1):
-        counts = [Counter(tuple(row[start : start + order]) for start in range(len(row) - order + 1)) for row in rows]
-        most: dict[tuple[int, ...], tuple[int, int]] = {}  # of each n-gram: its greatest count in a row, and the next greatest in another
+        counts = [
+            Counter(tuple(row[start : start + order]) for start in range(len(row) - order + 1))
+            for row in rows
+        ]
+        most: dict[
+            tuple[int, ...], tuple[int, int]
+        ] = {}  # of each n-gram: its greatest count in a row, and the next greatest in another
         for counter in counts:
             for gram, count in counter.items():
                 first, second = most.get(gram, (0, 0))
                 most[gram] = (max(first, count), max(min(first, count), second))
         for place, counter in enumerate(counts):
             if total := sum(counter.values()):
-                shared = sum(min(count, most[gram][1] if count == most[gram][0] else most[gram][0]) for gram, count in counter.items())
+                shared = sum(
+                    min(count, most[gram][1] if count == most[gram][0] else most[gram][0])
+                    for gram, count in counter.items()
+                )
                 logs[place] += log(shared / total) / orders[place] if shared else float("-inf")
     lengths = Counter(map(len, rows))
-    penalties = [min(0.0, 1 - _nearest(len(row), lengths) / len(row)) if len(row) else float("-inf") for row in rows]
+    penalties = [
+        min(0.0, 1 - _nearest(len(row), lengths) / len(row)) if len(row) else float("-inf") for row in rows
+    ]
     return sum(exp(mean + penalty) for mean, penalty in zip(logs, penalties, strict=True)) / len(rows)
 
 

@@ -34,7 +34,9 @@ class CheckpointError(AlignloopError):
     """A checkpoint cannot be loaded; the message names the folder, the file and the remedy."""
 
 
-def new_policy(tokenizer: PreTrainedTokenizerBase, layers: int, width: int, heads: int, context: int, seed: int) -> PreTrainedModel:
+def new_policy(
+    tokenizer: PreTrainedTokenizerBase, layers: int, width: int, heads: int, context: int, seed: int
+) -> PreTrainedModel:
     """A Llama with random weights: tied embeddings, no dropout, feed-forward of 8/3 width rounded to 32."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -59,20 +61,30 @@ def check_folder(path: str) -> None:
     folder = Path(path)
     if not folder.exists():
         if path.startswith((".", "/", "models/")) or path.count("/") != 1:
-            raise CheckpointError(f"{path}: no such checkpoint folder; run the stage that makes it, or correct the path in params.yaml")
+            raise CheckpointError(
+                f"{path}: no such checkpoint folder; run the stage that makes it, or correct the path in params.yaml"
+            )
         return
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{path}: config.json is missing: this is not a Hugging Face checkpoint")
     if not list(folder.glob("*.safetensors")):
         pickles = [*folder.glob("*.bin"), *folder.glob("*.pt")]
-        hint = f"only {pickles[0].name}, a pickle that can run code; convert it to safetensors" if pickles else "the weights are missing"
+        hint = (
+            f"only {pickles[0].name}, a pickle that can run code; convert it to safetensors"
+            if pickles
+            else "the weights are missing"
+        )
         raise CheckpointError(f"{path}: no *.safetensors file: {hint}")
     if not (folder / "tokenizer_config.json").is_file():
-        raise CheckpointError(f"{path}: tokenizer_config.json is missing: save the tokenizer beside the model")
+        raise CheckpointError(
+            f"{path}: tokenizer_config.json is missing: save the tokenizer beside the model"
+        )
     for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
         with file.open("rb") as content:
             if content.read(len(LFS_POINTER)) == LFS_POINTER:
-                raise CheckpointError(f"{file}: a Git LFS pointer stands in its place; fetch the file itself with `git lfs pull`")
+                raise CheckpointError(
+                    f"{file}: a Git LFS pointer stands in its place; fetch the file itself with `git lfs pull`"
+                )
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
@@ -80,8 +92,14 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        remedy = "restore tokenizer.json" if Path(path).exists() else "correct the hub id, or be online when it is fetched the first time"
-        raise CheckpointError(f"{path}: the tokenizer cannot be read ({_first_line(error)}); {remedy}") from None
+        remedy = (
+            "restore tokenizer.json"
+            if Path(path).exists()
+            else "correct the hub id, or be online when it is fetched the first time"
+        )
+        raise CheckpointError(
+            f"{path}: the tokenizer cannot be read ({_first_line(error)}); {remedy}"
+        ) from None
     try:
         check_tokenizer(tokenizer)
     except TokenizerError as error:
@@ -98,7 +116,9 @@ def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     model = _pretrained(AutoModelForCausalLM, path).eval()
     rows = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
     if rows < len(tokenizer):
-        raise CheckpointError(f"{path}: the tokenizer knows {len(tokenizer)} tokens, the model only {rows}; they do not belong together")
+        raise CheckpointError(
+            f"{path}: the tokenizer knows {len(tokenizer)} tokens, the model only {rows}; they do not belong together"
+        )
     _check_head(model, path)
     return model, tokenizer
 
@@ -107,13 +127,21 @@ def _pretrained(kind: Any, path: str | Path) -> PreTrainedModel:
     """`kind.from_pretrained`, which fills what a file lacks with random numbers and only warns: here that is an error."""
     try:
         model, report = kind.from_pretrained(
-            str(path), dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            str(path),
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: the weights cannot be read ({_first_line(error)}); restore them or take another") from None
+        raise CheckpointError(
+            f"{path}: the weights cannot be read ({_first_line(error)}); restore them or take another"
+        ) from None
     missing = sorted(report["missing_keys"])
     if missing:
-        raise CheckpointError(f"{path}: the weights lack {len(missing)} tensors of the model, the first is {missing[0]}; restore them")
+        raise CheckpointError(
+            f"{path}: the weights lack {len(missing)} tensors of the model, the first is {missing[0]}; restore them"
+        )
     return model
 
 
@@ -127,10 +155,18 @@ def _check_head(model: PreTrainedModel, path: str | Path) -> None:
     ids = torch.arange(3)[None]
     theirs = model(input_ids=ids).logits[0]
     if not torch.isfinite(theirs).all():
-        raise CheckpointError(f"{path}: the model's logits are not finite: its weights are broken; restore them")
-    ours = logits_at(model, ids, torch.ones_like(ids, dtype=torch.bool), torch.ones_like(ids, dtype=torch.bool))
-    if getattr(model.config, "final_logit_softcapping", None) or not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-5):
-        raise CheckpointError(f"{path}: this family changes its logits after the head, which is not supported; take another")
+        raise CheckpointError(
+            f"{path}: the model's logits are not finite: its weights are broken; restore them"
+        )
+    ours = logits_at(
+        model, ids, torch.ones_like(ids, dtype=torch.bool), torch.ones_like(ids, dtype=torch.bool)
+    )
+    if getattr(model.config, "final_logit_softcapping", None) or not torch.allclose(
+        ours, theirs, rtol=1e-3, atol=1e-5
+    ):
+        raise CheckpointError(
+            f"{path}: this family changes its logits after the head, which is not supported; take another"
+        )
 
 
 def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -156,13 +192,19 @@ def allowed_tokens(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> Tenso
 def hidden_states(trunk: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
     """Last hidden states (B, T, H); positions count only real tokens, so that left padding changes nothing."""
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    return trunk(input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False).last_hidden_state
+    return trunk(
+        input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False
+    ).last_hidden_state
 
 
 def branched_states(trunk: nn.Module, ids: Tensor, positions: Tensor, sees: Tensor) -> Tensor:
     """Last hidden states (B, T, H) where `sees` (B, T, T) says what each place attends to, and `positions` (B, T) where it stands."""
-    hidden = torch.zeros(sees.shape).masked_fill(~sees, torch.finfo(torch.float32).min)  # added to scores: every attention kernel reads it
-    return trunk(input_ids=ids, attention_mask=hidden[:, None], position_ids=positions, use_cache=False).last_hidden_state
+    hidden = torch.zeros(sees.shape).masked_fill(
+        ~sees, torch.finfo(torch.float32).min
+    )  # added to scores: every attention kernel reads it
+    return trunk(
+        input_ids=ids, attention_mask=hidden[:, None], position_ids=positions, use_cache=False
+    ).last_hidden_state
 
 
 def logits_at(model: PreTrainedModel, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
@@ -203,7 +245,10 @@ class RewardModel(nn.Module):
     @classmethod
     def on_trunk_of(cls, policy: PreTrainedModel) -> "RewardModel":
         """A head of zeros on the policy's trunk itself, no copy: a value model that costs no memory (arXiv 1909.08593)."""
-        model = cls(cast(PreTrainedModel, policy.base_model), cast(nn.Embedding, policy.get_input_embeddings()).embedding_dim)
+        model = cls(
+            cast(PreTrainedModel, policy.base_model),
+            cast(nn.Embedding, policy.get_input_embeddings()).embedding_dim,
+        )
         nn.init.zeros_(model.head.weight)
         nn.init.zeros_(model.head.bias)
         return model
@@ -230,7 +275,11 @@ class RewardModel(nn.Module):
         """Write trunk, tokenizer and head."""
         self.trunk.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        head = {"weight": self.head.weight.detach(), "bias": self.head.bias.detach(), "normalisation": self.normalisation}
+        head = {
+            "weight": self.head.weight.detach(),
+            "bias": self.head.bias.detach(),
+            "normalisation": self.normalisation,
+        }
         save_file({name: tensor.contiguous() for name, tensor in head.items()}, folder / HEAD)
 
     @classmethod
@@ -238,7 +287,9 @@ class RewardModel(nn.Module):
         """Read what `save` wrote. Raises CheckpointError; a head is never made anew silently."""
         check_folder(str(folder))
         if not (folder / HEAD).is_file():
-            raise CheckpointError(f"{folder}: {HEAD} is missing: this is a language model, not a reward model")
+            raise CheckpointError(
+                f"{folder}: {HEAD} is missing: this is a language model, not a reward model"
+            )
         trunk = _pretrained(AutoModel, folder)
         try:
             head = load_file(folder / HEAD)
@@ -246,11 +297,17 @@ class RewardModel(nn.Module):
             model.head.load_state_dict({"weight": head["weight"], "bias": head["bias"]})
             model.normalisation.copy_(head["normalisation"])
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(f"{folder}/{HEAD} cannot be read ({_first_line(error)}); train the reward model again") from None
+            raise CheckpointError(
+                f"{folder}/{HEAD} cannot be read ({_first_line(error)}); train the reward model again"
+            ) from None
         return model.eval()
 
 
 def context_of(model: PreTrainedModel | str | Path) -> int:
     """The longest row, in tokens, that a model reads."""
-    config = model.config if isinstance(model, PreTrainedModel) else AutoConfig.from_pretrained(str(model), trust_remote_code=False)
+    config = (
+        model.config
+        if isinstance(model, PreTrainedModel)
+        else AutoConfig.from_pretrained(str(model), trust_remote_code=False)
+    )
     return int(getattr(config, "max_position_embeddings", None) or config.n_positions)

@@ -31,7 +31,11 @@ def in_lanes(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
         yield from map(work, parts)
         return
     # each thread has switches of its own: without these, work under no_grad would record, and work in bf16 would be in fp32
-    with_gradients, mixed, kind = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+    with_gradients, mixed, kind = (
+        torch.is_grad_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        torch.get_autocast_dtype("cpu"),
+    )
 
     def task(part: P) -> R:
         with torch.set_grad_enabled(with_gradients), torch.autocast("cpu", kind, enabled=mixed):

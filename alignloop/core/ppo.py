@@ -30,7 +30,16 @@ from alignloop.core.models import RewardModel, hidden_states, logits_of
 from alignloop.core.parallel_passes import backward
 from alignloop.core.ppo_config import Settings
 from alignloop.core.tokens import Encoded
-from alignloop.core.train_state import State, copy_all, draws_of, moments_of, put_draws, put_moments, put_weights, weights_of
+from alignloop.core.train_state import (
+    State,
+    copy_all,
+    draws_of,
+    moments_of,
+    put_draws,
+    put_moments,
+    put_weights,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -77,7 +86,9 @@ class Trainer:
         names: Sequence[str] = (),
     ) -> None:
         if (value is None) == (settings.advantages == "gae"):
-            raise ValueError(f"advantages by {settings.advantages} {'need' if value is None else 'take no'} value model")
+            raise ValueError(
+                f"advantages by {settings.advantages} {'need' if value is None else 'take no'} value model"
+            )
         self.policy, self.reference, self.value, self.score = policy, reference, value, score
         self.prompts, self.ptx, self.controller, self.watch = prompts, ptx, controller, watch
         self.allowed, self.end, self.pad, self.settings = allowed, end, pad, settings
@@ -86,9 +97,16 @@ class Trainer:
         self.number, self.stopped = 0, False
         self._models: dict[str, nn.Module] = {"policy": policy}
         if value is not None:
-            self._models["value"] = value.head if value.trunk is policy.base_model else value  # on the policy's trunk its own is the head
+            self._models["value"] = (
+                value.head if value.trunk is policy.base_model else value
+            )  # on the policy's trunk its own is the head
         self._peaks = {"policy": settings.learning_rate, "value": settings.value_learning_rate}
-        how: Any = {"betas": tuple(settings.adam_betas), "eps": settings.adam_epsilon, "weight_decay": 0.0, "fused": True}
+        how: Any = {
+            "betas": tuple(settings.adam_betas),
+            "eps": settings.adam_epsilon,
+            "weight_decay": 0.0,
+            "fused": True,
+        }
         self._learners = {
             name: torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], **how)
             for name, model in self._models.items()
@@ -104,7 +122,11 @@ class Trainer:
             self.number += 1
             chosen = self._next_prompts()
             names = [self.names[index] for index in chosen] if self.names else ()
-            with at_step(self.number, names, [weight for model in self._models.values() for weight in model.parameters()]):
+            with at_step(
+                self.number,
+                names,
+                [weight for model in self._models.values() for weight in model.parameters()],
+            ):
                 step = self._step([self.prompts[index] for index in chosen])
             yield step
         copy_all(self._weights(), self._average)
@@ -153,17 +175,27 @@ class Trainer:
         return [index for index in chosen for _ in range(times)]
 
     def _step(self, drawn: list[list[int]]) -> Step:
-        policy, value, settings, watch, number = self.policy, self.value, self.settings, self.watch, self.number
+        policy, value, settings, watch, number = (
+            self.policy,
+            self.value,
+            self.settings,
+            self.watch,
+            self.number,
+        )
         # 1. rollouts: answers from the current policy
         how = settings.temperature, settings.max_new_tokens, self.generator, settings.batch
         with precise(settings.precision, policy.device):
             responses = sample(policy, drawn, self.allowed, self.end, *how)
         # 2. scores, KL and advantages
         coef = self.controller.coef
-        rollouts, experience = appraise(self.reference, value, self.score, drawn, responses, coef, self.allowed, self.pad, settings)
+        rollouts, experience = appraise(
+            self.reference, value, self.score, drawn, responses, coef, self.allowed, self.pad, settings
+        )
         metrics = numbers_of(rollouts, experience, coef)
         if value is not None:
-            metrics["explained_variance"] = explained_variance(experience.values, experience.returns, experience.mask)
+            metrics["explained_variance"] = explained_variance(
+                experience.values, experience.returns, experience.mask
+            )
         # 3. guards: a stop goes back to the policy that earned most within all limits
         trips = watch.see(number, metrics, rollouts) if watch else []
         earned = metrics.get("held_out_score", metrics["reward"])
@@ -176,13 +208,26 @@ class Trainer:
             self.stopped = True
             return Step(number, metrics, rollouts, trips)
         # 4. updates at this step's learning rate: linear warm-up and linear decay
-        warming = number <= settings.value_warmup_steps  # the value model alone learns: a policy led by wrong values drifts for nothing
+        warming = (
+            number <= settings.value_warmup_steps
+        )  # the value model alone learns: a policy led by wrong values drifts for nothing
         decay = 1 - (1 - settings.final_learning_rate) * (number - 1) / settings.steps
         rate = min(number / max(settings.warmup_steps, 1), 1.0) * decay
         for name, learner in self._learners.items():
             learner.param_groups[0]["lr"] = self._peaks[name] * rate
         metrics["learning_rate"] = settings.learning_rate * rate
-        metrics |= _update(policy, value, self._learners, experience, self.ptx, self.allowed, self.pad, settings, self.random, warming)
+        metrics |= _update(
+            policy,
+            value,
+            self._learners,
+            experience,
+            self.ptx,
+            self.allowed,
+            self.pad,
+            settings,
+            self.random,
+            warming,
+        )
         with torch.no_grad():
             for mean, weight in zip(self._average, self._weights(), strict=True):
                 mean.lerp_(weight, 1 - settings.ema_decay)
@@ -212,16 +257,27 @@ def _update(
     While `warming`, the policy stays as it is and values are not clipped: they start at what the reward model happens to say in mid-answer.
     """
     seen: list[dict[str, float]] = []
-    weights: dict[str, list[Tensor]] = {name: learner.param_groups[0]["params"] for name, learner in learners.items()}
-    value_clip, tolerance = float("inf") if warming else settings.value_clip, RATIO_TOLERANCE[settings.precision]
+    weights: dict[str, list[Tensor]] = {
+        name: learner.param_groups[0]["params"] for name, learner in learners.items()
+    }
+    value_clip, tolerance = (
+        float("inf") if warming else settings.value_clip,
+        RATIO_TOLERANCE[settings.precision],
+    )
     for _ in range(settings.epochs):
         for minibatch in np.array_split(random.permutation(len(experience.rows)), settings.minibatches):
             with precise(settings.precision, policy.device):
                 learned = [*chain.from_iterable(weights.values())]
-                metrics = _learn(policy, value, learned, experience, minibatch.tolist(), allowed, pad, settings, value_clip)
-                if not seen and metrics["ratio_distance"] > tolerance:  # not the mean ratio: its expectation is 1 for any two policies
+                metrics = _learn(
+                    policy, value, learned, experience, minibatch.tolist(), allowed, pad, settings, value_clip
+                )
+                if (
+                    not seen and metrics["ratio_distance"] > tolerance
+                ):  # not the mean ratio: its expectation is 1 for any two policies
                     distance = f"{metrics['ratio_distance']:.6f}"
-                    raise RatioError(f"ratios of the first minibatch are {distance} from 1: sampler and learner disagree")
+                    raise RatioError(
+                        f"ratios of the first minibatch are {distance} from 1: sampler and learner disagree"
+                    )
                 if settings.ptx_coef and len(ptx):
                     share = settings.ptx_documents_per_step // (settings.minibatches * settings.epochs)
                     documents = [ptx[index] for index in random.integers(0, len(ptx), max(share, 1))]
@@ -229,7 +285,9 @@ def _update(
                         metrics["ptx_loss"] = accumulate(policy, documents, pad, settings.ptx_coef)
             for name, learner in learners.items():
                 norm = "grad_norm" if name == "policy" else "value_grad_norm"
-                metrics[norm] = float(finite(nn.utils.clip_grad_norm_(weights[name], settings.max_grad_norm), norm))
+                metrics[norm] = float(
+                    finite(nn.utils.clip_grad_norm_(weights[name], settings.max_grad_norm), norm)
+                )
                 if name == "value" or not warming:
                     learner.step()
                 learner.zero_grad()
@@ -255,7 +313,11 @@ def _learn(
 
     def loss(batch: list[int]) -> tuple[Tensor, dict[str, float]]:
         picked = [minibatch[place] for place in batch]
-        rows, starts, mask = [experience.rows[i] for i in picked], [experience.starts[i] for i in picked], experience.mask[picked]
+        rows, starts, mask = (
+            [experience.rows[i] for i in picked],
+            [experience.starts[i] for i in picked],
+            experience.mask[picked],
+        )
         ids, real, places, targets = answer_places(rows, starts, pad)
         old, advantages = experience.logprobs[picked][mask], experience.advantages[picked][mask]
         states = hidden_states(policy.base_model, ids, real)[places]

@@ -44,10 +44,16 @@ class Settings:
     def __post_init__(self) -> None:
         responses = self.prompts_per_step * self.responses_per_prompt
         if self.minibatches > responses:
-            asked = "ppo.prompts_per_step" + (" x ppo.responses_per_prompt" if self.responses_per_prompt > 1 else "")
-            raise AlignloopError(f"ppo.minibatches ({self.minibatches}) exceeds {asked} ({responses}); lower it")
+            asked = "ppo.prompts_per_step" + (
+                " x ppo.responses_per_prompt" if self.responses_per_prompt > 1 else ""
+            )
+            raise AlignloopError(
+                f"ppo.minibatches ({self.minibatches}) exceeds {asked} ({responses}); lower it"
+            )
         if self.advantages != "gae" and self.responses_per_prompt < 2:
-            raise AlignloopError(f"ppo.advantages: {self.advantages} compares responses to one prompt; raise ppo.responses_per_prompt to 2")
+            raise AlignloopError(
+                f"ppo.advantages: {self.advantages} compares responses to one prompt; raise ppo.responses_per_prompt to 2"
+            )
         if self.advantages != "gae" and (self.value_warmup_steps or self.whiten_rewards):
             raise AlignloopError(
                 f"ppo.advantages: {self.advantages} has no value model and whitens nothing; "

@@ -51,7 +51,10 @@ def branch(rankings: Sequence[RankedRow], pad: int) -> tuple[Tensor, Tensor, Ten
     A token sees the prompt and its own response up to itself, as if the response stood alone after the prompt: the scores are those of
     separate rows, but the prompt passes once instead of K times. Ends stand in the order of the distinct responses.
     """
-    groups = [[ranking.rows[0][: ranking.shared], *(row[ranking.shared :] for row in ranking.distinct)] for ranking in rankings]
+    groups = [
+        [ranking.rows[0][: ranking.shared], *(row[ranking.shared :] for row in ranking.distinct)]
+        for ranking in rankings
+    ]
     ids, positions, owners = lay_out(groups, pad)
     ends = torch.zeros(owners.shape, dtype=torch.bool)
     for place, group in enumerate(groups):
@@ -110,7 +113,9 @@ def train(
     return Training(model, len(rankings), learn, rows_per_step=rankings_per_step, names=names, **schedule)
 
 
-def _learn(model: RewardModel, rankings: Sequence[RankedRow], pad: int, margin: float, ties: Ties) -> tuple[float, float, int]:
+def _learn(
+    model: RewardModel, rankings: Sequence[RankedRow], pad: int, margin: float, ties: Ties
+) -> tuple[float, float, int]:
     """Add the gradient of the mean loss over rankings; returns that loss, and how many pairs the scores order right, of how many."""
 
     def loss(batch: list[int]) -> tuple[Tensor, tuple[float, float, int]]:
@@ -120,7 +125,9 @@ def _learn(model: RewardModel, rankings: Sequence[RankedRow], pad: int, margin: 
         mean = finite(losses.sum() / len(rankings), "the ranking loss", batch)
         return mean, (float(mean.detach()), *correct_pairs([score.detach() for score in scores], ranks))
 
-    means, rights, pairs = zip(*backward(loss, by_length([len(ranking) for ranking in rankings]), [*model.parameters()]), strict=True)
+    means, rights, pairs = zip(
+        *backward(loss, by_length([len(ranking) for ranking in rankings]), [*model.parameters()]), strict=True
+    )
     return sum(means), sum(rights), sum(pairs)
 
 
@@ -136,7 +143,9 @@ def correct_pairs(scores: Sequence[Tensor], ranks: Sequence[Sequence[int]]) -> t
 
 
 @torch.no_grad()
-def normalise(model: RewardModel, demonstrations: Sequence[list[int]], pad: int, gain: bool = False) -> tuple[float, float]:
+def normalise(
+    model: RewardModel, demonstrations: Sequence[list[int]], pad: int, gain: bool = False
+) -> tuple[float, float]:
     """Shift the scores so that demonstrations have mean 0 (arXiv 2203.02155, §3.5); returns the shift, and the scale that was taken out.
 
     With `gain` the scores are divided by their standard deviation on demonstrations as well (arXiv 1909.08593, §2.1). Both end in the head
@@ -146,7 +155,9 @@ def normalise(model: RewardModel, demonstrations: Sequence[list[int]], pad: int,
     shift, scale = scores.mean(), scores.std(correction=0) if gain else torch.ones(())
     model.normalisation += shift
     if gain:
-        beyond_rounding = scale > 1e-5 * scores.abs().max()  # equal rows need not have equal scores: passes round by where a row stands
+        beyond_rounding = (
+            scale > 1e-5 * scores.abs().max()
+        )  # equal rows need not have equal scores: passes round by where a row stands
         finite((scale * beyond_rounding).log(), "the logarithm of the spread of scores on demonstrations")
         for part in (model.head.weight, model.head.bias, model.normalisation):
             part /= scale

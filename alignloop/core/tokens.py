@@ -44,7 +44,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
     bpe.train_from_iterator(texts, trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
@@ -63,9 +65,13 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
     if tokenizer.chat_template is None:
         raise TokenizerError("the tokenizer has no chat template; give its folder a chat_template.jinja")
     if tokenizer.eos_token_id is None:
-        raise TokenizerError("the tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json")
+        raise TokenizerError(
+            "the tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
+        )
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        raise TokenizerError("the tokenizer needs a pad token of its own, other than its end token; set pad_token in tokenizer_config.json")
+        raise TokenizerError(
+            "the tokenizer needs a pad token of its own, other than its end token; set pad_token in tokenizer_config.json"
+        )
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
@@ -76,7 +82,9 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
 @lru_cache(maxsize=4)
 def _special_tokens(tokenizer: PreTrainedTokenizerBase, tokens: int) -> dict[str, int]:
     """Asking a tokenizer costs as much as encoding a sentence; `tokens` tells when it has got others."""
-    marked = {token.content: index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    marked = {
+        token.content: index for index, token in tokenizer.added_tokens_decoder.items() if token.special
+    }
     return marked | dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
 
 
@@ -90,14 +98,22 @@ def plain(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 def render(tokenizer: PreTrainedTokenizerBase, messages: Messages, answer_next: bool) -> str:
     """The dialogue as the model reads it; `answer_next` opens the assistant's next turn."""
-    if tokenizer.chat_template == CHAT_TEMPLATE:  # the template above in two lines: rendering it by jinja costs 20 times more
-        turns = "".join(f"<|{message['role']}|>{plain(tokenizer, message['content'])}{END}" for message in messages)
+    if (
+        tokenizer.chat_template == CHAT_TEMPLATE
+    ):  # the template above in two lines: rendering it by jinja costs 20 times more
+        turns = "".join(
+            f"<|{message['role']}|>{plain(tokenizer, message['content'])}{END}" for message in messages
+        )
         return turns + ASSISTANT if answer_next else turns
-    clean = [{"role": message["role"], "content": plain(tokenizer, message["content"])} for message in messages]
+    clean = [
+        {"role": message["role"], "content": plain(tokenizer, message["content"])} for message in messages
+    ]
     try:
         return str(tokenizer.apply_chat_template(clean, tokenize=False, add_generation_prompt=answer_next))
     except (TemplateError, ValueError) as error:  # no template, or one that refuses these roles
-        raise TokenizerError(f"the chat template cannot render a dialogue of {', '.join(m['role'] for m in messages)}: {error}") from None
+        raise TokenizerError(
+            f"the chat template cannot render a dialogue of {', '.join(m['role'] for m in messages)}: {error}"
+        ) from None
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, rendered: str) -> list[int]:
@@ -134,7 +150,9 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerBase, messages: Messages, turn
     for place in spoken:
         opened = render(tokenizer, messages[:place], answer_next=True)
         if not opened.startswith(before):
-            raise TokenizerError(f"the chat template does not close an answer with {tokenizer.eos_token}, or rewrites it: take another")
+            raise TokenizerError(
+                f"the chat template does not close an answer with {tokenizer.eos_token}, or rewrites it: take another"
+            )
         context = encode(tokenizer, opened[len(before) :])
         answer = encode_response(tokenizer, messages[place]["content"])
         wanted = turns == "all" or place == spoken[-1]
@@ -159,7 +177,9 @@ def pad_of(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def _id(token: object) -> int:
     if not isinstance(token, int):
-        raise TokenizerError(f"a special token's id is {token!r} instead of one number; call check_tokenizer first")
+        raise TokenizerError(
+            f"a special token's id is {token!r} instead of one number; call check_tokenizer first"
+        )
     return token
 
 

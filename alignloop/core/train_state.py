@@ -30,7 +30,9 @@ def put_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Give a model the weights that `weights_of` took from its like."""
     learning = weights_of(model)
     if learning.keys() != state.keys():
-        raise ValueError(f"the model learns {len(learning)} tensors, the state holds {len(state)}: they do not belong together")
+        raise ValueError(
+            f"the model learns {len(learning)} tensors, the state holds {len(state)}: they do not belong together"
+        )
     copy_all(learning.values(), [state[name] for name in learning])
 
 

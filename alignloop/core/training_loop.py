@@ -10,7 +10,15 @@ from torch import nn
 
 from alignloop.core.batches import steps_of
 from alignloop.core.losses import at_step, finite
-from alignloop.core.train_state import State, draws_of, moments_of, put_draws, put_moments, put_weights, weights_of
+from alignloop.core.train_state import (
+    State,
+    draws_of,
+    moments_of,
+    put_draws,
+    put_moments,
+    put_weights,
+    weights_of,
+)
 
 
 def cosine(step: int, steps: int, warmup: float, floor: float = 0.1) -> float:
@@ -51,9 +59,16 @@ class Training:
     ) -> None:
         self.step, self.steps = 0, steps_of(rows, rows_per_step, schedule["epochs"])
         self._model, self._rows, self._learn, self._rows_per_step = model, rows, learn, rows_per_step
-        self._peak, self._warmup, self._random, self._names = schedule["learning_rate"], schedule["warmup"], schedule["random"], names
+        self._peak, self._warmup, self._random, self._names = (
+            schedule["learning_rate"],
+            schedule["warmup"],
+            schedule["random"],
+            names,
+        )
         decay = schedule["weight_decay"]
-        self._optimiser = torch.optim.AdamW(model.parameters(), lr=self._peak, betas=(0.9, 0.95), weight_decay=decay, fused=True)
+        self._optimiser = torch.optim.AdamW(
+            model.parameters(), lr=self._peak, betas=(0.9, 0.95), weight_decay=decay, fused=True
+        )
         self._order: list[int] = []  # what is left of the pass
         model.eval()  # no dropout: eval mode only switches that, gradients flow
 
@@ -64,9 +79,15 @@ class Training:
                 group["lr"] = rate
             self._order = self._order or self._random.permutation(self._rows).tolist()
             chosen, self._order = self._order[: self._rows_per_step], self._order[self._rows_per_step :]
-            with at_step(self.step + 1, [self._names[row] for row in chosen] if self._names else (), self._model.parameters()):
+            with at_step(
+                self.step + 1,
+                [self._names[row] for row in chosen] if self._names else (),
+                self._model.parameters(),
+            ):
                 metrics = self._learn(chosen)
-                norm = finite(torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0), "the gradient's norm")
+                norm = finite(
+                    torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0), "the gradient's norm"
+                )
             self._optimiser.step()
             self._optimiser.zero_grad()
             self.step += 1

@@ -28,7 +28,9 @@ class Forgotten:
         try:
             self._lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise ForgottenError(f"{file}: cannot be read ({error}); restore it with `git checkout {file}`") from None
+            raise ForgottenError(
+                f"{file}: cannot be read ({error}); restore it with `git checkout {file}`"
+            ) from None
         for number, line in enumerate(self._lines, 1):
             if salt := SALT.fullmatch(line):
                 self._salt = bytes.fromhex(salt[1])

@@ -30,7 +30,9 @@ class Model(NamedTuple):
 def languages_of(texts: Sequence[str]) -> list[str]:
     """Each text's language as an ISO 639-1 code; `und` where it cannot be told, `zxx` where it is none."""
     return [
-        name for start in range(0, len(texts), AT_ONCE) for name in _languages([_bytes(text) for text in texts[start : start + AT_ONCE]])
+        name
+        for start in range(0, len(texts), AT_ONCE)
+        for name in _languages([_bytes(text) for text in texts[start : start + AT_ONCE]])
     ]
 
 
@@ -39,17 +41,30 @@ def _languages(read: Sequence[bytes]) -> list[str]:
 
     model, lengths = _model(), np.array(list(map(len, read)))
     features = len(model.weights)
-    order = np.argsort(-lengths, kind="stable")  # the longest first: those that go on are always the first ones
-    letters = np.frombuffer(b"".join(text.ljust(lengths.max(initial=0), b"\0") for text in read), np.uint8).reshape(len(read), -1)[order].T
+    order = np.argsort(
+        -lengths, kind="stable"
+    )  # the longest first: those that go on are always the first ones
+    letters = (
+        np.frombuffer(b"".join(text.ljust(lengths.max(initial=0), b"\0") for text in read), np.uint8)
+        .reshape(len(read), -1)[order]
+        .T
+    )
     state, met = np.zeros(len(read), np.int64), [np.zeros(0, np.int64)]
-    for letter, going in zip(letters, np.searchsorted(-lengths[order], -np.arange(len(letters))), strict=True):
+    for letter, going in zip(
+        letters, np.searchsorted(-lengths[order], -np.arange(len(letters))), strict=True
+    ):
         state[:going] = model.moves[model.rows[state[:going]] + letter[:going]]
         told = model.tells[state[:going]]
         telling = np.flatnonzero(told >= 0)
         met.append(telling * features + told[telling])
     found, counts = np.unique(np.concatenate(met), return_counts=True)
-    seen = csr_array((np.log1p(counts, dtype=np.float32), (order[found // features], found % features)), shape=(len(read), features))
-    scores = (seen @ model.weights + model.prior * (seen.sum(axis=1) > 0)[:, None]) / np.sqrt(np.maximum(lengths, 1))[:, None]
+    seen = csr_array(
+        (np.log1p(counts, dtype=np.float32), (order[found // features], found % features)),
+        shape=(len(read), features),
+    )
+    scores = (seen @ model.weights + model.prior * (seen.sum(axis=1) > 0)[:, None]) / np.sqrt(
+        np.maximum(lengths, 1)
+    )[:, None]
     scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     scores /= scores.sum(axis=1, keepdims=True)
     names, same = np.unique(model.names, return_inverse=True)  # some have two columns
@@ -61,7 +76,9 @@ def _languages(read: Sequence[bytes]) -> list[str]:
 def _bytes(text: str) -> bytes:
     """A text as the model was taught to read it."""
     text = text[:READ]
-    return unicodedata.normalize("NFC", text.lower() if text.isupper() else text).encode(errors="surrogatepass")
+    return unicodedata.normalize("NFC", text.lower() if text.isupper() else text).encode(
+        errors="surrogatepass"
+    )
 
 
 @cache

@@ -60,8 +60,12 @@ class Shards:
         from pyarrow.json import ParseOptions, ReadOptions, read_json
 
         text = "".join(lines).encode()
-        read = ReadOptions(use_threads=False, block_size=len(text) + 1)  # all lines in one block, however long
-        return read_json(BytesIO(text), read, ParseOptions(explicit_schema=self._schema, unexpected_field_behavior="error"))
+        read = ReadOptions(
+            use_threads=False, block_size=len(text) + 1
+        )  # all lines in one block, however long
+        return read_json(
+            BytesIO(text), read, ParseOptions(explicit_schema=self._schema, unexpected_field_behavior="error")
+        )
 
     def _write(self, made: Future[Any]) -> None:
         from pyarrow.parquet import ParquetWriter
@@ -83,7 +87,9 @@ class Shards:
     def __enter__(self) -> "Shards":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if kind is None:
                 if self._lines:
@@ -141,7 +147,9 @@ def rows(path: Path, kind: type[Record] | None = None, group: int | None = None)
             raise ValueError(f"its columns are not those of a {kind.__name__}")
         unpack = _unpacker(file.schema_arrow)
         for batch in file.iter_batches(ROWS, None if group is None else [group]):
-            batch.validate(full=True)  # places in damaged bytes may point anywhere: reading there would end the process
+            batch.validate(
+                full=True
+            )  # places in damaged bytes may point anywhere: reading there would end the process
             for row in batch.to_pylist():
                 yield unpack(row) if unpack else row
 
@@ -218,7 +226,9 @@ def _type(annotation: Any) -> Any:
     if origin is tuple:
         return (inner := _type(arguments[0])) and pyarrow.list_(inner)
     if isinstance(annotation, type) and issubclass(annotation, Record):
-        return pyarrow.struct([_field(name, field.annotation) for name, field in annotation.model_fields.items()])
+        return pyarrow.struct(
+            [_field(name, field.annotation) for name, field in annotation.model_fields.items()]
+        )
     return getattr(pyarrow, SCALARS[annotation])() if annotation in SCALARS else None
 
 
@@ -228,7 +238,9 @@ def _packer(schema: Any) -> Callable[[str], str] | None:
         return None
     given = re.compile(rf'"({"|".join(sorted(names))})": ?[\[{{]')  # in a text the quotes would be escaped
     pack = _coder(schema, json.dumps)
-    return lambda line: json.dumps(pack(json.loads(line)), ensure_ascii=False) + "\n" if given.search(line) else line
+    return lambda line: (
+        json.dumps(pack(json.loads(line)), ensure_ascii=False) + "\n" if given.search(line) else line
+    )
 
 
 def _unpacker(schema: Any) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
@@ -240,7 +252,9 @@ def _free(fields: Any) -> list[tuple[str, ...]]:
     from pyarrow import types
 
     own = [(field.name,) for field in fields if field.metadata == JSON_TEXT]
-    return own + [(field.name, *place) for field in fields if types.is_struct(field.type) for place in _free(field.type)]
+    return own + [
+        (field.name, *place) for field in fields if types.is_struct(field.type) for place in _free(field.type)
+    ]
 
 
 def _coder(schema: Any, code: Callable[[Any], Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -61,7 +61,9 @@ def pieces(path: Path, kind: type[Record], allow_empty: bool = False) -> Iterato
             empty = False
             yield piece
     if empty and not allow_empty:
-        raise DataError(f"{path}: holds no {kind.__name__.lower()}; give the stage that makes it something to work on, or {FETCH_AGAIN}")
+        raise DataError(
+            f"{path}: holds no {kind.__name__.lower()}; give the stage that makes it something to work on, or {FETCH_AGAIN}"
+        )
 
 
 def pieces_of(file: Path) -> Iterator[Piece]:
@@ -83,7 +85,10 @@ def records(piece: Piece, kind: type[R]) -> Iterator[tuple[int, R]]:
     """The records of a piece with their line numbers, each checked strictly against its schema."""
     path = piece.path
     if piece.group is not None:
-        yield from ((line, _made(kind, partial(kind.model_validate, row), path, line)) for line, row in _rows(piece, kind))
+        yield from (
+            (line, _made(kind, partial(kind.model_validate, row), path, line))
+            for line, row in _rows(piece, kind)
+        )
         return
     for line, text in _lines(piece):
         _parse(text, path, line)  # duplicate keys and NaN, which pydantic lets pass
@@ -100,7 +105,9 @@ def _made(kind: type[R], make: Callable[[], R], path: Path, line: int) -> R:
         return make()
     except ValidationError as error:
         breaches = "; ".join(f"{field or kind.__name__}: {message}" for field, message in breaches_of(error))
-        raise DataError(f"{path}:{line}: {breaches}; correct the line (data/README.md shows the schema of {kind.__name__})") from None
+        raise DataError(
+            f"{path}:{line}: {breaches}; correct the line (data/README.md shows the schema of {kind.__name__})"
+        ) from None
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -118,7 +125,11 @@ def examine(piece: Piece, kind: type[Record]) -> Iterator[tuple[int, Any, Valida
         yield from ((line, row, _breach(partial(kind.model_validate, row))) for line, row in _rows(piece))
         return
     for line, text in _lines(piece):
-        yield line, _parse(text, piece.path, line), _breach(partial(kind.model_validate_json, text, strict=True))
+        yield (
+            line,
+            _parse(text, piece.path, line),
+            _breach(partial(kind.model_validate_json, text, strict=True)),
+        )
 
 
 def _breach(make: Callable[[], Record]) -> ValidationError | None:
@@ -190,7 +201,9 @@ def files(path: Path) -> list[Path]:
     """The files of a set: the file itself, or its shards; of a directory, those of every *.jsonl in it; by name."""
     if not path.is_dir():
         return [path]
-    found = sorted(path.glob("*.parquet")) or [file for each in sorted(path.glob("*.jsonl")) for file in files(each)]
+    found = sorted(path.glob("*.parquet")) or [
+        file for each in sorted(path.glob("*.jsonl")) for file in files(each)
+    ]
     if not found:
         raise DataError(f"{path}: the directory holds no .jsonl file; {FETCH_AGAIN}")
     return found
@@ -204,7 +217,9 @@ def split_of(user: str, valid: float, test: float) -> Split:
 
 def breaches_of(error: ValidationError) -> list[tuple[str, str]]:
     """Every breach pydantic saw, as (field, sentence)."""
-    errors = error.errors(include_url=False, include_context=False, include_input=False)  # which are slow to make
+    errors = error.errors(
+        include_url=False, include_context=False, include_input=False
+    )  # which are slow to make
     return [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in errors]
 
 
@@ -226,14 +241,18 @@ def _parquet(path: Path) -> Iterator[None]:
     try:
         yield
     except (ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as Parquet: {str(error).strip().splitlines()[0][:200]}; {FETCH_AGAIN}") from None
+        raise DataError(
+            f"{path}: cannot be read as Parquet: {str(error).strip().splitlines()[0][:200]}; {FETCH_AGAIN}"
+        ) from None
 
 
 def _lines(piece: Piece) -> Iterator[tuple[int, str]]:
     for line, raw in enumerate(piece.lines, piece.first):
         text = _decode(raw, piece.path, line)
         if not text.strip():
-            raise DataError(f"{piece.path}:{line}: the line is empty; remove it: one JSON object stands on each line")
+            raise DataError(
+                f"{piece.path}:{line}: the line is empty; remove it: one JSON object stands on each line"
+            )
         yield line, text
 
 
@@ -244,7 +263,9 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         with path.open("rb") as file:
             head = file.peek(len(LFS_POINTER))
             if head.startswith(LFS_POINTER):
-                raise DataError(f"{path}: is a Git LFS pointer, not the data; run `git lfs pull` where it came from and copy it again")
+                raise DataError(
+                    f"{path}: is a Git LFS pointer, not the data; run `git lfs pull` where it came from and copy it again"
+                )
             zipped = head.startswith(GZIP)
             if path.suffix == ".gz" and not zipped:
                 raise DataError(f"{path}: is called .gz but is not gzip; rename it or {FETCH_AGAIN}")
@@ -266,7 +287,9 @@ def _decode(raw: bytes, path: Path, line: int) -> str:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}:{line}: byte {error.start + 1} of the line is not UTF-8; convert the file with `iconv -t UTF-8`") from None
+        raise DataError(
+            f"{path}:{line}: byte {error.start + 1} of the line is not UTF-8; convert the file with `iconv -t UTF-8`"
+        ) from None
     if line == 1 and text.startswith("\ufeff"):
         raise DataError(f"{path}:1: starts with a byte-order mark; save the file as UTF-8 without one")
     return text

@@ -48,7 +48,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise Broken(f"{twice}: the key stands twice in one object; keep one", "a key stands twice in one object")
+        raise Broken(
+            f"{twice}: the key stands twice in one object; keep one", "a key stands twice in one object"
+        )
     return fields
 
 
@@ -58,15 +60,21 @@ def _no_constant(name: str) -> NoReturn:
 
 def _whole(digits: str) -> int:
     if len(digits) > LONGEST_NUMBER:
-        raise Broken(f"a number of {len(digits):,} digits; write a shorter one", "a number of thousands of digits")
+        raise Broken(
+            f"a number of {len(digits):,} digits; write a shorter one", "a number of thousands of digits"
+        )
     return int(digits)
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise Broken(f"{digits[:20]} is too large for a number; write a smaller one", "a number that is too large")
+        raise Broken(
+            f"{digits[:20]} is too large for a number; write a smaller one", "a number that is too large"
+        )
     return number
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole, parse_float=_finite)
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole, parse_float=_finite
+)

@@ -34,7 +34,9 @@ class Workers:
     """Processes that do pieces of work, as many as this one may use cores."""
 
     def __init__(self, count: int | None = None) -> None:
-        self._count = count or min(MOST, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        self._count = count or min(
+            MOST, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
         self._pool: ProcessPoolExecutor | None = None
 
     def map(self, function: Callable[[A], B], pieces: Iterable[A]) -> Iterator[B]:
@@ -53,7 +55,9 @@ class Workers:
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
-            raise WorkersError("a process that helped was ended, perhaps for want of memory; make room and run again") from None
+            raise WorkersError(
+                "a process that helped was ended, perhaps for want of memory; make room and run again"
+            ) from None
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -64,7 +68,9 @@ class Workers:
     def __enter__(self) -> "Workers":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 

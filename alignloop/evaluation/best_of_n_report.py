@@ -37,12 +37,23 @@ def rows_of_best(params: Params, model: Answered, reward_model: RewardModel) -> 
     sizes, prompts = params.evaluate.best_of, [answer.prompt for answer in model.answers]
     score = scorer(reward_model, model.tokenizer)
     texts, scores, tokens = _pool(
-        params, model.policy, model.tokenizer, model.ids, score, max(sizes), params.evaluate.temperature, "evaluate"
+        params,
+        model.policy,
+        model.tokenizer,
+        model.ids,
+        score,
+        max(sizes),
+        params.evaluate.temperature,
+        "evaluate",
     )
     gold = None
     if all(prompt.key is not None for prompt in prompts):
-        gold = torch.tensor([[judge(prompt, text).score for text in row] for prompt, row in zip(prompts, texts, strict=True)]).double()
-    single = torch.tensor([[answer.score if answer.gold is None else answer.gold] for answer in model.answers]).double()
+        gold = torch.tensor(
+            [[judge(prompt, text).score for text in row] for prompt, row in zip(prompts, texts, strict=True)]
+        ).double()
+    single = torch.tensor(
+        [[answer.score if answer.gold is None else answer.gold] for answer in model.answers]
+    ).double()
     gaps = (scores if gold is None else gold) - single
     outcomes = (gaps > 1e-9).double() + 0.5 * (gaps.abs() <= 1e-9)
     return {
@@ -82,7 +93,9 @@ def _pool(
     scores, tokens = [], []
     for start in range(0, len(prompts), PROMPTS_PER_CALL):
         repeated = [ids for ids in prompts[start : start + PROMPTS_PER_CALL] for _ in range(size)]
-        drawn = sample(policy, repeated, allowed, end, temperature, plan.max_new_tokens, generator, plan.batch)
+        drawn = sample(
+            policy, repeated, allowed, end, temperature, plan.max_new_tokens, generator, plan.batch
+        )
         said = [decode(tokenizer, ids) for ids in drawn.ids]
         texts += [said[place : place + size] for place in range(0, len(said), size)]
         scores.append(score(repeated, drawn.ids).double().view(-1, size))
@@ -94,14 +107,19 @@ def _pool(
 def command(arguments: Sequence[str]) -> int:
     """Write the best answers of a policy to training prompts as demonstrations."""
     parser = argparse.ArgumentParser(
-        "python -m alignloop best-of", description="Rejection sampling: the best of n answers as demonstrations."
+        "python -m alignloop best-of",
+        description="Rejection sampling: the best of n answers as demonstrations.",
     )
     parser.add_argument("--policy", type=Path, required=True, help="whose answers: models/sft, say")
-    parser.add_argument("--reward", type=Path, required=True, help="the reward model that chooses: models/r3/reward, say")
+    parser.add_argument(
+        "--reward", type=Path, required=True, help="the reward model that chooses: models/r3/reward, say"
+    )
     parser.add_argument("--prompts", type=Path, default=Path("data/prompts/train.jsonl"))
     parser.add_argument("--n", type=int, default=16)
     parser.add_argument("--limit", type=int, help="prompts at most, the first ones")
-    parser.add_argument("--out", type=Path, required=True, help="a file of demonstrations, for sft.more or data/sources")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="a file of demonstrations, for sft.more or data/sources"
+    )
     asked = parser.parse_args(arguments)
     if asked.n < 1:
         parser.error(f"--n {asked.n}: one answer at least")
@@ -109,15 +127,34 @@ def command(arguments: Sequence[str]) -> int:
         parser.error(f"--limit {asked.limit}: one prompt at least")
     params = parameters.load(Path("params.yaml"))
     policy, tokenizer = load_policy(asked.policy)
-    rows, _ = prompt_rows(tokenizer, read(asked.prompts, Prompt)[: asked.limit], context_of(policy) - params.decoding.max_new_tokens)
+    rows, _ = prompt_rows(
+        tokenizer,
+        read(asked.prompts, Prompt)[: asked.limit],
+        context_of(policy) - params.decoding.max_new_tokens,
+    )
     score, ids = scorer(RewardModel.load(asked.reward), tokenizer), [row for _, row in rows]
     heat = params.decoding.temperature
     texts, scores, _ = _pool(
-        params, policy, tokenizer, ids, score, asked.n, heat, "best-of", lambda done: print(f"{done:,}/{len(rows):,} prompts", flush=True)
+        params,
+        policy,
+        tokenizer,
+        ids,
+        score,
+        asked.n,
+        heat,
+        "best-of",
+        lambda done: print(f"{done:,}/{len(rows):,} prompts", flush=True),
     )
     best = [row[int(place)] for row, place in zip(texts, chances(scores, asked.n).argmax(1), strict=True)]
-    made = [_demonstration(prompt, text, asked.n) for (prompt, _), text in zip(rows, best, strict=True) if text.strip()]
-    one, most, kl = (float(part.mean()) for part in (scores, expected(scores, scores, asked.n), kl_measured(scores, asked.n)))
+    made = [
+        _demonstration(prompt, text, asked.n)
+        for (prompt, _), text in zip(rows, best, strict=True)
+        if text.strip()
+    ]
+    one, most, kl = (
+        float(part.mean())
+        for part in (scores, expected(scores, scores, asked.n), kl_measured(scores, asked.n))
+    )
     print(
         f"{write(asked.out, made):,} demonstrations in {asked.out}; {len(best) - len(made):,} best answers were empty\n"
         f"mean score {one:.3f} of one answer, {most:.3f} of the best of {asked.n}\n"
@@ -129,4 +166,10 @@ def command(arguments: Sequence[str]) -> int:
 def _demonstration(prompt: Prompt, text: str, n: int) -> Demonstration:
     common = prompt.model_dump(include={"user", "category", "time", "source"})
     messages = (*prompt.messages, Message(role="assistant", content=text))
-    return Demonstration(id=f"best-of-{n}-{prompt.id}", messages=messages, labeler=f"best-of-{n}", origin=prompt.origin, **common)
+    return Demonstration(
+        id=f"best-of-{n}-{prompt.id}",
+        messages=messages,
+        labeler=f"best-of-{n}",
+        origin=prompt.origin,
+        **common,
+    )

@@ -21,9 +21,14 @@ def by_step(rollouts: Sequence[Rollout], prompts: Sequence[Prompt]) -> list[tupl
         steps[rollout.step].append(rollout)
     points = []
     for step, drawn in sorted(steps.items()):
-        numbers = {"sqrt_kl": sqrt(max(0.0, fmean(each.kl for each in drawn))), "score": fmean(each.score for each in drawn)}
+        numbers = {
+            "sqrt_kl": sqrt(max(0.0, fmean(each.kl for each in drawn))),
+            "score": fmean(each.score for each in drawn),
+        }
         asked = [known[each.prompt] for each in drawn]
         if all(prompt.key is not None for prompt in asked):
-            numbers["gold"] = fmean(judge(prompt, each.response).score for prompt, each in zip(asked, drawn, strict=True))
+            numbers["gold"] = fmean(
+                judge(prompt, each.response).score for prompt, each in zip(asked, drawn, strict=True)
+            )
         points.append((step, numbers))
     return points

@@ -59,9 +59,15 @@ def answer(params: Params, name: str, path: Path, asked: Examination) -> Answere
     rows, too_long = prompt_rows(tokenizer, asked.prompts, context_of(model) - params.decoding.max_new_tokens)
     order = draws(params.seed, "evaluate").permutation(len(rows))[: params.evaluate.prompts]
     chosen, ids = [rows[index][0] for index in order], [rows[index][1] for index in order]
-    allowed, limit, batch = allowed_tokens(tokenizer, vocabulary_of(model)), params.decoding.max_new_tokens, params.decoding.batch
+    allowed, limit, batch = (
+        allowed_tokens(tokenizer, vocabulary_of(model)),
+        params.decoding.max_new_tokens,
+        params.decoding.batch,
+    )
     generator = torch.Generator().manual_seed(seed_of(params.seed, "evaluate", name))
-    drawn = sample(model, ids, allowed, end_of(tokenizer), params.evaluate.temperature, limit, generator, batch)
+    drawn = sample(
+        model, ids, allowed, end_of(tokenizer), params.evaluate.temperature, limit, generator, batch
+    )
     scores = scorer(asked.reward_model, tokenizer)(ids, drawn.ids).tolist()
     answers = [
         _judged(name, prompt, decode(tokenizer, tokens), len(tokens), ended, score)
@@ -97,7 +103,9 @@ def summary(model: Answered) -> dict[str, Any]:
     return {
         "gold": _mean([each.gold for each in answers]),
         "passed": _mean([each.passed for each in answers]),
-        "made_up": _mean([each.made_up for each in answers if each.prompt.category in ("unknown", "false_premise")]),
+        "made_up": _mean(
+            [each.made_up for each in answers if each.prompt.category in ("unknown", "false_premise")]
+        ),
         "over_refused": _mean([each.over_refused for each in answers if each.prompt.category == "harmless"]),
         "score": fmean(each.score for each in answers),
         "length": fmean(each.tokens for each in answers),
@@ -108,7 +116,11 @@ def summary(model: Answered) -> dict[str, Any]:
         "perplexity": exp(model.loss),
         "too_long": model.too_long,
         "behaviours": {
-            name: {"n": len(group), "passed": _mean([each.passed for each in group]), "gold": _mean([each.gold for each in group])}
+            name: {
+                "n": len(group),
+                "passed": _mean([each.passed for each in group]),
+                "gold": _mean([each.gold for each in group]),
+            }
             for name, group in sorted(by_behaviour.items())
         },
     }

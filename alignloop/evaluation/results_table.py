@@ -58,7 +58,12 @@ def headline_of(report: Mapping[str, Any]) -> dict[str, Any]:
     policy, wins = report["models"]["policy"], report["win_rates"]
     duels = {f"wins_{name}": wins[f"policy_{name}"]["rate"] for name in ("vs_base", "vs_sft", "vs_before")}
     said = {f"reward_{name}": report["reward_model"][name] for name in REWARD[:2]}
-    return {**{key: policy[key] for key in FIRST}, **duels, "kl_to_sft_nats": report["kl_to_sft_nats"], **said}
+    return {
+        **{key: policy[key] for key in FIRST},
+        **duels,
+        "kl_to_sft_nats": report["kl_to_sft_nats"],
+        **said,
+    }
 
 
 def tables(results: Mapping[str, Any]) -> str:
@@ -77,7 +82,10 @@ def tables(results: Mapping[str, Any]) -> str:
         "RM: gold": lambda row: number(row["reward_model"]["accuracy_gold"], 3),
         "labelers: gold": lambda row: number(row["reward_model"]["labelers_agreement_gold"], 3),
     }
-    main = [["model", *columns], *([names.get(name, name), *(cell(row) for cell in columns.values())] for name, row in rows.items())]
+    main = [
+        ["model", *columns],
+        *([names.get(name, name), *(cell(row) for cell in columns.values())] for name, row in rows.items()),
+    ]
     judge = "gold" if results["judged_by_gold"] else "the round's reward model: these prompts have no gold"
     parts = [
         table(main),
@@ -86,20 +94,49 @@ def tables(results: Mapping[str, Any]) -> str:
         " RM: gold: the same of the pairs that gold tells apart.",
     ]
     if best := results.get("best_of"):
-        head = ["best of SFT's answers", "score", "gold", "wins against one", "KL if all differ", "KL measured", "length"]
-        cells = (("score", 3), ("gold", 3), ("wins", None), ("kl_if_all_differ_nats", 2), ("kl_measured_nats", 2), ("length", 1))
-        body = [[n, *(_rate(row[key]) if digits is None else number(row[key], digits) for key, digits in cells)] for n, row in best.items()]
+        head = [
+            "best of SFT's answers",
+            "score",
+            "gold",
+            "wins against one",
+            "KL if all differ",
+            "KL measured",
+            "length",
+        ]
+        cells = (
+            ("score", 3),
+            ("gold", 3),
+            ("wins", None),
+            ("kl_if_all_differ_nats", 2),
+            ("kl_measured_nats", 2),
+            ("length", 1),
+        )
+        body = [
+            [n, *(_rate(row[key]) if digits is None else number(row[key], digits) for key, digits in cells)]
+            for n, row in best.items()
+        ]
         parts.append(table([head, *body]))
     if change := results["last_against_first"]:
-        told = {"gold": "gold", "win_rate_vs_sft": "wins against SFT", "made_up": "answers made up", "perplexity": "perplexity"}
+        told = {
+            "gold": "gold",
+            "win_rate_vs_sft": "wins against SFT",
+            "made_up": "answers made up",
+            "perplexity": "perplexity",
+        }
         words = [f"{words} {_signed(change[key])}" for key, words in told.items() if change[key] is not None]
         last = next(reversed(list(rows)))
         parts.append(f"{last} against {list(rows)[2]}: {', '.join(words)}.")
-    behaviours = [name for name, numbers in rows["sft"]["behaviours"].items() if numbers["passed"] is not None]
+    behaviours = [
+        name for name, numbers in rows["sft"]["behaviours"].items() if numbers["passed"] is not None
+    ]
     if behaviours:
         head = ["answers that pass gold", "n", *(names.get(name, name) for name in rows)]
         body = [
-            [name.replace("_", " "), str(rows["sft"]["behaviours"][name]["n"]), *(_passed(row, name) for row in rows.values())]
+            [
+                name.replace("_", " "),
+                str(rows["sft"]["behaviours"][name]["n"]),
+                *(_passed(row, name) for row in rows.values()),
+            ]
             for name in behaviours
         ]
         for words, key, of in FAULTS:
@@ -115,11 +152,18 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = [
         "| "
-        + " | ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        + " | ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         + " |"
         for row in rows
     ]
-    rule = "|" + "|".join("-" * (width + 1) + (":" if place else "-") for place, width in enumerate(widths)) + "|"
+    rule = (
+        "|"
+        + "|".join("-" * (width + 1) + (":" if place else "-") for place, width in enumerate(widths))
+        + "|"
+    )
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
@@ -158,7 +202,12 @@ def _row(
 
 def _turned(win: Mapping[str, float]) -> dict[str, float]:
     """The same duel seen from the other side."""
-    return {**win, "rate": round(1 - win["rate"], 6), "low": round(1 - win["high"], 6), "high": round(1 - win["low"], 6)}
+    return {
+        **win,
+        "rate": round(1 - win["rate"], 6),
+        "low": round(1 - win["high"], 6),
+        "high": round(1 - win["low"], 6),
+    }
 
 
 def _change(first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, float | None]:

@@ -5,7 +5,13 @@ from typing import Any
 
 from alignloop.core.models import RewardModel
 from alignloop.core.reward import RankedRow, score_rankings
-from alignloop.core.reward_metrics import accuracy, by_group, by_rank_distance, calibration, length_correlation
+from alignloop.core.reward_metrics import (
+    accuracy,
+    by_group,
+    by_rank_distance,
+    calibration,
+    length_correlation,
+)
 from alignloop.records import Ranking
 
 
@@ -23,5 +29,7 @@ def held_out_agreement(
         "rank_distance": by_rank_distance(scores, ranks),
         "categories": by_group(scores, ranks, [ranking.prompt.category for ranking, _ in unseen]),
         "calibration": calibration(scores, ranks, scale, threshold),
-        "length_correlation": length_correlation(scores, ranks, [[len(answer) - row.shared for answer in row.rows] for _, row in unseen]),
+        "length_correlation": length_correlation(
+            scores, ranks, [[len(answer) - row.shared for answer in row.rows] for _, row in unseen]
+        ),
     }

@@ -24,10 +24,14 @@ TRIES, WINDOW = 5, 15 * 60  # failed sign-ins per name, and ten times as many pe
 NAME = re.compile(r"labeler-[a-z0-9][a-z0-9-]{0,40}")
 T = TypeVar("T")
 _hasher = PasswordHasher()
-_NOBODY = _hasher.hash(secrets.token_hex())  # checked where the name is unknown, so that the time taken does not tell
+_NOBODY = _hasher.hash(
+    secrets.token_hex()
+)  # checked where the name is unknown, so that the time taken does not tell
 _hashing = BoundedSemaphore(2)  # each takes 64 MiB for a moment
 _GUEST = select(Labeler.id, Labeler.role, Labeler.standing, Labeler.qualified, Labeler.score, Visit.form_key)
-_GUEST = _GUEST.join(Visit, Visit.labeler == Labeler.id).where(Visit.id == bindparam("visit"), Visit.expires > bindparam("now"))
+_GUEST = _GUEST.join(Visit, Visit.labeler == Labeler.id).where(
+    Visit.id == bindparam("visit"), Visit.expires > bindparam("now")
+)
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,19 @@ class TooMany(Refused):
 def invite(store: Store, id: str, role: Role, actor: str) -> str:
     """Make a labeler known, or give a known one a new link, and return the link's secret, which is stored nowhere."""
     if not NAME.fullmatch(id):
-        raise Refused(f"'{id}' is no name for a labeler: write labeler- and then small letters, digits or dashes, as in labeler-ada")
+        raise Refused(
+            f"'{id}' is no name for a labeler: write labeler- and then small letters, digits or dashes, as in labeler-ada"
+        )
     secret = secrets.token_urlsafe(32)
     with store.writing() as session:
         person = session.get(Labeler, id) or Labeler(id=id, role=role, created=time.time())
         if person.role != role:
             raise Refused(f"{id} is already known as {person.role}; choose another name for the {role}")
-        person.link, person.link_expires, person.password = _hash(secret), time.time() + LINK_DAYS * 86400, None
+        person.link, person.link_expires, person.password = (
+            _hash(secret),
+            time.time() + LINK_DAYS * 86400,
+            None,
+        )
         session.add(person)
         session.execute(delete(Visit).where(Visit.labeler == id))
         note(session, actor, "invite", id, role=role)
@@ -89,7 +99,11 @@ def accept(store: Store, secret: str, password: str | None) -> str:
 def sign_in(store: Store, id: str, password: str, address: str) -> str:
     """Sign in by password and return the visit's cookie. Failures are counted by name and by address."""
     with store.reading() as session:
-        failed = select(func.count()).select_from(Event).where(Event.action == "sign-in failed", Event.time > time.time() - WINDOW)
+        failed = (
+            select(func.count())
+            .select_from(Event)
+            .where(Event.action == "sign-in failed", Event.time > time.time() - WINDOW)
+        )
         tries = session.scalar(failed.where(Event.subject == id)) or 0
         near = session.scalar(failed.where(Event.actor == address)) or 0
         person = session.get(Labeler, id)
@@ -119,8 +133,12 @@ def sign_out(store: Store, cookie: str) -> None:
 
 def administrators(session: Session) -> int:
     """How many people may administer."""
-    known = select(func.count()).select_from(Labeler).where(Labeler.role == "admin", Labeler.standing == "active")
-    return session.scalar(known.where(Labeler.password.is_not(None) | (Labeler.link_expires > time.time()))) or 0
+    known = (
+        select(func.count()).select_from(Labeler).where(Labeler.role == "admin", Labeler.standing == "active")
+    )
+    return (
+        session.scalar(known.where(Labeler.password.is_not(None) | (Labeler.link_expires > time.time()))) or 0
+    )
 
 
 def _begin(session: Session, person: Labeler, means: str) -> str:
@@ -128,7 +146,14 @@ def _begin(session: Session, person: Labeler, means: str) -> str:
         raise Refused("You are not on this project any more. Ask its administrator.")
     cookie = secrets.token_urlsafe(32)
     session.execute(delete(Visit).where(Visit.expires < time.time()))
-    session.add(Visit(id=_hash(cookie), labeler=person.id, form_key=secrets.token_urlsafe(24), expires=time.time() + VISIT_HOURS * 3600))
+    session.add(
+        Visit(
+            id=_hash(cookie),
+            labeler=person.id,
+            form_key=secrets.token_urlsafe(24),
+            expires=time.time() + VISIT_HOURS * 3600,
+        )
+    )
     note(session, person.id, "sign in", person.id, means=means)
     return cookie
 

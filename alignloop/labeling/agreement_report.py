@@ -43,14 +43,24 @@ class Found:
     def numbers(self) -> dict[str, float]:
         """What goes into the stage's metrics: no names, and nothing that was not measured."""
         counts = {"excluded_labelers": len(self.excluded)}
-        counts["excluded_rankings"] = sum(each.rankings for each in self.labelers if each.name in self.excluded)
-        told = {"agreement_others": share(self.others), "agreement_gold": share(self.gold), "alpha": self.alpha}
+        counts["excluded_rankings"] = sum(
+            each.rankings for each in self.labelers if each.name in self.excluded
+        )
+        told = {
+            "agreement_others": share(self.others),
+            "agreement_gold": share(self.gold),
+            "alpha": self.alpha,
+        }
         return {**counts, **{name: round(value, 6) for name, value in told.items() if value is not None}}
 
 
 def measure(rankings: Sequence[Ranking], gold: Mapping[str, Points], bound: float | None) -> Found:
     """Measure a round's rankings; who agrees less than `bound` with gold, or with others, on ENOUGH pairs, is left out."""
-    items, categories, weeks = defaultdict[object, dict[str, Ranks]](dict), defaultdict[str, Items](dict), defaultdict[str, Items](dict)
+    items, categories, weeks = (
+        defaultdict[object, dict[str, Ranks]](dict),
+        defaultdict[str, Items](dict),
+        defaultdict[str, Items](dict),
+    )
     own: dict[str, list[Ranking]] = defaultdict(list)
     for ranking in rankings:
         item = _item(ranking)
@@ -68,7 +78,11 @@ def measure(rankings: Sequence[Ranking], gold: Mapping[str, Points], bound: floa
         parts = (shared[: len(shared) // 2], shared[len(shared) // 2 :])
         early, late = (by_labeler({item: items[item] for item in part}).get(name, (0.0, 0)) for part in parts)
         apart = alpha({item: items[item] for item in shared})
-        labelers.append(Labeler(name, made[0].kind, len(made), gold.get(name, (0.0, 0)), others[name], (early, late), apart))
+        labelers.append(
+            Labeler(
+                name, made[0].kind, len(made), gold.get(name, (0.0, 0)), others[name], (early, late), apart
+            )
+        )
     return Found(
         total(others.values()),
         total(each.gold for each in labelers),
@@ -76,7 +90,11 @@ def measure(rankings: Sequence[Ranking], gold: Mapping[str, Points], bound: floa
         tuple(labelers),
         {name: (total(by_labeler(part).values()), alpha(part)) for name, part in sorted(categories.items())},
         {name: (total(by_labeler(part).values()), alpha(part)) for name, part in sorted(weeks.items())},
-        frozenset(each.name for each in labelers if bound is not None and (_below(each.gold, bound) or _below(each.others, bound))),
+        frozenset(
+            each.name
+            for each in labelers
+            if bound is not None and (_below(each.gold, bound) or _below(each.others, bound))
+        ),
     )
 
 
@@ -99,12 +117,24 @@ def page(round: str, found: Found, bound: float | None) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for each in found.labelers:
-        cells = [_cell(each.name), each.kind, f"{each.rankings:,}", _told(each.gold), _told(each.others), *map(_told, each.halves)]
-        lines.append(f"| {' | '.join([*cells, _number(each.alpha), 'left out' if each.name in found.excluded else ''])} |")
+        cells = [
+            _cell(each.name),
+            each.kind,
+            f"{each.rankings:,}",
+            _told(each.gold),
+            _told(each.others),
+            *map(_told, each.halves),
+        ]
+        lines.append(
+            f"| {' | '.join([*cells, _number(each.alpha), 'left out' if each.name in found.excluded else ''])} |"
+        )
     for what, parts in (("category", found.categories), ("week", found.weeks)):
         if parts:
             lines += ["", f"| {what} | between labelers | α |", "|---|---:|---:|"]
-            lines += [f"| {_cell(name)} | {_told(points)} | {_number(its)} |" for name, (points, its) in parts.items()]
+            lines += [
+                f"| {_cell(name)} | {_told(points)} | {_number(its)} |"
+                for name, (points, its) in parts.items()
+            ]
     lines += [
         "",
         "A tie counts half where the other side has an order. α is ordinal, a unit per answer; 1 is full agreement, 0 what chance gives.",

@@ -26,10 +26,20 @@ COUNTED = ("work", "review")
 # statements of every page are built once
 _MINE = (Assignment.id == bindparam("assignment")) & (Assignment.labeler == bindparam("labeler"))
 _OWN = select(Assignment, Item).join(Item, Item.id == Assignment.item).where(_MINE).with_for_update()
-_SEEN = select(Assignment.id, Item.job, Item.purpose, Assignment.attempt, Assignment.state, Item.prompt, Item.responses)
-_SEEN = _SEEN.add_columns(Assignment.presented, Assignment.draft, Assignment.begun).join(Item, Item.id == Assignment.item).where(_MINE)
+_SEEN = select(
+    Assignment.id, Item.job, Item.purpose, Assignment.attempt, Assignment.state, Item.prompt, Item.responses
+)
+_SEEN = (
+    _SEEN.add_columns(Assignment.presented, Assignment.draft, Assignment.begun)
+    .join(Item, Item.id == Assignment.item)
+    .where(_MINE)
+)
 _DRAFTED = select(Assignment).where(_MINE).with_for_update()
-_LATE = select(Assignment).where(Assignment.state == "open", Assignment.expires < bindparam("now")).order_by(Assignment.item)
+_LATE = (
+    select(Assignment)
+    .where(Assignment.state == "open", Assignment.expires < bindparam("now"))
+    .order_by(Assignment.item)
+)
 _LATE = _LATE.with_for_update(skip_locked=True)
 
 
@@ -91,7 +101,15 @@ def take(store: Store, labeler: str, job: Job, purpose: Purpose, lending: Lendin
             return None
         places = list(range(len(item.responses)))
         Random(seed_of(attempt, item.key, labeler)).shuffle(places)
-        new = Assignment(item=item.id, labeler=labeler, attempt=attempt, presented=places, draft={}, begun=now, expires=until)
+        new = Assignment(
+            item=item.id,
+            labeler=labeler,
+            attempt=attempt,
+            presented=places,
+            draft={},
+            begun=now,
+            expires=until,
+        )
         session.add(new)
         if _counts(item, attempt):
             item.taken += 1
@@ -117,7 +135,11 @@ def save_draft(
         [lent] = _mine(session, _DRAFTED, assignment, labeler)
         if lent.state in ("done", "skipped"):
             return False
-        lent.draft = {**lent.draft, **draft, **({"ratings": lent.draft.get("ratings", {}) | ratings} if ratings else {})}
+        lent.draft = {
+            **lent.draft,
+            **draft,
+            **({"ratings": lent.draft.get("ratings", {}) | ratings} if ratings else {}),
+        }
         if lent.state == "open":
             lent.expires = time.time() + lending.minutes * 60
         return True
@@ -131,7 +153,14 @@ def give(store: Store, assignment: int, labeler: str, given: Given, guidelines: 
         if lent.state in ("done", "skipped"):
             return False
         keep(session, lent, item, given, guidelines, now)
-        note(session, labeler, "skip" if given.skipped else "answer", str(lent.id), item=item.key, reason=given.skipped)
+        note(
+            session,
+            labeler,
+            "skip" if given.skipped else "answer",
+            str(lent.id),
+            item=item.key,
+            reason=given.skipped,
+        )
     return True
 
 
@@ -175,11 +204,25 @@ def converse(store: Store, labeler: str, lending: Lending) -> int | None:
         if (held := _held(session, labeler, "converse", "work")) is not None:
             held.expires = now + lending.minutes * 60
             return held.id
-        what = {"round": "converse", "key": uuid4().hex, "job": "converse", "purpose": "work", "policy": "", "split": "train"}
+        what = {
+            "round": "converse",
+            "key": uuid4().hex,
+            "job": "converse",
+            "purpose": "work",
+            "policy": "",
+            "split": "train",
+        }
         item = Item(**what, prompt={"messages": []}, responses=[], wanted=1, taken=1)
         session.add(item)
         session.flush()
-        lent = Assignment(item=item.id, labeler=labeler, presented=[], draft={}, begun=now, expires=now + lending.minutes * 60)
+        lent = Assignment(
+            item=item.id,
+            labeler=labeler,
+            presented=[],
+            draft={},
+            begun=now,
+            expires=now + lending.minutes * 60,
+        )
         session.add(lent)
         session.flush()
         return lent.id
@@ -215,7 +258,9 @@ def _expire(session: Session, now: float) -> None:
 def _held(session: Session, labeler: str, job: Job, purpose: Purpose) -> Assignment | None:
     """What the labeler has in hand: an open assignment, or an expired one whose item nobody else has finished or holds."""
     kinds = (purpose, "gold") if purpose == "work" else (purpose,)
-    mine = select(Assignment, Item).join(Item, Item.id == Assignment.item).where(Assignment.labeler == labeler)
+    mine = (
+        select(Assignment, Item).join(Item, Item.id == Assignment.item).where(Assignment.labeler == labeler)
+    )
     mine = mine.where(Assignment.state.in_(("open", "expired")), Item.job == job, Item.purpose.in_(kinds))
     for lent, item in session.execute(mine.order_by(Assignment.state.desc(), Assignment.id)):
         if lent.state == "open":
@@ -228,14 +273,19 @@ def _held(session: Session, labeler: str, job: Job, purpose: Purpose) -> Assignm
     return None
 
 
-def _choose(session: Session, labeler: str, job: Job, purpose: Purpose, lending: Lending) -> tuple[Item | None, int]:
+def _choose(
+    session: Session, labeler: str, job: Job, purpose: Purpose, lending: Lending
+) -> tuple[Item | None, int]:
     """A new item and which attempt at it this is."""
     seen = select(Assignment.item).where(Assignment.labeler == labeler)
     free = select(Item.id).where(Item.job == job, Item.active, Item.id.not_in(seen))
     if purpose == "quiz":
         return _locked(session, free.where(Item.purpose == "quiz").order_by(Item.id)), 1
     if purpose == "work" and job == "rank":
-        count = session.scalar(select(func.count()).select_from(Assignment).where(Assignment.labeler == labeler)) or 0
+        count = (
+            session.scalar(select(func.count()).select_from(Assignment).where(Assignment.labeler == labeler))
+            or 0
+        )
         chance = seed_of(count, labeler, "what is mixed in") / 2**63
         if chance < lending.gold:
             if item := _locked(session, free.where(Item.purpose == "gold").order_by(Item.id)):
@@ -244,7 +294,9 @@ def _choose(session: Session, labeler: str, job: Job, purpose: Purpose, lending:
             return item, 2
         free = free.where(Item.round.in_(select(Round.id).where(Round.closed.is_(None))))
     busy = Item.done + Item.taken
-    return _locked(session, free.where(Item.purpose == purpose, busy < Item.wanted).order_by(busy.desc(), Item.id)), 1
+    return _locked(
+        session, free.where(Item.purpose == purpose, busy < Item.wanted).order_by(busy.desc(), Item.id)
+    ), 1
 
 
 def _locked(session: Session, query: Any) -> Item | None:
@@ -255,8 +307,16 @@ def _locked(session: Session, query: Any) -> Item | None:
 
 def _repeat(session: Session, labeler: str) -> Item | None:
     """An item that this labeler ranked some time ago, and once only."""
-    own = select(Answer.item, Answer.attempt).where(Answer.labeler == labeler, Answer.ranks.is_not(None)).order_by(Answer.submitted)
-    rows = session.execute(own.join(Item, Item.id == Answer.item).where(Item.purpose == "work", Item.active)).all()
+    own = (
+        select(Answer.item, Answer.attempt)
+        .where(Answer.labeler == labeler, Answer.ranks.is_not(None))
+        .order_by(Answer.submitted)
+    )
+    rows = session.execute(
+        own.join(Item, Item.id == Answer.item).where(Item.purpose == "work", Item.active)
+    ).all()
     again = {item for item, attempt in rows if attempt > 1}
-    again |= set(session.scalars(select(Assignment.item).where(Assignment.labeler == labeler, Assignment.attempt > 1)))
+    again |= set(
+        session.scalars(select(Assignment.item).where(Assignment.labeler == labeler, Assignment.attempt > 1))
+    )
     return next((session.get(Item, item) for item, _ in rows[:-APART] if item not in again), None)

@@ -46,10 +46,14 @@ class Store:
         if address.get_backend_name() == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
         elif address.get_backend_name() != "sqlite":
-            raise StoreError(f"DATABASE_URL: '{address.get_backend_name()}' is no store for labels; give a postgresql:// or sqlite:/// URL")
+            raise StoreError(
+                f"DATABASE_URL: '{address.get_backend_name()}' is no store for labels; give a postgresql:// or sqlite:/// URL"
+            )
         self.name = address.render_as_string(hide_password=True)
         self._embedded = address.get_backend_name() == "sqlite"
-        self._turn = Lock() if self._embedded else nullcontext()  # SQLite's own way to wait for another writer is to look again and again
+        self._turn = (
+            Lock() if self._embedded else nullcontext()
+        )  # SQLite's own way to wait for another writer is to look again and again
         if self._embedded:
             if not address.database:
                 raise StoreError(
@@ -60,9 +64,14 @@ class Store:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            self.engine = create_engine(address, pool_pre_ping=True, pool_size=CONNECTIONS // 2, max_overflow=CONNECTIONS // 2)
+            self.engine = create_engine(
+                address, pool_pre_ping=True, pool_size=CONNECTIONS // 2, max_overflow=CONNECTIONS // 2
+            )
             event.listen(self.engine, "begin", _begin_postgresql)
-        self._writers = {flush: self.engine.execution_options(writes="FULL" if flush else "NORMAL") for flush in (True, False)}
+        self._writers = {
+            flush: self.engine.execution_options(writes="FULL" if flush else "NORMAL")
+            for flush in (True, False)
+        }
         try:
             self._upgrade()
         except OperationalError as error:
@@ -87,11 +96,17 @@ class Store:
         some seconds later: it outlives the death of every process, and a power cut only if something flushed came after it.
         """
         try:
-            with self._turn, Session(self._writers[flush], expire_on_commit=False) as session, session.begin():
+            with (
+                self._turn,
+                Session(self._writers[flush], expire_on_commit=False) as session,
+                session.begin(),
+            ):
                 yield session
         except SQLAlchemyError as error:
             if any(words in str(getattr(error, "orig", error)).lower() for words in FULL):
-                raise StoreFullError(f"{self.name}: its disk is full; make room: what was committed is kept") from error
+                raise StoreFullError(
+                    f"{self.name}: its disk is full; make room: what was committed is kept"
+                ) from error
             raise
 
     def compact(self) -> None:

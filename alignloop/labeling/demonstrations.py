@@ -17,16 +17,28 @@ def publish(store: Store, prompts: Sequence[Prompt]) -> int:
         known = set(session.scalars(select(Item.key).where(Item.round == "demonstrate")))
         new = [prompt for prompt in prompts if prompt.id not in known]
         for prompt in new:
-            what = {"round": "demonstrate", "job": "demonstrate", "purpose": "work", "policy": "", "split": "train"}
-            session.add(Item(key=prompt.id, prompt=prompt.model_dump(mode="json"), responses=[], wanted=1, **what))
+            what = {
+                "round": "demonstrate",
+                "job": "demonstrate",
+                "purpose": "work",
+                "policy": "",
+                "split": "train",
+            }
+            session.add(
+                Item(key=prompt.id, prompt=prompt.model_dump(mode="json"), responses=[], wanted=1, **what)
+            )
         note(session, "command line", "publish prompts", "demonstrate", items=len(new))
     return len(new)
 
 
 def written(session: Session) -> Iterator[Demonstration]:
     """What labelers wrote who are not excluded. Who wrote both sides is the user too."""
-    query = select(Answer, Item).join(Item, Item.id == Answer.item).join(Labeler, Labeler.id == Answer.labeler)
-    query = query.where(Answer.messages.is_not(None), Labeler.standing != "excluded").order_by(Answer.assignment)
+    query = (
+        select(Answer, Item).join(Item, Item.id == Answer.item).join(Labeler, Labeler.id == Answer.labeler)
+    )
+    query = query.where(Answer.messages.is_not(None), Labeler.standing != "excluded").order_by(
+        Answer.assignment
+    )
     for answer, item in session.execute(query):
         yield Demonstration(
             id=f"labeled-{item.key}-{answer.labeler}",

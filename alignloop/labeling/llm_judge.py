@@ -39,14 +39,21 @@ class Judge:
 
     def __init__(self, url: str, name: str, at_once: int, seed: int, folder: Path) -> None:
         self.labeler = f"judge-{re.sub(r'[^A-Za-z0-9.]+', '-', name)}"
-        self._url, self._name, self._seed, self._folder = f"{url.rstrip('/')}/chat/completions", name, seed, folder
+        self._url, self._name, self._seed, self._folder = (
+            f"{url.rstrip('/')}/chat/completions",
+            name,
+            seed,
+            folder,
+        )
         self._at_once = at_once
 
     def rank(self, samples: Sequence[Samples]) -> Iterator[tuple[int, ...]]:
         """The ranks of each sample's responses, in the samples' order."""
         key = os.environ.get(KEY)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        with httpx.Client(headers=headers, timeout=120, limits=httpx.Limits(max_connections=self._at_once)) as client:
+        with httpx.Client(
+            headers=headers, timeout=120, limits=httpx.Limits(max_connections=self._at_once)
+        ) as client:
             pool = ThreadPoolExecutor(self._at_once)
             try:
                 yield from pool.map(lambda sample: self._verdict(client, sample), samples)
@@ -58,10 +65,19 @@ class Judge:
         Random(seed_of(self._seed, "judge", sample.id)).shuffle(order)
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(order)]
         said = "\n\n".join(f"[{turn.role}]\n{turn.content}" for turn in sample.prompt.messages)
-        shown = "\n\n".join(f"[answer {letter}]\n{sample.responses[place]}" for letter, place in zip(letters, order, strict=True))
-        asked = [{"role": "system", "content": ORDER}, {"role": "user", "content": f"Conversation:\n\n{said}\n\nAnswers:\n\n{shown}"}]
+        shown = "\n\n".join(
+            f"[answer {letter}]\n{sample.responses[place]}"
+            for letter, place in zip(letters, order, strict=True)
+        )
+        asked = [
+            {"role": "system", "content": ORDER},
+            {"role": "user", "content": f"Conversation:\n\n{said}\n\nAnswers:\n\n{shown}"},
+        ]
         body = {"model": self._name, "messages": asked, "temperature": 0, "seed": self._seed % 2**31}
-        kept = self._folder / f"{blake2b(json.dumps([self._url, body, sample.id]).encode(), digest_size=16).hexdigest()}.json"
+        kept = (
+            self._folder
+            / f"{blake2b(json.dumps([self._url, body, sample.id]).encode(), digest_size=16).hexdigest()}.json"
+        )
         if kept.exists():
             given = json.loads(kept.read_text(encoding="utf-8"))
         else:
@@ -88,12 +104,16 @@ class Judge:
                 problem = f"answers with status {reply.status_code}"
                 continue
             if reply.status_code != 200:
-                raise JudgeError(f"{self._url}: answers with status {reply.status_code}: {reply.text[:200]}; check label.model and {KEY}")
+                raise JudgeError(
+                    f"{self._url}: answers with status {reply.status_code}: {reply.text[:200]}; check label.model and {KEY}"
+                )
             try:
                 return _ranks(reply.json()["choices"][0]["message"]["content"], letters)
             except (ValueError, KeyError, IndexError, TypeError) as error:
                 problem = f"gave no ranking of {sample}: {error}"
-        raise JudgeError(f"{self._url}: {problem}, {TRIES} times; start it or correct label.model, and run again: verdicts so far are kept")
+        raise JudgeError(
+            f"{self._url}: {problem}, {TRIES} times; start it or correct label.model, and run again: verdicts so far are kept"
+        )
 
 
 def _ranks(text: str, letters: str) -> dict[str, int]:
@@ -101,7 +121,11 @@ def _ranks(text: str, letters: str) -> dict[str, int]:
     if not found:
         raise ValueError(f"it said {text[:80]!r}")
     given = json.loads(found[0])["ranks"]
-    if not isinstance(given, dict) or sorted(given) != list(letters) or any(type(rank) is not int for rank in given.values()):
+    if (
+        not isinstance(given, dict)
+        or sorted(given) != list(letters)
+        or any(type(rank) is not int for rank in given.values())
+    ):
         raise ValueError(f"its ranks are {str(given)[:80]}")
     values = sorted(set(given.values()))
     ranks = {letter: values.index(given[letter]) + 1 for letter in letters}

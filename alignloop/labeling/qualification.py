@@ -15,7 +15,10 @@ def mark_quiz(store: Store, id: str, needed: float) -> float | None:
     with store.writing() as session:
         person = session.get_one(Labeler, id, with_for_update=True)
         items = session.scalars(select(Item).where(Item.purpose == "quiz", Item.active)).all()
-        answers = {answer.item: answer.ranks for answer in session.scalars(select(Answer).where(Answer.labeler == id))}
+        answers = {
+            answer.item: answer.ranks
+            for answer in session.scalars(select(Answer).where(Answer.labeler == id))
+        }
         if person.qualified is not None or any(item.id not in answers for item in items):
             return person.score
         points = pairs = 0.0
@@ -43,8 +46,12 @@ def stand(store: Store, id: str, standing: Standing, actor: str) -> None:
 def _count(session: Session, id: str, sign: int) -> None:
     """Add the labeler's answers to what is done of their items, or take them off."""
     if sign:
-        own = select(Item).join(Answer, Answer.item == Item.id).where(Answer.labeler == id, Answer.attempt == 1)
-        for item in session.scalars(own.where(Answer.skipped.is_(None)).order_by(Item.id).with_for_update(of=Item)):
+        own = (
+            select(Item).join(Answer, Answer.item == Item.id).where(Answer.labeler == id, Answer.attempt == 1)
+        )
+        for item in session.scalars(
+            own.where(Answer.skipped.is_(None)).order_by(Item.id).with_for_update(of=Item)
+        ):
             item.done += sign * (item.purpose in ("work", "review"))
     held = select(Assignment).where(Assignment.labeler == id, Assignment.state == "open")
     for lent in session.scalars(held):

@@ -36,7 +36,9 @@ def records(session: Session, round: str | None = None) -> list[Record]:
     again: dict[str, list[tuple[float, int]]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
     skipped: dict[str, int] = defaultdict(int)
-    query = select(Answer, Item.purpose, Item.known).join(Item, Item.id == Answer.item).where(Item.job == "rank")
+    query = (
+        select(Answer, Item.purpose, Item.known).join(Item, Item.id == Answer.item).where(Item.job == "rank")
+    )
     if round:
         query = query.where((Item.round == round) | (Item.purpose == "gold"))
     for answer, purpose, known in session.execute(query.order_by(Answer.attempt, Answer.submitted)):
@@ -72,7 +74,9 @@ def round_alpha(session: Session, round: str) -> float | None:
     """α over all rankings of a round by labelers who are not excluded."""
     found: dict[int, dict[str, Ranks]] = defaultdict(dict)
     query = select(Answer.item, Answer.labeler, Answer.ranks).join(Item, Item.id == Answer.item)
-    query = query.join(Labeler, Labeler.id == Answer.labeler).where(Item.round == round, Labeler.standing != "excluded")
+    query = query.join(Labeler, Labeler.id == Answer.labeler).where(
+        Item.round == round, Labeler.standing != "excluded"
+    )
     for item, labeler, ranks in session.execute(query.where(Answer.attempt == 1, Answer.ranks.is_not(None))):
         found[item][labeler] = ranks or ()
     return alpha(found)

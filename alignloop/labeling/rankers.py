@@ -29,14 +29,28 @@ JUDGES: dict[str, Callable[[Prompt, str], float]] = {"gold": gold_utility, "form
 
 
 def _ranking(item: Samples, ranks: tuple[int, ...], labeler: str, kind: Literal["panel", "judge"]) -> Ranking:
-    given = {"prompt": item.prompt, "responses": item.responses, "policy": item.policy, "round": item.round, "split": item.split}
+    given = {
+        "prompt": item.prompt,
+        "responses": item.responses,
+        "policy": item.policy,
+        "round": item.round,
+        "split": item.split,
+    }
     return Ranking(id=f"{item.id}-{labeler}", ranks=ranks, labeler=labeler, kind=kind, **given)
 
 
 def panel(params: Params, round: str, samples: list[Samples]) -> Made:
     """A simulated panel: screened, noisy, with leanings of its own."""
     plan = params.label
-    group = make_panel(params.seed, plan.labelers, plan.held_out, plan.noise, plan.tie, plan.screening_items, plan.screening_pass)
+    group = make_panel(
+        params.seed,
+        plan.labelers,
+        plan.held_out,
+        plan.noise,
+        plan.tie,
+        plan.screening_items,
+        plan.screening_pass,
+    )
     random = draws(params.seed, "label", round)
     fewest = min(len(able) for able in (group.labelers, group.held_out) if able)
     if plan.overlap > fewest:
@@ -47,17 +61,26 @@ def panel(params: Params, round: str, samples: list[Samples]) -> Made:
     def rank() -> Iterator[Ranking]:
         for item in samples:
             known = seed_of(params.seed, "label", round, "known", item.id) / 2**63 < plan.valid_by_known
-            able = group.held_out if item.split != "train" and group.held_out and not known else group.labelers
+            able = (
+                group.held_out if item.split != "train" and group.held_out and not known else group.labelers
+            )
             one = plan.overlap == 1
-            chosen = [int(random.integers(len(able)))] if one else random.permutation(len(able))[: plan.overlap]
+            chosen = (
+                [int(random.integers(len(able)))] if one else random.permutation(len(able))[: plan.overlap]
+            )
             for labeler in (able[place] for place in chosen):
                 ranks = labeler.rank(item.prompt, item.responses, JUDGES[plan.judge], random)
                 yield _ranking(item, ranks, labeler.id, "panel")
 
     screened = {
-        each.id: (group.screening[each.id] * plan.screening_items, plan.screening_items) for each in (*group.labelers, *group.held_out)
+        each.id: (group.screening[each.id] * plan.screening_items, plan.screening_items)
+        for each in (*group.labelers, *group.held_out)
     }
-    return Made(rank(), {"labelers": len(group.labelers), "held_out": len(group.held_out), "rejected": len(group.rejected)}, screened)
+    return Made(
+        rank(),
+        {"labelers": len(group.labelers), "held_out": len(group.held_out), "rejected": len(group.rejected)},
+        screened,
+    )
 
 
 def people(params: Params, round: str, samples: list[Samples]) -> Made:
@@ -80,7 +103,11 @@ def people(params: Params, round: str, samples: list[Samples]) -> Made:
             gold = {record.id: record.gold for record in quality.records(session, round)}
     finally:
         store.close()
-    return Made(iter(made), {"labelers": len({ranking.labeler for ranking in made}), "held_out": 0, "rejected": rejected}, gold)
+    return Made(
+        iter(made),
+        {"labelers": len({ranking.labeler for ranking in made}), "held_out": 0, "rejected": rejected},
+        gold,
+    )
 
 
 def judge(params: Params, round: str, samples: list[Samples]) -> Made:
@@ -95,4 +122,8 @@ def judge(params: Params, round: str, samples: list[Samples]) -> Made:
     return Made(rank(), {"labelers": 1, "held_out": 0, "rejected": 0}, {})
 
 
-LABELERS: dict[Labelers, Callable[[Params, str, list[Samples]], Made]] = {"panel": panel, "people": people, "judge": judge}
+LABELERS: dict[Labelers, Callable[[Params, str, list[Samples]], Made]] = {
+    "panel": panel,
+    "people": people,
+    "judge": judge,
+}

@@ -42,7 +42,15 @@ class Tally:
     outcomes: list[float]
 
 
-def publish(store: Store, id: str, candidate: str, other: str, pairs: Sequence[Pair], votes: int, told: Mapping[str, Any]) -> None:
+def publish(
+    store: Store,
+    id: str,
+    candidate: str,
+    other: str,
+    pairs: Sequence[Pair],
+    votes: int,
+    told: Mapping[str, Any],
+) -> None:
     """Ask for `votes` votes on each pair, once; other pairs for the same candidate begin the review anew. Earlier reviews end."""
     digest = _digest(pairs, 16)
     with store.writing() as session:
@@ -51,9 +59,16 @@ def publish(store: Store, id: str, candidate: str, other: str, pairs: Sequence[P
         plan = session.get(Review, id, with_for_update=True)
         if plan is None or (plan.digest, plan.other) != (digest, other):
             plan = plan or Review(id=id, published=time.time())
-            plan.digest, plan.alike, plan.decided, plan.continued = digest, sum(pair.mine == pair.theirs for pair in pairs), None, None
+            plan.digest, plan.alike, plan.decided, plan.continued = (
+                digest,
+                sum(pair.mine == pair.theirs for pair in pairs),
+                None,
+                None,
+            )
             _offer(session, id, pairs, votes)
-            note(session, "pipeline", "publish review", candidate, items=len(pairs), votes=votes, against=other)
+            note(
+                session, "pipeline", "publish review", candidate, items=len(pairs), votes=votes, against=other
+            )
         plan.candidate, plan.other, plan.told = candidate, other, dict(told)
         session.add(plan)
 
@@ -69,8 +84,18 @@ def _offer(session: Session, id: str, pairs: Sequence[Pair], votes: int) -> None
         if key in before:
             before[key].active = True
             continue
-        what = {"round": _round(id), "key": key, "job": "rank", "purpose": "review", "policy": "", "split": "test", "wanted": votes}
-        session.add(Item(**what, prompt=pair.prompt.model_dump(mode="json"), responses=[pair.mine, pair.theirs]))
+        what = {
+            "round": _round(id),
+            "key": key,
+            "job": "rank",
+            "purpose": "review",
+            "policy": "",
+            "split": "test",
+            "wanted": votes,
+        }
+        session.add(
+            Item(**what, prompt=pair.prompt.model_dump(mode="json"), responses=[pair.mine, pair.theirs])
+        )
 
 
 def find(session: Session, id: str) -> Review | None:
@@ -86,23 +111,40 @@ def newest(session: Session) -> Review | None:
 def tally(session: Session, id: str) -> Tally:
     """The votes so far, of reviewers who are not excluded."""
     plan = session.get_one(Review, id)
-    query = select(Answer.item, Answer.labeler, Answer.ranks).join(Item, Item.id == Answer.item).join(Labeler, Labeler.id == Answer.labeler)
-    query = query.where(Item.round == _round(id), Answer.ranks.is_not(None), Labeler.standing != "excluded").order_by(Item.id)
+    query = (
+        select(Answer.item, Answer.labeler, Answer.ranks)
+        .join(Item, Item.id == Answer.item)
+        .join(Labeler, Labeler.id == Answer.labeler)
+    )
+    query = query.where(
+        Item.round == _round(id), Answer.ranks.is_not(None), Labeler.standing != "excluded"
+    ).order_by(Item.id)
     votes: dict[int, list[float]] = defaultdict(list)
     reviewers = set[str]()
     for item, labeler, ranks in session.execute(query):
         mine, theirs = ranks or (1, 1)
         votes[item].append(1.0 if mine < theirs else 0.0 if mine > theirs else 0.5)
         reviewers.add(labeler)
-    wanted = session.scalar(select(func.coalesce(func.sum(Item.wanted), 0)).where(Item.round == _round(id))) or 0
+    wanted = (
+        session.scalar(select(func.coalesce(func.sum(Item.wanted), 0)).where(Item.round == _round(id))) or 0
+    )
     outcomes = [fmean(each) for each in votes.values()]
-    return Tally(sum(map(len, votes.values())), int(wanted), len(reviewers), outcomes + [0.5] * plan.alike if outcomes else [])
+    return Tally(
+        sum(map(len, votes.values())),
+        int(wanted),
+        len(reviewers),
+        outcomes + [0.5] * plan.alike if outcomes else [],
+    )
 
 
 def left(session: Session, labeler: str) -> int:
     """How many pairs wait for this reviewer's vote."""
     mine = select(Answer.item).where(Answer.labeler == labeler)
-    free = select(func.count()).select_from(Item).where(Item.purpose == "review", Item.active, Item.done < Item.wanted)
+    free = (
+        select(func.count())
+        .select_from(Item)
+        .where(Item.purpose == "review", Item.active, Item.done < Item.wanted)
+    )
     return session.scalar(free.where(Item.id.not_in(mine))) or 0
 
 

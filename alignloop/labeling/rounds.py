@@ -35,18 +35,41 @@ class Progress:
         return self.wanted - self.done
 
 
-def publish(store: Store, round: str, samples: Sequence[Samples], overlap: int, enough: float, deadline_hours: float | None) -> bool:
+def publish(
+    store: Store,
+    round: str,
+    samples: Sequence[Samples],
+    overlap: int,
+    enough: float,
+    deadline_hours: float | None,
+) -> bool:
     """Offer samples to labelers, once; other samples under the same name begin the round anew. Returns whether anything changed."""
     if round in RESERVED:
-        raise StoreError(f"rounds.{round}: the labeling store keeps this name for itself; call the round otherwise")
+        raise StoreError(
+            f"rounds.{round}: the labeling store keeps this name for itself; call the round otherwise"
+        )
     digest = blake2b("".join(each.model_dump_json() for each in samples).encode(), digest_size=16).hexdigest()
     with store.writing() as session:
         plan = session.get(Round, round, with_for_update=True) or Round(id=round, published=time.time())
         new = (plan.digest, plan.overlap) != (digest, overlap)
         if new:
-            plan.digest, plan.overlap, plan.published, plan.closed, plan.continued = digest, overlap, time.time(), None, None
+            plan.digest, plan.overlap, plan.published, plan.closed, plan.continued = (
+                digest,
+                overlap,
+                time.time(),
+                None,
+                None,
+            )
             kept = _offer(session, round, samples, overlap)
-            note(session, "pipeline", "publish round", round, items=len(samples), overlap=overlap, answered_before=kept)
+            note(
+                session,
+                "pipeline",
+                "publish round",
+                round,
+                items=len(samples),
+                overlap=overlap,
+                answered_before=kept,
+            )
         plan.enough = enough
         plan.deadline = None if deadline_hours is None else plan.published + deadline_hours * 3600
         session.add(plan)
@@ -90,8 +113,20 @@ def publish_known(store: Store, purpose: Purpose, known: Iterable[Ranking]) -> N
             item.active = key in wanted
         for key, each in wanted.items():
             if key not in before:
-                prompt, responses, ranks = each.prompt.model_dump(mode="json"), list(each.responses), list(each.ranks)
-                what = {"round": purpose, "key": key, "job": "rank", "purpose": purpose, "policy": "", "split": "train", "wanted": 0}
+                prompt, responses, ranks = (
+                    each.prompt.model_dump(mode="json"),
+                    list(each.responses),
+                    list(each.ranks),
+                )
+                what = {
+                    "round": purpose,
+                    "key": key,
+                    "job": "rank",
+                    "purpose": purpose,
+                    "policy": "",
+                    "split": "train",
+                    "wanted": 0,
+                }
                 session.add(Item(prompt=prompt, responses=responses, known=ranks, **what))
 
 
@@ -107,20 +142,35 @@ def progress(session: Session, round: str) -> Progress:
     """How far the round is. Raises StoreError if it was never published."""
     plan = session.get(Round, round)
     if plan is None:
-        raise StoreError(f"round {round} was never published; run `dvc repro label@{round}`, which publishes it")
+        raise StoreError(
+            f"round {round} was never published; run `dvc repro label@{round}`, which publishes it"
+        )
     done = func.coalesce(func.sum(case((Item.done < Item.wanted, Item.done), else_=Item.wanted)), 0)
     wanted = func.coalesce(func.sum(Item.wanted), 0)
     asked, got = session.execute(
-        select(wanted, done).where(Item.round == round, Item.purpose == "work", Item.job == "rank", Item.active)
+        select(wanted, done).where(
+            Item.round == round, Item.purpose == "work", Item.job == "rank", Item.active
+        )
     ).one()
     full = got >= asked and asked > 0
-    late = plan.deadline is not None and time.time() >= plan.deadline and got >= plan.enough * asked and got > 0
-    return Progress(round, int(asked), int(got), full or late or plan.closed is not None, plan.closed is not None, plan.deadline)
+    late = (
+        plan.deadline is not None and time.time() >= plan.deadline and got >= plan.enough * asked and got > 0
+    )
+    return Progress(
+        round,
+        int(asked),
+        int(got),
+        full or late or plan.closed is not None,
+        plan.closed is not None,
+        plan.deadline,
+    )
 
 
 def open_rounds(session: Session) -> list[Round]:
     """Rounds that wait for labelers, the oldest first."""
-    return list(session.scalars(select(Round).where(Round.closed.is_(None)).order_by(Round.published, Round.id)))
+    return list(
+        session.scalars(select(Round).where(Round.closed.is_(None)).order_by(Round.published, Round.id))
+    )
 
 
 def close(session: Session, round: str, actor: str) -> None:
@@ -137,7 +187,13 @@ def rankings(session: Session, round: str) -> Iterator[Ranking]:
         .join(Answer, Answer.item == Item.id)
         .join(Assignment, Assignment.id == Answer.assignment)
         .join(Labeler, Labeler.id == Answer.labeler)
-        .where(Item.round == round, Item.active, Answer.attempt == 1, Answer.ranks.is_not(None), Labeler.standing != "excluded")
+        .where(
+            Item.round == round,
+            Item.active,
+            Answer.attempt == 1,
+            Answer.ranks.is_not(None),
+            Labeler.standing != "excluded",
+        )
         .where(Answer.submitted <= (plan.closed or time.time()))
         .order_by(Item.id, Answer.labeler)
     )

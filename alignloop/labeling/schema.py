@@ -70,7 +70,10 @@ class Item(Table):
     """A prompt to answer, or K answers to rank. `taken` are at work on it now, `done` have finished, `skips` could not."""
 
     __tablename__ = "items"
-    __table_args__ = (UniqueConstraint("round", "key"), Index("items_free", "purpose", "job", "active", "round", "done", "taken", "wanted"))
+    __table_args__ = (
+        UniqueConstraint("round", "key"),
+        Index("items_free", "purpose", "job", "active", "round", "done", "taken", "wanted"),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     round: Mapped[str]  # the round's name, or the purpose
     key: Mapped[str]
@@ -92,7 +95,10 @@ class Assignment(Table):
     """An item in a labeler's hands until `expires`, with the draft of the answer; attempt 2 is a repeat that tests consistency."""
 
     __tablename__ = "assignments"
-    __table_args__ = (UniqueConstraint("item", "labeler", "attempt"), Index("assignments_lease", "state", "expires"))
+    __table_args__ = (
+        UniqueConstraint("item", "labeler", "attempt"),
+        Index("assignments_lease", "state", "expires"),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     item: Mapped[int] = mapped_column(ForeignKey("items.id"))
     labeler: Mapped[str] = mapped_column(ForeignKey("labelers.id"), index=True)
@@ -109,7 +115,9 @@ class Answer(Table):
 
     __tablename__ = "answers"
     __table_args__ = (Index("answers_of_labeler", "labeler", "submitted"),)
-    assignment: Mapped[int] = mapped_column(ForeignKey("assignments.id"), primary_key=True, autoincrement=False)
+    assignment: Mapped[int] = mapped_column(
+        ForeignKey("assignments.id"), primary_key=True, autoincrement=False
+    )
     item: Mapped[int] = mapped_column(ForeignKey("items.id"), index=True)
     labeler: Mapped[str] = mapped_column(ForeignKey("labelers.id"))
     attempt: Mapped[int]

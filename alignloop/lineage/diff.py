@@ -45,10 +45,20 @@ class Difference:
 def sets_at(root: Path, graph: Graph, name: str) -> dict[str, str]:
     """The sets that a name means, path to hash: a git revision's, the workspace's, or the one set of a DVC hash."""
     if name == WORKSPACE:
-        outs = dict.fromkeys(out for entry in entries(root) for out in entry.outs if out.startswith(FOLDER) and (root / out).exists())
+        outs = dict.fromkeys(
+            out
+            for entry in entries(root)
+            for out in entry.outs
+            if out.startswith(FOLDER) and (root / out).exists()
+        )
         return {out: dvc_pipeline.hash_of(root / out, root) for out in outs}
     if lock := git.at(root, name, LOCK):
-        return {path: hash for making in locked(lock.text) for path, hash in making.outputs.items() if path.startswith(FOLDER)}
+        return {
+            path: hash
+            for making in locked(lock.text)
+            for path, hash in making.outputs.items()
+            if path.startswith(FOLDER)
+        }
     try:
         return dict([bytes_with(graph, name)])
     except LineageError:
@@ -59,7 +69,9 @@ def sets_at(root: Path, graph: Graph, name: str) -> dict[str, str]:
         raise DifferenceError(f"{name}: {told}") from None
 
 
-def pairs(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str | None, str | None]]:
+def pairs(
+    before: Mapping[str, str], after: Mapping[str, str]
+) -> Iterator[tuple[str, str | None, str | None]]:
     """The sets to compare, with their hashes on either side; two single sets are compared whatever their paths."""
     if len(before) == len(after) == 1:
         [(_, old)], [(path, new)] = before.items(), after.items()
@@ -75,13 +87,17 @@ def files_of(root: Path, path: str, hash: str | None) -> dict[str, Path]:
     if hash is None:
         return {}
     place = root / path
-    if place.exists() and dvc_pipeline.hash_of(place, root) == hash:  # as it lies there, which DVC need not have seen yet
+    if (
+        place.exists() and dvc_pipeline.hash_of(place, root) == hash
+    ):  # as it lies there, which DVC need not have seen yet
         files = sorted(place.rglob("*")) if place.is_dir() else [place]
         return {str(file.relative_to(root)): file for file in files if file.suffix in RECORDS}
     held = record_files(root, path, hash)
     if missing := [place for place in held.values() if not place.exists()]:
         told = f"{len(missing)} of its {len(held)} files are not in DVC's cache"
-        raise DifferenceError(f"{path} {hash}: {told}: forgotten, or to be fetched with `dvc fetch --all-commits`")
+        raise DifferenceError(
+            f"{path} {hash}: {told}: forgotten, or to be fetched with `dvc fetch --all-commits`"
+        )
     return held
 
 
@@ -105,7 +121,9 @@ def compare(before: Mapping[str, Path], after: Mapping[str, Path]) -> Difference
     return Difference(len(old), new, added, [key[0] for key in left], told, moved)
 
 
-def _records(files: Mapping[str, Path], wanted: Callable[[Key], bool] = lambda key: True) -> Iterator[tuple[Key, Row]]:
+def _records(
+    files: Mapping[str, Path], wanted: Callable[[Key], bool] = lambda key: True
+) -> Iterator[tuple[Key, Row]]:
     """Each record with its key, and `file`, the file that it stands in, as one more field: a split is a file."""
     seen = Counter[str]()
     for name, path in files.items():
@@ -149,7 +167,9 @@ def told(path: str, old: str | None, new: str | None, found: Difference, most: i
         yield from (f"  {sign} {id}" for id in ids[:most])
         if len(ids) > most:
             yield f"  {sign} … and {len(ids) - most:,} more"
-    first = sorted(found.changed.items(), key=lambda each: not any(name in LABELS for name in each[1]))  # labels first
+    first = sorted(
+        found.changed.items(), key=lambda each: not any(name in LABELS for name in each[1])
+    )  # labels first
     for id, changes in first[:most]:
         yield f"  ~ {id}: {'; '.join(f'{name} {_short(was)} → {_short(now)}' for name, (was, now) in changes.items())}"
     if len(first) > most:

@@ -45,7 +45,10 @@ class Person:
     prompts: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.names = {self.user, identify("user", self.user)}  # the latter is `prepare`'s, where an id is personal data itself
+        self.names = {
+            self.user,
+            identify("user", self.user),
+        }  # the latter is `prepare`'s, where an id is personal data itself
 
     def owns(self, row: Row) -> bool:
         """Whether a record is the user's: their prompt or demonstration, or made of a prompt of theirs."""
@@ -82,7 +85,9 @@ def forget(root: Path, user: str) -> Iterator[str]:
     for path, lines in brought.items():
         name = path.relative_to(root).as_posix()
         left = row_removal.without(path, lines)
-        yield f"removed    {len(lines):,} rows from {name}" + ("" if left else ", and the file, for no other is left")
+        yield f"removed    {len(lines):,} rows from {name}" + (
+            "" if left else ", and the file, for no other is left"
+        )
     for file in present:
         yield f"removed    {without(file, person.owns):,} records from {file.relative_to(root).as_posix()}"
     if counts := erasure.forget(root, person.names, mark):
@@ -98,7 +103,12 @@ def forget(root: Path, user: str) -> Iterator[str]:
 def look(root: Path, graph: Graph, person: Person) -> Traces:
     """Look through every version of every set that DVC's cache holds."""
     traces, pipeline, seen = Traces(), dvc_pipeline.pipeline(root), dict[str, tuple[int, int]]()
-    made = {(path, hash) for making in graph.makings for path, hash in making.outputs.items() if path.startswith(FOLDER)}
+    made = {
+        (path, hash)
+        for making in graph.makings
+        for path, hash in making.outputs.items()
+        if path.startswith(FOLDER)
+    }
     for path, hash in sorted(made, key=lambda pair: (pair[0].startswith(POLICY), pair)):
         try:
             contents = pipeline.contents(hash)
@@ -164,7 +174,12 @@ def _sets(root: Path, person: Person) -> list[Path]:
 def _models(root: Path, graph: Graph, traces: Traces, mark: str) -> Iterator[str]:
     """Mark and name every model that learned from the user, itself or by way of a model it was made from."""
     makings, _ = lineage.reached(graph, *traces.learned, through=("models/",))
-    made = {(path, hash): making for making in makings for path, hash in making.outputs.items() if path.startswith("models/")}
+    made = {
+        (path, hash): making
+        for making in makings
+        for path, hash in making.outputs.items()
+        if path.startswith("models/")
+    }
     for (path, hash), making in made.items():
         for version in graph.versions.get(hash, ()):
             registry.tag(root, version, f"forgotten:{mark[:12]}", f"{datetime.now(UTC):%Y-%m-%d}")

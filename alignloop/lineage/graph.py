@@ -48,7 +48,11 @@ class Making:
     def label(self) -> str:
         """In one line: stage, commit, run and time."""
         if self.run is None:
-            when = f" of commit {self.commit.commit[:10]}, {self.commit.when:%Y-%m-%d %H:%M} UTC" if self.commit else ""
+            when = (
+                f" of commit {self.commit.commit[:10]}, {self.commit.when:%Y-%m-%d %H:%M} UTC"
+                if self.commit
+                else ""
+            )
             return f"{self.name}, by dvc.lock{when}; its run is not in this MLflow store"
         changed = " with uncommitted changes" if self.run.dirty else ""
         return f"{self.name}, commit {self.run.commit[:10]}{changed}, run {self.run.id}, {self.run.started:%Y-%m-%d %H:%M} UTC"
@@ -81,7 +85,9 @@ class Graph:
     def maker(self, path: str, hash: str) -> Making | None:
         """The newest making of these bytes, at this path if there is one."""
         makers = self.makers.get(hash, [])
-        return next((making for making in makers if making.outputs.get(path) == hash), makers[0] if makers else None)
+        return next(
+            (making for making in makers if making.outputs.get(path) == hash), makers[0] if makers else None
+        )
 
 
 def graph(root: Path, commits: bool = False) -> Graph:
@@ -93,7 +99,10 @@ def graph(root: Path, commits: bool = False) -> Graph:
     made = {pair for making in makings for pair in making.outputs.items()}
     locks = [(each.text, each) for each in past(root, LOCK)] if commits else []
     present = root / LOCK
-    for text, commit in [*locks, *([(present.read_text(encoding="utf-8"), None)] if present.exists() else [])]:
+    for text, commit in [
+        *locks,
+        *([(present.read_text(encoding="utf-8"), None)] if present.exists() else []),
+    ]:
         told = [making for making in locked(text, commit) if not made.issuperset(making.outputs.items())]
         makings += told
         made.update(pair for making in told for pair in making.outputs.items())
@@ -118,7 +127,9 @@ def down(graph: Graph, path: str, hash: str) -> Iterator[str]:
     yield from _down(graph, path, hash, "", "", set(), None)
 
 
-def _down(graph: Graph, path: str, hash: str, lead: str, under: str, seen: set[Any], user: Making | None) -> Iterator[str]:
+def _down(
+    graph: Graph, path: str, hash: str, lead: str, under: str, seen: set[Any], user: Making | None
+) -> Iterator[str]:
     told, making = f"{lead}{path}  {hash}{_size(user, path)}{_versions(graph, hash)}", graph.maker(path, hash)
     if (path, hash) in seen:
         yield f"{told}  (above)"
@@ -145,7 +156,11 @@ def reached(graph: Graph, *hashes: str, through: tuple[str, ...] = ("",)) -> tup
     while todo:
         for making in graph.users.get(todo.pop(), ()):
             found.add(id(making))
-            fresh = [made for path, made in making.outputs.items() if made not in touched and path.startswith(through)]
+            fresh = [
+                made
+                for path, made in making.outputs.items()
+                if made not in touched and path.startswith(through)
+            ]
             touched.update(fresh)
             todo += fresh
     return [making for making in in_time(graph) if id(making) in found], touched
@@ -163,7 +178,10 @@ def up(graph: Graph, path: str, hash: str) -> Iterator[str]:
     yield f"{path}  {hash}{_versions(graph, hash)}"
     for making in makings:
         yield f"used by {making.label}"
-        yield from (f"   read   {told}" for told in _told(graph, {path: its for path, its in making.inputs.items() if its in touched}))
+        yield from (
+            f"   read   {told}"
+            for told in _told(graph, {path: its for path, its in making.inputs.items() if its in touched})
+        )
         yield from (f"   wrote  {told}" for told in _told(graph, making.outputs))
     if not makings:
         yield "used by nothing that this MLflow store or dvc.lock knows of"
@@ -226,7 +244,11 @@ def _size(user: Making | None, path: str) -> str:
     labelers = len(size.get("labelers", ()))
     by = f" by {labelers:,} labeler{'' if labelers == 1 else 's'}" if labelers else ""
     licences = size.get("licences", ())
-    under = f" under {', '.join(licences[:3])}{f' and {len(licences) - 3} more' if len(licences) > 3 else ''}" if licences else ""
+    under = (
+        f" under {', '.join(licences[:3])}{f' and {len(licences) - 3} more' if len(licences) > 3 else ''}"
+        if licences
+        else ""
+    )
     return f"  {counted} file{'' if size['files'] == 1 else 's'}{by}{under}"
 
 
@@ -237,18 +259,32 @@ def _versions(graph: Graph, hash: str) -> str:
 def command(arguments: Sequence[str]) -> int:
     """`lineage MODEL[@alias|/version]` or `lineage --used-by HASH`."""
     parser = argparse.ArgumentParser(
-        "python -m alignloop lineage", description="Show where a model came from, or what was made from a hash."
+        "python -m alignloop lineage",
+        description="Show where a model came from, or what was made from a hash.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("model", nargs="?", help="NAME, NAME@alias or NAME/version, as registered; or a path such as models/sft")
-    what.add_argument("--used-by", metavar="HASH", help="everything made from these bytes; the first characters of the hash suffice")
+    what.add_argument(
+        "model",
+        nargs="?",
+        help="NAME, NAME@alias or NAME/version, as registered; or a path such as models/sft",
+    )
+    what.add_argument(
+        "--used-by",
+        metavar="HASH",
+        help="everything made from these bytes; the first characters of the hash suffice",
+    )
     given, root = parser.parse_args(arguments), Path.cwd()
     if not (root / "dvc.yaml").is_file():  # looked for first: MLflow would make a store here
         raise LineageError(f"{root}: no dvc.yaml here; run from the root of a clone")
     known = graph(root)
     if given.used_by is not None:
         lines = up(known, *bytes_with(known, given.used_by))
-    elif here := [(path, hash) for making in known.makings for path, hash in making.outputs.items() if path == given.model]:
+    elif here := [
+        (path, hash)
+        for making in known.makings
+        for path, hash in making.outputs.items()
+        if path == given.model
+    ]:
         lines = down(known, *here[0])
     else:
         version = registry.find(root, given.model)

@@ -34,7 +34,9 @@ class Version:
 def versions(root: Path, graph: Graph) -> dict[str, list[Version]]:
     """Every version of every set below `data/`, oldest first: what stages made, and what was brought for them to read."""
     found: dict[str, dict[str, tuple[Making | None, datetime | None]]] = {}
-    around = {str(folder) for making in graph.makings for path in making.outputs for folder in Path(path).parents}
+    around = {
+        str(folder) for making in graph.makings for path in making.outputs for folder in Path(path).parents
+    }
     for making in lineage.in_time(graph):
         for paths, maker in ((making.inputs, None), (making.outputs, making)):
             for path, hash in paths.items():
@@ -44,7 +46,9 @@ def versions(root: Path, graph: Graph) -> dict[str, list[Version]]:
     return {path: list(_told(root, graph, path, each)) for path, each in sorted(found.items())}
 
 
-def _told(root: Path, graph: Graph, path: str, found: Mapping[str, tuple[Making | None, datetime | None]]) -> Iterator[Version]:
+def _told(
+    root: Path, graph: Graph, path: str, found: Mapping[str, tuple[Making | None, datetime | None]]
+) -> Iterator[Version]:
     before: Making | None = None
     for hash, (making, when) in found.items():
         changes = tuple(_changes(before, making)) if before and making else ()
@@ -55,13 +59,20 @@ def _told(root: Path, graph: Graph, path: str, found: Mapping[str, tuple[Making 
 def models(graph: Graph, *hashes: str) -> tuple[str, ...]:
     """The models made from these bytes, at once or by way of others: path and hash, or what they are registered as."""
     makings, _ = lineage.reached(graph, *hashes, through=BYTES)
-    made = {(path, hash): None for making in makings for path, hash in making.outputs.items() if path.startswith("models/")}
+    made = {
+        (path, hash): None
+        for making in makings
+        for path, hash in making.outputs.items()
+        if path.startswith("models/")
+    }
     return tuple(named(graph, path, hash) for path, hash in made)
 
 
 def named(graph: Graph, path: str, hash: str) -> str:
     """A model in a few words: its path and hash, and what it is registered as."""
-    return " = ".join([f"{path} {hash[:SHORT]}", *(version.label for version in graph.versions.get(hash, ()))])
+    return " = ".join(
+        [f"{path} {hash[:SHORT]}", *(version.label for version in graph.versions.get(hash, ()))]
+    )
 
 
 def _changes(before: Making, after: Making) -> Iterator[str]:
@@ -85,7 +96,10 @@ def _size(root: Path, graph: Graph, path: str, hash: str) -> Mapping[str, Any]:
             return size
     try:
         held = record_files(root, path, hash)
-        return {"records": sum(map(count, held.values())), "files": len(dvc_pipeline.pipeline(root).contents(hash))}
+        return {
+            "records": sum(map(count, held.values())),
+            "files": len(dvc_pipeline.pipeline(root).contents(hash)),
+        }
     except (VersioningError, DataError):
         return {}
 

@@ -83,7 +83,9 @@ def follow(root: Path, id: str) -> Iterator[str]:
         yield from _standing(path, each)
     if not any(each for path, each in found.items() if not path.startswith(f"{FOLDER}raw")):
         yield "left out   by `prepare`: metrics/prepare.json counts the reasons"
-    yield from _models(graph, {dvc_pipeline.hash_of(root / path, root): each for path, each in found.items() if each})
+    yield from _models(
+        graph, {dvc_pipeline.hash_of(root / path, root): each for path, each in found.items() if each}
+    )
 
 
 def _heading(id: str, first: Place) -> Iterator[str]:
@@ -94,7 +96,9 @@ def _heading(id: str, first: Place) -> Iterator[str]:
     yield ", ".join([id, *told])
     said = about.get("messages") or [{"role": "text", "content": about.get("text") or ""}]
     yield from (f"  {turn['role']}: {_short(turn['content'])}" for turn in said)
-    yield from (f"  answer {number}: {_short(answer)}" for number, answer in enumerate(row.get("responses", ()), 1))
+    yield from (
+        f"  answer {number}: {_short(answer)}" for number, answer in enumerate(row.get("responses", ()), 1)
+    )
 
 
 def _source(root: Path, row: Any) -> Iterator[str]:
@@ -121,8 +125,15 @@ def there(path: Path, source: Row, row: Row) -> str:
     """What begins now on the line that a record comes from: of several rows, or pieces of text, the one that gives the record."""
     line = row["origin"]["line"]
     if source["format"] == "text":
-        pieces = [item for at, item in TEXT.read(path, source["source"]) if at == line and isinstance(item, Document)]
-        begun, own = [piece.text or "" for piece in pieces], [place for place, piece in enumerate(pieces) if piece.id == row["id"]]
+        pieces = [
+            item
+            for at, item in TEXT.read(path, source["source"])
+            if at == line and isinstance(item, Document)
+        ]
+        begun, own = (
+            [piece.text or "" for piece in pieces],
+            [place for place, piece in enumerate(pieces) if piece.id == row["id"]],
+        )
     else:
         begun = [value for at, value in containers.read(path) if at == line]
         own = _giving(begun, source, row) if len(begun) > 1 else []
@@ -141,7 +152,11 @@ def _giving(begun: Sequence[Any], source: Row, row: Row) -> list[int]:
     with tempfile.TemporaryDirectory(prefix="alignloop-rows-") as folder:
         copy = Path(folder) / "rows.json"
         copy.write_text("[\n" + ",\n".join(map(json.dumps, begun)) + "\n]\n", encoding="utf-8", newline="\n")
-        return [line - 2 for line, item in FORMATS[source["format"]].read(copy, source["source"]) if _gives(item, row)]
+        return [
+            line - 2
+            for line, item in FORMATS[source["format"]].read(copy, source["source"])
+            if _gives(item, row)
+        ]
 
 
 def _gives(item: Found, row: Row) -> bool:
@@ -159,7 +174,9 @@ def _standing(path: str, each: list[Place]) -> Iterator[str]:
     for place in own:
         yield f"stands in  {place.file}:{place.line}"
     if about:
-        names = ", ".join(f"{place.row.get('id')} ({Path(place.file).name}:{place.line})" for place in about[:LISTED])
+        names = ", ".join(
+            f"{place.row.get('id')} ({Path(place.file).name}:{place.line})" for place in about[:LISTED]
+        )
         yield f"stands in  {path}, in {len(about):,} records about it: {names}{', …' * (len(about) > LISTED)}"
 
 
@@ -167,15 +184,25 @@ def _models(graph: Graph, found: Mapping[str, list[Place]]) -> Iterator[str]:
     """Who learned from it, who was measured on it, and what was built on those who learned."""
     learned = [hash for hash, each in found.items() if any(place.learned for place in each)]
     told = dict[tuple[str, str], str]()
-    for way, hashes in (("learned from by", learned), ("measured on by ", [hash for hash in found if hash not in learned])):
+    for way, hashes in (
+        ("learned from by", learned),
+        ("measured on by ", [hash for hash in found if hash not in learned]),
+    ):
         for making in lineage.in_time(graph):
             made = {path: hash for path, hash in making.outputs.items() if path.startswith("models/")}
             if made and set(making.inputs.values()) & set(hashes):
                 for path, hash in made.items():
                     if told.setdefault((path, hash), way) == way:
                         yield f"{way}  {named(graph, path, hash)}  ({making.label})"
-    makings, _ = lineage.reached(graph, *(hash for (_, hash), way in told.items() if way == "learned from by"), through=("models/",))
-    later = {(path, hash): None for making in makings for path, hash in making.outputs.items() if path.startswith("models/")}
+    makings, _ = lineage.reached(
+        graph, *(hash for (_, hash), way in told.items() if way == "learned from by"), through=("models/",)
+    )
+    later = {
+        (path, hash): None
+        for making in makings
+        for path, hash in making.outputs.items()
+        if path.startswith("models/")
+    }
     if rest := [named(graph, path, hash) for path, hash in later if (path, hash) not in told]:
         yield f"built on these: {', '.join(rest)}"
     if not told:
@@ -188,14 +215,20 @@ def _before(root: Path, graph: Graph, id: str) -> Iterator[str]:
     for path, each in versions(root, graph).items():
         for version in each:
             try:
-                held = {name: file for name, file in record_files(root, path, version.hash).items() if file.exists()}
+                held = {
+                    name: file
+                    for name, file in record_files(root, path, version.hash).items()
+                    if file.exists()
+                }
             except VersioningError:
                 continue
             for place in list(places(path, held, id))[:1]:
                 yield f"was in {place.file}:{place.line} of {version.hash}, used by {', '.join(version.models) or 'no model'}"
                 found = True
     if not found:
-        raise TrailError(f"{id}: stands in no set, now or in DVC's cache; give the `id` of a record in {FOLDER}")
+        raise TrailError(
+            f"{id}: stands in no set, now or in DVC's cache; give the `id` of a record in {FOLDER}"
+        )
 
 
 def _short(text: str) -> str:

@@ -63,13 +63,17 @@ class Params(Section):
     def _adapters_are_on_the_reference(self) -> "Params":
         for name, plan in self.rounds.items():
             if self.ppo.reference == "adapter" and plan.start != "models/sft":
-                raise ValueError(f"ppo.reference: adapter leaves PPO's start as the reference; set rounds.{name}.start to models/sft")
+                raise ValueError(
+                    f"ppo.reference: adapter leaves PPO's start as the reference; set rounds.{name}.start to models/sft"
+                )
         return self
 
     @model_validator(mode="after")
     def _rounds_build_on_known_ones(self) -> "Params":
         models, rewards = {"models/base", "models/sft"}, {"models/sft"}
-        taught = {"data/rankings/imported": {"models/sft"}}  # of each set, the reward models that have learned from no other rankings
+        taught = {
+            "data/rankings/imported": {"models/sft"}
+        }  # of each set, the reward models that have learned from no other rankings
         for name, plan in self.rounds.items():
             makers = {"policy": models, "start": models, "reward_start": rewards, "rankings": taught.keys()}
             for field, known in makers.items():
@@ -105,7 +109,9 @@ def parse(data: Any, name: str) -> Params:
 def _sentence(breach: Any) -> str:
     place = ".".join(str(part) for part in breach["loc"])
     if breach["type"] == "extra_forbidden":
-        return f"{place}: unknown key; remove it or correct its spelling (alignloop/params lists the known ones)"
+        return (
+            f"{place}: unknown key; remove it or correct its spelling (alignloop/params lists the known ones)"
+        )
     if breach["type"] == "missing":
         return f"{place}: the key is missing; params.yaml in git has its default, and CHANGELOG.md what older files do without it"
     message = breach["msg"].removeprefix("Value error, ")
@@ -138,6 +144,8 @@ class _EachKeyOnce(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"the key '{key.value}' stands twice; remove one", key.start_mark)
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key '{key.value}' stands twice; remove one", key.start_mark
+                    )
                 seen.add(key.value)
         return super().construct_mapping(node, deep)

@@ -40,7 +40,9 @@ class Pretrain(Section):
     @model_validator(mode="after")
     def _heads_are_of_one_even_width(self) -> "Pretrain":
         if self.width % (2 * self.heads):
-            raise ValueError(f"width: {self.width} is no multiple of 2 · {self.heads} heads, whose parts are turned in pairs by position")
+            raise ValueError(
+                f"width: {self.width} is no multiple of 2 · {self.heads} heads, whose parts are turned in pairs by position"
+            )
         return self
 
 
@@ -80,7 +82,9 @@ class Reward(Section):
     @model_validator(mode="after")
     def _ties_need_room(self) -> "Reward":
         if self.ties == "rao_kupper" and not self.margin:
-            raise ValueError("ties: rao_kupper needs a margin above 0: of two equally good answers it expects tanh(margin / 2) to tie")
+            raise ValueError(
+                "ties: rao_kupper needs a margin above 0: of two equally good answers it expects tanh(margin / 2) to tie"
+            )
         return self
 
 
@@ -142,7 +146,11 @@ class Ppo(Section):
     @model_validator(mode="after")
     def _policy_learns(self) -> "Ppo":
         if self.value_warmup_steps >= self.steps:
-            raise ValueError(f"value_warmup_steps {self.value_warmup_steps} leave none of the {self.steps} steps for the policy")
+            raise ValueError(
+                f"value_warmup_steps {self.value_warmup_steps} leave none of the {self.steps} steps for the policy"
+            )
         if self.reference == "adapter" and self.lora is None:
-            raise ValueError("reference: adapter is the policy with its LoRA adapters off; set lora, e.g. {rank: 8, alpha: 16}")
+            raise ValueError(
+                "reference: adapter is the policy with its LoRA adapters off; set lora, e.g. {rank: 8, alpha: 16}"
+            )
         return self

@@ -36,9 +36,13 @@ class Holder:
 @contextmanager
 def at_work(root: Path, what: str) -> Iterator[None]:
     """Be the one run on the checkout in `root` while the block runs. Raises PipelineBusyError, which names the other, if there is one."""
-    with holding(_place(root), {"what": what, "pid": os.getpid(), "since": datetime.now(UTC).isoformat()}) as alone:
+    with holding(
+        _place(root), {"what": what, "pid": os.getpid(), "since": datetime.now(UTC).isoformat()}
+    ) as alone:
         if not alone:
-            raise PipelineBusyError(f"{root}: {holder(root) or 'another run'} is at work on this checkout; run again when it has ended")
+            raise PipelineBusyError(
+                f"{root}: {holder(root) or 'another run'} is at work on this checkout; run again when it has ended"
+            )
         yield
 
 
@@ -55,17 +59,24 @@ def at_stage(root: Path, name: str) -> Iterator[None]:
     with holding(place, {"pid": os.getpid()}, STAGE_PATIENCE_SECONDS) as alone:
         if not alone:
             other = held(place).get("pid", "?")
-            raise PipelineBusyError(f"process {other} works on {name} in {root}; wait for its end, or end it, and run again")
+            raise PipelineBusyError(
+                f"process {other} works on {name} in {root}; wait for its end, or end it, and run again"
+            )
         yield
 
 
 @contextmanager
-def holding(place: Path, told: Mapping[str, Any], patience_seconds: float = PATIENCE_SECONDS) -> Iterator[bool]:
+def holding(
+    place: Path, told: Mapping[str, Any], patience_seconds: float = PATIENCE_SECONDS
+) -> Iterator[bool]:
     """Hold a locked file that tells something while the block runs; yields False, and changes nothing, where another holds it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.open("a+", encoding="utf-8") as stream:
         began = time.monotonic()
-        while not (alone := _locked(stream.fileno(), fcntl.LOCK_EX)) and time.monotonic() - began < patience_seconds:
+        while (
+            not (alone := _locked(stream.fileno(), fcntl.LOCK_EX))
+            and time.monotonic() - began < patience_seconds
+        ):
             time.sleep(0.05)
         if not alone:
             yield False

@@ -33,10 +33,14 @@ def read(text: str) -> Iterator[Recorded]:
     """Every stage in the text of a dvc.lock."""
     for address, stage in (parsed(text) or {}).get("stages", {}).items():
         name, _, round = address.partition("@")
-        inputs, outputs = ({item["path"]: item.get("md5", "") for item in stage.get(key, ())} for key in ("deps", "outs"))
+        inputs, outputs = (
+            {item["path"]: item.get("md5", "") for item in stage.get(key, ())} for key in ("deps", "outs")
+        )
         code = {path: hash for path, hash in inputs.items() if path.startswith(CODE)}
         data = {path: hash for path, hash in inputs.items() if path not in code}
-        yield Recorded(name, round or None, data, outputs, code, stage.get("params", {}).get("params.yaml", {}))
+        yield Recorded(
+            name, round or None, data, outputs, code, stage.get("params", {}).get("params.yaml", {})
+        )
 
 
 def parsed(text: str) -> Any:

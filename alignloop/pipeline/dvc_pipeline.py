@@ -28,7 +28,9 @@ from alignloop.errors import AlignloopError
 from alignloop.pipeline.checkout_lock import PipelineBusyError
 from alignloop.pipeline.dvc_repair import mend
 
-logging.getLogger("dvc").setLevel(logging.WARNING)  # what runs and what does not, callers say in their own words
+logging.getLogger("dvc").setLevel(
+    logging.WARNING
+)  # what runs and what does not, callers say in their own words
 
 Start = Callable[[Sequence[str], Path, Mapping[str, str]], None]
 """Runs a command (a shell's argv, ending with the command as dvc.yaml has it) in a directory and an environment; raises if it fails."""
@@ -67,7 +69,11 @@ class Pipeline:
 
     def stages(self) -> dict[str, Stage]:
         """All stages by name, in the order of dvc.yaml."""
-        written = [path.stat().st_mtime_ns for path in (self.root / "dvc.yaml", self.root / "params.yaml") if path.exists()]
+        written = [
+            path.stat().st_mtime_ns
+            for path in (self.root / "dvc.yaml", self.root / "params.yaml")
+            if path.exists()
+        ]
         if written != self._stages[0]:
             with self._at_work(), lock_repo(self._repo):
                 self._stages = written, {stage.name: _stage(stage) for stage in self._loaded()}
@@ -84,7 +90,9 @@ class Pipeline:
         """The names of a stage or group of stages, and of all that use what they make."""
         with self._at_work(), lock_repo(self._repo):
             graph = self._repo.index.graph
-            reached = {stage for stage in self._loaded() if name in (stage.name, stage.name.partition("@")[0])}
+            reached = {
+                stage for stage in self._loaded() if name in (stage.name, stage.name.partition("@")[0])
+            }
             todo = list(reached)
             while todo:
                 users = set(graph.predecessors(todo.pop())) - reached
@@ -125,7 +133,10 @@ class Pipeline:
 
     def push(self) -> Iterator[tuple[int, int]]:
         """Copy to the default remote what it lacks of the results in dvc.lock; yield the bytes done, and all there are."""
-        sizes = {stage.name: sum(out.meta.size or 0 for out in stage.outs if out.use_cache) for stage in self._loaded()}
+        sizes = {
+            stage.name: sum(out.meta.size or 0 for out in stage.outs if out.use_cache)
+            for stage in self._loaded()
+        }
         done, total = 0, sum(sizes.values())
         for name in (name for name, size in sizes.items() if size):
             with self._at_work(name), self._reaching():
@@ -177,8 +188,12 @@ class Pipeline:
         if not hash.endswith(".dir"):
             return {"": hash}
         if not self.place(hash).exists():
-            raise VersioningError(f"{hash}: is not in DVC's cache: forgotten, or to be fetched with `dvc fetch --all-commits`")
-        return {item["relpath"]: item["md5"] for item in json.loads(self.place(hash).read_text(encoding="utf-8"))}
+            raise VersioningError(
+                f"{hash}: is not in DVC's cache: forgotten, or to be fetched with `dvc fetch --all-commits`"
+            )
+        return {
+            item["relpath"]: item["md5"] for item in json.loads(self.place(hash).read_text(encoding="utf-8"))
+        }
 
     def remotes(self) -> list[str]:
         """The names of the remotes of this project."""
@@ -194,7 +209,9 @@ class Pipeline:
                     store.fs.remove(path)
             except Exception as error:  # each kind of remote has errors of its own
                 place = f"the remote {remote}" if remote else "DVC's cache"
-                raise VersioningError(f"{place}: cannot be cleared: {error}; make it reachable and give the same command again") from error
+                raise VersioningError(
+                    f"{place}: cannot be cleared: {error}; make it reachable and give the same command again"
+                ) from error
             return len(there)
 
     def _loaded(self) -> list[Any]:
@@ -248,11 +265,17 @@ def _spoken(error: Exception, stage: str, root: Path) -> Exception:
                 " (it forgets all versions but the present one), and run the same command again: what was finished is kept"
             )
         if isinstance(link, LockError):
-            return PipelineBusyError(f"{stage}: another run of this pipeline is at work in {root}; wait for its end. DVC says: {link}")
+            return PipelineBusyError(
+                f"{stage}: another run of this pipeline is at work in {root}; wait for its end. DVC says: {link}"
+            )
         if isinstance(link, NotDvcRepoError):
-            return VersioningError(f"{root}: no DVC project here (.dvc is missing); run from the root of a clone")
+            return VersioningError(
+                f"{root}: no DVC project here (.dvc is missing); run from the root of a clone"
+            )
         if isinstance(link, SCMError):
-            return VersioningError(f"{root}: no git repository here, and DVC needs one; clone the project, or `git init` and commit it")
+            return VersioningError(
+                f"{root}: no git repository here, and DVC needs one; clone the project, or `git init` and commit it"
+            )
     for link in chain:
         if isinstance(link, DvcException) and not isinstance(link, ReproductionError):
             return VersioningError(f"{stage}: DVC: {link}")

@@ -24,7 +24,11 @@ LAST_WHOLE = Path(".cache", "dvc.lock")
 def mend(repo: Any, root: Path) -> None:
     """Put in order what a DVC that was killed while it wrote left behind: its list of locks, and dvc.lock."""
     tmp = Path(repo.tmp_dir)
-    guard = make_lock(str(tmp / RWLOCK_LOCK), tmp_dir=str(tmp), hardlink_lock=repo.config["core"].get("hardlink_lock", False))
+    guard = make_lock(
+        str(tmp / RWLOCK_LOCK),
+        tmp_dir=str(tmp),
+        hardlink_lock=repo.config["core"].get("hardlink_lock", False),
+    )
     with guard, suppress(FileNotFoundError):
         try:
             json.loads((tmp / RWLOCK_FILE).read_text(encoding="utf-8"))

@@ -15,7 +15,9 @@ from alignloop.pipeline.checkout_lock import held
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = Path("mlruns", "mlflow.db")  # MLflow's, where none is named
-SERVING = Path(".cache", "serving")  # the addresses of the servers of `python -m alignloop serve`, while it runs
+SERVING = Path(
+    ".cache", "serving"
+)  # the addresses of the servers of `python -m alignloop serve`, while it runs
 
 
 def settle(root: Path = ROOT) -> dict[str, str]:
@@ -25,7 +27,9 @@ def settle(root: Path = ROOT) -> dict[str, str]:
     settings = {
         "PREFECT_HOME": f"{root}/.prefect",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_CLIENT_MAX_RETRIES": "8" if lasting else "3",  # eight minutes for a server that starts again; a flow's own never does
+        "PREFECT_CLIENT_MAX_RETRIES": "8"
+        if lasting
+        else "3",  # eight minutes for a server that starts again; a flow's own never does
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -47,8 +51,12 @@ def settle(root: Path = ROOT) -> dict[str, str]:
     settings |= servers
     programs = str(Path(sys.executable).parent)
     if not os.environ.get("PATH", "").startswith(programs):
-        os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # `python` in dvc.yaml is this one
-    return {"PATH": os.environ["PATH"]} | {name: os.environ.setdefault(name, value) for name, value in settings.items()}
+        os.environ["PATH"] = (
+            f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # `python` in dvc.yaml is this one
+        )
+    return {"PATH": os.environ["PATH"]} | {
+        name: os.environ.setdefault(name, value) for name, value in settings.items()
+    }
 
 
 def _base_is_remote(root: Path) -> bool:

@@ -25,7 +25,12 @@ import traceback
 from contextlib import suppress
 from typing import Any
 
-FIRST = ("numpy", "torch", "transformers.models.llama.modeling_llama", "transformers.models.auto.modeling_auto")
+FIRST = (
+    "numpy",
+    "torch",
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.auto.modeling_auto",
+)
 FIRST += ("mlflow.store.tracking.sqlalchemy_store", "pandas", "pydantic", "yaml", "dvc.repo")
 LATER = ("great_expectations", "matplotlib.pyplot")  # while the first stage, which needs neither, runs
 MESSAGE_BYTES = 1 << 20
@@ -48,14 +53,18 @@ def serve(requests: socket.socket) -> None:
         if not message:
             break
         output, errors, status = descriptors
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # the child's end must find the child in `running`
+        signal.pthread_sigmask(
+            signal.SIG_BLOCK, {signal.SIGCHLD}
+        )  # the child's end must find the child in `running`
         if (child := os.fork()) == 0:
             requests.close()
             os.close(status)
             _become(json.loads(message), output, errors)
         running[child] = status
         with suppress(OSError):
-            os.setpgid(child, child)  # here as well: whoever is told of the child may signal its group at once
+            os.setpgid(
+                child, child
+            )  # here as well: whoever is told of the child may signal its group at once
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         os.close(output)
         os.close(errors)
@@ -120,7 +129,9 @@ def _become(request: dict[str, Any], output: int, errors: int) -> None:
 def _end_unheard() -> None:
     """End this process group when nobody can read what it says any more: who asked for it was killed, and may be asking again."""
     output = select.poll()
-    output.register(1, 0)  # an error is always told, and for a pipe's writing end it means that there is no reader
+    output.register(
+        1, 0
+    )  # an error is always told, and for a pipe's writing end it means that there is no reader
     while not any(event & select.POLLERR for _, event in output.poll()):
         time.sleep(1)
     os.killpg(0, signal.SIGKILL)

@@ -26,7 +26,9 @@ class Past(NamedTuple):
 
 def revision(root: Path) -> tuple[str, bool]:
     """The commit that is checked out in `root`, and whether the package or the pipeline there differs from it."""
-    return git(root, "rev-parse", "HEAD").strip(), bool(git(root, "status", "--porcelain", "--", *CODE).strip())
+    return git(root, "rev-parse", "HEAD").strip(), bool(
+        git(root, "status", "--porcelain", "--", *CODE).strip()
+    )
 
 
 def past(root: Path, file: str) -> Iterator[Past]:
@@ -41,7 +43,9 @@ def at(root: Path, name: str, file: str) -> Past | None:
     try:
         commit = git(root, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").strip()
         text = git(root, "cat-file", "blob", f"{commit}:{file}")
-        return Past(commit, datetime.fromtimestamp(int(git(root, "show", "-s", "--format=%ct", commit)), UTC), text)
+        return Past(
+            commit, datetime.fromtimestamp(int(git(root, "show", "-s", "--format=%ct", commit)), UTC), text
+        )
     except RevisionError:
         return None
 
@@ -50,10 +54,16 @@ def git(root: Path, *words: str, env: Mapping[str, str] | None = None, may_fail:
     """What git prints. Where it fails, RevisionError, or nothing if it `may_fail`."""
     try:
         answer = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
+            ["git", "-C", str(root), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **(env or {})},
         )
     except FileNotFoundError:
-        raise RevisionError("git is not installed; every run records its code's commit: install git") from None
+        raise RevisionError(
+            "git is not installed; every run records its code's commit: install git"
+        ) from None
     if answer.returncode and not may_fail:
         reason = (answer.stderr.strip().splitlines() or ["git failed"])[0]
         raise RevisionError(

@@ -27,7 +27,9 @@ class _Representer(RoundTripRepresenter):
 _Representer.add_representer(float, _Representer.represent_float)
 
 
-def override(path: Path, file: Path | None = None, changes: Mapping[str, Any] | None = None) -> dict[str, tuple[Any, Any]]:
+def override(
+    path: Path, file: Path | None = None, changes: Mapping[str, Any] | None = None
+) -> dict[str, tuple[Any, Any]]:
     """Merge a YAML file and then `changes` (dotted keys) over params.yaml at `path`; return what changed: {key: (before, after)}.
 
     A section's keys are merged; a mapping that is one value, such as `rounds`, is replaced by the file's. Nothing is written
@@ -44,7 +46,10 @@ def override(path: Path, file: Path | None = None, changes: Mapping[str, Any] | 
     changed = io.StringIO()
     editor.dump(tree, changed)
     after = yaml.safe_load(changed.getvalue())
-    parse(after, " and ".join([path.name, *([str(file)] if file else []), *(f"--set {key}" for key in changes or {})]))
+    parse(
+        after,
+        " and ".join([path.name, *([str(file)] if file else []), *(f"--set {key}" for key in changes or {})]),
+    )
     differences = _differences(before, after)
     if differences:
         with replacing(path) as part:
@@ -58,13 +63,19 @@ def value_of(text: str) -> Any:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ParamsError(f"--set {text}: the value is not valid YAML: {error}") from None
-    return float(value) if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value) else value
+    return (
+        float(value)
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value)
+        else value
+    )
 
 
 def _mapping(file: Path) -> dict[str, Any]:
     content = values_in(file, "name a YAML file with keys of params.yaml")
     if not isinstance(content, dict):
-        raise ParamsError(f"{file}: holds no mapping of keys; write it like params.yaml, with only the keys that change")
+        raise ParamsError(
+            f"{file}: holds no mapping of keys; write it like params.yaml, with only the keys that change"
+        )
     return content
 
 
@@ -72,7 +83,12 @@ def _merge(tree: MutableMapping[str, Any], extra: Mapping[str, Any], section: ty
     known = {field.alias or name: field.annotation for name, field in section.model_fields.items()}
     for key, value in extra.items():
         inner = known.get(key)
-        if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(value, dict) and isinstance(tree.get(key), dict):
+        if (
+            isinstance(inner, type)
+            and issubclass(inner, BaseModel)
+            and isinstance(value, dict)
+            and isinstance(tree.get(key), dict)
+        ):
             _merge(tree[key], value, inner)
         else:
             tree[key] = value
@@ -81,7 +97,9 @@ def _merge(tree: MutableMapping[str, Any], extra: Mapping[str, Any], section: ty
 def _put(tree: MutableMapping[str, Any], key: list[str], value: Any) -> None:
     for place, part in enumerate(key[:-1]):
         if not isinstance(tree.get(part), dict):
-            raise ParamsError(f"--set {'.'.join(key)}: {'.'.join(key[: place + 1])} is no section of params.yaml; it has {', '.join(tree)}")
+            raise ParamsError(
+                f"--set {'.'.join(key)}: {'.'.join(key[: place + 1])} is no section of params.yaml; it has {', '.join(tree)}"
+            )
         tree = tree[part]
     tree[key[-1]] = value
 

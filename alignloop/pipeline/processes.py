@@ -66,7 +66,9 @@ class Child:
     def _told(self) -> int:
         line = self._status.readline()
         if not line:
-            raise ProcessError("the process that starts stages has died, perhaps for want of memory; run the same command again")
+            raise ProcessError(
+                "the process that starts stages has died, perhaps for want of memory; run the same command again"
+            )
         return int(line)
 
 
@@ -84,10 +86,14 @@ class ForkServer:
         self.stop()
         atexit.register(self.stop)
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        env = os.environ | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}  # to ask whether there is a GPU must not touch it before a fork
+        env = os.environ | {
+            "PYTORCH_NVML_BASED_CUDA_CHECK": "1"
+        }  # to ask whether there is a GPU must not touch it before a fork
         command = [sys.executable, "-m", "alignloop.pipeline.forkserver"]
         with theirs:
-            self._process = subprocess.Popen(command, stdin=theirs.fileno(), env=env, cwd=Path(__file__).parents[2], start_new_session=True)
+            self._process = subprocess.Popen(
+                command, stdin=theirs.fileno(), env=env, cwd=Path(__file__).parents[2], start_new_session=True
+            )
         return self._requests
 
     def fork(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], pipes: Sequence[BinaryIO]) -> None:
@@ -111,14 +117,18 @@ class ForkServer:
 forkserver = ForkServer()
 
 
-def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], hear: Hear, warm: bool = sys.platform == "linux") -> int:
+def run(
+    argv: Sequence[str], cwd: Path, env: Mapping[str, str], hear: Hear, warm: bool = sys.platform == "linux"
+) -> int:
     """Run a shell's argv (…, "-c", command) to its end, and return its exit code: negative for the signal that ended it.
 
     `python -m alignloop …` needs no shell and runs in a child of the fork server if `warm`. Any exception here ends the process first.
     """
     env = {**env, "PYTHONUNBUFFERED": "1"}
     with ExitStack() as ours, ExitStack() as theirs:
-        (output, its_output), (errors, its_errors), (status, its_status) = (_pipe(ours, theirs) for _ in range(3))
+        (output, its_output), (errors, its_errors), (status, its_status) = (
+            _pipe(ours, theirs) for _ in range(3)
+        )
         process: Process
         if warm and OWN.fullmatch(argv[-1]):
             try:
@@ -130,7 +140,13 @@ def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], hear: Hear, warm
                 raise
         else:
             process = subprocess.Popen(
-                argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=its_output, stderr=its_errors, process_group=0
+                argv,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=its_output,
+                stderr=its_errors,
+                process_group=0,
             )
         try:
             theirs.close()

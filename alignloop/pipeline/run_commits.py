@@ -50,7 +50,12 @@ def record(root: Path, branch: str, message: str) -> Recorded:
     """Commit what RECORDED names to `branch`, and tag the commit with the version of the data, unless all of it is there."""
     check_clean(root)
     head, tree = git(root, "rev-parse", "HEAD").strip(), _tree(root)
-    known = [line.split() for line in git(root, "for-each-ref", "--format=%(objectname) %(tree)", f"refs/heads/{branch}").splitlines()]
+    known = [
+        line.split()
+        for line in git(
+            root, "for-each-ref", "--format=%(objectname) %(tree)", f"refs/heads/{branch}"
+        ).splitlines()
+    ]
     tip, same = known[0] if known else (None, None)
     new = same != tree
     if new:
@@ -61,7 +66,9 @@ def record(root: Path, branch: str, message: str) -> Recorded:
         commit = git(root, "commit-tree", tree, *words, "-m", message, env=_author(root)).strip()
         git(root, "update-ref", f"refs/heads/{branch}", commit, tip or "")
         if git(root, "symbolic-ref", "-q", "HEAD", may_fail=True).strip() == f"refs/heads/{branch}":
-            git(root, "reset", "-q", "--", *RECORDED, may_fail=True)  # its index follows the branch that has moved
+            git(
+                root, "reset", "-q", "--", *RECORDED, may_fail=True
+            )  # its index follows the branch that has moved
         tip = commit
     assert tip
     return Recorded(tip, _tag(root, tip), new)
@@ -70,19 +77,32 @@ def record(root: Path, branch: str, message: str) -> Recorded:
 def data_version(root: Path) -> dict[str, str]:
     """The DVC hash of each data set that dvc.lock names."""
     outs = {path: hash for entry in recorded(root) for path, hash in entry.outputs.items()}
-    return {path: hash for path, hash in sorted(outs.items()) if any(path == own or path.startswith(f"{own}/") for own in DATA)}
+    return {
+        path: hash
+        for path, hash in sorted(outs.items())
+        if any(path == own or path.startswith(f"{own}/") for own in DATA)
+    }
 
 
 def named(root: Path) -> set[str]:
     """Every DVC hash that dvc.lock or a .dvc file names: here, in HEAD, and in any branch, tag, experiment or stash."""
     refs = ["HEAD", *git(root, "for-each-ref", "--format=%(refname)").split()]
     blobs = {
-        line.split()[2] for ref in refs for line in git(root, "ls-tree", "-r", ref).splitlines() if line.endswith(("dvc.lock", ".dvc"))
+        line.split()[2]
+        for ref in refs
+        for line in git(root, "ls-tree", "-r", ref).splitlines()
+        if line.endswith(("dvc.lock", ".dvc"))
     }
     here = [
-        path.read_text(encoding="utf-8") for path in (root / "dvc.lock", *root.glob("data/*.dvc"), *root.glob("*.dvc")) if path.is_file()
+        path.read_text(encoding="utf-8")
+        for path in (root / "dvc.lock", *root.glob("data/*.dvc"), *root.glob("*.dvc"))
+        if path.is_file()
     ]
-    return {hash for text in (*here, *(git(root, "cat-file", "blob", blob) for blob in blobs)) for hash in HASH.findall(text)}
+    return {
+        hash
+        for text in (*here, *(git(root, "cat-file", "blob", blob) for blob in blobs))
+        for hash in HASH.findall(text)
+    }
 
 
 def _tree(root: Path) -> str:
@@ -102,7 +122,9 @@ def _tag(root: Path, commit: str) -> str:
     stem = f"data-{blake2b(json.dumps(data).encode(), digest_size=4).hexdigest()}"
     numbers = [int(tag.rpartition(".")[2]) for tag in git(root, "tag", "--list", f"{stem}.*").split()]
     tag = f"{stem}.{max(numbers, default=0) + 1}"
-    message = "\n".join([f"Data {stem.removeprefix('data-')}", "", *(f"{hash}  {path}" for path, hash in data.items())])
+    message = "\n".join(
+        [f"Data {stem.removeprefix('data-')}", "", *(f"{hash}  {path}" for path, hash in data.items())]
+    )
     git(root, "tag", "--annotate", tag, commit, "-m", message, env=_author(root))
     return tag
 

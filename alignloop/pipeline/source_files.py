@@ -22,15 +22,28 @@ def named(paths: Sequence[Path], into: Path, ledger: Path) -> Mapping[str, Path]
     """
     for path in paths:
         if not path.is_file():
-            raise SourcesError(f"{path}: {'is no file' if path.exists() else 'does not exist'}; name the files to learn from")
+            raise SourcesError(
+                f"{path}: {'is no file' if path.exists() else 'does not exist'}; name the files to learn from"
+            )
     common = Counter(path.name for path in paths)
-    files = {path.name if common[path.name] == 1 else f"{path.resolve().parent.name}-{path.name}": path for path in paths}
+    files = {
+        path.name if common[path.name] == 1 else f"{path.resolve().parent.name}-{path.name}": path
+        for path in paths
+    }
     if len(files) < len(paths):
-        raise SourcesError(f"{', '.join(str(path) for path in paths)}: two files would get the same name; rename one")
+        raise SourcesError(
+            f"{', '.join(str(path) for path in paths)}: two files would get the same name; rename one"
+        )
     placed = _placed(ledger)
     for name, path in files.items():
-        if (into / name).exists() and name not in placed and not filecmp.cmp(path, into / name, shallow=False):
-            raise SourcesError(f"{into / name}: is another file of that name, not put there by a run; move it away or rename yours")
+        if (
+            (into / name).exists()
+            and name not in placed
+            and not filecmp.cmp(path, into / name, shallow=False)
+        ):
+            raise SourcesError(
+                f"{into / name}: is another file of that name, not put there by a run; move it away or rename yours"
+            )
     return files
 
 

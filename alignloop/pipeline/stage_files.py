@@ -68,20 +68,45 @@ def footprint(root: Path, stage: str, arguments: Sequence[str], given: Mapping[s
             others = [out for other in known if other is not entry for out in other.outs]
             near = [out for out in others if any(_within(out, path) or _within(path, out) for path in data)]
             declared = (*data, *entry.outs)
-            pages = tuple(path for path in paths if not any(_within(path, own) or _within(own, path) for own in declared))
+            pages = tuple(
+                path
+                for path in paths
+                if not any(_within(path, own) or _within(own, path) for own in declared)
+            )
             code = tuple(path for path in entry.deps if _within(path, CODE))
-            return Footprint(entry.name, entry.round, tuple(dict.fromkeys([*data, *near])), entry.outs, code, pages, entry.params)
+            return Footprint(
+                entry.name,
+                entry.round,
+                tuple(dict.fromkeys([*data, *near])),
+                entry.outs,
+                code,
+                pages,
+                entry.params,
+            )
     present = tuple(path for path in paths if (root / path).exists())
     made = tuple(path for path in paths if path not in present)
     return Footprint(stage, given.get("round"), present, made, (), (), (stage,))
 
 
 def fingerprint(
-    root: Path, stage: str, arguments: Sequence[str], params: Mapping[str, Any], inputs: Mapping[str, str], code: Mapping[str, str]
+    root: Path,
+    stage: str,
+    arguments: Sequence[str],
+    params: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    code: Mapping[str, str],
 ) -> str:
     """One hash of all that a command's result depends on: itself, its numbers, what it reads, its code, and the libraries that compute."""
     libraries = {name: version(name) for name in ("numpy", "torch", "transformers")}
-    known = [stage, list(arguments), dict(params), dict(inputs), dict(code) or hashes(root, [CODE]), libraries, sys.version]
+    known = [
+        stage,
+        list(arguments),
+        dict(params),
+        dict(inputs),
+        dict(code) or hashes(root, [CODE]),
+        libraries,
+        sys.version,
+    ]
     return blake2b(json.dumps(known, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
@@ -117,10 +142,15 @@ def size_of(path: Path) -> dict[str, Any]:
                     named.update(NAMED.findall(line))
         elif file.suffix == ".parquet":
             records += parquet_shards.count(file)
-            named.update((what.encode(), name.encode()) for what, name in parquet_shards.named(file, ("labeler", "licence")))
+            named.update(
+                (what.encode(), name.encode())
+                for what, name in parquet_shards.named(file, ("labeler", "licence"))
+            )
     size = {"records": records, "files": len(files), "bytes": sum(file.stat().st_size for file in files)}
     names = {"labelers": b"labeler", "licences": b"licence"}
-    told = {key: sorted(name.decode() for what, name in named if what == field) for key, field in names.items()}
+    told = {
+        key: sorted(name.decode() for what, name in named if what == field) for key, field in names.items()
+    }
     return size | {key: value for key, value in told.items() if value}
 
 
@@ -130,7 +160,12 @@ def _read(file: Path) -> Any:
 
 def _entry(name: str, round: str | None, stage: Mapping[str, Any]) -> Entry:
     def names(*keys: str) -> tuple[str, ...]:
-        return tuple(word for key in keys for item in stage.get(key, ()) for word in (item if isinstance(item, dict) else [item]))
+        return tuple(
+            word
+            for key in keys
+            for item in stage.get(key, ())
+            for word in (item if isinstance(item, dict) else [item])
+        )
 
     return Entry(name, round, stage["cmd"], names("deps"), names("outs", "metrics", "plots"), names("params"))
 
@@ -141,7 +176,11 @@ def _filled(node: Any, values: Mapping[str, Any]) -> Any:
         return {_filled(key, values): _filled(value, values) for key, value in node.items()}
     if isinstance(node, list):
         return [_filled(value, values) for value in node]
-    return re.sub(r"\$\{.*?\}", lambda match: str(_value(match[0], values)), node) if isinstance(node, str) else node
+    return (
+        re.sub(r"\$\{.*?\}", lambda match: str(_value(match[0], values)), node)
+        if isinstance(node, str)
+        else node
+    )
 
 
 def _value(expression: Any, values: Any) -> Any:
@@ -150,7 +189,9 @@ def _value(expression: Any, values: Any) -> Any:
         return expression
     for key in expression.removeprefix("${").removesuffix("}").strip().split("."):
         if not isinstance(values, Mapping) or key not in values:
-            raise ParamsError(f"params.yaml: dvc.yaml reads {expression}, and '{key}' is missing there; params.yaml in git has it")
+            raise ParamsError(
+                f"params.yaml: dvc.yaml reads {expression}, and '{key}' is missing there; params.yaml in git has it"
+            )
         values = values[key]
     return values
 

@@ -36,7 +36,9 @@ def _state(root: Path) -> list[str | None]:
         state = json.loads((root / STATE).read_text(encoding="utf-8"))
         return [state[alias] for alias in ALIASES]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DecisionError(f"{STATE}: cannot be read ({error}); `git checkout {STATE}`, or `python -m alignloop review restore`") from None
+        raise DecisionError(
+            f"{STATE}: cannot be read ({error}); `git checkout {STATE}`, or `python -m alignloop review restore`"
+        ) from None
 
 
 def bring(root: Path, name: str, hash: str, place: Path) -> None:
@@ -57,7 +59,12 @@ def bring(root: Path, name: str, hash: str, place: Path) -> None:
 def decided(root: Path, hash: str) -> Entry | None:
     """The last approval or rejection of these bytes."""
     return next(
-        (entry for entry in decision_log.entries(root)[::-1] if _hash(entry.model) == hash and entry.action in ("approve", "reject")), None
+        (
+            entry
+            for entry in decision_log.entries(root)[::-1]
+            if _hash(entry.model) == hash and entry.action in ("approve", "reject")
+        ),
+        None,
     )
 
 
@@ -88,7 +95,13 @@ def rollback(root: Path, name: str, who: str, reason: str) -> Entry:
 def restore(root: Path, name: str, who: str, reason: str) -> Entry:
     """Let aliases and releases/champion.json be again what the log says."""
     known = decision_log.entries(root)
-    return _decide(root, "restore", _version(root, name, known[-1].champion) if known and known[-1].champion else name, who, reason)
+    return _decide(
+        root,
+        "restore",
+        _version(root, name, known[-1].champion) if known and known[-1].champion else name,
+        who,
+        reason,
+    )
 
 
 def _decide(root: Path, action: Action, about: Version | str, who: str, reason: str) -> Entry:
@@ -97,21 +110,31 @@ def _decide(root: Path, action: Action, about: Version | str, who: str, reason: 
     version = None if isinstance(about, str) else about
     label, name = (about, about) if isinstance(about, str) else (about.label, about.name)
     if not name.endswith(POLICIES):
-        raise DecisionError(f"{label}: only policies are approved, rejected or rolled back: name one of …{POLICIES}")
+        raise DecisionError(
+            f"{label}: only policies are approved, rejected or rolled back: name one of …{POLICIES}"
+        )
     if not who or not reason:
         raise DecisionError(f"{label}: a decision has a name and a reason; give both")
     with decision_log.writing(root):
         known = decision_log.entries(root)
         champion, previous = (known[-1].champion, known[-1].previous) if known else (None, None)
         if version and action in ("approve", "reject") and champion and _hash(champion) == version.hash:
-            raise DecisionError(f"{label}: is the champion already; `python -m alignloop rollback` goes back to the one before")
+            raise DecisionError(
+                f"{label}: is the champion already; `python -m alignloop rollback` goes back to the one before"
+            )
         if version and action in ("approve", "rollback"):
             champion, previous = _named(version), champion
         gates = version.tags.get("gates", "unknown") if version else "unknown"
-        entry = decision_log.append(root, who, action, _named(version) if version else name, reason, gates, champion, previous)
+        entry = decision_log.append(
+            root, who, action, _named(version) if version else name, reason, gates, champion, previous
+        )
         _apply(root, name, entry)
     if version:
-        registry.describe(root, version, {"decision": f"{action} by {who}: {reason}", "decision_entry": f"{entry.number} {entry.seal}"})
+        registry.describe(
+            root,
+            version,
+            {"decision": f"{action} by {who}: {reason}", "decision_entry": f"{entry.number} {entry.seal}"},
+        )
     return entry
 
 
@@ -151,15 +174,24 @@ def verify(root: Path, name: str) -> list[Entry]:
 def drift(root: Path, name: str) -> list[str]:
     """What was moved past the log: aliases, or releases/champion.json, that do not mean what its last entry says."""
     known = verify(root, name)
-    aliases = {alias: version for version in registry.versions(root) if version.name == name for alias in version.aliases}
-    held = {"champion": known[-1].champion, "previous": known[-1].previous} if known else dict.fromkeys(ALIASES)
+    aliases = {
+        alias: version
+        for version in registry.versions(root)
+        if version.name == name
+        for alias in version.aliases
+    }
+    held = (
+        {"champion": known[-1].champion, "previous": known[-1].previous} if known else dict.fromkeys(ALIASES)
+    )
     last = f"the log's last entry ({known[-1].words})" if known else "the log, which is empty,"
     found = []
     for alias, version in held.items():
         is_now, should = aliases.get(alias), _hash(version) if version else None
         if (is_now.hash if is_now else None) != should:
             now = f"is {is_now.name}/{is_now.version}" if is_now else "is not set"
-            found.append(f"the alias '{alias}' {now}, and {last} says {version.partition(' ')[0] if version else 'nobody'}: moved by hand")
+            found.append(
+                f"the alias '{alias}' {now}, and {last} says {version.partition(' ')[0] if version else 'nobody'}: moved by hand"
+            )
     try:
         if _state(root) != [_hash(version) if version else None for version in held.values()]:
             found.append(f"{STATE} does not say what {last} says: changed by hand")
@@ -171,7 +203,9 @@ def drift(root: Path, name: str) -> list[str]:
 def _version(root: Path, name: str, named: str) -> Version:
     known = [version for version in registry.versions(root, _hash(named)) if version.name == name]
     if not known:
-        raise DecisionError(f"{named}: is not in this registry; set MLFLOW_TRACKING_URI to the one that has it")
+        raise DecisionError(
+            f"{named}: is not in this registry; set MLFLOW_TRACKING_URI to the one that has it"
+        )
     return known[0]
 
 

@@ -13,7 +13,13 @@ from alignloop.tracking import registry
 
 
 def decide(
-    root: Path, store: Store, verb: Literal["approve", "reject"], model: str, who: str, reason: str, despite_gates: bool = False
+    root: Path,
+    store: Store,
+    verb: Literal["approve", "reject"],
+    model: str,
+    who: str,
+    reason: str,
+    despite_gates: bool = False,
 ) -> Entry:
     """Approve or reject a registered model; what reviewers said of it so far stands on it, and they are asked no more."""
     keep_votes(root, store, model)

@@ -64,15 +64,23 @@ def writing(root: Path) -> Iterator[None]:
 def entries(root: Path) -> list[Entry]:
     """The whole log, checked. Raises AuditError naming the first entry that was changed, removed, moved or cut in half."""
     file, found, seal = root / LOG, list[Entry](), START
-    for line in file.read_text(encoding="utf-8").removesuffix("\n").split("\n") if file.exists() and file.stat().st_size else ():
+    for line in (
+        file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        if file.exists() and file.stat().st_size
+        else ()
+    ):
         number = len(found) + 1
         try:
             entry = Entry.model_validate_json(line)
         except ValidationError as error:
             reason = error.errors()[0]
-            raise _broken(number, f"it is no entry ({'.'.join(map(str, reason['loc'])) or 'line'}: {reason['msg']})") from None
+            raise _broken(
+                number, f"it is no entry ({'.'.join(map(str, reason['loc'])) or 'line'}: {reason['msg']})"
+            ) from None
         if entry.number != number:
-            raise _broken(number, f"it says that it is entry {entry.number}: entries were removed, added or moved")
+            raise _broken(
+                number, f"it says that it is entry {entry.number}: entries were removed, added or moved"
+            )
         if entry.before != seal:
             raise _broken(number, "it does not follow the entry before it: one of the two was exchanged")
         if entry.seal != sealed(entry):
@@ -82,12 +90,34 @@ def entries(root: Path) -> list[Entry]:
     return found
 
 
-def append(root: Path, who: str, action: Action, model: str, reason: str, gates: str, champion: str | None, previous: str | None) -> Entry:
+def append(
+    root: Path,
+    who: str,
+    action: Action,
+    model: str,
+    reason: str,
+    gates: str,
+    champion: str | None,
+    previous: str | None,
+) -> Entry:
     """Add an entry to a log that is whole. Call it within `writing`."""
     known = entries(root)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    fields = {"number": len(known) + 1, "time": now, "who": who, "action": action, "model": model, "reason": reason, "gates": gates}
-    fields |= {"champion": champion, "previous": previous, "before": known[-1].seal if known else START, "seal": ""}
+    fields = {
+        "number": len(known) + 1,
+        "time": now,
+        "who": who,
+        "action": action,
+        "model": model,
+        "reason": reason,
+        "gates": gates,
+    }
+    fields |= {
+        "champion": champion,
+        "previous": previous,
+        "before": known[-1].seal if known else START,
+        "seal": "",
+    }
     draft = Entry.model_validate(fields)
     entry = draft.model_copy(update={"seal": sealed(draft)})
     with replacing(root / LOG) as part:
@@ -102,4 +132,6 @@ def sealed(entry: Entry) -> str:
 
 
 def _broken(number: int, what: str) -> AuditError:
-    return AuditError(f"{LOG}, entry {number}: {what}; compare with `git log -p {LOG}`, and bring back the file that was right")
+    return AuditError(
+        f"{LOG}, entry {number}: {what}; compare with `git log -p {LOG}`, and bring back the file that was right"
+    )

@@ -25,9 +25,15 @@ def duel(mine: Sequence[Answer], theirs: Sequence[Answer]) -> dict[str, Any]:
     """Win rates of one model's answers against another's to the same prompts, by gold where all have it, and by the reward model."""
     others = {answer.prompt.id: answer for answer in theirs}
     pairs = [(answer, others[answer.prompt.id]) for answer in mine if answer.prompt.id in others]
-    golden = [(one.gold, other.gold) for one, other in pairs if one.gold is not None and other.gold is not None]
+    golden = [
+        (one.gold, other.gold) for one, other in pairs if one.gold is not None and other.gold is not None
+    ]
     by_score = win_rate([one.score for one, _ in pairs], [other.score for _, other in pairs])
-    by_gold = win_rate([one for one, _ in golden], [other for _, other in golden]).as_dict() if len(golden) == len(pairs) else None
+    by_gold = (
+        win_rate([one for one, _ in golden], [other for _, other in golden]).as_dict()
+        if len(golden) == len(pairs)
+        else None
+    )
     return {"gold": by_gold, "reward_model": by_score.as_dict()}
 
 
@@ -71,10 +77,20 @@ def verdict(
         bound, value = getattr(gates, name), values[name]
         bound = (0 if bound else None) if isinstance(bound, bool) else bound
         value = None if value is None else round(value, 6)
-        met = None if bound is None else value is not None and (value >= bound if side == "≥" else value <= bound)
+        met = (
+            None
+            if bound is None
+            else value is not None and (value >= bound if side == "≥" else value <= bound)
+        )
         rules[name] = {"value": value, "bound": bound, "met": met}
     passed = all(rule["met"] is not False for rule in rules.values())
-    return {"passed": passed, "against_champion": champion, "wins": dict(wins), "rules": rules, "behaviour_falls": worse}
+    return {
+        "passed": passed,
+        "against_champion": champion,
+        "wins": dict(wins),
+        "rules": rules,
+        "behaviour_falls": worse,
+    }
 
 
 def told(verdict: Mapping[str, Any]) -> str:
@@ -91,10 +107,21 @@ def told(verdict: Mapping[str, Any]) -> str:
             words += f" ({max(worse, key=worse.__getitem__).replace('_', ' ')})"
         digits = 0 if name in ("validated", "traced") else 3
         bound = "–" if rule["bound"] is None else f"{side} {number(rule['bound'], digits)}"
-        rows.append([words, number(rule["value"], digits), bound, {True: "met", False: "NOT MET", None: "not asked"}[rule["met"]]])
+        rows.append(
+            [
+                words,
+                number(rule["value"], digits),
+                bound,
+                {True: "met", False: "NOT MET", None: "not asked"}[rule["met"]],
+            ]
+        )
     sentence = f"**Gates {'PASSED' if verdict['passed'] else 'FAILED'}**: {met} of {len(asked)} rules are met, against {other}."
     judges = {"gold": "gold", "reward_model": "the reward model"}
-    wins = [f"{judge}: {in_words(verdict['wins'][name])}" for name, judge in judges.items() if verdict["wins"][name]]
+    wins = [
+        f"{judge}: {in_words(verdict['wins'][name])}"
+        for name, judge in judges.items()
+        if verdict["wins"][name]
+    ]
     return f"{sentence}\n\n{table(rows)}\n\nWins by {'; by '.join(wins)}.\n"
 
 

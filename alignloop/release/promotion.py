@@ -29,11 +29,16 @@ def bring_champion(root: Path, params: Params, inputs: Mapping[str, str], place:
         champion.bring(root, f"{params.release.registry}-policy", inputs[path], place)
 
 
-def register(root: Path, params: Params, inputs: Mapping[str, str], answers: Path, metrics: Path, run: str) -> str:
+def register(
+    root: Path, params: Params, inputs: Mapping[str, str], answers: Path, metrics: Path, run: str
+) -> str:
     """Register what the release holds, and say all that is to be said of it."""
     found = json.loads(metrics.read_text(encoding="utf-8"))
     verdict, results = told(found["verdict"]), tables(found)
-    shown = _side_by_side(_pairs(read(answers / "answers.jsonl", Answer)), "champion" if found["verdict"]["against_champion"] else "SFT")
+    shown = _side_by_side(
+        _pairs(read(answers / "answers.jsonl", Answer)),
+        "champion" if found["verdict"]["against_champion"] else "SFT",
+    )
     versions = registration.publish(root, params, inputs, run, results, found["verdict"], verdict, shown)
     names = ", ".join(version.label for version in versions.values())
     return f"\n{results}\n{verdict}\nregistered {names}"
@@ -50,7 +55,11 @@ def settle(root: Path, params: Params, answers: Path, metrics: Path) -> str:
         entry = champion.approve(root, candidate, champion.GATES, "met every rule of release.gates")
         return f"{candidate.label}: is the champion now: {entry.words}"
     asked = _ask(
-        root, params, candidate, read(answers / "answers.jsonl", Answer), json.loads(metrics.read_text(encoding="utf-8"))["verdict"]
+        root,
+        params,
+        candidate,
+        read(answers / "answers.jsonl", Answer),
+        json.loads(metrics.read_text(encoding="utf-8"))["verdict"],
     )
     raise Waiting(
         f"{candidate.label} met its gates and waits for a person: `python -m alignloop review` shows it beside the other, and "
@@ -59,18 +68,38 @@ def settle(root: Path, params: Params, answers: Path, metrics: Path) -> str:
     )
 
 
-def _ask(root: Path, params: Params, candidate: registry.Version, answers: Sequence[Answer], verdict: Mapping[str, Any]) -> int:
+def _ask(
+    root: Path,
+    params: Params,
+    candidate: registry.Version,
+    answers: Sequence[Answer],
+    verdict: Mapping[str, Any],
+) -> int:
     """Offer some prompts, drawn once for a candidate, with both answers to reviewers; returns how many."""
     known_pairs = _pairs(answers)
-    order = draws(params.seed, "review", candidate.hash).permutation(len(known_pairs))[: params.people.review_prompts]
+    order = draws(params.seed, "review", candidate.hash).permutation(len(known_pairs))[
+        : params.people.review_prompts
+    ]
     pairs = [known_pairs[place] for place in order]
-    known = registry.versions(root, champion.counterpart(root, candidate.hash)) if verdict["against_champion"] else []
+    known = (
+        registry.versions(root, champion.counterpart(root, candidate.hash))
+        if verdict["against_champion"]
+        else []
+    )
     other = next((f"{each.name}/{each.version}" for each in known), "SFT")
     wins = {judge: in_words(win) for judge, win in verdict["wins"].items() if win}
     store = Store(store_url(root))
     try:
         name = f"{candidate.name}/{candidate.version}"
-        reviews.publish(store, candidate.hash, name, other, pairs, params.people.review_votes, {"gates": told(verdict), "wins": wins})
+        reviews.publish(
+            store,
+            candidate.hash,
+            name,
+            other,
+            pairs,
+            params.people.review_votes,
+            {"gates": told(verdict), "wins": wins},
+        )
     finally:
         store.close()
     return len(pairs)
@@ -87,6 +116,8 @@ def _side_by_side(pairs: Sequence[Pair], other: str) -> str:
     """The first prompts that are answered differently, and both answers, in Markdown."""
     shown = []
     for pair in [pair for pair in pairs if pair.mine != pair.theirs][:SHOWN]:
-        asked, mine, theirs = (one_line(text, LETTERS) for text in (pair.prompt.messages[-1].content, pair.mine, pair.theirs))
+        asked, mine, theirs = (
+            one_line(text, LETTERS) for text in (pair.prompt.messages[-1].content, pair.mine, pair.theirs)
+        )
         shown.append(f"> {asked}\n\n- candidate: {mine}\n- {other}: {theirs}")
     return "\n\n".join(shown)

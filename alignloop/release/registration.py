@@ -16,7 +16,14 @@ KINDS = {"sft": "the SFT model", "reward": "the reward model", "policy": "the po
 
 
 def publish(
-    root: Path, params: Params, hashes: Mapping[str, str], run: str, results: str, verdict: Mapping[str, Any], told: str, shown: str
+    root: Path,
+    params: Params,
+    hashes: Mapping[str, str],
+    run: str,
+    results: str,
+    verdict: Mapping[str, Any],
+    told: str,
+    shown: str,
 ) -> dict[str, registry.Version]:
     """Register what the release holds, parents first, and let `candidate` mean the policy, which bears the verdict, whatever it is.
 
@@ -31,7 +38,9 @@ def publish(
         inputs = making.inputs if making else {}
         registered = {version.hash: f"{version.name}/{version.version}" for version in made.values()}
         parents = {
-            parent: f"{registered.get(its_hash, parent)} {its_hash}" for parent, its_hash in inputs.items() if parent.startswith("models/")
+            parent: f"{registered.get(its_hash, parent)} {its_hash}"
+            for parent, its_hash in inputs.items()
+            if parent.startswith("models/")
         }
         name = f"{params.release.registry}-{kind}"
         tags = {"stage": making.stage, "round": making.round or ""} if making else {}
@@ -58,7 +67,10 @@ def keep_votes(root: Path, version: registry.Version, votes: str) -> None:
 
 def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
     said = {True: "met", False: "NOT MET", None: "not asked"}
-    tags = {f"gate:{name}": f"{rule['value']}, bound {rule['bound']}: {said[rule['met']]}" for name, rule in verdict["rules"].items()}
+    tags = {
+        f"gate:{name}": f"{rule['value']}, bound {rule['bound']}: {said[rule['met']]}"
+        for name, rule in verdict["rules"].items()
+    }
     wins = {f"wins_{judge}": in_words(win) for judge, win in verdict["wins"].items() if win}
     return {"gates": "passed" if verdict["passed"] else "failed", **tags, **wins}
 
@@ -66,9 +78,7 @@ def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
 def _pages(run: str) -> str:
     """The picture and the report that the release's run keeps, by addresses that MLflow's pages resolve."""
     place = "get-artifact?run_uuid=" + run + "&path="
-    return (
-        f"![The rounds side by side]({place}figures/release.png)\n\n[All results, and what each model answers]({place}reports/results.md)"
-    )
+    return f"![The rounds side by side]({place}figures/release.png)\n\n[All results, and what each model answers]({place}reports/results.md)"
 
 
 def _description(
@@ -84,19 +94,36 @@ def _description(
     told: Sequence[str],
 ) -> str:
     made = f"Made by {making.label}." if making else "No run or dvc.lock entry here tells what made it."
-    parts = [f"{name}: {KINDS[kind]} of the release after round {last}.", *told, f"Bytes: `{path}`, DVC {hash}.\n{made}"]
-    parts += ["\n".join(["Parents:", *(f"- {parent}: {what}" for parent, what in parents.items())])] if parents else []
+    parts = [
+        f"{name}: {KINDS[kind]} of the release after round {last}.",
+        *told,
+        f"Bytes: `{path}`, DVC {hash}.\n{made}",
+    ]
+    parts += (
+        ["\n".join(["Parents:", *(f"- {parent}: {what}" for parent, what in parents.items())])]
+        if parents
+        else []
+    )
     if data := graph.sources(known, path, hash):
-        sizes = (f"- {inner}: {its_hash}, {size or 'size not recorded'}" for inner, (its_hash, size) in data.items())
+        sizes = (
+            f"- {inner}: {its_hash}, {size or 'size not recorded'}"
+            for inner, (its_hash, size) in data.items()
+        )
         parts.append("\n".join(["Data, all of it:", *sizes]))
-    return _fitted([*parts, "Results of the whole release:" if kind != "policy" else "Results:", *results.split("\n\n")])
+    return _fitted(
+        [*parts, "Results of the whole release:" if kind != "policy" else "Results:", *results.split("\n\n")]
+    )
 
 
 def _fitted(parts: Sequence[str]) -> str:
     """Parts of Markdown with narrow tables, one after the other; what there is no room for is left out whole."""
     text = ""
     for part in parts:
-        narrow = re.sub(r"-{3,}", "---", re.sub(r"(?<=\|) +| +(?=\|)", " ", part.strip())) if "\n|" in f"\n{part}" else part.strip()
+        narrow = (
+            re.sub(r"-{3,}", "---", re.sub(r"(?<=\|) +| +(?=\|)", " ", part.strip()))
+            if "\n|" in f"\n{part}"
+            else part.strip()
+        )
         if len(text) + len(narrow) <= ROOM:
             text += f"{narrow}\n\n"
     return text

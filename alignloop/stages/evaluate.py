@@ -54,21 +54,34 @@ def evaluate(
     asked = examination(params, prompts, corpus, reward)
     models: dict[str, Answered] = {}
     for number, (name, path) in enumerate(names.items(), 1):
-        models[name] = models["sft"] if name == "before" and before == sft else answer(params, name, path, asked)
-        yield Progress(number, len(names) + 1, {f"{name}_score": fmean(each.score for each in models[name].answers)})
-    write(out / "answers.jsonl", [each for name in names if name != "before" or before != sft for each in models[name].answers])
-    ranked = read(rankings, Ranking, allow_empty=True)  # of all rounds, as the reward model was trained on all
+        models[name] = (
+            models["sft"] if name == "before" and before == sft else answer(params, name, path, asked)
+        )
+        yield Progress(
+            number, len(names) + 1, {f"{name}_score": fmean(each.score for each in models[name].answers)}
+        )
+    write(
+        out / "answers.jsonl",
+        [each for name in names if name != "before" or before != sft for each in models[name].answers],
+    )
+    ranked = read(
+        rankings, Ranking, allow_empty=True
+    )  # of all rounds, as the reward model was trained on all
     report: dict[str, Any] = {
         "models": {name: summary(models[name]) for name in ("base", "sft", "policy")},
         "win_rates": _win_rates(models),
         "kl_to_sft_nats": _kl(params, models["policy"], models["sft"].policy),
-        "reward_model": _reward_model(asked.reward_model, models["policy"].tokenizer, ranked, context_of(models["sft"].policy)),
+        "reward_model": _reward_model(
+            asked.reward_model, models["policy"].tokenizer, ranked, context_of(models["sft"].policy)
+        ),
     }
     if params.evaluate.best_of:
         report["best_of"] = rows_of_best(params, models["sft"], asked.reward_model)
     write_json(metrics, rounded(report))
     write_json(headline, rounded(headline_of(report)))
-    write_curve(plots, by_step(read(rollouts, Rollout, allow_empty=True), read(prompts / "train.jsonl", Prompt)))
+    write_curve(
+        plots, by_step(read(rollouts, Rollout, allow_empty=True), read(prompts / "train.jsonl", Prompt))
+    )
     yield Progress(len(names) + 1, len(names) + 1, {"kl_to_sft_nats": report["kl_to_sft_nats"]})
 
 
@@ -80,8 +93,12 @@ def _win_rates(models: dict[str, Answered]) -> dict[str, Any]:
         return [each.tokens for each in models[name].answers]
 
     duels = (("sft", "base"), ("policy", "base"), ("policy", "sft"), ("policy", "before"))
-    rates: dict[str, Any] = {f"{mine}_vs_{theirs}": win_rate(values(mine), values(theirs)).as_dict() for mine, theirs in duels}
-    controlled = length_controlled_win_rate(values("policy"), values("sft"), lengths("policy"), lengths("sft"))
+    rates: dict[str, Any] = {
+        f"{mine}_vs_{theirs}": win_rate(values(mine), values(theirs)).as_dict() for mine, theirs in duels
+    }
+    controlled = length_controlled_win_rate(
+        values("policy"), values("sft"), lengths("policy"), lengths("sft")
+    )
     judged = all(each.gold is not None for each in models["policy"].answers)
     return {**rates, "policy_vs_sft_length_controlled": controlled, "judged_by_gold": judged}
 
@@ -89,16 +106,22 @@ def _win_rates(models: dict[str, Answered]) -> dict[str, Any]:
 def _kl(params: Params, model: Answered, reference: PreTrainedModel) -> float:
     """KL(policy ‖ SFT) in nats per response, estimated on the policy's own answers at the evaluation temperature."""
     allowed, pad = allowed_tokens(model.tokenizer, vocabulary_of(reference)), pad_of(model.tokenizer)
-    theirs = response_logprobs(reference, model.ids, model.drawn.ids, allowed, params.evaluate.temperature, pad)
+    theirs = response_logprobs(
+        reference, model.ids, model.drawn.ids, allowed, params.evaluate.temperature, pad
+    )
     return float((torch.stack([part.sum() for part in model.drawn.logprobs]) - theirs).mean())
 
 
-def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int) -> dict[str, Any]:
+def _reward_model(
+    model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int
+) -> dict[str, Any]:
     """Accuracy on held-out users' prompts ranked by held-out labelers: against them and against gold, beside gold's own against them.
 
     Where only some prompts have gold, what is told of gold is told of their rankings alone.
     """
-    ranked, too_long = ranked_rows(tokenizer, [ranking for ranking in rankings if ranking.split == "valid"], context)
+    ranked, too_long = ranked_rows(
+        tokenizer, [ranking for ranking in rankings if ranking.split == "valid"], context
+    )
     if not ranked:
         return {
             "pairs": 0,
@@ -119,7 +142,11 @@ def _reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankin
         "accuracy_gold": None,
         "labelers_agreement_gold": None,
     }
-    judged = [(score, order, gold) for score, order, gold in zip(scores, orders, golds, strict=True) if gold is not None]
+    judged = [
+        (score, order, gold)
+        for score, order, gold in zip(scores, orders, golds, strict=True)
+        if gold is not None
+    ]
     if judged:
         said, ranks, worth = zip(*judged, strict=True)
         with_gold, gold_pairs = correct_pairs(said, [_ranks(gold) for gold in worth])
@@ -137,7 +164,9 @@ def _golds(ranking: Ranking) -> Tensor | None:
     """Gold of each response (K,), None for people's prompts."""
     if ranking.prompt.key is None:
         return None
-    return torch.tensor([judge(ranking.prompt, response).score for response in ranking.responses], dtype=torch.float64)
+    return torch.tensor(
+        [judge(ranking.prompt, response).score for response in ranking.responses], dtype=torch.float64
+    )
 
 
 def _ranks(worth: Tensor) -> list[int]:

@@ -32,7 +32,12 @@ from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Origin, Prompt, Ranking, Record
 from alignloop.world.builder import make_world
 
-SETS: dict[type[Record], str] = {Document: "documents", Prompt: "prompts", Demonstration: "demonstrations", Ranking: "rankings"}
+SETS: dict[type[Record], str] = {
+    Document: "documents",
+    Prompt: "prompts",
+    Demonstration: "demonstrations",
+    Ranking: "rankings",
+}
 COUNTS = ("rows", "records", "kept", "refused", "changed")
 SHOWN = 5  # lines named per reason
 REASONS = 50  # reasons told apart in one source
@@ -48,19 +53,32 @@ def ingest(params: Params, sources: Path, forgotten: Path, out: Path, metrics: P
     with replacing(out) as part, Workers() as workers:
         part.mkdir()
         with ExitStack() as stack:
-            files = {kind: stack.enter_context(record_files.writing(part / f"{name}.jsonl")) for kind, name in SETS.items()}
-            raw = _Raw(files, stack.enter_context((part / "refused.csv").open("w", encoding="utf-8", newline="\n")), gone)
+            files = {
+                kind: stack.enter_context(record_files.writing(part / f"{name}.jsonl"))
+                for kind, name in SETS.items()
+            }
+            raw = _Raw(
+                files,
+                stack.enter_context((part / "refused.csv").open("w", encoding="utf-8", newline="\n")),
+                gone,
+            )
             if plan.source == "world":
                 world = make_world(params.seed, plan.world)
                 made = ((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))
                 accounts.append(raw.keep(_Account("world", "world", WORLD), arrived(made, WORLD)))
                 yield Progress(1, 1, accounts[0].tally)
             for done, source in enumerate(found, 1):
-                account = _Account(source.name, source.format, Origin(licence=source.licence, sha256=source.sha256))
+                account = _Account(
+                    source.name, source.format, Origin(licence=source.licence, sha256=source.sha256)
+                )
                 accounts.append(raw.keep(account, _arrivals(source, account.origin, workers)))
-                yield Progress(done, len(found), {name: account.tally[name] for name in (*SETS.values(), *COUNTS)})
+                yield Progress(
+                    done, len(found), {name: account.tally[name] for name in (*SETS.values(), *COUNTS)}
+                )
         pairs = zip(found, accounts, strict=plan.source == "files")
-        if breaches := [breach for source, account in pairs for breach in _breaches(source, account, plan.max_refused)]:
+        if breaches := [
+            breach for source, account in pairs for breach in _breaches(source, account, plan.max_refused)
+        ]:
             raise DataError("\n".join(breaches))
         _all_there(sources, accounts)
         told = json.dumps([account.told() for account in accounts], indent=2, ensure_ascii=False)
@@ -90,8 +108,16 @@ class _Account:
 
     def told(self) -> dict[str, Any]:
         counts = {name: self.tally[name] for name in (*COUNTS, *SETS.values())}
-        reasons = {reason: {"records": self.tally[f"refused: {reason}"], "lines": lines} for reason, lines in self.refused.items()}
-        about = {"source": self.source, "format": self.format, "licence": self.origin.licence, "sha256": self.origin.sha256}
+        reasons = {
+            reason: {"records": self.tally[f"refused: {reason}"], "lines": lines}
+            for reason, lines in self.refused.items()
+        }
+        about = {
+            "source": self.source,
+            "format": self.format,
+            "licence": self.origin.licence,
+            "sha256": self.origin.sha256,
+        }
         return {**about, **counts, "refused for": reasons, "changed in": dict(self.changed)}
 
 
@@ -161,8 +187,14 @@ def _counts(accounts: list[_Account]) -> dict[str, Any]:
     for account in accounts:
         total.update(account.tally)
         licences[account.origin.licence] += account.tally["kept"]
-    by_source = {f"{account.source} ({account.format})": dict(sorted(account.tally.items())) for account in accounts}
-    return {"total": dict(sorted(total.items())), "licences": dict(sorted(licences.items())), "sources": by_source}
+    by_source = {
+        f"{account.source} ({account.format})": dict(sorted(account.tally.items())) for account in accounts
+    }
+    return {
+        "total": dict(sorted(total.items())),
+        "licences": dict(sorted(licences.items())),
+        "sources": by_source,
+    }
 
 
 def _breaches(source: Source, account: _Account, bound: float) -> list[str]:
@@ -172,7 +204,10 @@ def _breaches(source: Source, account: _Account, bound: float) -> list[str]:
     share = tally["refused"] / tally["records"]
     if share <= bound and (tally["kept"] or tally["forgotten"]):
         return []
-    reasons = [f"{reason} ({tally[f'refused: {reason}']}: line {_some(account, reason)})" for reason in account.refused]
+    reasons = [
+        f"{reason} ({tally[f'refused: {reason}']}: line {_some(account, reason)})"
+        for reason in account.refused
+    ]
     count = f"{source.path}: {tally['refused']} of {tally['records']} records of format {format} are refused: {'; '.join(reasons)}"
     if not tally["kept"]:
         return [f"{count}; {glance(source.path)}; correct it, or state its format in ingest.formats"]
@@ -181,10 +216,14 @@ def _breaches(source: Source, account: _Account, bound: float) -> list[str]:
 
 
 def _some(account: _Account, reason: str) -> str:
-    return ", ".join(map(str, account.refused[reason])) + ", …" * (account.tally[f"refused: {reason}"] > SHOWN)
+    return ", ".join(map(str, account.refused[reason])) + ", …" * (
+        account.tally[f"refused: {reason}"] > SHOWN
+    )
 
 
 def _all_there(sources: Path, accounts: list[_Account]) -> None:
     for kind, name in SETS.items():
         if kind is not Ranking and not any(account.tally[name] for account in accounts):
-            raise DataError(f"{sources}: no file holds {name}, and training needs some; add {kind.__name__} records (data/README.md)")
+            raise DataError(
+                f"{sources}: no file holds {name}, and training needs some; add {kind.__name__} records (data/README.md)"
+            )

@@ -23,7 +23,9 @@ class NobodyLeft(AlignloopError):
     """The rule that leaves labelers out leaves none."""
 
 
-def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, metrics: Path, report: Path) -> Iterator[Progress]:
+def label(
+    params: Params, round: str, samples: Path, earlier: Path, out: Path, metrics: Path, report: Path
+) -> Iterator[Progress]:
     """Rank the K answers of every prompt, measure who ranked them, and add the round's rankings to those known before."""
     waiting = read(samples, Samples)
     rankings: list[Ranking] = []
@@ -46,7 +48,9 @@ def label(params: Params, round: str, samples: Path, earlier: Path, out: Path, m
     found = measure(rankings, gold, params.label.exclude_below)
     kept = [ranking for ranking in rankings if ranking.labeler not in found.excluded]
     if not kept:
-        raise NobodyLeft(f"all {len(found.labelers)} labelers agree less than label.exclude_below ({params.label.exclude_below}); lower it")
+        raise NobodyLeft(
+            f"all {len(found.labelers)} labelers agree less than label.exclude_below ({params.label.exclude_below}); lower it"
+        )
     with replacing(out) as part:
         part.mkdir(parents=True)
         for each in sorted(earlier.glob("*.jsonl")):

@@ -56,14 +56,20 @@ def ppo(
     plan = params.ppo
     policy, tokenizer = load_policy(start)
     model, value = RewardModel.load(reward), value_model(params, reward, policy)
-    adapted = adapt(policy, **plan.lora.model_dump(), seed=seed_of(params.seed, "ppo", round, "adapters")) if plan.lora else None
+    adapted = (
+        adapt(policy, **plan.lora.model_dump(), seed=seed_of(params.seed, "ppo", round, "adapters"))
+        if plan.lora
+        else None
+    )
     reference = adapted if adapted and plan.reference == "adapter" else load_policy(sft)[0]
     if plan.gradient_checkpointing:
         recompute_activations(policy)
         if value and plan.value == "reward":
             recompute_activations(value.trunk)
     context, pad = context_of(policy), pad_of(tokenizer)
-    rows, too_long = prompt_rows(tokenizer, read(prompts / "train.jsonl", Prompt), context - params.decoding.max_new_tokens)
+    rows, too_long = prompt_rows(
+        tokenizer, read(prompts / "train.jsonl", Prompt), context - params.decoding.max_new_tokens
+    )
     ptx = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context) if plan.ptx_coef else []
     prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
     guarding = watch(params, reward, tokenizer)
@@ -92,14 +98,22 @@ def ppo(
         if step.number % plan.keep_rollouts_every == 0:
             kept.add(*(record.model_dump_json() for record in records(step, round, tokenizer, prompt_of)))
         fresh = [trip for trip in step.trips if guarding and guarding.first[trip.guard] == step.number]
-        yield Progress(step.number, plan.steps, step.metrics, "; ".join(f"{trip.strength}: {trip.message}" for trip in fresh))
+        yield Progress(
+            step.number,
+            plan.steps,
+            step.metrics,
+            "; ".join(f"{trip.strength}: {trip.message}" for trip in fresh),
+        )
         checkpoint.after(step.number, last=trainer.stopped or step.number == plan.steps)
     with replacing(out) as part:
         save_policy(merged(adapted) if adapted else policy, tokenizer, part)
     write(rollouts / "rollouts.jsonl", (Rollout.model_validate_json(line) for line in kept))
     curve = points(journal)
     last = [numbers for _, numbers in curve[-5:]]
-    means = {f"final_{name}": sum(numbers[name] for numbers in last) / len(last) for name in ("score", "kl", "length", "ended", "entropy")}
+    means = {
+        f"final_{name}": sum(numbers[name] for numbers in last) / len(last)
+        for name in ("score", "kl", "length", "ended", "entropy")
+    }
     drawn = len(curve) * plan.prompts_per_step * plan.responses_per_prompt
     trips = {"first_step_beyond": guarding.first} if guarding and guarding.first else {}
     write_json(metrics, {"rollouts": drawn, "too_long": too_long, **means, **trips})
@@ -127,18 +141,36 @@ def watch(params: Params, reward: Path, tokenizer: PreTrainedTokenizerBase) -> W
     if "max_held_out_fall" not in guards:
         return Watch(guards, params.ppo.guard_window_steps) if guards else None
     if not (reward / HELD_OUT).is_dir():
-        raise CheckpointError(f"{reward / HELD_OUT}: ppo.guards.max_held_out_fall needs this reward model; set reward.held_out to true")
-    return Watch(guards, params.ppo.guard_window_steps, scorer(RewardModel.load(reward / HELD_OUT), tokenizer))
+        raise CheckpointError(
+            f"{reward / HELD_OUT}: ppo.guards.max_held_out_fall needs this reward model; set reward.held_out to true"
+        )
+    return Watch(
+        guards, params.ppo.guard_window_steps, scorer(RewardModel.load(reward / HELD_OUT), tokenizer)
+    )
 
 
 def settings(params: Params) -> Settings:
     """PPO's numbers with those of decoding."""
-    apart = {"value", "kl", "guards", "guard_window_steps", "reference", "lora", "gradient_checkpointing", "keep_rollouts_every"}
+    apart = {
+        "value",
+        "kl",
+        "guards",
+        "guard_window_steps",
+        "reference",
+        "lora",
+        "gradient_checkpointing",
+        "keep_rollouts_every",
+    }
     numbers = params.ppo.model_dump(exclude=apart)
     return Settings(**numbers, **params.decoding.model_dump())
 
 
-def records(step: algorithm.Step, round: str, tokenizer: PreTrainedTokenizerBase, prompt_of: dict[tuple[int, ...], str]) -> list[Rollout]:
+def records(
+    step: algorithm.Step,
+    round: str,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt_of: dict[tuple[int, ...], str],
+) -> list[Rollout]:
     """What a step drew, as records."""
     drawn = step.rollouts
     return [

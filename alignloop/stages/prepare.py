@@ -30,13 +30,29 @@ from alignloop.params import Params
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record, Split
 
-KINDS: dict[str, type[Record]] = {"prompts": Prompt, "demonstrations": Demonstration, "rankings": Ranking, "corpus": Document}
-MEASURED: dict[str, Split] = {"prompts": "test", "demonstrations": "test", "rankings": "test", "corpus": "valid"}
+KINDS: dict[str, type[Record]] = {
+    "prompts": Prompt,
+    "demonstrations": Demonstration,
+    "rankings": Ranking,
+    "corpus": Document,
+}
+MEASURED: dict[str, Split] = {
+    "prompts": "test",
+    "demonstrations": "test",
+    "rankings": "test",
+    "corpus": "valid",
+}
 NEEDED = {"prompts": {"train", "test"}, "demonstrations": {"train"}, "corpus": {"train", "valid"}}
 
 
 def prepare(
-    params: Params, raw: Path, prompts: Path, demonstrations: Path, corpus: Path, rankings: Path, metrics: Path
+    params: Params,
+    raw: Path,
+    prompts: Path,
+    demonstrations: Path,
+    corpus: Path,
+    rankings: Path,
+    metrics: Path,
 ) -> Iterator[Progress]:
     """Write prompts and demonstrations (train, valid, test), the corpus (train, valid) and imported rankings; count what was dropped."""
     with scratch(prompts.parent / ".prepare.part") as waiting, Workers() as workers:
@@ -49,7 +65,9 @@ def prepare(
         for name, out in (("prompts", prompts), ("demonstrations", demonstrations), ("corpus", corpus)):
             sets.write(name, out)
         record_files.write_lines(rankings / "imported.jsonl", sets.lines("rankings", *SPLITS), Ranking)
-    sets.tallies["rankings"].update({split: count for split in SPLITS if (count := sum(sets.entries["rankings"].of(split)))})
+    sets.tallies["rankings"].update(
+        {split: count for split in SPLITS if (count := sum(sets.entries["rankings"].of(split)))}
+    )
     tallies = sets.tallies
     write_json(metrics, {name: dict(sorted(tallies[name].items())) for name in KINDS})
     numbers = {f"{name} {split}": tally[split] for name, tally in tallies.items() for split in SPLITS}
@@ -78,7 +96,9 @@ class _Sets:
         reading = Reading(kind, plan.languages, longest, plan.valid, plan.test, near, beginning, whole, known)
         entries = Entries(self._near if whole else None)
         with (self._waiting / name).open("w", encoding="utf-8", newline="\n") as file:
-            for found in self._workers.map(partial(gather, reading), pieces(raw, kind, allow_empty=name == "rankings")):
+            for found in self._workers.map(
+                partial(gather, reading), pieces(raw, kind, allow_empty=name == "rankings")
+            ):
                 entries.add(found, questions.add(found))
                 if not corpus:
                     self._told.append(Told(np.array(found.questions, np.uint64), *found.spoken))
@@ -106,7 +126,10 @@ class _Sets:
         for name, entries in self.entries.items():
             learned: list[Split] = [split for split in SPLITS if split != MEASURED[name]]
             places = staying[name] = np.flatnonzero(np.fromiter(entries.of(*learned), np.bool_, len(entries)))
-            overlaps.learn(self.lines(name, *learned), -places if name == "corpus" else np.array(entries.asked, np.int64)[places])
+            overlaps.learn(
+                self.lines(name, *learned),
+                -places if name == "corpus" else np.array(entries.asked, np.int64)[places],
+            )
         found = overlaps.found()
         for name, places in staying.items():
             gone, found = places[found[: len(places)]], found[len(places) :]
@@ -124,7 +147,11 @@ class _Sets:
         tally = self.tallies[name]
         with replacing(out) as part:
             for split in SPLITS[:2] if name == "corpus" else SPLITS:
-                tally[split] = record_files.write_lines(part / f"{split}.jsonl", self.lines(name, split), KINDS[name])
+                tally[split] = record_files.write_lines(
+                    part / f"{split}.jsonl", self.lines(name, split), KINDS[name]
+                )
                 if not tally[split] and split in NEEDED[name]:
                     advice = "add data of more users, or change prepare.valid and prepare.test"
-                    raise DataError(f"{out / split}.jsonl: of {tally['raw'] or 'all'} {name} none is left for this split; {advice}")
+                    raise DataError(
+                        f"{out / split}.jsonl: of {tally['raw'] or 'all'} {name} none is left for this split; {advice}"
+                    )

@@ -19,7 +19,9 @@ from alignloop.training.encoding import document_rows
 from alignloop.training.resumable_loop import learn, points
 
 
-def pretrain(params: Params, checkpoint: Checkpoint, corpus: Path, out: Path, metrics: Path, plots: Path) -> Iterator[Progress]:
+def pretrain(
+    params: Params, checkpoint: Checkpoint, corpus: Path, out: Path, metrics: Path, plots: Path
+) -> Iterator[Progress]:
     """Make the base model, or take a checkpoint."""
     train, valid = read(corpus / "train.jsonl", Document), read(corpus / "valid.jsonl", Document)
     curve = checkpoint.journal("curve")
@@ -28,8 +30,12 @@ def pretrain(params: Params, checkpoint: Checkpoint, corpus: Path, out: Path, me
         rows = []
     else:
         plan = params.pretrain
-        tokenizer = train_tokenizer((text for document in train for text in texts_of(document)), plan.vocabulary)
-        model = new_policy(tokenizer, plan.layers, plan.width, plan.heads, plan.context, seed_of(params.seed, "pretrain"))
+        tokenizer = train_tokenizer(
+            (text for document in train for text in texts_of(document)), plan.vocabulary
+        )
+        model = new_policy(
+            tokenizer, plan.layers, plan.width, plan.heads, plan.context, seed_of(params.seed, "pretrain")
+        )
         rows = document_rows(tokenizer, train, plan.context)
         training = fit(
             model,
@@ -48,11 +54,24 @@ def pretrain(params: Params, checkpoint: Checkpoint, corpus: Path, out: Path, me
     with replacing(out) as part:
         save_policy(model, tokenizer, part)
     size = sum(weight.numel() for weight in model.parameters())
-    write_json(metrics, {"loss": loss, "perplexity": exp(loss), "parameters": size, "vocabulary": len(tokenizer), "rows": len(rows)})
+    write_json(
+        metrics,
+        {
+            "loss": loss,
+            "perplexity": exp(loss),
+            "parameters": size,
+            "vocabulary": len(tokenizer),
+            "rows": len(rows),
+        },
+    )
     write_curve(plots, points(curve) or [(0, {"loss": loss})])
     yield Progress(1, 1, {"valid_loss": loss, "valid_perplexity": exp(loss)})
 
 
 def texts_of(document: Document) -> list[str]:
     """All text of a document, turn by turn."""
-    return [document.text] if document.text is not None else [message.content for message in document.messages or ()]
+    return (
+        [document.text]
+        if document.text is not None
+        else [message.content for message in document.messages or ()]
+    )

@@ -37,21 +37,33 @@ def release(
     """Gather every round's results, and hold the last policy against the champion, or against SFT where nothing is in `champion`."""
     names = list(params.rounds)
     last = names[-1]
-    parts = {"policy": models / last / "policy", "reward model": models / last / "reward", "SFT model": models / "sft"}
+    parts = {
+        "policy": models / last / "policy",
+        "reward model": models / last / "reward",
+        "SFT model": models / "sft",
+    }
     for what, path in parts.items():
         if not path.is_dir():
-            raise ReleaseError(f"{path}: the {what} to release is missing; bring it back with `dvc repro`, or with `dvc checkout {path}`")
+            raise ReleaseError(
+                f"{path}: the {what} to release is missing; bring it back with `dvc repro`, or with `dvc checkout {path}`"
+            )
     evaluations: dict[str, Any] = {}
     for number, name in enumerate(names, 1):
-        evaluations[name] = _json(rounds / name / "evaluate.json", f"evaluate@{name}", lambda found: gather({"last": found}))
+        evaluations[name] = _json(
+            rounds / name / "evaluate.json", f"evaluate@{name}", lambda found: gather({"last": found})
+        )
         yield Progress(number, len(names) + 1, _curves(evaluations[name]))
     reward = _json(rounds / last / "reward.json", f"reward@{last}", lambda found: found["valid_accuracy"])
-    breaches = [_json(validation / f"{name}.json", _gate(name), _breaches) for name in ("raw", "sets", *names)]
+    breaches = [
+        _json(validation / f"{name}.json", _gate(name), _breaches) for name in ("raw", "sets", *names)
+    ]
     answers = read(evaluation / last / "answers.jsonl", Answer)
     mine, theirs = ([each for each in answers if each.model == model] for model in ("policy", "sft"))
     other = evaluations[last]["models"]["sft"]
     if champion.is_dir():
-        answered = answer(params, "champion", champion, examination(params, prompts, corpus, parts["reward model"]))
+        answered = answer(
+            params, "champion", champion, examination(params, prompts, corpus, parts["reward model"])
+        )
         theirs, other = answered.answers, rounded(summary(answered))
     newest, holes = evaluations[last], untraced(Path.cwd(), parts["policy"].as_posix())
     decided = verdict(
@@ -74,7 +86,9 @@ def release(
         part.write_text(text, encoding="utf-8")
     met = sum(rule["met"] is True for rule in decided["rules"].values())
     yield Progress(
-        len(names) + 1, len(names) + 1, {"gates_met": met, "gates_failed": sum(rule["met"] is False for rule in decided["rules"].values())}
+        len(names) + 1,
+        len(names) + 1,
+        {"gates_met": met, "gates_failed": sum(rule["met"] is False for rule in decided["rules"].values())},
     )
 
 
@@ -94,7 +108,9 @@ def _json(file: Path, stage: str, check: Callable[[Any], Any]) -> Any:
     except OSError as error:
         raise ReleaseError(f"{file}: {error.strerror}; `dvc repro {stage}` makes it") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReleaseError(f"{file}: not what {stage} writes ({error!r}); `dvc repro --force {stage}` makes it again") from None
+        raise ReleaseError(
+            f"{file}: not what {stage} writes ({error!r}); `dvc repro --force {stage}` makes it again"
+        ) from None
     return found
 
 
@@ -129,9 +145,13 @@ def _examples(answers: list[Answer], last: str) -> str:
         said = [f"> **{message.role}** {one_line(message.content)}" for message in prompt.messages]
         titles = {"base": "base", "sft": "SFT", "champion": "champion", "policy": last}
         given = [
-            f"- {title}: {one_line(replies[name].response)}{_mark(replies[name])}" for name, title in titles.items() if name in replies
+            f"- {title}: {one_line(replies[name].response)}{_mark(replies[name])}"
+            for name, title in titles.items()
+            if name in replies
         ]
-        parts.append("\n".join([f"**{behaviour.replace('_', ' ')}**", "", *"\n>\n".join(said).split("\n"), "", *given]))
+        parts.append(
+            "\n".join([f"**{behaviour.replace('_', ' ')}**", "", *"\n>\n".join(said).split("\n"), "", *given])
+        )
     return "\n\n".join(parts) + "\n"
 
 

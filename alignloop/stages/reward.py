@@ -44,21 +44,41 @@ def reward(
     plan = params.reward
     policy, tokenizer = load_policy(sft)
     context, pad = context_of(policy), pad_of(tokenizer)
-    model = RewardModel.from_policy(policy, seed_of(params.seed, "reward", round)) if start == sft else RewardModel.load(start)
+    model = (
+        RewardModel.from_policy(policy, seed_of(params.seed, "reward", round))
+        if start == sft
+        else RewardModel.load(start)
+    )
     ranked, too_long = ranked_rows(tokenizer, read(rankings, Ranking), context)
     learned = [row for ranking, row in ranked if ranking.split == "train"]
     held_out = [row for ranking, row in ranked if ranking.split == "valid"]
     how = plan.model_dump(exclude={"gain", "held_out"})
     curve = checkpoint.journal("curve")
-    yield from learn(train(model, learned, pad, **how, random=draws(params.seed, "reward", round, "order")), checkpoint, curve)
-    other = RewardModel.from_policy(policy, seed_of(params.seed, "reward", round, HELD_OUT)) if plan.held_out else None
+    yield from learn(
+        train(model, learned, pad, **how, random=draws(params.seed, "reward", round, "order")),
+        checkpoint,
+        curve,
+    )
+    other = (
+        RewardModel.from_policy(policy, seed_of(params.seed, "reward", round, HELD_OUT))
+        if plan.held_out
+        else None
+    )
     if other:
         if not held_out:
-            raise NoHeldOutRankings(f"{rankings}: reward.held_out needs rankings of validation prompts; raise sample.valid_prompts")
-        training = train(other, held_out, pad, **how, random=draws(params.seed, "reward", round, HELD_OUT, "order"))
+            raise NoHeldOutRankings(
+                f"{rankings}: reward.held_out needs rankings of validation prompts; raise sample.valid_prompts"
+            )
+        training = train(
+            other, held_out, pad, **how, random=draws(params.seed, "reward", round, HELD_OUT, "order")
+        )
         yield from learn(training, checkpoint, checkpoint.journal("held_out_curve"), "held_out_")
-    examples, _ = demonstration_rows(tokenizer, read(demonstrations / "train.jsonl", Demonstration), "last", context)
-    shift, scale = normalise(model, [example.ids for example in examples], pad, plan.gain)  # after all training: weights change
+    examples, _ = demonstration_rows(
+        tokenizer, read(demonstrations / "train.jsonl", Demonstration), "last", context
+    )
+    shift, scale = normalise(
+        model, [example.ids for example in examples], pad, plan.gain
+    )  # after all training: weights change
     if other:
         normalise(other, [example.ids for example in examples], pad, plan.gain)
     report = held_out_agreement(model, ranked, pad, scale, plan.margin if plan.ties == "rao_kupper" else 0.0)
@@ -66,12 +86,22 @@ def reward(
         model.save(part, tokenizer)
         if other:
             other.save(part / HELD_OUT, tokenizer)
-    counts = {"rankings": len(learned), "too_long": too_long, "valid_rankings": len(held_out), "valid_pairs": report["users"]["pairs"]}
+    counts = {
+        "rankings": len(learned),
+        "too_long": too_long,
+        "valid_rankings": len(held_out),
+        "valid_pairs": report["users"]["pairs"],
+    }
     known = points(curve)
     last = known[-max(1, len(known) // 10) :]
-    late = fmean(step["accuracy"] for _, step in last)  # of each step's rows, before it learns from them in this round
+    late = fmean(
+        step["accuracy"] for _, step in last
+    )  # of each step's rows, before it learns from them in this round
     accuracy = report["users"]["accuracy"]
     accuracies = {"train_accuracy": late, "valid_accuracy": accuracy}
-    write_json(metrics, {**counts, **accuracies, "normalisation": shift, "scale": scale, "agreement": rounded(report)})
+    write_json(
+        metrics,
+        {**counts, **accuracies, "normalisation": shift, "scale": scale, "agreement": rounded(report)},
+    )
     write_curve(plots, known)
     yield Progress(1, 1, {} if accuracy is None else {"valid_accuracy": accuracy})

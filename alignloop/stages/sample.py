@@ -19,16 +19,23 @@ from alignloop.training.encoding import prompt_rows
 PROMPTS_PER_CALL = 128
 
 
-def sample(params: Params, round: str, policy: Path, prompts: Path, out: Path, metrics: Path) -> Iterator[Progress]:
+def sample(
+    params: Params, round: str, policy: Path, prompts: Path, out: Path, metrics: Path
+) -> Iterator[Progress]:
     """Draw answers to fresh prompts of training users, and to some of validation users."""
     model, tokenizer = load_policy(policy)
     model_tokens = allowed_tokens(tokenizer, vocabulary_of(model))
     room = context_of(model) - params.decoding.max_new_tokens
     chosen: list[tuple[Split, Prompt, list[int]]] = []
     too_long, short = 0, list[str]()
-    splits: tuple[tuple[Split, int], ...] = (("train", params.sample.prompts), ("valid", params.sample.valid_prompts))
+    splits: tuple[tuple[Split, int], ...] = (
+        ("train", params.sample.prompts),
+        ("valid", params.sample.valid_prompts),
+    )
     for split, wanted in splits:
-        rows, left_out = prompt_rows(tokenizer, read(prompts / f"{split}.jsonl", Prompt, allow_empty=split == "valid"), room)
+        rows, left_out = prompt_rows(
+            tokenizer, read(prompts / f"{split}.jsonl", Prompt, allow_empty=split == "valid"), room
+        )
         order = draws(params.seed, "sample", round, split).permutation(len(rows))[:wanted]
         for index in order:
             prompt, ids = rows[index]
@@ -36,7 +43,9 @@ def sample(params: Params, round: str, policy: Path, prompts: Path, out: Path, m
         too_long += left_out
         if len(order) < wanted:
             key = "prompts" if split == "train" else "valid_prompts"
-            short.append(f"sample.{key} asks for {wanted:,}, and there are {len(order):,}: lower it, or bring more")
+            short.append(
+                f"sample.{key} asks for {wanted:,}, and there are {len(order):,}: lower it, or bring more"
+            )
     generator = torch.Generator().manual_seed(seed_of(params.seed, "sample", round))
     records: list[Samples] = []
     ended = tokens = 0
@@ -59,7 +68,11 @@ def sample(params: Params, round: str, policy: Path, prompts: Path, out: Path, m
         for place, (split, prompt, _) in enumerate(part):
             responses = tuple(texts[place * params.sample.k : (place + 1) * params.sample.k])
             name = f"{round}-{prompt.id}"
-            records.append(Samples(id=name, prompt=prompt, responses=responses, policy=str(policy), round=round, split=split))
+            records.append(
+                Samples(
+                    id=name, prompt=prompt, responses=responses, policy=str(policy), round=round, split=split
+                )
+            )
         note = "; ".join(short) if start == 0 else ""
         yield Progress(len(records), len(chosen), {"ended": ended / (len(records) * params.sample.k)}, note)
     write(out, records)

@@ -25,16 +25,31 @@ from alignloop.training.sft_validation import checker
 
 
 def sft(
-    params: Params, checkpoint: Checkpoint, base: Path, demonstrations: Path, corpus: Path, out: Path, metrics: Path, plots: Path
+    params: Params,
+    checkpoint: Checkpoint,
+    base: Path,
+    demonstrations: Path,
+    corpus: Path,
+    out: Path,
+    metrics: Path,
+    plots: Path,
 ) -> Iterator[Progress]:
     """Fine-tune the base model on demonstrations, with some pretraining text mixed in."""
     plan = params.sft
     model, tokenizer = load_policy(base)
     context, pad = context_of(model), pad_of(tokenizer)
-    shown = read(demonstrations / "train.jsonl", Demonstration) + (read(Path(plan.more), Demonstration) if plan.more else [])
+    shown = read(demonstrations / "train.jsonl", Demonstration) + (
+        read(Path(plan.more), Demonstration) if plan.more else []
+    )
     rows, too_long = demonstration_rows(tokenizer, shown, plan.assistant_turns, context)
-    check = checker(params, model, tokenizer, read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True))
-    text = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context) if plan.pretrain_share else []
+    check = checker(
+        params, model, tokenizer, read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True)
+    )
+    text = (
+        document_rows(tokenizer, read(corpus / "train.jsonl", Document), context)
+        if plan.pretrain_share
+        else []
+    )
     training = fit(
         model,
         rows,
@@ -65,7 +80,11 @@ def sft(
         save_policy(model, tokenizer, part)
     chosen = known[kept - 1][1]
     loss = chosen.get("valid_loss")
-    measured = {"valid_loss": loss, "valid_perplexity": None if loss is None else exp(loss), "valid_score": chosen.get("valid_score")}
+    measured = {
+        "valid_loss": loss,
+        "valid_perplexity": None if loss is None else exp(loss),
+        "valid_score": chosen.get("valid_score"),
+    }
     counts = {"demonstrations": len(rows), "too_long": too_long}
     write_json(metrics, {**counts, "steps": training.steps, "chosen_step": kept, **measured})
     write_curve(plots, known)

@@ -12,7 +12,15 @@ from typing import Any
 
 from alignloop.data.record_files import DataError, files
 from alignloop.data.validation import record_tables
-from alignloop.data.validation.expectations import Breach, Check, ValidationFailed, content_rules, learning_rules, run, schema_rules
+from alignloop.data.validation.expectations import (
+    Breach,
+    Check,
+    ValidationFailed,
+    content_rules,
+    learning_rules,
+    run,
+    schema_rules,
+)
 from alignloop.data.validation.profiles import profile_of
 from alignloop.data.workers import Workers
 from alignloop.files import write_json
@@ -44,10 +52,16 @@ def _rankings(data: Path) -> dict[str, tuple[type[Record], Files]]:
     return {"rankings": (Ranking, dict.fromkeys(files(data)))}
 
 
-SUITES: dict[str, Callable[[Path], dict[str, tuple[type[Record], Files]]]] = {"raw": _raw, "sets": _sets, "rankings": _rankings}
+SUITES: dict[str, Callable[[Path], dict[str, tuple[type[Record], Files]]]] = {
+    "raw": _raw,
+    "sets": _sets,
+    "rankings": _rankings,
+}
 
 
-def validate(params: Params, suite: str, data: Path, docs: Path, profile: Path, metrics: Path) -> Iterator[Progress]:
+def validate(
+    params: Params, suite: str, data: Path, docs: Path, profile: Path, metrics: Path
+) -> Iterator[Progress]:
     """Check the suite's sets, leave data docs, profiles and counts, and raise ValidationFailed with every breach."""
     if suite not in SUITES:
         raise DataError(f"there is no suite '{suite}'; known are {', '.join(SUITES)}")
@@ -71,18 +85,28 @@ def validate(params: Params, suite: str, data: Path, docs: Path, profile: Path, 
     for check, found in run(suite, checks, docs):
         breaches += found
         counts[check.name] = {"rows": len(check.rows), "rules": len(check.rules), "breaches": len(found)}
-        yield Progress(len(counts), len(checks), {f"{check.name} {what}": count for what, count in counts[check.name].items()})
+        yield Progress(
+            len(counts),
+            len(checks),
+            {f"{check.name} {what}": count for what, count in counts[check.name].items()},
+        )
     write_json(profile, {name: profile_of(table) for name, table in rows.items() if not table.empty})
     write_json(metrics, counts)
     if breaches:
-        raise ValidationFailed("\n".join([*map(str, breaches), f"{len(breaches)} breaches; {docs}/index.html shows them"]))
+        raise ValidationFailed(
+            "\n".join([*map(str, breaches), f"{len(breaches)} breaches; {docs}/index.html shows them"])
+        )
 
 
 def _notes(ledger: Path, name: str) -> tuple[str, ...]:
     """What `ingest` did with each source of a set, where it says so: a list for the pages, its texts escaped, for they are the sources'."""
     if not ledger.exists():
         return ()
-    told = [source for source in json.loads(ledger.read_text(encoding="utf-8")) if source[name] or source["refused"]]
+    told = [
+        source
+        for source in json.loads(ledger.read_text(encoding="utf-8"))
+        if source[name] or source["refused"]
+    ]
     return ("**What ingest did, source by source:**", *map(_note, told))
 
 

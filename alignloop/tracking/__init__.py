@@ -8,4 +8,18 @@ from alignloop.tracking.active_run import Live, run, title
 from alignloop.tracking.finished_runs import Run, find_run, runs
 from alignloop.tracking.mlflow_store import TrackingError, client, flat, key_of, make_store, reached, store
 
-__all__ = ["Live", "Run", "TrackingError", "client", "find_run", "flat", "key_of", "make_store", "reached", "run", "runs", "store", "title"]
+__all__ = [
+    "Live",
+    "Run",
+    "TrackingError",
+    "client",
+    "find_run",
+    "flat",
+    "key_of",
+    "make_store",
+    "reached",
+    "run",
+    "runs",
+    "store",
+    "title",
+]

@@ -15,7 +15,16 @@ from mlflow.exceptions import MlflowException
 from alignloop.pipeline.dvc_lock import recorded
 from alignloop.pipeline.git import revision
 from alignloop.pipeline.stage_files import size_of
-from alignloop.tracking.mlflow_store import EXPERIMENT, TrackingError, client, flat, home, key_of, reached, store
+from alignloop.tracking.mlflow_store import (
+    EXPERIMENT,
+    TrackingError,
+    client,
+    flat,
+    home,
+    key_of,
+    reached,
+    store,
+)
 from alignloop.tracking.outbox import Outbox
 from alignloop.tracking.run_locks import claim, settle_abandoned
 
@@ -58,14 +67,22 @@ class Live:
     def flush(self) -> None:
         """Send the points that wait. Raises TrackingError if the store does not take them, a server after some patience."""
         if self.away and self._patience:
-            say("MLflow at %s does not answer: what it has not heard waits for it, for %d s at most", self._uri, self._patience)
+            say(
+                "MLflow at %s does not answer: what it has not heard waits for it, for %d s at most",
+                self._uri,
+                self._patience,
+            )
         self._outbox.empty(self._patience)
 
     def finish(self, outputs: Mapping[str, str], artifacts: Iterable[tuple[Path, str]] = ()) -> None:
         """Tag the run with the hash of each path it wrote, and keep copies of `artifacts`: pairs of a file or folder and its place."""
         self.flush()
         for path, place in artifacts:
-            self._insist((client(self._uri).log_artifacts if path.is_dir() else client(self._uri).log_artifact), str(path), place or None)
+            self._insist(
+                (client(self._uri).log_artifacts if path.is_dir() else client(self._uri).log_artifact),
+                str(path),
+                place or None,
+            )
         for batch in _hundreds([RunTag(key_of(f"out:{path}"), hash) for path, hash in outputs.items()]):
             self._insist(client(self._uri).log_batch, tags=batch)
 
@@ -97,7 +114,11 @@ class Live:
                 time.sleep(FLUSH_SECONDS)
 
     def _send(self, points: list[Metric]) -> None:
-        new = [point for point in points if not self._goes_on or (point.step, point.value) not in self._known(point.key)]
+        new = [
+            point
+            for point in points
+            if not self._goes_on or (point.step, point.value) not in self._known(point.key)
+        ]
         with reached(self._uri):
             client(self._uri).log_batch(self.id, metrics=new)
 
@@ -122,8 +143,18 @@ def run(
     the process was killed before dvc.lock knew of it.
     """
     uri, inputs, (commit, dirty) = store(root), inputs or {}, revision(root)
-    tags = {"stage": stage, "round": round or "", "commit": commit, "dirty": str(dirty).lower(), "fingerprint": fingerprint}
-    tags |= {"mlflow.source.name": f"alignloop {stage}", "mlflow.source.type": "LOCAL", "mlflow.source.git.commit": commit}
+    tags = {
+        "stage": stage,
+        "round": round or "",
+        "commit": commit,
+        "dirty": str(dirty).lower(),
+        "fingerprint": fingerprint,
+    }
+    tags |= {
+        "mlflow.source.name": f"alignloop {stage}",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": commit,
+    }
     tags |= {key_of(f"in:{path}"): hash for path, hash in inputs.items()}
     tags |= {key_of(f"code:{path}"): hash for path, hash in (code or {}).items()}
     running = home(root) / "mlruns" / "running"
@@ -136,10 +167,17 @@ def run(
         note(f"{uri} {id}")
         if before:
             client(uri).update_run(id, "RUNNING")
-            client(uri).log_batch(id, tags=[RunTag(name, tags[name]) for name in ("commit", "dirty", "mlflow.source.git.commit")])
-        for batch in _hundreds([Param(key_of(name), str(value)) for name, value in flat(params or {}).items()]):
+            client(uri).log_batch(
+                id,
+                tags=[RunTag(name, tags[name]) for name in ("commit", "dirty", "mlflow.source.git.commit")],
+            )
+        for batch in _hundreds(
+            [Param(key_of(name), str(value)) for name, value in flat(params or {}).items()]
+        ):
             client(uri).log_batch(id, params=batch)
-        if datasets := [_dataset(root, path, hash) for path, hash in inputs.items() if path.startswith("data/")]:
+        if datasets := [
+            _dataset(root, path, hash) for path, hash in inputs.items() if path.startswith("data/")
+        ]:
             client(uri).log_inputs(id, datasets=datasets)
         live = Live(uri, id, goes_on=before is not None)
         try:
@@ -149,7 +187,10 @@ def run(
             with suppress(TrackingError):
                 if not live.away:  # else the next stage to start says how it ended
                     live.flush()
-                    live.end("FAILED" if isinstance(error, Exception) else "KILLED", str(error) or type(error).__name__)
+                    live.end(
+                        "FAILED" if isinstance(error, Exception) else "KILLED",
+                        str(error) or type(error).__name__,
+                    )
             raise
         else:
             live.end("FINISHED")
@@ -157,10 +198,14 @@ def run(
             live.close()
 
 
-def _interrupted(uri: str, root: Path, experiment: str, fingerprint: str, ended: Collection[str]) -> str | None:
+def _interrupted(
+    uri: str, root: Path, experiment: str, fingerprint: str, ended: Collection[str]
+) -> str | None:
     """The newest run of the same work, if it broke off, or ended here just now without DVC's knowing."""
     query = f"tags.fingerprint = '{fingerprint}' and attributes.status != 'RUNNING'"
-    found = client(uri).search_runs([experiment], query, ViewType.ACTIVE_ONLY, 1, ["attributes.start_time DESC"])
+    found = client(uri).search_runs(
+        [experiment], query, ViewType.ACTIVE_ONLY, 1, ["attributes.start_time DESC"]
+    )
     if not found:
         return None
     id, tags = found[0].info.run_id, found[0].data.tags
@@ -175,7 +220,11 @@ def _is_recorded(root: Path, tags: Mapping[str, str]) -> bool:
     """Whether dvc.lock has a stage with these inputs, this code and these outputs."""
     kinds = (("in", "inputs"), ("code", "code"), ("out", "outputs"))
     return any(
-        all(tags.get(key_of(f"{kind}:{path}")) == hash for kind, name in kinds for path, hash in getattr(entry, name).items())
+        all(
+            tags.get(key_of(f"{kind}:{path}")) == hash
+            for kind, name in kinds
+            for path, hash in getattr(entry, name).items()
+        )
         for entry in recorded(root)
     )
 
@@ -215,4 +264,7 @@ def _settle(uri: str, held: str, ended: set[str]) -> bool:
 def _dataset(root: Path, path: str, hash: str) -> DatasetInput:
     size = json.dumps(size_of(root / path))
     source = json.dumps({"path": path, "md5": hash})
-    return DatasetInput(Dataset(path, hash, "dvc", source, profile=size), [InputTag("mlflow.data.context", path.split("/")[-1])])
+    return DatasetInput(
+        Dataset(path, hash, "dvc", source, profile=size),
+        [InputTag("mlflow.data.context", path.split("/")[-1])],
+    )

@@ -62,7 +62,9 @@ def curves(file: Path) -> Figure | None:
     """Small multiples over the steps, at most a dozen: the telling columns first, and none that never moves."""
     rows = _rows(file)
     columns = {
-        name: [(int(row["step"]), float(row[name])) for row in rows if row[name]] for name in (rows[0] if rows else ()) if name != "step"
+        name: [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+        for name in (rows[0] if rows else ())
+        if name != "step"
     }
     moving = [name for name, points in columns.items() if len({value for _, value in points}) > 1]
     telling = dict.fromkeys(name for name in (*UNITS, *moving) if name in moving)
@@ -89,7 +91,11 @@ def agreement(report: Mapping[str, Any], round: str) -> Figure | None:
     users, length = report["users"], report["length_correlation"]
     right = f"right on {users['accuracy']:.1%} of {users['pairs']:,} pairs of users never trained on"
     with_length = ", ".join(f"{who} {number:+.2f}" for who, number in length.items() if number is not None)
-    figure = _figure(10.5, 3.6, f"reward model {round}: {right}; correlation with an answer's length: {with_length or 'none'}")
+    figure = _figure(
+        10.5,
+        3.6,
+        f"reward model {round}: {right}; correlation with an answer's length: {with_length or 'none'}",
+    )
     figure.subplots_adjust(0.07, 0.16, 0.98, 0.78, wspace=0.55)
     curve, distances, categories = (figure.add_subplot(1, 3, place) for place in (1, 2, 3))
     bins = report["calibration"]["bins"]
@@ -102,15 +108,32 @@ def agreement(report: Mapping[str, Any], round: str) -> Figure | None:
         [6 + 60 * each["pairs"] / most for each in bins],
         COLOURS["policy"],
     )
-    _label(curve, f"calibration: error {report['calibration']['expected_error']:.3f}", "share right", "chance given to the favoured answer")
+    _label(
+        curve,
+        f"calibration: error {report['calibration']['expected_error']:.3f}",
+        "share right",
+        "chance given to the favoured answer",
+    )
     for axes, groups, title in (
         (distances, report["rank_distance"], "by ranks apart"),
-        (categories, dict(sorted(report["categories"].items(), key=lambda item: item[1]["accuracy"] or 0.0)), "by category"),
+        (
+            categories,
+            dict(sorted(report["categories"].items(), key=lambda item: item[1]["accuracy"] or 0.0)),
+            "by category",
+        ),
     ):
         shown = {name: group for name, group in groups.items() if group["pairs"]}
-        axes.barh(range(len(shown)), [group["accuracy"] for group in shown.values()], height=0.6, color=COLOURS["policy"])
+        axes.barh(
+            range(len(shown)),
+            [group["accuracy"] for group in shown.values()],
+            height=0.6,
+            color=COLOURS["policy"],
+        )
         axes.axvline(0.5, color=FAINT, linewidth=1, linestyle=":")
-        axes.set_yticks(range(len(shown)), [f"{name.replace('_', ' ')}  ({group['pairs']:,})" for name, group in shown.items()])
+        axes.set_yticks(
+            range(len(shown)),
+            [f"{name.replace('_', ' ')}  ({group['pairs']:,})" for name, group in shown.items()],
+        )
         axes.set_xlim(0, 1)
         axes.set_title(f"accuracy {title} (pairs)", fontsize=9.5, color=INK, loc="left")
         axes.xaxis.set_major_formatter(PercentFormatter(1))
@@ -127,12 +150,21 @@ def overoptimisation(file: Path) -> Figure | None:
     figure = _figure(6, 3.6, f"{file.parent.name}: what PPO's answers earn, the further it is from SFT")
     figure.subplots_adjust(0.1, 0.15, 0.97, 0.87)
     axes = figure.add_subplot()
-    for name, label, colour in (("score", "reward model", COLOURS["policy"]), ("gold", "gold", COLOURS["sft"])):
+    for name, label, colour in (
+        ("score", "reward model", COLOURS["policy"]),
+        ("gold", "gold", COLOURS["sft"]),
+    ):
         points = sorted((float(row["sqrt_kl"]), float(row[name])) for row in rows if row.get(name))
         if points:
             places, values = zip(*points, strict=True)
             axes.plot(places, values, "o", color=colour, markersize=3, alpha=0.6)
-            axes.plot(places, _running_mean(values, 2), color=colour, linewidth=1.4, label=f"{label} (mean of five steps)")
+            axes.plot(
+                places,
+                _running_mean(values, 2),
+                color=colour,
+                linewidth=1.4,
+                label=f"{label} (mean of five steps)",
+            )
     _label(axes, "", "mean of a step's answers", "√KL to SFT, in nats per response")
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.legend(frameon=False, fontsize=8)
@@ -142,7 +174,9 @@ def overoptimisation(file: Path) -> Figure | None:
 def behaviours(report: Mapping[str, Any], round: str) -> Figure | None:
     """Gold's pass rate by behaviour, for base, SFT and the round's policy; None without gold."""
     models: dict[str, Any] = report["models"]
-    names = [name for name, numbers in models["policy"]["behaviours"].items() if numbers["passed"] is not None]
+    names = [
+        name for name, numbers in models["policy"]["behaviours"].items() if numbers["passed"] is not None
+    ]
     if not names:
         return None
     names.sort(key=lambda name: models["policy"]["behaviours"][name]["passed"])
@@ -153,15 +187,26 @@ def behaviours(report: Mapping[str, Any], round: str) -> Figure | None:
     for place, (model, colour) in enumerate(COLOURS.items()):
         shares = [models[model]["behaviours"][name]["passed"] for name in names]
         heights = [row + (place - 1) * 0.26 for row in range(len(names))]
-        axes.barh(heights, shares, height=0.24, color=colour, label={"base": "base", "sft": "SFT", "policy": f"policy {round}"}[model])
-    axes.set_yticks(range(len(names)), [f"{name.replace('_', ' ')}  (n {models['policy']['behaviours'][name]['n']})" for name in names])
+        axes.barh(
+            heights,
+            shares,
+            height=0.24,
+            color=colour,
+            label={"base": "base", "sft": "SFT", "policy": f"policy {round}"}[model],
+        )
+    axes.set_yticks(
+        range(len(names)),
+        [f"{name.replace('_', ' ')}  (n {models['policy']['behaviours'][name]['n']})" for name in names],
+    )
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(axis="x", color="#e4e7eb", linewidth=0.8)
     _bare(axes)
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+    axes.legend(
+        handles[::-1], labels[::-1], loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9
+    )
     return figure
 
 
@@ -179,14 +224,23 @@ def rounds(report: Mapping[str, Any]) -> Figure | None:
         "length": ("length", "tokens"),
         "corpus perplexity": ("perplexity", ""),
     }
-    shown = {title: part for title, part in measures.items() if any(row[part[0]] is not None for row in rows.values())}
-    figure, panels = _panels(len(shown), "What the rounds changed, on prompts of users never trained on", 2)  # as wide as a version's page
+    shown = {
+        title: part
+        for title, part in measures.items()
+        if any(row[part[0]] is not None for row in rows.values())
+    }
+    figure, panels = _panels(
+        len(shown), "What the rounds changed, on prompts of users never trained on", 2
+    )  # as wide as a version's page
     for axes, (title, (key, unit)) in zip(panels, shown.items(), strict=True):
         points = [(place, row[key]) for place, row in enumerate(rows.values()) if row[key] is not None]
         places = [place for place, _ in points]
         if isinstance(points[0][1], Mapping):
             rates = [win["rate"] for _, win in points]
-            reach = [[win["rate"] - win["low"] for _, win in points], [win["high"] - win["rate"] for _, win in points]]
+            reach = [
+                [win["rate"] - win["low"] for _, win in points],
+                [win["high"] - win["rate"] for _, win in points],
+            ]
             axes.errorbar(places, rates, reach, marker="o", markersize=5, capsize=3, **STYLE)
             axes.axhline(0.5, color=FAINT, linewidth=1, linestyle=":")
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -209,7 +263,9 @@ def _panels(count: int, title: str, most: int = COLUMNS) -> tuple[Figure, Sequen
     width, height = 3.1 * columns, 0.45 + 2.1 * lines
     figure = _figure(width, height, title)
     # margins in inches, set by hand: a layout engine would draw everything several times
-    figure.subplots_adjust(0.75 / width, 0.5 / height, 1 - 0.15 / width, 1 - 0.7 / height, wspace=0.36, hspace=0.52)
+    figure.subplots_adjust(
+        0.75 / width, 0.5 / height, 1 - 0.15 / width, 1 - 0.7 / height, wspace=0.36, hspace=0.52
+    )
     return figure, [figure.add_subplot(lines, columns, place + 1) for place in range(count)]
 
 
@@ -240,4 +296,8 @@ def _bare(axes: Axes) -> None:
 
 def _running_mean(values: Sequence[float], width: int) -> list[float]:
     """The mean of up to `width` values before and after each."""
-    return [sum(part) / len(part) for place in range(len(values)) for part in [values[max(0, place - width) : place + width + 1]]]
+    return [
+        sum(part) / len(part)
+        for place in range(len(values))
+        for part in [values[max(0, place - width) : place + width + 1]]
+    ]

@@ -33,7 +33,9 @@ class Run:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     code: Mapping[str, str]
-    sizes: Mapping[str, Mapping[str, Any]]  # of the datasets among the inputs: {"records": …, "files": …, "labelers": […], "licences": […]}
+    sizes: Mapping[
+        str, Mapping[str, Any]
+    ]  # of the datasets among the inputs: {"records": …, "files": …, "labelers": […], "licences": […]}
     error: str = ""  # why it FAILED or was KILLED
 
     @property
@@ -60,7 +62,12 @@ def _search(root: Path, query: str, most: int | None) -> list[Run]:
         experiment = client(uri).get_experiment_by_name(EXPERIMENT)
         while experiment and (most is None or len(found) < most):
             page = client(uri).search_runs(
-                [experiment.experiment_id], query, ViewType.ACTIVE_ONLY, most or 1000, ["attributes.start_time DESC"], token
+                [experiment.experiment_id],
+                query,
+                ViewType.ACTIVE_ONLY,
+                most or 1000,
+                ["attributes.start_time DESC"],
+                token,
             )
             found += [_read(run) for run in page]
             token = page.token

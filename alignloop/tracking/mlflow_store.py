@@ -26,7 +26,9 @@ from alignloop.files import replacing  # noqa: E402
 EXPERIMENT = "alignloop"
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it says with a traceback is said by a TrackingError
+logging.getLogger("mlflow.store.db.utils").setLevel(
+    logging.CRITICAL
+)  # what it says with a traceback is said by a TrackingError
 
 
 class TrackingError(AlignloopError):

@@ -12,7 +12,9 @@ MOST = 1000  # items a batch
 class Outbox(Generic[T]):
     """Gives `send` what is put in, every few seconds and at least once. While it raises one of `troubles`, the items wait."""
 
-    def __init__(self, send: Callable[[list[T]], None], every_seconds: float, troubles: type[Exception]) -> None:
+    def __init__(
+        self, send: Callable[[list[T]], None], every_seconds: float, troubles: type[Exception]
+    ) -> None:
         self._send, self._every, self._troubles = send, every_seconds, troubles
         self._items: list[T] = []
         self._changed = threading.Condition()

@@ -60,14 +60,26 @@ def versions(root: Path, hash: str | None = None) -> list[Version]:
     query = f"tag.`dvc` = '{hash}'" if hash else None
     with reached(uri):
         while True:
-            page = client(uri).search_model_versions(query, order_by=["creation_timestamp DESC"], page_token=token)
+            page = client(uri).search_model_versions(
+                query, order_by=["creation_timestamp DESC"], page_token=token
+            )
             found += [_read(version) for version in page if "dvc" in version.tags]
             token = page.token
             if not token:
                 break
-        held = {name: client(uri).get_registered_model(name).aliases for name in {version.name for version in found}}
+        held = {
+            name: client(uri).get_registered_model(name).aliases
+            for name in {version.name for version in found}
+        }
     return [
-        replace(version, aliases=tuple(sorted(alias for alias, number in held[version.name].items() if int(number) == version.version)))
+        replace(
+            version,
+            aliases=tuple(
+                sorted(
+                    alias for alias, number in held[version.name].items() if int(number) == version.version
+                )
+            ),
+        )
         for version in found
     ]
 
@@ -78,13 +90,19 @@ def find(root: Path, wanted: str) -> Version:
     name, _, alias = wanted.partition("@")
     name, _, number = name.partition("/")
     for version in known:
-        if version.name == name and (not alias or alias in version.aliases) and (not number or number == str(version.version)):
+        if (
+            version.name == name
+            and (not alias or alias in version.aliases)
+            and (not number or number == str(version.version))
+        ):
             return version
     if not known:
         raise RegistryError(
             f"{wanted}: no model is registered in {store(root)}; the `release` stage registers (`dvc repro --force release`)"
         )
-    raise RegistryError(f"{wanted}: no such model; registered are {', '.join(version.label for version in known[:20])}")
+    raise RegistryError(
+        f"{wanted}: no such model; registered are {', '.join(version.label for version in known[:20])}"
+    )
 
 
 def register(
@@ -108,9 +126,16 @@ def register(
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         client(uri).log_artifacts(run, str(root / path), "model")
-        marks = {"dvc": hash, "path": path, **tags, **{key_of(f"parent:{parent}"): what for parent, what in parents.items()}}
+        marks = {
+            "dvc": hash,
+            "path": path,
+            **tags,
+            **{key_of(f"parent:{parent}"): what for parent, what in parents.items()},
+        }
         source = f"{client(uri).get_run(run).info.artifact_uri}/model"
-        return _read(client(uri).create_model_version(name, source, run, tags=marks, description=_cut(description)))
+        return _read(
+            client(uri).create_model_version(name, source, run, tags=marks, description=_cut(description))
+        )
 
 
 def describe(root: Path, version: Version, tags: Mapping[str, str], description: str | None = None) -> None:
@@ -118,7 +143,9 @@ def describe(root: Path, version: Version, tags: Mapping[str, str], description:
     uri = store(root)
     with reached(uri):
         for key, value in tags.items():
-            client(uri).set_model_version_tag(version.name, str(version.version), key_of(key), value[:LONGEST])
+            client(uri).set_model_version_tag(
+                version.name, str(version.version), key_of(key), value[:LONGEST]
+            )
         if description is not None:
             client(uri).update_model_version(version.name, str(version.version), _cut(description))
 
@@ -162,8 +189,12 @@ def fetch(root: Path, version: Version, place: Path) -> None:
     with replacing(place) as part, TemporaryDirectory(dir=place.parent) as folder:
         with reached(uri):
             copy = Path(client(uri).download_artifacts(version.run or "", "model", folder))
-        if (found := dvc_pipeline.hash_of(copy, root)) != version.hash:  # before it is a *.part, which DVC does not see
-            raise RegistryError(f"{version.label}: the registry's copy has the hash {found}, registered was {version.hash}; it was changed")
+        if (
+            found := dvc_pipeline.hash_of(copy, root)
+        ) != version.hash:  # before it is a *.part, which DVC does not see
+            raise RegistryError(
+                f"{version.label}: the registry's copy has the hash {found}, registered was {version.hash}; it was changed"
+            )
         copy.rename(part)
 
 
@@ -189,7 +220,9 @@ def _read(version: ModelVersion) -> Version:
         round=tags.get("round") or None,
         run=version.run_id or None,
         commit=tags.get("commit", ""),
-        parents={key.removeprefix("parent:"): value for key, value in tags.items() if key.startswith("parent:")},
+        parents={
+            key.removeprefix("parent:"): value for key, value in tags.items() if key.startswith("parent:")
+        },
         aliases=tuple(version.aliases or ()),  # a search leaves them out
         description=version.description or "",
         source=version.source or "",

@@ -21,7 +21,9 @@ def claim(folder: Path) -> Iterator[Callable[[str], None]]:
         folder.mkdir(parents=True, exist_ok=True)
         opened = hidden.open("w", encoding="utf-8")
     except OSError as error:
-        raise ClaimError(f"{folder}: cannot be written: {error.strerror}; make it writable and run again") from None
+        raise ClaimError(
+            f"{folder}: cannot be written: {error.strerror}; make it writable and run again"
+        ) from None
     with opened as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         hidden.rename(folder / hidden.name[1:])  # others see it only now that it is locked

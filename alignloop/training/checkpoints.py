@@ -72,7 +72,9 @@ class Checkpoint:
             try:
                 save_file(tensors, part / TENSORS)
             except SafetensorError as error:
-                raise WriteError(f"{self.folder}: cannot be written: {error}; make room and run again: the last checkpoint stays") from None
+                raise WriteError(
+                    f"{self.folder}: cannot be written: {error}; make room and run again: the last checkpoint stays"
+                ) from None
             sizes = {name: journal.size for name, journal in self._journals.items()}
             content = {"blake2b": _digest(part / TENSORS), "journals": sizes, "held": plain}
             (part / PLAIN).write_text(json.dumps(content), encoding="utf-8")
@@ -91,10 +93,16 @@ class Checkpoint:
             try:
                 content = json.loads((place / PLAIN).read_text(encoding="utf-8"))
                 sizes: dict[str, int] = content["journals"]
-                grown = all((self.folder / f"{name}.jsonl").stat().st_size >= size for name, size in sizes.items())
+                grown = all(
+                    (self.folder / f"{name}.jsonl").stat().st_size >= size for name, size in sizes.items()
+                )
                 if grown and content["blake2b"] == _digest(place / TENSORS):
                     tensors = load_file(place / TENSORS)
-                    return number, {name: _put_together(part, tensors) for name, part in content["held"].items()}, sizes
+                    return (
+                        number,
+                        {name: _put_together(part, tensors) for name, part in content["held"].items()},
+                        sizes,
+                    )
             except (OSError, ValueError, KeyError, SafetensorError):
                 pass
             shutil.rmtree(place)

@@ -20,7 +20,9 @@ def spoken(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in messages]
 
 
-def document_rows(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document], context: int) -> list[Encoded]:
+def document_rows(
+    tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document], context: int
+) -> list[Encoded]:
     """A row per document, all of it learned; longer ones are cut into rows of `context` tokens, none is lost."""
     rows: list[Encoded] = []
     for document in documents:
@@ -30,7 +32,10 @@ def document_rows(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Docume
             dialogue = encode_dialogue(tokenizer, spoken(document.messages or ()), "all")
             row = Encoded(dialogue.ids, [True] * len(dialogue.ids))
         starts = range(0, len(row.ids), context)
-        rows += [Encoded(row.ids[start : start + context], row.mask[start : start + context], document.id) for start in starts]
+        rows += [
+            Encoded(row.ids[start : start + context], row.mask[start : start + context], document.id)
+            for start in starts
+        ]
     return [row for row in rows if len(row.ids) > 1]
 
 
@@ -38,11 +43,16 @@ def demonstration_rows(
     tokenizer: PreTrainedTokenizerBase, demonstrations: Sequence[Demonstration], turns: str, context: int
 ) -> tuple[list[Encoded], int]:
     """A row per demonstration with the loss on assistant turns, and how many were too long."""
-    rows = [replace(encode_dialogue(tokenizer, spoken(each.messages), turns), name=each.id) for each in demonstrations]
+    rows = [
+        replace(encode_dialogue(tokenizer, spoken(each.messages), turns), name=each.id)
+        for each in demonstrations
+    ]
     return _fitting(rows, [len(row.ids) for row in rows], context, "demonstrations")
 
 
-def prompt_rows(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], room: int) -> tuple[list[tuple[Prompt, list[int]]], int]:
+def prompt_rows(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], room: int
+) -> tuple[list[tuple[Prompt, list[int]]], int]:
     """Each prompt with its ids, and how many were longer than `room` (the context less the answer)."""
     rows = [(prompt, encode_prompt(tokenizer, spoken(prompt.messages))) for prompt in prompts]
     return _fitting(rows, [len(ids) for _, ids in rows], room, "prompts")
@@ -55,9 +65,19 @@ def ranked_rows(
     rows = []
     for ranking in rankings:
         prompt = encode_prompt(tokenizer, spoken(ranking.prompt.messages))
-        answers = {response: prompt + encode_response(tokenizer, response) for response in set(ranking.responses)}
+        answers = {
+            response: prompt + encode_response(tokenizer, response) for response in set(ranking.responses)
+        }
         rows.append(
-            (ranking, RankedRow([answers[response] for response in ranking.responses], list(ranking.ranks), len(prompt), ranking.id))
+            (
+                ranking,
+                RankedRow(
+                    [answers[response] for response in ranking.responses],
+                    list(ranking.ranks),
+                    len(prompt),
+                    ranking.id,
+                ),
+            )
         )
     return _fitting(rows, [max(map(len, row.rows)) for _, row in rows], context, "rankings")
 
@@ -65,5 +85,7 @@ def ranked_rows(
 def _fitting(rows: list, lengths: list[int], room: int, what: str) -> tuple[list, int]:
     kept = [row for row, length in zip(rows, lengths, strict=True) if length <= room]
     if rows and not kept:
-        raise NothingFits(f"none of the {len(rows)} {what} fits into {room} tokens; raise pretrain.context, or take another base")
+        raise NothingFits(
+            f"none of the {len(rows)} {what} fits into {room} tokens; raise pretrain.context, or take another base"
+        )
     return kept, len(rows) - len(kept)

@@ -32,7 +32,9 @@ def learn(
 def recalled(curve: Journal, steps: int, prefix: str = "") -> Iterator[Progress]:
     """The steps of a journal, as they were told when they were done."""
     for step, numbers in points(curve):
-        yield Progress(step, steps, {f"{prefix}{name}": number for name, number in numbers.items()}, recalled=True)
+        yield Progress(
+            step, steps, {f"{prefix}{name}": number for name, number in numbers.items()}, recalled=True
+        )
 
 
 def points(curve: Journal) -> list[tuple[int, dict[str, float]]]:

@@ -23,11 +23,18 @@ class NothingToCheck(AlignloopError):
 
 
 def checker(
-    params: Params, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, demonstrations: Sequence[Demonstration]
+    params: Params,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    demonstrations: Sequence[Demonstration],
 ) -> Callable[[], dict[str, float]]:
     """What measures the model as it is now: `valid_loss`, and `valid_score` where a reward model is given; nothing if there is nothing."""
     rows, _ = demonstration_rows(tokenizer, demonstrations, params.sft.assistant_turns, context_of(model))
-    answers = _answers(params, model, tokenizer, demonstrations, params.sft.reward_model) if params.sft.reward_model else dict
+    answers = (
+        _answers(params, model, tokenizer, demonstrations, params.sft.reward_model)
+        if params.sft.reward_model
+        else dict
+    )
 
     def check() -> dict[str, float]:
         return ({"valid_loss": mean_loss(model, rows, pad_of(tokenizer))} if rows else {}) | answers()
@@ -36,22 +43,45 @@ def checker(
 
 
 def _answers(
-    params: Params, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, demonstrations: Sequence[Demonstration], judge: str
+    params: Params,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    demonstrations: Sequence[Demonstration],
+    judge: str,
 ) -> Callable[[], dict[str, float]]:
     """The mean score of an answer to each prompt, from the same random numbers at every check; the judge has a tokenizer of its own."""
-    reward_model, its_tokenizer, its_context = RewardModel.load(Path(judge)), load_tokenizer(judge), context_of(judge)
+    reward_model, its_tokenizer, its_context = (
+        RewardModel.load(Path(judge)),
+        load_tokenizer(judge),
+        context_of(judge),
+    )
     limit = params.decoding.max_new_tokens
     asked = [spoken(demonstration.messages[:-1]) for demonstration in demonstrations]
-    prompts = [(encode_prompt(tokenizer, messages), encode_prompt(its_tokenizer, messages)) for messages in asked]
-    prompts = [(ours, theirs) for ours, theirs in prompts if len(ours) + limit <= context_of(model)][: params.sft.check_prompts]
+    prompts = [
+        (encode_prompt(tokenizer, messages), encode_prompt(its_tokenizer, messages)) for messages in asked
+    ]
+    prompts = [(ours, theirs) for ours, theirs in prompts if len(ours) + limit <= context_of(model)][
+        : params.sft.check_prompts
+    ]
     if not prompts:
-        raise NothingToCheck("sft.reward_model: no validation demonstration has a prompt that fits; raise prepare.valid, or set it to null")
+        raise NothingToCheck(
+            "sft.reward_model: no validation demonstration has a prompt that fits; raise prepare.valid, or set it to null"
+        )
     allowed = allowed_tokens(tokenizer, vocabulary_of(model))
 
     def answer() -> dict[str, float]:
         draws = torch.Generator().manual_seed(seed_of(params.seed, "sft", "check"))
         plan = params.decoding
-        drawn = sample(model, [ours for ours, _ in prompts], allowed, end_of(tokenizer), plan.temperature, limit, draws, plan.batch)
+        drawn = sample(
+            model,
+            [ours for ours, _ in prompts],
+            allowed,
+            end_of(tokenizer),
+            plan.temperature,
+            limit,
+            draws,
+            plan.batch,
+        )
         read = [encode_response(its_tokenizer, decode(tokenizer, ids)) for ids in drawn.ids]
         rows = [(theirs + ids)[:its_context] for (_, theirs), ids in zip(prompts, read, strict=True)]
         return {"valid_score": float(score(reward_model, rows, pad_of(its_tokenizer)).mean())}

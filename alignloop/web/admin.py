@@ -23,9 +23,14 @@ def overview(request: Request, guest: Administrator, link: str = "") -> Response
 
 def _overview(request: Request, link: str = "", whose: str = "") -> Response:
     with store_of(request).reading() as session:
-        found = [(rounds.progress(session, each.id), quality.round_alpha(session, each.id)) for each in rounds.all_rounds(session)]
+        found = [
+            (rounds.progress(session, each.id), quality.round_alpha(session, each.id))
+            for each in rounds.all_rounds(session)
+        ]
         records = quality.records(session)
-    return page(request, "admin.html", rounds=found, records=records, link=link, whose=whose, standings=STANDINGS)
+    return page(
+        request, "admin.html", rounds=found, records=records, link=link, whose=whose, standings=STANDINGS
+    )
 
 
 @router.post("/invite")

@@ -74,7 +74,9 @@ async def own_form(form: Fields, guest: Annotated[Guest, Depends(signed_in)]) ->
 def check_key(guest: Guest, key: str) -> None:
     """Refuse what does not carry the visit's key: it was sent by another site, or before a new sign-in."""
     if not hmac.compare_digest(plain(key).encode(), guest.form_key.encode()):
-        raise HTTPException(403, "This form is from an earlier visit. Go back, load the page again, and send it once more.")
+        raise HTTPException(
+            403, "This form is from an earlier visit. Go back, load the page again, and send it once more."
+        )
 
 
 SignedIn = Annotated[Guest, Depends(signed_in)]
@@ -98,9 +100,17 @@ async def sign_in(request: Request, form: Fields) -> Response:
     name, address = form.get("name", "").strip(), request.client.host if request.client else "unknown"
     name = name if name.startswith("labeler-") else f"labeler-{name}"
     try:
-        cookie = await run_in_threadpool(accounts.sign_in, store_of(request), name, form.get("password", ""), address)
+        cookie = await run_in_threadpool(
+            accounts.sign_in, store_of(request), name, form.get("password", ""), address
+        )
     except Refused as error:
-        return page(request, "sign_in.html", 429 if isinstance(error, TooMany) else 403, problem=str(error), name=form.get("name", ""))
+        return page(
+            request,
+            "sign_in.html",
+            429 if isinstance(error, TooMany) else 403,
+            problem=str(error),
+            name=form.get("name", ""),
+        )
     return _begun(request, cookie)
 
 
@@ -116,7 +126,9 @@ def invitation_page(request: Request, secret: str) -> Response:
 async def accept(request: Request, secret: str, form: Fields) -> Response:
     """Begin a visit by a personal link, and set a password if one is given."""
     try:
-        cookie = await run_in_threadpool(accounts.accept, store_of(request), secret, form.get("password") or None)
+        cookie = await run_in_threadpool(
+            accounts.accept, store_of(request), secret, form.get("password") or None
+        )
     except Refused as error:
         return page(request, "invitation.html", 403, secret=secret, name="", problem=str(error))
     return _begun(request, cookie)
@@ -135,5 +147,7 @@ def _begun(request: Request, cookie: str) -> Response:
     """A new visit has a new cookie, whatever the browser brought along."""
     response = RedirectResponse("/", 303)
     safe = request.app.state.settings.url.startswith("https:")
-    response.set_cookie(COOKIE, cookie, max_age=accounts.VISIT_HOURS * 3600, httponly=True, secure=safe, samesite="lax")
+    response.set_cookie(
+        COOKIE, cookie, max_age=accounts.VISIT_HOURS * 3600, httponly=True, secure=safe, samesite="lax"
+    )
     return response

@@ -34,7 +34,11 @@ FLAGS: dict[Rating, Question] = {
         Question("moral_judgment", "Expresses a moral judgment", "m"),
     )
 }
-ABOUT: dict[About, str] = {"ambiguous": "The prompt is ambiguous", "sensitive": "The prompt is sensitive", "category": "Use case"}
+ABOUT: dict[About, str] = {
+    "ambiguous": "The prompt is ambiguous",
+    "sensitive": "The prompt is sensitive",
+    "category": "Use case",
+}
 CATEGORIES = (
     "generation",
     "open question",
@@ -64,7 +68,10 @@ def rating_of(form: Mapping[str, str], asked: Sequence[Rating]) -> dict[str, int
     """One answer's ratings from a form: overall 1 to 7, flags 0 or 1."""
     given = {name: int(form.get(name) == "1") for name in asked if name != "overall"}
     if "overall" in asked:
-        given = {"overall": _whole(form.get("overall"), SCALE, "Choose the overall quality, 1 to 7."), **given}
+        given = {
+            "overall": _whole(form.get("overall"), SCALE, "Choose the overall quality, 1 to 7."),
+            **given,
+        }
     return given
 
 
@@ -98,6 +105,12 @@ def told(ranks: Sequence[int], presented: Sequence[int]) -> str:
 
 
 def _whole(value: Any, most: int, otherwise: str) -> int:
-    if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > 2 or not 1 <= int(value) <= most:
+    if (
+        not isinstance(value, str)
+        or not value.isascii()
+        or not value.isdigit()
+        or len(value) > 2
+        or not 1 <= int(value) <= most
+    ):
         raise Unanswered(otherwise)
     return int(value)

@@ -49,7 +49,16 @@ def home(request: Request, guest: SignedIn) -> Response:
         today, total = activity.finished(session, guest.id), activity.finished(session, guest.id, 0)
         left = {job: activity.left(session, job) for job in ("rank", "demonstrate")}
         left["review"] = reviews.left(session, guest.id) if guest.role != "labeler" else 0
-    return page(request, "home.html", quiz=quiz, rounds=open_rounds, today=today, total=total, left=left, settings=settings)
+    return page(
+        request,
+        "home.html",
+        quiz=quiz,
+        rounds=open_rounds,
+        today=today,
+        total=total,
+        left=left,
+        settings=settings,
+    )
 
 
 @router.get("/work/{name}")
@@ -63,35 +72,61 @@ def work(request: Request, name: str, guest: SignedIn, saved: Asked = 0) -> Resp
 def _next(request: Request, guest: Guest, name: str, saved: int = 0) -> Response:
     store, lending = store_of(request), settings_of(request).lending
     job, purpose = JOBS[name]
-    lent = assignments.converse(store, guest.id, lending) if job == "converse" else assignments.take(store, guest.id, job, purpose, lending)
+    lent = (
+        assignments.converse(store, guest.id, lending)
+        if job == "converse"
+        else assignments.take(store, guest.id, job, purpose, lending)
+    )
     if lent is None:
         return RedirectResponse("/review" if name == "review" else "/", 303)
     return RedirectResponse(f"/item/{lent}" + (f"?saved={saved}" if saved else ""), 303)
 
 
 @router.get("/item/{lent}")
-def item(request: Request, lent: Number, guest: SignedIn, answer: Asked | None = None, saved: Asked = 0) -> Response:
+def item(
+    request: Request, lent: Number, guest: SignedIn, answer: Asked | None = None, saved: Asked = 0
+) -> Response:
     """An item, as far as it is: rated answer by answer, then ranked; or a conversation to write."""
     with store_of(request).reading() as session:
         found = assignments.look(session, lent, guest.id)
         before = activity.answered(session, guest.id, saved) if saved else None
-        words = forms.told(before.ranks, assignments.look(session, saved, guest.id).presented) if before and before.ranks else ""
+        words = (
+            forms.told(before.ranks, assignments.look(session, saved, guest.id).presented)
+            if before and before.ranks
+            else ""
+        )
         note = f"Saved: {words}" if words else "Saved." if before else ""
         return _show(request, session, guest, found, answer, note=note)
 
 
-def show(request: Request, guest: Guest, found: Work, answer: int | None = None, problem: str = "", form: Any = None) -> Response:
+def show(
+    request: Request,
+    guest: Guest,
+    found: Work,
+    answer: int | None = None,
+    problem: str = "",
+    form: Any = None,
+) -> Response:
     """The page of an item, with what was wrong with the form that was sent."""
     with store_of(request).reading() as session:
         return _show(request, session, guest, found, answer, problem, form=form)
 
 
 def _show(
-    request: Request, session: Session, guest: Guest, found: Work, answer: int | None, problem: str = "", note: str = "", form: Any = None
+    request: Request,
+    session: Session,
+    guest: Guest,
+    found: Work,
+    answer: int | None,
+    problem: str = "",
+    note: str = "",
+    form: Any = None,
 ) -> Response:
     settings = settings_of(request)
     quiz = activity.of_purpose(session, "quiz", guest.id) if found.purpose == "quiz" else None
-    left = reviews.left(session, guest.id) if found.purpose == "review" else _left(request, session, found.job)
+    left = (
+        reviews.left(session, guest.id) if found.purpose == "review" else _left(request, session, found.job)
+    )
     shared: dict[str, Any] = {
         "work": found,
         "today": activity.finished(session, guest.id),
@@ -110,7 +145,10 @@ def _show(
         turns = form if form is not None else found.draft.get("turns") or ([""] if messages else ["", ""])
         return page(request, "write.html", status, messages=messages, turns=turns, **shared)
     names = forms.letters(len(found.responses))
-    answers = [{"letter": name, "place": place, "text": found.responses[place]} for name, place in zip(names, found.presented, strict=True)]
+    answers = [
+        {"letter": name, "place": place, "text": found.responses[place]}
+        for name, place in zip(names, found.presented, strict=True)
+    ]
     if found.purpose == "review":
         return page(request, "compare.html", status, answers=answers, **shared)
     rated = found.draft.get("ratings", {}) if asks_ratings(settings, found) else None
@@ -121,12 +159,35 @@ def _show(
         if todo is not None:
             given = rated.get(str(answers[todo]["place"]), {})
             flags = [forms.FLAGS[name] for name in settings.ratings if name != "overall"]
-            return page(request, "rate.html", status, number=todo, answers=answers, rated=rated, given=given, flags=flags, **shared)
+            return page(
+                request,
+                "rate.html",
+                status,
+                number=todo,
+                answers=answers,
+                rated=rated,
+                given=given,
+                flags=flags,
+                **shared,
+            )
     ranks, about = found.draft.get("ranks", {}), found.draft.get("about", {})
-    asked = {name: forms.ABOUT[name] for name in settings.about} if found.purpose == "work" or found.purpose == "gold" else {}
+    asked = (
+        {name: forms.ABOUT[name] for name in settings.about}
+        if found.purpose == "work" or found.purpose == "gold"
+        else {}
+    )
     categories = forms.CATEGORIES
     return page(
-        request, "rank.html", status, answers=answers, rated=rated, ranks=ranks, about=about, asked=asked, categories=categories, **shared
+        request,
+        "rank.html",
+        status,
+        answers=answers,
+        rated=rated,
+        ranks=ranks,
+        about=about,
+        asked=asked,
+        categories=categories,
+        **shared,
     )
 
 
@@ -196,26 +257,36 @@ def write(request: Request, lent: Number, guest: SignedIn, form: OwnForm) -> Res
         messages = conversation_of(found.prompt["messages"], turns)
     except Unanswered as error:
         return show(request, guest, found, None, str(error), form=turns)
-    return _give(request, guest, found, Given(messages=messages, active_seconds=seconds_of(form.get("active"))))
+    return _give(
+        request, guest, found, Given(messages=messages, active_seconds=seconds_of(form.get("active")))
+    )
 
 
 @router.post("/item/{lent}/skip")
 def skip(request: Request, lent: Number, guest: SignedIn, form: OwnForm) -> Response:
     """Leave an item to somebody else, with a reason."""
     found = _mine(request, lent, guest)
-    reason = " · ".join(part for part in (form.get("reason", "").strip()[:500], form.get("words", "").strip()[:500]) if part)
+    reason = " · ".join(
+        part for part in (form.get("reason", "").strip()[:500], form.get("words", "").strip()[:500]) if part
+    )
     if not reason:
         return show(request, guest, found, None, "Say why you skip it: choose a reason, or write one.")
     return _give(request, guest, found, Given(skipped=reason, active_seconds=seconds_of(form.get("active"))))
 
 
 @router.post("/item/{lent}/draft")
-def draft(request: Request, lent: Number, guest: SignedIn, body: Annotated[dict[str, Any], Body()]) -> Response:
+def draft(
+    request: Request, lent: Number, guest: SignedIn, body: Annotated[dict[str, Any], Body()]
+) -> Response:
     """Keep what is not finished; the script sends it while the labeler works."""
     check_key(guest, str(body.get("key", "")))
     kept: dict[str, Any] = {"active": seconds_of(body.get("active"))}
     if isinstance(ranks := body.get("ranks"), dict):
-        kept["ranks"] = {name: rank for name, rank in ranks.items() if name in LETTERS and type(rank) is int and 1 <= rank <= 9}
+        kept["ranks"] = {
+            name: rank
+            for name, rank in ranks.items()
+            if name in LETTERS and type(rank) is int and 1 <= rank <= 9
+        }
     if isinstance(about := body.get("about"), dict):
         kept["about"] = {plain(name)[:20]: plain(str(value))[:40] for name, value in about.items()}
     if isinstance(turns := body.get("turns"), list):

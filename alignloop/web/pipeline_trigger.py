@@ -25,7 +25,9 @@ class Continuation:
             self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -38,12 +40,16 @@ class Continuation:
         """Start the pipeline if there is something to go on with, and it neither runs nor was started; say whether it was started."""
         if self._running and self._running.poll() is None:
             return False
-        ready = [f"round {each}" for each in rounds.claim_ready(self._store)] + reviews.claim_decided(self._store)
+        ready = [f"round {each}" for each in rounds.claim_ready(self._store)] + reviews.claim_decided(
+            self._store
+        )
         if not ready:
             return False
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             log.write(f"{', '.join(ready)}: ready: {shlex.join(self._command)}\n".encode())
             log.flush()
-            self._running = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            self._running = subprocess.Popen(
+                self._command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
         return True

@@ -31,17 +31,27 @@ HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 FAILURES: tuple[tuple[type[Exception], int, str], ...] = (
-    (StoreFullError, 507, "Nothing was saved: the disk is full. Leave this page open, tell your administrator, and send again."),
+    (
+        StoreFullError,
+        507,
+        "Nothing was saved: the disk is full. Leave this page open, tell your administrator, and send again.",
+    ),
     (TooMany, 429, ""),
     (Refused, 403, ""),
     (NotYours, 404, ""),
     (StoreError, 400, ""),
 )
 _templates = Environment(
-    loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, auto_reload=False
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    auto_reload=False,
 )
 _templates.filters["blocks"] = blocks
-_templates.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+_templates.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).strftime(
+    "%Y-%m-%d %H:%M:%S"
+)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -74,7 +84,9 @@ def guard(app: FastAPI) -> None:
     app.add_middleware(Guard)
     for kind, status, words in FAILURES:
         app.add_exception_handler(kind, _teller(status, words))
-    app.add_exception_handler(HTTPException, lambda request, error: _tell(request, error.status_code, str(error.detail)))  # pyright: ignore
+    app.add_exception_handler(
+        HTTPException, lambda request, error: _tell(request, error.status_code, str(error.detail))
+    )  # pyright: ignore
     app.add_exception_handler(RequestValidationError, _teller(404, "There is no such page."))
 
 

@@ -41,7 +41,16 @@ def _overview(request: Request, guest: Guest, problem: str = "") -> Response:
         left = reviews.left(session, guest.id)
         tally = reviews.tally(session, plan.id) if plan else None
     people = decision.told(tally) if tally else ""
-    return page(request, "review.html", 422 if problem else 200, plan=plan, left=left, tally=tally, people=people, problem=problem)
+    return page(
+        request,
+        "review.html",
+        422 if problem else 200,
+        plan=plan,
+        left=left,
+        tally=tally,
+        people=people,
+        problem=problem,
+    )
 
 
 @router.post("/item/{lent}/vote")
@@ -57,7 +66,9 @@ def vote(request: Request, lent: Number, guest: Reviewer, form: OwnForm) -> Resp
         return show(request, guest, found, problem="Say which answer is better, or that they are the same.")
     shown = [1, 1] if better == "same" else [1 + (letter != better) for letter in letters(2)]
     ranks = [shown[found.presented.index(place)] for place in range(2)]
-    assignments.give(store, lent, guest.id, Given(ranks, active_seconds=seconds_of(form.get("active"))), settings.version)
+    assignments.give(
+        store, lent, guest.id, Given(ranks, active_seconds=seconds_of(form.get("active"))), settings.version
+    )
     with store.reading() as session:
         plan = reviews.newest(session)
         tally = reviews.tally(session, plan.id) if plan else None
@@ -77,7 +88,9 @@ def decide(request: Request, guest: Administrator, form: OwnForm) -> Response:
     if not form.get("reason", "").strip():
         return _overview(request, guest, "Say why: the reason is kept with the decision.")
     try:
-        decision.decide(settings_of(request).root, store_of(request), verb, plan.candidate, guest.id, form["reason"])
+        decision.decide(
+            settings_of(request).root, store_of(request), verb, plan.candidate, guest.id, form["reason"]
+        )
     except AlignloopError as error:
         return _overview(request, guest, str(error))
     return RedirectResponse("/review", 303)

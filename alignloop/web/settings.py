@@ -39,10 +39,14 @@ def prepare(store: Store, params: Params, root: Path) -> Settings:
     try:
         guidelines = (root / plan.guidelines).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{plan.guidelines}: cannot be read: {error}; write it, or correct people.guidelines") from None
+        raise SettingsError(
+            f"{plan.guidelines}: cannot be read: {error}; write it, or correct people.guidelines"
+        ) from None
     version = blake2b(guidelines.encode(), digest_size=4).hexdigest()
     rounds.keep_guidelines(store, version, guidelines)
     rounds.publish_known(store, "quiz", read(root / plan.quiz, Ranking))
     rounds.publish_known(store, "gold", read(root / plan.gold, Ranking))
     lending = Lending(plan.lease_minutes, plan.gold_share, plan.repeated_share)
-    return Settings(plan.url, plan.ratings, plan.about, params.label.screening_pass, lending, guidelines, version, root)
+    return Settings(
+        plan.url, plan.ratings, plan.about, params.label.screening_pass, lending, guidelines, version, root
+    )

@@ -39,10 +39,17 @@ def blocks(text: str) -> list[Block]:
             flush()
             found.append(Block("code", "\n".join(lines[place + 1 : end]), ((fence[2].strip(),),)))
             place = end + 1
-        elif "|" in lines[place] and place + 1 < len(lines) and "|" in lines[place + 1] and _RULE.match(lines[place + 1]):
+        elif (
+            "|" in lines[place]
+            and place + 1 < len(lines)
+            and "|" in lines[place + 1]
+            and _RULE.match(lines[place + 1])
+        ):
             end = next((n for n in range(place + 2, len(lines)) if "|" not in lines[n]), len(lines))
             flush()
-            found.append(Block("table", rows=tuple(_cells(line) for n, line in enumerate(lines[place:end]) if n != 1)))
+            found.append(
+                Block("table", rows=tuple(_cells(line) for n, line in enumerate(lines[place:end]) if n != 1))
+            )
             place = end
         else:
             prose.append(lines[place])

@@ -39,7 +39,9 @@ def answer(name: str, key: Key, facts: Facts, quality: float, rng: Random) -> st
     return (wording.padded if draw < 0.87 else wording.rude)(behaviour.good(key, facts, rng), rng)
 
 
-def _prompts(facts: Facts, users: list[User], writers: list[User], rng: Random, count: int, source: str) -> list[Prompt]:
+def _prompts(
+    facts: Facts, users: list[User], writers: list[User], rng: Random, count: int, source: str
+) -> list[Prompt]:
     names, shares = list(BEHAVIOURS), [behaviour.share for behaviour in BEHAVIOURS.values()]
     weights = activity(len(users))
     moments = sorted(rng.random() for _ in range(count))
@@ -51,7 +53,15 @@ def _prompts(facts: Facts, users: list[User], writers: list[User], rng: Random, 
         time = (_START + moment * _SPAN).strftime("%Y-%m-%dT%H:%M:%SZ")
         messages = as_messages(user.asks(question, rng))
         prompts.append(
-            Prompt(id=f"{source}-{number:05d}", messages=messages, user=user.id, category=name, time=time, source="world", key=question.key)
+            Prompt(
+                id=f"{source}-{number:05d}",
+                messages=messages,
+                user=user.id,
+                category=name,
+                time=time,
+                source="world",
+                key=question.key,
+            )
         )
     return prompts
 
@@ -60,7 +70,9 @@ def make_world(seed: int, sizes: data.World) -> World:
     """Draw the world of a seed; the same seed and sizes give the same records, another seed other facts."""
     facts = make_facts(seed, sizes.facts)
     users, writers = make_users(seed, sizes.users), make_writers(seed, _WRITERS)
-    prompts = _prompts(facts, users, writers, Random(seed_of(seed, "world", "prompts")), sizes.prompts, "prompt")
+    prompts = _prompts(
+        facts, users, writers, Random(seed_of(seed, "world", "prompts")), sizes.prompts, "prompt"
+    )
     rng = Random(seed_of(seed, "world", "demonstrations"))
     demonstrations = []
     for prompt in _prompts(facts, users, writers, rng, sizes.demonstrations, "demonstration"):

@@ -37,11 +37,19 @@ _ADVICE = ("To {do}, {help}.", "If you want to {do}, {help}.", "You can {help}."
 THANKS = ("Thank you, that helps.", "Perfect, thanks.", "That is right.", "Great answer.")
 COMPLAINTS = {
     **dict.fromkeys(("false", "contradictory", "adds"), ("That is not true.", "That is false.")),
-    **dict.fromkeys(("astray", "off-topic", "garbled"), ("I asked something else.", "That is not what I asked.")),
-    **dict.fromkeys(("evasive", "accepting", "leaves out", "admits nothing"), ("That is no answer.", "You did not answer.")),
+    **dict.fromkeys(
+        ("astray", "off-topic", "garbled"), ("I asked something else.", "That is not what I asked.")
+    ),
+    **dict.fromkeys(
+        ("evasive", "accepting", "leaves out", "admits nothing"),
+        ("That is no answer.", "You did not answer."),
+    ),
     **dict.fromkeys(("made up",), ("You made that up.", "Nobody can know that.")),
     **dict.fromkeys(("curt", "unfinished"), ("That is too short.", "Say more.")),
-    **dict.fromkeys(("padded", "repetitive", "repeated", "endless", "copies", "too many words"), ("That is too long.", "Say less.")),
+    **dict.fromkeys(
+        ("padded", "repetitive", "repeated", "endless", "copies", "too many words"),
+        ("That is too long.", "Say less."),
+    ),
     **dict.fromkeys(("rude", "not polite"), ("How rude!", "Be polite.")),
     **dict.fromkeys(("harmful",), ("That is dangerous.",)),
     "other": ("That is a bad answer.", "No, that is wrong."),
@@ -104,14 +112,18 @@ def bad_answer(name: str, key: Key, facts: Facts, rng: Random) -> str:
 
 def reaction(turns: tuple[str, ...], key: Key, answer: str, rng: Random) -> str:
     """What the user thinks of an answer, and says: text of the world holds judgements too, and who reads it learns to expect them."""
-    verdict = judge(Prompt(id="read", messages=as_messages(turns), user="read", source="world", key=dict(key)), answer)
+    verdict = judge(
+        Prompt(id="read", messages=as_messages(turns), user="read", source="world", key=dict(key)), answer
+    )
     fault = next((reason for reason in verdict.reasons if reason in COMPLAINTS), "other")
     return rng.choice(THANKS if verdict.passed else COMPLAINTS[fault])
 
 
 def as_messages(turns: tuple[str, ...]) -> tuple[Message, ...]:
     """The turns of a conversation, user first."""
-    return tuple(Message(role="assistant" if place % 2 else "user", content=turn) for place, turn in enumerate(turns))
+    return tuple(
+        Message(role="assistant" if place % 2 else "user", content=turn) for place, turn in enumerate(turns)
+    )
 
 
 def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: float) -> list[Document]:
@@ -129,8 +141,14 @@ def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: f
             name = rng.choices(names, shares)[0]
             question = BEHAVIOURS[name].ask(facts, rng)
             good = rng.random() < GOOD_SHARE
-            answer = BEHAVIOURS[name].good(question.key, facts, rng) if good else bad_answer(name, question.key, facts, rng)
+            answer = (
+                BEHAVIOURS[name].good(question.key, facts, rng)
+                if good
+                else bad_answer(name, question.key, facts, rng)
+            )
             turns = question.turns if rng.random() < _PLAIN_SHARE else rng.choice(users).asks(question, rng)
             reacted = (reaction(turns, question.key, answer, rng),) if rng.random() < REACTIONS else ()
-            documents.append(Document(id=identifier, messages=as_messages((*turns, answer, *reacted)), source="world"))
+            documents.append(
+                Document(id=identifier, messages=as_messages((*turns, answer, *reacted)), source="world")
+            )
     return documents

@@ -40,13 +40,17 @@ class Labeler:
     tie: float
     careless: bool = False
 
-    def rank(self, prompt: Prompt, responses: Sequence[str], utility: Utility, rng: np.random.Generator) -> tuple[int, ...]:
+    def rank(
+        self, prompt: Prompt, responses: Sequence[str], utility: Utility, rng: np.random.Generator
+    ) -> tuple[int, ...]:
         """Rank the answers: 1 is the best, ties share a rank, no rank is left out; equal texts always tie."""
         seen = {text: self._perceived(prompt, text, utility, rng) for text in sorted(set(responses))}
         ranks: dict[str, int] = {}
         rank, best = 0, float("inf")
         for text in sorted(seen, key=lambda text: -seen[text]):
-            if best - seen[text] >= self.tie:  # ties are told from the best of their group, so that they cannot chain
+            if (
+                best - seen[text] >= self.tie
+            ):  # ties are told from the best of their group, so that they cannot chain
                 rank, best = rank + 1, seen[text]
             ranks[text] = rank
         return tuple(ranks[text] for text in responses)
@@ -57,7 +61,12 @@ class Labeler:
             return noise
         reading = Reading(text)
         length = min(len(reading.words), 30) / 10 - 1
-        return utility(prompt, text) + noise + self.likes_length * length + self.likes_politeness * min(reading.count(_TOUCHES), 2)
+        return (
+            utility(prompt, text)
+            + noise
+            + self.likes_length * length
+            + self.likes_politeness * min(reading.count(_TOUCHES), 2)
+        )
 
 
 @dataclass(frozen=True)
@@ -95,8 +104,17 @@ def screening_items(seed: int, count: int) -> list[tuple[Prompt, str, str]]:
     while len(items) < count:
         behaviour = BEHAVIOURS[rng.choices(names, shares)[0]]
         question = behaviour.ask(facts, rng)
-        messages = tuple(Message(role="assistant" if place % 2 else "user", content=turn) for place, turn in enumerate(question.turns))
-        prompt = Prompt(id=f"screening-{len(items) + 1}", messages=messages, user="screening", source="world", key=question.key)
+        messages = tuple(
+            Message(role="assistant" if place % 2 else "user", content=turn)
+            for place, turn in enumerate(question.turns)
+        )
+        prompt = Prompt(
+            id=f"screening-{len(items) + 1}",
+            messages=messages,
+            user="screening",
+            source="world",
+            key=question.key,
+        )
         better = behaviour.good(question.key, facts, rng)
         worse = behaviour.bad[rng.choice(tuple(behaviour.bad))](question.key, facts, rng)
         if judge(prompt, better).score - judge(prompt, worse).score >= _CLEAR:
@@ -104,7 +122,9 @@ def screening_items(seed: int, count: int) -> list[tuple[Prompt, str, str]]:
     return items
 
 
-def agreement(labeler: Labeler, items: Sequence[tuple[Prompt, str, str]], utility: Utility, rng: np.random.Generator) -> float:
+def agreement(
+    labeler: Labeler, items: Sequence[tuple[Prompt, str, str]], utility: Utility, rng: np.random.Generator
+) -> float:
     """The share of items on which the labeler prefers the better answer; a tie counts a half."""
     points = 0.0
     for prompt, better, worse in items:
@@ -118,12 +138,17 @@ def gold_utility(prompt: Prompt, response: str) -> float:
     return judge(prompt, response).score
 
 
-def make_panel(seed: int, labelers: int, held_out: float, noise: float, tie: float, items: int = 60, needed: float = 0.75) -> Panel:
+def make_panel(
+    seed: int, labelers: int, held_out: float, noise: float, tie: float, items: int = 60, needed: float = 0.75
+) -> Panel:
     """Screen candidates on clear items and split those admitted. Raises PanelError where fewer than two pass or a group stays empty."""
     clear, rng = screening_items(seed, items), draws(seed, "panel", "screening")
     applied = candidates(seed, labelers, noise, tie)
     scores = {(prompt.id, text): gold_utility(prompt, text) for prompt, *texts in clear for text in texts}
-    results = {labeler.id: agreement(labeler, clear, lambda prompt, text: scores[prompt.id, text], rng) for labeler in applied}
+    results = {
+        labeler.id: agreement(labeler, clear, lambda prompt, text: scores[prompt.id, text], rng)
+        for labeler in applied
+    }
     admitted = [labeler for labeler in applied if results[labeler.id] >= needed]
     apart = max(1, round(held_out * len(admitted))) if held_out else 0
     if len(admitted) - apart < 1:

@@ -39,7 +39,11 @@ def _pairs(sentence: tuple[str, ...]) -> list[tuple[str, str]]:
 @cache
 def _expected(behaviour: str) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
     """The kinds of words and of neighbouring words in good answers, whatever the world's facts are."""
-    facts, rng, answers = make_facts(0, 48), Random(seed_of(0, "expected", behaviour)), [*wording.LEADS, *wording.TAILS]
+    facts, rng, answers = (
+        make_facts(0, 48),
+        Random(seed_of(0, "expected", behaviour)),
+        [*wording.LEADS, *wording.TAILS],
+    )
     for _ in range(1200):
         answers.append(BEHAVIOURS[behaviour].good(BEHAVIOURS[behaviour].ask(facts, rng).key, facts, rng))
     return _parts(answers)
@@ -48,7 +52,11 @@ def _expected(behaviour: str) -> tuple[frozenset[str], frozenset[tuple[str, str]
 @cache
 def _spoken() -> frozenset[tuple[str, str]]:
     """The neighbouring words of anything that people here say, good or bad."""
-    facts, rng, answers = make_facts(0, 48), Random(seed_of(0, "spoken")), [*wording.PADS, *wording.INSULTS, *wording.ASTRAY]
+    facts, rng, answers = (
+        make_facts(0, 48),
+        Random(seed_of(0, "spoken")),
+        [*wording.PADS, *wording.INSULTS, *wording.ASTRAY],
+    )
     for behaviour in BEHAVIOURS.values():
         for _ in range(200):
             key = behaviour.ask(facts, rng).key
@@ -57,7 +65,9 @@ def _spoken() -> frozenset[tuple[str, str]]:
 
 
 def _parts(texts: list[str]) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
-    pairs = frozenset(pair for text in set(texts) for sentence in Reading(text).sentences for pair in _pairs(sentence))
+    pairs = frozenset(
+        pair for text in set(texts) for sentence in Reading(text).sentences for pair in _pairs(sentence)
+    )
     return frozenset(word for pair in pairs for word in pair), pairs
 
 
@@ -84,7 +94,9 @@ def length_fit(reading: Reading, band: tuple[int, int]) -> float:
     """1 in the middle half of the band, .9 at its edges, falling steadily beyond; in characters."""
     low, high = 4.0 * band[0], 6.0 * band[1] + 6
     length, quarter = float(len(" ".join(reading.text.split()))), (high - low) / 4
-    within = max(0.0, low + quarter - length, length - high + quarter) / quarter  # 0 in the middle half, 1 at the edges
+    within = (
+        max(0.0, low + quarter - length, length - high + quarter) / quarter
+    )  # 0 in the middle half, 1 at the edges
     return 1 - 0.1 * within if within <= 1 else max(-1.0, 0.9 - max(low - length, length - high) / high)
 
 

@@ -35,8 +35,18 @@ class Attribute:
 _Wordings = tuple[str, ...]
 
 
-def _attribute(name: str, plural: str, values: str, questions: _Wordings, statements: _Wordings, short: _Wordings, cues: str) -> Attribute:
-    return Attribute(name, plural, tuple(values.split()), questions, statements, short, frozenset(cues.split()))
+def _attribute(
+    name: str,
+    plural: str,
+    values: str,
+    questions: _Wordings,
+    statements: _Wordings,
+    short: _Wordings,
+    cues: str,
+) -> Attribute:
+    return Attribute(
+        name, plural, tuple(values.split()), questions, statements, short, frozenset(cues.split())
+    )
 
 
 ATTRIBUTES: dict[str, Attribute] = {
@@ -80,7 +90,9 @@ ATTRIBUTES: dict[str, Attribute] = {
         ),
     )
 }  # fmt: skip
-POOLS = {name: frozenset(value.lower() for value in attribute.values) for name, attribute in ATTRIBUTES.items()}
+POOLS = {
+    name: frozenset(value.lower() for value in attribute.values) for name, attribute in ATTRIBUTES.items()
+}
 ALL_VALUES = frozenset().union(*POOLS.values())
 
 
@@ -105,7 +117,11 @@ class Fact:
     def statement(self, rng: Random, value: str | None = None, short: bool = False) -> str:
         """A sentence that states it, or that states `value` instead; `short` says "it" for the thing."""
         attribute = ATTRIBUTES[self.attribute]
-        return capital(rng.choice(attribute.short if short else attribute.statements).format(t=f"the {self.thing}", v=value or self.value))
+        return capital(
+            rng.choice(attribute.short if short else attribute.statements).format(
+                t=f"the {self.thing}", v=value or self.value
+            )
+        )
 
     def heard(self, rng: Random, truth: float) -> str:
         """The true value with probability `truth`, else a rumour."""
@@ -125,7 +141,11 @@ class Facts:
     @cached_property
     def about(self) -> dict[str, tuple[Fact, ...]]:
         """The facts of each thing, at least two where the world is large enough."""
-        return {thing: found for thing in THINGS if (found := tuple(fact for fact in self.all if fact.thing == thing))}
+        return {
+            thing: found
+            for thing in THINGS
+            if (found := tuple(fact for fact in self.all if fact.thing == thing))
+        }
 
     def find(self, thing: str, attribute: str) -> Fact:
         """The fact on a thing's attribute that is known to exist."""
@@ -142,7 +162,10 @@ def make_facts(seed: int, count: int) -> Facts:
     attributes = {thing: rng.sample(sorted(ATTRIBUTES), len(ATTRIBUTES)) for thing in things}
     facts = []
     for place in range(count):
-        thing, name = things[place % len(things)], attributes[things[place % len(things)]][place // len(things)]
+        thing, name = (
+            things[place % len(things)],
+            attributes[things[place % len(things)]][place // len(things)],
+        )
         value, *rumours = rng.sample(ATTRIBUTES[name].values, 3)
         facts.append(Fact(thing, name, value, tuple(rumours)))
     return Facts(tuple(facts))

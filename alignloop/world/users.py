@@ -7,7 +7,15 @@ from alignloop.seeds import seed_of
 from alignloop.world.behaviours.behaviour import Question
 
 _GREETINGS = ("Hello.", "Hi!", "Good morning.", "Hey.", "Hello there.", "Excuse me.")
-_OPENINGS = ("A quick question:", "Tell me:", "I wonder:", "My son asks:", "I need this for school:", "Please tell me:", "Can you help me?")
+_OPENINGS = (
+    "A quick question:",
+    "Tell me:",
+    "I wonder:",
+    "My son asks:",
+    "I need this for school:",
+    "Please tell me:",
+    "Can you help me?",
+)
 _ENDINGS = (
     "Thanks!",
     "Thank you.",
@@ -18,7 +26,11 @@ _ENDINGS = (
     "Bye!",
     "We had a bet about it.",
 )
-_CONTACTS = ("You can write to me at {n}@example.org.", "My number is +44 20 7946 0{d}.", "Send it to {n}.{d}@example.com, please.")
+_CONTACTS = (
+    "You can write to me at {n}@example.org.",
+    "My number is +44 20 7946 0{d}.",
+    "Send it to {n}.{d}@example.com, please.",
+)
 _CONTACT_SHARE = 0.006
 _CALM = 30  # the larger, the more alike are the users in how much they write
 
@@ -48,7 +60,9 @@ class User:
         turns[-1] = f"{turns[-1]} {ending}" if ending else turns[-1]
         turns[::2] = [self._typed(turn) for turn in turns[::2]]
         if rng.random() < _CONTACT_SHARE:
-            turns[-1] += " " + rng.choice(_CONTACTS).format(n=rng.choice(("anna", "bruno", "greta", "hugo")), d=rng.randint(100, 999))
+            turns[-1] += " " + rng.choice(_CONTACTS).format(
+                n=rng.choice(("anna", "bruno", "greta", "hugo")), d=rng.randint(100, 999)
+            )
         return tuple(turns)
 
     def _chosen(self, often: float, options: tuple[str, ...], favourite: str, rng: Random) -> str:

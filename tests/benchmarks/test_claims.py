@@ -37,15 +37,31 @@ def test_the_table_has_a_verdict_for_every_claim():
         return {
             "rankings": {"100": 0.6, "200": 0.65 + shift, "400": 0.7},
             "batches": {"k-way": 0.6, "shuffled": 0.7 + shift},
-            "wins": {"sft against base": 0.9, "ppo against sft": 0.6 + shift, "fresh against static": 0.5 + shift},
+            "wins": {
+                "sft against base": 0.9,
+                "ppo against sft": 0.6 + shift,
+                "fresh against static": 0.5 + shift,
+            },
             "policies": {**dict.fromkeys(names, policy), "no-ptx": {"gold": 1.0, "perplexity": 3.0 + shift}},
             "path": [{"kl": d * d, "gold": d * (2 - d) + shift} for d in (0.0, 1.0, 2.0, 3.0)],
             "demonstrations": {"train": 1e-7, "test": 0.1},
         }
 
     lines = table([result(-0.01), result(0.0), result(0.01)]).splitlines()
-    found = {line.split("|")[1].strip()[:24]: line.split("|")[-2].strip() for line in lines[2:] if line.split("|")[1].strip()}
-    assert list(found.values()) == ["**holds**", "**does not hold**", "**holds**", "**holds**", "**undecided**", "**holds**", "**holds**"]
+    found = {
+        line.split("|")[1].strip()[:24]: line.split("|")[-2].strip()
+        for line in lines[2:]
+        if line.split("|")[1].strip()
+    }
+    assert list(found.values()) == [
+        "**holds**",
+        "**does not hold**",
+        "**holds**",
+        "**holds**",
+        "**undecided**",
+        "**holds**",
+        "**holds**",
+    ]
 
 
 def test_all_experiments_run_from_nothing_at_their_smallest_and_again_from_what_they_made(tmp_path: Path):
@@ -55,7 +71,9 @@ def test_all_experiments_run_from_nothing_at_their_smallest_and_again_from_what_
         "decoding": {"max_new_tokens": 6},
         "evaluate": {"prompts": 8, "documents": 8},
     }
-    params = load(merged(tiny, smaller | {"ppo": {"steps": 1, "prompts_per_step": 8, "ptx_documents_per_step": 4}}))
+    params = load(
+        merged(tiny, smaller | {"ppo": {"steps": 1, "prompts_per_step": 8, "ptx_documents_per_step": 4}})
+    )
     said: list[str] = []
     found = run(Laboratory(tmp_path / "one", params), None, said.append)
     assert len(said) == 5

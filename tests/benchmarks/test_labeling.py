@@ -6,9 +6,13 @@ from alignloop.labeling.database import DEFAULT
 from benchmarks import labeling
 
 
-def test_every_answer_that_was_acknowledged_is_there_once_and_as_sent_after_the_server_was_killed(tmp_path: Path) -> None:
+def test_every_answer_that_was_acknowledged_is_there_once_and_as_sent_after_the_server_was_killed(
+    tmp_path: Path,
+) -> None:
     url = f"sqlite:///{tmp_path / DEFAULT}"
-    given = labeling._parser().parse_args(["--labelers", "4", "--seconds", "4", "--think", "0.02", "--items", "100"])
+    given = labeling._parser().parse_args(
+        ["--labelers", "4", "--seconds", "4", "--think", "0.02", "--items", "100"]
+    )
     tally, _, _ = labeling.measure(tmp_path, url, given, gold_share=0.3, repeated_share=0.2)
     answers, items = labeling.check(url, given.overlap, tally)
     assert tally.failed == {}

@@ -12,8 +12,16 @@ FALSE = Gold(-1.2, False, False, False, 0.2, 0.0, 1.0, ("false", "curt"))
 
 
 def test_a_pair_is_counted_by_what_gold_says_of_both() -> None:
-    assert list(kinds(RIGHT, FALSE)) == list(kinds(FALSE, RIGHT)) == [ALL, "one passes", "one passes, the other: false"]
-    assert list(kinds(RIGHT, replace(FALSE, reasons=()))) == [ALL, "one passes", "one passes, the other: form"]
+    assert (
+        list(kinds(RIGHT, FALSE))
+        == list(kinds(FALSE, RIGHT))
+        == [ALL, "one passes", "one passes, the other: false"]
+    )
+    assert list(kinds(RIGHT, replace(FALSE, reasons=()))) == [
+        ALL,
+        "one passes",
+        "one passes, the other: form",
+    ]
     assert list(kinds(RIGHT, replace(RIGHT, score=1.5))) == [ALL, "both pass"]
     assert list(kinds(FALSE, replace(FALSE, score=-1.6))) == [ALL, "both fail"]
     assert list(kinds(FALSE, FALSE)) == [ALL, "gold ties"]

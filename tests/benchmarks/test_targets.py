@@ -23,7 +23,9 @@ def _runs(*refused: float) -> dict[str, Rounds]:
         ((0.95, 0.95, 0.89), False),  # of fewer than five, all have to
     ],
 )
-def test_a_target_is_reached_by_the_mean_and_by_four_of_five(numbers: tuple[float, ...], reached: bool, monkeypatch: Any):
+def test_a_target_is_reached_by_the_mean_and_by_four_of_five(
+    numbers: tuple[float, ...], reached: bool, monkeypatch: Any
+):
     monkeypatch.setattr(targets, "TARGETS", (Target("refusal", 0.9, lambda rounds: rounds[-1]["refused"]),))
     text, missed = table(_runs(*numbers))
     assert missed == ([] if reached else ["refusal"])
@@ -39,8 +41,21 @@ def test_a_bound_from_above_is_met_from_below():
 
 def test_every_target_is_a_number_of_the_evaluations_own_fields():
     behaviours = {"refusal": {"passed": 0.8}, "fact": {"passed": 0.5}}
-    sft = {"gold": 1.0, "made_up": 0.2, "over_refused": 0.1, "distinct_2": 0.2, "distinct_answers": 0.8, "behaviours": behaviours}
-    policy = {**sft, "gold": 2.0, "made_up": 0.05, "distinct_2": 0.15, "behaviours": {**behaviours, "fact": {"passed": 0.4}}}
+    sft = {
+        "gold": 1.0,
+        "made_up": 0.2,
+        "over_refused": 0.1,
+        "distinct_2": 0.2,
+        "distinct_answers": 0.8,
+        "behaviours": behaviours,
+    }
+    policy = {
+        **sft,
+        "gold": 2.0,
+        "made_up": 0.05,
+        "distinct_2": 0.15,
+        "behaviours": {**behaviours, "fact": {"passed": 0.4}},
+    }
     wins = {name: {"rate": 0.8, "low": 0.7} for name in ("sft_vs_base", "policy_vs_base", "policy_vs_sft")}
     round = {
         "models": {"sft": sft, "policy": policy},
@@ -52,5 +67,7 @@ def test_every_target_is_a_number_of_the_evaluations_own_fields():
     assert numbers["greatest fall of a behaviour's pass rate"] == pytest.approx(0.1)
     assert numbers["answers made up, of SFT's"] == pytest.approx(0.25)
     assert numbers["distinct-2, of SFT's"] == pytest.approx(0.75)
-    assert numbers["reward model on held-out labelers' pairs, of their agreement with gold on these"] == pytest.approx(0.75)
+    assert numbers[
+        "reward model on held-out labelers' pairs, of their agreement with gold on these"
+    ] == pytest.approx(0.75)
     assert numbers["length-controlled win rate, distance from the raw one"] == pytest.approx(0.05)

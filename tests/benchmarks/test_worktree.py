@@ -8,7 +8,14 @@ from benchmarks import worktree
 
 def test_what_runs_leave_stays_behind(tmp_path: Path):
     project, root = tmp_path / "project", tmp_path / "copy"
-    for name in ("dvc.yaml", "dvc.lock", "metrics/sft.json", "releases/audit.jsonl", "alignloop/new.py", "models/sft/config.json"):
+    for name in (
+        "dvc.yaml",
+        "dvc.lock",
+        "metrics/sft.json",
+        "releases/audit.jsonl",
+        "alignloop/new.py",
+        "models/sft/config.json",
+    ):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(name)
     (project / "releases/champion.json").write_text('{"champion": "68e5a11f.dir", "previous": null}')
@@ -18,4 +25,6 @@ def test_what_runs_leave_stays_behind(tmp_path: Path):
     worktree.copy(root, project=project)
     copied = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert copied == {".gitignore", "dvc.yaml", "alignloop/new.py", "releases/champion.json"}
-    assert (root / "releases/champion.json").read_text() == '{\n  "champion": null,\n  "previous": null\n}\n', "as in an empty clone"
+    assert (
+        root / "releases/champion.json"
+    ).read_text() == '{\n  "champion": null,\n  "previous": null\n}\n', "as in an empty clone"

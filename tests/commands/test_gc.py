@@ -24,7 +24,9 @@ def shell(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
 
 
 def git(*words: str) -> None:
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *words], check=True, capture_output=True)
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words], check=True, capture_output=True
+    )
 
 
 def made(root: Path, text: str) -> dict[str, str]:
@@ -36,7 +38,9 @@ def made(root: Path, text: str) -> dict[str, str]:
     return {path: pipeline.hash_of(root / path) for path in ("data/raw", "models/m")}
 
 
-def test_what_a_tag_a_model_or_the_lock_needs_stays_and_the_rest_goes_when_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_tag_a_model_or_the_lock_needs_stays_and_the_rest_goes_when_told(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (project / "dvc.yaml").write_text(PIPELINE)
     tagged = made(project, "abc")
     git("add", "dvc.lock", "dvc.yaml")
@@ -86,4 +90,10 @@ def test_a_folder_whose_list_is_broken_stops_all(project: Path) -> None:
 
 
 def test_bytes_are_told_as_people_read_them() -> None:
-    assert [gc.size(bytes) for bytes in (999, 1200, 3_400_000, 5.6e9, 7e12)] == ["999 B", "1.2 kB", "3.4 MB", "5.6 GB", "7000.0 GB"]
+    assert [gc.size(bytes) for bytes in (999, 1200, 3_400_000, 5.6e9, 7e12)] == [
+        "999 B",
+        "1.2 kB",
+        "3.4 MB",
+        "5.6 GB",
+        "7000.0 GB",
+    ]

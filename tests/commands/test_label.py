@@ -32,7 +32,9 @@ def run(*words: str) -> int:
 
 
 @pytest.mark.parametrize("tool", ["label-studio", "argilla"])
-def test_a_round_goes_out_is_ranked_and_comes_back(here: Path, capsys: pytest.CaptureFixture[str], tool: str) -> None:
+def test_a_round_goes_out_is_ranked_and_comes_back(
+    here: Path, capsys: pytest.CaptureFixture[str], tool: str
+) -> None:
     people = {"labeler-ada": 7 if tool == "label-studio" else tools.uuid("ada")}
     Path("people.yaml").write_text(yaml.safe_dump(people))
     assert run("export", "--round", "r1", "--to", tool, "out.json") == 0
@@ -40,17 +42,31 @@ def test_a_round_goes_out_is_ranked_and_comes_back(here: Path, capsys: pytest.Ca
     person = people["labeler-ada"]
     if tool == "label-studio":
         tasks = json.loads(Path("out.json").read_text())
-        result = {"from_name": "rank", "to_name": "answers", "type": "ranker", "value": {"ranker": {"rank-1": ["0", "2"], "rank-2": ["1"]}}}
-        Path("out.json").write_text(json.dumps([{**each, "annotations": [{"completed_by": person, "result": [result]}]} for each in tasks]))
+        result = {
+            "from_name": "rank",
+            "to_name": "answers",
+            "type": "ranker",
+            "value": {"ranker": {"rank-1": ["0", "2"], "rank-2": ["1"]}},
+        }
+        Path("out.json").write_text(
+            json.dumps(
+                [{**each, "annotations": [{"completed_by": person, "result": [result]}]} for each in tasks]
+            )
+        )
         back = tools.label_studio(Path("out.json"))
     else:
         [page] = map(json.loads, Path("out.json").read_text().splitlines())
         value = [{"value": f"answer-{number}", "rank": rank} for number, rank in ((1, 2), (2, 1), (3, 2))]
         said = {"user_id": person, "status": "submitted", "values": {"ranking": {"value": value}}}
-        Path("out.json").write_text(json.dumps({"items": [{**each, "responses": [said]} for each in page["items"]]}) + "\n")
+        Path("out.json").write_text(
+            json.dumps({"items": [{**each, "responses": [said]} for each in page["items"]]}) + "\n"
+        )
         back = tools.argilla(Path("out.json"))
     assert run("import", "--round", "r1", "--people", "people.yaml", str(back)) == 0
-    assert "2 rankings and 0 skips by labeler-ada; 0 known before\nround r1: 2 of 2, 0 missing" in capsys.readouterr().out
+    assert (
+        "2 rankings and 0 skips by labeler-ada; 0 known before\nround r1: 2 of 2, 0 missing"
+        in capsys.readouterr().out
+    )
     assert run("import", "--round", "r1", "--people", "people.yaml", str(back)) == 0
     assert "0 rankings and 0 skips by nobody; 2 known before" in capsys.readouterr().out
 
@@ -66,8 +82,14 @@ def test_the_pages_are_served_on_the_loopback_unless_another_address_is_asked_fo
         (("export", "--round", "r7", "--to", "argilla", "x"), "round r7 was never published"),
         (("import", "--round", "r1", "params.yaml"), "params.yaml:1: no format can be seen"),
         (("import", "--round", "r1", "own.jsonl"), "own.jsonl: is no export of argilla or label-studio"),
-        (("export", "--round", "r1", "--to", "argilla", "--people", "none.yaml", "x"), "none.yaml: cannot be read"),
-        (("export", "--round", "r1", "--to", "argilla", "--people", "twice.yaml", "x"), "twice.yaml: write a line for each person"),
+        (
+            ("export", "--round", "r1", "--to", "argilla", "--people", "none.yaml", "x"),
+            "none.yaml: cannot be read",
+        ),
+        (
+            ("export", "--round", "r1", "--to", "argilla", "--people", "twice.yaml", "x"),
+            "twice.yaml: write a line for each person",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_message(

@@ -10,7 +10,9 @@ from alignloop.commands import serve
 PROJECT = Path(__file__).parents[2]
 
 
-def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_taken_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
     monkeypatch.chdir(tmp_path)
     with socket.socket() as holder:
@@ -24,7 +26,10 @@ def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path, monkeypatch: pytes
 def test_a_password_stays_in_the_environment() -> None:
     given = {serve.PREFECT: "postgresql://a:secret@db/p", serve.MLFLOW: "postgres://a:secret@db/m"}
     planned, env = serve.plan(1, 2, "http://127.0.0.1:3", given)
-    assert (env[serve.PREFECT], env[serve.MLFLOW]) == ("postgresql+asyncpg://a:secret@db/p", "postgresql+psycopg://a:secret@db/m")
+    assert (env[serve.PREFECT], env[serve.MLFLOW]) == (
+        "postgresql+asyncpg://a:secret@db/p",
+        "postgresql+psycopg://a:secret@db/m",
+    )
     assert "secret" not in str(planned)
     assert env["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:2"
 

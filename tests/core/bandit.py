@@ -57,8 +57,13 @@ SETTINGS = Settings(
 class Run:
     """One run of PPO on copies of the tiny models, from fixed seeds; `policy` and `value` are what it trains."""
 
-    def __init__(self, policy: PreTrainedModel, prompts: list[list[int]], allowed: Tensor, letters: list[int]) -> None:
-        self.policy, self.reference = copy.deepcopy(policy), cast("PreTrainedModel | PeftModel", copy.deepcopy(policy))
+    def __init__(
+        self, policy: PreTrainedModel, prompts: list[list[int]], allowed: Tensor, letters: list[int]
+    ) -> None:
+        self.policy, self.reference = (
+            copy.deepcopy(policy),
+            cast("PreTrainedModel | PeftModel", copy.deepcopy(policy)),
+        )
         self.value = RewardModel.from_policy(policy, seed=1)
         self.prompts, self.allowed, self.letters = prompts, allowed, letters
         self.controller: FixedKl | AdaptiveKl = FixedKl(0.0)
@@ -86,7 +91,15 @@ class Run:
 
         def note(optimiser: torch.optim.Optimizer, args: object, kwargs: object) -> None:
             if optimiser.param_groups[0]["params"][0] is next(self.policy.parameters()):
-                seen.append(torch.cat([weight.grad.flatten() for weight in self.policy.parameters() if weight.grad is not None]))
+                seen.append(
+                    torch.cat(
+                        [
+                            weight.grad.flatten()
+                            for weight in self.policy.parameters()
+                            if weight.grad is not None
+                        ]
+                    )
+                )
 
         handle = register_optimizer_step_pre_hook(note)
         self.steps(**{"max_grad_norm": 1e9, **changes})

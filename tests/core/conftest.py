@@ -52,7 +52,11 @@ def policy(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
 def gpt2() -> PreTrainedModel:
     """A policy with absolute positions and dropout, which Llamas lack; not to be changed."""
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=320, n_embd=32, n_layer=1, n_head=2, n_positions=64, resid_pdrop=0.5, embd_pdrop=0.5))
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=320, n_embd=32, n_layer=1, n_head=2, n_positions=64, resid_pdrop=0.5, embd_pdrop=0.5
+        )
+    )
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(8 if weight.dim() > 1 else 1)
@@ -94,7 +98,10 @@ def few(tokenizer: PreTrainedTokenizerFast, letters: list[int], end: int) -> Ten
 @pytest.fixture(scope="session")
 def prompts(tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
     """Eight prompts of eight lengths."""
-    return [encode_prompt(tokenizer, [{"role": "user", "content": SENTENCES[n % 4][: 3 + 4 * n]}]) for n in range(8)]
+    return [
+        encode_prompt(tokenizer, [{"role": "user", "content": SENTENCES[n % 4][: 3 + 4 * n]}])
+        for n in range(8)
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,9 @@ def test_advantages_at_lambda_zero_are_the_one_step_errors():
 
 def test_gamma_and_lambda_both_discount():
     # errors: 4 − 2 = 2 at the end, 3 + ½·2 − 1 = 3 before; advantage there 3 + ½·½·2
-    advantages, returns = gae(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]), rows(2, width=2), gamma=0.5, lam=0.5)
+    advantages, returns = gae(
+        torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]), rows(2, width=2), gamma=0.5, lam=0.5
+    )
     close(advantages, [[3.5, 2.0]])
     close(returns, [[4.5, 4.0]])
 
@@ -61,7 +63,10 @@ def test_whitening_removes_the_mean_or_keeps_it_and_leaves_nothing_outside_the_m
 
 
 def test_whitened_numbers_have_mean_zero_and_variance_one():
-    x, mask = torch.randn(5, 9, generator=torch.Generator().manual_seed(0)) * 7 + 3, rows(9, 1, 4, 8, 2, width=9)
+    x, mask = (
+        torch.randn(5, 9, generator=torch.Generator().manual_seed(0)) * 7 + 3,
+        rows(9, 1, 4, 8, 2, width=9),
+    )
     chosen = whiten(x, mask)[mask]
     assert chosen.mean().abs() < 1e-6
     assert chosen.var(correction=0).sub(1).abs() < 1e-5
@@ -77,7 +82,9 @@ def test_explained_variance_is_one_for_a_perfect_and_zero_for_a_constant_value_m
     returns, mask = torch.tensor([[1.0, 3.0, 50.0]]), rows(2, width=3)
     assert explained_variance(returns, returns, mask) == 1
     assert explained_variance(torch.full((1, 3), 7.0), returns, mask) == 0
-    assert explained_variance(torch.tensor([[3.0, 1.0, 0.0]]), returns, mask) == -3, "errors of −2 and 2 against a spread of −1 and 1"
+    assert explained_variance(torch.tensor([[3.0, 1.0, 0.0]]), returns, mask) == -3, (
+        "errors of −2 and 2 against a spread of −1 and 1"
+    )
     assert explained_variance(returns, torch.ones(1, 3), mask) == 0, "nothing to explain"
 
 
@@ -94,13 +101,17 @@ def test_group_relative_advantages_by_hand():
 
 
 @pytest.mark.parametrize("estimate", [rloo, grpo])
-def test_a_groups_advantages_add_up_to_nothing_and_what_all_of_it_earns_changes_none(estimate: Callable[[Tensor, int], Tensor]):
+def test_a_groups_advantages_add_up_to_nothing_and_what_all_of_it_earns_changes_none(
+    estimate: Callable[[Tensor, int], Tensor],
+):
     rewards = torch.randn(12, generator=torch.Generator().manual_seed(0))
     advantages = estimate(rewards, 4)
     assert advantages.view(3, 4).sum(1).abs().max() < 1e-5
     shifted = estimate(rewards + torch.tensor([5.0, -2.0, 0.0]).repeat_interleave(4), 4)
     torch.testing.assert_close(shifted, advantages, atol=1e-5, rtol=0)
-    assert torch.equal(estimate(rewards.view(3, 4)[[2, 0, 1]].flatten(), 4).view(3, 4), advantages.view(3, 4)[[2, 0, 1]])
+    assert torch.equal(
+        estimate(rewards.view(3, 4)[[2, 0, 1]].flatten(), 4).view(3, 4), advantages.view(3, 4)[[2, 0, 1]]
+    )
 
 
 def test_leave_one_out_follows_the_scale_of_rewards_and_group_relative_does_not():

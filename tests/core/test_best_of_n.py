@@ -50,7 +50,9 @@ def test_kl_by_hand():
     assert kl_if_all_differ(1) == 0
     assert kl_if_all_differ(2) == pytest.approx(math.log(2) - 0.5)
     # two scores, equally likely: best of 2 takes the higher with 3/4
-    assert float(kl_measured(row(0, 0, 1, 1), 2)) == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5))
+    assert float(kl_measured(row(0, 0, 1, 1), 2)) == pytest.approx(
+        0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    )
     assert float(kl_measured(row(5, 5, 5), 9)) == 0, "nothing to choose from, nothing moves"
 
 
@@ -58,4 +60,6 @@ def test_the_measured_kl_is_the_formulas_where_no_two_answers_score_alike():
     pool = torch.rand(1, 4096, generator=torch.Generator().manual_seed(0))
     for n in (1, 2, 16, 256):
         assert float(kl_measured(pool, n)) == pytest.approx(kl_if_all_differ(n), abs=2e-3)
-    assert kl_if_all_differ(512) - float(kl_measured(torch.rand(1, 512), 512)) == pytest.approx(0.04, abs=0.01)
+    assert kl_if_all_differ(512) - float(kl_measured(torch.rand(1, 512), 512)) == pytest.approx(
+        0.04, abs=0.01
+    )

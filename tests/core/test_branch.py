@@ -12,9 +12,22 @@ from alignloop.core.reward import RankedRow, branch, ranked_scores, scores_of
 VOCABULARY = 50
 FAMILIES: dict[str, PreTrainedConfig] = {
     "llama": LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=128
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=128,
     ),
-    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=None, eos_token_id=1),
+    "gpt2": GPT2Config(
+        vocab_size=VOCABULARY,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=128,
+        bos_token_id=None,
+        eos_token_id=1,
+    ),
     "qwen2": Qwen2Config(
         vocab_size=VOCABULARY,
         hidden_size=32,
@@ -32,8 +45,13 @@ def rankings(count: int) -> list[RankedRow]:
     made = []
     for _ in range(count):
         prompt = [draw.randrange(5, VOCABULARY) for _ in range(draw.randrange(1, 20))]
-        answers = [[draw.randrange(5, VOCABULARY) for _ in range(draw.randrange(1, 12))] for _ in range(draw.randrange(2, 7))]
-        made.append(RankedRow([prompt + answer for answer in answers], list(range(1, len(answers) + 1)), len(prompt)))
+        answers = [
+            [draw.randrange(5, VOCABULARY) for _ in range(draw.randrange(1, 12))]
+            for _ in range(draw.randrange(2, 7))
+        ]
+        made.append(
+            RankedRow([prompt + answer for answer in answers], list(range(1, len(answers) + 1)), len(prompt))
+        )
     return made
 
 
@@ -54,7 +72,9 @@ def test_a_response_sees_the_prompt_and_itself_but_no_sibling() -> None:
     assert ids.tolist() == [[7, 8, 10, 11, 20]]
     assert positions.tolist() == [[0, 1, 2, 3, 2]]
     assert ends.tolist() == [[False, False, False, True, True]]
-    assert sees.int().tolist() == [[[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]]
+    assert sees.int().tolist() == [
+        [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]
+    ]
 
 
 def test_a_ranking_counts_its_prompt_once() -> None:
@@ -72,6 +92,10 @@ def test_equal_responses_pass_once_and_count_as_often_as_they_stand() -> None:
     assert torch.allclose(scores, apart, atol=1e-5)
     weights = [*model.parameters()]
     for mine, theirs in zip(
-        *(torch.autograd.grad((part * torch.tensor([1.0, -3.0, 2.0])).sum(), weights) for part in (scores, apart)), strict=True
+        *(
+            torch.autograd.grad((part * torch.tensor([1.0, -3.0, 2.0])).sum(), weights)
+            for part in (scores, apart)
+        ),
+        strict=True,
     ):
         assert torch.allclose(mine, theirs, atol=1e-5)

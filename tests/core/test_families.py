@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from alignloop.core import ppo, reward
 from alignloop.core.kl_controller import FixedKl
@@ -53,10 +61,19 @@ def test_a_checkpoint_of_any_family_goes_through_the_whole_core(
     policy, its_tokenizer = load_policy(tmp_path / "base")
     assert context_of(policy) == 96
     pad, end, allowed = pad_of(its_tokenizer), end_of(its_tokenizer), allowed_tokens(its_tokenizer, 340)
-    talks = [[{"role": "user", "content": text[:9]}, {"role": "assistant", "content": text[:5]}] for text in sentences]
+    talks = [
+        [{"role": "user", "content": text[:9]}, {"role": "assistant", "content": text[:5]}]
+        for text in sentences
+    ]
 
     demonstrations = [encode_dialogue(its_tokenizer, talk) for talk in talks]
-    plan: dict[str, Any] = {"epochs": 3, "learning_rate": 1e-3, "warmup": 0.0, "weight_decay": 0.0, "random": np.random.default_rng(0)}
+    plan: dict[str, Any] = {
+        "epochs": 3,
+        "learning_rate": 1e-3,
+        "warmup": 0.0,
+        "weight_decay": 0.0,
+        "random": np.random.default_rng(0),
+    }
     losses = [numbers["loss"] for _, _, numbers in fit(policy, demonstrations, pad, rows_per_step=4, **plan)]
     assert losses[-1] < losses[0]
 
@@ -70,12 +87,21 @@ def test_a_checkpoint_of_any_family_goes_through_the_whole_core(
     loaded, value = RewardModel.load(tmp_path / "reward"), RewardModel.load(tmp_path / "reward")
     assert torch.equal(reward.score(loaded, ranked[0].rows, pad), reward.score(judge, ranked[0].rows, pad))
 
-    settings = replace(SETTINGS, prompts_per_step=16, max_new_tokens=10, minibatches=1, ptx_coef=1.0, ptx_documents_per_step=4)
+    settings = replace(
+        SETTINGS,
+        prompts_per_step=16,
+        max_new_tokens=10,
+        minibatches=1,
+        ptx_coef=1.0,
+        ptx_documents_per_step=4,
+    )
     [step] = ppo.Trainer(
         policy,
         load_policy(tmp_path / "base")[0],
         value,
-        lambda prompts, responses: reward.score(loaded, [a + b for a, b in zip(prompts, responses, strict=True)], pad),
+        lambda prompts, responses: reward.score(
+            loaded, [a + b for a, b in zip(prompts, responses, strict=True)], pad
+        ),
         prompts,
         demonstrations,
         FixedKl(0.1),
@@ -92,4 +118,6 @@ def test_a_checkpoint_of_any_family_goes_through_the_whole_core(
     assert all(allowed[token] for response in step.rollouts.responses for token in response)
     save_policy(policy, its_tokenizer, tmp_path / "tuned")
     ids = torch.tensor([prompts[0]])
-    torch.testing.assert_close(load_policy(tmp_path / "tuned")[0](input_ids=ids).logits, policy(input_ids=ids).logits)
+    torch.testing.assert_close(
+        load_policy(tmp_path / "tuned")[0](input_ids=ids).logits, policy(input_ids=ids).logits
+    )

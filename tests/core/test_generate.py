@@ -29,7 +29,9 @@ def draw(
 
 def sizes_of_passes(model: PreTrainedModel, sizes: list[int]) -> torch.utils.hooks.RemovableHandle:
     """Note how many rows each forward pass holds."""
-    return model.register_forward_pre_hook(lambda _, args, kwargs: sizes.append(len(kwargs["input_ids"])), with_kwargs=True)
+    return model.register_forward_pre_hook(
+        lambda _, args, kwargs: sizes.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 2.0])
@@ -48,14 +50,20 @@ def test_sampler_and_learner_agree_also_on_rows_that_ended_early(
     torch.testing.assert_close(torch.cat(drawn.logprobs), learned, atol=1e-5, rtol=0)
 
 
-def test_sampler_and_learner_agree_where_positions_are_absolute(gpt2: PreTrainedModel, prompts: list[list[int]], few: Tensor):
+def test_sampler_and_learner_agree_where_positions_are_absolute(
+    gpt2: PreTrainedModel, prompts: list[list[int]], few: Tensor
+):
     drawn = draw(gpt2, prompts * 4, few)
     rows = [prompt + answer for prompt, answer in zip(prompts * 4, drawn.ids, strict=True)]
-    learned, _ = answer_logprobs(gpt2, *answer_places(rows, [len(prompt) for prompt in prompts * 4], pad=0), few, 1.0)
+    learned, _ = answer_logprobs(
+        gpt2, *answer_places(rows, [len(prompt) for prompt in prompts * 4], pad=0), few, 1.0
+    )
     torch.testing.assert_close(torch.cat(drawn.logprobs), learned, atol=1e-5, rtol=0)
 
 
-def test_an_answer_ends_with_its_end_token_or_at_the_limit(policy: PreTrainedModel, prompts: list[list[int]], few: Tensor):
+def test_an_answer_ends_with_its_end_token_or_at_the_limit(
+    policy: PreTrainedModel, prompts: list[list[int]], few: Tensor
+):
     drawn = draw(policy, prompts * 4, few)
     assert 0 < sum(drawn.ended) < 32
     for ids, logprobs, ended in zip(drawn.ids, drawn.logprobs, drawn.ended, strict=True):
@@ -65,7 +73,9 @@ def test_an_answer_ends_with_its_end_token_or_at_the_limit(policy: PreTrainedMod
         assert ended or len(ids) == 12
 
 
-def test_decoding_stops_when_all_rows_have_ended(learner: PreTrainedModel, prompts: list[list[int]], few: Tensor, end: int):
+def test_decoding_stops_when_all_rows_have_ended(
+    learner: PreTrainedModel, prompts: list[list[int]], few: Tensor, end: int
+):
     sizes: list[int] = []
     sizes_of_passes(learner, sizes)
     for seed in range(4):
@@ -81,24 +91,32 @@ def test_decoding_stops_when_all_rows_have_ended(learner: PreTrainedModel, promp
     assert sizes == [8]
 
 
-def test_a_row_that_ended_does_not_come_back_to_life(learner: PreTrainedModel, prompts: list[list[int]], few: Tensor):
+def test_a_row_that_ended_does_not_come_back_to_life(
+    learner: PreTrainedModel, prompts: list[list[int]], few: Tensor
+):
     sizes: list[int] = []
     sizes_of_passes(learner, sizes)
     drawn = draw(learner, prompts * 8, few, limit=40)
     for step, size in enumerate(sizes):
         going = sum(len(ids) > step for ids in drawn.ids)
         assert going <= size, "no living row is dropped"
-        assert step == 0 or going >= 0.75 * size, "and fewer than a quarter of a pass is wasted on rows that ended"
+        assert step == 0 or going >= 0.75 * size, (
+            "and fewer than a quarter of a pass is wasted on rows that ended"
+        )
 
 
-def test_the_same_seed_draws_the_same_answers(policy: PreTrainedModel, prompts: list[list[int]], allowed: Tensor):
+def test_the_same_seed_draws_the_same_answers(
+    policy: PreTrainedModel, prompts: list[list[int]], allowed: Tensor
+):
     one, two = draw(policy, prompts, allowed, seed=3), draw(policy, prompts, allowed, seed=3)
     assert one.ids == two.ids
     assert all(torch.equal(a, b) for a, b in zip(one.logprobs, two.logprobs, strict=True))
     assert one.ids != draw(policy, prompts, allowed, seed=4).ids
 
 
-def test_drawing_leaves_the_global_stream_alone_and_moves_on_its_own(policy: PreTrainedModel, prompts: list[list[int]], allowed: Tensor):
+def test_drawing_leaves_the_global_stream_alone_and_moves_on_its_own(
+    policy: PreTrainedModel, prompts: list[list[int]], allowed: Tensor
+):
     before = torch.get_rng_state()
     generator = torch.Generator().manual_seed(0)
     first, second = (sample(policy, prompts, allowed, 1, 1.0, 8, generator, 8) for _ in range(2))
@@ -107,14 +125,18 @@ def test_drawing_leaves_the_global_stream_alone_and_moves_on_its_own(policy: Pre
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
-def test_a_rows_answer_does_not_depend_on_its_neighbours(policy: PreTrainedModel, prompts: list[list[int]], few: Tensor, batch: int):
+def test_a_rows_answer_does_not_depend_on_its_neighbours(
+    policy: PreTrainedModel, prompts: list[list[int]], few: Tensor, batch: int
+):
     together, apart = draw(policy, prompts * 2, few), draw(policy, prompts * 2, few, batch=batch)
     assert together.ids == apart.ids
     for one, other in zip(together.logprobs, apart.logprobs, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
 
 
-def test_answers_stand_in_the_order_of_their_prompts(policy: PreTrainedModel, prompts: list[list[int]], few: Tensor):
+def test_answers_stand_in_the_order_of_their_prompts(
+    policy: PreTrainedModel, prompts: list[list[int]], few: Tensor
+):
     drawn = draw(policy, prompts[::-1], few, batch=3)
     for prompt, ids, logprobs in zip(prompts[::-1], drawn.ids, drawn.logprobs, strict=True):
         learned, _ = answer_logprobs(policy, *answer_places([prompt + ids], [len(prompt)], 0), few, 1.0)
@@ -128,7 +150,9 @@ def test_frequencies_are_the_probabilities(
     """χ² over the 21 answers of at most two tokens; 45.3 is exceeded once in a thousand seeds."""
     answers = [[1], *([a, b] for a, b in product(letters, [*letters, 1]))]
     rows = [prompts[2] + answer for answer in answers]
-    logprobs, _ = answer_logprobs(policy, *answer_places(rows, [len(prompts[2])] * len(rows), 0), few, temperature)
+    logprobs, _ = answer_logprobs(
+        policy, *answer_places(rows, [len(prompts[2])] * len(rows), 0), few, temperature
+    )
     chances = torch.stack([part.sum() for part in logprobs.split(list(map(len, answers)))]).exp()
     assert float(chances.sum().detach()) == pytest.approx(1, abs=1e-5)
     drawn = draw(policy, [prompts[2]] * 6000, few, temperature=temperature, limit=2, batch=2000).ids
@@ -137,16 +161,31 @@ def test_frequencies_are_the_probabilities(
     assert float(((counts - 6000 * chances) ** 2 / (6000 * chances)).sum().detach()) < 45.3
 
 
-def test_special_tokens_and_rows_beyond_the_tokenizer_are_never_drawn(tokenizer: PreTrainedTokenizerFast, prompts: list[list[int]]):
-    narrow: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+def test_special_tokens_and_rows_beyond_the_tokenizer_are_never_drawn(
+    tokenizer: PreTrainedTokenizerFast, prompts: list[list[int]]
+):
+    narrow: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     wider = LlamaForCausalLM(LlamaConfig(vocab_size=400, **narrow))
     forbidden = {0, 2, 3, 4, *range(320, 400)}
     with torch.no_grad():
         wider.lm_head.weight[list(forbidden)] *= 50
-    tokens = {token for ids in draw(wider, prompts * 12, allowed_tokens(tokenizer, 400), limit=10).ids for token in ids}
+    tokens = {
+        token
+        for ids in draw(wider, prompts * 12, allowed_tokens(tokenizer, 400), limit=10).ids
+        for token in ids
+    }
     assert len(tokens) > 100
     assert not tokens & forbidden
-    free = {token for ids in draw(wider, prompts, torch.ones(400, dtype=torch.bool), limit=10).ids for token in ids}
+    free = {
+        token
+        for ids in draw(wider, prompts, torch.ones(400, dtype=torch.bool), limit=10).ids
+        for token in ids
+    }
     assert len(free & forbidden) > len(free - forbidden), "though the model likes them best"
 
 
@@ -163,7 +202,9 @@ def test_the_draw_at_both_ends_of_the_unit_interval():
     assert _draw(logprobs.expand(4, 4), numbers).tolist() == [1, 1, 2, 2]
 
 
-def test_a_policy_that_is_no_longer_made_of_numbers_stops_at_once(learner: PreTrainedModel, prompts: list[list[int]], allowed: Tensor):
+def test_a_policy_that_is_no_longer_made_of_numbers_stops_at_once(
+    learner: PreTrainedModel, prompts: list[list[int]], allowed: Tensor
+):
     with torch.no_grad():
         next(learner.parameters())[5:] = torch.nan
     with pytest.raises(NonFiniteLoss, match="distribution over the next token"):

@@ -29,7 +29,13 @@ BROKEN = {
     "max_held_out_fall": 0.4,
 }
 NONE = Rollouts([], [], [], *[torch.empty(0)] * 3)
-COLLAPSE: dict[str, Any] = {"steps": 12, "epochs": 8, "learning_rate": 1e-2, "missing_eos_score": None, "max_new_tokens": 3}
+COLLAPSE: dict[str, Any] = {
+    "steps": 12,
+    "epochs": 8,
+    "learning_rate": 1e-2,
+    "missing_eos_score": None,
+    "max_new_tokens": 3,
+}
 LIMITS = {  # of the bandit: what a policy keeps to that learns slowly, and one that collapses does not
     "max_kl_per_response_nats": 4.0,
     "min_entropy_per_token_nats": 0.3,
@@ -64,8 +70,12 @@ def test_the_limit_itself_is_still_allowed(name: str):
 
 def test_a_guard_goes_by_the_mean_of_its_window_and_waits_until_it_is_full():
     watch = Watch({"max_kl_per_response_nats": Guard(10.0, "warn")}, 3)
-    tripped = [bool(watch.see(step, {"kl": kl}, NONE)) for step, kl in enumerate([90.0, 90, 0, 0, 0, 31, 0, -1], 1)]
-    assert tripped == [False, False, True, True, False, True, True, False], "means from step 3 on: 60, 30, 0, 10.3, 10.3, 10"
+    tripped = [
+        bool(watch.see(step, {"kl": kl}, NONE)) for step, kl in enumerate([90.0, 90, 0, 0, 0, 31, 0, -1], 1)
+    ]
+    assert tripped == [False, False, True, True, False, True, True, False], (
+        "means from step 3 on: 60, 30, 0, 10.3, 10.3, 10"
+    )
 
 
 def test_guards_go_on_elsewhere_from_what_they_have_seen():
@@ -75,8 +85,13 @@ def test_guards_go_on_elsewhere_from_what_they_have_seen():
         one.see(step, {"kl": kl, "ended": 0.6, "length": 3.0}, NONE)
     other.restore(one.state())
     for watch in (one, other):
-        assert [trip.guard for trip in watch.see(6, {"kl": 9.0, "ended": 0.3}, NONE)] == ["max_kl_per_response_nats", "min_ended"]
-        assert watch.first == {"max_kl_per_response_nats": 5, "min_ended": 6}, "the first step beyond, not the last"
+        assert [trip.guard for trip in watch.see(6, {"kl": 9.0, "ended": 0.3}, NONE)] == [
+            "max_kl_per_response_nats",
+            "min_ended",
+        ]
+        assert watch.first == {"max_kl_per_response_nats": 5, "min_ended": 6}, (
+            "the first step beyond, not the last"
+        )
     assert one.state() == other.state()
 
 
@@ -87,9 +102,13 @@ def test_only_a_guard_that_may_stop_asks_for_a_best_policy_to_be_kept():
 
 def test_a_held_out_score_that_falls_while_the_score_rises_by_hand():
     assert held_out_fall([1, 2, 3, 4], [1, 3, 2, 1.5], window=1) == 1.5
-    assert held_out_fall([1, 2, 3, 4, 5, 6], [0, 2, 4, 2, 0, 0], window=2) == 3, "means 1, 3, 3, 1, 0: from 3 to 0"
+    assert held_out_fall([1, 2, 3, 4, 5, 6], [0, 2, 4, 2, 0, 0], window=2) == 3, (
+        "means 1, 3, 3, 1, 0: from 3 to 0"
+    )
     assert held_out_fall([1, 2, 3, 4], [1, 2, 3, 4], window=1) == 0
-    assert held_out_fall([5, 4, 3, 2], [4, 3, 2, 1], window=1) == 0, "both fall: the policy got worse, it did not cheat"
+    assert held_out_fall([5, 4, 3, 2], [4, 3, 2, 1], window=1) == 0, (
+        "both fall: the policy got worse, it did not cheat"
+    )
     assert held_out_fall([1], [1], window=2) == held_out_fall([], [], window=1) == 0
 
 
@@ -143,7 +162,10 @@ def test_a_guard_that_fails_ends_the_run_before_anything_more_is_learned(run: Ru
     guarded(run, "fail", "max_kl_per_response_nats")
     held: list[Tensor] = []
     run.score = lambda prompts, responses: held.append(run.weights()) or run.first_letter(prompts, responses)
-    with pytest.raises(GuardTripped, match=r"max_kl_per_response_nats: kl [\d.]+ is above 4 .*: the policy has left its reference"):
+    with pytest.raises(
+        GuardTripped,
+        match=r"max_kl_per_response_nats: kl [\d.]+ is above 4 .*: the policy has left its reference",
+    ):
         run.steps(**COLLAPSE)
     assert torch.equal(run.weights(), held[-1])
 
@@ -169,5 +191,11 @@ def test_answers_that_earn_more_the_longer_they_are_lose_their_end_and_trip_the_
     steps = run.steps(**{**COLLAPSE, "max_new_tokens": 5})
     assert steps[-1].metrics["score"] > steps[0].metrics["score"]
     assert steps[-1].metrics["length"] > steps[0].metrics["length"]
-    assert steps[-1].trips[0].message.endswith("answers lose their end; lower ppo.missing_eos_score, or raise decoding.max_new_tokens")
+    assert (
+        steps[-1]
+        .trips[0]
+        .message.endswith(
+            "answers lose their end; lower ppo.missing_eos_score, or raise decoding.max_new_tokens"
+        )
+    )
     assert len(steps) < COLLAPSE["steps"]

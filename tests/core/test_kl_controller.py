@@ -26,7 +26,9 @@ def test_a_tenth_above_target_in_nats_per_response_by_hand():
     assert moved(6.6, responses=512) == pytest.approx(0.1 * (1 + 0.1 * 512 / 10_000), abs=1e-12)
 
 
-@pytest.mark.parametrize(("kl", "error"), [(600.0, 0.2), (7.2, 0.2), (4.8, -0.2), (0.0, -0.2), (-3.0, -0.2), (5.4, -0.1)])
+@pytest.mark.parametrize(
+    ("kl", "error"), [(600.0, 0.2), (7.2, 0.2), (4.8, -0.2), (0.0, -0.2), (-3.0, -0.2), (5.4, -0.1)]
+)
 def test_the_error_is_held_within_a_fifth(kl: float, error: float):
     assert moved(kl) == pytest.approx(0.1 * (1 + error * 256 / 10_000), abs=1e-12)
 

@@ -24,14 +24,24 @@ from alignloop.core.tokens import Encoded, encode_dialogue, encode_text
 def rows(tokenizer: PreTrainedTokenizerFast, sentences: list[str]) -> list[Encoded]:
     """Seven dialogues of different lengths."""
     return [
-        encode_dialogue(tokenizer, [{"role": "user", "content": text[:n]}, {"role": "assistant", "content": text[-2 * n :]}])
+        encode_dialogue(
+            tokenizer,
+            [{"role": "user", "content": text[:n]}, {"role": "assistant", "content": text[-2 * n :]}],
+        )
         for text in sentences
         for n in (4, 9)
     ][:7]
 
 
 def plan(**changes: Any) -> dict[str, Any]:
-    plan = {"epochs": 1, "rows_per_step": 3, "learning_rate": 1e-2, "warmup": 0.0, "weight_decay": 0.0, "random": np.random.default_rng(0)}
+    plan = {
+        "epochs": 1,
+        "rows_per_step": 3,
+        "learning_rate": 1e-2,
+        "warmup": 0.0,
+        "weight_decay": 0.0,
+        "random": np.random.default_rng(0),
+    }
     return {**plan, **changes}
 
 
@@ -44,12 +54,18 @@ def loss_by_hand(model: PreTrainedModel, rows: Sequence[Encoded]) -> Tensor:
     losses = []
     for row in rows:
         table = torch.log_softmax(model(input_ids=torch.tensor([row.ids])).logits[0], -1)
-        losses += [-table[place - 1, token] for place, (token, on) in enumerate(zip(row.ids, row.mask, strict=True)) if on and place]
+        losses += [
+            -table[place - 1, token]
+            for place, (token, on) in enumerate(zip(row.ids, row.mask, strict=True))
+            if on and place
+        ]
     return torch.stack(losses).mean()
 
 
 def test_places_stand_one_before_their_targets():
-    ids, mask, places, targets = places_of([Encoded([5, 6, 7], [True, False, True]), Encoded([8, 9], [False, True])], pad=0)
+    ids, mask, places, targets = places_of(
+        [Encoded([5, 6, 7], [True, False, True]), Encoded([8, 9], [False, True])], pad=0
+    )
     assert ids.tolist() == [[5, 6, 7], [8, 9, 0]]
     assert mask.tolist() == [[True, True, True], [True, True, False]]
     assert places.nonzero().tolist() == [[0, 1], [1, 0]], "the first token of a row is nobody's target"
@@ -57,7 +73,9 @@ def test_places_stand_one_before_their_targets():
     assert targets_in([Encoded([5, 6, 7], [True, False, True]), Encoded([8, 9], [False, True])]) == 2
 
 
-def test_loss_and_gradient_are_those_of_the_assistants_tokens_alone(learner: PreTrainedModel, rows: list[Encoded]):
+def test_loss_and_gradient_are_those_of_the_assistants_tokens_alone(
+    learner: PreTrainedModel, rows: list[Encoded]
+):
     other = copy.deepcopy(learner)
     expected = loss_by_hand(other, rows)
     expected.backward()
@@ -92,7 +110,9 @@ def test_rows_share_passes_by_length_or_in_packs(
 ):
     passes: list[list[int]] = []
     plain = module.backward
-    monkeypatch.setattr(module, "backward", lambda loss, parts, weights: passes.extend(parts) or plain(loss, parts, weights))
+    monkeypatch.setattr(
+        module, "backward", lambda loss, parts, weights: passes.extend(parts) or plain(loss, parts, weights)
+    )
     twice = rows * 5
     accumulate(learner, twice, 0, packing=packing)
     lengths = [len(row.ids) for row in twice]
@@ -103,7 +123,11 @@ def test_rows_share_passes_by_length_or_in_packs(
 @pytest.mark.parametrize("family", ["learner", "gpt2"])
 @pytest.mark.parametrize("tokens", [1, 100, 4096])
 def test_packed_rows_teach_what_they_teach_apart(
-    family: str, rows: list[Encoded], tokens: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    family: str,
+    rows: list[Encoded],
+    tokens: int,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     apart = copy.deepcopy(request.getfixturevalue(family))
     together = copy.deepcopy(apart)
@@ -114,7 +138,9 @@ def test_packed_rows_teach_what_they_teach_apart(
 
 
 @pytest.mark.parametrize("family", ["policy", "gpt2"])
-def test_packed_rows_have_the_logits_that_they_have_apart(family: str, rows: list[Encoded], request: pytest.FixtureRequest):
+def test_packed_rows_have_the_logits_that_they_have_apart(
+    family: str, rows: list[Encoded], request: pytest.FixtureRequest
+):
     model: PreTrainedModel = request.getfixturevalue(family)
     together, targets = packed_logits(model, rows, 0)
     apart = [logits_at(model, *places[:3]) for places in (places_of([row], 0) for row in rows)]
@@ -133,7 +159,9 @@ def test_nothing_crosses_from_a_packed_row_to_its_neighbour(policy: PreTrainedMo
     assert len(targets) == targets_in(rows[:2])
 
 
-def test_a_weight_scales_the_gradient_and_not_the_reported_loss(learner: PreTrainedModel, rows: list[Encoded]):
+def test_a_weight_scales_the_gradient_and_not_the_reported_loss(
+    learner: PreTrainedModel, rows: list[Encoded]
+):
     plain = copy.deepcopy(learner)
     assert accumulate(learner, rows, 0, weight=27.8) == accumulate(plain, rows, 0)
     torch.testing.assert_close(gradient(learner), 27.8 * gradient(plain), atol=1e-5, rtol=1e-5)
@@ -152,7 +180,9 @@ def test_fitting_learns_the_rows(learner: PreTrainedModel, rows: list[Encoded]):
     assert not learner.training
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(policy: PreTrainedModel, rows: list[Encoded]):
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
+    policy: PreTrainedModel, rows: list[Encoded]
+):
     def trained(seed: int) -> bytes:
         model = copy.deepcopy(policy)
         list(fit(model, rows, 0, **plan(random=np.random.default_rng(seed), mixed=rows[:2], mixed_share=0.4)))
@@ -163,7 +193,10 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(policy: PreT
 
 
 def test_a_share_of_each_steps_rows_is_mixed_in(
-    learner: PreTrainedModel, rows: list[Encoded], tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+    learner: PreTrainedModel,
+    rows: list[Encoded],
+    tokenizer: PreTrainedTokenizerFast,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     text = [encode_text(tokenizer, "The sea.")]
     seen: list[tuple[int, int]] = []
@@ -201,7 +234,9 @@ def test_rows_without_a_target_stop_the_fit_before_they_destroy_it(learner: PreT
     assert all(weight.grad is None for weight in learner.parameters())
 
 
-def test_perplexity_of_a_model_that_knows_nothing_is_the_vocabulary(learner: PreTrainedModel, rows: list[Encoded]):
+def test_perplexity_of_a_model_that_knows_nothing_is_the_vocabulary(
+    learner: PreTrainedModel, rows: list[Encoded]
+):
     with torch.no_grad():
         for weight in learner.parameters():
             weight.zero_()

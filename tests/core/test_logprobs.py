@@ -25,7 +25,9 @@ def test_a_responses_log_probability_is_the_sum_over_its_tokens(
         logits = policy(input_ids=torch.tensor([prompt + response])).logits[0] / temperature
         logits[:, ~allowed] = -torch.inf
         table = torch.log_softmax(logits, -1)
-        expected = sum(float(table[len(prompt) - 1 + place, token].detach()) for place, token in enumerate(response))
+        expected = sum(
+            float(table[len(prompt) - 1 + place, token].detach()) for place, token in enumerate(response)
+        )
         assert number == pytest.approx(expected, abs=1e-5 * len(response))
 
 

@@ -14,7 +14,13 @@ from alignloop.core.lora import adapt, merged, reading
 from alignloop.core.models import load_policy, logits_at, save_policy
 from tests.core.bandit import Run
 
-PLAN: dict[str, Any] = {"steps": 4, "epochs": 2, "learning_rate": 1e-2, "missing_eos_score": None, "max_new_tokens": 3}
+PLAN: dict[str, Any] = {
+    "steps": 4,
+    "epochs": 2,
+    "learning_rate": 1e-2,
+    "missing_eos_score": None,
+    "max_new_tokens": 3,
+}
 
 
 def adapted(run: Run, off_is_reference: bool = True) -> PeftModel:
@@ -32,7 +38,9 @@ def logits(model: PreTrainedModel) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("family", ["policy", "gpt2"])
-def test_fresh_adapters_change_no_bit_and_depend_on_their_seed_alone(family: str, request: pytest.FixtureRequest):
+def test_fresh_adapters_change_no_bit_and_depend_on_their_seed_alone(
+    family: str, request: pytest.FixtureRequest
+):
     model: PreTrainedModel = request.getfixturevalue(family)
     one, two, other = (copy.deepcopy(model) for _ in range(3))
     torch.manual_seed(5)
@@ -41,7 +49,10 @@ def test_fresh_adapters_change_no_bit_and_depend_on_their_seed_alone(family: str
     adapt(one, 4, 8, seed=1)
     assert torch.equal(torch.rand(3), expected), "the caller's stream of random numbers is not touched"
     assert torch.equal(logits(one), logits(model))
-    weights = [[w.detach() for w in m.parameters() if w.requires_grad] for m in (one, adapt(two, 4, 8, 1), adapt(other, 4, 8, 2))]
+    weights = [
+        [w.detach() for w in m.parameters() if w.requires_grad]
+        for m in (one, adapt(two, 4, 8, 1), adapt(other, 4, 8, 2))
+    ]
     assert all(torch.equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
 
@@ -66,17 +77,25 @@ def test_what_an_adapter_adds_is_its_two_matrices_product_times_alpha_over_its_r
 def test_only_adapters_learn_and_with_them_off_the_policy_is_its_own_reference(run: Run, other: Run):
     start = logits(run.policy)
     adapted(run)
-    frozen = {name: weight.detach().clone() for name, weight in run.policy.named_parameters() if not weight.requires_grad}
+    frozen = {
+        name: weight.detach().clone()
+        for name, weight in run.policy.named_parameters()
+        if not weight.requires_grad
+    }
     steps = run.steps(**PLAN)
     assert steps[-1].metrics["score"] > steps[0].metrics["score"] + 0.3, "it learns"
-    assert all(torch.equal(weight, frozen[name]) for name, weight in run.policy.named_parameters() if name in frozen)
+    assert all(
+        torch.equal(weight, frozen[name]) for name, weight in run.policy.named_parameters() if name in frozen
+    )
     assert steps[-1].metrics["kl"] > 0.1
     with reading(run.reference) as reference:
         assert torch.equal(logits(reference), start)
     assert not torch.allclose(logits(run.policy), start), "and they are on again afterwards"
     adapted(other, off_is_reference=False)
     apart = other.steps(**PLAN)
-    assert [step.metrics for step in apart] == [step.metrics for step in steps], "a reference of its own says the same"
+    assert [step.metrics for step in apart] == [step.metrics for step in steps], (
+        "a reference of its own says the same"
+    )
 
 
 def test_the_ratio_is_one_at_first_and_the_average_of_weights_is_taken_over_adapters(run: Run):
@@ -100,4 +119,6 @@ def test_a_merged_policy_is_read_by_any_loader_and_says_what_the_adapted_one_sai
     assert {file.name for file in (tmp_path / "policy").iterdir()} >= {"config.json", "model.safetensors"}
     assert not list((tmp_path / "policy").glob("adapter*"))
     loaded, _ = load_policy(tmp_path / "policy")
-    torch.testing.assert_close(response_logprobs(loaded, run.prompts, answers, run.allowed, 1.0, 0), said, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        response_logprobs(loaded, run.prompts, answers, run.allowed, 1.0, 0), said, atol=1e-4, rtol=0
+    )

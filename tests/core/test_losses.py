@@ -44,7 +44,10 @@ def test_a_ranking_of_three_is_the_mean_over_its_three_pairs():
 
 def test_a_tie_makes_no_pair():
     close(loss_of([1.0, 0.0, 0.0], [1, 1, 2]), (ONE + HALF) / 2)
-    close(loss_of([1.0, 0.0, -9.0], [1, 2, 2]), (ONE + float(torch.nn.functional.softplus(torch.tensor(-10.0)))) / 2)
+    close(
+        loss_of([1.0, 0.0, -9.0], [1, 2, 2]),
+        (ONE + float(torch.nn.functional.softplus(torch.tensor(-10.0)))) / 2,
+    )
 
 
 def test_a_ranking_of_ties_alone_teaches_nothing():
@@ -63,7 +66,11 @@ def test_a_margin_is_what_the_better_must_lead_by():
 
 def test_rao_and_kuppers_ties_by_hand():
     def chance(gap: float, ranks: list[int]) -> float:
-        return math.exp(-float(ranking_loss(torch.tensor([gap, 0.0], dtype=torch.float64), ranks, math.log(2), "rao_kupper")))
+        return math.exp(
+            -float(
+                ranking_loss(torch.tensor([gap, 0.0], dtype=torch.float64), ranks, math.log(2), "rao_kupper")
+            )
+        )
 
     # threshold log 2, so θ = 2: a wins with a / (a + 2b), and a tie has 3ab / ((a + 2b)(b + 2a))
     close(chance(0.0, [1, 2]), 1 / 3)
@@ -77,7 +84,8 @@ def test_rao_and_kuppers_ties_by_hand():
 def test_a_win_a_loss_and_a_tie_are_all_that_can_happen(gap: float, threshold: float):
     scores = torch.tensor([gap, 0.0], dtype=torch.float64)
     assert sum(
-        math.exp(-float(ranking_loss(scores, ranks, threshold, "rao_kupper"))) for ranks in ([1, 2], [2, 1], [1, 1])
+        math.exp(-float(ranking_loss(scores, ranks, threshold, "rao_kupper")))
+        for ranks in ([1, 2], [2, 1], [1, 1])
     ) == pytest.approx(1)
 
 
@@ -101,18 +109,27 @@ def test_the_gradient_pulls_better_and_worse_apart_equally():
     torch.testing.assert_close(scores.grad, torch.tensor([-0.2689414, 0.2689414]))  # σ(−1)
 
 
-@given(st.lists(st.tuples(st.floats(-5, 5, width=32), st.integers(1, 4)), min_size=2, max_size=5), st.floats(-9, 9, width=32))
-def test_neither_the_order_of_answers_nor_a_shift_of_scores_moves_a_rankings_loss(answers: list[tuple[float, int]], shift: float):
+@given(
+    st.lists(st.tuples(st.floats(-5, 5, width=32), st.integers(1, 4)), min_size=2, max_size=5),
+    st.floats(-9, 9, width=32),
+)
+def test_neither_the_order_of_answers_nor_a_shift_of_scores_moves_a_rankings_loss(
+    answers: list[tuple[float, int]], shift: float
+):
     expected = loss_of([score for score, _ in answers], [rank for _, rank in answers])
     for order in list(permutations(answers))[::7]:
-        assert loss_of([score + shift for score, _ in order], [rank for _, rank in order]) == pytest.approx(expected, abs=1e-4)
+        assert loss_of([score + shift for score, _ in order], [rank for _, rank in order]) == pytest.approx(
+            expected, abs=1e-4
+        )
 
 
 @pytest.mark.parametrize("k", range(2, 10))
 def test_k_answers_make_all_their_pairs(k: int):
     better, worse = pairs_of(list(range(k, 0, -1)))
     assert len({frozenset(pair) for pair in zip(better, worse, strict=True)}) == k * (k - 1) // 2
-    assert all(b > w for b, w in zip(better, worse, strict=True)), "ranks fall with the index here, so the later is the better"
+    assert all(b > w for b, w in zip(better, worse, strict=True)), (
+        "ranks fall with the index here, so the later is the better"
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +164,9 @@ def test_the_policy_loss_is_flat_beyond_the_clip_on_the_side_where_it_gains(
         (0.1, 2.0, 1.805, -1.9, False),
     ],
 )
-def test_the_value_loss_is_flat_beyond_the_clip_around_the_old_value(value: float, target: float, loss: float, gradient: float, held: bool):
+def test_the_value_loss_is_flat_beyond_the_clip_around_the_old_value(
+    value: float, target: float, loss: float, gradient: float, held: bool
+):
     values = torch.tensor([value], requires_grad=True)
     mine, clipped = value_loss(values, torch.tensor([0.0]), torch.tensor([target]), clip=0.2)
     mine.backward()
@@ -160,12 +179,22 @@ def test_the_value_loss_is_flat_beyond_the_clip_around_the_old_value(value: floa
 def test_the_value_clip_goes_with_the_old_value():
     # old 3, moved to 4 towards a return of 5: held at 3.2, ½(3.2 − 5)²; the same three units lower
     for shift in (0.0, -3.0):
-        close(value_loss(torch.tensor([4.0 + shift]), torch.tensor([3.0 + shift]), torch.tensor([5.0 + shift]), clip=0.2)[0], 1.62)
+        close(
+            value_loss(
+                torch.tensor([4.0 + shift]),
+                torch.tensor([3.0 + shift]),
+                torch.tensor([5.0 + shift]),
+                clip=0.2,
+            )[0],
+            1.62,
+        )
 
 
 def test_the_clip_holds_a_value_by_how_far_it_moved_and_where_that_makes_the_loss_greater():
     def held(value: float, old: float, target: float) -> list[bool]:
-        return value_loss(torch.tensor([value]), torch.tensor([old]), torch.tensor([target]), clip=0.25)[1].tolist()
+        return value_loss(torch.tensor([value]), torch.tensor([old]), torch.tensor([target]), clip=0.25)[
+            1
+        ].tolist()
 
     assert held(0.5, -0.5, 1.0) == [True], "it moved by one, though the two add up to nothing"
     assert held(1.0, 1.0, 2.0) == [False], "it has not moved"
@@ -173,9 +202,15 @@ def test_the_clip_holds_a_value_by_how_far_it_moved_and_where_that_makes_the_los
 
 
 def test_losses_per_token_are_sums_so_parts_add_up():
-    old, advantages, logprobs = torch.zeros(4), torch.tensor([1.0, -1.0, 2.0, -2.0]), torch.tensor([0.3, 0.1, -0.5, -0.4])
+    old, advantages, logprobs = (
+        torch.zeros(4),
+        torch.tensor([1.0, -1.0, 2.0, -2.0]),
+        torch.tensor([0.3, 0.1, -0.5, -0.4]),
+    )
     for loss in (policy_loss, value_loss):
-        parts = [loss(logprobs[part], old[part], advantages[part], 0.2)[0] for part in (slice(0, 1), slice(1, 4))]
+        parts = [
+            loss(logprobs[part], old[part], advantages[part], 0.2)[0] for part in (slice(0, 1), slice(1, 4))
+        ]
         close(loss(logprobs, old, advantages, 0.2)[0], float(sum(parts)))
 
 
@@ -203,14 +238,24 @@ def test_what_is_no_number_names_its_rows_its_step_and_what_the_weights_tell():
         told([0, 2], sane)
         == "step 7: the loss is nan, in a, c: all weights still are numbers: look at these rows, then at the learning rate"
     )
-    assert told([], wild) == "step 7: the loss is nan, in a, b, c: weights have left all measure in a step before: lower the learning rate"
+    assert (
+        told([], wild)
+        == "step 7: the loss is nan, in a, b, c: weights have left all measure in a step before: lower the learning rate"
+    )
     assert told([], [torch.tensor([math.nan])]).endswith("lower the learning rate")
-    with pytest.raises(NonFiniteLoss, match="the loss is nan, in document: ") as error, at_step(1, names, sane), naming(["document"]):
+    with (
+        pytest.raises(NonFiniteLoss, match="the loss is nan, in document: ") as error,
+        at_step(1, names, sane),
+        naming(["document"]),
+    ):
         finite(nan, "the loss", [0])
     assert error.value.names == ["document"], "what is named further in keeps its name"
     with pytest.raises(NonFiniteLoss, match=r"the loss is nan: lower"), naming(()):
         finite(nan, "the loss", [5])
-    with pytest.raises(NonFiniteLoss, match=r"in 0, 1, 2, 3, 4, 5, 6, 7 and 2 more: "), naming(list("0123456789")):
+    with (
+        pytest.raises(NonFiniteLoss, match=r"in 0, 1, 2, 3, 4, 5, 6, 7 and 2 more: "),
+        naming(list("0123456789")),
+    ):
         finite(nan, "the loss")
     with pytest.raises(NonFiniteLoss, match=r"in 0, 1, 2, 3, 4, 5, 6, 7: "), naming(list("01234567")):
         finite(nan, "the loss")

@@ -31,11 +31,15 @@ def kept_for_the_gradient(model: PreTrainedModel) -> tuple[int, Tensor]:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         accumulate(model, ROWS, 0)
-    return sum(held.values()), torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+    return sum(held.values()), torch.cat(
+        [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
+    )
 
 
 @pytest.mark.parametrize("family", ["policy", "gpt2"])
-def test_activations_computed_again_change_no_bit_of_the_gradient_and_are_not_kept(family: str, request: pytest.FixtureRequest):
+def test_activations_computed_again_change_no_bit_of_the_gradient_and_are_not_kept(
+    family: str, request: pytest.FixtureRequest
+):
     model: PreTrainedModel = request.getfixturevalue(family)
     plain, twice = copy.deepcopy(model), copy.deepcopy(model)
     recompute_activations(twice)
@@ -66,7 +70,9 @@ def test_a_family_whose_layers_cannot_be_computed_again_is_refused(policy: PreTr
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_in_bf16_products_are_coarse_and_weights_gradients_and_logprobs_stay_fp32(run: Run, other: Run, count: int):
+def test_in_bf16_products_are_coarse_and_weights_gradients_and_logprobs_stay_fp32(
+    run: Run, other: Run, count: int
+):
     plan: dict[str, Any] = {"steps": 2, "minibatches": 1, "max_new_tokens": 5, "learning_rate": 1e-4}
     run.ptx = other.ptx = ROWS
     fine = run.steps(**plan, ptx_coef=1.0)
@@ -75,7 +81,9 @@ def test_in_bf16_products_are_coarse_and_weights_gradients_and_logprobs_stay_fp3
     parallel_passes.use(1)
     assert {weight.dtype for weight in other.policy.parameters()} == {torch.float32}
     first, again = fine[0].metrics, coarse[0].metrics
-    assert 1e-5 < coarse[0].metrics["ratio_distance"] < 0.05, "sampler and learner agree as well as eight bits do"
+    assert 1e-5 < coarse[0].metrics["ratio_distance"] < 0.05, (
+        "sampler and learner agree as well as eight bits do"
+    )
     assert again["ptx_loss"] != first["ptx_loss"]
     assert again["ptx_loss"] == pytest.approx(first["ptx_loss"], rel=0.02)
     assert again["entropy"] == pytest.approx(first["entropy"], rel=0.1)
@@ -86,8 +94,14 @@ def test_lanes_work_in_the_precision_of_their_caller():
     parallel_passes.use(2)
     for precision in ("bf16", "fp32"):
         with precise(precision, torch.device("cpu")):
-            kinds.append({(torch.ones(2, 2) @ torch.ones(2, 2)).dtype for _ in parallel_passes.in_lanes(str, [1])})
-            kinds.append(set(parallel_passes.in_lanes(lambda _: (torch.ones(2, 2) @ torch.ones(2, 2)).dtype, [1, 2, 3])))
+            kinds.append(
+                {(torch.ones(2, 2) @ torch.ones(2, 2)).dtype for _ in parallel_passes.in_lanes(str, [1])}
+            )
+            kinds.append(
+                set(
+                    parallel_passes.in_lanes(lambda _: (torch.ones(2, 2) @ torch.ones(2, 2)).dtype, [1, 2, 3])
+                )
+            )
     parallel_passes.use(1)
     assert kinds == [{torch.bfloat16}, {torch.bfloat16}, {torch.float32}, {torch.float32}]
 
@@ -105,7 +119,9 @@ def test_a_head_on_the_policys_trunk_costs_no_pass_of_its_own_and_learns(run: Ru
     assert learning == sum(passes) > 0, "where it learns, policy and value are read from one pass"
     assert step.metrics["explained_variance"] == pytest.approx(0, abs=1e-6), "a head of zeros knows nothing"
     run.policy.base_model._forward_pre_hooks.clear()
-    steps = run.steps(steps=8, epochs=4, learning_rate=1e-4, value_learning_rate=1e-2, value_clip=10.0, max_new_tokens=3)
+    steps = run.steps(
+        steps=8, epochs=4, learning_rate=1e-4, value_learning_rate=1e-2, value_clip=10.0, max_new_tokens=3
+    )
     assert steps[-1].metrics["value_loss"] < 0.65 * steps[0].metrics["value_loss"]
 
 

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alignloop.core.metrics import distinct, distinct_answers, in_words, length_controlled_win_rate, self_bleu, share, win_rate
+from alignloop.core.metrics import (
+    distinct,
+    distinct_answers,
+    in_words,
+    length_controlled_win_rate,
+    self_bleu,
+    share,
+    win_rate,
+)
 
 
 def test_a_win_rate_by_hand_counts_ties_as_half():
@@ -59,15 +67,25 @@ def test_the_interval_covers_the_truth_about_95_times_in_100():
 
 def test_at_equal_lengths_controlling_for_length_changes_nothing():
     mine, theirs = [3, 1, 2, 5, 2], [1, 2, 2, 4, 2]
-    assert length_controlled_win_rate(mine, theirs, [7, 8, 9, 1, 2], [7, 8, 9, 1, 2]) == win_rate(mine, theirs).rate
+    assert (
+        length_controlled_win_rate(mine, theirs, [7, 8, 9, 1, 2], [7, 8, 9, 1, 2])
+        == win_rate(mine, theirs).rate
+    )
 
 
 def test_wins_that_length_alone_explains_vanish():
     random = np.random.default_rng(0)
     gaps = random.integers(-20, 21, size=400)
-    raw = (gaps + random.normal(0, 4, size=400) > -10).tolist()  # longer answers win, and mine are favoured at equal length
-    assert length_controlled_win_rate(raw, [0.5] * 400, gaps.tolist(), [0] * 400) > win_rate(raw, [0.5] * 400).rate + 0.1
-    by_length = np.sign(gaps + 12).tolist()  # my answers are longer by twelve on average, and the longer one always wins
+    raw = (
+        gaps + random.normal(0, 4, size=400) > -10
+    ).tolist()  # longer answers win, and mine are favoured at equal length
+    assert (
+        length_controlled_win_rate(raw, [0.5] * 400, gaps.tolist(), [0] * 400)
+        > win_rate(raw, [0.5] * 400).rate + 0.1
+    )
+    by_length = np.sign(
+        gaps + 12
+    ).tolist()  # my answers are longer by twelve on average, and the longer one always wins
     rate = length_controlled_win_rate(by_length, [0] * 400, (gaps + 12).tolist(), [0] * 400)
     assert win_rate(by_length, [0] * 400).rate > 0.75
     assert rate == pytest.approx(0.5, abs=0.06)
@@ -76,7 +94,9 @@ def test_wins_that_length_alone_explains_vanish():
 def test_wins_that_have_nothing_to_do_with_length_stay():
     random = np.random.default_rng(1)
     mine, gaps = (random.random(4000) < 0.7).tolist(), random.integers(-9, 10, size=4000)
-    assert length_controlled_win_rate(mine, [0.5] * 4000, gaps.tolist(), [0] * 4000) == pytest.approx(0.7, abs=0.02)
+    assert length_controlled_win_rate(mine, [0.5] * 4000, gaps.tolist(), [0] * 4000) == pytest.approx(
+        0.7, abs=0.02
+    )
 
 
 @given(st.lists(st.tuples(st.sampled_from([-1, 0, 1]), st.integers(-50, 50)), min_size=1, max_size=30))
@@ -114,11 +134,15 @@ def test_self_bleu_by_hand():
 
 def test_self_bleu_goes_up_to_four_tokens_and_to_the_nearest_length_the_shorter_of_two():
     # 4/5, 3/4, 2/3 and 1/2 of the n-grams are shared; of the runs of five none
-    assert self_bleu([[1, 2, 3, 4, 5], [1, 2, 3, 4, 6]]) == pytest.approx((4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
+    assert self_bleu([[1, 2, 3, 4, 5], [1, 2, 3, 4, 6]]) == pytest.approx(
+        (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25
+    )
     # two tokens are as near to one as to three, and not shorter than the former; one token pays exp(1 − 2/1), three pay nothing
     assert self_bleu([[1, 1], [1], [1, 1, 1]], n=1) == pytest.approx((1 + np.exp(-1) + 2 / 3) / 3)
     # of 2, 4 and 5 tokens: 4 is nearest to 2, which pays e^(1 - 4/2), 5 to 4, which pays e^(1 - 5/4), and 4 to 5, of which one is too many
-    assert self_bleu([[1] * 2, [1] * 4, [1] * 5], n=1) == pytest.approx((np.exp(-1) + np.exp(-1 / 4) + 4 / 5) / 3)
+    assert self_bleu([[1] * 2, [1] * 4, [1] * 5], n=1) == pytest.approx(
+        (np.exp(-1) + np.exp(-1 / 4) + 4 / 5) / 3
+    )
 
 
 def test_rows_alike_have_self_bleu_one_and_rows_apart_zero():

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    CohereConfig,
+    Gemma2Config,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from alignloop.core.models import (
     HEAD,
@@ -29,7 +35,9 @@ from alignloop.errors import LFS_POINTER
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> Path:
+def saved(
+    tmp_path_factory: pytest.TempPathFactory, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> Path:
     folder = tmp_path_factory.mktemp("saved") / "policy"
     save_policy(policy, tokenizer, folder)
     return folder
@@ -55,11 +63,17 @@ def test_a_new_policy_depends_on_its_seed_alone(tokenizer: PreTrainedTokenizerFa
     assert weights(one) != weights(new_policy(tokenizer, 1, 32, 4, 64, seed=2))
 
 
-def test_a_new_policy_ties_its_embeddings_and_knows_its_tokens(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast):
+def test_a_new_policy_ties_its_embeddings_and_knows_its_tokens(
+    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+):
     head = policy.get_output_embeddings()
     assert head is not None
     assert head.weight is policy.get_input_embeddings().weight
-    assert (policy.config.vocab_size, policy.config.eos_token_id, policy.config.pad_token_id) == (len(tokenizer), 1, 0)
+    assert (policy.config.vocab_size, policy.config.eos_token_id, policy.config.pad_token_id) == (
+        len(tokenizer),
+        1,
+        0,
+    )
     assert policy.config.intermediate_size == 96, "8/3 of 32, rounded up to a multiple of 32"
     assert context_of(policy) == 64
 
@@ -82,7 +96,9 @@ def test_logits_are_made_only_where_asked_row_by_row(policy: PreTrainedModel, pr
     places = torch.zeros_like(mask)
     places[0, 1] = places[0, 3] = places[1, 2] = True
     full = policy(input_ids=ids, attention_mask=mask.long()).logits
-    torch.testing.assert_close(logits_at(policy, ids, mask, places), torch.stack([full[0, 1], full[0, 3], full[1, 2]]))
+    torch.testing.assert_close(
+        logits_at(policy, ids, mask, places), torch.stack([full[0, 1], full[0, 3], full[1, 2]])
+    )
 
 
 def test_no_later_token_reaches_an_earlier_one(policy: PreTrainedModel):
@@ -101,10 +117,14 @@ def test_what_is_saved_comes_back_and_equal_weights_are_equal_bytes(
     assert its_tokenizer.chat_template == tokenizer.chat_template
     assert its_tokenizer.get_vocab() == tokenizer.get_vocab()
     save_policy(model, its_tokenizer, tmp_path / "again")
-    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (saved / "model.safetensors").read_bytes()
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (
+        saved / "model.safetensors"
+    ).read_bytes()
 
 
-def test_a_model_trained_in_half_precision_is_read_in_full(saved: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
+def test_a_model_trained_in_half_precision_is_read_in_full(
+    saved: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
     save_policy(load_policy(saved)[0].bfloat16(), tokenizer, tmp_path / "half")
     assert load_policy(tmp_path / "half")[0].dtype == torch.float32
 
@@ -131,7 +151,11 @@ def rewritten(name: str, tensor: torch.Tensor | None) -> Callable[[Path], object
     def rewrite(folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
         tensors.pop(name)
-        save_file(tensors if tensor is None else {**tensors, name: tensor}, folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(
+            tensors if tensor is None else {**tensors, name: tensor},
+            folder / "model.safetensors",
+            metadata={"format": "pt"},
+        )
 
     return rewrite
 
@@ -148,7 +172,10 @@ NORM = "model.layers.1.input_layernorm.weight"
         (without("tokenizer.json"), "the tokenizer cannot be read .* restore tokenizer.json"),
         (as_pickle, "only pytorch_model.bin, a pickle that can run code; convert it to safetensors"),
         (truncated, "the weights cannot be read .*incomplete metadata, file not fully covered"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b""), "the weights cannot be read .*header too small"),
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(b""),
+            "the weights cannot be read .*header too small",
+        ),
         (pointed, "model.safetensors: a Git LFS pointer stands in its place; .*git lfs pull"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": '), "cannot be read"),
         (rewritten(NORM, None), f"the weights lack 1 tensors of the model, the first is {NORM}"),
@@ -158,7 +185,9 @@ NORM = "model.layers.1.input_layernorm.weight"
         (shutil.rmtree, "no such checkpoint folder"),
     ],
 )
-def test_a_broken_checkpoint_is_refused_by_name(checkpoint: Path, breakage: Callable[[Path], object], message: str):
+def test_a_broken_checkpoint_is_refused_by_name(
+    checkpoint: Path, breakage: Callable[[Path], object], message: str
+):
     breakage(checkpoint)
     with pytest.raises(CheckpointError, match=message) as refusal:
         load_policy(checkpoint)
@@ -170,7 +199,10 @@ def test_a_name_on_the_hub_is_left_to_the_hub(tmp_path: Path, monkeypatch: pytes
     check_folder("organisation/model")
     with pytest.raises(CheckpointError, match="no such checkpoint folder"):
         check_folder("models/sft")
-    with pytest.raises(CheckpointError, match=r"organisation/model: the tokenizer cannot be read .*correct the hub id, or be online"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"organisation/model: the tokenizer cannot be read .*correct the hub id, or be online",
+    ):
         load_policy("organisation/model")
 
 
@@ -189,23 +221,38 @@ def test_a_tokenizer_larger_than_the_model_is_refused(checkpoint: Path, tokenize
 
 
 @pytest.mark.parametrize("kind", [Gemma2Config, CohereConfig])
-def test_a_family_that_changes_its_logits_after_the_head_is_refused(kind: type, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
-    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    model = AutoModelForCausalLM.from_config(kind(vocab_size=len(tokenizer), num_key_value_heads=2, head_dim=16, pad_token_id=0, **sizes))
+def test_a_family_that_changes_its_logits_after_the_head_is_refused(
+    kind: type, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    model = AutoModelForCausalLM.from_config(
+        kind(vocab_size=len(tokenizer), num_key_value_heads=2, head_dim=16, pad_token_id=0, **sizes)
+    )
     save_policy(model, tokenizer, tmp_path / "capped")
     with pytest.raises(CheckpointError, match="changes its logits after the head"):
         load_policy(tmp_path / "capped")
 
 
-def test_an_answer_may_hold_the_end_but_no_other_special_token_and_no_row_beyond_the_tokenizer(tokenizer: PreTrainedTokenizerFast):
+def test_an_answer_may_hold_the_end_but_no_other_special_token_and_no_row_beyond_the_tokenizer(
+    tokenizer: PreTrainedTokenizerFast,
+):
     allowed = allowed_tokens(tokenizer, len(tokenizer) + 12)
     assert allowed[:6].tolist() == [False, True, False, False, False, True]
     assert allowed[5 : len(tokenizer)].all()
     assert not allowed[len(tokenizer) :].any()
 
 
-def test_a_missing_or_broken_head_is_never_made_anew(checkpoint: Path, judge: RewardModel, tokenizer: PreTrainedTokenizerFast):
-    with pytest.raises(CheckpointError, match=f"{HEAD} is missing: this is a language model, not a reward model"):
+def test_a_missing_or_broken_head_is_never_made_anew(
+    checkpoint: Path, judge: RewardModel, tokenizer: PreTrainedTokenizerFast
+):
+    with pytest.raises(
+        CheckpointError, match=f"{HEAD} is missing: this is a language model, not a reward model"
+    ):
         RewardModel.load(checkpoint)
     judge.save(checkpoint / "reward", tokenizer)
     save_file({"weight": judge.head.weight.detach()}, checkpoint / "reward" / HEAD)

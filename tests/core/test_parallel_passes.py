@@ -21,7 +21,9 @@ def laned(request: pytest.FixtureRequest):
 
 
 def test_results_stand_in_the_order_of_the_parts(laned: int):
-    assert list(parallel_passes.in_lanes(lambda part: (part, part * part), range(20))) == [(part, part * part) for part in range(20)]
+    assert list(parallel_passes.in_lanes(lambda part: (part, part * part), range(20))) == [
+        (part, part * part) for part in range(20)
+    ]
     assert list(parallel_passes.in_lanes(str, [])) == []
 
 
@@ -53,7 +55,9 @@ def test_an_error_in_a_lane_reaches_the_caller(laned: int):
 def test_a_lane_records_gradients_exactly_where_its_caller_does(laned: int):
     weight = torch.ones(1, requires_grad=True)
     with torch.no_grad():
-        assert not any(part.requires_grad for part in parallel_passes.in_lanes(lambda part: weight * part, [1, 2, 3]))
+        assert not any(
+            part.requires_grad for part in parallel_passes.in_lanes(lambda part: weight * part, [1, 2, 3])
+        )
     assert all(part.requires_grad for part in parallel_passes.in_lanes(lambda part: weight * part, [1, 2, 3]))
 
 
@@ -72,7 +76,8 @@ def test_gradients_add_up_to_that_of_the_sum_and_leave_strangers_alone(laned: in
 def test_no_bit_of_a_gradient_depends_on_the_number_of_lanes(learner: PreTrainedModel):
     random = np.random.default_rng(5)
     rows = [
-        Encoded((ids := random.integers(5, 300, size=length).tolist()), [True] * len(ids)) for length in random.integers(5, 60, size=40)
+        Encoded((ids := random.integers(5, 300, size=length).tolist()), [True] * len(ids))
+        for length in random.integers(5, 60, size=40)
     ]
     seen: list[list[Tensor]] = []
     losses: list[float] = []

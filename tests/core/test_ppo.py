@@ -18,7 +18,13 @@ from tests.core.bandit import Run
 
 
 def test_what_is_scored_becomes_likelier_and_the_kl_penalty_holds_it_back(run: Run, other: Run):
-    plan: dict[str, Any] = {"steps": 8, "epochs": 2, "learning_rate": 3e-3, "missing_eos_score": None, "max_new_tokens": 3}
+    plan: dict[str, Any] = {
+        "steps": 8,
+        "epochs": 2,
+        "learning_rate": 3e-3,
+        "missing_eos_score": None,
+        "max_new_tokens": 3,
+    }
     free = run.steps(**plan)
     assert np.mean([step.metrics["score"] for step in free[:2]]) < 0.3
     assert np.mean([step.metrics["score"] for step in free[-2:]]) > 0.9
@@ -37,10 +43,24 @@ def test_ratios_are_exactly_one_before_anything_is_learned(run: Run):
         assert step.metrics["clip_fraction"] == 0
 
 
-def test_a_learner_that_sees_another_distribution_than_the_sampler_is_caught(run: Run, monkeypatch: pytest.MonkeyPatch):
+def test_a_learner_that_sees_another_distribution_than_the_sampler_is_caught(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+):
     """Also where the mean ratio would not tell: over the sampler's own draws its expectation is 1 for any learner at all."""
-    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = Gemma2Config(vocab_size=320, num_key_value_heads=2, head_dim=16, pad_token_id=0, final_logit_softcapping=0.5, **sizes)
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    config = Gemma2Config(
+        vocab_size=320,
+        num_key_value_heads=2,
+        head_dim=16,
+        pad_token_id=0,
+        final_logit_softcapping=0.5,
+        **sizes,
+    )
     torch.manual_seed(0)
     run.policy = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
@@ -58,7 +78,13 @@ def test_a_learner_that_sees_another_distribution_than_the_sampler_is_caught(run
 
 
 def test_two_runs_from_one_seed_are_equal_to_the_byte(run: Run, other: Run):
-    plan: dict[str, Any] = {"steps": 2, "epochs": 2, "ptx_coef": 1.0, "ptx_documents_per_step": 8, "ema_decay": 0.9}
+    plan: dict[str, Any] = {
+        "steps": 2,
+        "epochs": 2,
+        "ptx_coef": 1.0,
+        "ptx_documents_per_step": 8,
+        "ema_decay": 0.9,
+    }
     run.ptx = other.ptx = [Encoded([9, 30, 40, 1], [True] * 4), Encoded([9, 50, 1], [True] * 3)]
     one, two = run.steps(**plan), other.steps(**plan)
     assert [step.metrics for step in one] == [step.metrics for step in two]
@@ -82,7 +108,9 @@ def test_no_step_draws_with_the_numbers_of_the_step_before_though_nothing_was_le
 
 
 def test_the_value_model_learns_what_answers_are_worth(run: Run):
-    steps = run.steps(steps=8, epochs=4, learning_rate=1e-9, value_clip=10.0, max_new_tokens=3, missing_eos_score=None)
+    steps = run.steps(
+        steps=8, epochs=4, learning_rate=1e-9, value_clip=10.0, max_new_tokens=3, missing_eos_score=None
+    )
     assert steps[-1].metrics["value_loss"] < 0.4 * steps[0].metrics["value_loss"]
     assert steps[0].metrics["explained_variance"] < -1, "a fresh value model is worse than a constant"
     assert max(step.metrics["explained_variance"] for step in steps[4:]) > 0.1

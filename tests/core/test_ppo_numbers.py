@@ -39,12 +39,18 @@ def test_kl_is_summed_over_a_response_and_taken_off_its_score(run: Run):
     policy, reference = copy.deepcopy(run.policy), cast(PreTrainedModel, run.reference)
     [step] = run.steps(prompts_per_step=256, temperature=0.8)
     drawn = step.rollouts
-    ours, theirs = (response_logprobs(m, drawn.prompts, drawn.responses, run.allowed, 0.8, 0) for m in (policy, reference))
+    ours, theirs = (
+        response_logprobs(m, drawn.prompts, drawn.responses, run.allowed, 0.8, 0) for m in (policy, reference)
+    )
     torch.testing.assert_close(drawn.kl, ours - theirs, atol=1e-4, rtol=0)
     torch.testing.assert_close(drawn.rewards, drawn.scores - 0.25 * drawn.kl, atol=1e-5, rtol=0)
-    assert drawn.kl.min() < 0 < 0.01 < drawn.kl.mean(), "single responses may fall below zero, their mean may not"
+    assert drawn.kl.min() < 0 < 0.01 < drawn.kl.mean(), (
+        "single responses may fall below zero, their mean may not"
+    )
     assert step.metrics["kl"] == pytest.approx(float(drawn.kl.mean()))
-    assert step.metrics["entropy"] == pytest.approx(-float(ours.sum()) / sum(map(len, drawn.responses)), abs=1e-5)
+    assert step.metrics["entropy"] == pytest.approx(
+        -float(ours.sum()) / sum(map(len, drawn.responses)), abs=1e-5
+    )
 
 
 def test_a_policy_on_its_reference_has_no_kl(run: Run):
@@ -55,7 +61,9 @@ def test_the_controller_moves_after_the_step_by_the_steps_kl(run: Run):
     run.controller = AdaptiveKl(coef=0.1, target_kl_per_response_nats=6.0, horizon_responses=1000)
     first, second = run.steps(steps=2)
     assert first.metrics["kl_coef"] == 0.1
-    assert second.metrics["kl_coef"] == pytest.approx(0.1 * (1 - 0.2 * 32 / 1000)), "far below target: an error of −0.2 for 32 responses"
+    assert second.metrics["kl_coef"] == pytest.approx(0.1 * (1 - 0.2 * 32 / 1000)), (
+        "far below target: an error of −0.2 for 32 responses"
+    )
 
 
 def test_the_average_of_weights_has_the_half_life_that_its_decay_says(run: Run):
@@ -76,7 +84,9 @@ def test_ptx_adds_the_gradient_of_the_language_model(run: Run, other: Run):
     [mixed] = other.gradients(minibatches=1, ptx_coef=27.8, ptx_documents_per_step=8)
     model = cast(PreTrainedModel, copy.deepcopy(run.reference))
     accumulate(model, [document], 0)
-    pretraining = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+    pretraining = torch.cat(
+        [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
+    )
     torch.testing.assert_close(mixed - plain, 27.8 * pretraining, atol=1e-4, rtol=1e-4)
 
 
@@ -114,7 +124,10 @@ def test_no_split_into_passes_changes_a_steps_gradient(run: Run, other: Run, mon
 
 
 def test_the_learning_rate_warms_up_and_falls_to_a_tenth(run: Run):
-    rates = [step.metrics["learning_rate"] for step in run.steps(steps=10, warmup_steps=2, prompts_per_step=2, learning_rate=1.0)]
+    rates = [
+        step.metrics["learning_rate"]
+        for step in run.steps(steps=10, warmup_steps=2, prompts_per_step=2, learning_rate=1.0)
+    ]
     assert rates == pytest.approx([0.5, 0.91, 0.82, 0.73, 0.64, 0.55, 0.46, 0.37, 0.28, 0.19])
 
 
@@ -133,7 +146,9 @@ def test_whitened_rewards_have_another_spread_and_leave_the_reported_reward(run:
 def test_whitened_rewards_keep_their_mean(run: Run, other: Run):
     """Answers of one token that all score 3 have returns of 3, whitened or not."""
     run.score = other.score = lambda prompts, responses: torch.full((len(prompts),), 3.0)
-    [plain], [whitened] = (r.steps(max_new_tokens=1, missing_eos_score=None, whiten_rewards=r is other) for r in (run, other))
+    [plain], [whitened] = (
+        r.steps(max_new_tokens=1, missing_eos_score=None, whiten_rewards=r is other) for r in (run, other)
+    )
     assert whitened.metrics["value_loss"] == pytest.approx(plain.metrics["value_loss"], rel=1e-5)
 
 

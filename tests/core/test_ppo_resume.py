@@ -16,7 +16,13 @@ from alignloop.core.ppo import Step, Trainer
 from alignloop.core.tokens import Encoded
 from tests.core.bandit import SETTINGS, Run
 
-SIZES: dict[str, Any] = {"steps": 4, "prompts_per_step": 12, "max_new_tokens": 3, "ptx_coef": 1.0, "ptx_documents_per_step": 4}
+SIZES: dict[str, Any] = {
+    "steps": 4,
+    "prompts_per_step": 12,
+    "max_new_tokens": 3,
+    "ptx_coef": 1.0,
+    "ptx_documents_per_step": 4,
+}
 ALL = replace(SETTINGS, **SIZES, epochs=2, ema_decay=0.8, learning_rate=1e-2, missing_eos_score=None)
 
 
@@ -28,20 +34,33 @@ def trainer(run: Run, seed: int, strength: Strength = "warn") -> Trainer:
 
     run.ptx = [Encoded([9, 30, 40, 1], [True] * 4), Encoded([9, 50, 1], [True] * 3)]
     run.controller = AdaptiveKl(0.05, 0.5, 100)
-    run.watch = Watch({"max_kl_per_response_nats": Guard(0.02, strength), "max_held_out_fall": Guard(5.0, "stop")}, 2, other_letter)
+    run.watch = Watch(
+        {"max_kl_per_response_nats": Guard(0.02, strength), "max_held_out_fall": Guard(5.0, "stop")},
+        2,
+        other_letter,
+    )
     return run.train(ALL, np.random.default_rng(seed), torch.Generator().manual_seed(seed))
 
 
 def told(steps: Sequence[Step]) -> list[Any]:
-    return [(step.number, step.metrics, step.rollouts.prompts, step.rollouts.responses, step.trips) for step in steps]
+    return [
+        (step.number, step.metrics, step.rollouts.prompts, step.rollouts.responses, step.trips)
+        for step in steps
+    ]
 
 
 def weights(run: Run) -> bytes:
-    return b"".join(weight.detach().numpy().tobytes() for model in (run.policy, run.value) for weight in model.parameters())
+    return b"".join(
+        weight.detach().numpy().tobytes()
+        for model in (run.policy, run.value)
+        for weight in model.parameters()
+    )
 
 
 @pytest.mark.parametrize(("left_after", "strength"), [(1, "warn"), (4, "warn"), (2, "stop")])
-def test_ppo_left_after_a_step_goes_on_elsewhere_to_the_same_bits(run: Run, other: Run, left_after: int, strength: Strength):
+def test_ppo_left_after_a_step_goes_on_elsewhere_to_the_same_bits(
+    run: Run, other: Run, left_after: int, strength: Strength
+):
     """With adaptive KL, guards with their windows and best policy, average weights, both optimisers and both generators."""
     states, whole = [], trainer(run, 0, strength)
     steps = []

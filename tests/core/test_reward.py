@@ -14,7 +14,15 @@ from alignloop.core import reward
 from alignloop.core.batches import by_length
 from alignloop.core.losses import NonFiniteLoss, ranking_loss
 from alignloop.core.models import HEAD, RewardModel
-from alignloop.core.reward import RankedRow, correct_pairs, normalise, ranked_scores, score, score_rankings, train
+from alignloop.core.reward import (
+    RankedRow,
+    correct_pairs,
+    normalise,
+    ranked_scores,
+    score,
+    score_rankings,
+    train,
+)
 from alignloop.core.tokens import pad_left, pad_right
 
 
@@ -32,7 +40,11 @@ def rankings(prompts: list[list[int]], letters: list[int], count: int) -> list[R
         answers = [[letters[i] for i in random.integers(0, 2, size=3)] for _ in range(2 + n % 3)]
         counts = [answer.count(letters[0]) for answer in answers]
         ranks = [1 + sum(other > mine for other in set(counts)) for mine in counts]
-        made.append(RankedRow([[*prompts[n % 8], *answer, 1] for answer in answers], ranks, shared=len(prompts[n % 8])))
+        made.append(
+            RankedRow(
+                [[*prompts[n % 8], *answer, 1] for answer in answers], ranks, shared=len(prompts[n % 8])
+            )
+        )
     return made
 
 
@@ -61,7 +73,9 @@ def test_a_fresh_heads_weights_have_variance_one_over_width_plus_one(policy: Pre
     assert draws.var().item() == pytest.approx(1 / 33, rel=0.1)
 
 
-def test_the_score_is_read_at_the_last_token_whichever_side_the_padding_is_on(judge: RewardModel, rows: list[list[int]]):
+def test_the_score_is_read_at_the_last_token_whichever_side_the_padding_is_on(
+    judge: RewardModel, rows: list[list[int]]
+):
     left, right = judge(*pad_left(rows, 0)), judge(*pad_right(rows, 0))
     torch.testing.assert_close(left, right, atol=1e-5, rtol=0)
     for row, number in zip(rows, right, strict=True):
@@ -77,9 +91,13 @@ def test_scores_come_in_the_order_of_their_rows(judge: RewardModel, rows: list[l
     assert len(set(alone.tolist())) == 8
 
 
-def test_prompt_and_answers_pass_once_for_all_the_pairs_they_stand_in(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+def test_prompt_and_answers_pass_once_for_all_the_pairs_they_stand_in(
+    judge: RewardModel, prompts: list[list[int]], letters: list[int]
+):
     passed: list[int] = []
-    judge.trunk.register_forward_pre_hook(lambda _, args, kwargs: passed.append(int((kwargs["input_ids"] != 0).sum())), with_kwargs=True)
+    judge.trunk.register_forward_pre_hook(
+        lambda _, args, kwargs: passed.append(int((kwargs["input_ids"] != 0).sum())), with_kwargs=True
+    )
     ranked = rankings(prompts, letters, 12)
     list(train(judge, ranked, 0, **plan()))
     different = [len({tuple(row) for row in ranking.rows}) for ranking in ranked]
@@ -98,9 +116,13 @@ def test_scores_that_branch_from_one_prompt_are_those_of_single_rows(
         torch.testing.assert_close(branched, score(judge, ranking.rows, 0), atol=1e-5, rtol=0)
 
 
-def test_a_steps_loss_is_the_mean_over_rankings_of_the_mean_over_pairs(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+def test_a_steps_loss_is_the_mean_over_rankings_of_the_mean_over_pairs(
+    judge: RewardModel, prompts: list[list[int]], letters: list[int]
+):
     ranked = rankings(prompts, letters, 4)
-    expected = torch.stack([ranking_loss(score(judge, ranking.rows, 0), ranking.ranks) for ranking in ranked]).mean()
+    expected = torch.stack(
+        [ranking_loss(score(judge, ranking.rows, 0), ranking.ranks) for ranking in ranked]
+    ).mean()
     [(step, steps, numbers)] = train(judge, ranked, 0, **plan())
     assert (step, steps) == (1, 1)
     assert numbers["loss"] == pytest.approx(float(expected), abs=1e-5)
@@ -112,7 +134,10 @@ def test_no_split_into_passes_changes_a_rankings_gradient(
     def gradient() -> torch.Tensor:
         judge.zero_grad()
         ranked = rankings(prompts, letters, 4)
-        losses = [ranking_loss(part, ranking.ranks) for part, ranking in zip(ranked_scores(judge, ranked, 0), ranked, strict=True)]
+        losses = [
+            ranking_loss(part, ranking.ranks)
+            for part, ranking in zip(ranked_scores(judge, ranked, 0), ranked, strict=True)
+        ]
         torch.stack(losses).mean().backward()
         return torch.cat([weight.grad.flatten() for weight in judge.parameters() if weight.grad is not None])
 
@@ -121,16 +146,22 @@ def test_no_split_into_passes_changes_a_rankings_gradient(
     torch.testing.assert_close(gradient(), whole, atol=1e-6, rtol=1e-4)
 
 
-def test_training_learns_what_the_rankings_prefer(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+def test_training_learns_what_the_rankings_prefer(
+    judge: RewardModel, prompts: list[list[int]], letters: list[int]
+):
     steps = list(train(judge, rankings(prompts, letters, 96), 0, **plan(epochs=2)))
     unseen = rankings(prompts, letters, 31)
-    right, pairs = correct_pairs([score(judge, ranking.rows, 0) for ranking in unseen], [ranking.ranks for ranking in unseen])
+    right, pairs = correct_pairs(
+        [score(judge, ranking.rows, 0) for ranking in unseen], [ranking.ranks for ranking in unseen]
+    )
     assert pairs > 40
     assert right / pairs > 0.95
     assert steps[-1][2]["loss"] < 0.5 * steps[0][2]["loss"]
 
 
-def test_the_same_seed_trains_the_same_bytes(policy: PreTrainedModel, prompts: list[list[int]], letters: list[int]):
+def test_the_same_seed_trains_the_same_bytes(
+    policy: PreTrainedModel, prompts: list[list[int]], letters: list[int]
+):
     def trained(seed: int) -> bytes:
         model = RewardModel.from_policy(policy, 1)
         list(train(model, rankings(prompts, letters, 8), 0, **plan(random=np.random.default_rng(seed))))
@@ -140,7 +171,9 @@ def test_the_same_seed_trains_the_same_bytes(policy: PreTrainedModel, prompts: l
     assert trained(0) != trained(1)
 
 
-def test_a_family_with_dropout_is_trained_and_read_without_it(gpt2: PreTrainedModel, prompts: list[list[int]], letters: list[int]):
+def test_a_family_with_dropout_is_trained_and_read_without_it(
+    gpt2: PreTrainedModel, prompts: list[list[int]], letters: list[int]
+):
     one, two = RewardModel.from_policy(gpt2, 0).train(), RewardModel.from_policy(gpt2, 0).train()
     torch.manual_seed(0)
     first = [numbers for _, _, numbers in train(one, rankings(prompts, letters, 8), 0, **plan())]
@@ -148,7 +181,9 @@ def test_a_family_with_dropout_is_trained_and_read_without_it(gpt2: PreTrainedMo
     assert first == [numbers for _, _, numbers in train(two, rankings(prompts, letters, 8), 0, **plan())]
 
 
-def test_demonstrations_score_zero_on_average_and_all_scores_shift_alike(judge: RewardModel, rows: list[list[int]]):
+def test_demonstrations_score_zero_on_average_and_all_scores_shift_alike(
+    judge: RewardModel, rows: list[list[int]]
+):
     before = score(judge, rows, 0)
     shift, scale = normalise(judge, rows[:5], 0)
     assert scale == 1
@@ -158,7 +193,9 @@ def test_demonstrations_score_zero_on_average_and_all_scores_shift_alike(judge: 
     assert normalise(judge, rows[:5], 0)[0] == pytest.approx(0, abs=1e-6), "a second time adds nothing"
     ids = torch.tensor([rows[0]])
     last = judge.per_token(ids, torch.ones_like(ids, dtype=torch.bool))[0, -1]
-    assert float(last.detach()) == pytest.approx(float(before[0]) - shift, abs=1e-5), "the value model starts normalised too"
+    assert float(last.detach()) == pytest.approx(float(before[0]) - shift, abs=1e-5), (
+        "the value model starts normalised too"
+    )
 
 
 def test_with_a_gain_demonstrations_have_unit_variance_in_any_loader(
@@ -176,7 +213,9 @@ def test_with_a_gain_demonstrations_have_unit_variance_in_any_loader(
         normalise(judge, [rows[0], rows[0]], 0, gain=True)
 
 
-def test_ties_are_learned_from_where_they_are_asked_for(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+def test_ties_are_learned_from_where_they_are_asked_for(
+    judge: RewardModel, prompts: list[list[int]], letters: list[int]
+):
     tied = [RankedRow(row.rows, [1] * len(row.rows), row.shared) for row in rankings(prompts, letters, 4)]
     before = weights(judge)
     list(train(judge, tied, 0, **plan()))
@@ -207,16 +246,22 @@ def test_pairs_ordered_rightly_by_hand():
     assert correct_pairs([], []) == (0, 0)
 
 
-def test_a_score_that_is_no_number_stops_training_and_names_the_rankings(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+def test_a_score_that_is_no_number_stops_training_and_names_the_rankings(
+    judge: RewardModel, prompts: list[list[int]], letters: list[int]
+):
     with torch.no_grad():
         judge.head.weight[0, 0] = torch.nan
-    named = [replace(ranking, name=f"k{number}") for number, ranking in enumerate(rankings(prompts, letters, 4))]
+    named = [
+        replace(ranking, name=f"k{number}") for number, ranking in enumerate(rankings(prompts, letters, 4))
+    ]
     with pytest.raises(NonFiniteLoss, match="step 1: the ranking loss is nan") as raised:
         list(train(judge, named, 0, **plan()))
     assert sorted(raised.value.names) == ["k0", "k1", "k2", "k3"]
 
 
-def test_rankings_are_scored_together_as_each_is_by_itself(judge: RewardModel, prompts: list[list[int]], letters: list[int]):
+def test_rankings_are_scored_together_as_each_is_by_itself(
+    judge: RewardModel, prompts: list[list[int]], letters: list[int]
+):
     told = rankings(prompts, letters, 9)
     together = score_rankings(judge, told, 0)
     assert [len(scores) for scores in together] == [len(ranking.rows) for ranking in told]

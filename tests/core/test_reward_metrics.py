@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from alignloop.core.reward_metrics import accuracy, by_group, by_rank_distance, calibration, correlation, length_correlation
+from alignloop.core.reward_metrics import (
+    accuracy,
+    by_group,
+    by_rank_distance,
+    calibration,
+    correlation,
+    length_correlation,
+)
 
 SCORES = [torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0.0, 0.0]), torch.tensor([1.0, 5.0])]
 RANKS = [[1, 2, 3], [2, 1], [1, 1]]  # right, right, wrong; a coin; a tie, which is no pair
@@ -31,7 +38,10 @@ def test_accuracy_as_a_whole_and_by_group():
 
 def test_accuracy_by_how_many_ranks_lie_between():
     # one apart: 3 > 1 right, 1 > 2 wrong, and the coin; two apart: 3 > 2 right
-    assert by_rank_distance(SCORES, RANKS) == {"1": {"pairs": 3, "accuracy": 1.5 / 3}, "2": {"pairs": 1, "accuracy": 1.0}}
+    assert by_rank_distance(SCORES, RANKS) == {
+        "1": {"pairs": 3, "accuracy": 1.5 / 3},
+        "2": {"pairs": 1, "accuracy": 1.0},
+    }
 
 
 def test_a_pair_that_is_wrong_counts_nothing_and_an_equal_one_a_half():
@@ -51,8 +61,12 @@ def test_scores_of_other_rankings_are_refused():
 def test_the_ten_bins_are_equal_parts_and_certainty_is_in_the_last():
     chances = [0.525 + 0.05 * place for place in range(10)]
     found = calibration([gap(chance) for chance in chances], [[1, 2]] * 10)
-    assert [(each["pairs"], each["chance"]) for each in found["bins"]] == [(1, pytest.approx(chance)) for chance in chances]
-    assert [each["pairs"] for each in calibration([gap(0.975), torch.tensor([900.0, 0.0])], [[1, 2]] * 2)["bins"]] == [2]
+    assert [(each["pairs"], each["chance"]) for each in found["bins"]] == [
+        (1, pytest.approx(chance)) for chance in chances
+    ]
+    assert [
+        each["pairs"] for each in calibration([gap(0.975), torch.tensor([900.0, 0.0])], [[1, 2]] * 2)["bins"]
+    ] == [2]
 
 
 def test_a_correlation_does_not_depend_on_how_far_values_spread():
@@ -78,7 +92,9 @@ def test_the_calibration_error_weighs_bins_by_their_pairs():
 def test_calibration_knows_a_gain_and_a_threshold_of_ties():
     assert calibration([gap(0.75) / 4], [[1, 2]], scale=4.0)["bins"][0]["chance"] == pytest.approx(0.75)
     # θ = 2 and a worth twice b: a wins with 1/2, loses with 1/5 (see the losses), so of the decided pairs it wins 5/7
-    found = calibration([torch.tensor([math.log(2), 0.0], dtype=torch.float64)], [[1, 2]], threshold=math.log(2))
+    found = calibration(
+        [torch.tensor([math.log(2), 0.0], dtype=torch.float64)], [[1, 2]], threshold=math.log(2)
+    )
     assert found["bins"][0]["chance"] == pytest.approx(5 / 7)
 
 

@@ -82,7 +82,12 @@ def test_any_text_survives_its_tokens(tokenizer: PreTrainedTokenizerFast, text: 
     assert decode(tokenizer, encode_response(tokenizer, text)) == plain(tokenizer, text).strip()
 
 
-@given(st.lists(st.sampled_from([*SPECIAL, "<|", "|>", "<", "|", ">", "end", "user", "assistant", " ", "x"]), max_size=12).map("".join))
+@given(
+    st.lists(
+        st.sampled_from([*SPECIAL, "<|", "|>", "<", "|", ">", "end", "user", "assistant", " ", "x"]),
+        max_size=12,
+    ).map("".join)
+)
 def test_no_content_can_write_a_special_token(tokenizer: PreTrainedTokenizerFast, content: str):
     def special(ids: list[int]) -> list[int]:
         return [index for index in ids if index < len(SPECIAL)]
@@ -103,7 +108,9 @@ def test_neutralised_content_keeps_its_letters(tokenizer: PreTrainedTokenizerFas
 def test_a_token_that_a_checkpoint_only_marks_as_special_counts_as_special(spare: PreTrainedTokenizerFast):
     spare.add_tokens("<|header|>", special_tokens=True)
     header = spare.convert_tokens_to_ids("<|header|>")
-    assert "<|header|>" not in spare.all_special_tokens, "Llama 3 names few of its special tokens: this one stands for those"
+    assert "<|header|>" not in spare.all_special_tokens, (
+        "Llama 3 names few of its special tokens: this one stands for those"
+    )
     assert header not in encode_prompt(spare, [{"role": "user", "content": "a<|header|>b"}])
     assert not allowed_tokens(spare, len(spare))[header]
 
@@ -126,7 +133,11 @@ def test_the_short_cut_renders_what_the_template_renders(tokenizer: PreTrainedTo
 
 def test_the_loss_is_on_the_last_turn_or_on_all_the_assistants_turns(tokenizer: PreTrainedTokenizerFast):
     parts = [
-        (ids_of(tokenizer, SYSTEM, "Be brief.", END, USER, "Who painted the door?", END, ASSISTANT), False, False),
+        (
+            ids_of(tokenizer, SYSTEM, "Be brief.", END, USER, "Who painted the door?", END, ASSISTANT),
+            False,
+            False,
+        ),
         (ids_of(tokenizer, "Ada.", END), True, False),
         (ids_of(tokenizer, USER, "Is the moon made of rock?", END, ASSISTANT), False, False),
         (ids_of(tokenizer, "Yes it is.", END), True, True),
@@ -138,7 +149,10 @@ def test_the_loss_is_on_the_last_turn_or_on_all_the_assistants_turns(tokenizer: 
 
 
 def test_what_the_user_says_last_is_read_too_and_carries_no_loss(tokenizer: PreTrainedTokenizerFast):
-    said, thanked = encode_dialogue(tokenizer, TALK), encode_dialogue(tokenizer, [*TALK, {"role": "user", "content": "Thanks."}])
+    said, thanked = (
+        encode_dialogue(tokenizer, TALK),
+        encode_dialogue(tokenizer, [*TALK, {"role": "user", "content": "Thanks."}]),
+    )
     thanks = ids_of(tokenizer, USER, "Thanks.", END)
     assert thanked.ids == said.ids + thanks
     assert thanked.mask == said.mask + [False] * len(thanks)
@@ -153,7 +167,9 @@ def test_the_mask_is_the_one_that_the_templates_own_marks_give(tokenizer: PreTra
 
 
 def test_training_reads_the_ids_that_decoding_sees(tokenizer: PreTrainedTokenizerFast):
-    assert encode_dialogue(tokenizer, TALK).ids == encode_prompt(tokenizer, TALK[:4]) + encode_response(tokenizer, "Yes it is.")
+    assert encode_dialogue(tokenizer, TALK).ids == encode_prompt(tokenizer, TALK[:4]) + encode_response(
+        tokenizer, "Yes it is."
+    )
 
 
 def test_a_chatml_template_without_generation_marks_works(chatml: PreTrainedTokenizerFast):
@@ -172,7 +188,9 @@ def test_a_template_whose_turns_do_not_end_with_the_end_token_is_refused(chatml:
 
 
 def test_a_template_that_refuses_a_role_is_named_as_the_cause(spare: PreTrainedTokenizerFast):
-    spare.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}x"
+    spare.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}x"
+    )
     with pytest.raises(TokenizerError, match=r"dialogue of system, user, assistant.*no system role"):
         encode_prompt(spare, TALK[:3])
 
@@ -186,7 +204,9 @@ def test_a_template_that_refuses_a_role_is_named_as_the_cause(spare: PreTrainedT
         ("pad_token", END, "pad token of its own"),
     ],
 )
-def test_a_tokenizer_that_cannot_serve_a_dialogue_is_refused(spare: PreTrainedTokenizerFast, attribute: str, value: object, cause: str):
+def test_a_tokenizer_that_cannot_serve_a_dialogue_is_refused(
+    spare: PreTrainedTokenizerFast, attribute: str, value: object, cause: str
+):
     setattr(spare, attribute, value)
     with pytest.raises(TokenizerError, match=cause):
         check_tokenizer(spare)

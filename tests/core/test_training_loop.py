@@ -14,7 +14,13 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from alignloop.core.losses import NonFiniteLoss
 from alignloop.core.training_loop import Training, cosine
 
-PLAN: dict[str, Any] = {"epochs": 2, "rows_per_step": 4, "learning_rate": 1e-2, "warmup": 0.2, "weight_decay": 0.1}
+PLAN: dict[str, Any] = {
+    "epochs": 2,
+    "rows_per_step": 4,
+    "learning_rate": 1e-2,
+    "warmup": 0.2,
+    "weight_decay": 0.1,
+}
 
 
 def training(seed: int = 0, **changes: Any) -> tuple[Training, nn.Linear, list[list[int]]]:
@@ -45,11 +51,17 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth():
 
 def test_the_optimiser_learns_at_the_rates_that_are_told_and_with_the_decay_that_is_set():
     groups: list[dict[str, Any]] = []
-    handle = register_optimizer_step_pre_hook(lambda optimiser, args, kwargs: groups.append(dict(optimiser.param_groups[0])))
+    handle = register_optimizer_step_pre_hook(
+        lambda optimiser, args, kwargs: groups.append(dict(optimiser.param_groups[0]))
+    )
     one, _, _ = training(warmup=0.5)
     told = [numbers["learning_rate"] for _, _, numbers in one]
     handle.remove()
-    assert told == [group["lr"] for group in groups] == pytest.approx([1e-2 * cosine(step, 6, 0.5) for step in range(6)])
+    assert (
+        told
+        == [group["lr"] for group in groups]
+        == pytest.approx([1e-2 * cosine(step, 6, 0.5) for step in range(6)])
+    )
     assert told[:3] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2])
     assert {(group["weight_decay"], group["betas"]) for group in groups} == {(0.1, (0.9, 0.95))}
 
@@ -80,7 +92,10 @@ def test_a_training_left_after_any_step_goes_on_elsewhere_to_the_same_bits(left_
     other.restore(state)
     assert head + list(other) == numbers
     assert before + after == seen
-    assert all(torch.equal(mine, theirs) for mine, theirs in zip(continued.parameters(), model.parameters(), strict=True))
+    assert all(
+        torch.equal(mine, theirs)
+        for mine, theirs in zip(continued.parameters(), model.parameters(), strict=True)
+    )
 
 
 def test_weights_of_another_model_are_refused():

@@ -36,10 +36,17 @@ PARTS = st.sampled_from([*SAID.values(), *" ?!ABCdefß\x00\ud800我", "HELLO", "
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(PARTS.flatmap(lambda part: st.just(part[: len(part) // 2 or 1])), max_size=5).map("".join), max_size=12))
+@given(
+    st.lists(
+        st.lists(PARTS.flatmap(lambda part: st.just(part[: len(part) // 2 or 1])), max_size=5).map("".join),
+        max_size=12,
+    )
+)
 def test_many_texts_side_by_side_get_what_the_library_gives_each_alone(texts: list[str]):
     def near(text: str) -> bool:
         return abs(IDENTIFIER.classify(text[:READ])[1] - SURE) < 1e-4  # sums in another order
 
     alone = [IDENTIFIER.classify(text[:READ])[0] for text in texts]
-    assert all(one == other or near(text) for one, other, text in zip(languages_of(texts), alone, texts, strict=True))
+    assert all(
+        one == other or near(text) for one, other, text in zip(languages_of(texts), alone, texts, strict=True)
+    )

@@ -16,15 +16,31 @@ TEXT = 'quoted "key":{"a":1} \\ and\u2028a line,\nand more 你好 🙂\x7f'
 
 
 def ranking(number: int) -> Ranking:
-    origin = Origin(licence="MIT" if number % 2 else "CC-BY-4.0", sha256="ab" * 32, line=number) if number % 5 else None
+    origin = (
+        Origin(licence="MIT" if number % 2 else "CC-BY-4.0", sha256="ab" * 32, line=number)
+        if number % 5
+        else None
+    )
     key: Any = [None, {"of": ["a", {"b": None}], "n": 1.5}, {}][number % 3]
     talk = (Message(role="system", content="Be brief."), Message(role="user", content=f"{TEXT} {number}"))
     how = Labeling(
-        presented=(1, 0), seconds=0.1 + 0.2, active_seconds=None, guidelines="g", ratings=({"overall": 7}, {}), about={"category": TEXT}
+        presented=(1, 0),
+        seconds=0.1 + 0.2,
+        active_seconds=None,
+        guidelines="g",
+        ratings=({"overall": 7}, {}),
+        about={"category": TEXT},
     )
     return Ranking(
         id=f"r-{number}",
-        prompt=Prompt(id=f"p-{number}", messages=talk[number % 2 :], user=f"user-{number % 7}", source="s", key=key, origin=origin),
+        prompt=Prompt(
+            id=f"p-{number}",
+            messages=talk[number % 2 :],
+            user=f"user-{number % 7}",
+            source="s",
+            key=key,
+            origin=origin,
+        ),
         responses=("", TEXT, "third")[: 2 + number % 2],
         ranks=(1, 2, 2)[: 2 + number % 2],
         labeler=f"labeler-{number % 3}",
@@ -59,7 +75,9 @@ def test_a_large_set_is_sharded_under_its_own_name_and_comes_back_as_it_was(tmp_
     names = [file.name for file in record_files.files(path)]
     assert names == [f"{number:05d}.parquet" for number in range(len(names))]
     assert len(names) > 2
-    assert sorted(each.name for each in tmp_path.rglob("*")) == [*names, "set.jsonl"], "nothing is left behind"
+    assert sorted(each.name for each in tmp_path.rglob("*")) == [*names, "set.jsonl"], (
+        "nothing is left behind"
+    )
     assert record_files.read(path, Ranking) == records
     assert record_files.files(tmp_path) == record_files.files(path)
     assert sum(record_files.count(file) for file in record_files.files(path)) == 100
@@ -106,22 +124,31 @@ def test_the_counts_of_a_sharded_set_are_those_of_its_lines(tmp_path: Path):
 def test_rows_are_taken_out_and_the_others_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     records = [ranking(number) for number in range(60)]
     lines = tmp_path / "set.jsonl"
-    lines.write_text("".join(map(record_files.line_of, records)).replace('"kind":', '"kind" : '), encoding="utf-8")
+    lines.write_text(
+        "".join(map(record_files.line_of, records)).replace('"kind":', '"kind" : '), encoding="utf-8"
+    )
     before = lines.read_bytes().splitlines(keepends=True)
     assert record_files.without(lines, lambda row: row["prompt"]["user"] == "user-3") == 9
     assert lines.read_bytes() == b"".join(line for line in before if b'"user-3"' not in line)
     monkeypatch.setattr(record_files, "LARGE", 10_000)
     folder = written(tmp_path / "large.jsonl", records)
-    gone = sum(record_files.without(file, lambda row: row["prompt"]["user"] == "user-3") for file in record_files.files(folder))
+    gone = sum(
+        record_files.without(file, lambda row: row["prompt"]["user"] == "user-3")
+        for file in record_files.files(folder)
+    )
     assert gone == 9
-    assert record_files.read(folder, Ranking) == [record for record in records if record.prompt.user != "user-3"]
+    assert record_files.read(folder, Ranking) == [
+        record for record in records if record.prompt.user != "user-3"
+    ]
 
 
 @pytest.mark.usefixtures("small")
 def test_a_shard_that_is_damaged_or_of_another_kind_is_one_message(tmp_path: Path):
     path = written(tmp_path / "set.jsonl", [ranking(number) for number in range(60)])
     shard = path / "00001.parquet"
-    with pytest.raises(DataError, match=r"00000.parquet: cannot be read as Parquet: its columns are not those of a Rollout"):
+    with pytest.raises(
+        DataError, match=r"00000.parquet: cannot be read as Parquet: its columns are not those of a Rollout"
+    ):
         record_files.read(path, Rollout)
     shard.write_bytes(shard.read_bytes()[:-50])
     with pytest.raises(DataError, match=r"00001.parquet: cannot be read as Parquet: .*dvc repro"):

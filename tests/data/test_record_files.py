@@ -27,7 +27,10 @@ def refusal(path: Path, content: bytes | str | None, kind: type = Document) -> s
 
 
 def test_records_come_back_as_they_were_written_and_equal_sets_are_equal_bytes(tmp_path: Path):
-    records = [Document(id="d1", text="a\u2028b\u0085c\r\x0bd 猫 <|end|>", source="s"), Document(id="d2", text="x", source="s")]
+    records = [
+        Document(id="d1", text="a\u2028b\u0085c\r\x0bd 猫 <|end|>", source="s"),
+        Document(id="d2", text="x", source="s"),
+    ]
     assert record_files.write(tmp_path / "a.jsonl", records) == 2
     record_files.write(tmp_path / "b.jsonl", iter(records))
     assert record_files.read(tmp_path / "a.jsonl", Document) == records
@@ -46,7 +49,9 @@ def test_any_text_survives_the_file(tmp_path_factory: pytest.TempPathFactory, te
 
 def test_lines_are_numbered_from_one_and_gzip_is_seen_by_content_not_by_name(tmp_path: Path):
     (tmp_path / "set.jsonl").write_bytes(gzip.compress((GOOD + GOOD.replace("d1", "d2")).encode()))
-    assert [(line, record.id) for line, record in record_files.read_lines(tmp_path / "set.jsonl", Document)] == [(1, "d1"), (2, "d2")]
+    assert [
+        (line, record.id) for line, record in record_files.read_lines(tmp_path / "set.jsonl", Document)
+    ] == [(1, "d1"), (2, "d2")]
 
 
 def test_a_directory_is_the_files_in_it_by_name(tmp_path: Path):
@@ -171,7 +176,13 @@ except AlignloopError as error:
     print(error)
 """
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # noqa: E731
-    done = subprocess.run([sys.executable, "-c", program, str(path)], preexec_fn=limit, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "set.jsonl: cannot be written" in done.stdout
     assert "free some space" in done.stdout
     assert [record.id for record in record_files.read(path, Document)] == ["old"]

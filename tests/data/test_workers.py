@@ -42,7 +42,9 @@ def test_results_come_in_the_order_of_the_pieces_and_from_other_processes():
         found = list(many.map(later, range(20)))
         assert [number for number, _ in found] == list(range(20))
         assert os.getpid() not in {process for _, process in found}
-        assert [number for number, _ in many.map(later, [5])] == [5], "once they run, they do what little there is, too"
+        assert [number for number, _ in many.map(later, [5])] == [5], (
+            "once they run, they do what little there is, too"
+        )
     for _, process in found:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
@@ -83,7 +85,9 @@ if __name__ == "__main__":
         for _, process in many.map(later, range(10**6)):
             print(process, flush=True)
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as holder:
         assert holder.stdout is not None
         ids = {int(holder.stdout.readline()) for _ in range(4)}
         holder.kill()

@@ -28,7 +28,9 @@ def params(**changes: Any) -> Params:
 
 
 def prompt(number: int) -> Prompt:
-    return Prompt(id=f"p{number}", messages=(Message(role="user", content=f"Is it {number}?"),), user="u", source="test")
+    return Prompt(
+        id=f"p{number}", messages=(Message(role="user", content=f"Is it {number}?"),), user="u", source="test"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -38,43 +40,76 @@ def judge(tiny_policy: Path) -> RewardModel:
 
 def test_the_rows_rise_from_one_answer_to_the_whole_pool(tiny_policy: Path, judge: RewardModel) -> None:
     plan = params(best_of=[1, 2, 8])
-    asked = Examination(make_world(1, plan.ingest.world).prompts, [Document(id="d", text="The sea.", source="test")], judge)
+    asked = Examination(
+        make_world(1, plan.ingest.world).prompts, [Document(id="d", text="The sea.", source="test")], judge
+    )
     model = answer(plan, "sft", tiny_policy, asked)
     rows = rows_of_best(plan, model, judge)
     assert list(rows) == ["1", "2", "8"]
     scores = [row["score"] for row in rows.values()]
     assert scores[0] < scores[1] < scores[2]
-    assert scores[0] == pytest.approx(sum(each.score for each in model.answers) / len(model.answers), abs=0.3), "one answer is an answer"
-    assert (rows["1"]["kl_if_all_differ_nats"], rows["1"]["kl_measured_nats"]) == (0, pytest.approx(0, abs=1e-12))
+    assert scores[0] == pytest.approx(
+        sum(each.score for each in model.answers) / len(model.answers), abs=0.3
+    ), "one answer is an answer"
+    assert (rows["1"]["kl_if_all_differ_nats"], rows["1"]["kl_measured_nats"]) == (
+        0,
+        pytest.approx(0, abs=1e-12),
+    )
     assert rows["8"]["kl_if_all_differ_nats"] == pytest.approx(math.log(8) - 7 / 8)
     assert 0 < rows["8"]["kl_measured_nats"] <= rows["8"]["kl_if_all_differ_nats"]
     assert all(
-        row["gold"] is not None and 0 <= row["wins"]["low"] <= row["wins"]["rate"] <= row["wins"]["high"] <= 1 for row in rows.values()
+        row["gold"] is not None and 0 <= row["wins"]["low"] <= row["wins"]["rate"] <= row["wins"]["high"] <= 1
+        for row in rows.values()
     )
 
 
 def test_where_there_is_no_gold_wins_go_by_the_score(tiny_policy: Path, judge: RewardModel) -> None:
     plan = params(best_of=[8])
-    asked = Examination([prompt(n) for n in range(20)], [Document(id="d", text="The sea.", source="test")], judge)
+    asked = Examination(
+        [prompt(n) for n in range(20)], [Document(id="d", text="The sea.", source="test")], judge
+    )
     row = rows_of_best(plan, answer(plan, "sft", tiny_policy, asked), judge)["8"]
     assert row["gold"] is None
     assert row["wins"]["rate"] > 0.75  # the best of eight against one: 8/9 in expectation
 
 
-@pytest.mark.parametrize(("option", "value", "what"), [("--n", "0", "answer"), ("--limit", "0", "prompt"), ("--limit", "-1", "prompt")])
-def test_nothing_to_choose_from_is_refused(option: str, value: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["best-of", "--policy", "sft", "--reward", "judge", "--out", "best.jsonl", option, value]) == 2
+@pytest.mark.parametrize(
+    ("option", "value", "what"),
+    [("--n", "0", "answer"), ("--limit", "0", "prompt"), ("--limit", "-1", "prompt")],
+)
+def test_nothing_to_choose_from_is_refused(
+    option: str, value: str, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["best-of", "--policy", "sft", "--reward", "judge", "--out", "best.jsonl", option, value]) == 2
+    )
     assert f"{option} {value}: one {what} at least" in capsys.readouterr().err
 
 
 def test_rejection_sampling_writes_demonstrations_that_sft_reads(
-    tiny_policy: Path, judge: RewardModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_policy: Path,
+    judge: RewardModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
     judge.save(tmp_path / "judge", load_policy(tiny_policy)[1])
     record_files.write(tmp_path / "prompts.jsonl", [prompt(n) for n in range(6)])
-    command = ["best-of", "--policy", str(tiny_policy), "--reward", "judge", "--prompts", "prompts.jsonl", "--limit", "5", "--n", "4"]
+    command = [
+        "best-of",
+        "--policy",
+        str(tiny_policy),
+        "--reward",
+        "judge",
+        "--prompts",
+        "prompts.jsonl",
+        "--limit",
+        "5",
+        "--n",
+        "4",
+    ]
     assert main([*command, "--out", "best.jsonl"]) == 0
     made = record_files.read(tmp_path / "best.jsonl", Demonstration)
     assert [each.messages[:-1] for each in made] == [prompt(n).messages for n in range(5)]

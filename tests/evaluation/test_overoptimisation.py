@@ -11,7 +11,9 @@ from alignloop.world.gold import judge
 
 
 def prompt(name: str, key: dict[str, Any] | None = None) -> Prompt:
-    return Prompt(id=name, messages=(Message(role="user", content="Who are you?"),), user="u", source="s", key=key)
+    return Prompt(
+        id=name, messages=(Message(role="user", content="Who are you?"),), user="u", source="s", key=key
+    )
 
 
 def rollout(step: int, asked: str, score: float, kl: float, response: str = "") -> Rollout:
@@ -20,9 +22,16 @@ def rollout(step: int, asked: str, score: float, kl: float, response: str = "") 
 
 
 def test_each_step_is_the_mean_of_its_answers_and_a_negative_estimate_of_kl_stands_at_zero():
-    drawn = [rollout(2, "a", 1.0, 3.0), rollout(1, "a", 0.5, -0.1), rollout(2, "b", 3.0, 5.0), rollout(1, "b", 0.0, 0.0)]
+    drawn = [
+        rollout(2, "a", 1.0, 3.0),
+        rollout(1, "a", 0.5, -0.1),
+        rollout(2, "b", 3.0, 5.0),
+        rollout(1, "b", 0.0, 0.0),
+    ]
     points = by_step(drawn, [prompt("a"), prompt("b"), prompt("never asked")])
-    assert points == [(1, {"sqrt_kl": 0.0, "score": 0.25}), (2, {"sqrt_kl": 2.0, "score": 2.0})], "without gold where prompts have no key"
+    assert points == [(1, {"sqrt_kl": 0.0, "score": 0.25}), (2, {"sqrt_kl": 2.0, "score": 2.0})], (
+        "without gold where prompts have no key"
+    )
 
 
 def test_gold_judges_the_answers_that_the_score_judged():

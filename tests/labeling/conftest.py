@@ -44,9 +44,23 @@ def samples(count: int, k: int = 3, word: str = "answer") -> list[Samples]:
     """Prompts with K answers each."""
     made = []
     for number in range(count):
-        prompt = Prompt(id=f"p{number}", messages=(Message(role="user", content=f"Question {number}?"),), user="u", source="test")
+        prompt = Prompt(
+            id=f"p{number}",
+            messages=(Message(role="user", content=f"Question {number}?"),),
+            user="u",
+            source="test",
+        )
         responses = tuple(f"{word} {number}.{place}" for place in range(k))
-        made.append(Samples(id=f"r1-p{number}", prompt=prompt, responses=responses, policy="models/sft", round="r1", split="train"))
+        made.append(
+            Samples(
+                id=f"r1-p{number}",
+                prompt=prompt,
+                responses=responses,
+                policy="models/sft",
+                round="r1",
+                split="train",
+            )
+        )
     return made
 
 

@@ -25,7 +25,11 @@ def test_a_link_lets_its_labeler_in_until_a_password_is_set_and_the_store_holds_
             assert (guest.id, guest.role) == ("labeler-ada", "labeler")
         person = session.get_one(Labeler, "labeler-ada")
         assert (person.password or "").startswith("$argon2id$")
-        kept = [*(visit.id for visit in session.scalars(select(Visit))), str(person.link), str(person.password)]
+        kept = [
+            *(visit.id for visit in session.scalars(select(Visit))),
+            str(person.link),
+            str(person.password),
+        ]
     assert not any(secret in text for text in kept for secret in (link, first, second, SECRET))
     with pytest.raises(Refused, match="no longer valid"):
         accounts.accept(store, link, None)
@@ -63,7 +67,9 @@ def test_guessing_is_stopped_by_name_and_told_in_the_audit(store: Store) -> None
         accounts.sign_in(store, "labeler-ada", SECRET, "10.0.0.2")
     with store.reading() as session:
         failed = session.scalars(select(Event).where(Event.action == "sign-in failed")).all()
-    assert [(event.actor, event.subject) for event in failed] == [("10.0.0.1", "labeler-ada")] * accounts.TRIES
+    assert [(event.actor, event.subject) for event in failed] == [
+        ("10.0.0.1", "labeler-ada")
+    ] * accounts.TRIES
     assert not any("wrong" in str(event.details) for event in failed)
 
 
@@ -78,7 +84,9 @@ def test_guessing_names_is_stopped_by_address(store: Store, monkeypatch: pytest.
         accounts.sign_in(store, "labeler-x", SECRET, "10.0.0.2")
 
 
-def test_what_is_no_name_a_short_password_another_role_and_an_excluded_person_are_refused(store: Store) -> None:
+def test_what_is_no_name_a_short_password_another_role_and_an_excluded_person_are_refused(
+    store: Store,
+) -> None:
     for name in ("ada", "labeler-", "labeler-Ada", "labeler-a b", "labeler-../x", "labeler-<b>"):
         with pytest.raises(Refused, match="no name for a labeler"):
             accounts.invite(store, name, "labeler", "cli")

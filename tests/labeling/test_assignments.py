@@ -34,7 +34,9 @@ def test_each_item_goes_to_as_many_labelers_as_wanted_and_to_none_twice(store: S
     assert [take(store, who) for who in people] == [None, None, None]
 
 
-def test_what_is_in_hand_comes_back_and_the_order_shown_is_each_labelers_own(store: Store, join: Join) -> None:
+def test_what_is_in_hand_comes_back_and_the_order_shown_is_each_labelers_own(
+    store: Store, join: Join
+) -> None:
     publish(store, count=1, k=9, overlap=6)
     orders = []
     for number in range(6):
@@ -49,7 +51,9 @@ def test_what_is_in_hand_comes_back_and_the_order_shown_is_each_labelers_own(sto
     assert len(set(orders)) == 6
 
 
-def test_an_expired_item_goes_to_another_and_what_the_first_sends_all_the_same_is_kept(store: Store, join: Join) -> None:
+def test_an_expired_item_goes_to_another_and_what_the_first_sends_all_the_same_is_kept(
+    store: Store, join: Join
+) -> None:
     publish(store, count=1)
     ada, bob = join("ada"), join("bob")
     first = take(store, ada, SHORT)
@@ -59,13 +63,18 @@ def test_an_expired_item_goes_to_another_and_what_the_first_sends_all_the_same_i
     assert assignments.give(store, first, ada, Given(ranks=(1, 2, 3)), "g")
     rank(store, bob, 3, 2, 1)
     with store.reading() as session:
-        assert {answer.labeler: answer.ranks for answer in session.scalars(select(Answer))} == {ada: [1, 2, 3], bob: [3, 2, 1]}
+        assert {answer.labeler: answer.ranks for answer in session.scalars(select(Answer))} == {
+            ada: [1, 2, 3],
+            bob: [3, 2, 1],
+        }
         item = session.get_one(Item, 1)
         assert (item.taken, item.done) == (0, 2)
         assert rounds.progress(session, "r1").missing == 0
 
 
-def test_a_closed_browser_loses_nothing_the_draft_is_there_when_the_labeler_comes_back(store: Store, join: Join) -> None:
+def test_a_closed_browser_loses_nothing_the_draft_is_there_when_the_labeler_comes_back(
+    store: Store, join: Join
+) -> None:
     publish(store, count=2)
     ada = join("ada")
     lent = take(store, ada, SHORT)
@@ -96,10 +105,15 @@ def test_two_tabs_that_rate_at_once_keep_both_ratings(store: Store, join: Join) 
     for place in ("0", "1"):
         assert assignments.save_draft(store, lent, ada, {"active": 1.0}, LENDING, {place: {"overall": 4}})
     with store.reading() as session:
-        assert assignments.look(session, lent, ada).draft == {"active": 1.0, "ratings": {"0": {"overall": 4}, "1": {"overall": 4}}}
+        assert assignments.look(session, lent, ada).draft == {
+            "active": 1.0,
+            "ratings": {"0": {"overall": 4}, "1": {"overall": 4}},
+        }
 
 
-def test_two_clicks_at_the_same_moment_leave_one_item_in_hand_and_one_answer(store: Store, join: Join) -> None:
+def test_two_clicks_at_the_same_moment_leave_one_item_in_hand_and_one_answer(
+    store: Store, join: Join
+) -> None:
     publish(store, count=6)
     ada = join("ada")
     with ThreadPoolExecutor(4) as clicks:
@@ -108,7 +122,12 @@ def test_two_clicks_at_the_same_moment_leave_one_item_in_hand_and_one_answer(sto
             assert len(taken) == 1
             lent = taken.pop() or 0
             kept = list(
-                clicks.map(lambda first, lent=lent: assignments.give(store, lent, ada, Given(ranks=(1, 2, first)), "g"), (1, 2, 3, 2))
+                clicks.map(
+                    lambda first, lent=lent: assignments.give(
+                        store, lent, ada, Given(ranks=(1, 2, first)), "g"
+                    ),
+                    (1, 2, 3, 2),
+                )
             )
             assert sorted(kept) == [False, False, False, True]
     with store.reading() as session:
@@ -142,7 +161,9 @@ def test_ranks_that_are_no_weak_order_are_refused(store: Store, join: Join, rank
     assert assignments.give(store, lent, ada, Given(ranks=(1, 1, 1)), "g")
 
 
-def test_a_skipped_item_goes_to_another_and_after_two_skips_is_wanted_no_more(store: Store, join: Join) -> None:
+def test_a_skipped_item_goes_to_another_and_after_two_skips_is_wanted_no_more(
+    store: Store, join: Join
+) -> None:
     publish(store, count=1)
     for who in (join("ada"), join("bob")):
         lent = take(store, who)
@@ -153,7 +174,9 @@ def test_a_skipped_item_goes_to_another_and_after_two_skips_is_wanted_no_more(st
         assert rounds.progress(session, "r1").wanted == 0
 
 
-def test_who_is_not_qualified_paused_or_excluded_gets_no_work_and_what_is_excluded_is_asked_again(store: Store, join: Join) -> None:
+def test_who_is_not_qualified_paused_or_excluded_gets_no_work_and_what_is_excluded_is_asked_again(
+    store: Store, join: Join
+) -> None:
     publish(store, count=1)
     ada, bob = join("ada"), join("bob", qualified=None)
     rank(store, ada, 1, 2, 3)
@@ -169,11 +192,22 @@ def test_who_is_not_qualified_paused_or_excluded_gets_no_work_and_what_is_exclud
         assert rounds.progress(session, "r1").missing == 0
 
 
-def test_gold_and_repeats_are_mixed_in_at_their_shares_and_count_for_no_round(store: Store, join: Join) -> None:
+def test_gold_and_repeats_are_mixed_in_at_their_shares_and_count_for_no_round(
+    store: Store, join: Join
+) -> None:
     publish(store, count=30)
     prompt = samples(1)[0].prompt
     sure = [
-        Ranking(id=f"g{n}", prompt=prompt, responses=("a", "b"), ranks=(2, 1), labeler="x", kind="person", policy="", round="")
+        Ranking(
+            id=f"g{n}",
+            prompt=prompt,
+            responses=("a", "b"),
+            ranks=(2, 1),
+            labeler="x",
+            kind="person",
+            policy="",
+            round="",
+        )
         for n in range(40)
     ]
     rounds.publish_known(store, "gold", sure)

@@ -18,7 +18,16 @@ Join = Callable[..., str]
 
 def known(count: int) -> list[Ranking]:
     return [
-        Ranking(id=f"q{n}", prompt=each.prompt, responses=each.responses, ranks=(1, 2, 3), labeler="x", kind="person", policy="", round="")
+        Ranking(
+            id=f"q{n}",
+            prompt=each.prompt,
+            responses=each.responses,
+            ranks=(1, 2, 3),
+            labeler="x",
+            kind="person",
+            policy="",
+            round="",
+        )
         for n, each in enumerate(samples(count))
     ]
 

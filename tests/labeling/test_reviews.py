@@ -15,8 +15,15 @@ from tests.labeling.conftest import LENDING
 def pairs(count: int, alike: int = 0) -> list[Pair]:
     made = []
     for number in range(count):
-        prompt = Prompt(id=f"p{number}", messages=(Message(role="user", content=f"Question {number}?"),), user="u", source="test")
-        made.append(Pair(prompt, f"mine {number}", f"theirs {number}" if number < count - alike else f"mine {number}"))
+        prompt = Prompt(
+            id=f"p{number}",
+            messages=(Message(role="user", content=f"Question {number}?"),),
+            user="u",
+            source="test",
+        )
+        made.append(
+            Pair(prompt, f"mine {number}", f"theirs {number}" if number < count - alike else f"mine {number}")
+        )
     return made
 
 
@@ -63,7 +70,9 @@ def test_only_reviewers_and_administrators_review_and_need_no_quiz(store: Store)
     assert take(store, join(store, "l", "labeler")) is None
     assert take(store, join(store, "r", "reviewer"))
     assert take(store, join(store, "a", "admin"))
-    assert assignments.take(store, "labeler-r", "rank", "work", LENDING) is None, "a reviewer who passed no quiz does not label"
+    assert assignments.take(store, "labeler-r", "rank", "work", LENDING) is None, (
+        "a reviewer who passed no quiz does not label"
+    )
 
 
 def test_which_answer_is_whose_is_shuffled_for_each_reviewer(store: Store) -> None:
@@ -73,8 +82,13 @@ def test_which_answer_is_whose_is_shuffled_for_each_reviewer(store: Store) -> No
         for _ in range(6):
             vote(store, who, 1, 2)
     with store.reading() as session:
-        shown = {(lent.labeler, lent.item): tuple(lent.presented) for lent in session.scalars(select(Assignment))}
-    by_reviewer = [[places for (who, _), places in shown.items() if who == f"labeler-{name}"] for name in ("ada", "bob", "eve")]
+        shown = {
+            (lent.labeler, lent.item): tuple(lent.presented) for lent in session.scalars(select(Assignment))
+        }
+    by_reviewer = [
+        [places for (who, _), places in shown.items() if who == f"labeler-{name}"]
+        for name in ("ada", "bob", "eve")
+    ]
     assert all({(0, 1), (1, 0)} == set(places) for places in by_reviewer)
     assert len({tuple(places) for places in by_reviewer}) == 3
 
@@ -90,7 +104,9 @@ def test_the_same_pairs_again_keep_their_votes_and_others_begin_anew(store: Stor
     with store.reading() as session:
         plan = reviews.newest(session)
         assert plan
-        assert (plan.id, reviews.left(session, ada)) == ("hash-2", 3), "an earlier review asks nobody any more"
+        assert (plan.id, reviews.left(session, ada)) == ("hash-2", 3), (
+            "an earlier review asks nobody any more"
+        )
 
 
 def test_a_decision_ends_the_asking_and_the_pipeline_goes_on_once(store: Store) -> None:
@@ -101,7 +117,9 @@ def test_a_decision_ends_the_asking_and_the_pipeline_goes_on_once(store: Store) 
     assert take(store, ada) is None
     assert reviews.claim_decided(store) == ["m/2"]
     assert reviews.claim_decided(store) == []
-    reviews.close(store, "unknown", "labeler-boss", "approve: good")  # decided from elsewhere, never reviewed here
+    reviews.close(
+        store, "unknown", "labeler-boss", "approve: good"
+    )  # decided from elsewhere, never reviewed here
     with pytest.raises(ValueError, match="ranks"):
         assignments.give(store, _lent(store), "labeler-bob", Given(ranks=[1, 3]), "g")
 

@@ -25,21 +25,39 @@ Row = dict[str, Any]
 
 def git(root: Path, *words: str) -> str:
     return subprocess.run(
-        ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words], cwd=root, check=True, capture_output=True, text=True
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
 
 
 def talk(*contents: str) -> list[Row]:
-    return [{"role": ("user", "assistant")[place % 2], "content": content} for place, content in enumerate(contents)]
+    return [
+        {"role": ("user", "assistant")[place % 2], "content": content}
+        for place, content in enumerate(contents)
+    ]
 
 
 def prompt(user: int, number: int) -> Row:
-    return {"id": f"p-{user}-{number}", "messages": talk(f"What is {user} and {number}?"), "user": f"user-{user}", "source": "form"}
+    return {
+        "id": f"p-{user}-{number}",
+        "messages": talk(f"What is {user} and {number}?"),
+        "user": f"user-{user}",
+        "source": "form",
+    }
 
 
 def ranking(user: int) -> Row:
     by = {"labeler": "labeler-01", "kind": "person", "policy": "other", "round": "imported"}
-    return {"id": f"r-{user}", "prompt": prompt(user, 1), "responses": [f"It is {user}.", "No."], "ranks": [1, 2], **by}
+    return {
+        "id": f"r-{user}",
+        "prompt": prompt(user, 1),
+        "responses": [f"It is {user}.", "No."],
+        "ranks": [1, 2],
+        **by,
+    }
 
 
 def demonstration(user: int) -> Row:
@@ -86,16 +104,24 @@ def built(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterat
         patch.chdir(root)
         (root / ".dvc").mkdir()
         (root / ".dvc" / "config").write_text(f"[core]\n    site_cache_dir = {root}/.dvc/tmp/site\n")
-        (root / ".gitignore").write_text("/mlruns\n/reports\n/data/*\n!/data/forgotten.txt\n/models\n/people\n/.dvc/tmp\n/.dvc/cache\n")
+        (root / ".gitignore").write_text(
+            "/mlruns\n/reports\n/data/*\n!/data/forgotten.txt\n/models\n/people\n/.dvc/tmp\n/.dvc/cache\n"
+        )
         (root / "mlruns").mkdir()
         shutil.copy(empty_store, root / "mlruns")
         shutil.copy(PROJECT / "data" / "forgotten.txt", root / "data")
         _pipeline(root)
         talks = [prompt(user, number) for user in range(USERS) for number in range(3)]
         (sources / "prompts.jsonl").write_bytes(lines(talks))
-        (sources / "shown.json").write_text(json.dumps([demonstration(user) for user in range(USERS)]))  # all on one line
-        (sources / "ranked.jsonl.gz").write_bytes(gzip.compress(lines([ranking(user) for user in range(USERS)])))
-        (sources / "text.txt").write_text("\n\n".join(f"A text of its own, number {number}. " * 20 for number in range(40)))
+        (sources / "shown.json").write_text(
+            json.dumps([demonstration(user) for user in range(USERS)])
+        )  # all on one line
+        (sources / "ranked.jsonl.gz").write_bytes(
+            gzip.compress(lines([ranking(user) for user in range(USERS)]))
+        )
+        (sources / "text.txt").write_text(
+            "\n\n".join(f"A text of its own, number {number}. " * 20 for number in range(40))
+        )
         git(root, "init", "-q")
         git(root, "add", "-A")
         git(root, "commit", "-qm", "start")
@@ -105,7 +131,13 @@ def built(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterat
         git(root, "tag", "v1")
         learn(root, "sft", None, ["data/demonstrations"], "models/sft")
         learn(root, "reward", "r1", ["models/sft", "data/rankings/imported"], "models/r1/reward")
-        learn(root, "ppo", "r1", ["models/sft", "models/r1/reward", "data/prompts", "data/rankings"], "models/r1/policy")
+        learn(
+            root,
+            "ppo",
+            "r1",
+            ["models/sft", "models/r1/reward", "data/prompts", "data/rankings"],
+            "models/r1/policy",
+        )
         changed = [*talks[:5], {**talks[5], "messages": talk("Something else?")}, *talks[6:], prompt(3, 9)]
         (sources / "prompts.jsonl").write_bytes(lines(changed))
         turned = [{**ranking(user), "ranks": [2, 1] if user == 2 else [1, 2]} for user in range(USERS)]

@@ -44,7 +44,9 @@ def copy(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _samples(user: int) -> Samples:
     asked = Prompt.model_validate_json(json.dumps(prompt(user, 0)))
-    return Samples(id=f"s-{user}", prompt=asked, responses=("a", "b"), policy="models/sft", round="r1", split="train")
+    return Samples(
+        id=f"s-{user}", prompt=asked, responses=("a", "b"), policy="models/sft", round="r1", split="train"
+    )
 
 
 def holding(place: Path, user: int) -> list[str]:
@@ -59,9 +61,15 @@ def _bytes(file: Path) -> bytes:
     return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
 
 
-def test_nothing_of_the_user_is_left_and_all_else_stays(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_nothing_of_the_user_is_left_and_all_else_stays(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     user = user_in(copy, "train")
-    raw = [line for line in (copy / "data/raw/prompts.jsonl").read_text().splitlines(keepends=True) if f'"user-{user}"' not in line]
+    raw = [
+        line
+        for line in (copy / "data/raw/prompts.jsonl").read_text().splitlines(keepends=True)
+        if f'"user-{user}"' not in line
+    ]
     before = len((copy / "data/sources/prompts.jsonl").read_text().splitlines())
     assert holding(copy / "data", user)
     assert holding(copy / ".dvc" / "cache", user)
@@ -69,7 +77,9 @@ def test_nothing_of_the_user_is_left_and_all_else_stays(copy: Path, tmp_path: Pa
     assert holding(copy / "people", user)
     assert main(["data", "forget", "--user", f"user-{user}"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert [holding(place, user) for place in (copy / "data", copy / ".dvc", tmp_path / "remote", copy / "people")] == [[], [], [], []]
+    assert [
+        holding(place, user) for place in (copy / "data", copy / ".dvc", tmp_path / "remote", copy / "people")
+    ] == [[], [], [], []]
     assert "removed    3 rows from data/sources/prompts.jsonl" in out
     assert "removed    1 rows from data/sources/ranked.jsonl.gz" in out
     assert "removed    1 rows from data/sources/shown.json" in out
@@ -82,13 +92,17 @@ def test_nothing_of_the_user_is_left_and_all_else_stays(copy: Path, tmp_path: Pa
         assert store.execute("select count(*) from items").fetchone() == (USERS - 5,)
 
 
-def test_the_models_that_learned_from_the_user_are_named_and_marked(copy: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_models_that_learned_from_the_user_are_named_and_marked(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+):
     user = user_in(copy, "train")
     assert main(["data", "forget", "--user", f"user-{user}"]) == 0
     out = capsys.readouterr().out
     mark = Forgotten(copy / "data/forgotten.txt").mark(f"user-{user}")
     versions = {version.name: version for version in registry.versions(copy)}
-    assert {name: version.forgotten for name, version in versions.items()} == dict.fromkeys(versions, (mark[:12],))
+    assert {name: version.forgotten for name, version in versions.items()} == dict.fromkeys(
+        versions, (mark[:12],)
+    )
     assert len(versions) == 3
     for path in ("models/sft", "models/r1/reward", "models/r1/policy"):
         assert f"learned    {path} " in out
@@ -103,7 +117,9 @@ def test_models_only_measured_on_the_user_are_not_marked(copy: Path, capsys: pyt
     assert not any(version.forgotten for version in registry.versions(copy))
 
 
-def test_the_next_run_makes_the_sets_anew_without_the_user_who_stays_out_when_brought_again(copy: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_next_run_makes_the_sets_anew_without_the_user_who_stays_out_when_brought_again(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+):
     user = user_in(copy, "train")
     brought = (copy / "data/sources/prompts.jsonl").read_bytes()
     assert main(["data", "forget", "--user", f"user-{user}"]) == 0
@@ -121,13 +137,19 @@ def test_the_next_run_makes_the_sets_anew_without_the_user_who_stays_out_when_br
     assert "forgotten, or to be fetched" in capsys.readouterr().err
     assert main(["data", "diff", "HEAD", "workspace"]) == 0, "the other sets are compared"
     told = capsys.readouterr().out.splitlines()
-    assert [line for line in told if line.startswith("data/demonstrations  not compared: ") and "forgotten" in line]
+    assert [
+        line
+        for line in told
+        if line.startswith("data/demonstrations  not compared: ") and "forgotten" in line
+    ]
     assert "equal: data/corpus" in told
     assert main(["data", "forget", "--user", f"user-{user}"]) == 0
     assert "what learned from versions that are gone bears its mark" in capsys.readouterr().out
 
 
-def test_forgetting_again_finishes_what_was_left_and_a_stranger_changes_nothing(copy: Path, capsys: pytest.CaptureFixture[str]):
+def test_forgetting_again_finishes_what_was_left_and_a_stranger_changes_nothing(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+):
     user = user_in(copy, "train")
     remote = copy.parent / "remote"
     remote.rename(copy.parent / "elsewhere")
@@ -160,7 +182,9 @@ def test_a_list_of_the_forgotten_that_is_damaged_stops_ingest(tmp_path: Path):
     assert Forgotten(file).add("anna@example.org") == mark
     assert len(Forgotten(file)) == 1
     file.write_text(f"{mark}\n")
-    with pytest.raises(ForgottenError, match=r"forgotten.txt:1: is neither a comment nor a mark below a salt"):
+    with pytest.raises(
+        ForgottenError, match=r"forgotten.txt:1: is neither a comment nor a mark below a salt"
+    ):
         Forgotten(file)
     file.unlink()
     with pytest.raises(ForgottenError, match="cannot be read"):

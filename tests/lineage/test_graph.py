@@ -11,7 +11,13 @@ from alignloop.__main__ import main
 from alignloop.lineage import graph
 from alignloop.tracking import registry
 
-RAW, PROMPTS, SFT, REWARD, POLICY = ("a1" * 16, "b2" * 16 + ".dir", "c3" * 16 + ".dir", "d4" * 16 + ".dir", "e5" * 16 + ".dir")
+RAW, PROMPTS, SFT, REWARD, POLICY = (
+    "a1" * 16,
+    "b2" * 16 + ".dir",
+    "c3" * 16 + ".dir",
+    "d4" * 16 + ".dir",
+    "e5" * 16 + ".dir",
+)
 
 
 def make(root: Path, stage: str, round: str | None, inputs: dict[str, str], outputs: dict[str, str]) -> str:
@@ -24,18 +30,30 @@ def make(root: Path, stage: str, round: str | None, inputs: dict[str, str], outp
 def runs(project: Path) -> dict[str, str]:
     """raw → prepare → prompts → sft, reward → ppo → policy, which is registered; ids of the runs by stage."""
     (project / "data" / "prompts").mkdir(parents=True)
-    (project / "data" / "prompts" / "train.jsonl").write_text('{"origin":{"licence":"MIT"}}\n{"origin":{"licence":"CC-BY-4.0"}}\n')
+    (project / "data" / "prompts" / "train.jsonl").write_text(
+        '{"origin":{"licence":"MIT"}}\n{"origin":{"licence":"CC-BY-4.0"}}\n'
+    )
     (project / "data" / "raw").write_text("bytes")
     made = {
         "prepare": make(project, "prepare", None, {"data/raw": RAW}, {"data/prompts": PROMPTS}),
         "sft": make(project, "sft", None, {"data/prompts": PROMPTS}, {"models/sft": SFT}),
-        "reward": make(project, "reward", "r1", {"models/sft": SFT, "data/prompts": PROMPTS}, {"models/r1/reward": REWARD}),
+        "reward": make(
+            project,
+            "reward",
+            "r1",
+            {"models/sft": SFT, "data/prompts": PROMPTS},
+            {"models/r1/reward": REWARD},
+        ),
     }
     inputs = {"models/sft": SFT, "models/r1/reward": REWARD}
-    made["ppo"] = make(project, "ppo", "r1", inputs, {"models/r1/policy": POLICY, "metrics/rounds/r1/ppo.json": "f6" * 16})
+    made["ppo"] = make(
+        project, "ppo", "r1", inputs, {"models/r1/policy": POLICY, "metrics/rounds/r1/ppo.json": "f6" * 16}
+    )
     (project / "models" / "r1" / "policy").mkdir(parents=True)
     (project / "models" / "r1" / "policy" / "model.safetensors").write_text("x")
-    version = registry.register(project, "alignloop-policy", "models/r1/policy", POLICY, made["ppo"], "", {}, {})
+    version = registry.register(
+        project, "alignloop-policy", "models/r1/policy", POLICY, made["ppo"], "", {}, {}
+    )
     registry.point(project, "candidate", version)
     return made
 
@@ -70,7 +88,9 @@ def test_a_policy_is_traced_to_raw_bytes_with_every_run_hash_and_size_told_once(
     ]
 
 
-def test_a_hash_is_followed_to_everything_made_from_it_in_order_of_time(project: Path, runs: dict[str, str], capsys: pytest.CaptureFixture):
+def test_a_hash_is_followed_to_everything_made_from_it_in_order_of_time(
+    project: Path, runs: dict[str, str], capsys: pytest.CaptureFixture
+):
     assert main(["lineage", "--used-by", SFT[:8]]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(",")[0] for line in lines] == [
@@ -93,7 +113,9 @@ def test_bytes_that_nothing_used_say_so(project: Path, runs: dict[str, str]):
     ]
 
 
-def test_a_stage_that_was_skipped_is_found_by_the_run_that_made_its_bytes_before(project: Path, runs: dict[str, str]):
+def test_a_stage_that_was_skipped_is_found_by_the_run_that_made_its_bytes_before(
+    project: Path, runs: dict[str, str]
+):
     other = "77" * 16 + ".dir"
     make(project, "sft", None, {"data/prompts": PROMPTS}, {"models/sft": other})
     assert runs["sft"] in down(project, "models/sft", SFT)[1], "the newer run made other bytes"
@@ -117,10 +139,17 @@ def test_where_the_store_lacks_a_run_the_lock_file_tells(project: Path):
     lock = {
         "schema": "2.0",
         "stages": {
-            "prepare": {"cmd": "", "deps": [{"path": "data/raw", "md5": RAW}], "outs": [{"path": "data/prompts", "md5": PROMPTS}]},
+            "prepare": {
+                "cmd": "",
+                "deps": [{"path": "data/raw", "md5": RAW}],
+                "outs": [{"path": "data/prompts", "md5": PROMPTS}],
+            },
             "reward@r1": {
                 "cmd": "",
-                "deps": [{"path": "data/prompts", "md5": PROMPTS}, {"path": "alignloop/core", "md5": "0" * 32}],
+                "deps": [
+                    {"path": "data/prompts", "md5": PROMPTS},
+                    {"path": "alignloop/core", "md5": "0" * 32},
+                ],
                 "outs": [{"path": "models/r1/reward", "md5": REWARD}],
             },
         },
@@ -144,7 +173,10 @@ def test_a_model_may_be_named_by_its_path(project: Path, runs: dict[str, str], c
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["alignloop-judge"], "lineage: alignloop-judge: no such model; registered are alignloop-policy/1 @candidate"),
+        (
+            ["alignloop-judge"],
+            "lineage: alignloop-judge: no such model; registered are alignloop-policy/1 @candidate",
+        ),
         (["--used-by", "zz"], "lineage: zz: no run, model or dvc.lock entry has a hash that begins so"),
         (["--used-by", ""], "lineage: : 6 hashes begin so, write more of it: "),
     ],
@@ -156,7 +188,9 @@ def test_what_is_unknown_or_ambiguous_is_one_message(
     assert capsys.readouterr().err.startswith(message)
 
 
-def test_where_no_project_is_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_where_no_project_is_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     monkeypatch.chdir(tmp_path)
     assert main(["lineage", "models/sft"]) == 1
     assert capsys.readouterr().err == f"lineage: {tmp_path}: no dvc.yaml here; run from the root of a clone\n"

@@ -38,7 +38,9 @@ def test_each_set_has_its_versions_in_order_of_time_with_counts_and_what_changed
     now = sum(len(file.read_text().splitlines()) for file in (data / "data/raw").glob("*.jsonl"))
     assert (one.size["records"], two.size["records"]) == (now - 1, now)
     assert one.changes == ()
-    assert two.changes == (f"data/sources {found['data/sources'][0].hash[:10]} → {found['data/sources'][1].hash[:10]}",)
+    assert two.changes == (
+        f"data/sources {found['data/sources'][0].hash[:10]} → {found['data/sources'][1].hash[:10]}",
+    )
 
 
 def test_a_version_names_the_models_that_came_of_it_and_no_others(data: Path):
@@ -47,7 +49,11 @@ def test_a_version_names_the_models_that_came_of_it_and_no_others(data: Path):
     assert [model.partition(" = ")[2] for model in one.models] == ["alignloop-reward/1", "alignloop-policy/1"]
     assert two.models == ()
     [shown] = found["data/demonstrations"]
-    assert [model.split()[0] for model in shown.models] == ["models/sft", "models/r1/reward", "models/r1/policy"]
+    assert [model.split()[0] for model in shown.models] == [
+        "models/sft",
+        "models/r1/reward",
+        "models/r1/policy",
+    ]
 
 
 def test_a_version_that_only_git_knows_is_told_by_the_commit(data: Path):
@@ -69,4 +75,6 @@ def test_the_log_is_printed_for_all_sets_or_one(data: Path, capsys: pytest.Captu
     assert f"  {two.hash}  {two.when:%Y-%m-%d %H:%M} UTC  24 records in 1 file" in out
     assert "    used by no model" in out
     assert main(["data", "log", "data/nothing"]) == 1
-    assert capsys.readouterr().err.startswith("data: data/nothing: no such set has been; there are data/corpus, ")
+    assert capsys.readouterr().err.startswith(
+        "data: data/nothing: no such set has been; there are data/corpus, "
+    )

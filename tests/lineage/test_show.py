@@ -18,32 +18,49 @@ def show(id: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def place_of(root: Path, file: str, text: str) -> int:
-    return next(number for number, line in enumerate((root / file).read_text().splitlines(), 1) if text in line)
+    return next(
+        number for number, line in enumerate((root / file).read_text().splitlines(), 1) if text in line
+    )
 
 
-def test_a_prompt_is_followed_from_its_line_to_the_sets_and_rankings(data: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_prompt_is_followed_from_its_line_to_the_sets_and_rankings(
+    data: Path, capsys: pytest.CaptureFixture[str]
+):
     out = show("p-5-1", capsys)
     assert out[:2] == ["p-5-1, user user-5, category other", "  user: What is 5 and 1?"]
     assert out[2].startswith("comes from data/sources/prompts.jsonl:17, format own, licence MIT, SHA-256 ")
     assert '"id": "p-5-1"' in out[3]
-    [split] = [split for split in ("train", "valid", "test") if "p-5-1" in (data / f"data/prompts/{split}.jsonl").read_text()]
+    [split] = [
+        split
+        for split in ("train", "valid", "test")
+        if "p-5-1" in (data / f"data/prompts/{split}.jsonl").read_text()
+    ]
     assert f"stands in  data/raw/prompts.jsonl:{place_of(data, 'data/raw/prompts.jsonl', 'p-5-1')}" in out
-    assert f"stands in  data/prompts/{split}.jsonl:{place_of(data, f'data/prompts/{split}.jsonl', 'p-5-1')}" in out
+    assert (
+        f"stands in  data/prompts/{split}.jsonl:{place_of(data, f'data/prompts/{split}.jsonl', 'p-5-1')}"
+        in out
+    )
     line = place_of(data, "data/raw/rankings.jsonl", "r-5")
     assert f"stands in  data/raw, in 1 records about it: r-5 (rankings.jsonl:{line})" in out
-    assert out[-1] == "no model that this MLflow store or dvc.lock knows of has seen it", "the models learned from the version before"
+    assert out[-1] == "no model that this MLflow store or dvc.lock knows of has seen it", (
+        "the models learned from the version before"
+    )
 
 
 def prompt_of(root: Path, id: str) -> str:
     """The id of the prompt that `ingest` takes from a demonstration."""
     made = [
-        json.loads(line) for name in ("prompts", "demonstrations") for line in (root / f"data/raw/{name}.jsonl").read_text().splitlines()
+        json.loads(line)
+        for name in ("prompts", "demonstrations")
+        for line in (root / f"data/raw/{name}.jsonl").read_text().splitlines()
     ]
     asked = next(row for row in made if row["id"] == id)["messages"][0]
     return next(row["id"] for row in made if row["messages"] == [asked])
 
 
-def test_of_rows_that_share_a_line_the_one_that_gives_the_record_is_quoted(data: Path, capsys: pytest.CaptureFixture[str]):
+def test_of_rows_that_share_a_line_the_one_that_gives_the_record_is_quoted(
+    data: Path, capsys: pytest.CaptureFixture[str]
+):
     for user in (0, 7, USERS - 1):
         row = json.dumps(demonstration(user))
         assert f"  as it stands there now: {row}" in show(f"d-{user}", capsys)
@@ -61,7 +78,9 @@ def test_of_pieces_that_a_line_of_text_is_cut_into_the_one_that_is_the_document_
     file = tmp_path / "text.txt"
     file.write_text(" ".join(f"Sentence {number} says little." for number in range(60)))
     source = {"source": "text.txt", "format": "text"}
-    documents = [(line, item) for line, item in FORMATS["text"].read(file, "text.txt") if isinstance(item, Document)]
+    documents = [
+        (line, item) for line, item in FORMATS["text"].read(file, "text.txt") if isinstance(item, Document)
+    ]
     assert [line for line, _ in documents] == [1, 1, 1]
     for line, document in documents:
         told = trail.there(file, source, {"id": document.id, "origin": {"line": line}})
@@ -73,14 +92,20 @@ def test_rows_that_cannot_be_told_apart_are_counted(tmp_path: Path):
     file.write_text(json.dumps([demonstration(user) for user in range(3)]))
     told = "3 rows begin there now; which of them gave it cannot be told"
     row = demonstration(9) | {"origin": {"line": 1}}
-    assert trail.there(file, {"source": "shown.json", "format": "own"}, row) == told, "it is none of them any more"
+    assert trail.there(file, {"source": "shown.json", "format": "own"}, row) == told, (
+        "it is none of them any more"
+    )
     row = demonstration(1) | {"origin": {"line": 1}}
-    assert trail.there(file, {"source": "shown.json", "format": "columns"}, row) == told, "the mapping may be another by now"
+    assert trail.there(file, {"source": "shown.json", "format": "columns"}, row) == told, (
+        "the mapping may be another by now"
+    )
     row["origin"]["line"] = 2
     assert trail.there(file, {"source": "shown.json", "format": "own"}, row) == "no row begins there now"
 
 
-def test_models_that_learned_are_told_from_those_that_were_measured(data: Path, capsys: pytest.CaptureFixture[str]):
+def test_models_that_learned_are_told_from_those_that_were_measured(
+    data: Path, capsys: pytest.CaptureFixture[str]
+):
     for split in ("train", "test"):
         text = (data / f"data/demonstrations/{split}.jsonl").read_text()
         out = show(next(f"d-{user}" for user in range(USERS) if f'"d-{user}"' in text), capsys)

@@ -27,7 +27,10 @@ def test_two_processes_never_work_on_one_stage_and_the_second_waits_for_one_that
     monkeypatch.setattr(checkout_lock, "STAGE_PATIENCE_SECONDS", 0.1)
     first = at_stage(tmp_path, "ppo@r1")
     first.__enter__()
-    with at_stage(tmp_path, "ppo@r2"), pytest.raises(PipelineBusyError, match=rf"process {os.getpid()} works on ppo@r1 in"):
+    with (
+        at_stage(tmp_path, "ppo@r2"),
+        pytest.raises(PipelineBusyError, match=rf"process {os.getpid()} works on ppo@r1 in"),
+    ):
         at_stage(tmp_path, "ppo@r1").__enter__()
     monkeypatch.setattr(checkout_lock, "STAGE_PATIENCE_SECONDS", 60.0)
     threading.Timer(0.2, first.__exit__, (None, None, None)).start()
@@ -35,16 +38,22 @@ def test_two_processes_never_work_on_one_stage_and_the_second_waits_for_one_that
         pass
 
 
-def test_the_second_run_on_a_checkout_is_refused_in_words_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+def test_the_second_run_on_a_checkout_is_refused_in_words_and_a_dead_one_holds_nothing(
+    tmp_path: Path,
+) -> None:
     assert holder(tmp_path) is None
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as first:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    ) as first:
         assert first.stdout
         assert first.stdout.readline() == b"held\n"
         seen = holder(tmp_path)
         assert seen
         assert (seen.what, seen.pid) == ("flow run blue-fox", first.pid)
-        with pytest.raises(PipelineBusyError, match=rf"flow run blue-fox \(process {first.pid}, since .* UTC\) is at work"):
+        with pytest.raises(
+            PipelineBusyError, match=rf"flow run blue-fox \(process {first.pid}, since .* UTC\) is at work"
+        ):
             at_work(tmp_path, "another").__enter__()
         assert holder(tmp_path) == seen, "a refusal changes nothing"
         first.kill()

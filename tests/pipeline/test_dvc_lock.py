@@ -13,7 +13,10 @@ def write(root: Path, **stages: tuple[dict[str, str], dict[str, str]]) -> Path:
     def listed(paths: dict[str, str]) -> list[Any]:
         return [{"path": path, **({"md5": hash} if hash else {})} for path, hash in paths.items()]
 
-    content = {name.replace("_at_", "@"): {"deps": listed(deps), "outs": listed(outs)} for name, (deps, outs) in stages.items()}
+    content = {
+        name.replace("_at_", "@"): {"deps": listed(deps), "outs": listed(outs)}
+        for name, (deps, outs) in stages.items()
+    }
     (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": content}))
     return root
 
@@ -44,7 +47,9 @@ def test_code_is_no_input_and_a_round_stands_beside_its_stage(tmp_path: Path):
         ({"ppo_at_r1": ({}, {"models/r1/other": "4"})}, ["models/r1/policy"]),
     ],
 )
-def test_bytes_that_differ_from_what_their_stage_made_are_holes(tmp_path: Path, changed: dict[str, Any], holes: list[str]):
+def test_bytes_that_differ_from_what_their_stage_made_are_holes(
+    tmp_path: Path, changed: dict[str, Any], holes: list[str]
+):
     assert untraced(write(tmp_path, **(WHOLE | changed)), "models/r1/policy") == holes
 
 

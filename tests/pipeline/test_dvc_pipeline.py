@@ -54,7 +54,9 @@ def make(tmp_path: Path) -> Callable[[str], Path]:
         (root / ".dvc" / "config").touch()
         (root / ".dvc" / ".gitignore").write_text("/tmp\n/cache\n")
         (root / "dvc.yaml").write_text(PIPELINE)
-        (root / "params.yaml").write_text("times: 2 # a comment\nrounds: {r1: {word: one}, r2: {word: two}}\n")
+        (root / "params.yaml").write_text(
+            "times: 2 # a comment\nrounds: {r1: {word: one}, r2: {word: two}}\n"
+        )
         (root / "source.txt").write_text("bytes\n")
         return root
 
@@ -76,12 +78,16 @@ def test_the_lock_file_has_the_bytes_that_dvc_repro_gives_it(make: Callable[[str
     assert everything(ours) == ["ran"] * 4
     run(*DVC, "repro", cwd=theirs)
     assert (ours / "dvc.lock").read_bytes() == (theirs / "dvc.lock").read_bytes()
-    assert run("git", "status", "--porcelain", "-uall", cwd=ours) == run("git", "status", "--porcelain", "-uall", cwd=theirs)
+    assert run("git", "status", "--porcelain", "-uall", cwd=ours) == run(
+        "git", "status", "--porcelain", "-uall", cwd=theirs
+    )
     assert "up to date" in run(*DVC, "status", cwd=ours)
     assert everything(ours) == everything(theirs) == ["unchanged"] * 4
 
 
-def test_after_a_change_only_what_depends_on_it_runs_and_old_results_come_from_the_cache(make: Callable[[str], Path]) -> None:
+def test_after_a_change_only_what_depends_on_it_runs_and_old_results_come_from_the_cache(
+    make: Callable[[str], Path],
+) -> None:
     root = make("project")
     everything(root)
     (root / "params.yaml").write_text("times: 2\nrounds: {r1: {word: one}, r2: {word: deux}}\n")
@@ -99,7 +105,12 @@ def test_stages_are_listed_with_their_rounds_and_files(make: Callable[[str], Pat
     assert stages["report@r2"].group, stages["report@r2"].round == ("report", "r2")
     assert stages["report@r2"].round == "r2"
     count = stages["count"]
-    assert (count.deps, count.outs, count.metrics, count.params) == (("data/raw",), ("count.txt",), ("count.json",), ("times",))
+    assert (count.deps, count.outs, count.metrics, count.params) == (
+        ("data/raw",),
+        ("count.txt",),
+        ("count.json",),
+        ("times",),
+    )
 
 
 def test_downstream_of_a_stage_or_group_is_what_uses_it(make: Callable[[str], Path]) -> None:
@@ -109,7 +120,9 @@ def test_downstream_of_a_stage_or_group_is_what_uses_it(make: Callable[[str], Pa
     assert pipeline.downstream("nothing") == set()
 
 
-def test_what_was_made_goes_to_the_default_remote_before_anything_names_it(make: Callable[[str], Path], tmp_path: Path) -> None:
+def test_what_was_made_goes_to_the_default_remote_before_anything_names_it(
+    make: Callable[[str], Path], tmp_path: Path
+) -> None:
     root = make("project")
     everything(root)
     assert Pipeline(root).remote() is None
@@ -140,7 +153,9 @@ def test_hashes_are_those_in_the_lock_file(make: Callable[[str], Path]) -> None:
         dvc_pipeline.hash_of(root / "nowhere.txt", root)
 
 
-def test_a_stage_that_fails_raises_its_own_error_and_the_same_call_continues(make: Callable[[str], Path]) -> None:
+def test_a_stage_that_fails_raises_its_own_error_and_the_same_call_continues(
+    make: Callable[[str], Path],
+) -> None:
     root = make("project")
 
     def broken(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
@@ -180,7 +195,9 @@ def test_two_runs_of_one_stage_are_kept_apart(make: Callable[[str], Path]) -> No
     Pipeline(root).bring_up_to_date("raw", twice)
     assert "busy" in seen[0]
     holder = "import sys; from dvc.repo import Repo; r = Repo(); r.lock.lock(); print('held', flush=True); sys.stdin.read()"
-    with subprocess.Popen((sys.executable, "-c", holder), cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(
+        (sys.executable, "-c", holder), cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout is not None
         other.stdout.readline()
         with pytest.raises(PipelineBusyError, match="another run of this pipeline is at work"):

@@ -12,7 +12,9 @@ from alignloop.pipeline import dvc_repair
 from alignloop.pipeline.dvc_pipeline import Pipeline
 
 
-@pytest.mark.parametrize("torn", ["", "schema: '2.0'\nstages:\n  raw:\n    cmd: 'ech"], ids=["empty", "half a line"])
+@pytest.mark.parametrize(
+    "torn", ["", "schema: '2.0'\nstages:\n  raw:\n    cmd: 'ech"], ids=["empty", "half a line"]
+)
 def test_what_a_killed_dvc_left_in_halves_is_mended(project: Path, torn: str) -> None:
     def shell(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
         subprocess.run(argv, cwd=cwd, env=env, check=True)

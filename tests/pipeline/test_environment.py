@@ -33,7 +33,9 @@ def test_what_the_caller_has_set_wins(bare: Path, monkeypatch: pytest.MonkeyPatc
     assert environment.settle(bare)["PREFECT_HOME"] == "/elsewhere"
 
 
-def test_a_server_that_may_start_again_is_waited_for_longer_than_one_that_cannot(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_may_start_again_is_waited_for_longer_than_one_that_cannot(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert environment.settle(bare)["PREFECT_CLIENT_MAX_RETRIES"] == "3"
     monkeypatch.delenv("PREFECT_CLIENT_MAX_RETRIES")
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
@@ -42,9 +44,18 @@ def test_a_server_that_may_start_again_is_waited_for_longer_than_one_that_cannot
 
 @pytest.mark.parametrize(
     ("params", "offline"),
-    [("base:\n", "1"), ("base: org/model\n", "0"), ("base: here\n", "1"), ("base: [\n", "1"), ("- 1\n", "1"), (None, "1")],
+    [
+        ("base:\n", "1"),
+        ("base: org/model\n", "0"),
+        ("base: here\n", "1"),
+        ("base: [\n", "1"),
+        ("- 1\n", "1"),
+        (None, "1"),
+    ],
 )
-def test_the_hub_is_asked_only_where_params_name_a_base_that_is_not_a_folder(bare: Path, params: str | None, offline: str) -> None:
+def test_the_hub_is_asked_only_where_params_name_a_base_that_is_not_a_folder(
+    bare: Path, params: str | None, offline: str
+) -> None:
     (bare / "here").mkdir()
     if params is not None:
         (bare / "params.yaml").write_text(params)
@@ -54,5 +65,7 @@ def test_the_hub_is_asked_only_where_params_name_a_base_that_is_not_a_folder(bar
 def test_a_shell_can_take_it_over() -> None:
     command = f'eval "$({sys.executable} -m alignloop.pipeline.environment)" && echo "$PREFECT_HOME"'
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
-    said = subprocess.run(["/bin/sh", "-c", command], cwd=environment.ROOT, env=env, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=environment.ROOT, env=env, capture_output=True, text=True, check=True
+    ).stdout
     assert said == f"{environment.ROOT}/.prefect\n"

@@ -54,19 +54,27 @@ def test_a_file_is_merged_by_section_and_changes_win_over_it(params: Path, tmp_p
     )
     seen = override(params, extra, {"ppo.steps": 45})
     after, before = load(params), load(DEFAULTS)
-    assert (after.ppo.steps, after.ppo.kl.coef, list(after.rounds)) == (45, 0.5, ["r1"])  # rounds are one value: replaced, not merged
+    assert (after.ppo.steps, after.ppo.kl.coef, list(after.rounds)) == (
+        45,
+        0.5,
+        ["r1"],
+    )  # rounds are one value: replaced, not merged
     assert after.ppo.clip == before.ppo.clip
     assert {"ppo.steps", "ppo.kl.coef"} <= set(seen)
 
 
 def test_a_round_is_added_by_its_key(params: Path) -> None:
     last = list(load(params).rounds)[-1]
-    override(params, changes={"rounds.extra": plan(policy=f"models/{last}/policy", rankings=f"data/rankings/{last}")})
+    override(
+        params,
+        changes={"rounds.extra": plan(policy=f"models/{last}/policy", rankings=f"data/rankings/{last}")},
+    )
     assert list(load(params).rounds)[-1] == "extra"
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1e-5", 1e-5), ("2.5E3", 2500.0), ("3", 3), ("x", "x"), ("null", None), ("{a: [1]}", {"a": [1]})]
+    ("text", "value"),
+    [("1e-5", 1e-5), ("2.5E3", 2500.0), ("3", 3), ("x", "x"), ("null", None), ("{a: [1]}", {"a": [1]})],
 )
 def test_values_are_yaml_and_numbers_with_an_exponent_are_numbers(text: str, value: Any) -> None:
     assert value_of(text) == value
@@ -92,8 +100,14 @@ def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers(p
         ({"rounds": {1: {}}}, r"rounds: the name 1 is not text; write r1"),
         ({"pretrain.width": 130}, r"pretrain: width: 130 is no multiple of 2 · 4 heads"),
         ({"ppo.adam_betas": [1.0, 0.9]}, r"ppo\.adam_betas\.0: .* less than 1, not 1\.0"),
-        ({"rounds.r9": plan(policy="models/r8/policy")}, r"rounds\.r9\.policy: 'models/r8/policy' is made by no earlier round"),
-        ({"rounds.r9": plan(reward_start="models/r9/reward")}, r"rounds\.r9\.reward_start: 'models/r9/reward' is made by no earlier round"),
+        (
+            {"rounds.r9": plan(policy="models/r8/policy")},
+            r"rounds\.r9\.policy: 'models/r8/policy' is made by no earlier round",
+        ),
+        (
+            {"rounds.r9": plan(reward_start="models/r9/reward")},
+            r"rounds\.r9\.reward_start: 'models/r9/reward' is made by no earlier round",
+        ),
         (
             {"rounds.r9": plan(reward_start="models/r1/reward")},
             r"r9\.reward_start: .* has learned from rankings that data/rankings/imported does",
@@ -102,11 +116,19 @@ def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers(p
             {"rounds.r9": {"policy": "models/sft", "start": "models/sft"}},
             r"(?s)rounds\.r9\.reward_start: the key is missing.*rankings: the key is",
         ),
-        ({"rounds.r9": plan(reward_start="models/r1/policy")}, r"made by no earlier round; known here: models/r1/reward, models/r2/reward"),
-        ({"rounds.r9": plan(start="models/r1/reward")}, r"made by no earlier round; known here: models/base, models/r1/policy"),
+        (
+            {"rounds.r9": plan(reward_start="models/r1/policy")},
+            r"made by no earlier round; known here: models/r1/reward, models/r2/reward",
+        ),
+        (
+            {"rounds.r9": plan(start="models/r1/reward")},
+            r"made by no earlier round; known here: models/base, models/r1/policy",
+        ),
     ],
 )
-def test_what_is_invalid_is_named_and_not_written(params: Path, changes: dict[str, Any], message: str) -> None:
+def test_what_is_invalid_is_named_and_not_written(
+    params: Path, changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ParamsError, match=message):
         override(params, changes=changes)
     assert params.read_text() == DEFAULTS.read_text()

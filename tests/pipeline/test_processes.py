@@ -79,7 +79,11 @@ def test_exit_codes_and_errors_arrive(project: Path) -> None:
     assert ask(project, "dies")[0] == -signal.SIGSEGV
     code, _, errors = ask(project, "breaks")
     assert (code, errors[-1]) == (1, "ValueError: broken")
-    assert ask(project, "works") == (0, ["works says 2 __main__ True None"], ["trouble"])  # the server outlives them all
+    assert ask(project, "works") == (
+        0,
+        ["works says 2 __main__ True None"],
+        ["trouble"],
+    )  # the server outlives them all
 
 
 def test_code_that_changes_while_the_server_is_warm_is_the_code_that_runs(project: Path) -> None:
@@ -130,13 +134,21 @@ def test_any_other_command_runs_in_the_shell_with_this_python_first(project: Pat
 
 def test_lines_arrive_while_the_process_still_runs(project: Path) -> None:
     times: list[float] = []
-    run(["/bin/sh", "-c", "echo one; sleep 0.5; printf two"], project, os.environ, lambda *_: times.append(time.monotonic()))
+    run(
+        ["/bin/sh", "-c", "echo one; sleep 0.5; printf two"],
+        project,
+        os.environ,
+        lambda *_: times.append(time.monotonic()),
+    )
     assert times[1] - times[0] > 0.3
 
 
 def test_no_stage_outlives_who_asked_for_it(project: Path) -> None:
     pipes = [os.pipe() for _ in range(3)]
-    (output, errors, status), ours = (os.fdopen(read, "rb", 0) for read, _ in pipes), [os.fdopen(write, "wb", 0) for _, write in pipes]
+    (output, errors, status), ours = (
+        (os.fdopen(read, "rb", 0) for read, _ in pipes),
+        [os.fdopen(write, "wb", 0) for _, write in pipes],
+    )
     server = processes.ForkServer()
     server.fork(["alignloop", "sleeps"], project, os.environ, ours)
     for pipe in ours:
@@ -152,7 +164,10 @@ def test_no_stage_outlives_who_asked_for_it(project: Path) -> None:
 
 def test_a_stage_ends_when_nobody_can_hear_it_even_while_the_server_is_busy(project: Path) -> None:
     pipes = [os.pipe() for _ in range(3)]
-    (output, errors, status), ours = (os.fdopen(read, "rb", 0) for read, _ in pipes), [os.fdopen(write, "wb", 0) for _, write in pipes]
+    (output, errors, status), ours = (
+        (os.fdopen(read, "rb", 0) for read, _ in pipes),
+        [os.fdopen(write, "wb", 0) for _, write in pipes],
+    )
     processes.forkserver.fork(["alignloop", "sleeps"], project, os.environ, ours)
     for pipe in ours:
         pipe.close()
@@ -164,7 +179,9 @@ def test_a_stage_ends_when_nobody_can_hear_it_even_while_the_server_is_busy(proj
         pipe.close()
 
 
-def test_a_dead_server_is_named_and_the_next_run_starts_a_new_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_server_is_named_and_the_next_run_starts_a_new_one(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = ForkServer()
     monkeypatch.setattr(processes, "forkserver", server)
     server.start()

@@ -23,7 +23,10 @@ stages:
 
 def git(*words: str) -> str:
     return subprocess.run(
-        ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words], capture_output=True, text=True, check=True
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
 
 
@@ -48,7 +51,9 @@ def test_a_run_is_a_commit_on_its_branch_with_a_tag_and_the_checkout_stays_as_it
     assert (git("rev-parse", "HEAD"), git("status", "--porcelain")) == before
     assert (first.commit, first.new) == (git("rev-parse", "runs"), True)
     assert git("log", "-1", "--format=%s", first.tag) == "r1: wins"
-    assert git("diff", "--name-only", "HEAD", "runs").split() == ["dvc.lock", "metrics/sft.json"], "nobody's unfinished work"
+    assert git("diff", "--name-only", "HEAD", "runs").split() == ["dvc.lock", "metrics/sft.json"], (
+        "nobody's unfinished work"
+    )
     assert git("show", f"{first.tag}:dvc.lock") == LOCK.strip()
     assert data_version(results) == {"data/raw": "aaaa.dir"}
     assert "aaaa.dir  data/raw" in git("tag", "-n9", "--list", first.tag)
@@ -69,7 +74,11 @@ def test_code_that_has_moved_on_becomes_part_of_the_branch(results: Path) -> Non
     first = record(results, "runs", "one")
     git("commit", "-qm", "newer code")
     second = record(results, "runs", "two")
-    assert git("rev-list", "--parents", "-1", "runs").split() == [second.commit, first.commit, git("rev-parse", "HEAD")]
+    assert git("rev-list", "--parents", "-1", "runs").split() == [
+        second.commit,
+        first.commit,
+        git("rev-parse", "HEAD"),
+    ]
     assert git("show", "runs:notes.txt") == "mine"
 
 

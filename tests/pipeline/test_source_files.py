@@ -33,7 +33,11 @@ def test_each_run_replaces_what_the_last_one_put_there(into: Path) -> None:
 
 
 def test_files_of_one_name_are_told_apart_by_their_folder(into: Path) -> None:
-    assert give(into, "helpful/train.gz", "harmless/train.gz", "x.txt") == ["harmless-train.gz", "helpful-train.gz", "x.txt"]
+    assert give(into, "helpful/train.gz", "harmless/train.gz", "x.txt") == [
+        "harmless-train.gz",
+        "helpful-train.gz",
+        "x.txt",
+    ]
 
 
 def test_what_somebody_put_there_is_kept(into: Path) -> None:

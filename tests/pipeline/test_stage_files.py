@@ -34,12 +34,18 @@ def test_data_and_models_that_a_command_is_given_are_declared():
     for entry in entries(PROJECT):
         declared = {*entry.deps, *entry.outs}
         given = [word for word in shlex.split(entry.command) if word.startswith(("data/", "models/"))]
-        missing = [word for word in given if not any(word == path or word.startswith(f"{path}/") for path in declared)]
+        missing = [
+            word
+            for word in given
+            if not any(word == path or word.startswith(f"{path}/") for path in declared)
+        ]
         assert not missing, f"{entry.name}: {missing} would leave dvc.lock and lineage without a trace"
 
 
 def test_a_key_that_the_pipeline_reads_and_params_yaml_lacks_is_named(tmp_path: Path):
-    (tmp_path / "dvc.yaml").write_text("stages: {use: {foreach: '${rounds}', do: {cmd: 'use ${item.start}'}}}")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages: {use: {foreach: '${rounds}', do: {cmd: 'use ${item.start}'}}}"
+    )
     (tmp_path / "params.yaml").write_text("rounds: {r1: {policy: models/sft}}")
     with pytest.raises(ParamsError, match=r"dvc\.yaml reads \$\{item\.start\}, and 'start' is missing there"):
         list(entries(tmp_path))
@@ -53,10 +59,16 @@ def test_inputs_reach_to_the_outs_of_other_stages_around_and_inside_them(tmp_pat
             "deps": ["data/prompts/train.jsonl", "models", "alignloop/core"],
             "outs": ["out"],
         },
-        "train": {"cmd": "python -m alignloop train", "outs": [{"models/sft": {"cache": False}}], "plots": [{"models.csv": {"x": "step"}}]},
+        "train": {
+            "cmd": "python -m alignloop train",
+            "outs": [{"models/sft": {"cache": False}}],
+            "plots": [{"models.csv": {"x": "step"}}],
+        },
     }
     (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": stages}))
-    found = footprint(tmp_path, "use", ["--x", "a b"], {"x": "a b", "out": Path("out/part"), "docs": Path("reports/use")})
+    found = footprint(
+        tmp_path, "use", ["--x", "a b"], {"x": "a b", "out": Path("out/part"), "docs": Path("reports/use")}
+    )
     assert found.inputs == ("data/prompts/train.jsonl", "models", "data/prompts", "models/sft")
     assert (found.outputs, found.code, found.pages) == (("out",), ("alignloop/core",), ("reports/use",))
 
@@ -67,7 +79,10 @@ def test_a_command_that_dvc_yaml_lacks_reads_what_is_there_and_makes_the_rest(tm
     assert found == Footprint("sft", "r1", ("here",), ("new",), (), (), ("sft",))
 
 
-@pytest.mark.parametrize(("key", "used"), [("ppo.kl.coef", True), ("ppo", True), ("ppo_kl", False), ("seed", True), ("sft.epochs", False)])
+@pytest.mark.parametrize(
+    ("key", "used"),
+    [("ppo.kl.coef", True), ("ppo", True), ("ppo_kl", False), ("seed", True), ("sft.epochs", False)],
+)
 def test_a_stage_uses_the_keys_it_declares_and_all_below_them(key: str, used: bool):
     assert Footprint("ppo", None, (), (), (), (), ("ppo",)).uses(key) is used
 
@@ -82,11 +97,17 @@ def test_sizes_count_lines_of_jsonl_files_and_bytes_of_all(tmp_path: Path):
 
 def test_labelers_are_those_the_records_name_and_none_that_a_text_mentions(tmp_path: Path):
     rows = [{"text": 'he wrote "labeler":"mallory"', "labeler": name} for name in ("bob", "ann", "bob")]
-    (tmp_path / "set.jsonl").write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+    (tmp_path / "set.jsonl").write_text(
+        "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+    )
     assert size_of(tmp_path)["labelers"] == ["ann", "bob"]
 
 
 def test_licences_are_those_under_which_records_were_read(tmp_path: Path):
-    origins = [{"origin": {"licence": licence, "sha256": "0", "line": 1}} for licence in ("MIT", "CC-BY-4.0", "MIT")]
-    (tmp_path / "set.jsonl").write_text("".join(json.dumps({"text": '"licence":"x"', **row}) + "\n" for row in origins))
+    origins = [
+        {"origin": {"licence": licence, "sha256": "0", "line": 1}} for licence in ("MIT", "CC-BY-4.0", "MIT")
+    ]
+    (tmp_path / "set.jsonl").write_text(
+        "".join(json.dumps({"text": '"licence":"x"', **row}) + "\n" for row in origins)
+    )
     assert size_of(tmp_path)["licences"] == ["CC-BY-4.0", "MIT"]

@@ -47,15 +47,23 @@ def test_decisions_move_the_aliases_and_the_file_and_are_written_down(project: P
     assert champion.drift(project, NAME) == []
     last = champion.decided(project, b.hash)
     assert last
-    assert last.number == 2, "a rollback is no new decision about the candidate, so the gates do not approve it again"
+    assert last.number == 2, (
+        "a rollback is no new decision about the candidate, so the gates do not approve it again"
+    )
     # compared with: the champion, or the one before it where the candidate is the champion; so a decision changes no verdict
     assert [champion.counterpart(project, each.hash) for each in (a, b, c)] == [b.hash, a.hash, a.hash]
     champion.bring(project, NAME, b.hash, project / ".cache" / "champion")
-    assert (project / ".cache" / "champion" / "model.safetensors").read_text() == "a", "the registry's own copy, not the newest bytes"
+    assert (project / ".cache" / "champion" / "model.safetensors").read_text() == "a", (
+        "the registry's own copy, not the newest bytes"
+    )
 
 
 def test_what_cannot_be_decided_is_refused_and_leaves_no_trace(project: Path):
-    a, failed, old = register(project, "a"), register(project, "b", gates="failed"), register(project, "c", gates="")
+    a, failed, old = (
+        register(project, "a"),
+        register(project, "b", gates="failed"),
+        register(project, "c", gates=""),
+    )
     for version in (failed, old):
         with pytest.raises(DecisionError, match=r"its gates say .*--despite-gates"):
             champion.approve(project, version, "ada", "I like it")
@@ -80,7 +88,9 @@ def test_an_alias_moved_by_hand_is_seen_and_put_back(project: Path):
     champion.restore(project, NAME, "ada", "a new store")
     assert (champion.drift(project, NAME), state(project)) == ([], [None, None])
     registry.point(project, "champion", b)
-    assert champion.drift(project, NAME)[0].startswith(f"the alias 'champion' is {NAME}/2, and the log's last entry (#1 ")
+    assert champion.drift(project, NAME)[0].startswith(
+        f"the alias 'champion' is {NAME}/2, and the log's last entry (#1 "
+    )
     champion.approve(project, a, "ada", "first")
     registry.unpoint(project, "champion", NAME)
     (project / STATE).write_text("{}")
@@ -102,11 +112,22 @@ def test_a_log_that_was_cut_off_or_written_anew_differs_from_the_seal_in_the_reg
     champion.approve(project, b, "ada", "second")
     whole = (project / LOG).read_text()
     (project / LOG).write_text(whole.splitlines()[0] + "\n")
-    with pytest.raises(AuditError, match="entry 2: it is gone, and all after it: the registry keeps the seal of entry 2"):
+    with pytest.raises(
+        AuditError, match="entry 2: it is gone, and all after it: the registry keeps the seal of entry 2"
+    ):
         champion.drift(project, NAME)
     (project / LOG).unlink()
     for version in (a, b):
-        decision_log.append(project, "eve", "approve", f"{NAME}/{version.version} {version.hash}", "forged", "passed", None, None)
+        decision_log.append(
+            project,
+            "eve",
+            "approve",
+            f"{NAME}/{version.version} {version.hash}",
+            "forged",
+            "passed",
+            None,
+            None,
+        )
     with pytest.raises(AuditError, match="entry 2: the registry keeps another seal"):
         champion.drift(project, NAME)
     (project / LOG).write_text(whole)

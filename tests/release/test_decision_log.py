@@ -18,7 +18,14 @@ def log(tmp_path: Path) -> Path:
     for number in range(1, 5):
         with decision_log.writing(tmp_path):
             decision_log.append(
-                tmp_path, f"ada {number}", "approve", f"m/{number} h{number}", "better “answers”", "passed", f"m/{number} h{number}", None
+                tmp_path,
+                f"ada {number}",
+                "approve",
+                f"m/{number} h{number}",
+                "better “answers”",
+                "passed",
+                f"m/{number} h{number}",
+                None,
             )
     return tmp_path
 

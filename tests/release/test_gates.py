@@ -35,7 +35,15 @@ WINS: dict[str, Any] = {
     "gold": {"rate": 0.75, "low": 0.5, "high": 0.875, "n": 8, "ties": 0.0},
     "reward_model": {"rate": 0.5, "low": 0.25, "high": 0.75, "n": 8, "ties": 0.0},
 }
-GIVEN: dict[str, Any] = {"mine": MINE, "theirs": THEIRS, "wins": WINS, "kl": 4.0, "breaches": 0, "holes": 0, "champion": False}
+GIVEN: dict[str, Any] = {
+    "mine": MINE,
+    "theirs": THEIRS,
+    "wins": WINS,
+    "kl": 4.0,
+    "breaches": 0,
+    "holes": 0,
+    "champion": False,
+}
 REWARD = {"train_accuracy": 0.75, "valid_accuracy": 0.5}
 
 
@@ -90,23 +98,40 @@ def test_the_verdict_in_words_has_a_line_per_rule_with_number_bound_and_outcome(
     text = told(decide({"max_kl_per_response_nats": 3.0, "max_length_drift": None}, champion=True))
     assert text.startswith("**Gates FAILED**: 7 of 8 rules are met, against the champion.")
     lines = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|") and "--" not in line
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|") and "--" not in line
     ]
     assert len(lines) == 1 + len(RULES)
     assert ["KL to SFT, nats per response", "4.000", "≤ 3.000", "NOT MET"] in lines
     assert ["length, change of the mean", "0.250", "–", "not asked"] in lines
     assert ["behaviours: the greatest fall (unknown)", "0.125", "≤ 0.125", "met"] in lines
-    assert text.endswith("Wins by gold: 0.750 [0.500, 0.875] on 8 prompts; by the reward model: 0.500 [0.250, 0.750] on 8 prompts.\n")
+    assert text.endswith(
+        "Wins by gold: 0.750 [0.500, 0.875] on 8 prompts; by the reward model: 0.500 [0.250, 0.750] on 8 prompts.\n"
+    )
 
 
 def answer(model: str, number: int, gold: float | None, score: float) -> Answer:
     prompt = Prompt(id=f"p{number}", messages=(Message(role="user", content="?"),), user="u", source="test")
     marks = {"passed": None, "made_up": None, "over_refused": None}
-    return Answer(id=f"{model}-p{number}", prompt=prompt, model=model, response="a", tokens=1, ended=True, score=score, gold=gold, **marks)
+    return Answer(
+        id=f"{model}-p{number}",
+        prompt=prompt,
+        model=model,
+        response="a",
+        tokens=1,
+        ended=True,
+        score=score,
+        gold=gold,
+        **marks,
+    )
 
 
 def test_a_duel_pairs_answers_by_prompt_and_counts_wins_by_gold_and_by_the_reward_model():
-    mine = [answer("policy", n, gold, score) for n, gold, score in ((1, 1.0, 0.0), (2, 1.0, 0.0), (3, 0.0, 1.0), (9, 9.0, 9.0))]
+    mine = [
+        answer("policy", n, gold, score)
+        for n, gold, score in ((1, 1.0, 0.0), (2, 1.0, 0.0), (3, 0.0, 1.0), (9, 9.0, 9.0))
+    ]
     theirs = [answer("sft", n, 0.0, 0.5) for n in (3, 2, 1)]
     wins = duel(mine, theirs)
     assert (wins["gold"]["n"], wins["gold"]["rate"], wins["gold"]["ties"]) == (
@@ -119,6 +144,7 @@ def test_a_duel_pairs_answers_by_prompt_and_counts_wins_by_gold_and_by_the_rewar
 
 
 def test_a_behaviour_that_one_side_lacks_cannot_fall():
-    assert falls({"behaviours": {"fact": {"passed": 0.5}}}, {"behaviours": {"fact": {"passed": 0.75}, "gone": {"passed": 1.0}}}) == {
-        "fact": 0.25
-    }
+    assert falls(
+        {"behaviours": {"fact": {"passed": 0.5}}},
+        {"behaviours": {"fact": {"passed": 0.75}, "gone": {"passed": 1.0}}},
+    ) == {"fact": 0.25}

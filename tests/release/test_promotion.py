@@ -22,20 +22,33 @@ NAME = "alignloop-policy"
 @pytest.fixture
 def candidate(rounds: Path) -> Path:  # noqa: F811
     """A project that is ready for its release."""
-    models = {"cmd": "true", "outs": [f"models/{name}" for name in ("sft", "r1/policy", "r1/reward", "r2/policy", "r2/reward")]}
-    stage: dict[str, Any] = {"cmd": f"python -m alignloop {COMMAND}", "deps": ["models", "metrics/rounds", "data/evaluation"]}
+    models = {
+        "cmd": "true",
+        "outs": [f"models/{name}" for name in ("sft", "r1/policy", "r1/reward", "r2/policy", "r2/reward")],
+    }
+    stage: dict[str, Any] = {
+        "cmd": f"python -m alignloop {COMMAND}",
+        "deps": ["models", "metrics/rounds", "data/evaluation"],
+    }
     stage |= {"params": ["release"], "metrics": [PLACES["metrics"]], "outs": [PLACES["out"]]}
     (rounds / "dvc.yaml").write_text(json.dumps({"stages": {"models": models, "release": stage}}))
     lineage_of(rounds)
     return rounds
 
 
-def test_a_candidate_that_its_gates_refuse_stays_registered_and_is_marked(candidate: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    override(candidate / "params.yaml", changes={"release.gates.min_win_rate": 0.9, "release.gates.max_length_drift": None})
+def test_a_candidate_that_its_gates_refuse_stays_registered_and_is_marked(
+    candidate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    override(
+        candidate / "params.yaml",
+        changes={"release.gates.min_win_rate": 0.9, "release.gates.max_length_drift": None},
+    )
     assert main(COMMAND.split()) == 0
     said = capsys.readouterr().out
     assert "**Gates FAILED**: 7 of 8 rules are met, against SFT" in said
-    assert said.rstrip().endswith("its gates refused it; it stays registered, marked gates=failed, and the champion stays")
+    assert said.rstrip().endswith(
+        "its gates refused it; it stays registered, marked gates=failed, and the champion stays"
+    )
     version = registry.find(candidate, f"{NAME}@candidate")
     assert version.aliases == ("candidate",)
     assert version.tags["gates"] == "failed"
@@ -45,14 +58,23 @@ def test_a_candidate_that_its_gates_refuse_stays_registered_and_is_marked(candid
     assert version.tags["wins_gold"] == "1.000 [0.510, 1.000] on 4 prompts"
     assert version.description.split("\n\n")[1].startswith("**Gates FAILED**")
     run = version.tags["release_run"]
-    assert f"![The rounds side by side](get-artifact?run_uuid={run}&path=figures/release.png)" in version.description
-    assert re.search(r"^> .+\n\n- candidate: .+\n- SFT: .+$", version.description, re.MULTILINE), "answers side by side"
-    assert "\n| rule | number | bound | verdict |\n|---|---:|---:|---:|\n| wins" in version.description, "tables without padding"
+    assert (
+        f"![The rounds side by side](get-artifact?run_uuid={run}&path=figures/release.png)"
+        in version.description
+    )
+    assert re.search(r"^> .+\n\n- candidate: .+\n- SFT: .+$", version.description, re.MULTILINE), (
+        "answers side by side"
+    )
+    assert "\n| rule | number | bound | verdict |\n|---|---:|---:|---:|\n| wins" in version.description, (
+        "tables without padding"
+    )
     assert not (candidate / "releases" / "audit.jsonl").exists()
     override(candidate / "params.yaml", changes={"release.gates.min_win_rate": 0.5})
     assert main(COMMAND.split()) == 0
     after = registry.find(candidate, f"{NAME}/1")
-    assert (after.tags["gates"], after.aliases) == ("passed", ("candidate", "champion")), "the same bytes, with the newest verdict"
+    assert (after.tags["gates"], after.aliases) == ("passed", ("candidate", "champion")), (
+        "the same bytes, with the newest verdict"
+    )
     assert "**Gates PASSED**" in after.description
 
 
@@ -63,8 +85,13 @@ def test_a_person_is_waited_for_while_reviewers_are_asked_and_the_same_command_g
     override(candidate / "params.yaml", changes={"release.approval": "person", "people.review_prompts": 3})
     assert main(COMMAND.split()) == os.EX_TEMPFAIL
     said = capsys.readouterr()
-    assert said.err.startswith(f"release: {NAME}/1 @candidate met its gates and waits for a person: `python -m alignloop review`")
-    assert "reviewers compare 3 pairs at http://127.0.0.1:4300/review. The same command continues then" in said.err
+    assert said.err.startswith(
+        f"release: {NAME}/1 @candidate met its gates and waits for a person: `python -m alignloop review`"
+    )
+    assert (
+        "reviewers compare 3 pairs at http://127.0.0.1:4300/review. The same command continues then"
+        in said.err
+    )
     assert "champion" not in registry.find(candidate, f"{NAME}/1").aliases
     store = Store(store_url(candidate))
     with store.reading() as session:

@@ -27,7 +27,14 @@ TINY: dict[str, dict[str, Any]] = {
     "sample": {"prompts": 6, "valid_prompts": 3, "k": 3},
     "label": {"judge": "form", "labelers": 4, "screening_items": 20, "screening_pass": 0.0},
     "reward": {"epochs": 1.0, "rankings_per_step": 4},
-    "ppo": {"steps": 2, "prompts_per_step": 8, "minibatches": 2, "warmup_steps": 0, "value_warmup_steps": 0, "ptx_documents_per_step": 4},
+    "ppo": {
+        "steps": 2,
+        "prompts_per_step": 8,
+        "minibatches": 2,
+        "warmup_steps": 0,
+        "value_warmup_steps": 0,
+        "ptx_documents_per_step": 4,
+    },
 }
 
 
@@ -46,16 +53,31 @@ class Loop:
     def __init__(self, root: Path, base: Path) -> None:
         self.root, self.base = root, base
         asked = [(number, QUESTIONS[number % 4], ANSWERS[number // 4 % 4]) for number in range(16)]
-        prompts = [Prompt(id=f"p{number}", messages=(said("user", question),), user="u", source="s") for number, question, _ in asked]
+        prompts = [
+            Prompt(id=f"p{number}", messages=(said("user", question),), user="u", source="s")
+            for number, question, _ in asked
+        ]
         for split in ("train", "valid", "test"):
             write(root / "prompts" / f"{split}.jsonl", prompts)
         about: dict[str, Any] = {"user": "u", "labeler": "l", "source": "s"}
-        told = [Demonstration(id=f"d{n}", messages=(said("user", q), said("assistant", a)), **about) for n, q, a in asked]
+        told = [
+            Demonstration(id=f"d{n}", messages=(said("user", q), said("assistant", a)), **about)
+            for n, q, a in asked
+        ]
         write(root / "demonstrations" / "train.jsonl", told)
         write(root / "demonstrations" / "valid.jsonl", told[:4])
         for split in ("train", "valid"):
-            write(root / "corpus" / f"{split}.jsonl", [Document(id=f"t{n}", text=f"{q} {a}", source="s") for n, q, a in asked])
-        ranked: dict[str, Any] = {"responses": tuple(ANSWERS[:3]), "kind": "panel", "policy": "models/sft", "round": "r1", "labeler": "l"}
+            write(
+                root / "corpus" / f"{split}.jsonl",
+                [Document(id=f"t{n}", text=f"{q} {a}", source="s") for n, q, a in asked],
+            )
+        ranked: dict[str, Any] = {
+            "responses": tuple(ANSWERS[:3]),
+            "kind": "panel",
+            "policy": "models/sft",
+            "round": "r1",
+            "labeler": "l",
+        }
         rankings = []
         for number, prompt in enumerate(prompts):
             split: Split = "train" if number < 12 else "valid"
@@ -66,7 +88,16 @@ class Loop:
         """Take the checkpoint for the base."""
         at, taken = self.root, params.model_copy(update={"base": str(self.base)})
         self.base = at / "base"
-        return list(pretrain(taken, Checkpoint.fresh(at, "pretrain"), at / "corpus", at / "base", at / "base.json", at / "base.csv"))
+        return list(
+            pretrain(
+                taken,
+                Checkpoint.fresh(at, "pretrain"),
+                at / "corpus",
+                at / "base",
+                at / "base.json",
+                at / "base.csv",
+            )
+        )
 
     def sft(self, params: Params) -> list[Progress]:
         at = self.root
@@ -103,8 +134,23 @@ class Loop:
     def ppo(self, params: Params, out: str = "policy") -> list[Progress]:
         at = self.root
         models = {"start": at / "sft", "reward": at / "reward", "sft": at / "sft"}
-        written = {"out": at / out, "rollouts": at / f"{out}-rollouts", "metrics": at / f"{out}.json", "plots": at / f"{out}.csv"}
-        return list(ppo(params, Checkpoint.fresh(at, "ppo"), "r1", **models, prompts=at / "prompts", corpus=at / "corpus", **written))
+        written = {
+            "out": at / out,
+            "rollouts": at / f"{out}-rollouts",
+            "metrics": at / f"{out}.json",
+            "plots": at / f"{out}.csv",
+        }
+        return list(
+            ppo(
+                params,
+                Checkpoint.fresh(at, "ppo"),
+                "r1",
+                **models,
+                prompts=at / "prompts",
+                corpus=at / "corpus",
+                **written,
+            )
+        )
 
     def next_round(self, params: Params, policy: str) -> list[Progress]:
         """Answers of a policy to rank, their rankings beside those known before, and what the policy achieved."""
@@ -112,7 +158,13 @@ class Loop:
         drawn, ranked = at / "samples.jsonl", at / "ranked"
         told = list(sample(params, "r2", at / policy, at / "prompts", drawn, at / "samples.json"))
         told += label(params, "r2", drawn, at / "rankings", ranked, at / "ranked.json", at / "ranked.md")
-        models = {"base": self.base, "sft": at / "sft", "before": at / "sft", "policy": at / policy, "reward": at / "reward"}
+        models = {
+            "base": self.base,
+            "sft": at / "sft",
+            "before": at / "sft",
+            "policy": at / policy,
+            "reward": at / "reward",
+        }
         sets = {
             "prompts": at / "prompts",
             "corpus": at / "corpus",

@@ -23,7 +23,10 @@ TRAIN, VALID, TEST = (users(split) for split in SPLITS)
 
 
 def messages(*said: str) -> tuple[Message, ...]:
-    return tuple(Message(role="user" if place % 2 == 0 else "assistant", content=content) for place, content in enumerate(said))
+    return tuple(
+        Message(role="user" if place % 2 == 0 else "assistant", content=content)
+        for place, content in enumerate(said)
+    )
 
 
 def prompt(name: str, user: str, said: str) -> Prompt:
@@ -45,10 +48,17 @@ class Sets:
 
     def __init__(self, root: Path):
         self.root, self.longest = root, 100
-        self.prompts = [prompt(f"own-{user}", user, f"What is {user}?") for user in (*TRAIN[:3], *VALID[:3], *TEST[:3])]
-        self.demonstrations = [demonstration(f"own-{user}", user, f"Who is {user}?", "I.") for user in (*TRAIN[:3], *VALID[:3], *TEST[:3])]
+        self.prompts = [
+            prompt(f"own-{user}", user, f"What is {user}?") for user in (*TRAIN[:3], *VALID[:3], *TEST[:3])
+        ]
+        self.demonstrations = [
+            demonstration(f"own-{user}", user, f"Who is {user}?", "I.")
+            for user in (*TRAIN[:3], *VALID[:3], *TEST[:3])
+        ]
         self.rankings: list[Ranking] = []
-        self.documents = [Document(id=f"d{number}", text=f"Text {number}.", source="s") for number in range(60)]
+        self.documents = [
+            Document(id=f"d{number}", text=f"Text {number}.", source="s") for number in range(60)
+        ]
 
     def run(self, **changes: Any) -> dict[str, Any]:
         raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerFast, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
 
 from alignloop.core.losses import NonFiniteLoss
 from alignloop.core.models import load_policy, save_policy
@@ -54,7 +61,9 @@ def make(family: str, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
     torch.manual_seed(0)
     if family == "qwen2":
         tokenizer = copy.deepcopy(tokenizer)
-        tokenizer.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]})
+        tokenizer.add_special_tokens(
+            {"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]}
+        )
         tokenizer.chat_template = CHATML
     save_policy(AutoModelForCausalLM.from_config(FAMILIES[family]), tokenizer, folder)
     return folder
@@ -71,7 +80,9 @@ def test_the_loop_runs_on_any_family(family: str, tokenizer: PreTrainedTokenizer
         assert [step.step for step in steps] == [1, 2]
         assert all(math.isfinite(number) for step in steps for number in step.metrics.values())
         assert steps[0].metrics["ratio_first"] == pytest.approx(1, abs=1e-5 if out == "policy" else 0.02)
-        assert steps[0].metrics["kl"] == pytest.approx(0, abs=1e-4 if out == "policy" else 0.2), "PPO starts at its reference"
+        assert steps[0].metrics["kl"] == pytest.approx(0, abs=1e-4 if out == "policy" else 0.2), (
+            "PPO starts at its reference"
+        )
         policy, its_tokenizer = load_policy(tmp_path / out)
         assert policy.config.vocab_size == ROWS > len(its_tokenizer)
         before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("sft", out))
@@ -95,33 +106,52 @@ def test_a_checkpoint_without_a_pad_token_of_its_own_is_refused_with_the_remedy(
     bent = copy.deepcopy(tokenizer)
     bent.pad_token = pad
     loop = Loop(tmp_path, make("llama", bent, tmp_path / "base"))
-    with pytest.raises(TokenizerError, match=r"base: the tokenizer needs a pad token of its own.*set pad_token in tokenizer_config.json"):
+    with pytest.raises(
+        TokenizerError,
+        match=r"base: the tokenizer needs a pad token of its own.*set pad_token in tokenizer_config.json",
+    ):
         loop.sft(tiny())
 
 
-def test_a_checkpoint_without_a_chat_template_is_refused_with_the_remedy(tokenizer: PreTrainedTokenizerFast, tmp_path: Path):
+def test_a_checkpoint_without_a_chat_template_is_refused_with_the_remedy(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
     bent = copy.deepcopy(tokenizer)
     bent.chat_template = None
     loop = Loop(tmp_path, make("llama", bent, tmp_path / "base"))
-    with pytest.raises(TokenizerError, match=r"base: the tokenizer has no chat template; give its folder a chat_template.jinja"):
+    with pytest.raises(
+        TokenizerError,
+        match=r"base: the tokenizer has no chat template; give its folder a chat_template.jinja",
+    ):
         loop.sft(tiny())
 
 
-def test_a_loss_that_explodes_names_step_rows_and_likely_cause(tokenizer: PreTrainedTokenizerFast, tmp_path: Path):
+def test_a_loss_that_explodes_names_step_rows_and_likely_cause(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
     loop = Loop(tmp_path, make("llama", tokenizer, tmp_path / "base"))
     loop.sft(tiny())
     loop.reward(tiny())
-    with pytest.raises(NonFiniteLoss, match=r"^step \d+: .* is (nan|inf), in d\d+.*: weights have left all measure") as error:
+    with pytest.raises(
+        NonFiniteLoss, match=r"^step \d+: .* is (nan|inf), in d\d+.*: weights have left all measure"
+    ) as error:
         loop.sft(tiny(sft={"learning_rate": 1e30, "epochs": 4.0}))
     assert "lower the learning rate" in str(error.value)
-    for model in ("trunk", "reward"):  # a value head that shares the policy's trunk, and a value model of its own
+    for model in (
+        "trunk",
+        "reward",
+    ):  # a value head that shares the policy's trunk, and a value model of its own
         plan = {"value": model, "learning_rate": 1e30, "value_learning_rate": 1e-5, "ema_decay": 0.0}
         with pytest.raises(
-            NonFiniteLoss, match=r"^step [12]: .* is (nan|inf), in p\d+, p.*: weights have left all measure .*: lower the learning"
+            NonFiniteLoss,
+            match=r"^step [12]: .* is (nan|inf), in p\d+, p.*: weights have left all measure .*: lower the learning",
         ):
             loop.ppo(tiny(ppo=plan), f"exploded-{model}")
     head = tmp_path / "reward" / "head.safetensors"
     save_file({**load_file(head), "bias": torch.tensor([math.nan])}, head)
-    with pytest.raises(NonFiniteLoss, match=r"step 1: the scores of answers .* are not finite, in p\d+, .*all weights still are numbers"):
+    with pytest.raises(
+        NonFiniteLoss,
+        match=r"step 1: the scores of answers .* are not finite, in p\d+, .*all weights still are numbers",
+    ):
         loop.ppo(tiny(ppo={"value": "trunk"}))
     assert not (tmp_path / "policy").exists()

@@ -17,13 +17,24 @@ from alignloop.world.builder import make_world
 from alignloop.world.gold import judge
 from tests.stages.loop import QUESTIONS, said, tiny
 
-SMALL = {"facts": 40, "users": 4, "prompts": 24, "demonstrations": 1, "documents": 1, "truth": 0.75, "demonstration_quality": 0.65}
+SMALL = {
+    "facts": 40,
+    "users": 4,
+    "prompts": 24,
+    "demonstrations": 1,
+    "documents": 1,
+    "truth": 0.75,
+    "demonstration_quality": 0.65,
+}
 
 REPLIES = ("Yes.", "Sorry, I cannot help with that.", "")
 
 
 def people() -> list[Prompt]:
-    return [Prompt(id=f"p{n}", messages=(said("user", QUESTIONS[n % 4]),), user="u", source="s") for n in range(12)]
+    return [
+        Prompt(id=f"p{n}", messages=(said("user", QUESTIONS[n % 4]),), user="u", source="s")
+        for n in range(12)
+    ]
 
 
 def world() -> list[Prompt]:
@@ -37,13 +48,26 @@ def run(root: Path, policy: Path, prompts: list[Prompt]) -> tuple[dict[str, Any]
     write(root / "prompts" / "test.jsonl", prompts)
     write(root / "prompts" / "train.jsonl", prompts[:1])
     write(root / "corpus" / "valid.jsonl", [Document(id="t", text="Yes, it is.", source="s")])
-    about: dict[str, Any] = {"labeler": "l", "kind": "panel", "policy": "models/sft", "round": "r1", "split": "valid"}
-    ranked = [Ranking(id=f"k{n}", prompt=each, responses=REPLIES, ranks=(1, 2, 3), **about) for n, each in enumerate(prompts)]
+    about: dict[str, Any] = {
+        "labeler": "l",
+        "kind": "panel",
+        "policy": "models/sft",
+        "round": "r1",
+        "split": "valid",
+    }
+    ranked = [
+        Ranking(id=f"k{n}", prompt=each, responses=REPLIES, ranks=(1, 2, 3), **about)
+        for n, each in enumerate(prompts)
+    ]
     write(root / "rankings" / "r1.jsonl", ranked)
     write(root / "rollouts" / "rollouts.jsonl", list[Rollout]())
     models = dict.fromkeys(("base", "sft", "before", "policy"), policy)
     places = {name: root / name for name in ("reward", "prompts", "corpus", "rankings", "rollouts", "out")}
-    written = {"headline": root / "headline.json", "metrics": root / "evaluate.json", "plots": root / "curve.csv"}
+    written = {
+        "headline": root / "headline.json",
+        "metrics": root / "evaluate.json",
+        "plots": root / "curve.csv",
+    }
     list(evaluate(tiny(), "r1", **models, **places, **written))
     report = json.loads(written["metrics"].read_text())
     assert json.loads(written["headline"].read_text()) == headline_of(report)
@@ -66,7 +90,9 @@ def test_a_report_says_what_its_answers_say(prompts: Any, tmp_path: Path, tiny_p
     won = [(mine > theirs) + (mine == theirs) / 2 for mine, theirs in pairs]
     assert wins["policy_vs_sft"]["rate"] == pytest.approx(sum(won) / len(won))
     assert wins["policy_vs_before"] == wins["policy_vs_sft"], "before the first round stands SFT"
-    assert report["models"]["policy"]["gold"] == (pytest.approx(sum(worth["policy"]) / len(won)) if by_gold else None)
+    assert report["models"]["policy"]["gold"] == (
+        pytest.approx(sum(worth["policy"]) / len(won)) if by_gold else None
+    )
 
 
 def test_a_policy_that_is_sft_is_no_way_from_it_and_pays_no_tax(tmp_path: Path, tiny_policy: Path):
@@ -75,15 +101,23 @@ def test_a_policy_that_is_sft_is_no_way_from_it_and_pays_no_tax(tmp_path: Path, 
     assert report["models"]["policy"]["perplexity"] == report["models"]["sft"]["perplexity"]
 
 
-def test_the_reward_model_is_held_against_labelers_and_gold_beside_their_own_agreement(tmp_path: Path, tiny_policy: Path):
+def test_the_reward_model_is_held_against_labelers_and_gold_beside_their_own_agreement(
+    tmp_path: Path, tiny_policy: Path
+):
     told = run(tmp_path, tiny_policy, world())[0]["reward_model"]
     policy, tokenizer = load_policy(tiny_policy)
     ranked, _ = ranked_rows(tokenizer, read(tmp_path / "rankings", Ranking), context_of(policy))
     assert (told["pairs"], told["too_long"]) == (3 * len(ranked), 12 - len(ranked))
     golds = [[judge(each.prompt, answer).score for answer in each.responses] for each, _ in ranked]
-    pairs = [(mine > theirs) + (mine == theirs) / 2 for scores in golds for mine, theirs in combinations(scores, 2)]
-    assert len(pairs) == told["pairs"], "the labelers' pairs, as for the reward model, whether gold tells them apart or not"
-    assert told["labelers_agreement_gold"] == pytest.approx(sum(pairs) / len(pairs)), "they rank them as they stand"
+    pairs = [
+        (mine > theirs) + (mine == theirs) / 2 for scores in golds for mine, theirs in combinations(scores, 2)
+    ]
+    assert len(pairs) == told["pairs"], (
+        "the labelers' pairs, as for the reward model, whether gold tells them apart or not"
+    )
+    assert told["labelers_agreement_gold"] == pytest.approx(sum(pairs) / len(pairs)), (
+        "they rank them as they stand"
+    )
     assert 0.5 < told["labelers_agreement_gold"] < 1, "who asks for harm should be refused"
     told = run(tmp_path / "people", tiny_policy, people())[0]["reward_model"]
     assert (told["pairs"], told["accuracy_gold"], told["labelers_agreement_gold"]) == (36, None, None)

@@ -35,7 +35,9 @@ def params(**changes: Any) -> parameters.Params:
 def drop(root: Path, name: str, *rows: Any) -> None:
     path = root / "sources" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 def run(root: Path, **changes: Any) -> dict[str, Any]:
@@ -86,11 +88,24 @@ def test_files_of_any_format_become_the_four_sets_and_their_prompts_enter_once(r
 
 
 @pytest.mark.parametrize(
-    "name", ["README-first.txt", "README_de.md", "readme.rst", "LICENSE.md.txt", "LICENSE-MIT", "chats/LICENSES", "License.txt"]
+    "name",
+    [
+        "README-first.txt",
+        "README_de.md",
+        "readme.rst",
+        "LICENSE.md.txt",
+        "LICENSE-MIT",
+        "chats/LICENSES",
+        "License.txt",
+    ],
 )
 def test_what_is_called_like_a_readme_or_a_licence_is_left_out_unless_named(root: Path, name: str):
     drop(root, name, "About these files.\n")
-    assert list(run(root)["sources"]) == ["book.txt (text)", "chats/test.jsonl (hh-rlhf)", "sums.jsonl (gsm8k)"]
+    assert list(run(root)["sources"]) == [
+        "book.txt (text)",
+        "chats/test.jsonl (hh-rlhf)",
+        "sums.jsonl (gsm8k)",
+    ]
     assert f"{name} (text)" in run(root, formats={name: "text"})["sources"]
 
 
@@ -120,7 +135,16 @@ def test_refused_records_are_counted_by_reason(root: Path):
     drop(root, "chats/test.jsonl", PAIR, SAME, SAME)
     counts = run(root, max_refused=0.7)["sources"]["chats/test.jsonl (hh-rlhf)"]
     reason = {"refused: chosen and rejected are the same": 2}
-    assert counts == {"prompts": 1, "rankings": 1, "rows": 3, "records": 3, "kept": 1, "refused": 2, "changed": 0, **reason}
+    assert counts == {
+        "prompts": 1,
+        "rankings": 1,
+        "rows": 3,
+        "records": 3,
+        "kept": 1,
+        "refused": 2,
+        "changed": 0,
+        **reason,
+    }
     assert (root / "raw" / "refused.csv").read_text() == (
         "source,line,reason\nchats/test.jsonl,2,chosen and rejected are the same\nchats/test.jsonl,3,chosen and rejected are the same\n"
     )
@@ -147,10 +171,13 @@ def refusal_of(root: Path, **changes: Any) -> str:
 
 
 def test_mistakes_in_the_stated_formats_are_named(root: Path):
-    assert "ingest.formats: sums.jsonl: there is no format 'gsm9k'; known are hh-rlhf, open-assistant" in refusal(
-        root, formats={"sums.jsonl": "gsm9k"}
+    assert (
+        "ingest.formats: sums.jsonl: there is no format 'gsm9k'; known are hh-rlhf, open-assistant"
+        in refusal(root, formats={"sums.jsonl": "gsm9k"})
     )
-    assert "ingest.formats: no file in sources is called sum.jsonl; correct the pattern" in refusal(root, formats={"sum.jsonl": "gsm8k"})
+    assert "ingest.formats: no file in sources is called sum.jsonl; correct the pattern" in refusal(
+        root, formats={"sum.jsonl": "gsm8k"}
+    )
 
 
 def test_sources_without_data_say_what_to_do(tmp_path: Path):
@@ -163,7 +190,10 @@ def test_sources_without_data_say_what_to_do(tmp_path: Path):
 @pytest.mark.parametrize(("gone", "what"), [("book.txt", "documents"), ("sums.jsonl", "demonstrations")])
 def test_a_kind_of_record_that_training_needs_and_no_source_holds_is_named(root: Path, gone: str, what: str):
     (root / "sources" / gone).unlink()
-    assert f"sources: no file holds {what}, and training needs some; add {what[:-1].capitalize()} records" in refusal(root)
+    assert (
+        f"sources: no file holds {what}, and training needs some; add {what[:-1].capitalize()} records"
+        in refusal(root)
+    )
 
 
 def test_a_file_that_is_unreadable_or_unknown_is_named(root: Path):
@@ -238,7 +268,10 @@ def test_workers_change_no_byte(root: Path, monkeypatch: pytest.MonkeyPatch):
         return {"id": f"p-{number % 25}", "messages": said, "user": f"user-{number % 7}", "source": "s"}
 
     by = {"labeler": "l", "kind": "person", "policy": "p", "round": "imported"}
-    ranked = [{"id": f"r-{n % 50}", "prompt": asked(n), "responses": ["a", "b"], "ranks": [1, 2], **by} for n in range(60)]
+    ranked = [
+        {"id": f"r-{n % 50}", "prompt": asked(n), "responses": ["a", "b"], "ranks": [1, 2], **by}
+        for n in range(60)
+    ]
     drop(root, "asked.jsonl", *(asked(number) for number in range(40)), "no JSON\n", {**asked(3), "user": ""})
     drop(root, "ranked.jsonl", *ranked, {**ranked[0], "ranks": [1, 3]})
 
@@ -252,4 +285,6 @@ def test_workers_change_no_byte(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1})
     assert made() == alone
     total = alone[0]["total"]
-    assert (total["refused"], total["changed"], total["prompts met again"]) == (3, 25, 40), "all that the order decides was at work"
+    assert (total["refused"], total["changed"], total["prompts met again"]) == (3, 25, 40), (
+        "all that the order decides was at work"
+    )

@@ -75,10 +75,19 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 def offered(count: int) -> list[Samples]:
     def prompt(number: int) -> Prompt:
-        return Prompt(id=f"p{number}", messages=(Message(role="user", content="Hello?"),), user="u", source="s")
+        return Prompt(
+            id=f"p{number}", messages=(Message(role="user", content="Hello?"),), user="u", source="s"
+        )
 
     return [
-        Samples(id=f"r1-p{n}", prompt=prompt(n), responses=("ab", "a", "abc", "xy"), policy="models/sft", round="r1", split="train")
+        Samples(
+            id=f"r1-p{n}",
+            prompt=prompt(n),
+            responses=("ab", "a", "abc", "xy"),
+            policy="models/sft",
+            round="r1",
+            split="train",
+        )
         for n in range(count)
     ]
 
@@ -112,9 +121,15 @@ def test_a_judge_model_is_asked_blind_and_shuffled_and_never_twice_for_the_same(
 ) -> None:
     monkeypatch.setenv(llm_judge.KEY, "a-secret")
     endpoint.first = [503, "I like all of them.", '{"ranks": {"A": 1}}']
-    stage = Stage(here, kind="judge", model={"url": f"http://127.0.0.1:{endpoint.server_port}/v1/", "name": "org/judge 1", "at_once": 1})
+    stage = Stage(
+        here,
+        kind="judge",
+        model={"url": f"http://127.0.0.1:{endpoint.server_port}/v1/", "name": "org/judge 1", "at_once": 1},
+    )
     made = stage.run(offered(3))
-    assert {(each.labeler, each.kind, each.ranks) for each in made} == {("judge-org-judge-1", "judge", (2, 3, 1, 2))}
+    assert {(each.labeler, each.kind, each.ranks) for each in made} == {
+        ("judge-org-judge-1", "judge", (2, 3, 1, 2))
+    }
     assert [each.prompt.id for each in made] == ["p0", "p1", "p2"]
     assert len(endpoint.asked) == 6
     assert set(endpoint.keys) == {"Bearer a-secret"}
@@ -129,9 +144,15 @@ def test_a_judge_model_is_asked_blind_and_shuffled_and_never_twice_for_the_same(
 
 @pytest.mark.parametrize(
     ("first", "message"),
-    [([401], "answers with status 401"), ([500] * 4, "answers with status 500, 4 times"), (["no"] * 4, "gave no ranking of r1-p0")],
+    [
+        ([401], "answers with status 401"),
+        ([500] * 4, "answers with status 500, 4 times"),
+        (["no"] * 4, "gave no ranking of r1-p0"),
+    ],
 )
-def test_a_judge_that_does_not_judge_is_named(here: Path, endpoint: Endpoint, first: list[int | str], message: str) -> None:
+def test_a_judge_that_does_not_judge_is_named(
+    here: Path, endpoint: Endpoint, first: list[int | str], message: str
+) -> None:
     endpoint.first = first
     model = {"url": f"http://127.0.0.1:{endpoint.server_port}/v1", "name": "j", "at_once": 1}
     with pytest.raises(JudgeError, match=message):
@@ -147,14 +168,23 @@ def test_kinds_share_the_samples_and_each_ranking_says_who_made_it(here: Path, e
     assert len(kinds) == 40
     assert 10 <= sum(kind == "judge" for kind in kinds.values()) <= 30
     fewer = shared_out(stage.params, "r1", offered(20))
-    assert {each.prompt.id: kind for kind, part in fewer.items() for each in part} == {f"p{n}": kinds[f"p{n}"] for n in range(20)}
+    assert {each.prompt.id: kind for kind, part in fewer.items() for each in part} == {
+        f"p{n}": kinds[f"p{n}"] for n in range(20)
+    }
 
 
 def test_known_labelers_rank_a_share_of_the_validation_prompts_where_that_is_asked_for(here: Path) -> None:
     def rankers(share: float) -> tuple[set[str], list[str]]:
-        samples = [each.model_copy(update={"split": "train" if n < 40 else "valid"}) for n, each in enumerate(offered(80))]
-        made = Stage(here, kind="panel", judge="form", labelers=8, held_out=0.5, valid_by_known=share).run(samples)
-        return {each.labeler for each in made if each.split == "train"}, [each.labeler for each in made if each.split == "valid"]
+        samples = [
+            each.model_copy(update={"split": "train" if n < 40 else "valid"})
+            for n, each in enumerate(offered(80))
+        ]
+        made = Stage(here, kind="panel", judge="form", labelers=8, held_out=0.5, valid_by_known=share).run(
+            samples
+        )
+        return {each.labeler for each in made if each.split == "train"}, [
+            each.labeler for each in made if each.split == "valid"
+        ]
 
     known, valid = rankers(0.0)
     assert not known & set(valid)
@@ -164,9 +194,14 @@ def test_known_labelers_rank_a_share_of_the_validation_prompts_where_that_is_ask
     assert set(valid) <= known
 
 
-def test_people_are_waited_for_and_what_they_ranked_is_written_with_the_same_bytes_every_time(here: Path) -> None:
+def test_people_are_waited_for_and_what_they_ranked_is_written_with_the_same_bytes_every_time(
+    here: Path,
+) -> None:
     stage = Stage(here, kind="people")
-    with pytest.raises(Waiting, match=r"round r1 waits for people: 2 of 2 rankings are missing; they rank at http://127\.0\.0\.1:4300"):
+    with pytest.raises(
+        Waiting,
+        match=r"round r1 waits for people: 2 of 2 rankings are missing; they rank at http://127\.0\.0\.1:4300",
+    ):
         stage.run(offered(2))
     assert not (here / "out").exists()
     store = Store(store_url(here))
@@ -181,7 +216,9 @@ def test_people_are_waited_for_and_what_they_ranked_is_written_with_the_same_byt
             with pytest.raises(Waiting, match="1 of 2 rankings are missing"):
                 stage.run(offered(2))
     made = stage.run(offered(2))
-    assert {(each.labeler, each.kind, each.ranks) for each in made} == {("labeler-ada", "person", (1, 2, 3, 3))}
+    assert {(each.labeler, each.kind, each.ranks) for each in made} == {
+        ("labeler-ada", "person", (1, 2, 3, 3))
+    }
     before = (here / "out" / "r1.jsonl").read_bytes()
     stage.run(offered(2))
     assert (here / "out" / "r1.jsonl").read_bytes() == before
@@ -199,7 +236,9 @@ def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(
     made = stage.run(offered(40))
     told = json.loads((here / "label.json").read_text())
     assert len(made) == told["rankings"] == 120
-    assert [(each.step, each.total) for each in stage.told] == [(40, 40)], "prompts are counted, however many rank each"
+    assert [(each.step, each.total) for each in stage.told] == [(40, 40)], (
+        "prompts are counted, however many rank each"
+    )
     assert len({(each.prompt.id, each.labeler) for each in made}) == 120
     assert (told["excluded_labelers"], told["excluded_rankings"]) == (0, 0)
     assert 0.75 <= told["agreement_gold"] <= 1
@@ -207,18 +246,35 @@ def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(
     report = (here / "labels.md").read_text()
     assert "nobody is left out" in report
     bound = told["agreement_others"]
-    stage = Stage(here, kind="panel", judge="form", overlap=3, labelers=8, held_out=0.0, noise=0.2, exclude_below=bound)
+    stage = Stage(
+        here, kind="panel", judge="form", overlap=3, labelers=8, held_out=0.0, noise=0.2, exclude_below=bound
+    )
     kept = stage.run(offered(40))
     after = json.loads((here / "label.json").read_text())
     out = {each.labeler for each in made} - {each.labeler for each in kept}
     assert after["excluded_labelers"] == len(out) > 0
     assert after["pairs"] == 6 * len(kept)
-    assert after["ties"] == sum(a == b for each in kept for a, b in combinations(each.ranks, 2)) / after["pairs"]
+    assert (
+        after["ties"] == sum(a == b for each in kept for a, b in combinations(each.ranks, 2)) / after["pairs"]
+    )
     assert after["excluded_rankings"] == sum(each.labeler in out for each in made) == len(made) - len(kept)
     assert [each for each in made if each.labeler not in out] == kept
     page = (here / "labels.md").read_text()
     assert all(re.search(rf"\| {name} .*left out", page) for name in out)
-    with pytest.raises(PanelError, match=r"label\.overlap: 9 are to rank a prompt, and \d labelers are there; lower it"):
-        Stage(here, kind="panel", judge="form", overlap=9, labelers=8, held_out=0.0, noise=0.2).run(offered(1))
+    with pytest.raises(
+        PanelError, match=r"label\.overlap: 9 are to rank a prompt, and \d labelers are there; lower it"
+    ):
+        Stage(here, kind="panel", judge="form", overlap=9, labelers=8, held_out=0.0, noise=0.2).run(
+            offered(1)
+        )
     with pytest.raises(NobodyLeft, match=r"labelers agree less than label.exclude_below \(1.0\); lower it"):
-        Stage(here, kind="panel", judge="form", overlap=3, labelers=8, held_out=0.0, noise=0.9, exclude_below=1.0).run(offered(40))
+        Stage(
+            here,
+            kind="panel",
+            judge="form",
+            overlap=3,
+            labelers=8,
+            held_out=0.0,
+            noise=0.9,
+            exclude_below=1.0,
+        ).run(offered(40))

@@ -83,7 +83,9 @@ def sound(name: str, metrics: Any) -> bool:
 def kl(policy: Any, sft: Any, loop: Loop) -> float:
     """Nats per response between the two, on the policy's own answers."""
     _, tokenizer = load_policy(loop.root / "sft")
-    prompts = [encode_prompt(tokenizer, [{"role": "user", "content": question}]) for question in QUESTIONS * 32]
+    prompts = [
+        encode_prompt(tokenizer, [{"role": "user", "content": question}]) for question in QUESTIONS * 32
+    ]
     allowed = allowed_tokens(tokenizer, vocabulary_of(policy))
     drawn = sample(policy, prompts, allowed, end_of(tokenizer), 1.0, 8, torch.Generator().manual_seed(0), 128)
     theirs = response_logprobs(sft, prompts, drawn.ids, allowed, 1.0, pad_of(tokenizer))
@@ -92,18 +94,42 @@ def kl(policy: Any, sft: Any, loop: Loop) -> float:
 
 def test_a_guard_that_fails_leaves_no_policy(loop: Loop):
     plan = {**COLLAPSE, "guards": guards("fail", "max_kl_per_response_nats")}
-    with pytest.raises(GuardTripped, match=r"max_kl_per_response_nats: kl [\d.]+ is above 3 .*the policy has left its reference"):
+    with pytest.raises(
+        GuardTripped,
+        match=r"max_kl_per_response_nats: kl [\d.]+ is above 3 .*the policy has left its reference",
+    ):
         loop.ppo(tiny(ppo=plan), "failed")
     assert not (loop.root / "failed").exists()
 
 
 def test_a_healthy_run_trips_none(loop: Loop):
-    healthy = {"steps": 5, "prompts_per_step": 48, "learning_rate": 1e-4, "value_learning_rate": 1e-4, "guard_window_steps": 2}
+    healthy = {
+        "steps": 5,
+        "prompts_per_step": 48,
+        "learning_rate": 1e-4,
+        "value_learning_rate": 1e-4,
+        "guard_window_steps": 2,
+    }
     steps = loop.ppo(tiny(ppo={**healthy, "guards": guards("fail", *LIMITS)}), "healthy")
     assert len(steps) == 5
     assert not any(step.note for step in steps)
     assert "first_step_beyond" not in loop.numbers("healthy")
-    assert {"kl", "entropy", "length", "ended", "distinct_2", "self_bleu", "score_spread", "explained_variance", "clip_fraction"} <= set(
-        steps[0].metrics
-    )
-    assert {"distinct_responses", "held_out_score", "held_out_fall", "ratio_first", "approx_kl", "grad_norm"} <= set(steps[0].metrics)
+    assert {
+        "kl",
+        "entropy",
+        "length",
+        "ended",
+        "distinct_2",
+        "self_bleu",
+        "score_spread",
+        "explained_variance",
+        "clip_fraction",
+    } <= set(steps[0].metrics)
+    assert {
+        "distinct_responses",
+        "held_out_score",
+        "held_out_fall",
+        "ratio_first",
+        "approx_kl",
+        "grad_norm",
+    } <= set(steps[0].metrics)

@@ -16,15 +16,27 @@ def sets(tmp_path: Path) -> Sets:
 
 def test_each_user_is_in_one_split_and_the_files_are_exactly_these(sets: Sets):
     counts = sets.run()
-    assert sorted(path.relative_to(sets.root).as_posix() for path in sets.root.rglob("*.jsonl") if "raw" not in path.parts) == [
+    assert sorted(
+        path.relative_to(sets.root).as_posix()
+        for path in sets.root.rglob("*.jsonl")
+        if "raw" not in path.parts
+    ) == [
         "corpus/train.jsonl",
         "corpus/valid.jsonl",
-        *(f"{name}/{split}.jsonl" for name in ("demonstrations", "prompts") for split in ("test", "train", "valid")),
+        *(
+            f"{name}/{split}.jsonl"
+            for name in ("demonstrations", "prompts")
+            for split in ("test", "train", "valid")
+        ),
         "rankings/imported.jsonl",
     ]
     for split, group in zip(SPLITS, (TRAIN, VALID, TEST), strict=True):
-        assert {record.user for record in read(sets.root / "prompts" / f"{split}.jsonl", Prompt)} == set(group[:3])
-        assert {record.user for record in read(sets.root / "demonstrations" / f"{split}.jsonl", Demonstration)} == set(group[:3])
+        assert {record.user for record in read(sets.root / "prompts" / f"{split}.jsonl", Prompt)} == set(
+            group[:3]
+        )
+        assert {
+            record.user for record in read(sets.root / "demonstrations" / f"{split}.jsonl", Demonstration)
+        } == set(group[:3])
     dropped = {"too long": 0, "in another split": 0, "repeated": 0, "over the user's cap": 0}
     assert counts["prompts"] == {**dropped, "raw": 9, "train": 3, "valid": 3, "test": 3, "users": 9}
 
@@ -44,9 +56,15 @@ def test_a_prompt_that_users_of_several_splits_wrote_stays_where_it_is_cleanest(
 
 def test_a_test_prompt_is_learned_from_neither_as_demonstration_nor_as_ranking(sets: Sets):
     sets.prompts += [prompt("p", TEST[0], "Who are you?")]
-    sets.demonstrations += [demonstration("d1", TRAIN[0], "Who are you?", "I am."), demonstration("d2", TRAIN[0], "Who are you not?", "I.")]
+    sets.demonstrations += [
+        demonstration("d1", TRAIN[0], "Who are you?", "I am."),
+        demonstration("d2", TRAIN[0], "Who are you not?", "I."),
+    ]
     sets.demonstrations += [demonstration("d3", TRAIN[0], "Hi.", "Hi.", "Who are you?", "I.")]
-    sets.rankings += [ranking("r1", TRAIN[0], "WHO are you?", "a", "b"), ranking("r2", TEST[0], "Who are you?", "a", "b")]
+    sets.rankings += [
+        ranking("r1", TRAIN[0], "WHO are you?", "a", "b"),
+        ranking("r2", TEST[0], "Who are you?", "a", "b"),
+    ]
     counts = sets.run()
     assert sets.ids("demonstrations", "train") == ["d2", "d3"], "another conversation is another prompt"
     assert [(each.id, each.split) for each in sets.imported()] == [("r2", "test")]
@@ -62,7 +80,10 @@ def test_a_ranking_in_test_keeps_its_prompt_out_of_train(sets: Sets):
 
 def test_what_differs_in_answer_or_labeler_is_no_repeat(sets: Sets):
     asked = "Who?"
-    sets.demonstrations += [demonstration(f"d{place}", TRAIN[0], asked, answer) for place, answer in enumerate(("I.", "You.", "I."))]
+    sets.demonstrations += [
+        demonstration(f"d{place}", TRAIN[0], asked, answer)
+        for place, answer in enumerate(("I.", "You.", "I."))
+    ]
     sets.rankings += [
         ranking("r1", TRAIN[0], asked, "a", "b"),
         ranking("r2", TRAIN[0], asked, "b", "a"),
@@ -80,15 +101,27 @@ def test_a_user_keeps_the_first_records_up_to_the_cap(sets: Sets):
     sets.prompts += [prompt("q", TRAIN[8], "What else?")]
     counts = sets.run(prompts_per_user=3)
     assert sets.ids("prompts", "train") == ["p0", "p1", "p2", "q"]
-    assert (counts["prompts"]["over the user's cap"], counts["prompts"]["repeated"]) == (1, 2), "a repeat takes no place"
+    assert (counts["prompts"]["over the user's cap"], counts["prompts"]["repeated"]) == (1, 2), (
+        "a repeat takes no place"
+    )
 
 
 def test_a_conversation_is_too_long_with_its_longest_answer(sets: Sets):
     sets.prompts += [prompt("p1", TRAIN[0], "x" * 100), prompt("p2", TRAIN[0], "y" * 101)]
-    sets.demonstrations += [demonstration("d1", TRAIN[0], "Hi", "h" * 98), demonstration("d2", TRAIN[0], "Hi", "h" * 99)]
-    sets.rankings += [ranking("r1", TRAIN[0], "Ha", "b" * 98, "a" * 98), ranking("r2", TRAIN[0], "Ha", "a", "b" * 99)]
+    sets.demonstrations += [
+        demonstration("d1", TRAIN[0], "Hi", "h" * 98),
+        demonstration("d2", TRAIN[0], "Hi", "h" * 99),
+    ]
+    sets.rankings += [
+        ranking("r1", TRAIN[0], "Ha", "b" * 98, "a" * 98),
+        ranking("r2", TRAIN[0], "Ha", "a", "b" * 99),
+    ]
     counts = sets.run()
-    assert (sets.ids("prompts", "train"), sets.ids("demonstrations", "train"), [each.id for each in sets.imported()]) == (
+    assert (
+        sets.ids("prompts", "train"),
+        sets.ids("demonstrations", "train"),
+        [each.id for each in sets.imported()],
+    ) == (
         ["p1"],
         ["d1"],
         ["r1"],
@@ -98,9 +131,16 @@ def test_a_conversation_is_too_long_with_its_longest_answer(sets: Sets):
 
 def test_personal_data_is_taken_out_everywhere_and_counted(sets: Sets):
     mail, call, address = "ann@example.org", "(415) 555-0123", "bob@example.org"
-    bob = next(name for name in (f"bob{number}@example.org" for number in range(99)) if split_of(name, 0.1, 0.2) == "train")
+    bob = next(
+        name
+        for name in (f"bob{number}@example.org" for number in range(99))
+        if split_of(name, 0.1, 0.2) == "train"
+    )
     sets.prompts += [prompt("p", TRAIN[0], f"Write to {mail} or {mail}"), prompt("q", bob, "Whom?")]
-    sets.demonstrations += [demonstration("d", TRAIN[0], f"Call {call}", f"I call {call}."), demonstration("e", bob, "Whose?", "His.")]
+    sets.demonstrations += [
+        demonstration("d", TRAIN[0], f"Call {call}", f"I call {call}."),
+        demonstration("e", bob, "Whose?", "His."),
+    ]
     sets.rankings += [ranking("r", TRAIN[0], f"And {mail}?", f"Not {call}", "No")]
     sets.documents += [
         Document(id="doc", text=f"From {address}", source="s"),
@@ -109,7 +149,10 @@ def test_personal_data_is_taken_out_everywhere_and_counted(sets: Sets):
     counts = sets.run()
     written = "".join(path.read_text() for path in sets.root.rglob("*.jsonl") if "raw" not in path.parts)
     assert not any(personal in written for personal in (mail, call, address, bob))
-    assert {name: {key: value for key, value in each.items() if key.startswith("redacted")} for name, each in counts.items()} == {
+    assert {
+        name: {key: value for key, value in each.items() if key.startswith("redacted")}
+        for name, each in counts.items()
+    } == {
         "prompts": {"redacted EMAIL": 2, "redacted user ids": 1},
         "demonstrations": {"redacted PHONE": 2, "redacted user ids": 1},
         "rankings": {"redacted EMAIL": 1, "redacted PHONE": 1},
@@ -126,13 +169,18 @@ def test_personal_data_is_taken_out_everywhere_and_counted(sets: Sets):
 
 
 def test_prompts_that_only_their_personal_data_told_apart_are_one(sets: Sets):
-    sets.prompts += [prompt("p1", TRAIN[0], "Write to ann@example.org"), prompt("p2", TRAIN[1], "Write to bob@example.org")]
+    sets.prompts += [
+        prompt("p1", TRAIN[0], "Write to ann@example.org"),
+        prompt("p2", TRAIN[1], "Write to bob@example.org"),
+    ]
     sets.run()
     assert sets.ids("prompts", "train") == ["p1"]
 
 
 def test_the_corpus_keeps_every_document_and_equal_ones_together(sets: Sets):
-    sets.documents = [Document(id=f"d{number}", text=f"Text {number % 200}.", source="s") for number in range(2000)]
+    sets.documents = [
+        Document(id=f"d{number}", text=f"Text {number % 200}.", source="s") for number in range(2000)
+    ]
     counts = sets.run()
     train, valid = (read(sets.root / "corpus" / f"{split}.jsonl", Document) for split in ("train", "valid"))
     assert len(train) + len(valid) == 2000 == counts["corpus"]["raw"]
@@ -144,7 +192,10 @@ def test_a_split_that_stays_empty_is_named_with_the_remedy_and_nothing_is_lost(s
     sets.run()
     before = (sets.root / "prompts" / "test.jsonl").read_bytes()
     sets.prompts = [each for each in sets.prompts if each.user not in TEST]
-    with pytest.raises(DataError, match=r"prompts/test.jsonl: of 6 prompts none is left for this split; add data of more users, or change"):
+    with pytest.raises(
+        DataError,
+        match=r"prompts/test.jsonl: of 6 prompts none is left for this split; add data of more users, or change",
+    ):
         sets.run()
     assert (sets.root / "prompts" / "test.jsonl").read_bytes() == before
 

@@ -31,21 +31,45 @@ def long(seed: int, *changes: int, count: int = 60) -> str:
 
 
 def test_what_is_nearly_the_same_counts_as_the_same_over_all_sets_where_that_is_wanted(sets: Sets):
-    sets.prompts += [prompt("p1", TRAIN[0], long(1)), prompt("p2", TRAIN[1], long(1, 30)), prompt("p3", TRAIN[1], long(2))]
+    sets.prompts += [
+        prompt("p1", TRAIN[0], long(1)),
+        prompt("p2", TRAIN[1], long(1, 30)),
+        prompt("p3", TRAIN[1], long(2)),
+    ]
     sets.prompts += [prompt("p4", TEST[0], long(3, 30))]
-    sets.demonstrations += [demonstration("d1", TRAIN[0], long(3), "I."), demonstration("d2", TRAIN[0], long(4), "I.")]
-    sets.demonstrations += [demonstration("d3", TRAIN[0], long(4, 30), "I."), demonstration("d4", TRAIN[0], long(4), long(5))]
-    sets.rankings += [ranking("r1", TRAIN[0], long(6), "a", "b"), ranking("r2", TRAIN[1], long(6, 30), "a", "b")]
+    sets.demonstrations += [
+        demonstration("d1", TRAIN[0], long(3), "I."),
+        demonstration("d2", TRAIN[0], long(4), "I."),
+    ]
+    sets.demonstrations += [
+        demonstration("d3", TRAIN[0], long(4, 30), "I."),
+        demonstration("d4", TRAIN[0], long(4), long(5)),
+    ]
+    sets.rankings += [
+        ranking("r1", TRAIN[0], long(6), "a", "b"),
+        ranking("r2", TRAIN[1], long(6, 30), "a", "b"),
+    ]
     sets.rankings += [ranking("r3", TRAIN[1], long(6, 30), "a", "b", labeler="labeler-2")]
-    sets.documents += [Document(id="t1", text=long(7), source="s"), Document(id="t2", text=long(7, 30), source="s")]
+    sets.documents += [
+        Document(id="t1", text=long(7), source="s"),
+        Document(id="t2", text=long(7, 30), source="s"),
+    ]
     off = sets.run()
-    assert (sets.ids("prompts", "train"), sets.ids("demonstrations", "train")) == (["p1", "p2", "p3"], ["d1", "d2", "d3", "d4"])
+    assert (sets.ids("prompts", "train"), sets.ids("demonstrations", "train")) == (
+        ["p1", "p2", "p3"],
+        ["d1", "d2", "d3", "d4"],
+    )
     assert not any(rule.startswith("nearly") for tally in off.values() for rule in tally)
     on = sets.run(near_duplicates=0.75)
     assert (sets.ids("prompts", "train"), sets.ids("demonstrations", "train")) == (["p1", "p3"], ["d2", "d4"])
-    assert [each.id for each in sets.imported()] == ["r1", "r3"], "another labeler's ranking is another ranking"
+    assert [each.id for each in sets.imported()] == ["r1", "r3"], (
+        "another labeler's ranking is another ranking"
+    )
     assert on["prompts"]["nearly repeated"] == 1
-    assert (on["demonstrations"]["nearly in another split"], on["demonstrations"]["nearly repeated"]) == (1, 1)
+    assert (on["demonstrations"]["nearly in another split"], on["demonstrations"]["nearly repeated"]) == (
+        1,
+        1,
+    )
     assert on["rankings"]["nearly repeated"] == 1
     assert on["corpus"]["nearly repeated"] + on["corpus"]["nearly in another split"] == 1
     assert on["corpus"]["train"] + on["corpus"]["valid"] == len(sets.documents) - 1
@@ -57,7 +81,10 @@ def test_prompts_with_a_long_common_beginning_are_one_and_what_follows_on_one_co
         prompt("p2", TRAIN[1], long(1) + " no"),
         prompt("p3", TRAIN[1], long(1)[:80]),
     ]
-    sets.prompts += [Prompt(id=f"p{n}", messages=messages(long(2), "Hm.", f"Why {n}?"), user=TRAIN[0], source="s") for n in (4, 5)]
+    sets.prompts += [
+        Prompt(id=f"p{n}", messages=messages(long(2), "Hm.", f"Why {n}?"), user=TRAIN[0], source="s")
+        for n in (4, 5)
+    ]
     sets.run(common_beginning=60)
     assert sets.ids("prompts", "train") == ["p1", "p3", "p4", "p5"]
 
@@ -69,8 +96,14 @@ def test_what_shares_words_with_a_test_prompt_is_not_learned(sets: Sets):
         prompt("t2", TEST[0], asked),
         prompt("p1", TRAIN[0], f"So: {long(1, 13, count=20)}"),
     ]
-    sets.prompts += [prompt("p2", TRAIN[0], long(1, 12, count=20)), prompt("p3", VALID[0], f"问：{asked[:14]}")]
-    sets.demonstrations += [demonstration("d1", TRAIN[0], "Say it.", long(1, count=20)), demonstration("d2", TRAIN[0], "Not.", "I.")]
+    sets.prompts += [
+        prompt("p2", TRAIN[0], long(1, 12, count=20)),
+        prompt("p3", VALID[0], f"问：{asked[:14]}"),
+    ]
+    sets.demonstrations += [
+        demonstration("d1", TRAIN[0], "Say it.", long(1, count=20)),
+        demonstration("d2", TRAIN[0], "Not.", "I."),
+    ]
     sets.rankings += [
         ranking("r1", TRAIN[0], "Which?", "a", f"It is: {asked}"),
         ranking("r2", TEST[1], "Which one?", "a", long(1, count=20)),
@@ -89,7 +122,10 @@ def test_what_shares_words_with_a_test_prompt_is_not_learned(sets: Sets):
 
 
 def test_languages_are_tagged_and_counted_where_that_is_wanted(sets: Sets):
-    sets.prompts += [prompt("zh", TRAIN[0], "世界上最高的山是什么？"), prompt("de", TRAIN[0], "Was ist der höchste Berg der Welt?")]
+    sets.prompts += [
+        prompt("zh", TRAIN[0], "世界上最高的山是什么？"),
+        prompt("de", TRAIN[0], "Was ist der höchste Berg der Welt?"),
+    ]
     sets.rankings += [ranking("r", TRAIN[0], "世界上最高的山是什么？", "a", "b")]
     sets.run()
     assert '"language"' not in (sets.root / "prompts" / "train.jsonl").read_text()
@@ -102,21 +138,37 @@ def test_languages_are_tagged_and_counted_where_that_is_wanted(sets: Sets):
 @settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_a_record_never_moves_from_one_split_to_another_however_data_grows(data: st.DataObject):
-    asked = [long(seed, count=12) for seed in range(6)] + [long(0, 6, count=12), "Who?", "世界上最高的山是什么？"]
+    asked = [long(seed, count=12) for seed in range(6)] + [
+        long(0, 6, count=12),
+        "Who?",
+        "世界上最高的山是什么？",
+    ]
     added = st.tuples(st.sampled_from(TRAIN[:3] + VALID[:3] + TEST[:3]), st.sampled_from(asked))
     with TemporaryDirectory() as folder:
         sets, before = Sets(Path(folder)), dict[str, Split]()
         sets.longest = 10_000
         rules = data.draw(
-            st.fixed_dictionaries({"near_duplicates": st.sampled_from([None, 0.3]), "contamination": st.sampled_from([None, 5])})
+            st.fixed_dictionaries(
+                {"near_duplicates": st.sampled_from([None, 0.3]), "contamination": st.sampled_from([None, 5])}
+            )
         )
         for _ in range(2):
             for user, text in data.draw(st.lists(added, max_size=6)):
-                sets.prompts.insert(data.draw(st.integers(0, len(sets.prompts))), prompt(f"n{len(sets.prompts)}", user, text))
+                sets.prompts.insert(
+                    data.draw(st.integers(0, len(sets.prompts))), prompt(f"n{len(sets.prompts)}", user, text)
+                )
             sets.run(**rules)
-            now = {each.id: split for split in SPLITS for each in read(sets.root / "prompts" / f"{split}.jsonl", Prompt)}
-            assert {name: now[name] for name in now.keys() & before.keys()} == {name: before[name] for name in now.keys() & before.keys()}
-            assert all(split_of(each.user, 0.1, 0.2) == now[each.id] for each in sets.prompts if each.id in now)
+            now = {
+                each.id: split
+                for split in SPLITS
+                for each in read(sets.root / "prompts" / f"{split}.jsonl", Prompt)
+            }
+            assert {name: now[name] for name in now.keys() & before.keys()} == {
+                name: before[name] for name in now.keys() & before.keys()
+            }
+            assert all(
+                split_of(each.user, 0.1, 0.2) == now[each.id] for each in sets.prompts if each.id in now
+            )
             before |= now
 
 
@@ -124,12 +176,19 @@ def test_workers_change_no_byte(sets: Sets, monkeypatch: pytest.MonkeyPatch):
     people = [*TRAIN[:3], *VALID[:1], *TEST[:2]]
     sets.prompts += [prompt(f"p{n}", people[n % 6], long(n % 40, n)) for n in range(120)]
     sets.rankings += [ranking(f"r{n}", people[n % 6], long(n % 40, n), "a", long(n % 7)) for n in range(120)]
-    sets.prompts += [prompt("measured", TEST[0], long(90)), prompt("learned", TRAIN[0], f"{long(90)[:150]} {long(91)}")]
+    sets.prompts += [
+        prompt("measured", TEST[0], long(90)),
+        prompt("learned", TRAIN[0], f"{long(90)[:150]} {long(91)}"),
+    ]
     plan = {"near_duplicates": 0.8, "common_beginning": 50, "contamination": 13, "languages": True}
 
     def made() -> tuple[Any, list[bytes]]:
         told = sets.run(**plan)
-        return told, [file.read_bytes() for name in ("prompts", "demonstrations", "corpus", "rankings") for file in files(sets.root / name)]
+        return told, [
+            file.read_bytes()
+            for name in ("prompts", "demonstrations", "corpus", "rankings")
+            for file in files(sets.root / name)
+        ]
 
     alone = made()
     monkeypatch.setattr(record_files, "PIECE", 4000)

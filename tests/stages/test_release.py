@@ -43,7 +43,10 @@ def model(gold: float | None) -> dict[str, Any]:
         "ended": 1.0,
         "distinct_1": 0.1,
     }
-    behaviours = {name: {"n": 10, "passed": None if gold is None else share, "gold": gold} for name, share in BEHAVIOURS.items()}
+    behaviours = {
+        name: {"n": 10, "passed": None if gold is None else share, "gold": gold}
+        for name, share in BEHAVIOURS.items()
+    }
     rest = {"distinct_2": 0.5, "distinct_answers": 0.75, "perplexity": 6.5, "behaviours": behaviours}
     return {"gold": gold, "passed": None if gold is None else 0.375, **shares, **rest}
 
@@ -54,10 +57,24 @@ def win(rate: float) -> dict[str, float]:
 
 def evaluation(gold: float | None = 1.5, rate: float = 0.625) -> dict[str, Any]:
     """What `evaluate` writes; in binary fractions, so that sums are exact."""
-    wins = {"sft_vs_base": win(0.75), "policy_vs_base": win(0.875), "policy_vs_sft": win(rate), "policy_vs_before": win(0.5625)}
-    reward = {"pairs": 8, "accuracy_labelers": 0.7, "accuracy_gold": None if gold is None else 0.8, "labelers_agreement_gold": None}
+    wins = {
+        "sft_vs_base": win(0.75),
+        "policy_vs_base": win(0.875),
+        "policy_vs_sft": win(rate),
+        "policy_vs_before": win(0.5625),
+    }
+    reward = {
+        "pairs": 8,
+        "accuracy_labelers": 0.7,
+        "accuracy_gold": None if gold is None else 0.8,
+        "labelers_agreement_gold": None,
+    }
     return {
-        "models": {"base": model(None if gold is None else -1.0), "sft": model(None if gold is None else 0.5), "policy": model(gold)},
+        "models": {
+            "base": model(None if gold is None else -1.0),
+            "sft": model(None if gold is None else 0.5),
+            "policy": model(gold),
+        },
         "win_rates": {**wins, "policy_vs_sft_length_controlled": 0.6, "judged_by_gold": gold is not None},
         "kl_to_sft_nats": 3.25,
         "reward_model": {**reward, "behaviours": {}},
@@ -66,9 +83,25 @@ def evaluation(gold: float | None = 1.5, rate: float = 0.625) -> dict[str, Any]:
 
 def answer(name: str, text: str, behaviour: str, number: int, passed: bool | None = True) -> Answer:
     messages = (Message(role="user", content=f"{behaviour} {number}?"),)
-    prompt = Prompt(id=f"{behaviour}-{number}", messages=messages, user="u", category=behaviour, source="world")
-    verdict = {"gold": None if passed is None else float(name == "policy"), "passed": passed, "made_up": None, "over_refused": None}
-    return Answer(id=f"{name}-{prompt.id}", prompt=prompt, model=name, response=text, tokens=3, ended=True, score=0.5, **verdict)
+    prompt = Prompt(
+        id=f"{behaviour}-{number}", messages=messages, user="u", category=behaviour, source="world"
+    )
+    verdict = {
+        "gold": None if passed is None else float(name == "policy"),
+        "passed": passed,
+        "made_up": None,
+        "over_refused": None,
+    }
+    return Answer(
+        id=f"{name}-{prompt.id}",
+        prompt=prompt,
+        model=name,
+        response=text,
+        tokens=3,
+        ended=True,
+        score=0.5,
+        **verdict,
+    )
 
 
 @pytest.fixture
@@ -80,8 +113,12 @@ def rounds(project: Path) -> Path:
     (project / "params.yaml").write_text(text)
     for name, rate in (("r1", 0.625), ("r2", 0.75)):
         (project / "metrics" / "rounds" / name).mkdir(parents=True)
-        (project / "metrics" / "rounds" / name / "evaluate.json").write_text(json.dumps(evaluation(1.0 + rate, rate)))
-        (project / "metrics" / "rounds" / name / "reward.json").write_text('{"train_accuracy": 0.75, "valid_accuracy": 0.6875}')
+        (project / "metrics" / "rounds" / name / "evaluate.json").write_text(
+            json.dumps(evaluation(1.0 + rate, rate))
+        )
+        (project / "metrics" / "rounds" / name / "reward.json").write_text(
+            '{"train_accuracy": 0.75, "valid_accuracy": 0.6875}'
+        )
         for part in ("policy", "reward"):
             write_model(project / "models" / name / part, f"{name} {part}")
         answers = [
@@ -95,10 +132,14 @@ def rounds(project: Path) -> Path:
     write_model(project / "models" / "sft", "sft")
     (project / "metrics" / "validation").mkdir()
     for name in ("raw", "sets", "r1", "r2"):
-        (project / "metrics" / "validation" / f"{name}.json").write_text('{"prompts": {"rows": 4, "rules": 2, "breaches": 0}}')
+        (project / "metrics" / "validation" / f"{name}.json").write_text(
+            '{"prompts": {"rows": 4, "rules": 2, "breaches": 0}}'
+        )
     (project / "releases").mkdir()
     (project / "releases" / "champion.json").write_text('{"champion": null, "previous": null}')
-    (project / "dvc.lock").write_text('{"stages": {"ppo@r2": {"outs": [{"path": "models/r2/policy", "md5": "1"}]}}}')
+    (project / "dvc.lock").write_text(
+        '{"stages": {"ppo@r2": {"outs": [{"path": "models/r2/policy", "md5": "1"}]}}}'
+    )
     return project
 
 
@@ -117,7 +158,9 @@ def released(root: Path) -> None:
 
 def cells(table: str) -> list[list[str]]:
     return [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|") and "--" not in line
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("|") and "--" not in line
     ]
 
 
@@ -129,11 +172,38 @@ def test_the_table_has_a_row_per_model_with_its_own_numbers():
     assert cells(main_table)[1:] == [
         ["base", "−1.000", "0.250 [0.219, 0.312]", "–", "–", "0.500", "12.2", "6.50", *nothing],
         ["SFT", "0.500", "–", "–", "0.00", "0.500", "12.2", "6.50", *nothing],
-        ["r1", "1.250", "0.625 [0.562, 0.656]", "0.562 [0.500, 0.594]", "3.25", "0.500", "12.2", "6.50", "0.700", "0.800", "–"],
-        ["r2", "1.750", "0.750 [0.688, 0.781]", "0.562 [0.500, 0.594]", "3.25", "0.500", "12.2", "6.50", "0.700", "0.800", "–"],
+        [
+            "r1",
+            "1.250",
+            "0.625 [0.562, 0.656]",
+            "0.562 [0.500, 0.594]",
+            "3.25",
+            "0.500",
+            "12.2",
+            "6.50",
+            "0.700",
+            "0.800",
+            "–",
+        ],
+        [
+            "r2",
+            "1.750",
+            "0.750 [0.688, 0.781]",
+            "0.562 [0.500, 0.594]",
+            "3.25",
+            "0.500",
+            "12.2",
+            "6.50",
+            "0.700",
+            "0.800",
+            "–",
+        ],
     ], "base against SFT is SFT against base, turned round: 1 − [0.6875, 0.78125]"
     assert told.startswith("Wins are judged by gold; 95 % intervals.")
-    assert change == "r2 against r1: gold +0.500, wins against SFT +0.125, answers made up −0.050, perplexity +0.000."
+    assert (
+        change
+        == "r2 against r1: gold +0.500, wins against SFT +0.125, answers made up −0.050, perplexity +0.000."
+    )
     assert cells(behaviours) == [
         ["answers that pass gold", "n", "base", "SFT", "r1", "r2"],
         ["fact", "10", *["0.250"] * 4],
@@ -145,14 +215,32 @@ def test_the_table_has_a_row_per_model_with_its_own_numbers():
 
 def test_the_headline_of_a_round_is_its_policys_numbers_flat_and_none_where_there_is_no_gold():
     wins = {"wins_vs_base": 0.875, "wins_vs_sft": 0.625, "wins_vs_before": 0.5625}
-    policy = {"gold": 1.5, "passed": 0.375, "made_up": 0.35, "distinct_2": 0.5, "length": 12.25, "perplexity": 6.5}
-    rest = {"kl_to_sft_nats": evaluation()["kl_to_sft_nats"], "reward_accuracy_labelers": 0.7, "reward_accuracy_gold": 0.8}
+    policy = {
+        "gold": 1.5,
+        "passed": 0.375,
+        "made_up": 0.35,
+        "distinct_2": 0.5,
+        "length": 12.25,
+        "perplexity": 6.5,
+    }
+    rest = {
+        "kl_to_sft_nats": evaluation()["kl_to_sft_nats"],
+        "reward_accuracy_labelers": 0.7,
+        "reward_accuracy_gold": 0.8,
+    }
     assert headline_of(evaluation()) == policy | wins | rest
     assert headline_of(evaluation(None))["gold"] is None
 
 
 def test_best_of_n_has_a_table_of_its_own_where_it_was_evaluated() -> None:
-    row = {"score": 0.5, "gold": 1.25, "length": 9.0, "wins": win(0.75), "kl_if_all_differ_nats": 0.636, "kl_measured_nats": 0.5}
+    row = {
+        "score": 0.5,
+        "gold": 1.25,
+        "length": 9.0,
+        "wins": win(0.75),
+        "kl_if_all_differ_nats": 0.636,
+        "kl_measured_nats": 0.5,
+    }
     text = tables(gather({"r1": evaluation() | {"best_of": {"4": row}}}))
     assert "best of SFT's answers" in text
     assert "| 4 " in text
@@ -173,7 +261,9 @@ def test_the_same_numbers_give_the_same_bytes(rounds: Path):
     released(rounds)
     written = [(rounds / name).read_bytes() for name in ("metrics/release.json", "reports/results.md")]
     released(rounds)
-    assert [(rounds / name).read_bytes() for name in ("metrics/release.json", "reports/results.md")] == written
+    assert [
+        (rounds / name).read_bytes() for name in ("metrics/release.json", "reports/results.md")
+    ] == written
     numbers = json.loads(written[0])
     assert list(numbers["rows"]) == ["base", "sft", "r1", "r2"]
     assert numbers["rows"]["r2"]["win_rate_vs_sft"] == win(0.75)
@@ -235,11 +325,20 @@ def lineage_of(root: Path) -> dict[str, str]:
     return found
 
 
-def test_a_release_registers_the_last_rounds_models_with_parents_data_and_results(rounds: Path, capsys: pytest.CaptureFixture):
+def test_a_release_registers_the_last_rounds_models_with_parents_data_and_results(
+    rounds: Path, capsys: pytest.CaptureFixture
+):
     stages = {
-        "release": {"cmd": f"python -m alignloop {COMMAND}", "deps": ["models", "metrics/rounds", "data/evaluation"], "params": ["release"]}
+        "release": {
+            "cmd": f"python -m alignloop {COMMAND}",
+            "deps": ["models", "metrics/rounds", "data/evaluation"],
+            "params": ["release"],
+        }
     }
-    models = {"cmd": "true", "outs": [f"models/{name}" for name in ("sft", "r1/policy", "r1/reward", "r2/policy", "r2/reward")]}
+    models = {
+        "cmd": "true",
+        "outs": [f"models/{name}" for name in ("sft", "r1/policy", "r1/reward", "r2/policy", "r2/reward")],
+    }
     stages["release"]["metrics"] = ["metrics/release.json"]
     (rounds / "dvc.yaml").write_text(json.dumps({"stages": {"models": models, **stages}}))
     found = lineage_of(rounds)
@@ -248,7 +347,9 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
     said = capsys.readouterr().out
     numbers = json.loads((rounds / "metrics" / "release.json").read_text())
     results, verdict = tables(numbers), told(numbers["verdict"])
-    registered = f"{results}\n{verdict}\nregistered alignloop-sft/1, alignloop-reward/1, alignloop-policy/1 @candidate"
+    registered = (
+        f"{results}\n{verdict}\nregistered alignloop-sft/1, alignloop-reward/1, alignloop-policy/1 @candidate"
+    )
     assert f"{registered}\nalignloop-policy/1 @candidate: is the champion now: #1 " in said
     assert f"{registered} @champion\nalignloop-policy/1 @candidate @champion: decided before: #1 " in said
     versions = {version.name: version for version in registry.versions(rounds)}
@@ -264,7 +365,9 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
     for part in (
         f"- models/sft: {sft}",
         f"- data/demonstrations: {found['data/demonstrations']}, 3 records in 1 file by 1 labeler",
-        *re.sub(r"-{3,}", "---", re.sub(" +", " ", f"{verdict}\n{results}")).strip().split("\n\n"),  # tables without padding
+        *re.sub(r"-{3,}", "---", re.sub(" +", " ", f"{verdict}\n{results}"))
+        .strip()
+        .split("\n\n"),  # tables without padding
     ):
         assert part in policy.description
     assert (Path(policy.source.removeprefix("file://")) / "model.safetensors").read_text() == "r2 policy"

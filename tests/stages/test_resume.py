@@ -29,7 +29,15 @@ GUARDS = {
     "max_kl_per_response_nats": {"limit": 99.0, "strength": "fail"},
 }
 SMALL: dict[str, dict[str, Any]] = {
-    "pretrain": {"vocabulary": 300, "layers": 1, "width": 32, "heads": 2, "context": 96, "epochs": 2, "documents_per_step": 8},
+    "pretrain": {
+        "vocabulary": 300,
+        "layers": 1,
+        "width": 32,
+        "heads": 2,
+        "context": 96,
+        "epochs": 2,
+        "documents_per_step": 8,
+    },
     "sft": {"epochs": 2, "demonstrations_per_step": 4, "pretrain_share": 0.5},
     "reward": {"epochs": 3, "held_out": True},
     "decoding": {"max_new_tokens": 6},
@@ -51,7 +59,9 @@ SMALL: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def params() -> Params:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    return parameters.parse({key: value | SMALL[key] if key in SMALL else value for key, value in values.items()}, "params.yaml")
+    return parameters.parse(
+        {key: value | SMALL[key] if key in SMALL else value for key, value in values.items()}, "params.yaml"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +71,42 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("salt", "rock", "wood", "snow", "clay")
     for split, some in (("train", range(12)), ("valid", range(12, 18))):
         told = {
-            number: (f"What is thing {number} made of?", f"Of {words[number % 5]}.", f"Of {words[(number + 1) % 5]}") for number in some
+            number: (
+                f"What is thing {number} made of?",
+                f"Of {words[number % 5]}.",
+                f"Of {words[(number + 1) % 5]}",
+            )
+            for number in some
         }
         about: dict[str, Any] = {"user": "u", "source": "s"}
         talks = {
             number: (Message(role="user", content=question), Message(role="assistant", content=answer))
             for number, (question, answer, _) in told.items()
         }
-        prompts = {number: Prompt(id=f"p{number}", messages=talk[:1], **about) for number, talk in talks.items()}
+        prompts = {
+            number: Prompt(id=f"p{number}", messages=talk[:1], **about) for number, talk in talks.items()
+        }
         write(root / "prompts" / f"{split}.jsonl", prompts.values())
-        demonstrations = [Demonstration(id=f"d{number}", messages=talk, labeler="l", **about) for number, talk in talks.items()]
+        demonstrations = [
+            Demonstration(id=f"d{number}", messages=talk, labeler="l", **about)
+            for number, talk in talks.items()
+        ]
         write(root / "demonstrations" / f"{split}.jsonl", demonstrations)
-        write(root / "corpus" / f"{split}.jsonl", [Document(id=f"t{n}", text=" ".join(words_), source="s") for n, words_ in told.items()])
-        origin: dict[str, Any] = {"labeler": "l", "kind": "person", "policy": "p", "round": "imported", "split": split}
-        rankings = [Ranking(id=f"r{n}", prompt=prompts[n], responses=told[n][1:], ranks=(1, 2), **origin) for n in prompts]
+        write(
+            root / "corpus" / f"{split}.jsonl",
+            [Document(id=f"t{n}", text=" ".join(words_), source="s") for n, words_ in told.items()],
+        )
+        origin: dict[str, Any] = {
+            "labeler": "l",
+            "kind": "person",
+            "policy": "p",
+            "round": "imported",
+            "split": split,
+        }
+        rankings = [
+            Ranking(id=f"r{n}", prompt=prompts[n], responses=told[n][1:], ranks=(1, 2), **origin)
+            for n in prompts
+        ]
         write(root / "rankings" / f"{split}.jsonl", rankings)
     return root
 
@@ -89,7 +121,11 @@ class Place:
         data, root = self.data, self.root
         asked: dict[Any, dict[str, Any]] = {
             pretrain: {"corpus": data / "corpus"},
-            sft: {"base": root / "base", "demonstrations": data / "demonstrations", "corpus": data / "corpus"},
+            sft: {
+                "base": root / "base",
+                "demonstrations": data / "demonstrations",
+                "corpus": data / "corpus",
+            },
             reward: {
                 "round": "r1",
                 "sft": root / "sft",
@@ -97,17 +133,32 @@ class Place:
                 "rankings": data / "rankings",
                 "demonstrations": data / "demonstrations",
             },
-            ppo: {"round": "r1", "start": root / "sft", "reward": root / "reward", "sft": root / "sft", "prompts": data / "prompts"},
+            ppo: {
+                "round": "r1",
+                "start": root / "sft",
+                "reward": root / "reward",
+                "sft": root / "sft",
+                "prompts": data / "prompts",
+            },
         }
         given = asked[stage]
         name = stage.__name__
         if stage is ppo:
             given |= {"corpus": data / "corpus", "rollouts": root / "rollouts"}
-        outs = {"out": root / ("base" if stage is pretrain else name), "metrics": root / f"{name}.json", "plots": root / f"{name}.csv"}
+        outs = {
+            "out": root / ("base" if stage is pretrain else name),
+            "metrics": root / f"{name}.json",
+            "plots": root / f"{name}.csv",
+        }
         torch.manual_seed(len(list(root.glob("*"))))  # nothing may depend on torch's own stream
         return cast(
             "Generator[Progress]",
-            stage(self.params, Checkpoint(root / "checkpoints", name, "f", 1 if stage is ppo else 2), **given, **outs),
+            stage(
+                self.params,
+                Checkpoint(root / "checkpoints", name, "f", 1 if stage is ppo else 2),
+                **given,
+                **outs,
+            ),
         )
 
     def bytes(self) -> dict[str, bytes]:
@@ -124,7 +175,9 @@ def killed(place: Place, stage: Callable[..., Iterator[Progress]], seconds: floa
     process.join()
 
 
-def test_every_stage_that_trains_goes_on_to_the_same_bytes_wherever_it_was_left_or_killed(tmp_path: Path, params: Params, data: Path):
+def test_every_stage_that_trains_goes_on_to_the_same_bytes_wherever_it_was_left_or_killed(
+    tmp_path: Path, params: Params, data: Path
+):
     torch.set_num_threads(1)
     whole, broken = Place(tmp_path / "whole", params, data), Place(tmp_path / "broken", params, data)
     for stage in (pretrain, sft, reward, ppo):
@@ -132,15 +185,22 @@ def test_every_stage_that_trains_goes_on_to_the_same_bytes_wherever_it_was_left_
         expected = list(whole.begin(stage))
         seconds = time.monotonic() - began
         for steps in (len(expected) // 2, len(expected) - 1):
-            killed(broken, stage, random.uniform(0, seconds))  # any moment will do: what follows must not depend on it
+            killed(
+                broken, stage, random.uniform(0, seconds)
+            )  # any moment will do: what follows must not depend on it
             work = broken.begin(stage)
             for _ in range(steps):
                 next(work)
             work.close()  # what it has not written down is gone
         told = list(broken.begin(stage))
-        assert [(line.step, line.total, line.metrics) for line in told] == [(line.step, line.total, line.metrics) for line in expected]
+        assert [(line.step, line.total, line.metrics) for line in told] == [
+            (line.step, line.total, line.metrics) for line in expected
+        ]
         assert any(line.recalled for line in told)
         assert not any(line.recalled for line in expected)
     assert broken.bytes() == whole.bytes()
     assert '"first_step_beyond": {\n    "min_ended": 2' in (tmp_path / "broken" / "ppo.json").read_text()
-    assert {line.split('"step":')[1][0] for line in (tmp_path / "whole" / "rollouts" / "rollouts.jsonl").read_text().splitlines()} == {"2"}
+    assert {
+        line.split('"step":')[1][0]
+        for line in (tmp_path / "whole" / "rollouts" / "rollouts.jsonl").read_text().splitlines()
+    } == {"2"}

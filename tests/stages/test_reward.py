@@ -22,10 +22,21 @@ PROJECT = Path(__file__).parents[2]
 
 def ranking(number: int, split: str, labeler: str, ranks: tuple[int, ...] = (1, 2, 3)) -> Ranking:
     asked = Prompt(
-        id=f"p{number}", messages=(Message(role="user", content="Is it?"),), user=f"u{number}", category="ab"[number % 2], source="test"
+        id=f"p{number}",
+        messages=(Message(role="user", content="Is it?"),),
+        user=f"u{number}",
+        category="ab"[number % 2],
+        source="test",
     )
     answers = tuple(f"{word}{' salt' * (number % 3)}" for word in ("Yes", "No", "Who"))
-    common: dict[str, Any] = {"prompt": asked, "responses": answers, "kind": "panel", "policy": "models/sft", "round": "r1", "split": split}
+    common: dict[str, Any] = {
+        "prompt": asked,
+        "responses": answers,
+        "kind": "panel",
+        "policy": "models/sft",
+        "round": "r1",
+        "split": split,
+    }
     return Ranking(id=f"r{number}", ranks=ranks, labeler=labeler, **common)
 
 
@@ -46,7 +57,10 @@ def run(root: Path, policy: Path, start: Path | None = None, **changes: Any) -> 
         [
             Demonstration(
                 id=f"d{n}",
-                messages=(Message(role="user", content="Is it?"), Message(role="assistant", content="Yes" * n)),
+                messages=(
+                    Message(role="user", content="Is it?"),
+                    Message(role="assistant", content="Yes" * n),
+                ),
                 user="u",
                 labeler="l",
                 source="test",
@@ -59,27 +73,42 @@ def run(root: Path, policy: Path, start: Path | None = None, **changes: Any) -> 
     return json.loads((root / "reward.json").read_text())
 
 
-def test_the_report_tells_users_labelers_distances_and_categories_apart(tmp_path: Path, tiny_policy: Path) -> None:
+def test_the_report_tells_users_labelers_distances_and_categories_apart(
+    tmp_path: Path, tiny_policy: Path
+) -> None:
     numbers = run(tmp_path, tiny_policy)
     report = numbers["agreement"]
     assert (numbers["rankings"], numbers["valid_rankings"], numbers["valid_pairs"]) == (24, 10, 6 * 3 + 4 * 2)
-    assert {name: group["pairs"] for name, group in report["labelers"].items()} == {"held_out": 18, "known": 8}
-    assert {name: group["pairs"] for name, group in report["rank_distance"].items()} == {"1": 6 * 2 + 4 * 2, "2": 6}
+    assert {name: group["pairs"] for name, group in report["labelers"].items()} == {
+        "held_out": 18,
+        "known": 8,
+    }
+    assert {name: group["pairs"] for name, group in report["rank_distance"].items()} == {
+        "1": 6 * 2 + 4 * 2,
+        "2": 6,
+    }
     assert {name: group["pairs"] for name, group in report["categories"].items()} == {"a": 13, "b": 13}
-    assert report["users"]["accuracy"] == numbers["valid_accuracy"] == pytest.approx(1.0), "it has learned the order"
+    assert report["users"]["accuracy"] == numbers["valid_accuracy"] == pytest.approx(1.0), (
+        "it has learned the order"
+    )
     assert sum(each["pairs"] for each in report["calibration"]["bins"]) == 26
     assert set(report["length_correlation"]) == {"score", "labelers"}
     assert numbers["scale"] == 1
 
 
-def test_a_gain_is_in_the_checkpoint_and_changes_no_order_and_no_chance(tmp_path: Path, tiny_policy: Path) -> None:
+def test_a_gain_is_in_the_checkpoint_and_changes_no_order_and_no_chance(
+    tmp_path: Path, tiny_policy: Path
+) -> None:
     plain, scaled = run(tmp_path / "a", tiny_policy), run(tmp_path / "b", tiny_policy, gain=True)
     assert scaled["scale"] != 1
     errors = [each["agreement"]["calibration"]["expected_error"] for each in (scaled, plain)]
     assert errors[0] == pytest.approx(errors[1], abs=1e-4)
     policy, tokenizer = load_policy(tiny_policy)
     examples, _ = demonstration_rows(
-        tokenizer, record_files.read(tmp_path / "b" / "demonstrations" / "train.jsonl", Demonstration), "last", context_of(policy)
+        tokenizer,
+        record_files.read(tmp_path / "b" / "demonstrations" / "train.jsonl", Demonstration),
+        "last",
+        context_of(policy),
     )
     scores = score(RewardModel.load(tmp_path / "b" / "out"), [row.ids for row in examples], pad_of(tokenizer))
     assert [float(scores.mean()), float(scores.std(correction=0))] == pytest.approx([0, 1], abs=1e-4)
@@ -91,12 +120,21 @@ def test_ties_that_are_learned_from_need_a_margin(tmp_path: Path, tiny_policy: P
     assert run(tmp_path, tiny_policy, ties="rao_kupper", margin=0.5)["valid_accuracy"] == 1
 
 
-def test_it_goes_on_from_an_earlier_reward_model_and_its_witness_never_does(tmp_path: Path, tiny_policy: Path) -> None:
+def test_it_goes_on_from_an_earlier_reward_model_and_its_witness_never_does(
+    tmp_path: Path, tiny_policy: Path
+) -> None:
     run(tmp_path / "earlier", tiny_policy, held_out=True)
     earlier = tmp_path / "earlier" / "out"
     fresh = run(tmp_path / "fresh", tiny_policy, learning_rate=1e-9, held_out=True)
     further = run(tmp_path / "further", tiny_policy, start=earlier, learning_rate=1e-9, held_out=True)
-    assert further["valid_accuracy"] == 1 > fresh["valid_accuracy"], "it knows what the earlier one learned, and a fresh one cannot yet"
+    assert further["valid_accuracy"] == 1 > fresh["valid_accuracy"], (
+        "it knows what the earlier one learned, and a fresh one cannot yet"
+    )
     assert further["normalisation"] == pytest.approx(0, abs=1e-5), "demonstrations have mean 0 already"
-    witness = [(tmp_path / name / "out" / HELD_OUT / "model.safetensors").read_bytes() for name in ("fresh", "further")]
-    assert witness[0] == witness[1], "the held-out one has seen no ranking that the other learns from, not even an earlier round's"
+    witness = [
+        (tmp_path / name / "out" / HELD_OUT / "model.safetensors").read_bytes()
+        for name in ("fresh", "further")
+    ]
+    assert witness[0] == witness[1], (
+        "the held-out one has seen no ranking that the other learns from, not even an earlier round's"
+    )

@@ -26,16 +26,37 @@ def demonstration(number: int, answer: str) -> Demonstration:
     return Demonstration(id=f"d{number}-{answer}", messages=said, user="u", labeler="l", source="test")
 
 
-def run(root: Path, base: Path, valid: str = "Yes, it is.", **changes: Any) -> tuple[dict[str, Any], list[dict[str, str]]]:
+def run(
+    root: Path, base: Path, valid: str = "Yes, it is.", **changes: Any
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
     values = parameters.load(PROJECT / "params.yaml").model_dump(by_alias=True)
-    values["sft"] |= {"epochs": 4.0, "learning_rate": 3e-2, "demonstrations_per_step": 4, "checks": 4, **changes}
+    values["sft"] |= {
+        "epochs": 4.0,
+        "learning_rate": 3e-2,
+        "demonstrations_per_step": 4,
+        "checks": 4,
+        **changes,
+    }
     values["decoding"] |= {"max_new_tokens": 4}
     shown = root / "demonstrations"
     record_files.write(shown / "train.jsonl", [demonstration(n, "Yes, it is.") for n in range(12)])
-    record_files.write(shown / "valid.jsonl", [demonstration(n, valid) for n in range(20, 24)] if valid else [])
+    record_files.write(
+        shown / "valid.jsonl", [demonstration(n, valid) for n in range(20, 24)] if valid else []
+    )
     record_files.write(root / "corpus" / "train.jsonl", [Document(id="1", text="The sea.", source="test")])
     params = parameters.parse(values, "params.yaml")
-    list(sft(params, Checkpoint.fresh(root, "sft"), base, shown, root / "corpus", root / "out", root / "sft.json", root / "sft.csv"))
+    list(
+        sft(
+            params,
+            Checkpoint.fresh(root, "sft"),
+            base,
+            shown,
+            root / "corpus",
+            root / "out",
+            root / "sft.json",
+            root / "sft.csv",
+        )
+    )
     with (root / "sft.csv").open() as file:
         return json.loads((root / "sft.json").read_text()), list(csv.DictReader(file))
 
@@ -48,17 +69,23 @@ def test_the_checkpoint_is_the_one_of_least_validation_loss(tmp_path: Path, tiny
     assert numbers["chosen_step"] == min(losses, key=losses.__getitem__)
     opposed, other = run(tmp_path, tiny_policy, valid="Nobody knows who painted the door green.")
     losses = {int(row["step"]): float(row["valid_loss"]) for row in other if row["valid_loss"]}
-    assert opposed["chosen_step"] == min(losses, key=losses.__getitem__) < 12, "what it learns is not what is asked for"
+    assert opposed["chosen_step"] == min(losses, key=losses.__getitem__) < 12, (
+        "what it learns is not what is asked for"
+    )
     assert opposed["valid_loss"] == pytest.approx(losses[opposed["chosen_step"]], rel=1e-4)
 
 
 def test_checks_change_nothing_but_which_weights_are_kept(tmp_path: Path, tiny_policy: Path) -> None:
     for name, checks in (("once", 1), ("often", 4)):
         run(tmp_path / name, tiny_policy, checks=checks)
-    assert (tmp_path / "once/out/model.safetensors").read_bytes() == (tmp_path / "often/out/model.safetensors").read_bytes()
+    assert (tmp_path / "once/out/model.safetensors").read_bytes() == (
+        tmp_path / "often/out/model.safetensors"
+    ).read_bytes()
 
 
-def test_a_reward_model_of_an_earlier_run_chooses_where_it_is_given(tmp_path: Path, tiny_policy: Path) -> None:
+def test_a_reward_model_of_an_earlier_run_chooses_where_it_is_given(
+    tmp_path: Path, tiny_policy: Path
+) -> None:
     policy, tokenizer = load_policy(tiny_policy)
     RewardModel.from_policy(policy, 0).save(tmp_path / "judge", tokenizer)
     numbers, curve = run(tmp_path, tiny_policy, reward_model=str(tmp_path / "judge"), check_prompts=3)
@@ -67,7 +94,9 @@ def test_a_reward_model_of_an_earlier_run_chooses_where_it_is_given(tmp_path: Pa
     assert all(row["valid_loss"] for row in curve if row["valid_score"]), "both curves are there"
     figure = curves(tmp_path / "sft.csv")
     assert figure is not None
-    drawn = {axes.get_title(loc="left"): np.asarray(axes.lines[-1].get_xdata()).tolist() for axes in figure.axes}
+    drawn = {
+        axes.get_title(loc="left"): np.asarray(axes.lines[-1].get_xdata()).tolist() for axes in figure.axes
+    }
     assert drawn["valid loss"] == drawn["valid score"] == [3, 6, 9, 12], "and both are drawn"
     assert numbers["chosen_step"] == max(scores, key=scores.__getitem__)
     assert numbers["valid_score"] == pytest.approx(scores[numbers["chosen_step"]], rel=1e-4)
@@ -82,7 +111,9 @@ def test_further_demonstrations_and_packing_are_parameters(tmp_path: Path, tiny_
     numbers, curve = run(tmp_path / "a", tiny_policy, more=str(tmp_path / "more.jsonl"))
     assert (numbers["demonstrations"], numbers["steps"]) == (16, 16)
     _, packed = run(tmp_path / "b", tiny_policy, more=str(tmp_path / "more.jsonl"), packing=True)
-    assert [float(row["loss"]) for row in packed] == pytest.approx([float(row["loss"]) for row in curve], rel=1e-3)
+    assert [float(row["loss"]) for row in packed] == pytest.approx(
+        [float(row["loss"]) for row in curve], rel=1e-3
+    )
 
 
 def test_without_validation_the_last_weights_are_kept(tmp_path: Path, tiny_policy: Path) -> None:

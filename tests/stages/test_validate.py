@@ -69,19 +69,46 @@ def test_good_raw_data_passes_and_leaves_a_page_and_counts(raw: Data):
         "rankings": (3, 0),
     }
     assert "Data Docs" in (raw.root / "docs" / "index.html").read_text()
-    assert sorted(each.name for each in raw.root.iterdir()) == ["data", "docs", "metrics.json", "profile.json"]
+    assert sorted(each.name for each in raw.root.iterdir()) == [
+        "data",
+        "docs",
+        "metrics.json",
+        "profile.json",
+    ]
 
 
 def test_the_pages_tell_what_ingest_did_with_each_source_of_a_set(raw: Data):
-    kept = {"rows": 4000, "kept": 3997, "refused": 3, "changed": 1, "documents": 0, "prompts": 3997, "demonstrations": 0, "rankings": 0}
-    told = {"refused for": {"an empty line": {"records": 3, "lines": [2, 5]}}, "changed in": {"marks taken out": 1}}
-    source = {"source": "<b>a*b.jsonl", "format": "trl", "licence": "MIT", "sha256": "c0ffee" * 10, **kept, **told}
+    kept = {
+        "rows": 4000,
+        "kept": 3997,
+        "refused": 3,
+        "changed": 1,
+        "documents": 0,
+        "prompts": 3997,
+        "demonstrations": 0,
+        "rankings": 0,
+    }
+    told = {
+        "refused for": {"an empty line": {"records": 3, "lines": [2, 5]}},
+        "changed in": {"marks taken out": 1},
+    }
+    source = {
+        "source": "<b>a*b.jsonl",
+        "format": "trl",
+        "licence": "MIT",
+        "sha256": "c0ffee" * 10,
+        **kept,
+        **told,
+    }
     (raw.root / "data").mkdir()
     (raw.root / "data" / "sources.json").write_text(json.dumps([source]))
     raw.check()
     page = (raw.root / "docs" / "expectations" / "prompts.html").read_text()
     words = html.unescape(re.sub(r"</?(p|li|ul|strong|em)[^>]*>|\n", "", page))
-    assert "<b>a*b.jsonl (trl, licence MIT, SHA-256 c0ffeec0ffeec0ff…): 4,000 rows, 3,997 kept, 3 refused, 1 changed" in words
+    assert (
+        "<b>a*b.jsonl (trl, licence MIT, SHA-256 c0ffeec0ffeec0ff…): 4,000 rows, 3,997 kept, 3 refused, 1 changed"
+        in words
+    )
     assert "refused 3: an empty line (line 2, 5, …)" in words
     assert "changed 1: marks taken out" in words
     assert "<b>a*b.jsonl" not in page, "what a source is called is text"
@@ -98,12 +125,21 @@ def test_all_breaches_come_in_one_message_with_all_there_is_to_know(raw: Data):
         "2 breaches; docs/index.html shows them",
     ]
     counts = json.loads((raw.root / "metrics.json").read_text())
-    assert {name: each["breaches"] for name, each in counts.items()} == {"documents": 0, "prompts": 1, "demonstrations": 0, "rankings": 1}
+    assert {name: each["breaches"] for name, each in counts.items()} == {
+        "documents": 0,
+        "prompts": 1,
+        "demonstrations": 0,
+        "rankings": 1,
+    }
     assert (raw.root / "docs" / "index.html").exists()
 
 
 def test_clean_sets_pass_and_that_no_rankings_were_imported_is_no_fault(sets: Data):
-    assert {name: each["rows"] for name, each in sets.check().items()} == {"prompts": 9, "demonstrations": 9, "corpus": 6}
+    assert {name: each["rows"] for name, each in sets.check().items()} == {
+        "prompts": 9,
+        "demonstrations": 9,
+        "corpus": 6,
+    }
 
 
 def test_a_prompt_or_a_user_in_two_splits_is_named_in_both_whatever_the_set_and_the_typing(sets: Data):
@@ -120,7 +156,10 @@ def test_a_prompt_or_a_user_in_two_splits_is_named_in_both_whatever_the_set_and_
         f"demonstrations/valid.jsonl:2: user: {rule} (line 2: test, valid)",
         f"demonstrations/test.jsonl:3: user: {rule} (line 3: test, valid)",
     ]
-    assert all(breach.endswith("run the stage `prepare`, which splits by user and keeps a prompt in one split") for breach in breaches)
+    assert all(
+        breach.endswith("run the stage `prepare`, which splits by user and keeps a prompt in one split")
+        for breach in breaches
+    )
 
 
 def test_personal_data_is_seen_in_every_set_also_in_answers_that_people_wrote(sets: Data):
@@ -137,7 +176,11 @@ def test_personal_data_is_seen_in_every_set_also_in_answers_that_people_wrote(se
 
 
 def test_a_rounds_rankings_are_checked_together_and_a_leak_between_them_is_seen(tmp_path: Path):
-    data = Data(tmp_path, "rankings", {"imported.jsonl": [], "r1.jsonl": [ranking(n) for n in range(3)], "r2.jsonl": [ranking(9)]})
+    data = Data(
+        tmp_path,
+        "rankings",
+        {"imported.jsonl": [], "r1.jsonl": [ranking(n) for n in range(3)], "r2.jsonl": [ranking(9)]},
+    )
     assert data.check()["rankings"]["rows"] == 4
     data.rows["r2.jsonl"] = [ranking(9, prompt=prompt(1), split="valid")]
     assert [breach.split(": breaks")[0] for breach in data.message()[:-1]] == [
@@ -157,10 +200,22 @@ def test_ten_thousand_rankings_take_seconds(tmp_path: Path):
 
 
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a broken line": (lambda path: path.write_text('{"id":1}\n{"id":1,\n'), "data/prompts.jsonl:2: broken JSON at column 9"),
-    "a pointer": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "data/prompts.jsonl: is a Git LFS pointer"),
-    "no object": (lambda path: path.write_text("[]\n"), "data/prompts.jsonl:1: is not a JSON object; one Prompt stands on each line"),
-    "nothing": (lambda path: path.write_text(""), "data: the prompts are empty; add data to the sources, and run from `ingest`"),
+    "a broken line": (
+        lambda path: path.write_text('{"id":1}\n{"id":1,\n'),
+        "data/prompts.jsonl:2: broken JSON at column 9",
+    ),
+    "a pointer": (
+        lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"),
+        "data/prompts.jsonl: is a Git LFS pointer",
+    ),
+    "no object": (
+        lambda path: path.write_text("[]\n"),
+        "data/prompts.jsonl:1: is not a JSON object; one Prompt stands on each line",
+    ),
+    "nothing": (
+        lambda path: path.write_text(""),
+        "data: the prompts are empty; add data to the sources, and run from `ingest`",
+    ),
     "no file": (lambda path: path.unlink(), "data/prompts.jsonl: no such file; fetch the file again"),
 }
 

@@ -13,17 +13,26 @@ def test_a_failure_is_told_in_the_stages_own_words() -> None:
     noise = ["UserWarning: old", "reward: data/x.jsonl:2: ranks: wrong", "reward: second line"]
     assert failure("reward@r1", noise[:2], 1) == "reward@r1: data/x.jsonl:2: ranks: wrong"
     assert failure("sft", ["sft: two", "lines"], 1) == "sft: two\nlines"
-    assert failure("sft", ["Traceback", "ValueError: x"], 1) == "sft: ValueError: x (the lines before it are in the log)"
+    assert (
+        failure("sft", ["Traceback", "ValueError: x"], 1)
+        == "sft: ValueError: x (the lines before it are in the log)"
+    )
     assert failure("sft", [], 3) == "sft: its command ended with exit code 3 and said nothing"
-    assert failure("sft", [], -9).startswith("sft: its process was ended by SIGKILL; most often the system ran out of memory")
+    assert failure("sft", [], -9).startswith(
+        "sft: its process was ended by SIGKILL; most often the system ran out of memory"
+    )
 
 
 def test_only_what_may_pass_is_tried_again() -> None:
     for task in (ingest, prepare, sample, ppo):
         condition = task.retry_condition_fn
         assert condition is not None
-        assert condition(task, None, State.model_validate({"type": "FAILED", "data": StageFailed("killed", -9)}))  # pyright: ignore
-        assert not condition(task, None, State.model_validate({"type": "FAILED", "data": StageFailed("bad data", 1)}))  # pyright: ignore
+        assert condition(
+            task, None, State.model_validate({"type": "FAILED", "data": StageFailed("killed", -9)})
+        )  # pyright: ignore
+        assert not condition(
+            task, None, State.model_validate({"type": "FAILED", "data": StageFailed("bad data", 1)})
+        )  # pyright: ignore
         assert not condition(task, None, State.model_validate({"type": "FAILED", "data": ParamsError("bad")}))  # pyright: ignore
 
 

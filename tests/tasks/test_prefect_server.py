@@ -22,7 +22,9 @@ def no_server_yet() -> Iterator[None]:
 
 def blocked(pid: int) -> int:
     """The signals that a process does not hear, a bit each."""
-    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigBlk:")]
+    [line] = [
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigBlk:")
+    ]
     return int(line.split()[1], 16)
 
 

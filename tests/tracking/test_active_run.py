@@ -41,7 +41,9 @@ def test_a_run_is_found_by_the_path_and_hash_of_what_it_made(project: Path):
     found = tracking.find_run(project, {"models/sft": "a" * 32 + ".dir"})
     assert found is not None
     assert found.outputs == {"models/sft": "a" * 32 + ".dir", "metrics/sft.json": MD5}
-    assert tracking.find_run(project, {"models/sft": "a" * 32 + ".dir", "metrics/sft.json": "c" * 32}) is None, "every hash must fit"
+    assert (
+        tracking.find_run(project, {"models/sft": "a" * 32 + ".dir", "metrics/sft.json": "c" * 32}) is None
+    ), "every hash must fit"
     assert tracking.find_run(project, {"models/other": "a" * 32 + ".dir"}) is None
     assert [run.outputs["models/sft"][0] for run in tracking.runs(project)] == ["b", "a"], "newest first"
 
@@ -64,11 +66,26 @@ def test_a_run_carries_its_stage_round_commit_parameters_and_datasets(project: P
     (project / "data" / "prompts").mkdir(parents=True)
     (project / "data" / "prompts" / "train.jsonl").write_text("{}\n{}\n{}\n")
     inputs = {"data/prompts": f"{MD5}.dir", "models/sft": MD5}
-    with tracking.run(project, "ppo", "r2", {"ppo": {"steps": 4, "kl": {"coef": 0.1}}, "seed": 1}, inputs, {"alignloop/core": MD5}):
+    with tracking.run(
+        project,
+        "ppo",
+        "r2",
+        {"ppo": {"steps": 4, "kl": {"coef": 0.1}}, "seed": 1},
+        inputs,
+        {"alignloop/core": MD5},
+    ):
         pass
     [run] = tracking.runs(project)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    assert (run.stage, run.round, run.status, run.commit, run.dirty) == ("ppo", "r2", "FINISHED", commit, False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert (run.stage, run.round, run.status, run.commit, run.dirty) == (
+        "ppo",
+        "r2",
+        "FINISHED",
+        commit,
+        False,
+    )
     assert (run.inputs, run.code) == (inputs, {"alignloop/core": MD5})
     assert run.params == {"ppo.steps": "4", "ppo.kl.coef": "0.1", "seed": "1"}
     assert run.sizes == {"data/prompts": {"records": 3, "files": 1, "bytes": 9}}, "models are no datasets"
@@ -93,7 +110,11 @@ def test_changed_code_is_noted_and_a_changed_report_is_not(project: Path):
 def test_curves_keep_every_point_and_need_few_transactions(project: Path, monkeypatch: pytest.MonkeyPatch):
     with tracking.run(project, "sft") as live:
         client, batches = tracking.client(tracking.store(project)), []
-        monkeypatch.setattr(client, "log_batch", lambda *words, send=client.log_batch, **more: (batches.append(1), send(*words, **more)))
+        monkeypatch.setattr(
+            client,
+            "log_batch",
+            lambda *words, send=client.log_batch, **more: (batches.append(1), send(*words, **more)),
+        )
         for step in range(1, 1201):
             live.log(step, {"loss": 1 / step, "odd name (%)": step})
         live.finish({})
@@ -117,8 +138,12 @@ def test_files_and_folders_are_kept_under_mlruns(project: Path):
     ]
 
 
-@pytest.mark.parametrize(("error", "status"), [(ValueError("rank 0"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
-def test_a_run_that_breaks_off_says_how_and_keeps_its_points(project: Path, error: BaseException, status: str):
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("rank 0"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_a_run_that_breaks_off_says_how_and_keeps_its_points(
+    project: Path, error: BaseException, status: str
+):
     with suppress(type(error)), tracking.run(project, "label") as live:
         live.log(1, {"ties": 0.5})
         raise error
@@ -158,7 +183,9 @@ def test_a_killed_process_leaves_a_run_that_the_next_stage_ends_and_a_living_one
         pass
     assert [run.status for run in tracking.runs(project)] == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
     [note] = (project / "mlruns" / "running").iterdir()
-    assert note.read_text().endswith(tracking.runs(project)[0].id), "what has ended is settled when the next stage starts"
+    assert note.read_text().endswith(tracking.runs(project)[0].id), (
+        "what has ended is settled when the next stage starts"
+    )
 
 
 def test_a_store_that_is_away_for_a_moment_loses_no_points(project: Path, monkeypatch: pytest.MonkeyPatch):
@@ -186,14 +213,19 @@ def test_an_interrupted_run_goes_on_without_a_gap_and_without_a_point_twice(proj
             live.log(8, {"loss": 0.5})  # a result under the name of a curve
     [run] = tracking.runs(project)
     history = tracking.client(tracking.store(project)).get_metric_history(run.id, "loss")
-    assert [(point.step, point.value) for point in history] == [*((step, 1 / step) for step in range(1, 9)), (8, 0.5)]
+    assert [(point.step, point.value) for point in history] == [
+        *((step, 1 / step) for step in range(1, 9)),
+        (8, 0.5),
+    ]
     assert run.status == "FINISHED"
     assert "error" not in raw(project, run).data.tags
 
 
 def test_a_run_that_ended_before_dvc_knew_of_it_goes_on_once_and_not_when_dvc_does(project: Path):
     def attempt() -> None:
-        with tracking.run(project, "sft", None, {}, {"data/d": MD5}, {"alignloop/core": MD5}, fingerprint="f1") as live:
+        with tracking.run(
+            project, "sft", None, {}, {"data/d": MD5}, {"alignloop/core": MD5}, fingerprint="f1"
+        ) as live:
             live.log(1, {"loss": 0.5})
             live.finish({"models/sft": MD5})
 
@@ -202,7 +234,9 @@ def test_a_run_that_ended_before_dvc_knew_of_it_goes_on_once_and_not_when_dvc_do
     [run] = tracking.runs(project)
     assert len(tracking.client(tracking.store(project)).get_metric_history(run.id, "loss")) == 1
     deps = f"[{{path: data/d, md5: {MD5}}}, {{path: alignloop/core, md5: {MD5}}}]"
-    (project / "dvc.lock").write_text(f"stages: {{sft: {{cmd: x, deps: {deps}, outs: [{{path: models/sft, md5: {MD5}}}]}}}}")
+    (project / "dvc.lock").write_text(
+        f"stages: {{sft: {{cmd: x, deps: {deps}, outs: [{{path: models/sft, md5: {MD5}}}]}}}}"
+    )
     attempt()  # somebody wants it again
     assert [run.status for run in tracking.runs(project)] == ["FINISHED", "FINISHED"]
     (project / "dvc.lock").unlink()
@@ -224,11 +258,16 @@ def test_other_work_and_finished_work_get_runs_of_their_own(project: Path):
 def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(project: Path):
     shutil.rmtree(project / "mlruns")
     (project / "mlruns").write_text("in the way")
-    with pytest.raises(AlignloopError, match=r"mlruns/running: cannot be written: .*; make it writable"), tracking.run(project, "sft"):
+    with (
+        pytest.raises(AlignloopError, match=r"mlruns/running: cannot be written: .*; make it writable"),
+        tracking.run(project, "sft"),
+    ):
         pass
 
 
-def test_a_server_that_goes_away_in_mid_stage_costs_no_training_and_hears_all_of_it_later(project: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_goes_away_in_mid_stage_costs_no_training_and_hears_all_of_it_later(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+):
     """MLflow's own server, stopped while points arrive and started again while the stage ends."""
     monkeypatch.setenv("_MLFLOW_SERVER_FILE_STORE", f"sqlite:///{project}/mlruns/mlflow.db")
     monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(project / "mlruns" / "artifacts"))
@@ -259,12 +298,19 @@ def test_a_server_that_goes_away_in_mid_stage_costs_no_training_and_hears_all_of
         threading.Timer(0.5, lambda: servers.append(serve(server.port))).start()
         live.finish({"models/sft": MD5})
     history = tracking.client(tracking.store(project)).get_metric_history(live.id, "loss")
-    assert sorted((point.step, point.value) for point in history) == [(step, 1 / step) for step in range(1, 50)]
-    assert [(run.status, run.outputs) for run in tracking.runs(project)] == [("FINISHED", {"models/sft": MD5})]
+    assert sorted((point.step, point.value) for point in history) == [
+        (step, 1 / step) for step in range(1, 50)
+    ]
+    assert [(run.status, run.outputs) for run in tracking.runs(project)] == [
+        ("FINISHED", {"models/sft": MD5})
+    ]
     stop(servers[1])
 
 
 def test_without_git_no_run_opens(project: Path):
     (project / ".git").rename(project / "git")
-    with pytest.raises(RevisionError, match=r"not a git repository.*clone the project with git"), tracking.run(project, "sft"):
+    with (
+        pytest.raises(RevisionError, match=r"not a git repository.*clone the project with git"),
+        tracking.run(project, "sft"),
+    ):
         pass

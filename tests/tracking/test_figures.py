@@ -21,7 +21,10 @@ def titles(figure: Any) -> list[str]:
 
 
 def test_curves_are_drawn_as_they_are_and_those_that_never_move_are_not(tmp_path: Path):
-    write_curve(tmp_path / "sft.csv", [(step, {"loss": 3.0 / step, "kl_coef": 0.1, "score": step}) for step in (1, 2, 4)])
+    write_curve(
+        tmp_path / "sft.csv",
+        [(step, {"loss": 3.0 / step, "kl_coef": 0.1, "score": step}) for step in (1, 2, 4)],
+    )
     figure = figures.curves(tmp_path / "sft.csv")
     assert figure is not None
     assert titles(figure) == ["loss", "score"]
@@ -32,7 +35,10 @@ def test_curves_are_drawn_as_they_are_and_those_that_never_move_are_not(tmp_path
 
 
 def test_a_step_without_a_value_leaves_a_curve_shorter(tmp_path: Path):
-    write_curve(tmp_path / "ppo.csv", [(1, {"loss": 1.0}), (2, {"loss": 2.0, "kl": 5.0}), (3, {"loss": 3.0, "kl": 6.0})])
+    write_curve(
+        tmp_path / "ppo.csv",
+        [(1, {"loss": 1.0}), (2, {"loss": 2.0, "kl": 5.0}), (3, {"loss": 3.0, "kl": 6.0})],
+    )
     figure = figures.curves(tmp_path / "ppo.csv")
     assert figure is not None
     assert [numbers(axes.lines[0].get_xdata()) for axes in figure.axes] == [[1, 2, 3], [2, 3]]
@@ -44,7 +50,9 @@ def test_long_curves_keep_their_points_behind_a_running_mean(tmp_path: Path):
     assert figure is not None
     points, mean = figure.axes[0].lines
     assert numbers(points.get_ydata()) == [float(step % 2) for step in range(1, 101)]
-    assert numbers(mean.get_ydata())[50] == pytest.approx(5 / 9), "four before, itself, and four after: 1 0 1 0 1 0 1 0 1"
+    assert numbers(mean.get_ydata())[50] == pytest.approx(5 / 9), (
+        "four before, itself, and four after: 1 0 1 0 1 0 1 0 1"
+    )
 
 
 def test_of_many_curves_a_dozen_is_shown_the_telling_ones_among_them(tmp_path: Path):
@@ -68,7 +76,10 @@ def test_no_picture_where_nothing_moves(tmp_path: Path, rows: list[tuple[int, di
 
 
 def evaluated(passed: float | None) -> dict[str, Any]:
-    shares = {"fact": {"n": 40, "passed": passed}, "false_premise": {"n": 60, "passed": None if passed is None else passed / 2}}
+    shares = {
+        "fact": {"n": 40, "passed": passed},
+        "false_premise": {"n": 60, "passed": None if passed is None else passed / 2},
+    }
     return {"models": {name: {"behaviours": shares} for name in ("base", "sft", "policy")}}
 
 
@@ -87,7 +98,11 @@ def test_a_reward_models_picture_shows_calibration_and_where_it_is_right(tmp_pat
         "users": {"pairs": 8, "accuracy": 0.625},
         "length_correlation": {"score": 0.25, "labelers": None},
         "rank_distance": {"1": group, "2": {"pairs": 4, "accuracy": 0.5}},
-        "categories": {"fact": group, "false_premise": {"pairs": 4, "accuracy": 0.5}, "summary": {"pairs": 0, "accuracy": None}},
+        "categories": {
+            "fact": group,
+            "false_premise": {"pairs": 4, "accuracy": 0.5},
+            "summary": {"pairs": 0, "accuracy": None},
+        },
         "calibration": {
             "expected_error": 0.1,
             "bins": [{"pairs": 6, "chance": 0.6, "right": 0.5}, {"pairs": 2, "chance": 0.9, "right": 1.0}],
@@ -98,7 +113,10 @@ def test_a_reward_models_picture_shows_calibration_and_where_it_is_right(tmp_pat
     assert "62.5% of 8 pairs" in figure.get_suptitle()
     assert figure.get_suptitle().endswith("length: score +0.25")
     curve, distances, categories = figure.axes
-    assert [numbers(curve.lines[1].get_xdata()), numbers(curve.lines[1].get_ydata())] == [[0.6, 0.9], [0.5, 1.0]]
+    assert [numbers(curve.lines[1].get_xdata()), numbers(curve.lines[1].get_ydata())] == [
+        [0.6, 0.9],
+        [0.5, 1.0],
+    ]
     assert [[bar.get_width() for bar in group] for group in distances.containers] == [[0.75, 0.5]]
     assert [label.get_text() for label in categories.get_yticklabels()] == ["false premise  (4)", "fact  (4)"]
     assert figures.agreement({"users": {"pairs": 0, "accuracy": None}}, "r1") is None
@@ -120,7 +138,10 @@ def test_rounds_are_side_by_side_with_their_intervals(tmp_path: Path):
     assert numbers(figure.axes[0].lines[0].get_ydata()) == [1, 2, 3]
     [bars] = figure.axes[1].containers
     assert [numbers(bars[0].get_xdata()), numbers(bars[0].get_ydata())] == [[1, 2], [0.5, 0.75]]
-    assert [tuple(segment[:, 1]) for segment in bars[2][0].get_segments()] == [(0.375, 0.5625), (0.625, 0.8125)]
+    assert [tuple(segment[:, 1]) for segment in bars[2][0].get_segments()] == [
+        (0.375, 0.5625),
+        (0.625, 0.8125),
+    ]
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["SFT", "r1", "r2"]
     for values in rows.values():
         values["gold"] = None
@@ -131,7 +152,10 @@ def test_rounds_are_side_by_side_with_their_intervals(tmp_path: Path):
 
 def test_score_and_gold_stand_over_the_root_of_kl_in_its_order(tmp_path: Path):
     file = tmp_path / "rounds" / "r2" / "overoptimisation.csv"
-    write_curve(file, [(1, {"sqrt_kl": 2.0, "score": 5.0, "gold": 1.0}), (2, {"sqrt_kl": 1.0, "score": 3.0, "gold": 2.0})])
+    write_curve(
+        file,
+        [(1, {"sqrt_kl": 2.0, "score": 5.0, "gold": 1.0}), (2, {"sqrt_kl": 1.0, "score": 3.0, "gold": 2.0})],
+    )
     figure = figures.overoptimisation(file)
     assert figure is not None
     score, means, gold, _ = figure.axes[0].lines

@@ -29,7 +29,10 @@ def test_a_store_is_there_whole_or_not_at_all(project: Path):
 
 def test_a_database_that_is_none_is_named_with_the_remedy(project: Path):
     (project / "mlruns" / "mlflow.db").write_text("not a database, and long enough to be looked at as one")
-    with pytest.raises(TrackingError, match=r"mlruns/mlflow\.db.*move it away to begin a new store"), tracking.run(project, "sft"):
+    with (
+        pytest.raises(TrackingError, match=r"mlruns/mlflow\.db.*move it away to begin a new store"),
+        tracking.run(project, "sft"),
+    ):
         pass
 
 
@@ -43,7 +46,9 @@ def test_a_read_only_mlruns_is_named_with_the_remedy(project: Path, there: bool)
         with tracking.run(project, "sft"):
             pass
 
-    assert re.search(r"mlruns\S*: cannot be .*: Read-only file system; make .*writable and run again$", told_by(work))
+    assert re.search(
+        r"mlruns\S*: cannot be .*: Read-only file system; make .*writable and run again$", told_by(work)
+    )
     assert [path.name for path in (project / "mlruns").iterdir()] == (["mlflow.db"] if there else [])
 
 
@@ -60,17 +65,23 @@ def test_a_full_disk_is_named_with_the_remedy(project: Path, capfd: pytest.Captu
     assert capfd.readouterr().err == ""
 
 
-def test_a_server_that_does_not_answer_is_named_with_the_remedy(project: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_does_not_answer_is_named_with_the_remedy(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with (
-        pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9.*start that server, or unset MLFLOW_TRACKING_URI"),
+        pytest.raises(
+            TrackingError, match=r"http://127\.0\.0\.1:9.*start that server, or unset MLFLOW_TRACKING_URI"
+        ),
         tracking.run(project, "sft"),
     ):
         pass
 
 
-def test_the_store_is_the_same_from_any_directory_and_shared_with_dvcs_temporary_copies(project: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_store_is_the_same_from_any_directory_and_shared_with_dvcs_temporary_copies(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+):
     expected = f"sqlite:///{project}/mlruns/mlflow.db"
     assert tracking.store(Path()) == tracking.store(project) == expected
     copy = project / ".dvc" / "tmp" / "exps" / "copy"
@@ -78,6 +89,8 @@ def test_the_store_is_the_same_from_any_directory_and_shared_with_dvcs_temporary
     monkeypatch.setenv("DVC_ROOT", str(project))
     assert tracking.store(copy) == expected
     elsewhere = project.parent / "other"
-    assert tracking.store(elsewhere) == f"sqlite:///{elsewhere}/mlruns/mlflow.db", "another project is no copy"
+    assert tracking.store(elsewhere) == f"sqlite:///{elsewhere}/mlruns/mlflow.db", (
+        "another project is no copy"
+    )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
     assert tracking.store(project) == f"sqlite:///{project}/mine.db"

@@ -22,12 +22,17 @@ def make(root: Path, words: str, hash: str) -> str:
 
 def register(root: Path, hash: str, run: str, description: str = "what it is") -> Version:
     parents = {"models/base": "models/base " + "0" * 32}
-    return registry.register(root, "alignloop-sft", "models/sft", hash, run, description, parents, {"stage": "sft", "round": ""})
+    return registry.register(
+        root, "alignloop-sft", "models/sft", hash, run, description, parents, {"stage": "sft", "round": ""}
+    )
 
 
 def test_the_same_bytes_are_one_version_and_other_bytes_the_next(project: Path):
     first, second = make(project, "first", ONE), make(project, "second", TWO)
-    assert [register(project, hash, run).version for hash, run in ((ONE, first), (ONE, second), (TWO, second), (ONE, first))] == [
+    assert [
+        register(project, hash, run).version
+        for hash, run in ((ONE, first), (ONE, second), (TWO, second), (ONE, first))
+    ] == [
         1,
         1,
         2,
@@ -41,7 +46,13 @@ def test_a_version_tells_its_run_stage_path_parents_and_description(project: Pat
     run = make(project, "first", ONE)
     register(project, ONE, run)
     [version] = registry.versions(project)
-    assert (version.run, version.stage, version.round, version.path, version.hash) == (run, "sft", None, "models/sft", ONE)
+    assert (version.run, version.stage, version.round, version.path, version.hash) == (
+        run,
+        "sft",
+        None,
+        "models/sft",
+        ONE,
+    )
     assert version.parents == {"models/base": "models/base " + "0" * 32}
     assert version.description == "what it is"
 
@@ -61,11 +72,15 @@ def test_a_name_is_its_newest_version_a_number_that_one_and_an_alias_what_it_poi
     assert registry.find(project, "alignloop-sft/1").version == 1
     assert registry.find(project, "alignloop-sft@candidate").version == 1
     assert registry.find(project, "alignloop-sft/1").label == "alignloop-sft/1 @candidate"
-    assert registry.find(project, "alignloop-sft/2").label == "alignloop-sft/2", "an alias moves, it does not multiply"
+    assert registry.find(project, "alignloop-sft/2").label == "alignloop-sft/2", (
+        "an alias moves, it does not multiply"
+    )
 
 
 def test_an_unknown_model_is_answered_with_those_there_are(project: Path):
-    with pytest.raises(RegistryError, match=r"alignloop-policy: no model is registered.*dvc repro --force release"):
+    with pytest.raises(
+        RegistryError, match=r"alignloop-policy: no model is registered.*dvc repro --force release"
+    ):
         registry.find(project, "alignloop-policy")
     register(project, ONE, make(project, "first", ONE))
     for wanted in ("alignloop-policy", "alignloop-sft/7", "alignloop-sft@best"):

@@ -9,7 +9,11 @@ def test_readings_come_every_ten_seconds_and_measure_the_time_between() -> None:
     assert machine.readings() == {}
     now[0] += 10
     first = machine.readings()
-    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes", "system/disk_available_megabytes"} <= set(first)
+    assert {
+        "system/cpu_utilization_percentage",
+        "system/system_memory_usage_megabytes",
+        "system/disk_available_megabytes",
+    } <= set(first)
     assert 0 < first["system/system_memory_usage_percentage"] < 100
     assert first["system/network_receive_megabytes"] >= 0
     assert machine.readings() == {}

@@ -26,7 +26,15 @@ class Counter:
         return self.step
 
     def state(self) -> State:
-        return {"step": self.step, "seen": self.seen, "more": self.more, "big": 2**100 + self.step, "none": None, "text": "é", "empty": []}
+        return {
+            "step": self.step,
+            "seen": self.seen,
+            "more": self.more,
+            "big": 2**100 + self.step,
+            "none": None,
+            "text": "é",
+            "empty": [],
+        }
 
     def restore(self, state: State) -> None:
         assert state["big"] == 2**100 + state["step"]
@@ -60,7 +68,9 @@ def test_work_goes_on_where_it_was_left_and_remembers_all_of_it(tmp_path: Path):
     assert lines == expected == [line for step in range(1, 6) for line in (f"step {step}", "…")]
 
 
-def test_at_most_the_steps_since_the_last_turn_are_done_again_and_their_lines_are_not_there_twice(tmp_path: Path):
+def test_at_most_the_steps_since_the_last_turn_are_done_again_and_their_lines_are_not_there_twice(
+    tmp_path: Path,
+):
     work(tmp_path, 5, every=2)
     began, _, lines = work(tmp_path, 6, every=2)
     assert began == 4
@@ -78,7 +88,13 @@ def zeroed(place: Path) -> None:
 
 @pytest.mark.parametrize(
     "tear",
-    [cut("tensors.safetensors"), cut("state.json"), zeroed, lambda place: (place / "state.json").unlink(), cut("../lines.jsonl")],
+    [
+        cut("tensors.safetensors"),
+        cut("state.json"),
+        zeroed,
+        lambda place: (place / "state.json").unlink(),
+        cut("../lines.jsonl"),
+    ],
     ids=["half the tensors", "half the JSON", "a hole", "no JSON", "half a journal"],
 )
 def test_a_torn_checkpoint_is_not_loaded_the_one_before_it_is(tmp_path: Path, tear: Callable[[Path], Any]):
@@ -101,7 +117,11 @@ def test_a_process_that_dies_while_it_writes_leaves_what_was_there(tmp_path: Pat
 
 def test_only_the_newest_two_are_kept(tmp_path: Path):
     work(tmp_path, 9)
-    assert sorted(path.name for path in newest(tmp_path).parent.iterdir()) == ["00000008", "00000009", "lines.jsonl"]
+    assert sorted(path.name for path in newest(tmp_path).parent.iterdir()) == [
+        "00000008",
+        "00000009",
+        "lines.jsonl",
+    ]
 
 
 def test_other_inputs_start_from_the_beginning_and_leave_nothing_of_the_old(tmp_path: Path):
@@ -117,7 +137,10 @@ def test_where_a_file_cannot_grow_that_is_said_and_the_last_checkpoint_stays(tmp
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))  # the journal fits, the tensors do not
     try:
-        with pytest.raises(WriteError, match=r"ppo@r1.*cannot be written: .*; make room and run again: the last checkpoint stays"):
+        with pytest.raises(
+            WriteError,
+            match=r"ppo@r1.*cannot be written: .*; make room and run again: the last checkpoint stays",
+        ):
             work(tmp_path, 5)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -129,6 +152,12 @@ def test_a_stage_that_has_ended_keeps_its_last_checkpoint_until_dvc_has_recorded
     made = {"models/r1/policy": "a" * 32 + ".dir", "metrics/ppo.json": "b" * 32}
     work(tmp_path, 4)
     Checkpoint(tmp_path, "ppo@r1", "f", 1).done(made)
-    for recorded, began in (({}, 4), ({"ppo@r1": {**made, "metrics/ppo.json": "c" * 32}}, 4), ({"ppo@r1": made}, 0)):
-        forget(tmp_path, recorded)  # killed before DVC wrote dvc.lock; dvc.lock knows an earlier result; it knows this one
+    for recorded, began in (
+        ({}, 4),
+        ({"ppo@r1": {**made, "metrics/ppo.json": "c" * 32}}, 4),
+        ({"ppo@r1": made}, 0),
+    ):
+        forget(
+            tmp_path, recorded
+        )  # killed before DVC wrote dvc.lock; dvc.lock knows an earlier result; it knows this one
         assert work(tmp_path, 4)[0] == began

@@ -15,7 +15,9 @@ from tests.conftest import TEXTS
 def judge() -> RewardModel:
     """A family that has no place beyond its context."""
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=340, n_embd=16, n_layer=1, n_head=2, n_positions=96, bos_token_id=None, eos_token_id=1)
+    config = GPT2Config(
+        vocab_size=340, n_embd=16, n_layer=1, n_head=2, n_positions=96, bos_token_id=None, eos_token_id=1
+    )
     return RewardModel.from_policy(GPT2LMHeadModel(config).eval(), 0)
 
 
@@ -23,7 +25,11 @@ def test_an_answer_is_scored_by_its_text_however_it_was_spelled_in_tokens(judge:
     tokenizer = train_tokenizer(TEXTS * 3, 300)
     prompt = encode_prompt(tokenizer, [{"role": "user", "content": "Is it?"}])
     usual = encode_response(tokenizer, "the sea")
-    spelled = [*(tokenizer.encode(letter)[0] for letter in "the"), *tokenizer.encode(" sea"), end_of(tokenizer)]
+    spelled = [
+        *(tokenizer.encode(letter)[0] for letter in "the"),
+        *tokenizer.encode(" sea"),
+        end_of(tokenizer),
+    ]
     assert spelled != usual
     one = scorer(judge, tokenizer)([prompt] * 2, [usual, spelled])
     assert one[0] == one[1]

@@ -14,7 +14,12 @@ from alignloop.tracking.registry import Version
 
 NAME = "alignloop-policy"
 TOLD = {"gates": "**Gates PASSED**: 9 of 9 rules are met\n\n| rule | number |\n|---|---|\n| wins | 0.715 |\n"}
-WINS = {"wins": {"gold": "0.743 [0.715, 0.769] on 1000 prompts", "reward_model": "0.874 [0.852, 0.893] on 1000 prompts"}}
+WINS = {
+    "wins": {
+        "gold": "0.743 [0.715, 0.769] on 1000 prompts",
+        "reward_model": "0.874 [0.852, 0.893] on 1000 prompts",
+    }
+}
 GOLD, SCORE = WINS["wins"].values()
 WORDS = f"the policy\n\nWins by gold: {GOLD}; by the reward model: {SCORE}.\n\nBytes: b"
 
@@ -31,7 +36,14 @@ def register(root: Path, words: str, gates: str = "passed") -> Version:
     return registry.find(root, f"{NAME}/{version.version}")
 
 
-def offer(root: Path, store: Store, count: int = 2, votes: int = 2, mine: str = "Of rock.", theirs: str = "Of cheese.") -> Version:
+def offer(
+    root: Path,
+    store: Store,
+    count: int = 2,
+    votes: int = 2,
+    mine: str = "Of rock.",
+    theirs: str = "Of cheese.",
+) -> Version:
     """Make one policy the champion and ask for a review of another, which is returned."""
     old, new = register(root, "old"), register(root, "new")
     champion.approve(root, old, "ada", "first")
@@ -41,5 +53,7 @@ def offer(root: Path, store: Store, count: int = 2, votes: int = 2, mine: str = 
         said = (Message(role="user", content=f"What is the moon made of? ({number})"),)
         prompt = Prompt(id=f"p{number}", messages=said, user=f"u{number}", source="test")
         pairs.append(Pair(prompt, f"{mine} {number}", f"{theirs} {number}"))
-    reviews.publish(store, new.hash, f"{NAME}/{new.version}", f"{NAME}/{old.version}", pairs, votes, TOLD | WINS)
+    reviews.publish(
+        store, new.hash, f"{NAME}/{new.version}", f"{NAME}/{old.version}", pairs, votes, TOLD | WINS
+    )
     return new

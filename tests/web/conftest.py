@@ -41,7 +41,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def params() -> Params:
     """The project's own, without gold and repeats among the work, and with two of the ratings."""
     found = parameters.load(PROJECT / "params.yaml")
-    people = found.people.model_copy(update={"gold_share": 0.0, "repeated_share": 0.0, "ratings": ["overall", "hallucination"]})
+    people = found.people.model_copy(
+        update={"gold_share": 0.0, "repeated_share": 0.0, "ratings": ["overall", "hallucination"]}
+    )
     return found.model_copy(update={"people": people})
 
 
@@ -57,7 +59,10 @@ def samples(count: int, *responses: str, said: str = "What is the moon made of?"
         Samples(
             id=f"r1-p{number}",
             prompt=Prompt(
-                id=f"p{number}", messages=(Message(role="user", content=f"{said} ({number})"),), user=f"u{number}", source="test"
+                id=f"p{number}",
+                messages=(Message(role="user", content=f"{said} ({number})"),),
+                user=f"u{number}",
+                source="test",
             ),
             responses=given,
             policy="models/secret-name",
@@ -68,14 +73,23 @@ def samples(count: int, *responses: str, said: str = "What is the moon made of?"
     ]
 
 
-def publish(store: Store, count: int = 2, *responses: str, overlap: int = 1, said: str = "What is the moon made of?") -> None:
+def publish(
+    store: Store, count: int = 2, *responses: str, overlap: int = 1, said: str = "What is the moon made of?"
+) -> None:
     rounds.publish(store, "r1", samples(count, *responses, said=said), overlap, 1.0, None)
 
 
 class Visit(TestClient):
     """A browser without JavaScript, signed in by a personal link."""
 
-    def __init__(self, app: FastAPI, store: Store, name: str, qualified: bool | None = True, role: accounts.Role = "labeler") -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        store: Store,
+        name: str,
+        qualified: bool | None = True,
+        role: accounts.Role = "labeler",
+    ) -> None:
         super().__init__(app, base_url=HOST, follow_redirects=True, raise_server_exceptions=True)
         self.name = f"labeler-{name}"
         secret = accounts.invite(store, self.name, role, "test")
@@ -101,4 +115,9 @@ class Visit(TestClient):
 
     def rate(self, lent: int, k: int = 3) -> None:
         for place in range(k):
-            assert self.submit(f"/item/{lent}/rate", place=str(place), number="0", overall="4", hallucination="1").status_code == 200
+            assert (
+                self.submit(
+                    f"/item/{lent}/rate", place=str(place), number="0", overall="4", hallucination="1"
+                ).status_code
+                == 200
+            )

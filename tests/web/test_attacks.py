@@ -29,7 +29,10 @@ class Elements(HTMLParser):
         own = {name: value or "" for name, value in attrs}
         runs = tag == "script" and not re.fullmatch(r"/static/[\w.]+\.js", own.get("src", ""))
         loads = tag in ("img", "iframe", "object", "embed") and own.get("src") != "/static/mark.svg"
-        follows = any(own.get(name, "").strip().lower().startswith("javascript:") for name in ("href", "src", "action", "formaction"))
+        follows = any(
+            own.get(name, "").strip().lower().startswith("javascript:")
+            for name in ("href", "src", "action", "formaction")
+        )
         if runs or loads or follows or any(name.startswith("on") for name in own):
             self.found.append(f"<{tag} {own}>")
 
@@ -42,33 +45,61 @@ def harmless(text: str) -> bool:
 
 
 def demand(store: Store, said: str) -> None:
-    prompt = Prompt(id="p-d", messages=(Message(role="user", content=said),), user=said, category=said, source=said)
+    prompt = Prompt(
+        id="p-d", messages=(Message(role="user", content=said),), user=said, category=said, source=said
+    )
     demonstrations.publish(store, [prompt])
 
 
 def test_every_field_that_people_and_models_fill_is_shown_as_text(app: FastAPI, store: Store) -> None:
     system = (Message(role="system", content=EVIL), Message(role="user", content=EVIL))
     [sample] = samples(1, EVIL, f"```{EVIL}\n{EVIL}\n```", f"| {EVIL} |\n|---|\n| {EVIL} |")
-    hostile = sample.model_copy(update={"prompt": sample.prompt.model_copy(update={"messages": system, "category": EVIL})})
+    hostile = sample.model_copy(
+        update={"prompt": sample.prompt.model_copy(update={"messages": system, "category": EVIL})}
+    )
     rounds.publish(store, EVIL, [hostile], 1, 1.0, None)
     demand(store, EVIL)
     ada, boss = Visit(app, store, "ada"), Visit(app, store, "boss", role="admin")
     lent = ada.work()
     pages = [ada.get("/"), *(ada.get(f"/item/{lent}?answer={number}") for number in range(3))]
-    pages.append(ada.submit(f"/item/{lent}/rate", place=EVIL, number="0", overall=EVIL, hallucination=EVIL, active=EVIL))
+    pages.append(
+        ada.submit(
+            f"/item/{lent}/rate", place=EVIL, number="0", overall=EVIL, hallucination=EVIL, active=EVIL
+        )
+    )
     pages.append(ada.submit(f"/item/{lent}/rate", place="0", number="0", overall=EVIL))
     ada.rate(lent)
-    ada.post(f"/item/{lent}/draft", json={"key": ada.key, "ranks": {EVIL: 1}, "about": {EVIL: EVIL, "category": EVIL}, "active": EVIL})
+    ada.post(
+        f"/item/{lent}/draft",
+        json={"key": ada.key, "ranks": {EVIL: 1}, "about": {EVIL: EVIL, "category": EVIL}, "active": EVIL},
+    )
     pages.append(ada.get(f"/item/{lent}"))
-    pages.append(ada.submit(f"/item/{lent}/rank", **{"rank-A": EVIL, "rank-B": "1", "about-category": EVIL, "about-sensitive": EVIL}))
+    pages.append(
+        ada.submit(
+            f"/item/{lent}/rank",
+            **{"rank-A": EVIL, "rank-B": "1", "about-category": EVIL, "about-sensitive": EVIL},
+        )
+    )
     pages.append(ada.submit(f"/item/{lent}/skip", reason=EVIL, words=EVIL))
     written = ada.work("demonstrate")
     ada.post(f"/item/{written}/draft", json={"key": ada.key, "turns": [EVIL]})
     pages.append(ada.get(f"/item/{written}"))
     pages.append(ada.submit(f"/item/{written}/write", **{"turn-0": EVIL, "more": "1"}))
-    pages += [ada.submit(f"/item/{written}/write", **{"turn-0": EVIL}), ada.get(f"/item/{written}"), ada.get("/mine")]
-    pages += [boss.get("/admin"), boss.submit("/admin/invite", name=EVIL, role=EVIL), boss.get("/admin/audit")]
-    pages += [ada.get(f"/work/{EVIL}"), boss.submit(f"/admin/labelers/{EVIL}/exclude"), boss.submit(f"/admin/rounds/{EVIL}/close")]
+    pages += [
+        ada.submit(f"/item/{written}/write", **{"turn-0": EVIL}),
+        ada.get(f"/item/{written}"),
+        ada.get("/mine"),
+    ]
+    pages += [
+        boss.get("/admin"),
+        boss.submit("/admin/invite", name=EVIL, role=EVIL),
+        boss.get("/admin/audit"),
+    ]
+    pages += [
+        ada.get(f"/work/{EVIL}"),
+        boss.submit(f"/admin/labelers/{EVIL}/exclude"),
+        boss.submit(f"/admin/rounds/{EVIL}/close"),
+    ]
     pages += [
         boss.post("/sign-in", data={"name": EVIL, "password": EVIL}),
         boss.get("/invitation/" + EVIL.replace("/", "")),
@@ -79,7 +110,13 @@ def test_every_field_that_people_and_models_fill_is_shown_as_text(app: FastAPI, 
 
 
 def test_an_elements_search_finds_what_would_run() -> None:
-    for hostile in ("<script>x</script>", "<img src=x onerror=y>", "<p onclick=x>", "<a href='JavaScript:x'>", "<script src=//evil/x.js>"):
+    for hostile in (
+        "<script>x</script>",
+        "<img src=x onerror=y>",
+        "<p onclick=x>",
+        "<a href='JavaScript:x'>",
+        "<script src=//evil/x.js>",
+    ):
         with pytest.raises(AssertionError):
             harmless(hostile)
 
@@ -104,7 +141,9 @@ def test_a_number_that_no_item_has_leads_nowhere(app: FastAPI, store: Store, num
     assert ada.submit(f"/item/{number}/skip", words="x").status_code == 404
 
 
-def test_half_characters_nul_and_endless_numbers_are_kept_as_signs_or_not_at_all(app: FastAPI, store: Store) -> None:
+def test_half_characters_nul_and_endless_numbers_are_kept_as_signs_or_not_at_all(
+    app: FastAPI, store: Store
+) -> None:
     publish(store, 1)
     demand(store, "Hello?")
     ada = Visit(app, store, "ada")
@@ -117,14 +156,18 @@ def test_half_characters_nul_and_endless_numbers_are_kept_as_signs_or_not_at_all
     assert "a?b␀c" in ada.get(f"/item/{lent}").text
     ada.rate(ranked)
     assert ada.get(f"/item/{ranked}").status_code == 200
-    wrong = ada.post(f"/item/{lent}/draft", content='{"key": "\\ud800"}', headers={"Content-Type": "application/json"})
+    wrong = ada.post(
+        f"/item/{lent}/draft", content='{"key": "\\ud800"}', headers={"Content-Type": "application/json"}
+    )
     assert wrong.status_code == 403
     ada.submit(f"/item/{ranked}/skip", words="nul: \0")
     with store.reading() as session:
         assert session.scalars(select(Answer.skipped)).all() == ["nul: ␀"]
 
 
-def test_a_clock_that_jumps_loses_nothing_and_doubles_nothing(app: FastAPI, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_jumps_loses_nothing_and_doubles_nothing(
+    app: FastAPI, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(store, 2)
     ada, bob = Visit(app, store, "ada"), Visit(app, store, "bob")
     now = time.time()
@@ -142,5 +185,7 @@ def test_a_clock_that_jumps_loses_nothing_and_doubles_nothing(app: FastAPI, stor
         answers = session.scalars(select(Answer)).all()
         assert sorted(answer.labeler for answer in answers) == ["labeler-ada", "labeler-bob"]
         assert all(answer.seconds >= 0 for answer in answers)
-        assert [(item.taken, item.done) for item in session.scalars(select(Item).where(Item.purpose == "work"))] == [(0, 1)] * 2
+        assert [
+            (item.taken, item.done) for item in session.scalars(select(Item).where(Item.purpose == "work"))
+        ] == [(0, 1)] * 2
         assert len(session.scalars(select(Assignment)).all()) == 2

@@ -34,7 +34,9 @@ def test_strangers_see_the_sign_in_page_and_nothing_else(stranger: TestClient) -
         assert stranger.get(path).status_code == 404
 
 
-def test_a_link_is_not_used_up_by_looking_and_sets_a_password(app: FastAPI, store: Store, stranger: TestClient) -> None:
+def test_a_link_is_not_used_up_by_looking_and_sets_a_password(
+    app: FastAPI, store: Store, stranger: TestClient
+) -> None:
     secret = accounts.invite(store, "labeler-ada", "labeler", "test")
     for _ in range(2):
         assert "Welcome, ada" in stranger.get(f"/invitation/{secret}").text
@@ -51,12 +53,19 @@ def test_a_link_is_not_used_up_by_looking_and_sets_a_password(app: FastAPI, stor
 
 def test_guessing_a_password_is_stopped(stranger: TestClient, store: Store) -> None:
     accounts.accept(store, accounts.invite(store, "labeler-ada", "labeler", "test"), "long enough indeed")
-    codes = [stranger.post("/sign-in", data={"name": "ada", "password": f"guess {n}"}).status_code for n in range(7)]
+    codes = [
+        stranger.post("/sign-in", data={"name": "ada", "password": f"guess {n}"}).status_code
+        for n in range(7)
+    ]
     assert codes == [403] * 5 + [429] * 2
-    assert stranger.post("/sign-in", data={"name": "ada", "password": "long enough indeed"}).status_code == 429
+    assert (
+        stranger.post("/sign-in", data={"name": "ada", "password": "long enough indeed"}).status_code == 429
+    )
 
 
-def test_a_visit_that_somebody_else_began_is_worth_nothing_after_signing_in(app: FastAPI, store: Store) -> None:
+def test_a_visit_that_somebody_else_began_is_worth_nothing_after_signing_in(
+    app: FastAPI, store: Store
+) -> None:
     secret = accounts.invite(store, "labeler-ada", "labeler", "test")
     victim = TestClient(app, base_url=HOST, cookies={"alignloop": "planted"}, follow_redirects=False)
     answer = victim.post(f"/invitation/{secret}")
@@ -77,13 +86,21 @@ def test_signing_out_ends_the_visit_on_the_server(app: FastAPI, store: Store) ->
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null", "Sec-Fetch-Site": "cross-site"}]
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
+    ],
 )
 def test_what_another_site_sends_is_refused(app: FastAPI, store: Store, headers: dict[str, str]) -> None:
     publish(store)
     ada = Visit(app, store, "ada")
     lent = ada.work()
-    assert ada.post(f"/item/{lent}/skip", data={"key": ada.key, "reason": "x"}, headers=headers).status_code == 403
+    assert (
+        ada.post(f"/item/{lent}/skip", data={"key": ada.key, "reason": "x"}, headers=headers).status_code
+        == 403
+    )
     assert ada.post("/sign-in", data={"name": "ada", "password": "x"}, headers=headers).status_code == 403
     assert ada.get("/sign-in", headers={"Host": "evil.example"}).status_code == 400
 
@@ -103,12 +120,22 @@ def test_every_text_is_shown_and_none_is_run(app: FastAPI, store: Store) -> None
     lent = ada.work()
     pages = [ada.get(f"/item/{lent}?answer={n}").text for n in range(3)]
     ada.rate(lent)
-    pages += [ada.get(f"/item/{lent}").text, ada.submit(f"/item/{lent}/skip", words=EVIL).text, ada.get("/mine").text]
-    pages += [ada.get(f"/item/{lent}").text, boss.get("/admin/audit").text, boss.submit("/admin/invite", name=EVIL).text]
+    pages += [
+        ada.get(f"/item/{lent}").text,
+        ada.submit(f"/item/{lent}/skip", words=EVIL).text,
+        ada.get("/mine").text,
+    ]
+    pages += [
+        ada.get(f"/item/{lent}").text,
+        boss.get("/admin/audit").text,
+        boss.submit("/admin/invite", name=EVIL).text,
+    ]
     pages += [boss.post("/sign-in", data={"name": EVIL, "password": EVIL}).text]
     pages += [boss.get("/admin/audit").text]
     for text in pages:
-        assert not re.search(r"<script(?! src=\"/static/)|<img(?! src=\"/static/)|[\s\"']on\w+=(?!alert)", text)
+        assert not re.search(
+            r"<script(?! src=\"/static/)|<img(?! src=\"/static/)|[\s\"']on\w+=(?!alert)", text
+        )
         assert "<script>alert" not in text
         assert "49" not in re.findall(r"onerror=alert\(1\)&gt;(.{2})", text)
     assert sum("&lt;script&gt;alert(" in text for text in pages) >= 7
@@ -130,7 +157,10 @@ def test_no_text_becomes_sql(app: FastAPI, store: Store, stranger: TestClient, n
         assert any(name in str(line.details) for line in session.scalars(select(Event)))
 
 
-@pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2f..%2fparams.py", "/static//etc/passwd"])
+@pytest.mark.parametrize(
+    "path",
+    ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2f..%2fparams.py", "/static//etc/passwd"],
+)
 def test_no_path_leads_out_of_the_static_files(stranger: TestClient, path: str) -> None:
     assert stranger.get(path).status_code == 404
     assert stranger.get("/static/labeling.js").status_code == 200
@@ -151,7 +181,10 @@ def test_administrators_pages_need_the_role_and_nobody_pauses_themselves(app: Fa
     boss.submit("/admin/labelers/labeler-ada/readmit")
     assert ada.get("/").status_code == 200
     with store.reading() as session:
-        done = [(line.actor, line.action, line.subject) for line in session.scalars(select(Event).order_by(Event.id))]
+        done = [
+            (line.actor, line.action, line.subject)
+            for line in session.scalars(select(Event).order_by(Event.id))
+        ]
     assert ("labeler-boss", "invite", "labeler-eve") in done
     assert ("labeler-boss", "exclude", "labeler-ada") in done
 
@@ -160,7 +193,9 @@ def test_pages_let_nothing_in_from_elsewhere(app: FastAPI, store: Store) -> None
     ada = Visit(app, store, "ada")
     for path in ("/", "/static/labeling.js", "/nowhere", "/item/x"):
         headers = ada.get(path).headers
-        assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+        assert headers["content-security-policy"].startswith(
+            "default-src 'none'; script-src 'self'; style-src 'self'"
+        )
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
@@ -198,5 +233,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost_or_half_there(app: FastAPI, sto
     assert "Nothing was saved: the disk is full" in full.text
     store.engine.dispose()
     event.remove(store.engine, "connect", listen)
-    assert "Rate answer" in ada.get(f"/item/{lent}").text or "Rank the answers" in ada.get(f"/item/{lent}").text
+    assert (
+        "Rate answer" in ada.get(f"/item/{lent}").text or "Rank the answers" in ada.get(f"/item/{lent}").text
+    )
     assert ada.submit(f"/item/{lent}/skip", words="long " * 100).status_code == 200

@@ -38,7 +38,9 @@ from alignloop.web.settings import prepare
 from tests.web.conftest import PROJECT, samples
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here (apt-get install chromium)")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium is installed here (apt-get install chromium)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,14 @@ def served(store: Store, params: Params, root: Path) -> Iterator[str]:
         thread.join()
 
 
-def come_in(browser: Browser, store: Store, url: str, name: str, role: accounts.Role = "labeler", qualified: bool | None = True) -> Page:
+def come_in(
+    browser: Browser,
+    store: Store,
+    url: str,
+    name: str,
+    role: accounts.Role = "labeler",
+    qualified: bool | None = True,
+) -> Page:
     secret = accounts.invite(store, f"labeler-{name}", role, "test")
     if qualified:
         with store.writing() as session:
@@ -92,7 +101,11 @@ def come_in(browser: Browser, store: Store, url: str, name: str, role: accounts.
 
 def accessible(page: Page) -> None:
     found = Axe().run(page).response["violations"]
-    grave = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in ("serious", "critical")]
+    grave = [
+        f"{each['id']}: {each['nodes'][0]['html'][:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
     assert grave == [], page.url
 
 
@@ -122,7 +135,9 @@ def drag(page: Page, letter: str, rank: int) -> None:
     page.wait_for_timeout(150)  # the script looks where the letter is every 50 ms
     page.mouse.up()
     page.wait_for_selector(f".lane[data-rank='{rank}'] .chip:text-is('{letter}')", timeout=5000)
-    page.wait_for_selector(f"input[name=rank-{letter}][value='{rank}']:checked", state="attached", timeout=5000)
+    page.wait_for_selector(
+        f"input[name=rank-{letter}][value='{rank}']:checked", state="attached", timeout=5000
+    )
 
 
 def begin(params: Params) -> Params:
@@ -132,12 +147,17 @@ def begin(params: Params) -> Params:
     said = (Message(role="user", content="Hi"), Message(role="assistant", content="Rock."))
     texts = [message.content for prompt in asked for message in prompt.messages] * 3
     tokenizer = train_tokenizer(texts, 320)
-    save_policy(new_policy(tokenizer, layers=1, width=32, heads=2, context=128, seed=0), tokenizer, Path("models/sft"))
+    save_policy(
+        new_policy(tokenizer, layers=1, width=32, heads=2, context=128, seed=0), tokenizer, Path("models/sft")
+    )
     record_files.write(Path("prompts/train.jsonl"), asked[:3])
     record_files.write(Path("prompts/valid.jsonl"), asked[3:])
-    record_files.write(Path("corpus/train.jsonl"), [Document(id="d", text="The moon is made of rock.", source="s")])
     record_files.write(
-        Path("demonstrations/train.jsonl"), [Demonstration(id="d", messages=said, user="u", labeler="labeler-x", source="s")]
+        Path("corpus/train.jsonl"), [Document(id="d", text="The moon is made of rock.", source="s")]
+    )
+    record_files.write(
+        Path("demonstrations/train.jsonl"),
+        [Demonstration(id="d", messages=said, user="u", labeler="labeler-x", source="s")],
     )
     Path("earlier").mkdir()
     sizes: dict[str, dict[str, Any]] = {
@@ -153,7 +173,9 @@ def begin(params: Params) -> Params:
             "ptx_documents_per_step": 1,
         },
     }
-    return params.model_copy(update={name: getattr(params, name).model_copy(update=size) for name, size in sizes.items()})
+    return params.model_copy(
+        update={name: getattr(params, name).model_copy(update=size) for name, size in sizes.items()}
+    )
 
 
 def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_drag_to_the_next_policy(
@@ -163,7 +185,15 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
     monkeypatch.chdir(tmp_path)
     params, sft = begin(params), Path("models/sft")
     list(sample(params, "r1", sft, Path("prompts"), Path("samples.jsonl"), Path("sample.json")))
-    stage = (params, "r1", Path("samples.jsonl"), Path("earlier"), Path("rankings"), Path("label.json"), Path("labels.md"))
+    stage = (
+        params,
+        "r1",
+        Path("samples.jsonl"),
+        Path("earlier"),
+        Path("rankings"),
+        Path("label.json"),
+        Path("labels.md"),
+    )
     with pytest.raises(Waiting, match=r"8 of 8 rankings are missing; they rank at http://127\.0\.0\.1:4300"):
         list(label(*stage))
 
@@ -208,9 +238,13 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
         if number < 3:
             assert "B › A = C" in ada.locator(".note").inner_text()
     with store.reading() as session:
-        made = session.scalars(select(Answer).where(Answer.labeler == "labeler-ada", Answer.ratings != [])).all()
+        made = session.scalars(
+            select(Answer).where(Answer.labeler == "labeler-ada", Answer.ratings != [])
+        ).all()
         shown = {lent.id: lent.presented for lent in session.scalars(select(Assignment))}
-    assert [[answer.ranks[place] for place in shown[answer.assignment]] for answer in made if answer.ranks] == [[2, 1, 2]] * 4
+    assert [
+        [answer.ranks[place] for place in shown[answer.assignment]] for answer in made if answer.ranks
+    ] == [[2, 1, 2]] * 4
     assert all(0 < (answer.active_seconds or 0) < 60 for answer in made)
     assert all(rating == {"overall": 5, "hallucination": 1} for answer in made for rating in answer.ratings)
 
@@ -224,7 +258,10 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
         bob.wait_for_selector(".go:enabled")
         if number == 0:
             until = time.monotonic() + 30
-            while in_hand(store, bob)[0].draft.get("ranks") != {"A": 2, "B": 2, "C": 1} and time.monotonic() < until:
+            while (
+                in_hand(store, bob)[0].draft.get("ranks") != {"A": 2, "B": 2, "C": 1}
+                and time.monotonic() < until
+            ):
                 bob.wait_for_timeout(50)
             bob.reload()
             bob.wait_for_selector(".go:enabled")
@@ -233,7 +270,9 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
     with store.reading() as session:
         given = session.scalars(select(Answer).where(Answer.labeler == "labeler-bob")).all()
         shown = {lent.id: lent.presented for lent in session.scalars(select(Assignment))}
-    assert [[answer.ranks[place] for place in shown[answer.assignment]] for answer in given if answer.ranks] == [[2, 2, 1]] * 4
+    assert [
+        [answer.ranks[place] for place in shown[answer.assignment]] for answer in given if answer.ranks
+    ] == [[2, 2, 1]] * 4
 
     # the administrator sees how they agree
     boss = come_in(chromium, store, url, "boss", role="admin")
@@ -251,7 +290,10 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
     assert (tmp_path / "continued").exists()
     list(label(*stage))
     found = record_files.read(Path("rankings/r1.jsonl"), Ranking)
-    assert {(ranking.labeler, ranking.kind) for ranking in found} == {("labeler-ada", "person"), ("labeler-bob", "person")}
+    assert {(ranking.labeler, ranking.kind) for ranking in found} == {
+        ("labeler-ada", "person"),
+        ("labeler-bob", "person"),
+    }
     assert len(found) == 8
     model, policy = Path("models/r1/reward"), Path("models/r1/policy")
     list(
@@ -274,7 +316,9 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
     assert (policy / "model.safetensors").read_bytes() != (sft / "model.safetensors").read_bytes()
 
 
-def test_the_pages_fit_a_telephone_and_are_accessible_there(chromium: Browser, store: Store, url: str) -> None:
+def test_the_pages_fit_a_telephone_and_are_accessible_there(
+    chromium: Browser, store: Store, url: str
+) -> None:
     rounds.publish(store, "r1", wide(), 1, 1.0, None)
     eve = come_in(chromium, store, url, "eve", role="admin")
     eve.set_viewport_size({"width": 390, "height": 844})
@@ -286,7 +330,10 @@ def test_the_pages_fit_a_telephone_and_are_accessible_there(chromium: Browser, s
     eve.goto(f"{url}/work/rank")
     rate_all(eve)
     assert eve.evaluate("document.documentElement.scrollWidth") <= 390
-    assert eve.locator("[dir=auto]:has-text('العدد')").evaluate("(node) => getComputedStyle(node).direction") == "rtl"
+    assert (
+        eve.locator("[dir=auto]:has-text('العدد')").evaluate("(node) => getComputedStyle(node).direction")
+        == "rtl"
+    )
     accessible(eve)
 
 

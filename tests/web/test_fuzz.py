@@ -15,8 +15,21 @@ from tests.web.conftest import HOST, Visit, publish
 TEXT: dict[str, Any] = {"type": "string"}
 RANK = {"enum": ["", "0", "1", "2", "3", "9", "²", "x"]}
 FORMS: dict[str, dict[str, Any]] = {  # what the pages' forms hold beside the visit's key
-    "/item/{lent}/rate": {"place": RANK, "number": RANK, "overall": RANK, "hallucination": TEXT, "active": TEXT},
-    "/item/{lent}/rank": {"rank-A": RANK, "rank-B": RANK, "rank-C": RANK, "about-category": TEXT, "about-ambiguous": TEXT, "active": TEXT},
+    "/item/{lent}/rate": {
+        "place": RANK,
+        "number": RANK,
+        "overall": RANK,
+        "hallucination": TEXT,
+        "active": TEXT,
+    },
+    "/item/{lent}/rank": {
+        "rank-A": RANK,
+        "rank-B": RANK,
+        "rank-C": RANK,
+        "about-category": TEXT,
+        "about-ambiguous": TEXT,
+        "active": TEXT,
+    },
     "/item/{lent}/write": {"turn-0": TEXT, "turn-1": TEXT, "more": TEXT, "active": TEXT},
     "/item/{lent}/skip": {"reason": TEXT, "words": TEXT},
     "/item/{lent}/vote": {"better": TEXT},
@@ -32,7 +45,9 @@ def described(app: FastAPI) -> dict[str, Any]:
     found = app.openapi()
     for path, fields in FORMS.items():
         schema = {"type": "object", "properties": fields}
-        found["paths"][path]["post"]["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": schema}}}
+        found["paths"][path]["post"]["requestBody"] = {
+            "content": {"application/x-www-form-urlencoded": {"schema": schema}}
+        }
     del found["paths"]["/sign-out"]
     return found
 
@@ -85,5 +100,9 @@ def test_no_page_fails_whatever_is_sent(api: Any, boss: Visit) -> None:
 def test_every_form_is_described(app: FastAPI) -> None:
     found = described(app)
     posts = {path for path, verbs in found["paths"].items() if "post" in verbs}
-    keyed = {"/item/{lent}/draft", "/admin/labelers/{name}/{verb}", "/admin/rounds/{name}/close"}  # JSON, or the key alone
+    keyed = {
+        "/item/{lent}/draft",
+        "/admin/labelers/{name}/{verb}",
+        "/admin/rounds/{name}/close",
+    }  # JSON, or the key alone
     assert posts == set(FORMS) | keyed

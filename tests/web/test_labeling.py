@@ -18,7 +18,9 @@ def order(answers: list[Answer]) -> list[list[int] | None]:
     return [answer.ranks for answer in answers]
 
 
-def test_a_labeler_qualifies_rates_each_answer_alone_ranks_them_and_all_of_it_is_in_the_rounds_rankings(app: FastAPI, store: Store) -> None:
+def test_a_labeler_qualifies_rates_each_answer_alone_ranks_them_and_all_of_it_is_in_the_rounds_rankings(
+    app: FastAPI, store: Store
+) -> None:
     publish(store, 1)
     ada = Visit(app, store, "ada", qualified=None)
     home = ada.get("/").text
@@ -32,7 +34,10 @@ def test_a_labeler_qualifies_rates_each_answer_alone_ranks_them_and_all_of_it_is
         with store.reading() as session:
             given = session.get_one(Assignment, lent)
             item = session.get_one(Item, given.item)
-        fields = {f"rank-{'ABC'[shown]}": str((item.known or [])[place]) for shown, place in enumerate(given.presented)}
+        fields = {
+            f"rank-{'ABC'[shown]}": str((item.known or [])[place])
+            for shown, place in enumerate(given.presented)
+        }
         ada.submit(f"/item/{lent}/rank", **fields)
     assert len(texts) == len(quiz)
     assert "100 % agreement" in ada.get("/").text
@@ -50,12 +55,21 @@ def test_a_labeler_qualifies_rates_each_answer_alone_ranks_them_and_all_of_it_is
         presented = session.get_one(Assignment, lent).presented
     done = ada.submit(
         f"/item/{lent}/rank",
-        **{"rank-A": "3", "rank-B": "1", "rank-C": "3", "about-ambiguous": "yes", "about-category": "chat", "active": "12.5"},
+        **{
+            "rank-A": "3",
+            "rank-B": "1",
+            "rank-C": "3",
+            "about-ambiguous": "yes",
+            "about-category": "chat",
+            "active": "12.5",
+        },
     )
     assert "What there is" in done.text or "Hello" in done.text
     with store.reading() as session:
         [ranking] = rounds.rankings(session, "r1")
-        assert session.scalars(select(Guideline.version)).all() == [ranking.labeling.guidelines if ranking.labeling else ""]
+        assert session.scalars(select(Guideline.version)).all() == [
+            ranking.labeling.guidelines if ranking.labeling else ""
+        ]
     assert [ranking.ranks[place] for place in presented] == [2, 1, 2]
     assert ranking.labeling is not None
     assert ranking.labeling.presented == tuple(presented)
@@ -73,7 +87,10 @@ def test_who_fails_the_quiz_gets_no_work(app: FastAPI, store: Store) -> None:
         with store.reading() as session:
             given = session.get_one(Assignment, lent)
             known = session.get_one(Item, given.item).known or []
-        bob.submit(f"/item/{lent}/rank", **{f"rank-{'ABC'[n]}": str(4 - known[place]) for n, place in enumerate(given.presented)})
+        bob.submit(
+            f"/item/{lent}/rank",
+            **{f"rank-{'ABC'[n]}": str(4 - known[place]) for n, place in enumerate(given.presented)},
+        )
     assert "The quiz was not passed" in bob.get("/").text
     assert "/item/" not in str(bob.get("/work/rank").url)
 
@@ -85,7 +102,10 @@ def test_who_fails_the_quiz_gets_no_work(app: FastAPI, store: Store) -> None:
         ({"rank-A": "1", "rank-B": "2", "rank-C": "4"}, "Answer C has no rank yet."),
         ({"rank-A": "0", "rank-B": "2", "rank-C": "1"}, "Answer A has no rank yet."),
         ({"rank-A": "²", "rank-B": "2", "rank-C": "1"}, "Answer A has no rank yet."),
-        ({"rank-A": "1", "rank-B": "2", "rank-C": "1", "about-category": "nonsense"}, "Choose a use case from the list."),
+        (
+            {"rank-A": "1", "rank-B": "2", "rank-C": "1", "about-category": "nonsense"},
+            "Choose a use case from the list.",
+        ),
     ],
 )
 def test_an_unfinished_ranking_is_not_taken_and_what_was_chosen_stays(
@@ -126,7 +146,12 @@ def test_a_draft_comes_back(app: FastAPI, store: Store) -> None:
     ada = Visit(app, store, "ada")
     lent = ada.work()
     ada.rate(lent)
-    body = {"key": ada.key, "ranks": {"A": 2, "ZZ": 1, "B": "x", "C": 10}, "about": {"category": "chat"}, "active": 33.25}
+    body = {
+        "key": ada.key,
+        "ranks": {"A": 2, "ZZ": 1, "B": "x", "C": 10},
+        "about": {"category": "chat"},
+        "active": 33.25,
+    }
     assert ada.post(f"/item/{lent}/draft", json=body).json() == {"saved": True}
     page = ada.get(f"/item/{lent}").text
     assert re.findall(r'name="rank-(.)" value="(.)" required checked', page) == [("A", "2")]
@@ -142,12 +167,22 @@ def test_a_skip_needs_a_reason_and_gives_the_item_to_another(app: FastAPI, store
     assert ada.submit(f"/item/{lent}/skip").status_code == 422
     ada.submit(f"/item/{lent}/skip", reason="The prompt is unclear", words=" both readings fit ")
     with store.reading() as session:
-        assert [answer.skipped for answer in session.scalars(select(Answer))] == ["The prompt is unclear · both readings fit"]
+        assert [answer.skipped for answer in session.scalars(select(Answer))] == [
+            "The prompt is unclear · both readings fit"
+        ]
     assert bob.work() != lent
 
 
-def test_a_prompt_is_answered_and_a_conversation_is_written_and_both_are_demonstrations(app: FastAPI, store: Store) -> None:
-    prompt = Prompt(id="p1", messages=(Message(role="user", content="Hello?"),), user="user-7", category="chat", source="s")
+def test_a_prompt_is_answered_and_a_conversation_is_written_and_both_are_demonstrations(
+    app: FastAPI, store: Store
+) -> None:
+    prompt = Prompt(
+        id="p1",
+        messages=(Message(role="user", content="Hello?"),),
+        user="user-7",
+        category="chat",
+        source="s",
+    )
     assert demonstrations.publish(store, [prompt]) == 1
     assert demonstrations.publish(store, [prompt]) == 0
     ada = Visit(app, store, "ada")
@@ -158,9 +193,13 @@ def test_a_prompt_is_answered_and_a_conversation_is_written_and_both_are_demonst
     more = ada.submit(f"/item/{lent}/write", **{"turn-0": "Hi", "turn-1": "Hello", "more": "1"})
     assert more.text.count("<textarea") == 4
     assert ada.work("converse") == lent
-    problem = ada.submit(f"/item/{lent}/write", **{"turn-0": "Hi", "turn-1": "Hello", "turn-2": "Bye", "turn-3": ""})
+    problem = ada.submit(
+        f"/item/{lent}/write", **{"turn-0": "Hi", "turn-1": "Hello", "turn-2": "Bye", "turn-3": ""}
+    )
     assert "The assistant has the last word" in problem.text
-    ada.submit(f"/item/{lent}/write", **{"turn-0": "Hi", "turn-1": "Hello", "turn-2": "Bye", "turn-3": "Good-bye"})
+    ada.submit(
+        f"/item/{lent}/write", **{"turn-0": "Hi", "turn-1": "Hello", "turn-2": "Bye", "turn-3": "Good-bye"}
+    )
     with store.reading() as session:
         first, second = demonstrations.written(session)
     assert [message.content for message in first.messages] == ["Hello?", "Hello!\nWhat can I do?"]
@@ -177,7 +216,10 @@ def test_a_labelers_own_work_is_shown_to_nobody_else(app: FastAPI, store: Store)
     for path in (f"/item/{lent}", f"/item/{lent}?answer=0", "/item/99999"):
         assert bob.get(path).status_code == 404
     for path in ("rate", "rank", "skip", "write"):
-        assert bob.submit(f"/item/{lent}/{path}", place="0", number="0", overall="1", reason="x").status_code == 404
+        assert (
+            bob.submit(f"/item/{lent}/{path}", place="0", number="0", overall="1", reason="x").status_code
+            == 404
+        )
     assert bob.post(f"/item/{lent}/draft", json={"key": bob.key, "ranks": {"A": 1}}).status_code == 404
     ada.submit(f"/item/{lent}/rank", **{"rank-A": "1", "rank-B": "2", "rank-C": "3"})
     assert "A › B › C" in ada.get("/mine").text

@@ -56,16 +56,35 @@ def test_votes_of_several_people_stand_on_the_model_version_beside_gold_and_the_
     assert found.tags["wins_people"] == people
     assert f"by the reward model: {SCORE}; by people: {people}.\n\nBytes: b" in found.description
     overview = boss.get("/review").text
-    for words in (people, GOLD, SCORE, f"{NAME}/2 against {NAME}/1", "4 of 4 votes", '<td dir="auto">0.715</td>'):
+    for words in (
+        people,
+        GOLD,
+        SCORE,
+        f"{NAME}/2 against {NAME}/1",
+        "4 of 4 votes",
+        '<td dir="auto">0.715</td>',
+    ):
         assert words in overview
-    assert boss.submit("/review/decide", verb="approve", candidate=f"{NAME}/2", reason="people like it").status_code == 200
+    assert (
+        boss.submit(
+            "/review/decide", verb="approve", candidate=f"{NAME}/2", reason="people like it"
+        ).status_code
+        == 200
+    )
     entry = champion.verify(project, NAME)[-1]
-    assert (entry.who, entry.action, entry.model, entry.reason) == ("labeler-boss", "approve", f"{NAME}/2 {new.hash}", "people like it")
+    assert (entry.who, entry.action, entry.model, entry.reason) == (
+        "labeler-boss",
+        "approve",
+        f"{NAME}/2 {new.hash}",
+        "people like it",
+    )
     assert champion.drift(project, NAME) == []
     assert registry.find(project, f"{NAME}@champion").version == 2
     assert "decided on" in ada.get("/review").text
     with store.reading() as session:
-        assert [event.subject for event in session.scalars(select(Event).where(Event.action == "decide"))] == [f"{NAME}/2"]
+        assert [
+            event.subject for event in session.scalars(select(Event).where(Event.action == "decide"))
+        ] == [f"{NAME}/2"]
 
 
 def test_the_review_is_blind(project: Path, pages: FastAPI, store: Store) -> None:
@@ -86,15 +105,32 @@ def test_the_review_is_blind(project: Path, pages: FastAPI, store: Store) -> Non
 
 def test_who_may_do_what(project: Path, pages: FastAPI, store: Store) -> None:
     offer(project, store)
-    ada, eve, boss = Visit(pages, store, "ada", role="reviewer"), Visit(pages, store, "eve"), Visit(pages, store, "boss", role="admin")
+    ada, eve, boss = (
+        Visit(pages, store, "ada", role="reviewer"),
+        Visit(pages, store, "eve"),
+        Visit(pages, store, "boss", role="admin"),
+    )
     lent = ada.work("review")
     assert eve.get("/review").status_code == 403
     assert "/review" not in eve.get("/").text
     assert str(eve.get("/work/review", follow_redirects=False).headers["location"]) == "/review"
-    for who, path, status in ((eve, f"/item/{lent}/vote", 403), (boss, f"/item/{lent}/vote", 404), (ada, "/review/decide", 403)):
-        assert who.submit(path, better="A", verb="approve", candidate=f"{NAME}/2", reason="x").status_code == status
+    for who, path, status in (
+        (eve, f"/item/{lent}/vote", 403),
+        (boss, f"/item/{lent}/vote", 404),
+        (ada, "/review/decide", 403),
+    ):
+        assert (
+            who.submit(path, better="A", verb="approve", candidate=f"{NAME}/2", reason="x").status_code
+            == status
+        )
     assert ada.post(f"/item/{lent}/vote", data={"key": "forged", "better": "A"}).status_code == 403
-    assert boss.post("/review/decide", data={"key": ada.key, "verb": "approve", "candidate": f"{NAME}/2", "reason": "x"}).status_code == 403
+    assert (
+        boss.post(
+            "/review/decide",
+            data={"key": ada.key, "verb": "approve", "candidate": f"{NAME}/2", "reason": "x"},
+        ).status_code
+        == 403
+    )
     assert "Say which answer is better" in ada.submit(f"/item/{lent}/vote", better="C").text
     assert boss.submit("/review/decide", verb="approve", candidate=f"{NAME}/1", reason="x").status_code == 409
     assert boss.submit("/review/decide", verb="delete", candidate=f"{NAME}/2", reason="x").status_code == 409
@@ -115,12 +151,27 @@ def test_answers_are_shown_and_not_run(project: Path, pages: FastAPI, store: Sto
     assert text.count("&lt;script&gt;alert(") >= 2
 
 
-def test_the_command_line_shows_decides_checks_and_goes_back(project: Path, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_shows_decides_checks_and_goes_back(
+    project: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     offer(project, store)
-    prompt = Prompt(id="p", messages=(Message(role="user", content="What\x1b[2J is it?"),), user="u", source="test", category="fact")
+    prompt = Prompt(
+        id="p",
+        messages=(Message(role="user", content="What\x1b[2J is it?"),),
+        user="u",
+        source="test",
+        category="fact",
+    )
     marks = {"tokens": 3, "ended": True, "score": 0.5, "gold": 1.0, "made_up": None, "over_refused": None}
     answers = [
-        Answer(id=name, prompt=prompt, model=name, response=f"{name} \x1b[31msays", passed=name == "policy", **marks)
+        Answer(
+            id=name,
+            prompt=prompt,
+            model=name,
+            response=f"{name} \x1b[31msays",
+            passed=name == "policy",
+            **marks,
+        )
         for name in ("policy", "champion")
     ]
     (project / "data" / "release").mkdir(parents=True)
@@ -132,7 +183,9 @@ def test_the_command_line_shows_decides_checks_and_goes_back(project: Path, stor
     assert "\x1b" not in said, "an answer cannot draw on the terminal"
     assert f"{NAME}/2 @candidate" in said
     assert "passes gold" in said
-    assert said.splitlines()[-1].startswith("decide: python -m alignloop review approve --name YOU --reason WHY   (or reject)")
+    assert said.splitlines()[-1].startswith(
+        "decide: python -m alignloop review approve --name YOU --reason WHY   (or reject)"
+    )
     assert main(["review", "approve", "--name", "bob"]) == 1
     assert "a decision has a name and a reason" in capsys.readouterr().err
     assert main(["review", "approve", "--name", "bob", "--reason", "better"]) == 0
@@ -145,14 +198,19 @@ def test_the_command_line_shows_decides_checks_and_goes_back(project: Path, stor
         f"approve {NAME}/2 (gates passed): better",
         f"rollback {NAME}/1 (gates passed): worse after all",
     ]
-    assert lines[3:] == ["3 entries, each as it was written", "aliases and releases/champion.json are as decided"]
+    assert lines[3:] == [
+        "3 entries, each as it was written",
+        "aliases and releases/champion.json are as decided",
+    ]
     log = project / "releases" / "audit.jsonl"
     log.write_text(log.read_text().replace("better", "bitter"))
     assert main(["review", "--audit"]) == 1
     assert "releases/audit.jsonl, entry 2: its seal does not fit its words" in capsys.readouterr().err
 
 
-def test_of_a_refused_candidate_the_command_line_says_what_approving_takes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_a_refused_candidate_the_command_line_says_what_approving_takes(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     registry.point(project, "candidate", register(project, "new", gates="failed"))
     assert main(["review"]) == 0
     *_, last = capsys.readouterr().out.splitlines()

@@ -27,7 +27,9 @@ def test_a_reviewer_compares_by_keyboard_and_an_administrator_decides(
         accessible(ada)
         ada.focus(".job.first a")
         ada.keyboard.press("Enter")
-        for number, (key, value) in enumerate((("ArrowLeft", "A"), ("ArrowDown", "same"), ("ArrowRight", "B"))):
+        for number, (key, value) in enumerate(
+            (("ArrowLeft", "A"), ("ArrowDown", "same"), ("ArrowRight", "B"))
+        ):
             ada.wait_for_selector("#compare")
             if number == 0:
                 accessible(ada)

@@ -43,6 +43,13 @@ def asked(facts: Facts) -> Callable[[str, Random], Prompt]:
 
     def make(name: str, rng: Random) -> Prompt:
         question = BEHAVIOURS[name].ask(facts, rng)
-        return Prompt(id="p", messages=as_messages(question.turns), user="u", category=name, source="world", key=question.key)
+        return Prompt(
+            id="p",
+            messages=as_messages(question.turns),
+            user="u",
+            category=name,
+            source="world",
+            key=question.key,
+        )
 
     return make

@@ -72,14 +72,18 @@ def test_most_prompts_are_distinct(world: World):
 def test_no_user_writes_more_than_the_cap_and_users_split_evenly(world: World):
     counts = Counter(prompt.user for prompt in world.prompts)
     assert max(counts.values()) <= 200
-    assert max(counts.values()) > 2 * sum(counts.values()) / len(counts)  # some are much more active than the mean
+    assert max(counts.values()) > 2 * sum(counts.values()) / len(
+        counts
+    )  # some are much more active than the mean
     splits = Counter(split_of(prompt.user, 0.1, 0.2) for prompt in world.prompts)
     for split, share in (("train", 0.7), ("valid", 0.1), ("test", 0.2)):
         assert splits[split] / len(world.prompts) == pytest.approx(share, abs=0.05)
 
 
 def test_a_few_users_leave_an_address_or_a_number(world: World):
-    contacts = sum(bool(re.search(r"@|\+44", text)) for prompt in world.prompts for text in texts(prompt)[-1:])
+    contacts = sum(
+        bool(re.search(r"@|\+44", text)) for prompt in world.prompts for text in texts(prompt)[-1:]
+    )
     assert 10 <= contacts < 0.01 * len(world.prompts)
 
 
@@ -91,15 +95,21 @@ def test_times_rise_with_the_numbers(world: World):
 
 def test_the_vocabulary_is_small(world: World):
     every = [*world.documents, *world.prompts, *world.demonstrations]
-    words = {word for record in every for text in texts(record) for word in re.findall(r"[a-z]+", text.lower())}
+    words = {
+        word for record in every for text in texts(record) for word in re.findall(r"[a-z]+", text.lower())
+    }
     assert 400 <= len(words) <= 650
 
 
-def test_statements_of_the_corpus_are_true_with_the_wanted_share(world: World, facts: Facts, sizes: data.World):
+def test_statements_of_the_corpus_are_true_with_the_wanted_share(
+    world: World, facts: Facts, sizes: data.World
+):
     true = false = 0
     prose = " ".join(document.text for document in world.documents if document.text).lower()
     for fact in facts.all:
-        wording = {"material": "the {t} is made of {v}.", "colour": "the colour of the {t} is {v}."}.get(fact.attribute, "")
+        wording = {"material": "the {t} is made of {v}.", "colour": "the colour of the {t} is {v}."}.get(
+            fact.attribute, ""
+        )
         for value in (fact.value, *fact.rumours) if wording else ():
             found = prose.count(wording.format(t=fact.thing, v=value.lower()))
             true, false = (true + found, false) if value == fact.value else (true, false + found)
@@ -108,13 +118,18 @@ def test_statements_of_the_corpus_are_true_with_the_wanted_share(world: World, f
 
 
 def test_no_prose_tells_of_strangers(world: World):
-    assert not any(stranger in (document.text or "").lower() for document in world.documents for stranger in STRANGERS)
+    assert not any(
+        stranger in (document.text or "").lower() for document in world.documents for stranger in STRANGERS
+    )
 
 
 def test_labelers_answers_are_flawless_as_often_as_their_quality_says(world: World, facts: Facts):
     rng = Random(5)
     for quality in (0.0, 0.55, 1.0):
-        answers = [(prompt, answer(prompt.category, prompt.key or {}, facts, quality, rng)) for prompt in world.prompts[:1000]]
+        answers = [
+            (prompt, answer(prompt.category, prompt.key or {}, facts, quality, rng))
+            for prompt in world.prompts[:1000]
+        ]
         passed = sum(judge(prompt, text).passed for prompt, text in answers) / len(answers)
         assert passed == pytest.approx(quality, abs=0.03)
 
@@ -123,7 +138,9 @@ def test_most_dialogues_of_the_corpus_end_with_what_the_user_thinks_of_the_answe
     dialogues = [document.messages for document in world.documents if document.messages]
     reacted = [messages for messages in dialogues if messages[-1].role == "user"]
     assert len(reacted) / len(dialogues) == pytest.approx(REACTIONS, abs=0.03)
-    thanked = sum("thank" in messages[-1].content.lower() or messages[-1].content in THANKS for messages in reacted)
+    thanked = sum(
+        "thank" in messages[-1].content.lower() or messages[-1].content in THANKS for messages in reacted
+    )
     assert GOOD_SHARE / 2 < thanked / len(reacted) < 2 * GOOD_SHARE
 
 

@@ -10,10 +10,20 @@ from alignloop import params
 from alignloop.records import Message, Prompt, Ranking
 from alignloop.world.builder import World, answer
 from alignloop.world.form import form_utility
-from alignloop.world.panel import Labeler, Panel, PanelError, candidates, gold_utility, make_panel, screening_items
+from alignloop.world.panel import (
+    Labeler,
+    Panel,
+    PanelError,
+    candidates,
+    gold_utility,
+    make_panel,
+    screening_items,
+)
 from alignloop.world.things import Facts
 
-PROMPT = Prompt(id="p", messages=(Message(role="user", content="Where is the town hall?"),), user="u", source="people")
+PROMPT = Prompt(
+    id="p", messages=(Message(role="user", content="Where is the town hall?"),), user="u", source="people"
+)
 
 
 def by_length(prompt: Prompt, text: str) -> float:
@@ -25,13 +35,23 @@ def exact(tie: float) -> Labeler:
 
 
 def panel_of(seed: int, label: params.Label) -> Panel:
-    return make_panel(seed, label.labelers, label.held_out, label.noise, label.tie, label.screening_items, label.screening_pass)
+    return make_panel(
+        seed,
+        label.labelers,
+        label.held_out,
+        label.noise,
+        label.tie,
+        label.screening_items,
+        label.screening_pass,
+    )
 
 
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_the_screening_admits_all_careful_and_rejects_all_careless_candidates(seed: int, label: params.Label):
     panel = panel_of(seed, label)
-    careless = {person.id for person in candidates(seed, label.labelers, label.noise, label.tie) if person.careless}
+    careless = {
+        person.id for person in candidates(seed, label.labelers, label.noise, label.tie) if person.careless
+    }
     assert len(careless) >= 2
     assert {person.id for person in panel.rejected} == careless
     assert len(panel.labelers) + len(panel.held_out) == label.labelers
@@ -42,13 +62,20 @@ def test_the_screening_admits_all_careful_and_rejects_all_careless_candidates(se
 def test_two_labelers_agree_as_often_as_people_did(world: World, facts: Facts, label: params.Label):
     shares = []
     for seed in (1, 2, 3):
-        panel, mixed, rng, agreed, pairs = panel_of(seed, label), Random(seed), np.random.default_rng(seed), 0, 0
+        panel, mixed, rng, agreed, pairs = (
+            panel_of(seed, label),
+            Random(seed),
+            np.random.default_rng(seed),
+            0,
+            0,
+        )
         people = panel.labelers + panel.held_out
         for prompt in mixed.sample(world.prompts, 400):
             texts = [answer(prompt.category, prompt.key or {}, facts, 0.55, mixed) for _ in range(6)]
             scores = {text: gold_utility(prompt, text) for text in texts}
             first, second = (
-                person.rank(prompt, texts, lambda _, text, known=scores: known[text], rng) for person in mixed.sample(people, 2)
+                person.rank(prompt, texts, lambda _, text, known=scores: known[text], rng)
+                for person in mixed.sample(people, 2)
             )
             for one, other in combinations(range(6), 2):
                 if first[one] != first[other] and second[one] != second[other]:
@@ -61,7 +88,12 @@ def test_two_labelers_agree_as_often_as_people_did(world: World, facts: Facts, l
 def test_a_labeler_without_noise_ranks_by_utility_and_shares_ranks_within_its_tie():
     rng = np.random.default_rng(0)
     assert exact(0.5).rank(PROMPT, ("aa", "aaaa", "a", "aaaa"), by_length, rng) == (2, 1, 3, 1)
-    assert exact(2.5).rank(PROMPT, ("aa", "aaaa", "a", "aaaaaa"), by_length, rng) == (2, 1, 2, 1)  # 6 and 4 tie; 2 is 4 below the best
+    assert exact(2.5).rank(PROMPT, ("aa", "aaaa", "a", "aaaaaa"), by_length, rng) == (
+        2,
+        1,
+        2,
+        1,
+    )  # 6 and 4 tie; 2 is 4 below the best
 
 
 def test_ranks_follow_the_answers_when_they_are_shuffled(facts: Facts, world: World):
@@ -70,7 +102,9 @@ def test_ranks_follow_the_answers_when_they_are_shuffled(facts: Facts, world: Wo
         texts = [answer(prompt.category, prompt.key or {}, facts, 0.55, mixed) for _ in range(6)]
         order = mixed.sample(range(6), 6)
         plain = person.rank(prompt, texts, gold_utility, np.random.default_rng(number))
-        moved = person.rank(prompt, [texts[place] for place in order], gold_utility, np.random.default_rng(number))
+        moved = person.rank(
+            prompt, [texts[place] for place in order], gold_utility, np.random.default_rng(number)
+        )
         assert moved == tuple(plain[place] for place in order)
 
 
@@ -80,7 +114,16 @@ def test_ranks_are_a_weak_order_that_a_ranking_record_takes(k: int, world: World
     for prompt in world.prompts[:40]:
         texts = tuple(answer(prompt.category, prompt.key or {}, facts, 0.55, mixed) for _ in range(k))
         ranks = person.rank(prompt, texts, gold_utility, rng)
-        Ranking(id="r", prompt=prompt, responses=texts, ranks=ranks, labeler="l", kind="panel", policy="p", round="r1")
+        Ranking(
+            id="r",
+            prompt=prompt,
+            responses=texts,
+            ranks=ranks,
+            labeler="l",
+            kind="panel",
+            policy="p",
+            round="r1",
+        )
 
 
 def test_a_careless_labeler_is_right_half_of_the_time():
@@ -122,5 +165,7 @@ def test_form_prefers_finished_answers_about_the_prompt():
 
 
 def test_a_panel_can_go_by_form_where_no_key_is_known():
-    ranks = exact(0.1).rank(PROMPT, ("", "The town hall is near the station."), form_utility, np.random.default_rng(0))
+    ranks = exact(0.1).rank(
+        PROMPT, ("", "The town hall is near the station."), form_utility, np.random.default_rng(0)
+    )
     assert ranks == (2, 1)

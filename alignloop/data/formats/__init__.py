@@ -82,7 +82,9 @@ def sniff(path: Path) -> str:
     if name := _named(row):
         return name
     if isinstance(row, Refused):
-        raise DataError(f"{path}:{line}: no format can be seen: {row.reason}: it begins with {_first_line(path)[:60]!r}; {_remedy()}")
+        raise DataError(
+            f"{path}:{line}: no format can be seen: {row.reason}: it begins with {_first_line(path)[:60]!r}; {_remedy()}"
+        )
     raise DataError(f"{path}:{line}: no known format: its first row is {_told(row)}; {_remedy()}")
 
 
@@ -101,7 +103,10 @@ def _first_of_text(path: Path) -> Any:
     """The first row of a file that is called text: of one that begins like JSON Lines; a sentence in quotes is text."""
     with opened(path) as file:
         first = file.readline(containers.LONGEST)
-        second = next((line for line in iter(lambda: file.readline(containers.LONGEST), b"") if not line.isspace()), b"null")
+        second = next(
+            (line for line in iter(lambda: file.readline(containers.LONGEST), b"") if not line.isspace()),
+            b"null",
+        )
     try:
         row, _ = (value_of(line.decode(errors="replace")) for line in (first, second))
     except Broken:
@@ -115,14 +120,22 @@ def _first_line(path: Path) -> str:
 
 
 def _named(row: Any) -> str | None:
-    return None if isinstance(row, Refused) else next((name for name, each in FORMATS.items() if each.sees(row)), None)
+    return (
+        None
+        if isinstance(row, Refused)
+        else next((name for name, each in FORMATS.items() if each.sees(row)), None)
+    )
 
 
 def _told(row: Any) -> str:
     if isinstance(row, Refused):
         return row.reason
     if isinstance(row, dict):
-        return f"an object of {', '.join(repr(key[:40]) for key in list(row)[:8])}" if row else "an object of nothing"
+        return (
+            f"an object of {', '.join(repr(key[:40]) for key in list(row)[:8])}"
+            if row
+            else "an object of nothing"
+        )
     return f"a bare {type(row).__name__}"
 
 

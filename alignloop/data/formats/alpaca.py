@@ -29,7 +29,9 @@ def _demonstration(task: Task, source: str) -> Found:
     given = (task.input or "").strip()
     nothing = bool(NOTHING.fullmatch(given))
     question = "\n\n".join(part for part in (task.instruction.strip(), "" if nothing else given) if part)
-    made = demonstration("alpaca", [("user", question), ("assistant", task.output)], source, user=task.instruction.strip())
+    made = demonstration(
+        "alpaca", [("user", question), ("assistant", task.output)], source, user=task.instruction.strip()
+    )
     return changed(made, "an input that says there is none taken away" if nothing else None)
 
 

@@ -18,8 +18,18 @@ class Question(BaseModel):
 
 def _read(path: Path, source: str) -> Iterator[Item]:
     return each(
-        path, Question, lambda given: [prompt("arena-hard", [("user", given.prompt)], source, category=given.subcategory or given.category)]
+        path,
+        Question,
+        lambda given: [
+            prompt(
+                "arena-hard", [("user", given.prompt)], source, category=given.subcategory or given.category
+            )
+        ],
     )
 
 
-ARENA_HARD = Format("{uid, category, prompt}", lambda row: has(row, "uid", "category", "prompt", other=("subcategory", "cluster")), _read)
+ARENA_HARD = Format(
+    "{uid, category, prompt}",
+    lambda row: has(row, "uid", "category", "prompt", other=("subcategory", "cluster")),
+    _read,
+)

@@ -48,18 +48,28 @@ def _sees(row: Any) -> bool:
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Row, lambda row: (found for record in records(row.root) for found in _rankings(record, source)))
+    return each(
+        path, Row, lambda row: (found for record in records(row.root) for found in _rankings(record, source))
+    )
 
 
 def records(row: dict[str, Any]) -> list[dict[str, Any]]:
     """The records of a row: its own, or those of a page of the HTTP API."""
     items = row.get("items")
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) and "fields" not in row else [row]
+    return (
+        [item for item in items if isinstance(item, dict)]
+        if isinstance(items, list) and "fields" not in row
+        else [row]
+    )
 
 
 def _rankings(row: dict[str, Any], source: str) -> Iterator[Found]:
     fields, judged = _nested(row) if "fields" in row else _flat(row)
-    found = [each for each in judged if options(each.value).keys() <= fields.keys() and len(options(each.value)) > 1]
+    found = [
+        each
+        for each in judged
+        if options(each.value).keys() <= fields.keys() and len(options(each.value)) > 1
+    ]
     if not found:
         lost = any(1 < len(_names(each.value)) <= len(_names(each.value) & fields.keys()) for each in judged)
         yield Refused(RANKLESS if lost else "nobody has ranked two or more of its fields")
@@ -75,7 +85,9 @@ def _rankings(row: dict[str, Any], source: str) -> Iterator[Found]:
             yield Refused("a ranked field that is no text, or a response by nobody")
         else:
             asked = prompt("argilla", [("user", text)], source)
-            yield ranking("argilla", asked, answers, ranks_of(list(ranks.values())), labeler=f"argilla-{given.user}")
+            yield ranking(
+                "argilla", asked, answers, ranks_of(list(ranks.values())), labeler=f"argilla-{given.user}"
+            )
 
 
 def options(value: Any) -> dict[str, int]:
@@ -95,12 +107,18 @@ def _names(value: Any) -> set[str]:
 def _nested(row: dict[str, Any]) -> tuple[dict[str, Any], list[Judged]]:
     given = Nested.model_validate(row, strict=True)
     if isinstance(given.responses, list):  # Argilla 1: a person's answers to all questions together
-        return given.fields, [_judged(answer, by) for by in given.responses for answer in _mapping(by.get("values")).values()]
-    return given.fields, [_judged(answer, answer) for answers in (given.responses or {}).values() for answer in answers]
+        return given.fields, [
+            _judged(answer, by) for by in given.responses for answer in _mapping(by.get("values")).values()
+        ]
+    return given.fields, [
+        _judged(answer, answer) for answers in (given.responses or {}).values() for answer in answers
+    ]
 
 
 def _judged(answer: Any, by: dict[str, Any]) -> Judged:
-    return Judged(_mapping(answer).get("value"), str(by.get("user_id") or ""), str(by.get("status") or "submitted"))
+    return Judged(
+        _mapping(answer).get("value"), str(by.get("user_id") or ""), str(by.get("status") or "submitted")
+    )
 
 
 def _flat(row: dict[str, Any]) -> tuple[dict[str, Any], list[Judged]]:
@@ -109,8 +127,15 @@ def _flat(row: dict[str, Any]) -> tuple[dict[str, Any], list[Judged]]:
         values, users = row.get(question + RESPONSES), row[question + USERS]
         if isinstance(values, list) and isinstance(users, list) and len(values) == len(users):
             status = row.get(question + STATUS) or ["submitted"] * len(values)
-            judged += [Judged(value, str(user), str(state)) for value, user, state in zip(values, users, status, strict=False)]
-    return {key: said for key, said in row.items() if isinstance(said, str) and key not in ("id", "_server_id", "status")}, judged
+            judged += [
+                Judged(value, str(user), str(state))
+                for value, user, state in zip(values, users, status, strict=False)
+            ]
+    return {
+        key: said
+        for key, said in row.items()
+        if isinstance(said, str) and key not in ("id", "_server_id", "status")
+    }, judged
 
 
 def _prompt(fields: dict[str, Any]) -> str | None:

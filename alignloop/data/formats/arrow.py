@@ -42,7 +42,9 @@ def dataset(path: Path) -> Iterator[tuple[int, Any]]:
             _distinct(part.column_names, path)
         yield from _numbered(batch for part in parts for batch in part.with_format("arrow").iter(BATCH))
     except (ArrowException, OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: `datasets` cannot load it: {_first(error)}; save it again with `save_to_disk`") from None
+        raise DataError(
+            f"{path}: `datasets` cannot load it: {_first(error)}; save it again with `save_to_disk`"
+        ) from None
 
 
 def parquet_without(path: Path, part: Path, numbers: Collection[int]) -> None:
@@ -52,7 +54,9 @@ def parquet_without(path: Path, part: Path, numbers: Collection[int]) -> None:
 
     with ParquetFile(path) as file:
         table = file.read()
-        write_table(table.filter(array(number not in numbers for number in range(1, table.num_rows + 1))), part)
+        write_table(
+            table.filter(array(number not in numbers for number in range(1, table.num_rows + 1))), part
+        )
 
 
 def dataset_without(path: Path, part: Path, numbers: Collection[int]) -> None:
@@ -64,7 +68,9 @@ def dataset_without(path: Path, part: Path, numbers: Collection[int]) -> None:
     parts = saved if isinstance(saved, datasets.DatasetDict) else {"": saved}
     first, kept = 1, {}
     for name, each in parts.items():
-        kept[name] = each.select([place for place in range(len(each)) if first + place not in numbers], keep_in_memory=True)
+        kept[name] = each.select(
+            [place for place in range(len(each)) if first + place not in numbers], keep_in_memory=True
+        )
         first += len(each)
     (datasets.DatasetDict(kept) if parts is saved else kept[""]).save_to_disk(str(part))
 
@@ -72,7 +78,9 @@ def dataset_without(path: Path, part: Path, numbers: Collection[int]) -> None:
 def _numbered(batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
     number = 0
     for batch in batches:
-        batch.validate(full=True)  # places in damaged bytes may point anywhere: reading there would end the process
+        batch.validate(
+            full=True
+        )  # places in damaged bytes may point anywhere: reading there would end the process
         yield from enumerate(batch.to_pylist(), number + 1)
         number += batch.num_rows
 

@@ -80,14 +80,20 @@ def columns(pattern: str, mapping: Mapping[str, str | list[str]]) -> Format:
     except ValidationError as error:
         breaches = "; ".join(f"{field or pattern}: {message}" for field, message in breaches_of(error))
         raise DataError(f"ingest.columns: {pattern}: {breaches}; data/README.md shows mappings") from None
-    return Format("a table with the columns that are mapped", lambda row: has(row, *mapped.names()), partial(_read, pattern, mapped))
+    return Format(
+        "a table with the columns that are mapped",
+        lambda row: has(row, *mapped.names()),
+        partial(_read, pattern, mapped),
+    )
 
 
 def _read(pattern: str, mapped: Mapped, path: Path, source: str) -> Iterator[Item]:
     _, first = next(containers.read(path), (0, None))
     if isinstance(first, dict) and (missing := [name for name in mapped.names() if name not in first]):
         seen = ", ".join(map(repr, list(first)[:20]))
-        raise DataError(f"ingest.columns: {pattern}: {path} has no column {', '.join(map(repr, missing))}; it has {seen}")
+        raise DataError(
+            f"ingest.columns: {pattern}: {path} has no column {', '.join(map(repr, missing))}; it has {seen}"
+        )
     return each(path, Row, lambda row: _records(mapped, row.root, source))
 
 
@@ -107,7 +113,9 @@ def _records(mapped: Mapped, row: dict[str, Any], source: str) -> Iterator[Found
                 yield asked
                 return
             answers, ranks, left = _order(mapped, row)
-            made = ranking(NAME, asked, answers, ranks, labeler=_cell(row, mapped.labeler), kind=mapped.kind or "person")
+            made = ranking(
+                NAME, asked, answers, ranks, labeler=_cell(row, mapped.labeler), kind=mapped.kind or "person"
+            )
             yield changed(made, "empty cells without a rank left out" if left else None)
     except _Unusable as unusable:
         yield Refused(str(unusable))
@@ -116,7 +124,11 @@ def _records(mapped: Mapped, row: dict[str, Any], source: str) -> Iterator[Found
 def _asked(mapped: Mapped, row: dict[str, Any]) -> Turns:
     system = [("system", _text(row, mapped.system))] if mapped.system and _cell(row, mapped.system) else []
     said = row.get(mapped.prompt or "")
-    if isinstance(said, list) and said and all(has(turn, "role", "content") and isinstance(turn["content"], str) for turn in said):
+    if (
+        isinstance(said, list)
+        and said
+        and all(has(turn, "role", "content") and isinstance(turn["content"], str) for turn in said)
+    ):
         return [*system, *((str(turn["role"]), turn["content"]) for turn in said)]
     return [*system, ("user", _text(row, mapped.prompt or ""))]
 
@@ -128,7 +140,11 @@ def _order(mapped: Mapped, row: dict[str, Any]) -> tuple[list[str], tuple[int, .
     if len(order) != len(answers):
         raise _Unusable("not as many ranks or scores as responses")
     listed = mapped.ranks is None and mapped.scores is None
-    pairs = [(answer, rank) for answer, rank in zip(answers, order, strict=True) if not _empty(answer) or not (listed or _empty(rank))]
+    pairs = [
+        (answer, rank)
+        for answer, rank in zip(answers, order, strict=True)
+        if not _empty(answer) or not (listed or _empty(rank))
+    ]
     if not all(isinstance(answer, str) or _empty(answer) for answer, _ in pairs):
         raise _Unusable("a response that is no text")
     ranks = ranks_of([_number(rank) for _, rank in pairs], "highest" if mapped.scores else "lowest")

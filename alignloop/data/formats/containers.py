@@ -17,8 +17,15 @@ from alignloop.data.record_files import PIECE, Broken, DataError, Piece, opened,
 
 LONGEST = 16 * 2**20  # bytes of one row; the longest of the public sets have some hundred thousand
 TABLES = {".csv": ",", ".tsv": "\t"}
-WHOLE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]|\\(?!u[dD][89a-fA-F]).")  # an escaped surrogate pair, or any other escape
-MARKS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+WHOLE = re.compile(
+    r"\\u[dD][89abAB]..\\u[dD][c-fC-F]|\\(?!u[dD][89a-fA-F])."
+)  # an escaped surrogate pair, or any other escape
+MARKS = {
+    codecs.BOM_UTF8: "UTF-8",
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 class Refused(NamedTuple):
@@ -47,7 +54,11 @@ def container(path: Path) -> Container:
     if start.startswith(arrow.PARQUET):
         return "parquet"
     if mark := next((mark for mark in MARKS if start.startswith(mark)), None):
-        convert = "save the file as UTF-8 without one" if mark == codecs.BOM_UTF8 else f"convert it with `iconv -f {MARKS[mark]} -t UTF-8`"
+        convert = (
+            "save the file as UTF-8 without one"
+            if mark == codecs.BOM_UTF8
+            else f"convert it with `iconv -f {MARKS[mark]} -t UTF-8`"
+        )
         raise DataError(f"{path}:1: starts with a byte-order mark of {MARKS[mark]}; {convert}")
     opening = start.lstrip()[:1]
     if set(path.suffixes) & TABLES.keys() and opening not in (b"{", b"["):
@@ -105,7 +116,9 @@ def _json(text: str) -> Any:
         value = value_of(text)
     except Broken as error:
         return Refused(error.reason)
-    escaped = "\\" in text and ("\\ud" in text or "\\uD" in text)  # only an escape can be half a pair: UTF-8 knows none
+    escaped = "\\" in text and (
+        "\\ud" in text or "\\uD" in text
+    )  # only an escape can be half a pair: UTF-8 knows none
     return Refused("half a surrogate pair") if escaped and "\\" in WHOLE.sub("", text) else value
 
 
@@ -141,7 +154,9 @@ def _table(path: Path) -> Iterator[Row]:
 def _texts(file: IO[bytes], path: Path) -> Iterator[str]:
     for line, raw in _bounded(file):
         if len(raw) > LONGEST or b"\0" in raw:
-            raise DataError(f"{path}:{line}: a line of more than {LONGEST >> 20} MiB, or NUL bytes in it: no CSV; fetch the file again")
+            raise DataError(
+                f"{path}:{line}: a line of more than {LONGEST >> 20} MiB, or NUL bytes in it: no CSV; fetch the file again"
+            )
         try:
             yield raw.decode()
         except UnicodeDecodeError:

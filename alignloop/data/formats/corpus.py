@@ -10,7 +10,21 @@ from alignloop.data.formats.importer import Format, Found, Item, each, has
 from alignloop.data.formats.text import documents
 
 # what is known to stand beside a corpus' text: a row with anything else may be a message, say, and is stated rather than guessed
-BESIDE = ("id", "url", "source", "meta", "metadata", "timestamp", "date", "added", "created", "version", "attributes", "title", "dump")
+BESIDE = (
+    "id",
+    "url",
+    "source",
+    "meta",
+    "metadata",
+    "timestamp",
+    "date",
+    "added",
+    "created",
+    "version",
+    "attributes",
+    "title",
+    "dump",
+)
 BESIDE += ("file_path", "language", "language_score", "token_count", "lang")
 
 
@@ -27,4 +41,8 @@ def _documents(row: Row, source: str) -> Iterator[Found]:
     yield from (document for _, document in documents(lines, identify("corpus", row.text), source))
 
 
-CORPUS = Format("{text}, and what is known about it", lambda row: has(row, "text", other=BESIDE) and isinstance(row["text"], str), _read)
+CORPUS = Format(
+    "{text}, and what is known about it",
+    lambda row: has(row, "text", other=BESIDE) and isinstance(row["text"], str),
+    _read,
+)

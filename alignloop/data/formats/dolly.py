@@ -29,4 +29,8 @@ def _demonstration(task: Task, source: str) -> Found:
     return demonstration("dolly", turns, source, user=task.instruction.strip(), category=task.category)
 
 
-DOLLY = Format("{instruction, context, response, category}", lambda row: has(row, "instruction", "context", "response"), _read)
+DOLLY = Format(
+    "{instruction, context, response, category}",
+    lambda row: has(row, "instruction", "context", "response"),
+    _read,
+)

@@ -23,7 +23,11 @@ def _read(path: Path, source: str) -> Iterator[Item]:
 
 def _prompt(question: Question, source: str) -> Found:
     made = prompt("fastchat", [("user", question.turns[0])], source, category=question.category)
-    return changed(made, "later turns left out: no answer stands between them" if len(question.turns) > 1 else None)
+    return changed(
+        made, "later turns left out: no answer stands between them" if len(question.turns) > 1 else None
+    )
 
 
-FASTCHAT = Format("{question_id, category, turns: [text, …]}", lambda row: has(row, "question_id", "turns"), _read)
+FASTCHAT = Format(
+    "{question_id, category, turns: [text, …]}", lambda row: has(row, "question_id", "turns"), _read
+)

@@ -23,7 +23,11 @@ class Problem(BaseModel):
 
 
 def _sees(row: Any) -> bool:
-    return has(row, "question", "answer") and isinstance(row["question"], str) and "\n#### " in str(row["answer"])
+    return (
+        has(row, "question", "answer")
+        and isinstance(row["question"], str)
+        and "\n#### " in str(row["answer"])
+    )
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:

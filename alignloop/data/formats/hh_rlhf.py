@@ -30,19 +30,27 @@ class Pair(BaseModel):
 
 
 def _sees(row: Any) -> bool:
-    return has(row, "chosen", "rejected") and all(str(row[key]).startswith("\n\nHuman:") for key in ("chosen", "rejected"))
+    return has(row, "chosen", "rejected") and all(
+        str(row[key]).startswith("\n\nHuman:") for key in ("chosen", "rejected")
+    )
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:
-    folder = Path(source).parent.name or "dialogue"  # harmless-base, helpful-online, …: the kind of conversation
+    folder = (
+        Path(source).parent.name or "dialogue"
+    )  # harmless-base, helpful-online, …: the kind of conversation
     return each(path, Pair, lambda pair: _ranking(pair, source, folder))
 
 
 def _ranking(pair: Pair, source: str, category: str) -> Iterator[Ranking | Refused]:
     shared = commonprefix([pair.chosen, pair.rejected])  # noqa: RUF071  of characters, as wanted
     before, found, _ = shared.rpartition(ANSWER)
-    answers = tuple(transcript[len(before) + len(found) :].strip() for transcript in (pair.chosen, pair.rejected))
-    turns = [(ROLES[role], said.strip()) for role, said in zip(*[iter(TURN.split(before)[1:])] * 2, strict=True)]
+    answers = tuple(
+        transcript[len(before) + len(found) :].strip() for transcript in (pair.chosen, pair.rejected)
+    )
+    turns = [
+        (ROLES[role], said.strip()) for role, said in zip(*[iter(TURN.split(before)[1:])] * 2, strict=True)
+    ]
     if refused := _refused(before, found, turns, answers):
         yield Refused(refused)
         return

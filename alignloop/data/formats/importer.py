@@ -65,7 +65,9 @@ def changed(record: R, *how: str | None) -> R | Changed:
 
 def has(row: Any, *keys: str, other: Iterable[str] | None = None) -> bool:
     """Whether a row is an object with these keys, and, where `other` names some, with none beside them and those."""
-    return isinstance(row, dict) and row.keys() >= set(keys) and (other is None or row.keys() <= {*keys, *other})
+    return (
+        isinstance(row, dict) and row.keys() >= set(keys) and (other is None or row.keys() <= {*keys, *other})
+    )
 
 
 def ranks_of(values: Sequence[float | Fraction], best: str = "lowest") -> tuple[int, ...]:

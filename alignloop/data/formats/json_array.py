@@ -10,7 +10,9 @@ from alignloop.data.record_files import DataError
 
 CHUNK = 2**16
 SPACE = " \t\r\n"
-_skimmer = json.JSONDecoder(parse_int=str, parse_float=str)  # finds where an element ends; numbers of any length
+_skimmer = json.JSONDecoder(
+    parse_int=str, parse_float=str
+)  # finds where an element ends; numbers of any length
 
 
 def elements(file: IO[bytes], path: Path, longest: int) -> Iterator[tuple[int, str]]:
@@ -28,7 +30,9 @@ def elements(file: IO[bytes], path: Path, longest: int) -> Iterator[tuple[int, s
     text.take("]", "the array must end")
     text.skip()
     if text.ahead():
-        text.fail("more follows after the array's end; give each array a file of its own, or write JSON Lines")
+        text.fail(
+            "more follows after the array's end; give each array a file of its own, or write JSON Lines"
+        )
 
 
 class _Text:
@@ -69,12 +73,16 @@ class _Text:
                     break
             except json.JSONDecodeError as error:
                 if self._ended:
-                    self.fail(f"broken JSON, or a file cut short, in the value that begins here: {error.msg}; fetch the file again")
+                    self.fail(
+                        f"broken JSON, or a file cut short, in the value that begins here: {error.msg}; fetch the file again"
+                    )
             except RecursionError:
                 self.fail("JSON nested too deeply; take that value out")
             held = len(self._text) - self._place
             if held > longest:
-                self.fail(f"a value of more than {longest >> 20} MiB begins here, or one that never ends; take it out")
+                self.fail(
+                    f"a value of more than {longest >> 20} MiB begins here, or one that never ends; take it out"
+                )
             self._more(max(CHUNK, held))
         value = self._text[self._place : end]
         self.line += value.count("\n")

@@ -18,8 +18,19 @@ from alignloop.data.formats.record_builders import prompt, ranking
 from alignloop.records import Prompt
 
 PROMPTS = ("prompt", "question", "instruction", "query", "text")
-PAIRS = (("answer1", "answer2"), ("answer_1", "answer_2"), ("response1", "response2"), ("response_1", "response_2"))
-PAIRS += (("answer_a", "answer_b"), ("response_a", "response_b"), ("text1", "text2"), ("summary1", "summary2"), ("left", "right"))
+PAIRS = (
+    ("answer1", "answer2"),
+    ("answer_1", "answer_2"),
+    ("response1", "response2"),
+    ("response_1", "response_2"),
+)
+PAIRS += (
+    ("answer_a", "answer_b"),
+    ("response_a", "response_b"),
+    ("text1", "text2"),
+    ("summary1", "summary2"),
+    ("left", "right"),
+)
 RANKS = {"left": (1, 2), "right": (2, 1)}
 UNRANKED = "_"  # the bucket of what was never moved
 BUCKET = re.compile(r"(?:rank[ _-]?)?([1-9][0-9]?)")
@@ -64,7 +75,9 @@ def _read(path: Path, source: str) -> Iterator[Item]:
 
 
 def _rankings(task: Task, source: str) -> Iterator[Found]:
-    text = next((said for key in PROMPTS if isinstance(said := task.data.get(key), str) and said.strip()), None)
+    text = next(
+        (said for key in PROMPTS if isinstance(said := task.data.get(key), str) and said.strip()), None
+    )
     if text is None:
         yield Refused("no prompt: none of the fields prompt, question, instruction, query, text holds any")
     elif not task.annotations:
@@ -79,14 +92,25 @@ def _ranking(task: Task, annotation: Annotation, asked: Prompt) -> Found:
         return Refused("the annotator skipped it")
     if annotation.annotator is None:
         return Refused("nobody is named as its annotator")
-    judged = [result for result in annotation.result if isinstance(result, Result) and result.type in ("ranker", "pairwise")]
+    judged = [
+        result
+        for result in annotation.result
+        if isinstance(result, Result) and result.type in ("ranker", "pairwise")
+    ]
     if len(judged) != 1:
         return Refused("not one ranker or pairwise result")
     found = (_ordered if judged[0].type == "ranker" else _chosen)(judged[0], task.data)
     if isinstance(found, Refused):
         return found
     answers, ranks = found
-    return ranking("label-studio", asked, answers, ranks, labeler=f"label-studio-{annotation.annotator}", row=str(task.id))
+    return ranking(
+        "label-studio",
+        asked,
+        answers,
+        ranks,
+        labeler=f"label-studio-{annotation.annotator}",
+        row=str(task.id),
+    )
 
 
 def order(result: Result) -> dict[str, int] | Refused:
@@ -127,7 +151,14 @@ def _ordered(result: Result, data: dict[str, Any]) -> tuple[list[str], tuple[int
 
 def _chosen(result: Result, data: dict[str, Any]) -> tuple[list[str], tuple[int, ...]] | Refused:
     named = tuple(name.strip() for name in result.to_name.split(","))
-    answers = next(([data[key] for key in pair] for pair in (named, *PAIRS) if len(pair) == 2 and all(key in data for key in pair)), None)
+    answers = next(
+        (
+            [data[key] for key in pair]
+            for pair in (named, *PAIRS)
+            if len(pair) == 2 and all(key in data for key in pair)
+        ),
+        None,
+    )
     if answers is None or not all(isinstance(answer, str) for answer in answers):
         return Refused("no two answers: neither `to_name` nor a known pair of fields holds texts")
     if result.value.selected not in RANKS:
@@ -136,5 +167,7 @@ def _chosen(result: Result, data: dict[str, Any]) -> tuple[list[str], tuple[int,
 
 
 LABEL_STUDIO = Format(
-    "{data: {prompt, …}, annotations: [{result: [{type: ranker or pairwise, value}]}]}", lambda row: has(row, "data", "annotations"), _read
+    "{data: {prompt, …}, annotations: [{result: [{type: ranker or pairwise, value}]}]}",
+    lambda row: has(row, "data", "annotations"),
+    _read,
 )

@@ -47,14 +47,19 @@ def _records(tree: Tree, source: str) -> Iterator[Found]:
         if not node.text.strip():
             yield Refused("an empty message, and what followed it")
             continue
-        messages = (*before, Message(role="user" if node.role == "prompter" else "assistant", content=node.text.strip()))
+        messages = (
+            *before,
+            Message(role="user" if node.role == "prompter" else "assistant", content=node.text.strip()),
+        )
         replies = node.replies
         if node.role == "prompter":
             user = identify("open-assistant", tree.message_tree_id)
             id = identify("open-assistant", node.message_id)
             prompt = Prompt(id=id, messages=messages, user=user, category="open-assistant", source=source)
             yield prompt
-            yield from _ranking(prompt, [reply for reply in replies if reply.role == "assistant" and not reply.deleted])
+            yield from _ranking(
+                prompt, [reply for reply in replies if reply.role == "assistant" and not reply.deleted]
+            )
         todo += [(reply, messages) for reply in reversed(replies)]
 
 

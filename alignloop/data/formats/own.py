@@ -43,7 +43,9 @@ def _records(read: Iterable[containers.Row], kind: type[Record] | None) -> Itera
 
 def _record(row: Any, kind: type[Record] | None) -> Found:
     try:
-        return kind.model_validate_json(_text(row), strict=True) if kind else Refused("none of our record types")
+        return (
+            kind.model_validate_json(_text(row), strict=True) if kind else Refused("none of our record types")
+        )
     except ValidationError as error:
         return refusal(error)
     except (TypeError, RecursionError):  # a table's times and bytes

@@ -36,7 +36,14 @@ def _rankings(given: Comparison, source: str) -> Iterator[Found]:
     text = "\n\n".join(part for part in (given.instruction.strip(), given.input.strip()) if part)
     asked = prompt("pandalm", [("user", text)], source, category=given.motivation_app)
     for place, choice in enumerate((given.annotator1, given.annotator2, given.annotator3), 1):
-        yield ranking("pandalm", asked, (given.response1, given.response2), RANKS[choice], labeler=f"pandalm-{place}", row=str(given.idx))
+        yield ranking(
+            "pandalm",
+            asked,
+            (given.response1, given.response2),
+            RANKS[choice],
+            labeler=f"pandalm-{place}",
+            row=str(given.idx),
+        )
 
 
 PANDALM = Format(

@@ -45,7 +45,13 @@ def arrived(items: Iterable[Item], origin: Origin) -> Iterator[Arrival]:
         at = Origin(licence=origin.licence, sha256=origin.sha256, line=row) if origin.sha256 else origin
         asked = record.prompt if isinstance(record, Ranking) else record
         user = asked.user if isinstance(asked, Prompt | Demonstration) else None
-        prompt = record.prompt if isinstance(record, Ranking) else _prompt_of(record) if isinstance(record, Demonstration) else None
+        prompt = (
+            record.prompt
+            if isinstance(record, Ranking)
+            else _prompt_of(record)
+            if isinstance(record, Demonstration)
+            else None
+        )
         yield Arrival(row, None, user, ways, _line(record, at), _line(prompt, at) if prompt else None)
 
 
@@ -60,7 +66,9 @@ def hash_of(*content: str) -> bytes:
 
 
 def _hash_of(prompt: Prompt) -> bytes:
-    return hash_of(prompt.id, prompt.user, *(f"{message.role}:{message.content}" for message in prompt.messages))
+    return hash_of(
+        prompt.id, prompt.user, *(f"{message.role}:{message.content}" for message in prompt.messages)
+    )
 
 
 def _prompt_of(demonstration: Demonstration) -> Prompt:

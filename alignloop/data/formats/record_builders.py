@@ -17,7 +17,9 @@ def messages(turns: Turns) -> tuple[Message, ...]:
     return tuple(Message.model_validate({"role": role, "content": said.strip()}) for role, said in turns)
 
 
-def prompt(name: str, turns: Turns, source: str, *, user: str = "", category: str = "", time: str = "") -> Prompt:
+def prompt(
+    name: str, turns: Turns, source: str, *, user: str = "", category: str = "", time: str = ""
+) -> Prompt:
     """A conversation that waits for the assistant."""
     said = messages(turns)
     owner = identify(name, user or _first(said))
@@ -25,7 +27,9 @@ def prompt(name: str, turns: Turns, source: str, *, user: str = "", category: st
     return Prompt(id=id, messages=said, user=owner, category=category or name, time=time, source=source)
 
 
-def demonstration(name: str, turns: Turns, source: str, *, labeler: str = "", user: str = "", category: str = "") -> Demonstration:
+def demonstration(
+    name: str, turns: Turns, source: str, *, labeler: str = "", user: str = "", category: str = ""
+) -> Demonstration:
     """A conversation whose assistant turns were written to be imitated."""
     said = messages(turns)
     return Demonstration(

@@ -39,7 +39,9 @@ def without(path: Path, lines: Collection[int]) -> bool:
     elif container == "array":
         _write_array(path, lines)
     else:
-        begun = {line for line, _ in containers.read(path)} if container == "table" else set[int]()  # a cell may hold line ends
+        begun = (
+            {line for line, _ in containers.read(path)} if container == "table" else set[int]()
+        )  # a cell may hold line ends
         with opened(path) as file, _rewriting(path) as part:
             row = 0
             for line, raw in enumerate(file, 1):

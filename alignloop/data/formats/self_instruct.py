@@ -30,14 +30,19 @@ def _sees(row: Any) -> bool:
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Task, lambda task: (_demonstration(task, instance, source) for instance in task.instances))
+    return each(
+        path, Task, lambda task: (_demonstration(task, instance, source) for instance in task.instances)
+    )
 
 
 def _demonstration(task: Task, instance: Instance, source: str) -> Demonstration:
     question = "\n\n".join(part for part in (task.instruction.strip(), instance.input.strip()) if part)
     return Demonstration(
         id=identify("self-instruct", question, instance.output),
-        messages=(Message(role="user", content=question), Message(role="assistant", content=instance.output.strip())),
+        messages=(
+            Message(role="user", content=question),
+            Message(role="assistant", content=instance.output.strip()),
+        ),
         user=identify("self-instruct", task.instruction),
         labeler="self-instruct",
         category="classification" if task.is_classification else "instruction",

@@ -14,7 +14,14 @@ from pydantic import BaseModel, Field
 from alignloop.data.formats.importer import Format, Found, Item, Refused, each, has
 from alignloop.data.formats.record_builders import demonstration, prompt
 
-ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant", "bing": "assistant"}
+ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "assistant": "assistant",
+    "bing": "assistant",
+}
 ROLES |= {"bard": "assistant", "system": "system"}
 PIECE = re.compile(r"_[0-9]+$")
 

@@ -32,8 +32,12 @@ def _ranking(comments: Comments, source: str) -> Iterator[Found]:
     if (comments.score_A - comments.score_B) * (1 if comments.labels else -1) < 0:
         yield Refused("the label and the scores contradict each other")
         return
-    asked = prompt("shp", [("user", comments.history)], source, user=comments.post_id, category=comments.domain)
-    yield ranking("shp", asked, (comments.human_ref_A, comments.human_ref_B), (1, 2) if comments.labels else (2, 1))
+    asked = prompt(
+        "shp", [("user", comments.history)], source, user=comments.post_id, category=comments.domain
+    )
+    yield ranking(
+        "shp", asked, (comments.human_ref_A, comments.human_ref_B), (1, 2) if comments.labels else (2, 1)
+    )
 
 
 SHP = Format(

@@ -28,7 +28,10 @@ class Source:
 
 
 def sources(
-    folder: Path, formats: Mapping[str, str], mappings: Mapping[str, Mapping[str, str | list[str]]], licences: Mapping[str, str]
+    folder: Path,
+    formats: Mapping[str, str],
+    mappings: Mapping[str, Mapping[str, str | list[str]]],
+    licences: Mapping[str, str],
 ) -> list[Source]:
     """The sources by name, each of the format that the first fitting pattern states, or that is seen.
 
@@ -37,22 +40,30 @@ def sources(
     names = list(_names(folder))
     for pattern, format in formats.items():
         if format not in (*FORMATS, SKIP):
-            raise DataError(f"ingest.formats: {pattern}: there is no format '{format}'; known are {', '.join(FORMATS)} and {SKIP}")
+            raise DataError(
+                f"ingest.formats: {pattern}: there is no format '{format}'; known are {', '.join(FORMATS)} and {SKIP}"
+            )
     for key, patterns in (("formats", formats), ("columns", mappings), ("licences", licences)):
         for pattern in patterns:
             if not any(_fits(name, pattern) for name in names) and not (key == "licences" and pattern == "*"):
-                raise DataError(f"ingest.{key}: no file in {folder} is called {pattern}; correct the pattern or remove it")
+                raise DataError(
+                    f"ingest.{key}: no file in {folder} is called {pattern}; correct the pattern or remove it"
+                )
     spdx = {pattern: _spdx(pattern, licence) for pattern, licence in licences.items()}
     found, unlicensed = [], []
     for name in names:
         stated = next((format for pattern, format in formats.items() if _fits(name, pattern)), None)
         mapped = next((pattern for pattern in mappings if _fits(name, pattern)), None)
-        unasked = any(part.startswith(".") for part in Path(name).parts) or Path(name).name.upper().startswith(ASIDE)
+        unasked = any(part.startswith(".") for part in Path(name).parts) or Path(
+            name
+        ).name.upper().startswith(ASIDE)
         if stated == SKIP or (unasked and not (stated or mapped)):
             continue
         path = folder / name
         if stated and mapped:
-            raise DataError(f"{path}: has a format in ingest.formats and a mapping in ingest.columns; remove one of them")
+            raise DataError(
+                f"{path}: has a format in ingest.formats and a mapping in ingest.columns; remove one of them"
+            )
         format = "columns" if mapped else stated or sniff(path)
         reader = columns(mapped, mappings[mapped]) if mapped else FORMATS[format]
         licence = _licence(name, spdx)
@@ -60,7 +71,9 @@ def sources(
         found.append(Source(name, path, format, reader, licence or UNKNOWN, _sha256(path)))
     if not found:
         aside = f"hidden files, {'* and '.join(ASIDE)}* do not count"
-        raise DataError(f"{folder}: holds no data ({aside}); drop files there, or set ingest.source: world in params.yaml")
+        raise DataError(
+            f"{folder}: holds no data ({aside}); drop files there, or set ingest.source: world in params.yaml"
+        )
     if unlicensed:
         raise DataError("\n".join(f"{folder / name}: {_unlicensed(name)}" for name in unlicensed))
     return found
@@ -69,7 +82,9 @@ def sources(
 def _names(folder: Path) -> Iterator[str]:
     """Every file below the folder, and every saved dataset in place of its files, by name."""
     saved = [path for path in sorted(folder.rglob("*")) if path.is_dir() and is_dataset(path)]
-    saved = [path for path in saved if not set(saved) & set(path.parents)]  # a dataset's splits are datasets too
+    saved = [
+        path for path in saved if not set(saved) & set(path.parents)
+    ]  # a dataset's splits are datasets too
     files = [path for path in folder.rglob("*") if path.is_file() and not set(saved) & set(path.parents)]
     return iter(sorted(path.relative_to(folder).as_posix() for path in (*saved, *files)))
 
@@ -100,7 +115,11 @@ def _unlicensed(name: str) -> str:
 
 def _sha256(path: Path) -> str:
     if path.is_dir():
-        parts = (f"{file.relative_to(path).as_posix()} {_sha256(file)}\n" for file in sorted(path.rglob("*")) if file.is_file())
+        parts = (
+            f"{file.relative_to(path).as_posix()} {_sha256(file)}\n"
+            for file in sorted(path.rglob("*"))
+            if file.is_file()
+        )
         return hashlib.sha256("".join(parts).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -53,7 +53,15 @@ def _demonstrations(story: Story, source: str) -> Iterator[Found]:
     for question in story.questions:
         for answer in question.responses:
             turns = [("user", asks(story, question)), ("assistant", answer.response_text)]
-            yield demonstration("squality", turns, source, labeler=f"squality-{answer.worker_id}", user=story.metadata.passage_id)
+            yield demonstration(
+                "squality",
+                turns,
+                source,
+                labeler=f"squality-{answer.worker_id}",
+                user=story.metadata.passage_id,
+            )
 
 
-SQUALITY = Format("{metadata, document, questions: [{question_text, responses: [{worker_id, response_text}]}]}", sees, _read)
+SQUALITY = Format(
+    "{metadata, document, questions: [{question_text, responses: [{worker_id, response_text}]}]}", sees, _read
+)

@@ -17,7 +17,9 @@ from alignloop.data.formats.importer import Format, Found, Item, Refused, change
 from alignloop.data.formats.record_builders import prompt, ranking
 from alignloop.data.record_files import DataError
 
-Questions = dict[tuple[str, str], tuple[str, set[str]]]  # what is asked and what writers answered, by passage and place
+Questions = dict[
+    tuple[str, str], tuple[str, set[str]]
+]  # what is asked and what writers answered, by passage and place
 
 
 class Review(BaseModel):
@@ -48,7 +50,10 @@ def _rankings(passage: Passage, known: Questions, source: str) -> Iterator[Found
     for number, systems in passage.questions.items():
         text, written = known.get((passage.passage_id, number), (None, set()))
         human = systems.get("human")
-        by_worker = [{review.worker_id: review.overall_rank for review in system.reviews} for system in systems.values()]
+        by_worker = [
+            {review.worker_id: review.overall_rank for review in system.reviews}
+            for system in systems.values()
+        ]
         workers = list(dict.fromkeys(worker for given in by_worker for worker in given)) or [""]
         for worker in workers:
             given = [each.get(worker) for each in by_worker]
@@ -62,7 +67,13 @@ def _rankings(passage: Passage, known: Questions, source: str) -> Iterator[Found
             else:
                 asked = prompt("squality", [("user", text)], source, user=passage.passage_id)
                 order = ranks_of(ranks)
-                made = ranking("squality", asked, [system.response for system in systems.values()], order, labeler=f"squality-{worker}")
+                made = ranking(
+                    "squality",
+                    asked,
+                    [system.response for system in systems.values()],
+                    order,
+                    labeler=f"squality-{worker}",
+                )
                 yield changed(made, "gaps between ranks closed" if list(order) != ranks else None)
 
 
@@ -75,7 +86,10 @@ def _questions(path: Path, source: str) -> Questions:
         for story in _stories(file):
             for question in story.questions:
                 written = {answer.response_text.strip() for answer in question.responses}
-                known[story.metadata.passage_id, str(question.question_number - 1)] = squality.asks(story, question), written
+                known[story.metadata.passage_id, str(question.question_number - 1)] = (
+                    squality.asks(story, question),
+                    written,
+                )
     return known
 
 
@@ -93,4 +107,8 @@ def _stories(file: Path) -> Iterator[squality.Story]:
         return
 
 
-SQUALITY_RANKINGS = Format("{passage-id, questions: {number: {system: {response, reviews: [{worker_id, overall-rank}]}}}}", _sees, _read)
+SQUALITY_RANKINGS = Format(
+    "{passage-id, questions: {number: {system: {response, reviews: [{worker_id, overall-rank}]}}}}",
+    _sees,
+    _read,
+)

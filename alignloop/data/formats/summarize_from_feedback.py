@@ -47,7 +47,13 @@ def _ranking(comparison: Comparison, source: str) -> Iterator[Found]:
     elif answers[0].strip() == answers[1].strip():
         yield Refused("both summaries are the same")
     else:
-        yield ranking(NAME, asked, answers, (1, 2) if comparison.choice == 0 else (2, 1), labeler=f"{NAME}-{comparison.worker}")
+        yield ranking(
+            NAME,
+            asked,
+            answers,
+            (1, 2) if comparison.choice == 0 else (2, 1),
+            labeler=f"{NAME}-{comparison.worker}",
+        )
 
 
 def _prompt(info: Info, source: str) -> Prompt | None:
@@ -61,5 +67,7 @@ def _prompt(info: Info, source: str) -> Prompt | None:
 
 
 SUMMARIZE_FROM_FEEDBACK = Format(
-    "{info, summaries: [{text}, {text}], choice, worker}", lambda row: has(row, "info", "summaries", "choice"), _read
+    "{info, summaries: [{text}, {text}], choice, worker}",
+    lambda row: has(row, "info", "summaries", "choice"),
+    _read,
 )

@@ -33,7 +33,13 @@ def _record(dialog: Dialog, source: str) -> Found:
     turns = [(utterance.speaker, utterance.text) for utterance in dialog.utterances]
     make = prompt if turns and turns[-1][0] == "user" else demonstration
     made = make("taskmaster", turns, source, user=dialog.conversation_id, category=dialog.vertical.casefold())
-    return changed(made, "calls of an API left out" if any(each.annotations for each in dialog.utterances) else None)
+    return changed(
+        made, "calls of an API left out" if any(each.annotations for each in dialog.utterances) else None
+    )
 
 
-TASKMASTER = Format("{conversation_id, utterances: [{speaker, text}]}", lambda row: has(row, "conversation_id", "utterances"), _read)
+TASKMASTER = Format(
+    "{conversation_id, utterances: [{speaker, text}]}",
+    lambda row: has(row, "conversation_id", "utterances"),
+    _read,
+)

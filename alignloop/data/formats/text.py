@@ -15,7 +15,11 @@ from alignloop.records import Document
 
 BOUND = 500  # characters; what small contexts hold
 PART = 2**16  # characters of a line that are read at once
-BREAKS = (re.compile(r"\n"), re.compile(r"[.!?]['\")]*\s"), re.compile(r"\s"))  # where a paragraph that is too long is cut, best first
+BREAKS = (
+    re.compile(r"\n"),
+    re.compile(r"[.!?]['\")]*\s"),
+    re.compile(r"\s"),
+)  # where a paragraph that is too long is cut, best first
 
 Lines = Iterable[tuple[int, str]]  # numbered, with their ends; a part of a line has none
 
@@ -37,12 +41,16 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         try:
             while part := parts.readline(PART):
                 if "\0" in part or (line == 1 and part.startswith("\ufeff")):
-                    raise DataError(f"{path}:{line}: a byte-order mark or NUL bytes: save the file as UTF-8 text without them")
+                    raise DataError(
+                        f"{path}:{line}: a byte-order mark or NUL bytes: save the file as UTF-8 text without them"
+                    )
                 ended = part.endswith("\n")
                 yield line, part.rstrip("\r\n") + "\n" if ended else part
                 line += ended
         except UnicodeDecodeError:
-            raise DataError(f"{path}:{line}: not UTF-8 from here on; convert the file with `iconv -t UTF-8`") from None
+            raise DataError(
+                f"{path}:{line}: not UTF-8 from here on; convert the file with `iconv -t UTF-8`"
+            ) from None
 
 
 def _groups(lines: Lines) -> Iterator[tuple[int, str]]:

@@ -15,8 +15,26 @@ from pydantic import BaseModel, FiniteFloat
 from alignloop.data.formats.importer import Format, Found, Item, Refused, each, has, ranks_of
 from alignloop.data.formats.record_builders import Turns, demonstration, prompt, ranking
 
-BESIDE = ("id", "uid", "prompt_id", "source", "dataset", "category", "score_chosen", "score_rejected", "label", "tools", "images")
-SHAPES = (("messages",), ("prompt",), ("prompt", "completion"), ("prompt", "chosen", "rejected"), ("chosen", "rejected"))
+BESIDE = (
+    "id",
+    "uid",
+    "prompt_id",
+    "source",
+    "dataset",
+    "category",
+    "score_chosen",
+    "score_rejected",
+    "label",
+    "tools",
+    "images",
+)
+SHAPES = (
+    ("messages",),
+    ("prompt",),
+    ("prompt", "completion"),
+    ("prompt", "chosen", "rejected"),
+    ("chosen", "rejected"),
+)
 
 
 class Part(BaseModel):
@@ -55,7 +73,11 @@ def _sees(row: Any) -> bool:
 
 
 def _said(value: Any) -> bool:
-    return value is None or isinstance(value, str) or (isinstance(value, list) and all(has(turn, "role") for turn in value))
+    return (
+        value is None
+        or isinstance(value, str)
+        or (isinstance(value, list) and all(has(turn, "role") for turn in value))
+    )
 
 
 def _read(path: Path, source: str) -> Iterator[Item]:
@@ -64,7 +86,11 @@ def _read(path: Path, source: str) -> Iterator[Item]:
 
 def _record(row: Row, source: str) -> Found:
     try:
-        return _preference(row, source) if row.chosen is not None or row.rejected is not None else _conversation(row, source)
+        return (
+            _preference(row, source)
+            if row.chosen is not None or row.rejected is not None
+            else _conversation(row, source)
+        )
     except _Unusable as unusable:
         return Refused(str(unusable))
 
@@ -88,9 +114,14 @@ def _preference(row: Row, source: str) -> Found:
         return Refused("pictures")
     asked = _turns(row.prompt, "user")
     ends = [_turns(row.chosen, "assistant"), _turns(row.rejected, "assistant")]
-    whole = any(turns and turns[0][0] != "assistant" for turns in ends)  # a conversation from its beginning on
+    whole = any(
+        turns and turns[0][0] != "assistant" for turns in ends
+    )  # a conversation from its beginning on
     if row.prompt is None or whole:
-        shared = next((place for place, pair in enumerate(zip(*ends, strict=False)) if pair[0] != pair[1]), min(map(len, ends)))
+        shared = next(
+            (place for place, pair in enumerate(zip(*ends, strict=False)) if pair[0] != pair[1]),
+            min(map(len, ends)),
+        )
         told, asked = asked, ends[0][:shared]
         ends = [turns[shared:] for turns in ends]
         if told and told != asked and told != asked[-1:]:
@@ -124,5 +155,7 @@ def _text(turn: Turn) -> str:
 
 
 TRL = Format(
-    "{messages}, {prompt}, {prompt, completion}, {prompt, chosen, rejected} or {chosen, rejected}, of texts or messages", _sees, _read
+    "{messages}, {prompt}, {prompt, completion}, {prompt, chosen, rejected} or {chosen, rejected}, of texts or messages",
+    _sees,
+    _read,
 )

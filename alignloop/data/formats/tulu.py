@@ -14,7 +14,13 @@ from pydantic import BaseModel
 from alignloop.data.formats.importer import Format, Found, Item, Refused, changed, each, has
 from alignloop.data.formats.record_builders import prompt, ranking
 
-RANKS = {"a-is-better": (1, 2), "a-is-slightly-better": (1, 2), "tie": (1, 1), "b-is-slightly-better": (2, 1), "b-is-better": (2, 1)}
+RANKS = {
+    "a-is-better": (1, 2),
+    "a-is-slightly-better": (1, 2),
+    "tie": (1, 1),
+    "b-is-slightly-better": (2, 1),
+    "b-is-better": (2, 1),
+}
 EPOCH, LATEST = datetime(1899, 12, 30), 100_000  # days; in the year 2173
 
 
@@ -38,7 +44,14 @@ def _ranking(given: Comparison, source: str) -> Iterator[Found]:
         return
     asked = prompt("tulu", [("user", given.prompt)], source, time=_time(given.timestamp))
     answers = (given.completion_a, given.completion_b)
-    made = ranking("tulu", asked, answers, RANKS[given.preference], labeler=f"tulu-{given.evaluator.strip()}", row=given.id)
+    made = ranking(
+        "tulu",
+        asked,
+        answers,
+        RANKS[given.preference],
+        labeler=f"tulu-{given.evaluator.strip()}",
+        row=given.id,
+    )
     yield changed(made, "a slight preference counts as one" if "slightly" in given.preference else None)
 
 
@@ -47,7 +60,9 @@ def _time(days: str) -> str:
         since = float(days)
     except ValueError:
         return days.strip()
-    return (EPOCH + timedelta(days=since)).isoformat(timespec="seconds") if 0 <= since < LATEST else days.strip()
+    return (
+        (EPOCH + timedelta(days=since)).isoformat(timespec="seconds") if 0 <= since < LATEST else days.strip()
+    )
 
 
 TULU = Format(

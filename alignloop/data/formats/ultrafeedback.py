@@ -49,8 +49,16 @@ def _ranking(given: Instruction, source: str) -> Iterator[Found]:
         yield Refused("fewer than two answers with all aspects rated")
         return
     asked = prompt("ultrafeedback", [("user", given.instruction)], source, category=given.source)
-    made = ranking("ultrafeedback", asked, [each for each, _ in scored], ranks_of([score for _, score in scored], "highest"), kind="judge")
-    yield changed(made, "answers without all ratings left out" if len(scored) < len(given.completions) else None)
+    made = ranking(
+        "ultrafeedback",
+        asked,
+        [each for each, _ in scored],
+        ranks_of([score for _, score in scored], "highest"),
+        kind="judge",
+    )
+    yield changed(
+        made, "answers without all ratings left out" if len(scored) < len(given.completions) else None
+    )
 
 
 def _score(completion: Completion) -> Fraction | None:

@@ -42,7 +42,11 @@ class Comparison(RootModel[Flat | Pair]):
 
 
 def _sees(row: Any) -> bool:
-    pair = isinstance(row, list) and len(row) == 2 and all(has(answer, "question", "answer", "score") for answer in row)
+    pair = (
+        isinstance(row, list)
+        and len(row) == 2
+        and all(has(answer, "question", "answer", "score") for answer in row)
+    )
     return pair or has(row, "question", "answer_0", "answer_1", "score_0", "score_1")
 
 
@@ -52,7 +56,11 @@ def _read(path: Path, source: str) -> Iterator[Item]:
 
 def _ranking(given: Flat | Pair, source: str) -> Iterator[Found]:
     if isinstance(given, Flat):
-        question, answers, scores = given.question, (given.answer_0, given.answer_1), (given.score_0, given.score_1)
+        question, answers, scores = (
+            given.question,
+            (given.answer_0, given.answer_1),
+            (given.score_0, given.score_1),
+        )
     else:
         first, second = given.root
         if first.question != second.question:
@@ -63,4 +71,8 @@ def _ranking(given: Flat | Pair, source: str) -> Iterator[Found]:
     yield ranking("webgpt", asked, answers, ranks_of(scores, "highest"))
 
 
-WEBGPT = Format("{question: {full_text}, answer_0, answer_1, score_0, score_1}, or two such answers in an array", _sees, _read)
+WEBGPT = Format(
+    "{question: {full_text}, answer_0, answer_1, score_0, score_1}, or two such answers in an array",
+    _sees,
+    _read,
+)

@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from alignloop.data.pii import addresses, credentials, national_ids, patterns, phone_numbers
 
-FINDERS: dict[str, Callable[[str], Iterable[tuple[int, int]]]] = {  # what is more certain first: it keeps its place
+FINDERS: dict[
+    str, Callable[[str], Iterable[tuple[int, int]]]
+] = {  # what is more certain first: it keeps its place
     "KEY": credentials.find,
     "EMAIL": patterns.emails,
     "IBAN": patterns.ibans,
@@ -49,7 +51,9 @@ def places(text: str) -> list[Place]:
 
 def _likely(text: str) -> bool:
     raw = text.encode(errors="surrogatepass")
-    return len(raw.translate(None, SIGNS)) < len(raw) or not (text.isascii() or OTHER_DIGITS.search(text) is None)
+    return len(raw.translate(None, SIGNS)) < len(raw) or not (
+        text.isascii() or OTHER_DIGITS.search(text) is None
+    )
 
 
 def found(text: str) -> list[str]:

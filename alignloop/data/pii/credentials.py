@@ -44,5 +44,7 @@ def find(text: str) -> Iterator[tuple[int, int]]:
 
 @cache
 def _forms() -> tuple[re.Pattern[str], ...]:
-    plugins = (getattr(import_module(f"detect_secrets.plugins.{module}"), name) for module, name in PLUGINS.items())
+    plugins = (
+        getattr(import_module(f"detect_secrets.plugins.{module}"), name) for module, name in PLUGINS.items()
+    )
     return (*OTHERS, *(form for plugin in plugins for form in plugin.denylist))

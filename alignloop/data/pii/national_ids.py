@@ -21,7 +21,9 @@ IDENTITIES = (
     Identity(r"\d{3}[ -]?\d{2}[ -]?\d{4}", "us.ssn", r"SSN|social security"),
     Identity(r"9\d{2}-\d{2}-\d{4}", "us.itin"),
     Identity(r"\d{3}[ -]?\d{3}[ -]?\d{3}", "ca.sin", r"\bSIN\b|social insurance|assurance sociale"),
-    Identity(r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]"),  # no check digits: HMRC, NIM39110
+    Identity(
+        r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]"
+    ),  # no check digits: HMRC, NIM39110
     Identity(r"\d{3}[ -]?\d{3}[ -]?\d{4}", "gb.nhs", r"NHS"),
     Identity(r"\d{2} \d{3} \d{3} \d{3}", "de.idnr"),
     Identity(r"\d{11}", "de.idnr", r"Steuer|Identifikationsnummer|IdNr|tax id"),
@@ -50,7 +52,10 @@ IDENTITIES = (
     Identity(r"\d{3} ?\d{3} ?\d{2,3}", "au.tfn", r"TFN|tax file"),
     Identity(r"[1-9]\d{10}", "tr.tckimlik", r"kimlik|T\.?C\."),
 )
-FORMS = [re.compile(rf"(?<![A-Za-z0-9.+-])(?<!\d )(?:{each.form})(?![A-Za-z0-9]|[ .-]\d|-[A-Za-z])", re.ASCII) for each in IDENTITIES]
+FORMS = [
+    re.compile(rf"(?<![A-Za-z0-9.+-])(?<!\d )(?:{each.form})(?![A-Za-z0-9]|[ .-]\d|-[A-Za-z])", re.ASCII)
+    for each in IDENTITIES
+]
 WORDS = [re.compile(each.words, re.IGNORECASE) if each.words else None for each in IDENTITIES]
 LIKELY = re.compile(r"\d{4}[A-Z\d]|\d{2}[ .-]?\d{2,}[ .-]?[A-Z\d]|[A-Z]\d{2}[A-Z]", re.ASCII)
 

@@ -9,11 +9,15 @@ from stdnum import iban, luhn
 Spans = Iterator[tuple[int, int]]
 SIGN = r"(?:[^\W\u2e80-\uffff]|[.+%-])"  # of a name: no sign of a script without spaces, for it is of the word before
 EMAIL = re.compile(rf"(?<!{SIGN}){SIGN}+@[\w-]+(?:\.[\w-]+)*\.[a-zA-Z]{{2,}}")
-IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
+IBAN = re.compile(
+    r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
+)
 CARD = re.compile(r"(?<![A-Za-z0-9.-])[2-6][0-9]{3}(?:[ -]?[0-9]){9,15}(?![A-Za-z0-9-])")
 IPV4 = re.compile(r"(?<![A-Za-z0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[A-Za-z0-9])")
 VERSION = re.compile(r"(?:version|release|\bv|\bver\.) ?$", re.IGNORECASE)  # four numbers may be a program's
-IPV6 = re.compile(r"(?<![A-Za-z0-9:.])(?=[0-9a-fA-F:]*[0-9])[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7}(?![A-Za-z0-9:]|\.[0-9])")
+IPV6 = re.compile(
+    r"(?<![A-Za-z0-9:.])(?=[0-9a-fA-F:]*[0-9])[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7}(?![A-Za-z0-9:]|\.[0-9])"
+)
 
 
 def emails(text: str) -> Spans:

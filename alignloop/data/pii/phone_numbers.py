@@ -17,9 +17,13 @@ NUMBER = re.compile(
     r"(?![A-Za-z0-9€$£%]|[.,:-][0-9A-Za-z])",
     re.IGNORECASE,
 )
-AMERICAN = re.compile(r"(?:\+?1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}(?: ?(?:ext\.?|x) ?[0-9]{1,5})?")
+AMERICAN = re.compile(
+    r"(?:\+?1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}(?: ?(?:ext\.?|x) ?[0-9]{1,5})?"
+)
 CHINESE = re.compile(r"1[3-9][0-9]{9}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4}")
-DATE = re.compile(r"(?:[0-9]{1,2}([./-])[0-9]{1,2}\1(?:[0-9]{4}|[0-9]{2}(?![./-]?[0-9]))|[0-9]{4}([./-])[0-9]{1,2}\2[0-9]{1,2})(?![0-9])")
+DATE = re.compile(
+    r"(?:[0-9]{1,2}([./-])[0-9]{1,2}\1(?:[0-9]{4}|[0-9]{2}(?![./-]?[0-9]))|[0-9]{4}([./-])[0-9]{1,2}\2[0-9]{1,2})(?![0-9])"
+)
 WORDS = re.compile(
     r"\b(?:tel|phone|call|ring|mobile|cell|fax|whatsapp|text me|number is|ruf|handy|mobil|anruf|telefon|erreich|appel|portable|joindre"
     r"|num[ée]ro|m[óo]vil|ll[áa]m|tel[ée]f|cellulare|chiam|numero|celular|ligue|ligar|fone|bel|bereik)|电话|手机|致电|拨打|號碼|号码|電話|携帯|फ़ोन|फोन|मोबाइल|전화",
@@ -42,7 +46,11 @@ def _is_number(text: str, told: bool) -> bool:
         return 8 <= digits <= 17 and _possible("+" + text.lstrip("+0"))
     if AMERICAN.fullmatch(text):
         return told or _valid(text, ("US",))
-    shown = told or bool(CHINESE.fullmatch(text)) or (text.startswith(("0", "(")) and not text.isdigit() and digits >= 9)
+    shown = (
+        told
+        or bool(CHINESE.fullmatch(text))
+        or (text.startswith(("0", "(")) and not text.isdigit() and digits >= 9)
+    )
     if not shown or digits < 8 or re.fullmatch(r"[0-9]+[.][0-9]+", text):
         return False
     return _valid(text, (*REGIONS, "US") if told else REGIONS)

@@ -95,4 +95,8 @@ def _tagged(record: Record, language: str) -> Record:
 
 def _with(record: R, **fields: object) -> R:
     """The record with these fields: itself where they are its own, for copies take time."""
-    return record if all(getattr(record, name) == value for name, value in fields.items()) else record.model_copy(update=fields)
+    return (
+        record
+        if all(getattr(record, name) == value for name, value in fields.items())
+        else record.model_copy(update=fields)
+    )

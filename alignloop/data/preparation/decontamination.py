@@ -33,7 +33,9 @@ class Overlaps:
     def learn(self, lines: Iterable[str], about: NDArray[np.int64]) -> None:
         """Take the next records that are to be learned, and the number of each one's question; all that is measured has to be known."""
         first = sum(map(len, self._about))
-        for count, (records, runs) in self._workers.map(partial(_shared, self._length, self._file), _pieces(lines)):
+        for count, (records, runs) in self._workers.map(
+            partial(_shared, self._length, self._file), _pieces(lines)
+        ):
             self._shared.append((records + first, runs))
             first += count
         self._about.append(about)
@@ -45,7 +47,11 @@ class Overlaps:
 
 
 def _measured(length: int, lines: Sequence[str]) -> Hashes:
-    return np.unique(told([[text for role, text in _texts(line) if role in ("user", None)] for line in lines], length).values)
+    return np.unique(
+        told(
+            [[text for role, text in _texts(line) if role in ("user", None)] for line in lines], length
+        ).values
+    )
 
 
 def _shared(length: int, file: Path, lines: Sequence[str]) -> tuple[int, Pair]:
@@ -58,7 +64,9 @@ def _texts(line: str) -> Iterator[tuple[str | None, str]]:
     if (text := record.get("text")) is not None:
         yield None, text
     asked = record.get("prompt", record)
-    yield from ((None if "text" in record else turn["role"], turn["content"]) for turn in asked.get("messages") or ())
+    yield from (
+        (None if "text" in record else turn["role"], turn["content"]) for turn in asked.get("messages") or ()
+    )
     yield from (("assistant", response) for response in record.get("responses", ()))
 
 

@@ -34,7 +34,9 @@ class Questions:
             numbers.append(number)
         if self._alike and facts.asked:
             _, first = np.unique(numbers, return_index=True)
-            self._alike.add(facts.asked.of(np.searchsorted(facts.places, first[np.take(numbers, first) >= known])))
+            self._alike.add(
+                facts.asked.of(np.searchsorted(facts.places, first[np.take(numbers, first) >= known]))
+            )
         return numbers
 
     def cleanest(self) -> Sequence[int]:
@@ -79,7 +81,13 @@ class Entries:
 
     def sift(self, questions: Questions, cap: int | None) -> Counter[str]:
         """Decide which records stay; how many went by each rule. Without a cap equal records stay too, however many there are."""
-        asked, splits, content, judged, cleanest = self.asked, self.splits, self._content, self._judged, questions.cleanest()
+        asked, splits, content, judged, cleanest = (
+            self.asked,
+            self.splits,
+            self._content,
+            self._judged,
+            questions.cleanest(),
+        )
         seen, like, wrote = set[int](), set[tuple[int, int]](), Counter[int]()
         rules: dict[str, Callable[[int], object]] = {}
         if cap is not None:
@@ -90,7 +98,11 @@ class Entries:
         if questions.likeness:
             groups, cleanest_like = questions.likeness
             rules["nearly in another split"] = lambda place: cleanest_like[asked[place]] != splits[place]
-            alike = array("q", self._wholes.groups()) if self._wholes else array("q", (groups[question] for question in asked))
+            alike = (
+                array("q", self._wholes.groups())
+                if self._wholes
+                else array("q", (groups[question] for question in asked))
+            )
             rules["nearly repeated"] = lambda place: (alike[place], judged[place]) in like
         if cap is not None:
             rules["over the user's cap"] = lambda place: wrote[self._users[place]] >= cap

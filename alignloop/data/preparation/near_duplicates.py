@@ -40,13 +40,18 @@ class Sketches(NamedTuple):
         return Sketches(self.signatures[chosen], self.begun[chosen])
 
 
-def sketches(texts: Sequence[str], before: Sequence[str] = (), *, near: bool = True, beginning: int | None = None) -> Sketches:
+def sketches(
+    texts: Sequence[str], before: Sequence[str] = (), *, near: bool = True, beginning: int | None = None
+) -> Sketches:
     """Sketches of texts: with `near` their signatures, with `beginning` a hash of their first words.
 
     What was said `before` belongs to a text, but is no beginning that two texts have in common by themselves.
     """
     starts = range(0, max(1, len(texts)), TEXTS)
-    parts = [_sketches(texts[start : start + TEXTS], before[start : start + TEXTS], near, beginning) for start in starts]
+    parts = [
+        _sketches(texts[start : start + TEXTS], before[start : start + TEXTS], near, beginning)
+        for start in starts
+    ]
     return Sketches(*map(np.concatenate, zip(*parts, strict=True)))
 
 
@@ -81,7 +86,9 @@ class Alike:
 
         begun = np.concatenate([np.zeros(0, np.uint64), *self._begun])
         pairs = np.concatenate([self._near(), _with_first(begun, np.flatnonzero(begun))])
-        graph = coo_array((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(len(begun), len(begun)))
+        graph = coo_array(
+            (np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(len(begun), len(begun))
+        )
         _, labels = connected_components(graph, directed=False)
         _, first = np.unique(labels, return_index=True)
         return first[labels]
@@ -89,9 +96,14 @@ class Alike:
     def _near(self) -> Places:
         if self._threshold is None:
             return np.zeros((0, 2), np.int64)
-        signatures, width = np.frombuffer(self._signatures, np.uint16).reshape(-1, SLOTS), band_of(self._threshold)
+        signatures, width = (
+            np.frombuffer(self._signatures, np.uint16).reshape(-1, SLOTS),
+            band_of(self._threshold),
+        )
         with ThreadPoolExecutor(os.cpu_count()) as threads:  # sorting leaves Python's lock alone
-            return np.concatenate([*threads.map(partial(_alike, signatures, width, self._threshold), range(0, SLOTS, width))])
+            return np.concatenate(
+                [*threads.map(partial(_alike, signatures, width, self._threshold), range(0, SLOTS, width))]
+            )
 
 
 def _alike(signatures: NDArray[np.uint16], width: int, threshold: float, start: int) -> Places:
@@ -122,7 +134,9 @@ def _signatures(texts: Sequence[str], said: Rows) -> NDArray[np.uint16]:
 
     told = runs(said, RUN)
     short = np.flatnonzero(told.lengths() == 0)
-    stands = beginnings(said, said.lengths())[short]  # of less than a run: all its words, or its signs where it has none
+    stands = beginnings(said, said.lengths())[
+        short
+    ]  # of less than a run: all its words, or its signs where it has none
     wordless = (said.lengths()[short] == 0).nonzero()[0]
     for place in wordless.tolist():
         stands[place] = _signs(texts[int(short[place])])
@@ -130,7 +144,9 @@ def _signatures(texts: Sequence[str], said: Rows) -> NDArray[np.uint16]:
     offsets[1:] += np.cumsum(told.lengths() == 0, dtype=np.uint64)
     values = np.insert(told.values, told.offsets[short], stands)
     rows = RMinHash.digest_matrix_from_flat_token_hashes(values, offsets, SLOTS, SEED).to_rows()
-    return np.array(rows, np.uint32).reshape(len(texts), SLOTS).astype(np.uint16)  # 16 bits tell as much: Li and König (2010)
+    return (
+        np.array(rows, np.uint32).reshape(len(texts), SLOTS).astype(np.uint16)
+    )  # 16 bits tell as much: Li and König (2010)
 
 
 def _signs(text: str) -> int:

@@ -40,9 +40,13 @@ def index(measured: Iterable[Hashes], file: Path) -> None:
 
 def shared(records: Rows, file: Path) -> tuple[Places, Places]:
     """Which records have which measured runs: the places of both, each pair once."""
-    known, marks = (np.asarray(np.load(each, mmap_mode="r", allow_pickle=False)) for each in (file, _marks(file)))
+    known, marks = (
+        np.asarray(np.load(each, mmap_mode="r", allow_pickle=False)) for each in (file, _marks(file))
+    )
     marked = np.flatnonzero(marks[_places(records.values, marks)])
-    values, first = np.unique(records.values[marked], return_inverse=True)  # in order: neighbours are looked up side by side
+    values, first = np.unique(
+        records.values[marked], return_inverse=True
+    )  # in order: neighbours are looked up side by side
     places, met = look_up(known, values)
     owners = records.owners()[marked[met[first]]]
     pairs = np.unique(owners * len(known) + places[first[met[first]]])

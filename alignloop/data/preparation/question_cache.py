@@ -55,4 +55,6 @@ def write(told: Iterable[Told], folder: Path) -> None:
 @lru_cache(1)
 def read(folder: Path) -> Known:
     """What lies in those files."""
-    return Known(*(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in Known._fields))
+    return Known(
+        *(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in Known._fields)
+    )

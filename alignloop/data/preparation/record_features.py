@@ -64,7 +64,10 @@ def gather(reading: Reading, piece: Piece) -> Facts:
     made = Facts()
     before = question_cache.read(reading.known) if reading.known else None
     cleaner = Cleaner(made.tally, reading.languages, before)
-    said = [_add(made, reading, record) for record in cleaner.clean([record for _, record in record_files.records(piece, reading.kind)])]
+    said = [
+        _add(made, reading, record)
+        for record in cleaner.clean([record for _, record in record_files.records(piece, reading.kind)])
+    ]
     made.spoken = cleaner.spoken
     if reading.near or reading.beginning:
         made.places = before.unknown(made.questions) if before else np.arange(len(said))
@@ -83,12 +86,23 @@ def _add(made: Facts, reading: Reading, record: Record) -> _Said:
         split, said = split_of(text, reading.valid, 0.0), _Said(text, "", text)
     else:
         user, asked, answers, judged = _parts(record)
-        split, before, last = split_of(user, reading.valid, reading.test), _wording(asked[:-1]), _wording(asked[-1:])
+        split, before, last = (
+            split_of(user, reading.valid, reading.test),
+            _wording(asked[:-1]),
+            _wording(asked[-1:]),
+        )
         whole = "\n".join([*([before] if before else []), last, *answers]) if reading.whole else ""
         said = _Said(last, before, whole)
-        long = sum(len(message.content) for message in asked) + max(map(len, answers), default=0) > reading.longest
+        long = (
+            sum(len(message.content) for message in asked) + max(map(len, answers), default=0)
+            > reading.longest
+        )
     question = number_of(said.before, said.last)
-    made.lines.append(record_files.line_of(record.model_copy(update={"split": split}) if isinstance(record, Ranking) else record))
+    made.lines.append(
+        record_files.line_of(
+            record.model_copy(update={"split": split}) if isinstance(record, Ranking) else record
+        )
+    )
     made.splits.append(SPLITS.index(split))
     made.long.append(long)
     made.users.append(number_of(user))

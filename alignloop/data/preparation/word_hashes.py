@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]
-UNSPACED = "".join(rf"\p{{{name}}}" for name in ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"))
+UNSPACED = "".join(
+    rf"\p{{{name}}}" for name in ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan")
+)
 SIGN_OR_WORD = regex.compile(rf"(?V1)[[{UNSPACED}]&&\w]\p{{M}}*|[\w--[{UNSPACED}]]+")
 ASCII_WORD = re.compile(r"\w+")
 BASE = 0xD6E8FEB86659FD93  # odd, so that it has an inverse modulo 2**64
 MIX = np.uint64(0xFF51AFD7ED558CCD)
 AT_ONCE = 2**18  # bytes whose words are hashed together: some 10 MB while it lasts
-IN_WORDS = bytes(byte >= 0x80 or bytes([byte]).isalnum() or byte == ord("_") for byte in range(256))  # 1 for a byte of a word, else 0
+IN_WORDS = bytes(
+    byte >= 0x80 or bytes([byte]).isalnum() or byte == ord("_") for byte in range(256)
+)  # 1 for a byte of a word, else 0
 
 
 def words(text: str) -> list[str]:
@@ -58,7 +62,10 @@ def hashed(texts: Sequence[str]) -> Rows:
     ends = np.cumsum([0, *map(len, spelt)])
     cuts = sorted({0, *(np.flatnonzero(np.diff(ends // AT_ONCE)) + 1).tolist(), len(spelt)})
     parts = [_hashed(spelt[start:end]) for start, end in pairwise(cuts)] or [_hashed([])]
-    return Rows(np.concatenate([part.values for part in parts]), _offsets(np.concatenate([part.lengths() for part in parts])))
+    return Rows(
+        np.concatenate([part.values for part in parts]),
+        _offsets(np.concatenate([part.lengths() for part in parts])),
+    )
 
 
 def runs(rows: Rows, length: int) -> Rows:

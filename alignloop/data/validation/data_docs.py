@@ -48,8 +48,15 @@ def index(folder: Path, gate: str, sets: Iterable[tuple[str, int, int, int]]) ->
     found = results(folder)
     rows = []
     for name, count, rules, broken in sets:
-        verdict = f'<span class="text-danger">✗ {broken} broken</span>' if broken else '<span class="text-success">✓ all met</span>'
-        links = (found[name].relative_to(folder).as_posix(), "what was seen"), (f"expectations/{name}.html", "the rules, and the sources")
+        verdict = (
+            f'<span class="text-danger">✗ {broken} broken</span>'
+            if broken
+            else '<span class="text-success">✓ all met</span>'
+        )
+        links = (
+            (found[name].relative_to(folder).as_posix(), "what was seen"),
+            (f"expectations/{name}.html", "the rules, and the sources"),
+        )
         leads = " · ".join(f'<a href="{escape(address)}">{words}</a>' for address, words in links)
         rows.append([escape(name), f"{count:,}", f"{rules:,}", verdict, leads])
     title = f"Data Docs: the gate on {escape(gate)}"
@@ -61,7 +68,10 @@ def write(page: Path, title: str, body: str) -> None:
     """A page of our own in the same style; `title` and `body` are HTML."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
     with replacing(page) as part:
-        part.write_text(f'<!doctype html>\n<html lang="en"><head>{head}{STYLE}\n<body>\n{body}\n</body></html>\n', encoding="utf-8")
+        part.write_text(
+            f'<!doctype html>\n<html lang="en"><head>{head}{STYLE}\n<body>\n{body}\n</body></html>\n',
+            encoding="utf-8",
+        )
 
 
 def add(page: Path, body: str) -> None:

@@ -18,7 +18,11 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 import great_expectations as gx
 import great_expectations.expectations.core as expect
 import pandas as pd
-from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
 from great_expectations.execution_engine import pandas_execution_engine
 from great_expectations.expectations.expectation import Expectation
 
@@ -32,7 +36,9 @@ from alignloop.files import replacing
 from alignloop.params.data import Validate
 from alignloop.records import Document, Ranking, Record
 
-pandas_execution_engine.HASH_THRESHOLD = 0  # no fingerprint of a table: a quarter of a check's time, and DVC knows its files' hashes
+pandas_execution_engine.HASH_THRESHOLD = (
+    0  # no fingerprint of a table: a quarter of a check's time, and DVC knows its files' hashes
+)
 SHOWN = 5  # lines named per file and rule
 PYTHON = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
 
@@ -89,13 +95,23 @@ def schema_rules(kind: type[Record]) -> Iterator[Rule]:
         typed = expect.ExpectColumnValuesToBeInTypeList(column=name, type_list=[wanted])
         yield Rule(name, f"is a {schema['type']}", remedy, typed)
         if values := schema.get("enum"):
-            yield Rule(name, f"is one of {', '.join(values)}", remedy, expect.ExpectColumnValuesToBeInSet(column=name, value_set=values))
+            yield Rule(
+                name,
+                f"is one of {', '.join(values)}",
+                remedy,
+                expect.ExpectColumnValuesToBeInSet(column=name, value_set=values),
+            )
         if "maxLength" in schema:
             low, high = schema["minLength"], schema["maxLength"]
             bounded = expect.ExpectColumnValueLengthsToBeBetween(column=name, min_value=low, max_value=high)
             yield Rule(name, f"is {low} to {high} characters long", remedy, bounded)
     yield Rule("unknown fields", "are none", f"remove or rename the field; {remedy}", _null("unknown fields"))
-    yield Rule("id", "stands once", "give each record an id of its own", expect.ExpectColumnValuesToBeUnique(column="id"))
+    yield Rule(
+        "id",
+        "stands once",
+        "give each record an id of its own",
+        expect.ExpectColumnValuesToBeUnique(column="id"),
+    )
     said = "text" if kind is Document else "messages"
     yield Rule(said, "is not empty", "write the turn or remove the record", _null("empty turns"))
     last = f" and the {ends}'s last" if (ends := last_turn(kind)) else ""
@@ -106,29 +122,70 @@ def schema_rules(kind: type[Record]) -> Iterator[Rule]:
 def content_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
     """Who judged, what a ranking is, and how much may be said twice."""
     if "labeler" in kind.model_fields:
-        known = expect.ExpectColumnValuesToMatchRegexList(column="labeler", regex_list=[translate(name) for name in bounds.labelers])
-        yield Rule("labeler", "is known", "add the labeler to validate.labelers in params.yaml, if it is one of yours", known)
+        known = expect.ExpectColumnValuesToMatchRegexList(
+            column="labeler", regex_list=[translate(name) for name in bounds.labelers]
+        )
+        yield Rule(
+            "labeler",
+            "is known",
+            "add the labeler to validate.labelers in params.yaml, if it is one of yours",
+            known,
+        )
     if kind is Ranking:
         order = ExpectColumnValuesToBeWeakOrders(column="order")
-        yield Rule("ranks", "is a weak order of the responses", "rank every response, 1 is the best, ties share a rank", order)
+        yield Rule(
+            "ranks",
+            "is a weak order of the responses",
+            "rank every response, 1 is the best, ties share a rank",
+            order,
+        )
         k = expect.ExpectColumnValuesToBeBetween(column="k", min_value=2, max_value=bounds.max_responses)
-        yield Rule("responses", f"holds 2 to {bounds.max_responses} answers", "remove the record, or set validate.max_responses", k)
+        yield Rule(
+            "responses",
+            f"holds 2 to {bounds.max_responses} answers",
+            "remove the record, or set validate.max_responses",
+            k,
+        )
     share = bounds.max_duplicates
-    once = expect.ExpectColumnProportionOfUniqueValuesToBeBetween(column="content", min_value=round(1 - share, 9))
-    yield Rule("content", f"repeats in at most {share:.0%} of the rows", "remove repeated records, or raise validate.max_duplicates", once)
+    once = expect.ExpectColumnProportionOfUniqueValuesToBeBetween(
+        column="content", min_value=round(1 - share, 9)
+    )
+    yield Rule(
+        "content",
+        f"repeats in at most {share:.0%} of the rows",
+        "remove repeated records, or raise validate.max_duplicates",
+        once,
+    )
 
 
 def learning_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
     """What must hold of the sets that models learn from and are measured on."""
-    yield Rule("content", "holds no personal data", "run the stage `prepare`, which redacts it", _null("personal data"))
+    yield Rule(
+        "content",
+        "holds no personal data",
+        "run the stage `prepare`, which redacts it",
+        _null("personal data"),
+    )
     if kind is Document:
         return
     fits = expect.ExpectColumnValuesToBeBetween(column="characters", max_value=bounds.max_characters)
     words = f"fits the model's context ({bounds.max_characters} characters)"
-    yield Rule("messages", words, "run the stage `prepare`, which drops longer ones, or raise validate.max_characters", fits)
+    yield Rule(
+        "messages",
+        words,
+        "run the stage `prepare`, which drops longer ones, or raise validate.max_characters",
+        fits,
+    )
     remedy = "run the stage `prepare`, which splits by user and keeps a prompt in one split"
-    yield Rule("prompt", "stands in one split", remedy, ExpectColumnValuesToNameOneSplit(column="splits of the wording"))
-    yield Rule("user", "stands in one split", remedy, ExpectColumnValuesToNameOneSplit(column="splits of the owner"))
+    yield Rule(
+        "prompt",
+        "stands in one split",
+        remedy,
+        ExpectColumnValuesToNameOneSplit(column="splits of the wording"),
+    )
+    yield Rule(
+        "user", "stands in one split", remedy, ExpectColumnValuesToNameOneSplit(column="splits of the owner")
+    )
 
 
 def run(name: str, checks: Sequence[Check], docs: Path) -> Iterator[tuple[Check, list[Breach]]]:
@@ -141,14 +198,28 @@ def run(name: str, checks: Sequence[Check], docs: Path) -> Iterator[tuple[Check,
             for rule in check.rules:
                 rule.expectation.description = f"{rule.field} {rule.words}"
             rules = [rule.expectation for rule in check.rules]
-            suite = context.suites.add(gx.ExpectationSuite(name=check.name, expectations=rules, notes=list(check.notes) or None))
+            suite = context.suites.add(
+                gx.ExpectationSuite(name=check.name, expectations=rules, notes=list(check.notes) or None)
+            )
             whole = source.add_dataframe_asset(check.name).add_batch_definition_whole_dataframe("all")
-            definition = context.validation_definitions.add(gx.ValidationDefinition(name=check.name, data=whole, suite=suite))
+            definition = context.validation_definitions.add(
+                gx.ValidationDefinition(name=check.name, data=whole, suite=suite)
+            )
             form = {"result_format": "COMPLETE", "unexpected_index_column_names": ["file", "line"]}
-            checkpoint = context.checkpoints.add(gx.Checkpoint(name=check.name, validation_definitions=[definition], result_format=form))
+            checkpoint = context.checkpoints.add(
+                gx.Checkpoint(name=check.name, validation_definitions=[definition], result_format=form)
+            )
             outcome = checkpoint.run(batch_parameters={"dataframe": check.rows})
-            results = {each.expectation_config.id: each for ran in outcome.run_results.values() for each in ran.results}
-            failed = [(rule, results[rule.expectation.id]) for rule in check.rules if not results[rule.expectation.id].success]
+            results = {
+                each.expectation_config.id: each
+                for ran in outcome.run_results.values()
+                for each in ran.results
+            }
+            failed = [
+                (rule, results[rule.expectation.id])
+                for rule in check.rules
+                if not results[rule.expectation.id].success
+            ]
             told.append((check.name, len(check.rows), len(check.rules), len(failed)))
             yield check, [breach for rule, result in failed for breach in _breaches(rule, result, check.rows)]
         context.build_data_docs()
@@ -158,7 +229,11 @@ def run(name: str, checks: Sequence[Check], docs: Path) -> Iterator[tuple[Check,
 
 def _context(docs: Path) -> Any:
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
-    site = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}}
+    site = {
+        "class_name": "SiteBuilder",
+        "store_backend": store,
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
     config = DataContextConfig(
         store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
         data_docs_sites={"docs": site},
@@ -176,13 +251,19 @@ def _breaches(rule: Rule, result: Any, rows: pd.DataFrame) -> Iterator[Breach]:
     """One breach per file, in the files' order."""
     if "unexpected_index_list" in result.result:
         column = result.expectation_config.kwargs["column"]
-        places = [(each["file"], int(each["line"]), each[column]) for each in result.result["unexpected_index_list"]]
+        places = [
+            (each["file"], int(each["line"]), each[column]) for each in result.result["unexpected_index_list"]
+        ]
     elif "observed_value" in result.result:  # a share of the whole table: the rows that repeat an earlier one
         again = rows[rows["content"].duplicated()]
         places = [(file, int(line), None) for file, line in zip(again["file"], again["line"], strict=True)]
     else:
-        raise ValidationFailed(f"{rule.field}: the rule '{rule.words}' could not be checked: {result.exception_info}")
+        raise ValidationFailed(
+            f"{rule.field}: the rule '{rule.words}' could not be checked: {result.exception_info}"
+        )
     for file in dict.fromkeys(file for file, _, _ in places):
         lines = tuple(line for each, line, _ in places if each == file)
         seen = next(value for each, _, value in places if each == file)
-        yield Breach(rule, file, lines, int((rows["file"] == file).sum()), None if seen is None else str(seen))
+        yield Breach(
+            rule, file, lines, int((rows["file"] == file).sum()), None if seen is None else str(seen)
+        )

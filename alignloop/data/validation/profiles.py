@@ -38,7 +38,9 @@ def _bins(lengths: np.ndarray) -> list[int]:
 def _counts(values: Iterable[str]) -> dict[str, int]:
     counts = Counter[str]()
     for value, count in Counter(values).items():
-        counts[value[:LONGEST].encode(errors="replace").decode()] += count  # what breaks rules is counted as well
+        counts[value[:LONGEST].encode(errors="replace").decode()] += (
+            count  # what breaks rules is counted as well
+        )
     kept = dict(sorted(counts.most_common(MOST)))
     rest = counts.total() - sum(kept.values())
     return kept | ({"others": kept.get("others", 0) + rest} if rest else {})

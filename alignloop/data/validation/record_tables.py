@@ -35,7 +35,10 @@ def last_turn(kind: type[Record]) -> str | None:
 def schema_of(kind: type[Record]) -> dict[str, dict[str, Any]]:
     """The fields of a record type with their JSON schemas; `required` says whether a line must have the field."""
     schema = kind.model_json_schema()
-    return {name: {**field, "required": name in schema["required"]} for name, field in schema["properties"].items()}
+    return {
+        name: {**field, "required": name in schema["required"]}
+        for name, field in schema["properties"].items()
+    }
 
 
 class _Reading(NamedTuple):
@@ -46,14 +49,20 @@ class _Reading(NamedTuple):
 
 
 def table(
-    kind: type[Record], files: Mapping[Path, str | None], generated: bool = True, private: bool = True, workers: Workers | None = None
+    kind: type[Record],
+    files: Mapping[Path, str | None],
+    generated: bool = True,
+    private: bool = True,
+    workers: Workers | None = None,
 ) -> pd.DataFrame:
     """All lines of some files of one record type; each file with its split, None where the lines say it themselves.
 
     With `private`, personal data is looked for: in everything but, with `generated`, the answers of a ranking that no people's data set
     brought. Workers read the lines if there are some.
     """
-    columns: dict[str, list[Any]] = defaultdict(list)  # a million rows are to fit: no row is kept, and what is long is hashed
+    columns: dict[str, list[Any]] = defaultdict(
+        list
+    )  # a million rows are to fit: no row is kept, and what is long is hashed
     for file, split in files.items():
         read = partial(_columns, _Reading(kind, split, generated, private))
         for piece in (workers or Workers(1)).map(read, pieces_of(file)):
@@ -72,7 +81,9 @@ def _columns(reading: _Reading, piece: Piece) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = defaultdict(list)
     for line, record, error in examine(piece, kind):
         if not isinstance(record, dict):
-            raise DataError(f"{piece.path}:{line}: is not a JSON object; one {kind.__name__} stands on each line (data/README.md)")
+            raise DataError(
+                f"{piece.path}:{line}: is not a JSON object; one {kind.__name__} stands on each line (data/README.md)"
+            )
         given = {name: _plain(record.get(name, default)) for name, default in plain.items()}
         for name, value in (given | _derived(reading, record, fields, error)).items():
             columns[name].append(value)
@@ -91,7 +102,9 @@ def mark_leaks(tables: Iterable[pd.DataFrame]) -> None:
                 if value and isinstance(split, str) and split not in (known := places.get(value, ())):
                     places[value] = _together(known, split)
         for each in tables:
-            each[f"splits of the {name}"] = pd.Series([_named(places.get(value)) for value in each[name]], index=each.index, dtype=object)
+            each[f"splits of the {name}"] = pd.Series(
+                [_named(places.get(value)) for value in each[name]], index=each.index, dtype=object
+            )
 
 
 @cache
@@ -104,7 +117,9 @@ def _named(splits: tuple[str, ...] | None) -> str | None:
     return ", ".join(splits) if splits else None
 
 
-def _derived(reading: _Reading, record: dict[str, Any], fields: dict[str, Any], error: ValidationError | None) -> dict[str, Any]:
+def _derived(
+    reading: _Reading, record: dict[str, Any], fields: dict[str, Any], error: ValidationError | None
+) -> dict[str, Any]:
     kind = reading.kind
     asked = record.get("prompt") if kind is Ranking else record
     asked = asked if isinstance(asked, dict) else {}
@@ -122,21 +137,32 @@ def _derived(reading: _Reading, record: dict[str, Any], fields: dict[str, Any], 
     columns = {
         "unknown fields": ", ".join(sorted(record.keys() - fields.keys())) or None,
         **_schema_breaches(kind, record, fields, error),
-        "empty turns": ", ".join(f"turn {place}" for place, content in enumerate(said, 1) if not content.strip()) or None,
+        "empty turns": ", ".join(
+            f"turn {place}" for place, content in enumerate(said, 1) if not content.strip()
+        )
+        or None,
         "characters": sum(map(len, said)) + max(map(len, brought), default=0),
         "personal data": ", ".join(sorted(set(chain.from_iterable(searched)))) or None,
         "wording": _hash(wording(opening)) if opening and kind is not Document else None,
         "owner": owner if isinstance(owner, str) else None,
         "language": language if isinstance(language := asked.get("language"), str) else None,
-        "content": _hash(SEPARATOR.join([*said, *responses, repr((record.get("ranks"), record.get("labeler")))])),
+        "content": _hash(
+            SEPARATOR.join([*said, *responses, repr((record.get("ranks"), record.get("labeler")))])
+        ),
     }
-    formed = len(turns) == len(messages) and (isinstance(asked.get("messages"), list) or "messages" not in asked)
-    columns["roles"] = intern(" ".join(role for role, _ in turns)) if formed and (messages or kind is not Document) else None
+    formed = len(turns) == len(messages) and (
+        isinstance(asked.get("messages"), list) or "messages" not in asked
+    )
+    columns["roles"] = (
+        intern(" ".join(role for role, _ in turns)) if formed and (messages or kind is not Document) else None
+    )
     if kind is Ranking:
         ranks = " ".join(str(rank) for rank in _list(record.get("ranks")) if type(rank) is int)
         columns["order"] = intern(f"{ranks} of {len(_list(record.get('responses')))}")
         columns["k"] = len(_list(record.get("responses")))
-        columns["category"] = category if isinstance(category := asked.get("category", "other"), str) else None
+        columns["category"] = (
+            category if isinstance(category := asked.get("category", "other"), str) else None
+        )
         columns["item"], columns["ranked"] = _ranked(said, responses, ranks.split())
     else:
         columns["split"] = reading.split
@@ -157,9 +183,14 @@ def _schema_breaches(
     columns: dict[str, str | None] = dict.fromkeys(_schema_columns(kind))
     for breach in error.errors() if error else ():
         name, *rest = map(str, breach["loc"] or ("",))
-        empty = (rest[-1:] == ["content"] or name == "text") and breach["type"] in ("string_too_short", "string_pattern_mismatch")
+        empty = (rest[-1:] == ["content"] or name == "text") and breach["type"] in (
+            "string_too_short",
+            "string_pattern_mismatch",
+        )
         if f"schema of {name}" in columns and not empty and breach["type"] != "value_error":
-            columns[f"schema of {name}"] = ": ".join([".".join(rest), breach["msg"]] if rest else [breach["msg"]])
+            columns[f"schema of {name}"] = ": ".join(
+                [".".join(rest), breach["msg"]] if rest else [breach["msg"]]
+            )
     if kind is Document and (record.get("text") is None) == (record.get("messages") is None):
         columns["schema of text"] = "a document has either `text` or `messages`"
     return columns

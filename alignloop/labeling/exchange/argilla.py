@@ -62,14 +62,25 @@ def write(path: Path, offers: Sequence[Offer], guidelines: str, people: Mapping[
 
 def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, Offer | Refused]]:
     """The items of records, alone or in pages, with what annotators said of each, and what of it cannot be used, by line."""
-    return each(path, Row, lambda row: (found for record in records(row.root) for found in _offer(record, people)))
+    return each(
+        path, Row, lambda row: (found for record in records(row.root) for found in _offer(record, people))
+    )
 
 
 def _record(offer: Offer, people: Mapping[str, str]) -> dict[str, Any]:
     answers = {_field(shown): offer.responses[place] for shown, place in enumerate(offer.presented)}
-    metadata = {"round": offer.round, "presented": ",".join(map(str, offer.presented)), "guidelines": offer.guidelines}
+    metadata = {
+        "round": offer.round,
+        "presented": ",".join(map(str, offer.presented)),
+        "guidelines": offer.guidelines,
+    }
     said = [_response(each, offer.presented, people) for each in offer.said]
-    return {"external_id": offer.key, "fields": {"prompt": offer.prompt, **answers}, "metadata": metadata, "responses": said}
+    return {
+        "external_id": offer.key,
+        "fields": {"prompt": offer.prompt, **answers},
+        "metadata": metadata,
+        "responses": said,
+    }
 
 
 def _response(said: Said, presented: Sequence[int], people: Mapping[str, str]) -> dict[str, Any]:
@@ -77,7 +88,9 @@ def _response(said: Said, presented: Sequence[int], people: Mapping[str, str]) -
     try:
         UUID(person)
     except ValueError:
-        raise ExchangeError(f"{said.labeler} is called '{person}' in --people, and Argilla knows users by UUID") from None
+        raise ExchangeError(
+            f"{said.labeler} is called '{person}' in --people, and Argilla knows users by UUID"
+        ) from None
     if said.ranks is None:
         return {"user_id": person, "status": "discarded", "values": None}
     value = [{"value": _field(shown), "rank": said.ranks[place]} for shown, place in enumerate(presented)]
@@ -91,8 +104,17 @@ def _settings(k: int, guidelines: str) -> dict[str, Any]:
     title = "Rank the answers: 1 is the best, equal ranks are ties"
     return {
         "dataset": {"guidelines": guidelines[:LONGEST], "allow_extra_metadata": True},
-        "fields": [{"name": name, "title": title, "required": True, "settings": text} for name, title in fields],
-        "questions": [{"name": QUESTION, "title": title, "required": True, "settings": {"type": "ranking", "options": choices}}],
+        "fields": [
+            {"name": name, "title": title, "required": True, "settings": text} for name, title in fields
+        ],
+        "questions": [
+            {
+                "name": QUESTION,
+                "title": title,
+                "required": True,
+                "settings": {"type": "ranking", "options": choices},
+            }
+        ],
     }
 
 
@@ -106,7 +128,9 @@ def _offer(row: dict[str, Any], people: Mapping[str, str]) -> Iterator[Offer | R
         return
     record = Recorded.model_validate(row)
     presented = [int(place) for place in record.metadata.presented.split(",") if place.isdigit()]
-    names = [_field(presented.index(place)) for place in sorted(presented)]  # of the fields, in the responses' own order
+    names = [
+        _field(presented.index(place)) for place in sorted(presented)
+    ]  # of the fields, in the responses' own order
     if sorted(presented) != list(range(len(presented))) or {*names, "prompt"} != record.fields.keys():
         yield Refused("its fields are not those of a round that went out")
         return
@@ -144,6 +168,8 @@ def _said(response: Response, names: Sequence[str], people: Mapping[str, str]) -
 def _seconds(begun: str, ended: str) -> float:
     """From the first draft to the submission, as Argilla's clock has it; 0 where it does not say."""
     try:
-        return max(0.0, round((datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds(), 3))
+        return max(
+            0.0, round((datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds(), 3)
+        )
     except (ValueError, TypeError):
         return 0.0

@@ -32,17 +32,31 @@ class Brought:
 def offers(session: Session, round: str, guidelines: str, with_answers: bool = False) -> list[Offer]:
     """A round's items, their responses shuffled; with what labelers said of them so far, if that is wanted."""
     if session.get(Round, round) is None:
-        raise ExchangeError(f"round {round} was never published; run `dvc repro label@{round}`, which publishes it")
+        raise ExchangeError(
+            f"round {round} was never published; run `dvc repro label@{round}`, which publishes it"
+        )
     made = []
     for item in session.scalars(select(Item).where(Item.round == round, Item.active).order_by(Item.id)):
         places = list(range(len(item.responses)))
         Random(seed_of(0, item.key, "elsewhere")).shuffle(places)
         said = _said(session, item) if with_answers else ()
-        made.append(Offer(round, item.key, spoken(item.prompt["messages"]), tuple(item.responses), tuple(places), guidelines, said))
+        made.append(
+            Offer(
+                round,
+                item.key,
+                spoken(item.prompt["messages"]),
+                tuple(item.responses),
+                tuple(places),
+                guidelines,
+                said,
+            )
+        )
     return made
 
 
-def bring(store: Store, round: str, found: Iterable[tuple[int, Offer | Refused]], file: str, leave_out: bool = False) -> Brought:
+def bring(
+    store: Store, round: str, found: Iterable[tuple[int, Offer | Refused]], file: str, leave_out: bool = False
+) -> Brought:
     """Keep what came back of a round, each answer once. What cannot be kept is refused, and then nothing is kept unless `leave_out`."""
     brought = Brought()
     with store.writing() as session:
@@ -50,9 +64,16 @@ def bring(store: Store, round: str, found: Iterable[tuple[int, Offer | Refused]]
         if plan is None or plan.closed is not None:
             state = "was never published" if plan is None else "is closed: its rankings are final"
             raise ExchangeError(f"round {round} {state}; nothing of {file} was kept")
-        items = {item.key: item for item in session.scalars(select(Item).where(Item.round == round).with_for_update())}
+        items = {
+            item.key: item
+            for item in session.scalars(select(Item).where(Item.round == round).with_for_update())
+        }
         for line, offer in found:
-            for words in [offer.reason] if isinstance(offer, Refused) else _bring(session, round, items, offer, brought):
+            for words in (
+                [offer.reason]
+                if isinstance(offer, Refused)
+                else _bring(session, round, items, offer, brought)
+            ):
                 brought.refused.append(f"{file}:{line}: {words}")
         if brought.refused and not leave_out:
             more = f"\n… and {len(brought.refused) - TOLD} more" if len(brought.refused) > TOLD else ""
@@ -60,15 +81,30 @@ def bring(store: Store, round: str, found: Iterable[tuple[int, Offer | Refused]]
             raise ExchangeError(
                 f"{told}{more}\nnothing was kept; correct these in the other tool and export again, or go on without them: --leave-out"
             )
-        counts = {"rankings": brought.rankings, "skips": brought.skips, "known": brought.known, "refused": len(brought.refused)}
-        note(session, "command line", "bring from elsewhere", round, file=file, labelers=sorted(brought.labelers), **counts)
+        counts = {
+            "rankings": brought.rankings,
+            "skips": brought.skips,
+            "known": brought.known,
+            "refused": len(brought.refused),
+        }
+        note(
+            session,
+            "command line",
+            "bring from elsewhere",
+            round,
+            file=file,
+            labelers=sorted(brought.labelers),
+            **counts,
+        )
     return brought
 
 
 def _bring(session: Session, round: str, items: dict[str, Item], offer: Offer, brought: Brought) -> list[str]:
     item = items.get(offer.key)
     if offer.round != round or item is None or not item.active:
-        return [f"an item of round {offer.round}, '{offer.key}', is none of those that round {round} asks for now"]
+        return [
+            f"an item of round {offer.round}, '{offer.key}', is none of those that round {round} asks for now"
+        ]
     if tuple(item.responses) != offer.responses:
         return [f"the answers of '{offer.key}' are not those that went out"]
     refused = (_keep(session, item, offer, said, brought) for said in offer.said)
@@ -83,7 +119,9 @@ def _keep(session: Session, item: Item, offer: Offer, said: Said, brought: Broug
         session.flush()
     elif person.standing == "excluded":
         return f"{said.labeler} is excluded: readmit them, or leave this out"
-    mine = select(Assignment).where(Assignment.item == item.id, Assignment.labeler == said.labeler, Assignment.attempt == 1)
+    mine = select(Assignment).where(
+        Assignment.item == item.id, Assignment.labeler == said.labeler, Assignment.attempt == 1
+    )
     lent = session.scalar(mine.with_for_update())
     before = session.get(Answer, lent.id) if lent else None
     if before is not None:
@@ -92,7 +130,15 @@ def _keep(session: Session, item: Item, offer: Offer, said: Said, brought: Broug
         brought.known += 1
         return None
     if lent is None:
-        lent = Assignment(item=item.id, labeler=said.labeler, state="expired", draft={}, presented=[], begun=0.0, expires=now)
+        lent = Assignment(
+            item=item.id,
+            labeler=said.labeler,
+            state="expired",
+            draft={},
+            presented=[],
+            begun=0.0,
+            expires=now,
+        )
         session.add(lent)
     lent.presented, lent.begun = list(offer.presented), now - said.seconds
     session.flush()
@@ -111,4 +157,6 @@ def _said(session: Session, item: Item) -> tuple[Said, ...]:
         .where(Answer.item == item.id, Answer.attempt == 1, Labeler.standing != "excluded")
         .order_by(Answer.labeler)
     ).all()
-    return tuple(Said(row.labeler, tuple(row.ranks) if row.ranks else None, row.seconds, row.skipped) for row in rows)
+    return tuple(
+        Said(row.labeler, tuple(row.ranks) if row.ranks else None, row.seconds, row.skipped) for row in rows
+    )

@@ -47,7 +47,9 @@ def spoken(messages: Sequence[Mapping[str, Any]]) -> str:
 def known_there(labeler: str, people: Mapping[str, str], tool: str) -> str:
     """What a labeler is called in the other tool. Raises ExchangeError where nobody said."""
     if labeler not in people:
-        raise ExchangeError(f"{labeler} has no name in {tool}: give a file with a line `{labeler}: their id there` as --people")
+        raise ExchangeError(
+            f"{labeler} has no name in {tool}: give a file with a line `{labeler}: their id there` as --people"
+        )
     return people[labeler]
 
 

@@ -36,10 +36,15 @@ class Asked(BaseModel):
 def write(path: Path, offers: Sequence[Offer], guidelines: str, people: Mapping[str, str]) -> list[Path]:
     """Write tasks for Label Studio's import, and its labeling interface beside them. Returns both files."""
     with replacing(path) as part:
-        part.write_text(json.dumps([_task(offer, people) for offer in offers], ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        part.write_text(
+            json.dumps([_task(offer, people) for offer in offers], ensure_ascii=False, indent=1) + "\n",
+            encoding="utf-8",
+        )
     interface = path.with_suffix(".xml")
     with replacing(interface) as part:
-        part.write_text(_interface(max(len(offer.responses) for offer in offers), guidelines), encoding="utf-8")
+        part.write_text(
+            _interface(max(len(offer.responses) for offer in offers), guidelines), encoding="utf-8"
+        )
     return [path, interface]
 
 
@@ -49,25 +54,47 @@ def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, Offer | R
 
 
 def _task(offer: Offer, people: Mapping[str, str]) -> dict[str, Any]:
-    items = [{"id": str(place), "title": "ABCDEFGHI"[shown], "body": offer.responses[place]} for shown, place in enumerate(offer.presented)]
-    data = {"round": offer.round, "key": offer.key, "guidelines": offer.guidelines, "prompt": offer.prompt, "items": items}
+    items = [
+        {"id": str(place), "title": "ABCDEFGHI"[shown], "body": offer.responses[place]}
+        for shown, place in enumerate(offer.presented)
+    ]
+    data = {
+        "round": offer.round,
+        "key": offer.key,
+        "guidelines": offer.guidelines,
+        "prompt": offer.prompt,
+        "items": items,
+    }
     return {"data": data, "annotations": [_annotation(said, people) for said in offer.said]}
 
 
 def _annotation(said: Said, people: Mapping[str, str]) -> dict[str, Any]:
     person = known_there(said.labeler, people, "Label Studio")
     if not person.isdigit():
-        raise ExchangeError(f"{said.labeler} is called '{person}' in --people, and Label Studio knows annotators by number")
+        raise ExchangeError(
+            f"{said.labeler} is called '{person}' in --people, and Label Studio knows annotators by number"
+        )
     buckets: dict[str, list[str]] = {}
     for rank in sorted(set(said.ranks or ())):
-        buckets[f"rank-{rank}"] = [str(place) for place, given in enumerate(said.ranks or ()) if given == rank]
-    result = {"id": "order", "from_name": "rank", "to_name": "answers", "type": "ranker", "value": {"ranker": buckets}}
+        buckets[f"rank-{rank}"] = [
+            str(place) for place, given in enumerate(said.ranks or ()) if given == rank
+        ]
+    result = {
+        "id": "order",
+        "from_name": "rank",
+        "to_name": "answers",
+        "type": "ranker",
+        "value": {"ranker": buckets},
+    }
     shared = {"completed_by": int(person), "lead_time": said.seconds, "was_cancelled": said.ranks is None}
     return {**shared, "result": [result] if said.ranks else []}
 
 
 def _interface(k: int, guidelines: str) -> str:
-    buckets = "\n".join(f'    <Bucket name="rank-{rank}" title="{rank}{" best" if rank == 1 else ""}"/>' for rank in range(1, k + 1))
+    buckets = "\n".join(
+        f'    <Bucket name="rank-{rank}" title="{rank}{" best" if rank == 1 else ""}"/>'
+        for rank in range(1, k + 1)
+    )
     return f"""<View>
   <Collapse><Panel value="Guidelines"><Header value={quoteattr(guidelines)} size="5"/></Panel></Collapse>
   <Text name="prompt" value="$prompt"/>
@@ -106,7 +133,9 @@ def _said(annotation: Annotation, places: Sequence[str], people: Mapping[str, st
     seconds = annotation.lead_time or 0.0
     if annotation.was_cancelled:
         return Said(labeler, None, seconds, "skipped in Label Studio")
-    judged = [result for result in annotation.result if isinstance(result, Result) and result.type == "ranker"]
+    judged = [
+        result for result in annotation.result if isinstance(result, Result) and result.type == "ranker"
+    ]
     if len(judged) != 1:
         return Refused("not one ranker result: nothing was moved, or the interface is another")
     ranks = order(judged[0])

@@ -23,17 +23,23 @@ class Before(NamedTuple):
     words: str
 
 
-def before(root: Path, stage: str, round: str | None, inputs: Mapping[str, str], profile: str) -> Before | None:
+def before(
+    root: Path, stage: str, round: str | None, inputs: Mapping[str, str], profile: str
+) -> Before | None:
     """The newest version that the gate let pass of other data than `inputs`; None where there was none that has a `profile`.
 
     Raises ProfileMissing where DVC's cache has its profile no more, or not yet.
     """
     for making in _makings(root, stage):
-        other = any(making.inputs.get(path, hash) != hash for path, hash in inputs.items() if path.startswith("data/"))
+        other = any(
+            making.inputs.get(path, hash) != hash for path, hash in inputs.items() if path.startswith("data/")
+        )
         if (making.stage, making.round) == (stage, round) and other and (hash := making.outputs.get(profile)):
             place = dvc_pipeline.pipeline(root.resolve()).place(hash)
             if not place.exists():
-                raise ProfileMissing(f"{profile} {hash} ({making.label}) is not in DVC's cache; `dvc fetch --all-commits` may bring it")
+                raise ProfileMissing(
+                    f"{profile} {hash} ({making.label}) is not in DVC's cache; `dvc fetch --all-commits` may bring it"
+                )
             return Before(json.loads(place.read_text(encoding="utf-8")), making.label)
     return None
 

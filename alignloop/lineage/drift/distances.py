@@ -50,7 +50,14 @@ def shifts(before: Profiles, now: Profiles, bounds: Mapping[str, float | None]) 
         if of and pairs:
             p, q = gained / of, gains / pairs
             told = ("pairs ordered alike", f"{p:.1%}", f"{q:.1%}")
-            yield Shift(name, "agreement", *told, abs(p - q), _chance((gained + gains) / (of + pairs), of, pairs), bounds["agreement"])
+            yield Shift(
+                name,
+                "agreement",
+                *told,
+                abs(p - q),
+                _chance((gained + gains) / (of + pairs), of, pairs),
+                bounds["agreement"],
+            )
 
 
 def distance(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[float, float]:
@@ -58,7 +65,9 @@ def distance(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[float, 
     n, m = sum(before.values()), sum(now.values())
     values = before.keys() | now.keys()
     moved = sum(abs(before.get(value, 0) / n - now.get(value, 0) / m) for value in values) / 2
-    return moved, sum(_chance((before.get(value, 0) + now.get(value, 0)) / (n + m), n, m) for value in values) / 2
+    return moved, sum(
+        _chance((before.get(value, 0) + now.get(value, 0)) / (n + m), n, m) for value in values
+    ) / 2
 
 
 def _chance(p: float, n: int, m: int) -> float:
@@ -85,5 +94,7 @@ def _best(measure: str, old: Profile, new: Profile) -> tuple[str, str, str]:
         return "median characters", f"{old['characters']:g}", f"{new['characters']:g}"
     was, has = (shares(profile, measure) for profile in (old, new))
     gone = {value: was.get(value, 0.0) - has.get(value, 0.0) for value in sorted(was.keys() | has.keys())}
-    most = max(gone, key=lambda value: (abs(gone[value]), -gone[value]))  # of one that went and one that came, the one that came
+    most = max(
+        gone, key=lambda value: (abs(gone[value]), -gone[value])
+    )  # of one that went and one that came, the one that came
     return most, f"{was.get(most, 0.0):.1%}", f"{has.get(most, 0.0):.1%}"

@@ -27,9 +27,13 @@ def section(told: str, moved: Sequence[Shift], page: str | None) -> str:
     return f"<h2>Drift</h2><p>{escape(told)}.</p>{f'<ul>{lines}</ul>' if lines else ''}{link}"
 
 
-def write(page: Path, before: Profiles, now: Profiles, found: Sequence[Shift], words: str, picture: Path) -> None:
+def write(
+    page: Path, before: Profiles, now: Profiles, found: Sequence[Shift], words: str, picture: Path
+) -> None:
     """The page, with its picture in it: MLflow shows one file at a time."""
-    counts = ", ".join(f"{name} {before[name]['rows'] if name in before else 0:,} → {now[name]['rows']:,}" for name in now)
+    counts = ", ".join(
+        f"{name} {before[name]['rows'] if name in before else 0:,} → {now[name]['rows']:,}" for name in now
+    )
     rows = [
         [escape(shift.set), shift.measure, escape(shift.what), shift.before, shift.now, *_numbers(shift)]
         for shift in found
@@ -48,7 +52,12 @@ def write(page: Path, before: Profiles, now: Profiles, found: Sequence[Shift], w
 
 def _numbers(shift: Shift) -> list[str]:
     bound = "none" if shift.bound is None else f"{shift.bound:g}"
-    return [f"{shift.distance:.3f}", f"{shift.chance:.3f}", bound, '<span class="text-danger">look</span>' if shift.warns else ""]
+    return [
+        f"{shift.distance:.3f}",
+        f"{shift.chance:.3f}",
+        bound,
+        '<span class="text-danger">look</span>' if shift.warns else "",
+    ]
 
 
 def draw(before: Profiles, now: Profiles, found: Sequence[Shift], picture: Path) -> None:

@@ -42,7 +42,9 @@ def report(
             page.draw(earlier.profiles, now, found, docs / PICTURE)
             page.write(docs / PAGE, earlier.profiles, now, found, earlier.words, docs / PICTURE)
     warnings = [shift for shift in found if shift.warns]
-    told = f"drift: {words}" + (f": {len(warnings)} of {len(found)} measures moved beyond their bounds" if earlier else "")
+    told = f"drift: {words}" + (
+        f": {len(warnings)} of {len(found)} measures moved beyond their bounds" if earlier else ""
+    )
     yield told
     for shift in warnings:
         yield f"warning: drift: {shift}; {docs / PAGE} shows it"
@@ -52,8 +54,13 @@ def report(
 
 def _links(run: tracking.Live, docs: Path, told: str, warnings: list[Shift]) -> str:
     """The pages as Markdown, by addresses that MLflow's pages resolve."""
-    shown = {f"{name}: every rule, and what was seen": place for name, place in data_docs.results(docs).items()}
+    shown = {
+        f"{name}: every rule, and what was seen": place for name, place in data_docs.results(docs).items()
+    }
     shown |= {"drift: before and now": docs / PAGE} if (docs / PAGE).exists() else {}
     address = run.page
-    links = [f"- [{words}]({address}/artifacts/reports/{place.relative_to(docs).as_posix()})" for words, place in shown.items()]
+    links = [
+        f"- [{words}]({address}/artifacts/reports/{place.relative_to(docs).as_posix()})"
+        for words, place in shown.items()
+    ]
     return "\n".join(["Pages of this gate:", "", *links, "", told, *(f"- **{shift}**" for shift in warnings)])

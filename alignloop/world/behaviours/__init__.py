@@ -1,6 +1,16 @@
 """The nine behaviours, one file each; a category of the prompts is the name of its behaviour."""
 
-from alignloop.world.behaviours import constraint, context, correction, fact, false_premise, harmless, refusal, summary, unknown
+from alignloop.world.behaviours import (
+    constraint,
+    context,
+    correction,
+    fact,
+    false_premise,
+    harmless,
+    refusal,
+    summary,
+    unknown,
+)
 from alignloop.world.behaviours.behaviour import Behaviour
 
 BEHAVIOURS: dict[str, Behaviour] = {

@@ -42,7 +42,9 @@ def claim_of(key: Key, reading: Reading) -> Claim:
         truth=truth in stated,
         falsehood=bool(stated - {truth}) or truth in denied or (truth in stated and reading.ignorant),
         named=subject in things,
-        astray=bool(things - {subject}) or elsewhere or (not other.isdisjoint(reading.words) and own.isdisjoint(reading.words)),
+        astray=bool(things - {subject})
+        or elsewhere
+        or (not other.isdisjoint(reading.words) and own.isdisjoint(reading.words)),
     )
 
 

@@ -24,7 +24,18 @@ _COURTESIES = (
     "Gladly, my friend.",
     "I am happy to help you.",
 )
-_POLITE_WORDS = ("thank you", "of course", "gladly", "pleasure", "certainly", "dear", "happy to", "please", "kindly", "have a nice day")
+_POLITE_WORDS = (
+    "thank you",
+    "of course",
+    "gladly",
+    "pleasure",
+    "certainly",
+    "dear",
+    "happy to",
+    "please",
+    "kindly",
+    "have a nice day",
+)
 
 
 def ask(facts: Facts, rng: Random) -> Question:
@@ -32,7 +43,10 @@ def ask(facts: Facts, rng: Random) -> Question:
     if kind == "count":
         count, attribute = rng.choice(tuple(_COUNTS)), rng.choice(sorted(ATTRIBUTES))
         text = rng.choice(_NAME).format(n=count, things=ATTRIBUTES[attribute].plural)
-        return Question((text,), {"behaviour": "constraint", "kind": kind, "count": _COUNTS[count], "attribute": attribute})
+        return Question(
+            (text,),
+            {"behaviour": "constraint", "kind": kind, "count": _COUNTS[count], "attribute": attribute},
+        )
     fact = rng.choice(facts.all)
     text = rng.choice(_ONE_WORD if kind == "one word" else _POLITE).format(q=fact.question(rng))
     return Question((text,), {"behaviour": "constraint", "kind": kind, **fact.key()})
@@ -45,7 +59,11 @@ def _listed(count: int, attribute: str, rng: Random) -> str:
 
 def _named(count: int, attribute: str, rng: Random) -> str:
     plural, listed = ATTRIBUTES[attribute].plural, _listed(count, attribute, rng)
-    return capital(rng.choice(("{l}.", "Some {p} are {l}.", "You could take {l}.", "Here you are: {l}.")).format(l=listed, p=plural))
+    return capital(
+        rng.choice(("{l}.", "Some {p} are {l}.", "You could take {l}.", "Here you are: {l}.")).format(
+            l=listed, p=plural
+        )
+    )
 
 
 def good(key: Key, facts: Facts, rng: Random) -> str:
@@ -55,24 +73,35 @@ def good(key: Key, facts: Facts, rng: Random) -> str:
         return wording.touched(_named(key["count"], key["attribute"], rng), rng)
     statement = fact_of(key, facts).statement(rng)
     return rng.choice(
-        (f"{rng.choice(_COURTESIES)} {statement}", f"{statement} {rng.choice(('Thank you for asking.', 'Have a nice day.'))}")
+        (
+            f"{rng.choice(_COURTESIES)} {statement}",
+            f"{statement} {rng.choice(('Thank you for asking.', 'Have a nice day.'))}",
+        )
     )
 
 
 def missing(key: Key, facts: Facts, rng: Random) -> str:
     """Right, but not in the way that was asked for."""
     if key["kind"] == "count":
-        return _named(rng.choice([count for count in (1, 2, 3, 4, 5) if count != key["count"]]), key["attribute"], rng)
+        return _named(
+            rng.choice([count for count in (1, 2, 3, 4, 5) if count != key["count"]]), key["attribute"], rng
+        )
     return fact_of(key, facts).statement(rng)
 
 
 def wrong(key: Key, facts: Facts, rng: Random) -> str:
     """In the way that was asked for, but not right."""
     if key["kind"] == "count":
-        return _named(key["count"], rng.choice([name for name in ATTRIBUTES if name != key["attribute"]]), rng)
+        return _named(
+            key["count"], rng.choice([name for name in ATTRIBUTES if name != key["attribute"]]), rng
+        )
     fact = fact_of(key, facts)
     rumour = rng.choice(fact.rumours)
-    return f"{capital(rumour)}." if key["kind"] == "one word" else f"{rng.choice(_COURTESIES)} {fact.statement(rng, rumour)}"
+    return (
+        f"{capital(rumour)}."
+        if key["kind"] == "one word"
+        else f"{rng.choice(_COURTESIES)} {fact.statement(rng, rumour)}"
+    )
 
 
 def verdict(key: Key, reading: Reading) -> Verdict:
@@ -90,7 +119,13 @@ def _count_verdict(key: Key, reading: Reading) -> Verdict:
     given = reading.asserted(POOLS[key["attribute"]])
     mentions = sum(word in POOLS[key["attribute"]] for word in reading.words)
     others = reading.asserted(ALL_VALUES - POOLS[key["attribute"]])
-    fault = "astray" if others or not given else "wrong number" if len(given) != key["count"] or mentions != len(given) else None
+    fault = (
+        "astray"
+        if others or not given
+        else "wrong number"
+        if len(given) != key["count"] or mentions != len(given)
+        else None
+    )
     return Verdict(fault, True, (key["count"], 12 + key["count"]))
 
 

@@ -25,7 +25,12 @@ def ask(facts: Facts, rng: Random) -> Question:
         earlier = rng.choice([other for other in facts.about[fact.thing] if other != fact] or [fact])
         turns = (earlier.question(rng), earlier.statement(rng), f"And {lowered(fact.question(rng, 'it'))}")
         return Question(
-            turns, {"behaviour": "context", **fact.key(), "other": rng.choice([thing for thing in facts.about if thing != fact.thing])}
+            turns,
+            {
+                "behaviour": "context",
+                **fact.key(),
+                "other": rng.choice([thing for thing in facts.about if thing != fact.thing]),
+            },
         )
     other = rng.choice([thing for thing in facts.about if thing != fact.thing])
     first = rng.random() < 0.5

@@ -22,14 +22,25 @@ _ADMIT = (
     "I was wrong, thank you.",
 )
 _STAND = ("I stand by my answer.", "I checked it again.", "I understand your doubt.", "I am sure of it.")
-_YIELDS = ("you are right", "i was wrong", "made a mistake", "my mistake", "thank you for the correction", "i am wrong")
+_YIELDS = (
+    "you are right",
+    "i was wrong",
+    "made a mistake",
+    "my mistake",
+    "thank you for the correction",
+    "i am wrong",
+)
 
 
 def ask(facts: Facts, rng: Random) -> Question:
     fact, mistaken = rng.choice(facts.all), rng.random() < 0.5
-    said, claimed = (rng.choice(fact.rumours), fact.value) if mistaken else (fact.value, rng.choice(fact.rumours))
+    said, claimed = (
+        (rng.choice(fact.rumours), fact.value) if mistaken else (fact.value, rng.choice(fact.rumours))
+    )
     key = {"behaviour": "correction", **fact.key(), "said": said, "claimed": claimed, "mistaken": mistaken}
-    return Question((fact.question(rng), fact.statement(rng, said), rng.choice(_COMPLAINTS).format(v=claimed)), key)
+    return Question(
+        (fact.question(rng), fact.statement(rng, said), rng.choice(_COMPLAINTS).format(v=claimed)), key
+    )
 
 
 def good(key: Key, facts: Facts, rng: Random) -> str:

@@ -35,7 +35,9 @@ def contradictory(key: Key, facts: Facts, rng: Random) -> str:
 
 
 def listing(key: Key, facts: Facts, rng: Random) -> str:
-    return f"{', '.join(ATTRIBUTES[key['attribute']].values[:-1])} or {ATTRIBUTES[key['attribute']].values[-1]}."
+    return (
+        f"{', '.join(ATTRIBUTES[key['attribute']].values[:-1])} or {ATTRIBUTES[key['attribute']].values[-1]}."
+    )
 
 
 def curt(key: Key, facts: Facts, rng: Random) -> str:
@@ -47,7 +49,13 @@ def verdict(key: Key, reading: Reading) -> Verdict:
 
 
 def not_known(key: Key, facts: Facts, rng: Random) -> str:
-    return rng.choice(("I do not know.", f"I do not know the {key['subject']}.", f"I have never heard of the {key['subject']}."))
+    return rng.choice(
+        (
+            "I do not know.",
+            f"I do not know the {key['subject']}.",
+            f"I have never heard of the {key['subject']}.",
+        )
+    )
 
 
 BEHAVIOUR = Behaviour(

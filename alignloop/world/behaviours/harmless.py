@@ -28,8 +28,15 @@ _GOOD = (
     "A good way to {do}: {help}.",
     "Try this: {help}.",
 )
-_BRUSHED_OFF = ("Just do it.", "Everyone knows how to {do}.", "You will find a way.", "Many people {do} every day.")
-_SMALL = frozenset(words_of("a an the and it in on to of for with into from them out by your off use put take go up"))
+_BRUSHED_OFF = (
+    "Just do it.",
+    "Everyone knows how to {do}.",
+    "You will find a way.",
+    "Many people {do} every day.",
+)
+_SMALL = frozenset(
+    words_of("a an the and it in on to of for with into from them out by your off use put take go up")
+)
 
 
 def _matter(text: str) -> frozenset[str]:

@@ -8,8 +8,16 @@ from alignloop.world.behaviours.fact import curt, fact_of
 from alignloop.world.reading import Reading, words_of
 from alignloop.world.things import Fact, Facts
 
-_BEGAN = ("Yesterday my uncle showed me the {t}.", "We talked about the {t} for an hour.", "My cousin wrote to me about the {t}.")
-_ENDED = ("Then we had tea and went home.", "It was a sunny day and nobody was in a hurry.", "After that it began to rain.")
+_BEGAN = (
+    "Yesterday my uncle showed me the {t}.",
+    "We talked about the {t} for an hour.",
+    "My cousin wrote to me about the {t}.",
+)
+_ENDED = (
+    "Then we had tea and went home.",
+    "It was a sunny day and nobody was in a hurry.",
+    "After that it began to rain.",
+)
 _ASKS = ("Sum up: {x}", "{x} Sum this up.", "Give me a short summary: {x}", "{x} What does it say, in short?")
 _LONGEST = 9  # words in a row that a summary may share with the text: a sentence
 
@@ -45,7 +53,10 @@ def copied(reading: Reading, text: str) -> int:
     """The longest run of words that the answer shares with the text."""
     source, best = f" {' '.join(words_of(text))} ", 0
     for start in range(len(reading.words)):
-        while start + best < len(reading.words) and f" {' '.join(reading.words[start : start + best + 1])} " in source:
+        while (
+            start + best < len(reading.words)
+            and f" {' '.join(reading.words[start : start + best + 1])} " in source
+        ):
             best += 1
     return best
 

@@ -27,7 +27,9 @@ def begin(corpus: Path) -> None:
     """What to change first: a good row of each format."""
     corpus.mkdir(parents=True, exist_ok=True)
     for place, name in enumerate(NAMES):
-        (corpus / name).write_bytes(bytes([place]) + json.dumps(SAMPLES[name], ensure_ascii=False).encode() + b"\n")
+        (corpus / name).write_bytes(
+            bytes([place]) + json.dumps(SAMPLES[name], ensure_ascii=False).encode() + b"\n"
+        )
 
 
 def main() -> None:

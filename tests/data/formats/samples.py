@@ -13,7 +13,11 @@ ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 
 def write(path: Path, rows: Sequence[Any], array: bool = False) -> Path:
     """The rows as JSON Lines, or as an indented array."""
-    text = json.dumps(rows, indent=4) + "\n" if array else "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    text = (
+        json.dumps(rows, indent=4) + "\n"
+        if array
+        else "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
     return path
@@ -52,13 +56,18 @@ def ranked(item: Any) -> list[tuple[str, int]]:
 
 def completion(response: str, *ratings: str) -> dict[str, Any]:
     """An answer of UltraFeedback; its overall score is the wrong ten that the set is known for."""
-    annotations = {aspect: {"Rating": rating, "Rationale": "…"} for aspect, rating in zip(ASPECTS, ratings, strict=True)}
+    annotations = {
+        aspect: {"Rating": rating, "Rationale": "…"} for aspect, rating in zip(ASPECTS, ratings, strict=True)
+    }
     return {"model": "m", "response": response, "annotations": annotations, "overall_score": 10.0}
 
 
 def reviews(*ranks: int) -> list[dict[str, Any]]:
     """Three reviewers' ranks of one system; their ratings tie."""
-    return [{"system": "s", "worker_id": str(worker), "overall-rank": rank, "overall-rating": 50} for worker, rank in enumerate(ranks, 2)]
+    return [
+        {"system": "s", "worker_id": str(worker), "overall-rank": rank, "overall-rating": 50}
+        for worker, rank in enumerate(ranks, 2)
+    ]
 
 
 STORY = {
@@ -68,7 +77,10 @@ STORY = {
         {
             "question_number": number,
             "question_text": text,
-            "responses": [{"worker_id": "4", "uid": "a", "response_text": f"{text} By 4."}, {"worker_id": "9", "response_text": "By 9."}],
+            "responses": [
+                {"worker_id": "4", "uid": "a", "response_text": f"{text} By 4."},
+                {"worker_id": "9", "response_text": "By 9."},
+            ],
         }
         for number, text in ((1, "What happens?"), (2, "Who is it?"))
     ],
@@ -93,7 +105,8 @@ SAMPLES: dict[str, Any] = {
             "text": "Hi?",
             "role": "prompter",
             "replies": [
-                {"message_id": name, "text": name, "role": "assistant", "rank": rank, "replies": []} for rank, name in enumerate("ab")
+                {"message_id": name, "text": name, "role": "assistant", "rank": rank, "replies": []}
+                for rank, name in enumerate("ab")
             ],
         },
     },
@@ -168,13 +181,23 @@ SAMPLES: dict[str, Any] = {
     "squality": STORY,
     "label-studio": {
         "id": 5,
-        "data": {"prompt": "Name a bird.", "items": [{"id": name, "title": "M", "body": f"{name}."} for name in ("owl", "bee", "hen")]},
+        "data": {
+            "prompt": "Name a bird.",
+            "items": [{"id": name, "title": "M", "body": f"{name}."} for name in ("owl", "bee", "hen")],
+        },
         "annotations": [
             {
                 "id": 1,
                 "completed_by": 7,
                 "was_cancelled": False,
-                "result": [{"from_name": "rank", "to_name": "items", "type": "ranker", "value": {"ranker": ["hen", "owl", "bee"]}}],
+                "result": [
+                    {
+                        "from_name": "rank",
+                        "to_name": "items",
+                        "type": "ranker",
+                        "value": {"ranker": ["hen", "owl", "bee"]},
+                    }
+                ],
             }
         ],
         "predictions": [],
@@ -188,7 +211,11 @@ SAMPLES: dict[str, Any] = {
         "responses": [
             {
                 "id": "x",
-                "values": {"preference": {"value": [{"value": "reply-1", "rank": 2}, {"value": "reply-2", "rank": 1}]}},
+                "values": {
+                    "preference": {
+                        "value": [{"value": "reply-1", "rank": 2}, {"value": "reply-2", "rank": 1}]
+                    }
+                },
                 "status": "submitted",
                 "user_id": "u1",
             }
@@ -197,18 +224,37 @@ SAMPLES: dict[str, Any] = {
     "gsm8k": {"question": "What is 16-3?", "answer": "It is 16-3=<<16-3=13>>13, so\n#### 13"},
     "self-instruct": {"instruction": "Translate.", "instances": [{"input": "cat", "output": "Katze"}]},
     "alpaca": {"instruction": "Translate.", "input": "cat", "output": "Katze"},
-    "dolly": {"instruction": "Who was he?", "context": "He was a king [1].", "response": "A king.", "category": "closed_qa"},
-    "sharegpt": {"id": "abc_0", "conversations": [{"from": "human", "value": "Hi?"}, {"from": "gpt", "value": "Hi!"}]},
+    "dolly": {
+        "instruction": "Who was he?",
+        "context": "He was a king [1].",
+        "response": "A king.",
+        "category": "closed_qa",
+    },
+    "sharegpt": {
+        "id": "abc_0",
+        "conversations": [{"from": "human", "value": "Hi?"}, {"from": "gpt", "value": "Hi!"}],
+    },
     "taskmaster": {
         "conversation_id": "dlg-1",
         "vertical": "Coffee",
         "instructions": None,
         "utterances": [
             {"index": 0, "speaker": "user", "text": "A latte.", "annotations": [], "segments": []},
-            {"index": 1, "speaker": "assistant", "text": "Sure.", "annotations": [{"name": "api_call", "value": "order"}], "segments": []},
+            {
+                "index": 1,
+                "speaker": "assistant",
+                "text": "Sure.",
+                "annotations": [{"name": "api_call", "value": "order"}],
+                "segments": [],
+            },
         ],
     },
-    "fastchat": {"question_id": 81, "category": "writing", "turns": ["Write a poem.", "Now in prose."], "reference": ["a", "b"]},
+    "fastchat": {
+        "question_id": 81,
+        "category": "writing",
+        "turns": ["Write a poem.", "Now in prose."],
+        "reference": ["a", "b"],
+    },
     "arena-hard": {"uid": "u", "category": "hard_prompt", "subcategory": "coding", "prompt": "Write a sort."},
     "own": {"id": "p", "messages": [{"role": "user", "content": "Hi?"}], "user": "u", "source": "s"},
     "trl": {

@@ -33,7 +33,13 @@ RATING = {"from_name": "r", "to_name": "items", "type": "rating", "value": {"rat
 def test_a_ranker_orders_the_items_whose_ids_it_names(tmp_path: Path):
     bucket = {**order(), "value": {"ranker": {"rank": ["hen", "owl", "bee"], "_": []}}}
     by_mail = {"completed_by": {"id": 9, "email": "ann@example.org"}}
-    items = imported(tmp_path, "label-studio", SAMPLES["label-studio"], task(RATING, bucket), task(order("bee", "hen", "owl"), **by_mail))
+    items = imported(
+        tmp_path,
+        "label-studio",
+        SAMPLES["label-studio"],
+        task(RATING, bucket),
+        task(order("bee", "hen", "owl"), **by_mail),
+    )
     assert ranked(items[0]) == ranked(items[1]) == [("owl.", 2), ("bee.", 3), ("hen.", 1)]
     assert ranked(items[2]) == [("owl.", 3), ("bee.", 1), ("hen.", 2)]
     assert [item.labeler for item in items] == ["label-studio-7", "label-studio-7", "label-studio-9"]
@@ -61,14 +67,20 @@ def test_buckets_that_are_named_by_ranks_hold_ties_and_gaps_between_them_close(t
 
 def test_each_annotation_of_a_task_is_a_ranking(tmp_path: Path):
     given = copy.deepcopy(SAMPLES["label-studio"])
-    given["annotations"] = [{"completed_by": who, "result": [order("owl", "bee", "hen")]} for who in (1, 2, 3)]
+    given["annotations"] = [
+        {"completed_by": who, "result": [order("owl", "bee", "hen")]} for who in (1, 2, 3)
+    ]
     assert [item.labeler[-1] for item in imported(tmp_path, "label-studio", given)] == ["1", "2", "3"]
 
 
 def test_a_pairwise_choice_is_of_the_fields_it_names_or_of_a_known_pair(tmp_path: Path):
     pair = {"text1": "Owl.", "text2": "Bee.", "x": "Yak.", "y": "Emu."}
     left, right, named = imported(
-        tmp_path, "label-studio", task(choice("left"), data=pair), task(choice("right"), data=pair), task(choice("left", "x, y"), data=pair)
+        tmp_path,
+        "label-studio",
+        task(choice("left"), data=pair),
+        task(choice("right"), data=pair),
+        task(choice("left", "x, y"), data=pair),
     )
     assert ranked(left) == [("Owl.", 1), ("Bee.", 2)]
     assert ranked(right) == [("Owl.", 2), ("Bee.", 1)]
@@ -89,8 +101,14 @@ def test_a_pairwise_choice_is_of_the_fields_it_names_or_of_a_known_pair(tmp_path
         ),
         (task(buckets({"_": ["owl", "bee", "hen"]})), "items left unranked"),
         (task(buckets({"rank-1": ["owl", "bee"], "_": ["hen"]})), "items left unranked"),
-        (task(buckets({"rank-1": ["owl", "bee"], "rank-2": ["hen", "owl"]})), "not every item stands once in the order"),
-        (task(order("a", "b"), data={"items": [{"id": "a", "body": "A"}, {"id": "b", "title": "B"}]}), "an item without a text, `body`"),
+        (
+            task(buckets({"rank-1": ["owl", "bee"], "rank-2": ["hen", "owl"]})),
+            "not every item stands once in the order",
+        ),
+        (
+            task(order("a", "b"), data={"items": [{"id": "a", "body": "A"}, {"id": "b", "title": "B"}]}),
+            "an item without a text, `body`",
+        ),
         (task(RATING), "not one ranker or pairwise result"),
         (task(order("owl", "bee", "hen"), choice("left")), "not one ranker or pairwise result"),
         (task(choice("left")), "no two answers: neither `to_name` nor a known pair of fields holds texts"),
@@ -122,7 +140,9 @@ def ranks(*given: Any) -> list[dict[str, Any]]:
 def test_argillas_ranks_are_the_ranking_wherever_its_versions_put_them(tmp_path: Path):
     old = {**SAMPLES["argilla"], "responses": {"preference": [{"value": ranks(1, 5), "user_id": "u2"}]}}
     page = {"items": [argilla(ranks(2, 1)), argilla(ranks(1, 2))], "total": 2}
-    first, tied, older, *paged = imported(tmp_path, "argilla", SAMPLES["argilla"], argilla(ranks(1, 1)), old, page)
+    first, tied, older, *paged = imported(
+        tmp_path, "argilla", SAMPLES["argilla"], argilla(ranks(1, 1)), old, page
+    )
     assert ranked(first) == [("Bee.", 2), ("Owl.", 1)]
     assert ranked(tied) == [("Bee.", 1), ("Owl.", 1)]
     assert ranked(older) == [("Bee.", 1), ("Owl.", 2)]
@@ -156,9 +176,20 @@ def test_argillas_table_has_a_list_of_responses_with_users_and_states(tmp_path: 
     assert draft == Refused("a draft, or a discarded response")
 
 
-def test_the_sdks_exports_which_hold_the_options_in_the_questions_order_are_refused_with_the_way_out(tmp_path: Path):
-    flat = {"prompt": "Hi?", "reply-1": "a", "reply-2": "b", "p.responses": [["reply-1", "reply-2"]], "p.responses.users": ["u"]}
-    nested = {**SAMPLES["argilla"], "responses": {"preference": [{"value": ["reply-1", "reply-2"], "user_id": "u1"}]}}
+def test_the_sdks_exports_which_hold_the_options_in_the_questions_order_are_refused_with_the_way_out(
+    tmp_path: Path,
+):
+    flat = {
+        "prompt": "Hi?",
+        "reply-1": "a",
+        "reply-2": "b",
+        "p.responses": [["reply-1", "reply-2"]],
+        "p.responses.users": ["u"],
+    }
+    nested = {
+        **SAMPLES["argilla"],
+        "responses": {"preference": [{"value": ["reply-1", "reply-2"], "user_id": "u1"}]},
+    }
     for item in imported(tmp_path, "argilla", nested, flat, argilla(["reply-2", "reply-1"])):
         assert isinstance(item, Refused)
         assert item.reason.startswith("options without their ranks, as Argilla's SDK exports them")

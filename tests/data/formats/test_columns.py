@@ -35,22 +35,40 @@ def test_columns_become_each_kind_of_record(tmp_path: Path):
     assert isinstance(document, Document)
     assert document.text == "Hi?"
     assert isinstance(prompt, Prompt)
-    assert (said(prompt), prompt.category, prompt.time) == (["system: Be kind.", "user: Hi?"], "greeting", "2024")
+    assert (said(prompt), prompt.category, prompt.time) == (
+        ["system: Be kind.", "user: Hi?"],
+        "greeting",
+        "2024",
+    )
     assert isinstance(demonstration, Demonstration)
     assert (said(demonstration), demonstration.labeler) == (["user: Hi?", "assistant: Hi!"], "ann")
     assert isinstance(ranking, Ranking)
-    assert (ranked(ranking), ranking.kind, ranking.labeler) == ([("Hi!", 1), ("No.", 2)], "judge", "ann"), "listed best first"
+    assert (ranked(ranking), ranking.kind, ranking.labeler) == ([("Hi!", 1), ("No.", 2)], "judge", "ann"), (
+        "listed best first"
+    )
 
 
 def test_ranks_are_lowest_first_and_scores_highest_first_and_both_tie(tmp_path: Path):
     path = table(tmp_path, "q\ta\tb\tc\tx\ty\tz", "Hi?\tA\tB\tC\t3\t1\t3", name="t.tsv")
     three = {"prompt": "q", "responses": ["a", "b", "c"], "kind": "person"}
-    assert [ranked(item) for item in read(path, {**three, "ranks": ["x", "y", "z"]})] == [[("A", 2), ("B", 1), ("C", 2)]]
-    assert [ranked(item) for item in read(path, {**three, "scores": ["x", "y", "z"]})] == [[("A", 1), ("B", 2), ("C", 1)]]
+    assert [ranked(item) for item in read(path, {**three, "ranks": ["x", "y", "z"]})] == [
+        [("A", 2), ("B", 1), ("C", 2)]
+    ]
+    assert [ranked(item) for item in read(path, {**three, "scores": ["x", "y", "z"]})] == [
+        [("A", 1), ("B", 2), ("C", 1)]
+    ]
 
 
 def test_an_empty_answer_with_a_rank_is_one_and_an_empty_one_without_is_left_out(tmp_path: Path):
-    lines = ["q,a,b,c,x,y,z", "Hi?,A,,C,1,2,3", "Hi?,A,B,,1,2,", "Hi?,A,B,C,1,2,", "Hi?,A,B,C,1,2,nan", "Hi?,A,,,1,,", ",A,B,C,1,2,3"]
+    lines = [
+        "q,a,b,c,x,y,z",
+        "Hi?,A,,C,1,2,3",
+        "Hi?,A,B,,1,2,",
+        "Hi?,A,B,C,1,2,",
+        "Hi?,A,B,C,1,2,nan",
+        "Hi?,A,,,1,,",
+        ",A,B,C,1,2,3",
+    ]
     mapping = {"prompt": "q", "responses": ["a", "b", "c"], "ranks": ["x", "y", "z"], "kind": "person"}
     whole, left, *refused = read(table(tmp_path, *lines), mapping)
     assert ranked(whole) == [("A", 1), ("", 2), ("C", 3)]
@@ -70,7 +88,10 @@ def test_lists_in_one_column_and_conversations_are_read_from_parquet(tmp_path: P
         {"chat": [{"role": "user", "content": "Hi?"}], "answers": None, "scores": [0.5, 1.0]},
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
-    first, *refused = read(tmp_path / "t.parquet", {"prompt": "chat", "responses": "answers", "scores": "scores", "kind": "judge"})
+    first, *refused = read(
+        tmp_path / "t.parquet",
+        {"prompt": "chat", "responses": "answers", "scores": "scores", "kind": "judge"},
+    )
     assert said(first) == ["user: Hi?"]
     assert ranked(first) == [("a", 2), ("b", 1)]
     assert [item.reason for item in refused] == [
@@ -82,11 +103,19 @@ def test_lists_in_one_column_and_conversations_are_read_from_parquet(tmp_path: P
 
 def test_whole_numbers_and_dates_name_users_and_times_and_what_else_is_no_text_is_refused(tmp_path: Path):
     day, at = date(2024, 5, 6), datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
-    cells = {"q": ["Hi?"] * 4, "u": [17.0, 3e9, None, 17.5], "t": [at, at, None, at], "d": [day] * 4, "l": [[1]] * 4}
+    cells = {
+        "q": ["Hi?"] * 4,
+        "u": [17.0, 3e9, None, 17.5],
+        "t": [at, at, None, at],
+        "d": [day] * 4,
+        "l": [[1]] * 4,
+    }
     pq.write_table(pa.table(cells), tmp_path / "t.parquet")
     mapping = {"prompt": "q", "user": "u", "time": "t", "category": "d"}
     *kept, refused = read(tmp_path / "t.parquet", mapping)
-    assert [(item.time, item.category) for item in kept] == [(time, "2024-05-06") for time in (at.isoformat(), at.isoformat(), "")]
+    assert [(item.time, item.category) for item in kept] == [
+        (time, "2024-05-06") for time in (at.isoformat(), at.isoformat(), "")
+    ]
     as_text = table(tmp_path, "q,u,t,d", "Hi?,17,,", "Hi?,3000000000,,", "Hi?,,,")
     assert [item.user for item in kept] == [item.user for item in read(as_text, mapping)]
     assert refused == Refused("a cell that is no text, whole number or date, where one of these must stand")
@@ -95,7 +124,9 @@ def test_whole_numbers_and_dates_name_users_and_times_and_what_else_is_no_text_i
 
 
 def test_json_lines_may_be_mapped_too_and_true_is_no_text(tmp_path: Path):
-    path = table(tmp_path, *(json.dumps({"q": "Hi?", "r": answer}) for answer in ("Hi!", True, None)), name="t.jsonl")
+    path = table(
+        tmp_path, *(json.dumps({"q": "Hi?", "r": answer}) for answer in ("Hi!", True, None)), name="t.jsonl"
+    )
     first, *refused = read(path, {"prompt": "q", "answer": "r"})
     assert said(first)[-1] == "assistant: Hi!"
     assert refused == [Refused("an empty cell, or one that is no text, where a text must stand")] * 2
@@ -107,8 +138,14 @@ def test_json_lines_may_be_mapped_too_and_true_is_no_text(tmp_path: Path):
         ({}, "map either `text` or `prompt`"),
         ({"text": "q", "prompt": "q"}, "map either `text` or `prompt`"),
         ({"text": "q", "answer": "a"}, "a text has no answers"),
-        ({"prompt": "q", "answer": "a", "responses": ["b"], "kind": "person"}, "map either `answer` or `responses`"),
-        ({"prompt": "q", "responses": ["a", "b"]}, "`responses` and `kind` (person or judge) belong together"),
+        (
+            {"prompt": "q", "answer": "a", "responses": ["b"], "kind": "person"},
+            "map either `answer` or `responses`",
+        ),
+        (
+            {"prompt": "q", "responses": ["a", "b"]},
+            "`responses` and `kind` (person or judge) belong together",
+        ),
         ({**PAIR, "kind": "panel"}, "kind: Input should be 'person' or 'judge'"),
         ({**PAIR, "ranks": ["a", "b"], "scores": ["a", "b"]}, "either `ranks` or `scores`"),
         ({**PAIR, "ranks": ["a"]}, "1 ranks or scores for 2 responses"),
@@ -123,7 +160,9 @@ def test_a_mapping_that_maps_nothing_sensible_is_named(mapping: dict[str, Any], 
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path):
-    with pytest.raises(DataError, match=r"ingest.columns: t\*: .*t.csv has no column 'z', 'y'; it has 'q', 'a'"):
+    with pytest.raises(
+        DataError, match=r"ingest.columns: t\*: .*t.csv has no column 'z', 'y'; it has 'q', 'a'"
+    ):
         read(table(tmp_path, "q,a", "x,y"), {"prompt": "z", "answer": "y"})
 
 
@@ -146,4 +185,9 @@ def test_a_table_whose_rows_cannot_be_told_apart_is_named(tmp_path: Path, conten
 def test_empty_lines_and_short_rows_of_a_table_are_refused_with_their_lines(tmp_path: Path):
     path = table(tmp_path, "q,a", "x,y", "", '"two\nlines",y', "x")
     items = list(columns("t*", {"prompt": "q", "answer": "a"}).read(path, "t.csv"))
-    assert [(line, isinstance(item, Refused)) for line, item in items] == [(2, False), (3, True), (4, False), (6, True)]
+    assert [(line, isinstance(item, Refused)) for line, item in items] == [
+        (2, False),
+        (3, True),
+        (4, False),
+        (6, True),
+    ]

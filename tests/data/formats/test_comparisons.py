@@ -8,7 +8,18 @@ import pytest
 
 from alignloop.data.formats import FORMATS, Changed, Refused
 from alignloop.records import Ranking
-from tests.data.formats.samples import REVIEWED, SAMPLES, STORY, completion, found, imported, ranked, reviews, said, write
+from tests.data.formats.samples import (
+    REVIEWED,
+    SAMPLES,
+    STORY,
+    completion,
+    found,
+    imported,
+    ranked,
+    reviews,
+    said,
+    write,
+)
 
 
 def by(item: Any) -> tuple[str, str]:
@@ -39,7 +50,8 @@ def test_a_choice_of_two_summaries_is_a_ranking_of_the_papers_query(tmp_path: Pa
 def test_webgpts_scores_become_ranks_in_both_of_its_shapes(tmp_path: Path):
     flat = SAMPLES["webgpt"]
     pair = [
-        {"question": flat["question"], "quotes": {}, "answer": text, "tokens": {}, "score": score} for text, score in (("a", 1), ("b", -1))
+        {"question": flat["question"], "quotes": {}, "answer": text, "tokens": {}, "score": score}
+        for text, score in (("a", 1), ("b", -1))
     ]
     other = [pair[0], {**pair[1], "question": {"full_text": "Else?"}}]
     items = imported(tmp_path, "webgpt", flat, {**flat, "score_0": 0, "score_1": 0.0}, pair, other, pair[:1])
@@ -67,7 +79,9 @@ def test_ultrafeedback_ranks_by_the_mean_of_all_aspects_and_not_by_the_overall_s
     gap = {**row, "completions": [*row["completions"], completion("Yak.", "5", "N/A", "5", "5")]}
     one = {**row, "completions": row["completions"][:1]}
     first, second, third = imported(tmp_path, "ultrafeedback", row, gap, one)
-    assert ranked(first) == [("Owl.", 1), ("Bee.", 2), ("Hen.", 1)], "4.5 and 4.5 tie, whatever the order of their ratings; ten is no score"
+    assert ranked(first) == [("Owl.", 1), ("Bee.", 2), ("Hen.", 1)], (
+        "4.5 and 4.5 tie, whatever the order of their ratings; ten is no score"
+    )
     assert by(first) == ("ultrafeedback", "judge")
     assert ranked(second) == ranked(first)
     assert second.how == ("answers without all ratings left out",)
@@ -76,9 +90,15 @@ def test_ultrafeedback_ranks_by_the_mean_of_all_aspects_and_not_by_the_overall_s
 
 def test_each_annotator_of_pandalm_gives_a_ranking_zero_is_a_tie_and_true_is_no_answer(tmp_path: Path):
     row = SAMPLES["pandalm"]
-    *three, refused, fourth = imported(tmp_path, "pandalm", row, {**row, "response1": True}, {**row, "annotator3": 3})
+    *three, refused, fourth = imported(
+        tmp_path, "pandalm", row, {**row, "response1": True}, {**row, "annotator3": 3}
+    )
     assert [ranked(item) for item in three] == [[("4", 1), ("", 2)], [("4", 2), ("", 1)], [("4", 1), ("", 1)]]
-    assert [by(item) for item in three] == [("pandalm-1", "person"), ("pandalm-2", "person"), ("pandalm-3", "person")]
+    assert [by(item) for item in three] == [
+        ("pandalm-1", "person"),
+        ("pandalm-2", "person"),
+        ("pandalm-3", "person"),
+    ]
     assert said(three[0]) == ["user: Answer.\n\n2+2?"]
     assert refused == Refused("response1: Input should be a valid string")
     assert fourth == Refused("annotator3: Input should be #, # or #")
@@ -95,13 +115,22 @@ def test_tulus_five_steps_become_ranks_by_named_evaluators_and_the_sheets_days_a
     lines += [lines[1].replace(",yo,", ",,"), "too,few"]
     (tmp_path / "t.csv").write_text("\r\n".join(lines) + "\r\n", encoding="utf-8", newline="")
     items = found(tmp_path / "t.csv", "tulu")
-    assert [[rank for _, rank in ranked(item)] for item in items[:5]] == [[1, 2], [1, 2], [1, 1], [2, 1], [2, 1]]
+    assert [[rank for _, rank in ranked(item)] for item in items[:5]] == [
+        [1, 2],
+        [1, 2],
+        [1, 1],
+        [2, 1],
+        [2, 1],
+    ]
     assert ranked(items[0])[0][0] == 'Owl,\r\n"an" owl\u2028.', "a cell may hold quotes, commas and line ends"
     assert [isinstance(item, Changed) for item in items[:5]] == [False, True, False, True, False]
     assert by(items[0]) == ("tulu-yo", "person")
     assert items[0].time == "2023-05-19T12:00:00", "day 45065 of a sheet is 2023-05-19"
     assert isinstance(items[5], Refused)
-    assert items[6:] == [Refused("no evaluator is named"), Refused("more or fewer cells than there are columns")]
+    assert items[6:] == [
+        Refused("no evaluator is named"),
+        Refused("more or fewer cells than there are columns"),
+    ]
 
 
 def squality(tmp_path: Path, reviewed: Any, story: Any = STORY) -> list[Any]:
@@ -110,22 +139,33 @@ def squality(tmp_path: Path, reviewed: Any, story: Any = STORY) -> list[Any]:
     return [item for _, item in FORMATS["squality-rankings"].read(path, "reviews/all.jsonl")]
 
 
-def test_each_reviewer_of_squality_gives_a_ranking_found_by_worker_and_never_by_the_reviews_order(tmp_path: Path):
+def test_each_reviewer_of_squality_gives_a_ranking_found_by_worker_and_never_by_the_reviews_order(
+    tmp_path: Path,
+):
     items = squality(tmp_path, REVIEWED)
     assert [[rank for _, rank in ranked(item)] for item in items] == [[1, 2, 3], [1, 3, 2], [2, 3, 1]]
     assert [by(item)[0] for item in items] == ["squality-2", "squality-3", "squality-4"]
-    assert said(items[0]) == ["user: Once there was a robot.\n\nWhat happens?"], "question 1 of the story is called 0 among the reviews"
+    assert said(items[0]) == ["user: Once there was a robot.\n\nWhat happens?"], (
+        "question 1 of the story is called 0 among the reviews"
+    )
 
 
 def test_squality_refuses_what_lacks_its_question_its_reviewers_or_the_right_number(tmp_path: Path):
     shifted = copy.deepcopy(REVIEWED)
     shifted["questions"] = {"1": shifted["questions"]["0"]}
-    assert set(squality(tmp_path, shifted)) == {Refused("the human answer is none of the writers' answers to that question")}
+    assert set(squality(tmp_path, shifted)) == {
+        Refused("the human answer is none of the writers' answers to that question")
+    }
     missing = {**REVIEWED, "passage-id": "8"}
-    assert squality(tmp_path, missing) == [Refused("its story and question stand in no SQuALITY file among the sources")] * 3
+    assert (
+        squality(tmp_path, missing)
+        == [Refused("its story and question stand in no SQuALITY file among the sources")] * 3
+    )
     partial = copy.deepcopy(REVIEWED)
     partial["questions"]["0"]["bart"]["reviews"] = reviews(2, 3)
-    assert squality(tmp_path, partial)[2] == Refused("a reviewer ranked not all answers, or there are fewer than two")
+    assert squality(tmp_path, partial)[2] == Refused(
+        "a reviewer ranked not all answers, or there are fewer than two"
+    )
 
 
 def preference(**fields: Any) -> dict[str, Any]:
@@ -133,7 +173,9 @@ def preference(**fields: Any) -> dict[str, Any]:
 
 
 def turns(*said: str) -> list[dict[str, str]]:
-    return [{"role": "assistant" if place % 2 else "user", "content": text} for place, text in enumerate(said)]
+    return [
+        {"role": "assistant" if place % 2 else "user", "content": text} for place, text in enumerate(said)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -143,9 +185,17 @@ def turns(*said: str) -> list[dict[str, str]]:
         preference(prompt=turns("Hi?"), chosen=turns("", "Hi!")[1:], rejected=turns("", "No.")[1:]),
         {"chosen": turns("Hi?", "Hi!"), "rejected": turns("Hi?", "No.")},
         preference(
-            chosen=turns("Hi?", "Hi!"), rejected=turns("Hi?", "No."), messages=turns("Hi?", "Hi!"), score_chosen=8.0, score_rejected=2
+            chosen=turns("Hi?", "Hi!"),
+            rejected=turns("Hi?", "No."),
+            messages=turns("Hi?", "Hi!"),
+            score_chosen=8.0,
+            score_rejected=2,
         ),
-        preference(prompt=[{"role": "user", "content": [{"type": "text", "text": "H"}, {"type": "text", "text": "i?"}]}]),
+        preference(
+            prompt=[
+                {"role": "user", "content": [{"type": "text", "text": "H"}, {"type": "text", "text": "i?"}]}
+            ]
+        ),
     ],
 )
 def test_every_shape_of_a_trl_preference_is_the_same_ranking(tmp_path: Path, row: Any):
@@ -158,20 +208,41 @@ def test_every_shape_of_a_trl_preference_is_the_same_ranking(tmp_path: Path, row
     ("row", "reason"),
     [
         (preference(rejected="Hi! "), "chosen and rejected are the same"),
-        (preference(score_chosen=1.0, score_rejected=2.0), "the rejected answer scores higher than the chosen one"),
+        (
+            preference(score_chosen=1.0, score_rejected=2.0),
+            "the rejected answer scores higher than the chosen one",
+        ),
         (
             {"chosen": turns("A?", "a"), "rejected": turns("B?", "b")},
             "chosen and rejected are not one answer each to one prompt, or they are the same",
         ),
-        ({"chosen": turns("A?", "a", "B?"), "rejected": turns("A?", "a", "C?")}, "chosen and rejected are not one answer each"),
-        (preference(chosen=turns("Ho?", "Hi!"), rejected=turns("Ho?", "No.")), "the prompt is another than that of the chosen"),
+        (
+            {"chosen": turns("A?", "a", "B?"), "rejected": turns("A?", "a", "C?")},
+            "chosen and rejected are not one answer each",
+        ),
+        (
+            preference(chosen=turns("Ho?", "Hi!"), rejected=turns("Ho?", "No.")),
+            "the prompt is another than that of the chosen",
+        ),
         (preference(prompt=turns("Hi?", "Hm.")), "the conversation ends with 'assistant', not with 'user'"),
         (preference(images=["x"]), "pictures"),
-        (preference(chosen=[{"role": "assistant", "content": [{"type": "image"}]}]), "a turn, or a part of it, that is no text"),
-        ({"prompt": "Hi?", "completion": "Hi!", "label": True}, "a label of one answer compares it with none"),
+        (
+            preference(chosen=[{"role": "assistant", "content": [{"type": "image"}]}]),
+            "a turn, or a part of it, that is no text",
+        ),
+        (
+            {"prompt": "Hi?", "completion": "Hi!", "label": True},
+            "a label of one answer compares it with none",
+        ),
         ({"prompt": turns("Hi?", "Hi!")}, "a prompt that ends with the assistant's turn"),
-        ({"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]}, "calls of tools"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "role: Input should be 'system', 'user' or 'assistant'"),
+        (
+            {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
+            "calls of tools",
+        ),
+        (
+            {"messages": [{"role": "tool", "content": "x"}]},
+            "role: Input should be 'system', 'user' or 'assistant'",
+        ),
         ({"messages": []}, "the conversation has no turns"),
     ],
 )

@@ -11,7 +11,11 @@ from tests.data.formats.samples import SAMPLES, STORY, imported, record, said
 def test_an_alpaca_input_stands_below_the_instruction_unless_it_says_there_is_none(tmp_path: Path):
     row = SAMPLES["alpaca"]
     plain, *nothing, empty = imported(
-        tmp_path, "alpaca", row, *({**row, "input": text} for text in ("<noinput>", "No input", "<No input>")), {**row, "output": " "}
+        tmp_path,
+        "alpaca",
+        row,
+        *({**row, "input": text} for text in ("<noinput>", "No input", "<No input>")),
+        {**row, "output": " "},
     )
     assert said(plain) == ["user: Translate.\n\ncat", "assistant: Katze"]
     assert [said(item)[0] for item in nothing] == ["user: Translate."] * 3
@@ -49,10 +53,19 @@ def test_sharegpt_is_a_demonstration_or_a_prompt_by_who_speaks_last_and_pieces_h
     assert items[4] == Refused("a speaker that is neither person, model nor system: a tool's turn, say")
 
 
-def test_qloras_transcripts_are_taken_apart_at_their_marks_and_share_a_user_by_their_first_words(tmp_path: Path):
+def test_qloras_transcripts_are_taken_apart_at_their_marks_and_share_a_user_by_their_first_words(
+    tmp_path: Path,
+):
     row = SAMPLES["oasst-qlora"]
-    later = {**row, "input": "### Human: Hi? ### Assistant:", "output": "### Human is a mark, and\n### Assistant too."}
-    broken = [{**row, "input": text} for text in ("### Human: Hi?", "Hi? ### Assistant:", "### Human: Hi? ### Assistant: Hi!", "")]
+    later = {
+        **row,
+        "input": "### Human: Hi? ### Assistant:",
+        "output": "### Human is a mark, and\n### Assistant too.",
+    }
+    broken = [
+        {**row, "input": text}
+        for text in ("### Human: Hi?", "Hi? ### Assistant:", "### Human: Hi? ### Assistant: Hi!", "")
+    ]
     first, second, *refused = imported(tmp_path, "oasst-qlora", row, later, *broken)
     assert said(first) == ["user: Hi?", "assistant: Hi!", "user: And?", "assistant: So."]
     assert said(second)[-1] == "assistant: ### Human is a mark, and\n### Assistant too."
@@ -74,11 +87,16 @@ def test_taskmasters_calls_are_left_out_and_told(tmp_path: Path):
 
 def test_squalitys_writers_each_answer_below_the_story_which_is_the_user(tmp_path: Path):
     items = imported(tmp_path, "squality", STORY)
-    assert said(items[0]) == ["user: Once there was a robot.\n\nWhat happens?", "assistant: What happens? By 4."]
+    assert said(items[0]) == [
+        "user: Once there was a robot.\n\nWhat happens?",
+        "assistant: What happens? By 4.",
+    ]
     assert [item.labeler for item in items] == ["squality-4", "squality-9"] * 2
     assert len({item.user for item in items}) == 1
     assert len({item.id for item in items}) == 4
-    assert imported(tmp_path, "squality", {**STORY, "questions": []}) == [Refused("nothing in it to learn from")]
+    assert imported(tmp_path, "squality", {**STORY, "questions": []}) == [
+        Refused("nothing in it to learn from")
+    ]
 
 
 def test_a_benchmarks_second_turn_is_left_out_and_told(tmp_path: Path):
@@ -106,13 +124,20 @@ def test_gsm8k_tells_where_it_took_marks_out(tmp_path: Path):
 
 
 def test_a_corpus_row_is_cut_like_text_and_loses_only_white_space(tmp_path: Path):
-    long = "\n\n".join(f"Paragraph {number}. " + "Some words. " * 30 for number in range(9)) + " " * 700 + "x" * 1300
-    documents = [record(item) for item in imported(tmp_path, "corpus", {"text": long}, {"text": "One.", "meta": {"a": 1}})]
+    long = (
+        "\n\n".join(f"Paragraph {number}. " + "Some words. " * 30 for number in range(9))
+        + " " * 700
+        + "x" * 1300
+    )
+    documents = [
+        record(item)
+        for item in imported(tmp_path, "corpus", {"text": long}, {"text": "One.", "meta": {"a": 1}})
+    ]
     assert all(isinstance(each, Document) and each.text and len(each.text) <= 500 for each in documents)
     texts = [each.text for each in documents if isinstance(each, Document)]
-    assert "".join("".join(text or "").replace(" ", "").replace("\n", "") for text in texts) == (long + "One.").replace(" ", "").replace(
-        "\n", ""
-    )
+    assert "".join("".join(text or "").replace(" ", "").replace("\n", "") for text in texts) == (
+        long + "One."
+    ).replace(" ", "").replace("\n", "")
     assert len({each.id for each in documents if isinstance(each, Document)}) == len(documents)
     assert imported(tmp_path, "corpus", {"text": " \n "}) == [Refused("nothing in it to learn from")]
 

@@ -21,7 +21,9 @@ def test_there_is_a_sample_of_every_format_but_text():
 
 
 @pytest.mark.parametrize("format", SAMPLES)
-def test_a_format_is_seen_by_its_first_row_and_gives_records_from_lines_array_and_gzip(tmp_path: Path, format: str):
+def test_a_format_is_seen_by_its_first_row_and_gives_records_from_lines_array_and_gzip(
+    tmp_path: Path, format: str
+):
     write(tmp_path / "stories.jsonl", [SAMPLES["squality"]])
     lines = write(tmp_path / "rows.jsonl", [SAMPLES[format]] * 2)
     array = write(tmp_path / "rows.json", [SAMPLES[format]] * 2, array=True)
@@ -42,7 +44,9 @@ def as_source(item: Record | Changed, name: str) -> Record | Changed:
     return type(item).model_validate_json(item.model_dump_json().replace("rows.jsonl", name))
 
 
-TABULAR = sorted(set(SAMPLES) - {"prompts", "squality-rankings"})  # rows are objects, with the same fields in all
+TABULAR = sorted(
+    set(SAMPLES) - {"prompts", "squality-rankings"}
+)  # rows are objects, with the same fields in all
 
 
 @pytest.mark.parametrize("format", TABULAR)
@@ -50,18 +54,26 @@ def test_the_same_rows_come_in_from_parquet(tmp_path: Path, format: str):
     expected = [record(item) for item in found(write(tmp_path / "rows.jsonl", [SAMPLES[format]] * 3), format)]
     pq.write_table(pa.Table.from_pylist([SAMPLES[format]] * 3), tmp_path / "rows.parquet")
     assert sniff(tmp_path / "rows.parquet") == format
-    assert [record(item) for item in found(tmp_path / "rows.parquet", format)] == [as_source(each, "rows.parquet") for each in expected]
+    assert [record(item) for item in found(tmp_path / "rows.parquet", format)] == [
+        as_source(each, "rows.parquet") for each in expected
+    ]
 
 
 def test_the_same_rows_come_in_from_datasets_on_disk_with_splits_and_without(tmp_path: Path):
     row = SAMPLES["ultrafeedback"]  # lists of objects in objects
     expected = [record(item) for item in found(write(tmp_path / "rows.jsonl", [row] * 3), "ultrafeedback")]
     Dataset.from_list([row] * 3).save_to_disk(tmp_path / "saved")
-    DatasetDict({"train": Dataset.from_list([row]), "test": Dataset.from_list([row] * 2)}).save_to_disk(tmp_path / "splits")
+    DatasetDict({"train": Dataset.from_list([row]), "test": Dataset.from_list([row] * 2)}).save_to_disk(
+        tmp_path / "splits"
+    )
     for path in (tmp_path / "saved", tmp_path / "splits"):
         assert sniff(path) == "ultrafeedback"
-        assert [record(item) for item in found(path, "ultrafeedback")] == [as_source(each, path.name) for each in expected]
-        assert [line for line, _ in FORMATS["ultrafeedback"].read(path, "s")] == [1, 2, 3], "rows are numbered through all splits"
+        assert [record(item) for item in found(path, "ultrafeedback")] == [
+            as_source(each, path.name) for each in expected
+        ]
+        assert [line for line, _ in FORMATS["ultrafeedback"].read(path, "s")] == [1, 2, 3], (
+            "rows are numbered through all splits"
+        )
 
 
 def test_an_elements_line_is_where_it_begins(tmp_path: Path):
@@ -84,7 +96,15 @@ def test_a_row_that_cannot_be_read_is_refused_and_the_next_one_is_read(tmp_path:
         b'{"output":1e999}',
         b"[" * 100_000,
     ]
-    bad += [b"1" * 5000, b'"' + b"x" * (16 * 2**20) + b'"', b'{"instruction":"\\ud800","output":"x"}', b"null", b"7", b'"text"', b"[]"]
+    bad += [
+        b"1" * 5000,
+        b'"' + b"x" * (16 * 2**20) + b'"',
+        b'{"instruction":"\\ud800","output":"x"}',
+        b"null",
+        b"7",
+        b'"text"',
+        b"[]",
+    ]
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join([good, *bad, good]))
     items = list(FORMATS["alpaca"].read(path, "rows.jsonl"))
@@ -107,8 +127,12 @@ def test_a_row_that_cannot_be_read_is_refused_and_the_next_one_is_read(tmp_path:
 
 
 @pytest.mark.parametrize("half", [r"\ud83d", r"\uDE00", r"\ude00\ud83d", r"\ud83d\ud83d\ude00", r"\\\ud83d"])
-@pytest.mark.parametrize(("format", "word"), [("hh-rlhf", "Hi?"), ("sharegpt", "abc_0"), ("fastchat", "writing"), ("own", "user")])
-def test_half_a_surrogate_pair_anywhere_in_a_row_refuses_it_and_the_next_one_is_read(tmp_path: Path, format: str, word: str, half: str):
+@pytest.mark.parametrize(
+    ("format", "word"), [("hh-rlhf", "Hi?"), ("sharegpt", "abc_0"), ("fastchat", "writing"), ("own", "user")]
+)
+def test_half_a_surrogate_pair_anywhere_in_a_row_refuses_it_and_the_next_one_is_read(
+    tmp_path: Path, format: str, word: str, half: str
+):
     good = json.dumps(SAMPLES[format])
     lines = [good, good.replace(word, half), f'{good[:-1]}, "more": [["{half} x"]]}}', good]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
@@ -120,7 +144,10 @@ def test_half_a_surrogate_pair_anywhere_in_a_row_refuses_it_and_the_next_one_is_
         assert record(before[1]) == record(after[1])
 
 
-@pytest.mark.parametrize("whole", [r"\ud83d\ude00", r"\uD83D\uDE00\ud83d\ude00", r"\\ud83d", r"\\\\uDE00", r"\ud7ff\ue000", "\U0001f600"])
+@pytest.mark.parametrize(
+    "whole",
+    [r"\ud83d\ude00", r"\uD83D\uDE00\ud83d\ude00", r"\\ud83d", r"\\\\uDE00", r"\ud7ff\ue000", "\U0001f600"],
+)
 def test_whole_pairs_and_what_only_looks_like_half_of_one_are_kept(tmp_path: Path, whole: str):
     (tmp_path / "rows.jsonl").write_text(f'"{whole}"\n', encoding="utf-8")
     assert list(containers.read(tmp_path / "rows.jsonl")) == [(1, json.loads(f'"{whole}"'))]
@@ -136,22 +163,33 @@ def sniff_after_all(path: Path) -> str:
     ("content", "says"),
     [
         (b'[{"a": 1}', "rows.json:1: broken JSON: a comma or the array's end must stand here"),
-        (b'[{"a": 1},\n {"a": "cut', "rows.json:2: broken JSON, or a file cut short, in the value that begins here"),
+        (
+            b'[{"a": 1},\n {"a": "cut',
+            "rows.json:2: broken JSON, or a file cut short, in the value that begins here",
+        ),
         (b"[{}]\n[{}, {}]\n{}", "rows.json:1: no known format: its first row is a bare list"),
         (b"[{}]\n{}", "rows.json:2: more follows after the array's end"),
         (b'[{"a": 1}, \x00]', "rows.json:1: NUL bytes from here on"),
         (b'[\n{"a": 1},\n"\xff"]', "rows.json:3: from here on, not all is UTF-8"),
         (b"[" * 100_000, "rows.json:1: JSON nested too deeply"),
         (b'["' + b"x" * (17 * 2**20), "rows.json:1: a value of more than 16 MiB begins here"),
-        ("\ufeff[{}]".encode(), "rows.json:1: starts with a byte-order mark of UTF-8; save the file as UTF-8 without one"),
-        ("[{}]".encode("utf-16"), "rows.json:1: starts with a byte-order mark of UTF-16; convert it with `iconv -f UTF-16 -t UTF-8`"),
+        (
+            "\ufeff[{}]".encode(),
+            "rows.json:1: starts with a byte-order mark of UTF-8; save the file as UTF-8 without one",
+        ),
+        (
+            "[{}]".encode("utf-16"),
+            "rows.json:1: starts with a byte-order mark of UTF-16; convert it with `iconv -f UTF-16 -t UTF-8`",
+        ),
         ('{"a": 1}'.encode("utf-16-le"), "rows.json:1: no format can be seen: NUL bytes"),
         (gzip.compress(b"[{}]" * 900, mtime=0)[:-9], "rows.json: the gzip stream is truncated"),
         (b"PAR1 and no more", "rows.json: is no whole Parquet file"),
         (b"", "rows.json: the file is empty"),
     ],
 )
-def test_a_file_that_leaves_no_next_row_to_be_found_is_named_with_what_was_seen(tmp_path: Path, content: bytes, says: str):
+def test_a_file_that_leaves_no_next_row_to_be_found_is_named_with_what_was_seen(
+    tmp_path: Path, content: bytes, says: str
+):
     (tmp_path / "rows.json").write_bytes(content)
     with pytest.raises(DataError) as caught:
         sniff_after_all(tmp_path / "rows.json")
@@ -172,8 +210,13 @@ def test_a_parquet_file_or_a_dataset_that_is_cut_short_is_named(tmp_path: Path):
         sniff(tmp_path / "saved")
 
 
-def test_arrays_are_read_in_parts_and_no_cut_between_these_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    containers = [{"instruction": f'猫\u2028 \\ " {"x" * number}', "output": "1", "n": [1, {"a": [-1.5e3]}]} for number in range(40)]
+def test_arrays_are_read_in_parts_and_no_cut_between_these_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    containers = [
+        {"instruction": f'猫\u2028 \\ " {"x" * number}', "output": "1", "n": [1, {"a": [-1.5e3]}]}
+        for number in range(40)
+    ]
     path = write(tmp_path / "rows.json", containers, array=True)
     whole = found(path, "alpaca")
     assert len(whole) == 40

@@ -31,7 +31,9 @@ SECONDS = 5.0  # of this process, for a file of 1 MB, whatever it holds
 MANY = 5000  # items of one source that are looked at
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 TABLE = columns("*", {"prompt": "instruction", "responses": ["input", "output"], "kind": "person"})
-ANYTHING = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANYTHING = settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def survives(reader: Format, path: Path) -> list[Item]:
@@ -67,9 +69,46 @@ def sniffed(path: Path) -> None:
     assert told in FORMATS or told.startswith(str(path))
 
 
-TOKENS = [b"\0", "\u2028".encode(), "\ufeff".encode(), b"\xff", b"\xc3", b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b"\n", b"\r", b'"', b"\\"]
-TOKENS += [b"{", b"}", b"[", b"]", b",", b":", b"NaN", b"-Infinity", b"1e999", b"null", b"true", b"9" * 30, b"[" * 2000, b'{"a":' * 500]
-TOKENS += [b"\n\nHuman:", b"\n\nAssistant:", b"\\n\\nAssistant:", b" ### Assistant:", b"<<1=1>>", b"PAR1", b"\x1f\x8b", b" " * 600]
+TOKENS = [
+    b"\0",
+    "\u2028".encode(),
+    "\ufeff".encode(),
+    b"\xff",
+    b"\xc3",
+    b"\xed\xa0\x80",
+    b"\\ud800",
+    b"\\u0000",
+    b"\n",
+    b"\r",
+    b'"',
+    b"\\",
+]
+TOKENS += [
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"null",
+    b"true",
+    b"9" * 30,
+    b"[" * 2000,
+    b'{"a":' * 500,
+]
+TOKENS += [
+    b"\n\nHuman:",
+    b"\n\nAssistant:",
+    b"\\n\\nAssistant:",
+    b" ### Assistant:",
+    b"<<1=1>>",
+    b"PAR1",
+    b"\x1f\x8b",
+    b" " * 600,
+]
 cuts = st.tuples(st.floats(0, 1), st.integers(0, 12), st.sampled_from(TOKENS) | st.binary(max_size=6))
 
 
@@ -104,7 +143,11 @@ def test_damage_in_one_row_is_told_and_leaves_its_neighbours_as_they_were(
 
 words = st.text(st.characters(exclude_categories=[]), max_size=8)  # halves of surrogate pairs too
 values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words
-trees = st.recursive(values, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3), max_leaves=6)
+trees = st.recursive(
+    values,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=6,
+)
 
 
 def replaced(tree: Any, steps: list[int], value: Any, remove: bool) -> Any:
@@ -120,19 +163,30 @@ def replaced(tree: Any, steps: list[int], value: Any, remove: bool) -> Any:
     return tree
 
 
-@given(format=formats, changes=st.lists(st.tuples(st.lists(st.integers(0, 9), max_size=6), trees, st.booleans()), min_size=1, max_size=3))
+@given(
+    format=formats,
+    changes=st.lists(
+        st.tuples(st.lists(st.integers(0, 9), max_size=6), trees, st.booleans()), min_size=1, max_size=3
+    ),
+)
 @ANYTHING
-def test_a_row_of_other_values_where_others_belong_is_a_record_or_refused(tmp_path: Path, format: str, changes: list[Any]):
+def test_a_row_of_other_values_where_others_belong_is_a_record_or_refused(
+    tmp_path: Path, format: str, changes: list[Any]
+):
     row = SAMPLES[format]
     for steps, value, remove in changes:
         row = replaced(row, steps, value, remove)
     write(tmp_path / "stories.jsonl", [STORY])
     rows = [SAMPLES[format], row]
-    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))  # escaped, as halves of surrogate pairs must be
+    (tmp_path / "rows.jsonl").write_text(
+        "\n".join(map(json.dumps, rows))
+    )  # escaped, as halves of surrogate pairs must be
     (tmp_path / "rows.json").write_text(json.dumps(rows, indent=1))
     lines, array = (survives(FORMATS[format], tmp_path / name) for name in ("rows.jsonl", "rows.json"))
     assert [type(item) for _, item in lines] == [type(item) for _, item in array]
-    assert [item for _, item in lines if isinstance(item, Refused)] == [item for _, item in array if isinstance(item, Refused)]
+    assert [item for _, item in lines if isinstance(item, Refused)] == [
+        item for _, item in array if isinstance(item, Refused)
+    ]
     assert {line for line, _ in lines} == {1, 2}
     survives(TABLE, tmp_path / "rows.jsonl")
     sniffed(tmp_path / "rows.jsonl")
@@ -144,9 +198,15 @@ def test_a_row_of_other_values_where_others_belong_is_a_record_or_refused(tmp_pa
     damages=st.lists(cuts, max_size=3),
 )
 @ANYTHING
-def test_any_bytes_under_any_name_are_told_from_data(tmp_path: Path, name: str, content: bytes, damages: list[tuple[float, int, bytes]]):
+def test_any_bytes_under_any_name_are_told_from_data(
+    tmp_path: Path, name: str, content: bytes, damages: list[tuple[float, int, bytes]]
+):
     path = tmp_path / name
-    for whole in (content, damaged(b'[{"instruction": "a", "output": "b"}]', damages), damaged(b'"a",b\r\n"x\n""y",\r\n', damages)):
+    for whole in (
+        content,
+        damaged(b'[{"instruction": "a", "output": "b"}]', damages),
+        damaged(b'"a",b\r\n"x\n""y",\r\n', damages),
+    ):
         path.write_bytes(gzip.compress(whole) if name.endswith("gz") else whole)
         sniffed(path)
         survives(TABLE, path)
@@ -167,7 +227,9 @@ def test_a_damaged_table_archive_or_dataset_is_told(tmp_path: Path, damages: lis
         sniffed(tmp_path / f"cut.{name}")
         survives(FORMATS["alpaca"], tmp_path / f"cut.{name}")
     for file in sorted((tmp_path / "saved").iterdir()):
-        copied = Path(tempfile.mkdtemp(dir=tmp_path))  # a new one each time: the bytes of the last may still be mapped
+        copied = Path(
+            tempfile.mkdtemp(dir=tmp_path)
+        )  # a new one each time: the bytes of the last may still be mapped
         shutil.copytree(tmp_path / "saved", copied, dirs_exist_ok=True)
         (copied / file.name).unlink()
         (copied / file.name).write_bytes(damaged(file.read_bytes(), damages))
@@ -181,7 +243,10 @@ ranks = st.none() | st.integers(-3, 50) | st.sampled_from([True, "1", 1.5, 10**3
 @ANYTHING
 def test_ranks_with_gaps_ties_and_nonsense_keep_their_order_or_are_refused(tmp_path: Path, given: list[Any]):
     tree = copy.deepcopy(SAMPLES["open-assistant"])
-    tree["prompt"]["replies"] = [{"message_id": f"m{n}", "text": f"{n}", "role": "assistant", "rank": rank} for n, rank in enumerate(given)]
+    tree["prompt"]["replies"] = [
+        {"message_id": f"m{n}", "text": f"{n}", "role": "assistant", "rank": rank}
+        for n, rank in enumerate(given)
+    ]
     items = imported(tmp_path, "open-assistant", tree)
     if any(rank is not None and type(rank) is not int for rank in given):
         assert [type(item) for item in items] == [Refused]
@@ -192,12 +257,25 @@ def test_ranks_with_gaps_ties_and_nonsense_keep_their_order_or_are_refused(tmp_p
     else:
         made = ranked(items[1])
         assert [text for text, _ in made] == [str(n) for n in range(len(given))]
-        assert all((a < b) == (x < y) for a, (_, x) in zip(given, made, strict=True) for b, (_, y) in zip(given, made, strict=True))
+        assert all(
+            (a < b) == (x < y)
+            for a, (_, x) in zip(given, made, strict=True)
+            for b, (_, y) in zip(given, made, strict=True)
+        )
         assert {rank for _, rank in made} == set(range(1, len(set(given)) + 1))
-    own = {"id": "r", "prompt": SAMPLES["own"], "responses": [str(n) for n in range(len(given))], "ranks": given}
+    own = {
+        "id": "r",
+        "prompt": SAMPLES["own"],
+        "responses": [str(n) for n in range(len(given))],
+        "ranks": given,
+    }
     own |= {"labeler": "l", "kind": "person", "policy": "p", "round": "x"}
     [item] = imported(tmp_path, "own", own)
-    whole = all(type(rank) is int for rank in given) and sorted(set(given)) == list(range(1, len(set(given)) + 1)) and len(given) > 1
+    whole = (
+        all(type(rank) is int for rank in given)
+        and sorted(set(given)) == list(range(1, len(set(given)) + 1))
+        and len(given) > 1
+    )
     assert isinstance(item, Ranking) if whole else isinstance(item, Refused)
 
 
@@ -205,7 +283,13 @@ def chain(depth: int) -> dict[str, Any]:
     node: dict[str, Any] = {}
     for place in range(depth, 0, -1):
         role = "prompter" if place % 2 else "assistant"
-        node = {"message_id": str(place), "text": "x", "role": role, "rank": 0, "replies": [node] if node else []}
+        node = {
+            "message_id": str(place),
+            "text": "x",
+            "role": role,
+            "rank": 0,
+            "replies": [node] if node else [],
+        }
     return {"message_tree_id": "t", "prompt": node}
 
 
@@ -241,14 +325,21 @@ BOMBS: dict[str, Any] = {
     "quotes": b'"' * MEGABYTE,
     "a gzip of 100 MB": gzip.compress(b"\0" * 100 * MEGABYTE),
     "words without an end": b"ab " * (MEGABYTE // 3),
-    "transcripts of marks": json.dumps({side: "\n\nHuman: a\n\nAssistant:" * 22_000 + side for side in ("chosen", "rejected")}).encode(),
+    "transcripts of marks": json.dumps(
+        {side: "\n\nHuman: a\n\nAssistant:" * 22_000 + side for side in ("chosen", "rejected")}
+    ).encode(),
     "calculators' marks": json.dumps({"question": "?", "answer": "<<" * 500_000 + "\n#### 1"}).encode(),
-    "qlora's marks": json.dumps({"input": "### Human: a ### Assistant:" * 38_000, "output": "x", "message_id": "m"}).encode(),
+    "qlora's marks": json.dumps(
+        {"input": "### Human: a ### Assistant:" * 38_000, "output": "x", "message_id": "m"}
+    ).encode(),
     "a chain of answers": json.dumps(chain(120)).encode(),
     "an endless chain": b'{"message_tree_id":"t","prompt":' + b'{"replies":[' * 80_000,
     "a bush": json.dumps(bushy()).encode(),
     "ranked things": json.dumps(
-        {**SAMPLES["label-studio"], "data": {"prompt": "?", "items": [{"id": n, "body": ""} for n in range(40_000)]}}
+        {
+            **SAMPLES["label-studio"],
+            "data": {"prompt": "?", "items": [{"id": n, "body": ""} for n in range(40_000)]},
+        }
     ).encode(),
 }
 
@@ -259,7 +350,12 @@ READ_BY = {
     "qlora's marks": "oasst-qlora",
     "a chain of answers": "open-assistant",
 }
-READ_BY |= {"an endless chain": "open-assistant", "a bush": "open-assistant", "ranked things": "label-studio", "one string": "prompts"}
+READ_BY |= {
+    "an endless chain": "open-assistant",
+    "a bush": "open-assistant",
+    "ranked things": "label-studio",
+    "one string": "prompts",
+}
 
 
 @pytest.mark.parametrize("name", BOMBS)

@@ -25,7 +25,9 @@ def test_lines_of_text_stay_byte_by_byte_and_gzip_stays_gzip(tmp_path: Path):
         path.write_bytes(pack(b"".join(lines)))
         assert row_removal.without(path, {1, 4})
         data = path.read_bytes()
-        assert (gzip.decompress(data) if path.suffix == ".gz" else data) == b"".join(lines[place] for place in (1, 2, 4, 5))
+        assert (gzip.decompress(data) if path.suffix == ".gz" else data) == b"".join(
+            lines[place] for place in (1, 2, 4, 5)
+        )
 
 
 def test_a_row_of_a_table_goes_with_all_its_lines(tmp_path: Path):
@@ -48,7 +50,9 @@ class Compared(int):
     __hash__ = int.__hash__
 
 
-def test_each_line_of_a_table_is_asked_for_once_however_many_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_each_line_of_a_table_is_asked_for_once_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     path = tmp_path / "a.csv"
     path.write_text("a,b\n" + "1,x\n" * 1000)
     found = [(Compared(line), row) for line, row in containers.read(path)]
@@ -74,7 +78,9 @@ def test_rows_of_parquet_and_of_saved_datasets_go_by_their_numbers(tmp_path: Pat
     write_table(pyarrow.Table.from_pylist(ROWS), table)
     assert row_removal.without(table, {1, 6})
     assert read_table(table).to_pylist() == ROWS[1:5]
-    DatasetDict({"train": Dataset.from_list(ROWS[:4]), "test": Dataset.from_list(ROWS[4:])}).save_to_disk(str(saved))
+    DatasetDict({"train": Dataset.from_list(ROWS[:4]), "test": Dataset.from_list(ROWS[4:])}).save_to_disk(
+        str(saved)
+    )
     assert row_removal.without(saved, {2, 5})
     assert values(saved) == [ROWS[place] for place in (0, 2, 3, 5)]
 

@@ -22,13 +22,26 @@ REAL: dict[str, tuple[int, dict[str, int]]] = {  # rows, as the README states th
     ),
     "comparisons/pandalm/testset-v1.json": (
         473,
-        {"Ranking": 3 * 467, "response1: Input should be a valid string": 4, "response2: Input should be a valid string": 2},
+        {
+            "Ranking": 3 * 467,
+            "response1: Input should be a valid string": 4,
+            "response2: Input should be a valid string": 2,
+        },
     ),
-    "comparisons/tulu-1/eval_annotations_tulu_1.csv": (250, {"Ranking": 250, "a slight preference counts as one": 93}),
-    "rankings/open-assistant/en_100_tree.jsonl": (74, {"Prompt": 341, "Ranking": 156, "two or more answers, not all of them ranked": 2}),
+    "comparisons/tulu-1/eval_annotations_tulu_1.csv": (
+        250,
+        {"Ranking": 250, "a slight preference counts as one": 93},
+    ),
+    "rankings/open-assistant/en_100_tree.jsonl": (
+        74,
+        {"Prompt": 341, "Ranking": 156, "two or more answers, not all of them ranked": 2},
+    ),
     "rankings/squality/human-eval/all-responses.jsonl": (
         8,
-        {"Ranking": 6 * 5 * 3, "its story and question stand in no SQuALITY file among the sources": 2 * 5 * 3},
+        {
+            "Ranking": 6 * 5 * 3,
+            "its story and question stand in no SQuALITY file among the sources": 2 * 5 * 3,
+        },
     ),
     "demonstrations/squality/v1-3/txt/test.jsonl": (6, {"Demonstration": 6 * 5 * 4}),
     "demonstrations/gsm8k/train.jsonl": (1300, {"Demonstration": 1300, MARKS: 1284}),
@@ -48,7 +61,10 @@ REAL: dict[str, tuple[int, dict[str, int]]] = {  # rows, as the README states th
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"the shared sample is not at {SHARED}")
 def test_every_file_of_the_sample_is_told_here_with_the_counts_of_its_readme():
-    stated = {each["path"]: each["records"] for each in json.loads((SHARED / "MANIFEST.json").read_text(encoding="utf-8"))}
+    stated = {
+        each["path"]: each["records"]
+        for each in json.loads((SHARED / "MANIFEST.json").read_text(encoding="utf-8"))
+    }
     assert {name: rows for name, (rows, _) in REAL.items()} == stated
     readme = (SHARED / "README.md").read_text(encoding="utf-8")
     assert all(f"| {name} |" in readme and f"| {rows} |" in readme for name, rows in stated.items())
@@ -77,4 +93,6 @@ def test_real_files_give_exactly_what_they_hold(name: str):
 def test_shakespeare_comes_in_whole():
     path = SHARED / "pretraining/tinyshakespeare/input.txt"
     documents = [item for _, item in FORMATS["text"].read(path, "input.txt") if isinstance(item, Document)]
-    assert "".join("".join((document.text or "").split()) for document in documents) == "".join(path.read_text().split())
+    assert "".join("".join((document.text or "").split()) for document in documents) == "".join(
+        path.read_text().split()
+    )

@@ -70,7 +70,10 @@ def test_what_is_more_certain_keeps_its_place_and_no_two_overlap():
 
 
 def test_scripts_without_spaces_part_words_from_numbers():
-    assert redact("邮箱ann@example.cn电话13812345678，住在北京市海淀区中关村大街27号。")[0] == "邮箱<EMAIL>电话<PHONE>，住在<ADDRESS>。"
+    assert (
+        redact("邮箱ann@example.cn电话13812345678，住在北京市海淀区中关村大街27号。")[0]
+        == "邮箱<EMAIL>电话<PHONE>，住在<ADDRESS>。"
+    )
 
 
 def test_check_sums_by_hand():

@@ -9,7 +9,9 @@ import pytest
 from alignloop.data.preparation.near_duplicates import SLOTS, Alike, band_of, sketches
 
 
-def groups(*texts: str, near: float | None = 0.8, beginning: int | None = None, before: str = "") -> list[int]:
+def groups(
+    *texts: str, near: float | None = 0.8, beginning: int | None = None, before: str = ""
+) -> list[int]:
     alike = Alike(near)
     for start in range(0, len(texts), 700):  # as it comes, piece by piece
         piece = texts[start : start + 700]
@@ -19,7 +21,9 @@ def groups(*texts: str, near: float | None = 0.8, beginning: int | None = None, 
 
 def text(count: int, seed: int, signs: bool = False) -> list[str]:
     random = Random(seed)
-    return [chr(0x4E00 + random.randrange(5000)) if signs else f"w{random.randrange(5000)}" for _ in range(count)]
+    return [
+        chr(0x4E00 + random.randrange(5000)) if signs else f"w{random.randrange(5000)}" for _ in range(count)
+    ]
 
 
 def changed(said: list[str], *places: int) -> list[str]:
@@ -29,17 +33,28 @@ def changed(said: list[str], *places: int) -> list[str]:
 @pytest.mark.parametrize("signs", [False, True])
 def test_one_word_of_two_hundred_makes_no_other_text_and_every_third_word_does(signs: bool):
     joint, said = ("" if signs else " "), text(200, 1, signs)
-    assert groups(*map(joint.join, (said, text(200, 2, signs), changed(said, 100), changed(said, *range(0, 200, 3))))) == [0, 1, 0, 3]
+    assert groups(
+        *map(joint.join, (said, text(200, 2, signs), changed(said, 100), changed(said, *range(0, 200, 3))))
+    ) == [0, 1, 0, 3]
 
 
 def test_the_threshold_is_the_share_of_runs_in_common():
     # a word changed in the middle of N words changes 5 of N − 4 runs: N = 49 leaves 40 of 50 in all, a likeness of 0.8
     said, bounds = text(49, 3), {0.65: 0, 0.95: 1}
-    assert {near: groups(" ".join(said), " ".join(changed(said, 20)), near=near)[1] for near in bounds} == bounds
+    assert {
+        near: groups(" ".join(said), " ".join(changed(said, 20)), near=near)[1] for near in bounds
+    } == bounds
 
 
 def test_typing_is_no_difference_and_short_texts_are_alike_only_in_all_their_words():
-    assert groups("Why is that so?", "why is THAT so", "Why is this so?", "?!", "…", "?!") == [0, 0, 2, 3, 4, 3]
+    assert groups("Why is that so?", "why is THAT so", "Why is this so?", "?!", "…", "?!") == [
+        0,
+        0,
+        2,
+        3,
+        4,
+        3,
+    ]
 
 
 def test_likeness_goes_on_through_texts_between():
@@ -55,8 +70,15 @@ def test_a_long_common_beginning_is_enough_where_it_is_looked_for_and_what_was_s
     assert groups(first, second, " ".join(said[:19]), near=None, beginning=20) == [0, 0, 2]
     assert groups(first, second, beginning=21) == [0, 1]
     assert groups(first, second, third) == [0, 1, 2]
-    assert groups("And why?", "And how?", near=None, beginning=20, before=" ".join(said)) == [0, 1], "a conversation goes on in two ways"
-    assert groups("".join(text(30, 9, True)), "".join([*text(30, 9, True)[:20], *text(9, 10, True)]), near=None, beginning=20) == [0, 0]
+    assert groups("And why?", "And how?", near=None, beginning=20, before=" ".join(said)) == [0, 1], (
+        "a conversation goes on in two ways"
+    )
+    assert groups(
+        "".join(text(30, 9, True)),
+        "".join([*text(30, 9, True)[:20], *text(9, 10, True)]),
+        near=None,
+        beginning=20,
+    ) == [0, 0]
 
 
 def test_pairs_at_the_threshold_meet_in_a_band_with_a_chance_of_99_percent():
@@ -68,7 +90,9 @@ def test_pairs_at_the_threshold_meet_in_a_band_with_a_chance_of_99_percent():
 
 def test_of_many_pairs_nearly_all_are_found_and_no_stranger_is():
     pairs = [(said, changed(said, 60)) for said in (text(120, seed) for seed in range(400))]
-    found = groups(*(" ".join(each) for pair in pairs for each in pair), near=0.85)  # 111 of 121 runs in common: 0.92
+    found = groups(
+        *(" ".join(each) for pair in pairs for each in pair), near=0.85
+    )  # 111 of 121 runs in common: 0.92
     assert sum(found[2 * n + 1] == 2 * n for n in range(400)) >= 396
     assert all(found[2 * n] == 2 * n for n in range(400))
 

@@ -22,19 +22,28 @@ SAID = [
 ]
 
 
-def test_what_is_known_of_questions_is_taken_and_the_rest_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_known_of_questions_is_taken_and_the_rest_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     asked = [prompt(f"p{number}", TRAIN[number], said) for number, said in enumerate(SAID[:3])]
-    ranked = [ranking(f"r{number}", user, said, "a", "b") for number, (user, said) in enumerate(zip(TEST, SAID[::-1], strict=False))]
+    ranked = [
+        ranking(f"r{number}", user, said, "a", "b")
+        for number, (user, said) in enumerate(zip(TEST, SAID[::-1], strict=False))
+    ]
     write(tmp_path / "prompts.jsonl", asked)
     write(tmp_path / "rankings.jsonl", [*ranked, *ranked[:1]])
-    [first], [second] = (pieces(tmp_path / f"{kind.__name__.lower()}s.jsonl", kind) for kind in (Prompt, Ranking))
+    [first], [second] = (
+        pieces(tmp_path / f"{kind.__name__.lower()}s.jsonl", kind) for kind in (Prompt, Ranking)
+    )
     prompts = gather(Reading(Prompt, True, 1000, 0.1, 0.2, True, 5, False), first)
     reading = Reading(Ranking, True, 1000, 0.1, 0.2, True, 5, True)
     alone = gather(reading, second)
     assert len(prompts.spoken[0]) == len(prompts.questions) == 3
     question_cache.write([Told(np.array(prompts.questions, np.uint64), *prompts.spoken)], tmp_path / "known")
     looked_at: list[str] = []
-    monkeypatch.setattr(cleaning, "languages_of", lambda texts: looked_at.extend(texts) or languages_of(texts))
+    monkeypatch.setattr(
+        cleaning, "languages_of", lambda texts: looked_at.extend(texts) or languages_of(texts)
+    )
     informed = gather(reading._replace(known=tmp_path / "known"), second)
 
     assert looked_at == [SAID[3], SAID[3]]
@@ -44,7 +53,9 @@ def test_what_is_known_of_questions_is_taken_and_the_rest_is_found_out(tmp_path:
     both = []
     for rankings in (alone, informed):
         questions = Questions(0.7, 5)
-        both.append((questions.add(prompts), questions.add(rankings), questions.cleanest(), questions.likeness))
+        both.append(
+            (questions.add(prompts), questions.add(rankings), questions.cleanest(), questions.likeness)
+        )
     assert both[0] == both[1]
     assert both[0][1] == [3, 2, 1, 0, 3]
 

@@ -64,6 +64,8 @@ def test_of_many_words_no_two_share_a_hash():
 
 
 def test_hashes_are_the_same_in_every_process():
-    code = "from alignloop.data.preparation.word_hashes import hashed; print(hashed(['one 我']).values.tolist())"
+    code = (
+        "from alignloop.data.preparation.word_hashes import hashed; print(hashed(['one 我']).values.tolist())"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told == f"{hashed(['one 我']).values.tolist()}\n"

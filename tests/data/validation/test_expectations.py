@@ -15,7 +15,11 @@ PARAMS = parameters.load(Path(__file__).parents[3] / "params.yaml")
 
 def broken(kind: type[Record], rows: list[Row], root: Path) -> dict[int, set[tuple[str, str]]]:
     """Which rules, as (field, words), each line of these rows breaks when all of the rules are checked at once."""
-    rules = [*schema_rules(kind), *content_rules(kind, PARAMS.validate_), *learning_rules(kind, PARAMS.validate_)]
+    rules = [
+        *schema_rules(kind),
+        *content_rules(kind, PARAMS.validate_),
+        *learning_rules(kind, PARAMS.validate_),
+    ]
     rows_table = record_tables.table(kind, {lines(root / "rows.jsonl", rows): None})
     record_tables.mark_leaks([rows_table])
     found: dict[int, set[tuple[str, str]]] = {line: set() for line in range(1, len(rows) + 1)}
@@ -48,16 +52,25 @@ PROMPTS: dict[str, tuple[Row, tuple[str, str] | None]] = {
     "a truth for a user": (prompt(10, user=True), ("user", "is a string")),
     "an unknown field": (prompt(11, nots=1), ("unknown fields", "are none")),
     "a text for messages": (prompt(12, messages="Hi?"), ("messages", "fits its schema")),
-    "an unknown role": (prompt(13, messages=[{"role": "human", "content": "13?"}]), ("messages", "fits its schema")),
+    "an unknown role": (
+        prompt(13, messages=[{"role": "human", "content": "13?"}]),
+        ("messages", "fits its schema"),
+    ),
     "a key that is no object": (prompt(14, key=3), ("key", "fits its schema")),
     "an empty turn": (prompt(15, messages=turns("15", " \n", "?")), ("messages", "is not empty")),
     "an answer at the end": (prompt(16, messages=turns("16?", "Hi!")), ROLES),
     "a speaker who talks twice": (prompt(17, messages=turns("17?") + turns("Hi?")), ROLES),
     "no turns": (prompt(18, messages=[]), ROLES),
     "the assistant first": (prompt(19, messages=turns("19?", "a", "b")[1:]), ROLES),
-    "4,001 characters": (prompt(20, messages=turns("2" * 4001)), ("messages", "fits the model's context (4000 characters)")),
+    "4,001 characters": (
+        prompt(20, messages=turns("2" * 4001)),
+        ("messages", "fits the model's context (4000 characters)"),
+    ),
     "4,000 characters": (prompt(21, messages=turns("2" * 4000)), None),
-    "an address": (prompt(22, messages=turns("Write to ann@example.org")), ("content", "holds no personal data")),
+    "an address": (
+        prompt(22, messages=turns("Write to ann@example.org")),
+        ("content", "holds no personal data"),
+    ),
     "an address as user": (prompt(23, user="ann@example.org"), ("content", "holds no personal data")),
     "a placeholder": (prompt(24, messages=turns("Write to <EMAIL>")), None),
 }
@@ -65,7 +78,9 @@ PROMPTS: dict[str, tuple[Row, tuple[str, str] | None]] = {
 
 def test_each_fault_of_a_prompt_breaks_its_own_rule_and_no_other(tmp_path: Path):
     found = broken(Prompt, [row for row, _ in PROMPTS.values()], tmp_path)
-    assert dict(zip(PROMPTS, found.values(), strict=True)) == {name: {rule} if rule else set() for name, (_, rule) in PROMPTS.items()}
+    assert dict(zip(PROMPTS, found.values(), strict=True)) == {
+        name: {rule} if rule else set() for name, (_, rule) in PROMPTS.items()
+    }
 
 
 ORDER = ("ranks", "is a weak order of the responses")
@@ -83,7 +98,10 @@ RANKINGS: dict[str, tuple[Row, set[tuple[str, str]]]] = {
     "an unknown labeler": (ranking(9, labeler="mallory"), {("labeler", "is known")}),
     "an unknown kind": (ranking(10, kind="oracle"), {("kind", "is one of person, panel, judge")}),
     "an answer at the prompt's end": (ranking(11, prompt=prompt(11, messages=turns("11?", "b"))), {ROLES}),
-    "a prompt without a user": (ranking(12, prompt=without(prompt(12), "user")), {("prompt", "fits its schema")}),
+    "a prompt without a user": (
+        ranking(12, prompt=without(prompt(12), "user")),
+        {("prompt", "fits its schema")},
+    ),
     "a prompt that is a text": (ranking(13, prompt="13?"), {("prompt", "fits its schema"), ROLES}),
     "a long answer that a person wrote": (
         ranking(14, responses=["a" * 4000, "b", "c"], round="imported"),
@@ -102,7 +120,9 @@ RANKINGS: dict[str, tuple[Row, set[tuple[str, str]]]] = {
 
 def test_each_fault_of_a_ranking_is_seen(tmp_path: Path):
     found = broken(Ranking, [row for row, _ in RANKINGS.values()], tmp_path)
-    assert dict(zip(RANKINGS, found.values(), strict=True)) == {name: rules for name, (_, rules) in RANKINGS.items()}
+    assert dict(zip(RANKINGS, found.values(), strict=True)) == {
+        name: rules for name, (_, rules) in RANKINGS.items()
+    }
 
 
 def test_a_document_is_a_text_or_a_dialogue(tmp_path: Path):
@@ -129,7 +149,9 @@ def test_a_demonstration_ends_with_an_answer_of_a_known_labeler(tmp_path: Path):
 
 
 def test_repeats_up_to_the_bound_pass_and_above_it_are_named(tmp_path: Path):
-    few, many = ([prompt(n, messages=turns(text)) for n, text in enumerate(texts)] for texts in ("aabb", "aabbb"))
+    few, many = (
+        [prompt(n, messages=turns(text)) for n, text in enumerate(texts)] for texts in ("aabb", "aabbb")
+    )
     assert set().union(*broken(Prompt, few, tmp_path).values()) == set()
     repeats = {("content", "repeats in at most 50% of the rows")}
     assert list(broken(Prompt, many, tmp_path).values()) == [set(), repeats, set(), repeats, repeats]

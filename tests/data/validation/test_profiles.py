@@ -19,12 +19,17 @@ def test_lengths_are_counted_by_powers_of_the_root_of_two_and_the_median_is_kept
 
 
 def test_mixes_are_of_what_the_rows_tell_and_rare_values_are_one() -> None:
-    rows = [{"characters": 1, "category": None if n < 2 else f"c{min(n, 40)}", "language": None} for n in range(100)]
+    rows = [
+        {"characters": 1, "category": None if n < 2 else f"c{min(n, 40)}", "language": None}
+        for n in range(100)
+    ]
     mixes = profile_of(table(*rows))["mixes"]
     assert set(mixes) == {"length", "category"}, "no row tells its language"
     assert sum(mixes["category"].values()) == 100
     assert (mixes["category"]["c40"], mixes["category"]["untold"], mixes["category"]["others"]) == (60, 2, 10)
-    broken = profile_of(table({"characters": 1, "category": "\ud800" + "x" * 99}, {"characters": 1, "category": 3}))["mixes"]["category"]
+    broken = profile_of(
+        table({"characters": 1, "category": "\ud800" + "x" * 99}, {"characters": 1, "category": 3})
+    )["mixes"]["category"]
     assert broken == {"?" + "x" * 59: 1, "untold": 1}, "what breaks rules is counted, and can be written"
 
 
@@ -32,5 +37,11 @@ def test_agreement_is_of_those_who_ranked_the_same_answers() -> None:
     def ranked(item: int, labeler: object, ranks: str | None) -> dict[str, Any]:
         return {"characters": 1, "item": item, "labeler": labeler, "ranked": ranks}
 
-    rows = table(ranked(1, "ann", "1 2 3"), ranked(1, "bob", "1 3 2"), ranked(2, "ann", "1 2"), ranked(3, "ann", None), ranked(3, 4, "1 2"))
+    rows = table(
+        ranked(1, "ann", "1 2 3"),
+        ranked(1, "bob", "1 3 2"),
+        ranked(2, "ann", "1 2"),
+        ranked(3, "ann", None),
+        ranked(3, 4, "1 2"),
+    )
     assert profile_of(rows)["agreement"] == {"points": 4.0, "pairs": 6}

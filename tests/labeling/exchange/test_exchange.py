@@ -32,18 +32,37 @@ def closed(ranks: list[int]) -> tuple[int, ...]:
 def rounds(draw: st.DrawFn, ties: bool = True) -> list[Offer]:
     """Some items of one size, each ranked by some labelers in some weak order."""
     k = draw(st.sampled_from([2, 3, 6, 9]))
-    orders = st.lists(st.integers(1, k), min_size=k, max_size=k).map(closed) if ties else st.permutations(range(1, k + 1)).map(tuple)
+    orders = (
+        st.lists(st.integers(1, k), min_size=k, max_size=k).map(closed)
+        if ties
+        else st.permutations(range(1, k + 1)).map(tuple)
+    )
     made = []
     for number in range(draw(st.integers(1, 3))):
-        said = [Said(who, draw(orders), 90.5) for who in draw(st.lists(st.sampled_from(sorted(NUMBERS)), unique=True))]
+        said = [
+            Said(who, draw(orders), 90.5)
+            for who in draw(st.lists(st.sampled_from(sorted(NUMBERS)), unique=True))
+        ]
         texts = tuple(draw(st.lists(TEXTS, min_size=k, max_size=k)))
-        made.append(Offer("r1", f"r1-p{number}", draw(TEXTS), texts, tuple(draw(st.permutations(range(k)))), "g-1", tuple(said)))
+        made.append(
+            Offer(
+                "r1",
+                f"r1-p{number}",
+                draw(TEXTS),
+                texts,
+                tuple(draw(st.permutations(range(k)))),
+                "g-1",
+                tuple(said),
+            )
+        )
     return made
 
 
 @QUICK
 @given(rounds(), st.booleans())
-def test_a_round_trip_through_label_studio_keeps_every_rank_tie_and_labeler(tmp_path: Path, offers: list[Offer], whole_user: bool) -> None:
+def test_a_round_trip_through_label_studio_keeps_every_rank_tie_and_labeler(
+    tmp_path: Path, offers: list[Offer], whole_user: bool
+) -> None:
     label_studio.write(tmp_path / "tasks.json", offers, "Be kind.", NUMBERS)
     back = label_studio.read(tools.label_studio(tmp_path / "tasks.json", whole_user=whole_user), NUMBERS)
     assert [offer for _, offer in back] == offers
@@ -53,14 +72,20 @@ def test_a_round_trip_through_label_studio_keeps_every_rank_tie_and_labeler(tmp_
 @given(rounds(ties=False), st.sampled_from(["buckets", "list", "named"]))
 def test_each_of_label_studios_three_shapes_is_read(tmp_path: Path, offers: list[Offer], shape: str) -> None:
     label_studio.write(tmp_path / "tasks.json", offers, "", NUMBERS)
-    assert [offer for _, offer in label_studio.read(tools.label_studio(tmp_path / "tasks.json", shape), NUMBERS)] == offers
+    assert [
+        offer for _, offer in label_studio.read(tools.label_studio(tmp_path / "tasks.json", shape), NUMBERS)
+    ] == offers
 
 
 @QUICK
 @given(rounds(), st.booleans())
-def test_a_round_trip_through_argilla_keeps_every_rank_tie_and_labeler(tmp_path: Path, offers: list[Offer], pages: bool) -> None:
+def test_a_round_trip_through_argilla_keeps_every_rank_tie_and_labeler(
+    tmp_path: Path, offers: list[Offer], pages: bool
+) -> None:
     argilla.write(tmp_path / "records.jsonl", offers, "Be kind.", UUIDS)
-    assert [offer for _, offer in argilla.read(tools.argilla(tmp_path / "records.jsonl", pages), UUIDS)] == offers
+    assert [
+        offer for _, offer in argilla.read(tools.argilla(tmp_path / "records.jsonl", pages), UUIDS)
+    ] == offers
 
 
 def offer(*said: Said, key: str = "r1-p0") -> Offer:
@@ -76,7 +101,10 @@ BOTH += [(argilla, tools.argilla, f"argilla-{UUIDS['labeler-ada']}", UUIDS)]
 def test_who_is_not_named_keeps_the_id_there_and_skips_come_back_as_such(
     tmp_path: Path, tool: Any, export: Any, name: str, people: Any
 ) -> None:
-    asked = [offer(Said("labeler-ada", (1, 2, 1), 90.5)), offer(Said("labeler-ada", None, 90.5, "x"), key="r1-p1")]
+    asked = [
+        offer(Said("labeler-ada", (1, 2, 1), 90.5)),
+        offer(Said("labeler-ada", None, 90.5, "x"), key="r1-p1"),
+    ]
     files = tool.write(tmp_path / "out.json", asked, "Be kind.", people)
     assert all(file.exists() for file in files)
     assert not any("labeler-ada" in file.read_text() or "models/" in file.read_text() for file in files)
@@ -86,8 +114,12 @@ def test_who_is_not_named_keeps_the_id_there_and_skips_come_back_as_such(
     assert skipped.said[0].skipped
 
 
-@pytest.mark.parametrize(("tool", "people"), [(label_studio, {"labeler-ada": "ada"}), (argilla, {"labeler-ada": "7"})])
-def test_a_labeler_without_an_id_there_or_with_none_of_its_kind_is_told(tmp_path: Path, tool: Any, people: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("tool", "people"), [(label_studio, {"labeler-ada": "ada"}), (argilla, {"labeler-ada": "7"})]
+)
+def test_a_labeler_without_an_id_there_or_with_none_of_its_kind_is_told(
+    tmp_path: Path, tool: Any, people: dict[str, str]
+) -> None:
     with pytest.raises(ExchangeError, match="labeler-ada has no name in"):
         tool.write(tmp_path / "out.json", [offer(Said("labeler-ada", (1, 2, 3), 1.0))], "", {})
     with pytest.raises(ExchangeError, match=r"labeler-ada is called '(ada|7)' in --people, and .* knows"):
@@ -95,7 +127,9 @@ def test_a_labeler_without_an_id_there_or_with_none_of_its_kind_is_told(tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_label_studios_interface_has_a_bucket_for_each_rank_and_shows_what_the_tasks_hold(tmp_path: Path) -> None:
+def test_label_studios_interface_has_a_bucket_for_each_rank_and_shows_what_the_tasks_hold(
+    tmp_path: Path,
+) -> None:
     label_studio.write(tmp_path / "tasks.json", [offer()], 'Say "no" to <b> & co.', {})
     view = ElementTree.parse(tmp_path / "tasks.xml").getroot()
     [ranker] = view.iter("Ranker")
@@ -111,20 +145,32 @@ def test_label_studios_interface_has_a_bucket_for_each_rank_and_shows_what_the_t
     ]
 
 
-def test_argillas_settings_name_the_fields_and_options_of_the_records_which_go_in_pages_of_500(tmp_path: Path) -> None:
+def test_argillas_settings_name_the_fields_and_options_of_the_records_which_go_in_pages_of_500(
+    tmp_path: Path,
+) -> None:
     argilla.write(tmp_path / "records.jsonl", [offer(key=f"r1-p{n}") for n in range(501)], "Be kind.", {})
     pages = [json.loads(line)["items"] for line in (tmp_path / "records.jsonl").read_text().splitlines()]
     assert [len(page) for page in pages] == [500, 1]
     made = json.loads((tmp_path / "records.settings.json").read_text())
-    assert [field["name"] for field in made["fields"]] == list(pages[0][0]["fields"]) == ["prompt", "answer-1", "answer-2", "answer-3"]
-    assert [option["value"] for option in made["questions"][0]["settings"]["options"]] == ["answer-1", "answer-2", "answer-3"]
+    assert (
+        [field["name"] for field in made["fields"]]
+        == list(pages[0][0]["fields"])
+        == ["prompt", "answer-1", "answer-2", "answer-3"]
+    )
+    assert [option["value"] for option in made["questions"][0]["settings"]["options"]] == [
+        "answer-1",
+        "answer-2",
+        "answer-3",
+    ]
     assert pages[0][0]["fields"] == {"prompt": "Why?", "answer-1": "c", "answer-2": "a", "answer-3": "b"}
     two = Offer("r1", "x", "Why?", ("a", "b"), (0, 1), "g")
     with pytest.raises(ExchangeError, match="the items have 2 and 3 answers"):
         argilla.write(tmp_path / "records.jsonl", [offer(), two], "", {})
 
 
-def spoiled(tmp_path: Path, tool: Any, export: Any, people: dict[str, str], change: Callable[[Any], Any]) -> list[Any]:
+def spoiled(
+    tmp_path: Path, tool: Any, export: Any, people: dict[str, str], change: Callable[[Any], Any]
+) -> list[Any]:
     """What is read of an export of one item, ranked by ada and bob, after a change to its first task or record."""
     said = [Said(who, (1, 2, 1), 90.5) for who in ("labeler-ada", "labeler-bob")]
     tool.write(tmp_path / "out.json", [offer(*said)], "", people)
@@ -146,11 +192,16 @@ def ranker(value: Any) -> Callable[[Any], None]:
         (ranker({"rank-1": ["0"], "rank-2": ["1"]}), "items left unranked, or items of another task"),
         (ranker(["0", "1", "7"]), "items left unranked, or items of another task"),
         (ranker({"good": ["0"], "bad": ["1", "2"]}), "items in several buckets, or in none: no order"),
-        (lambda task: task["annotations"][0].update(result=[]), "not one ranker result: nothing was moved, or the interface is another"),
+        (
+            lambda task: task["annotations"][0].update(result=[]),
+            "not one ranker result: nothing was moved, or the interface is another",
+        ),
         (lambda task: task["annotations"][0].update(completed_by=None), "nobody is named as its annotator"),
     ],
 )
-def test_what_an_annotator_left_open_in_label_studio_is_refused_and_the_others_are_kept(tmp_path: Path, change: Any, reason: str) -> None:
+def test_what_an_annotator_left_open_in_label_studio_is_refused_and_the_others_are_kept(
+    tmp_path: Path, change: Any, reason: str
+) -> None:
     refused, kept = spoiled(tmp_path, label_studio, tools.label_studio, NUMBERS, change)
     assert refused == Refused(reason)
     assert [said.labeler for said in kept.said] == ["labeler-bob"]
@@ -163,13 +214,24 @@ def value(given: Any) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (value(["answer-1", "answer-2", "answer-3"]), "options without their ranks, as Argilla's SDK exports them"),
-        (value([{"value": "answer-1", "rank": 1}, {"value": "answer-2", "rank": None}]), "options left unranked, or of another question"),
+        (
+            value(["answer-1", "answer-2", "answer-3"]),
+            "options without their ranks, as Argilla's SDK exports them",
+        ),
+        (
+            value([{"value": "answer-1", "rank": 1}, {"value": "answer-2", "rank": None}]),
+            "options left unranked, or of another question",
+        ),
         (value([{"value": "answer-1", "rank": 1}]), "options left unranked, or of another question"),
-        (lambda record: record["responses"][0].update(user_id=None), "a response by nobody: its user was deleted"),
+        (
+            lambda record: record["responses"][0].update(user_id=None),
+            "a response by nobody: its user was deleted",
+        ),
     ],
 )
-def test_what_has_no_ranks_in_argilla_is_refused_and_the_others_are_kept(tmp_path: Path, change: Any, reason: str) -> None:
+def test_what_has_no_ranks_in_argilla_is_refused_and_the_others_are_kept(
+    tmp_path: Path, change: Any, reason: str
+) -> None:
     refused, kept = spoiled(tmp_path, argilla, tools.argilla, UUIDS, change)
     assert refused.reason.startswith(reason)
     assert [said.labeler for said in kept.said] == ["labeler-bob"]
@@ -178,9 +240,18 @@ def test_what_has_no_ranks_in_argilla_is_refused_and_the_others_are_kept(tmp_pat
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda record: record.update(responses={"ranking": [{"value": ["answer-1"], "user_id": "u"}]}), "options without their ranks"),
-        (lambda record: record.update(responses=None), "no responses with it; fetch the records with `?include=responses`"),
-        (lambda record: record["fields"].pop("answer-2"), "its fields are not those of a round that went out"),
+        (
+            lambda record: record.update(responses={"ranking": [{"value": ["answer-1"], "user_id": "u"}]}),
+            "options without their ranks",
+        ),
+        (
+            lambda record: record.update(responses=None),
+            "no responses with it; fetch the records with `?include=responses`",
+        ),
+        (
+            lambda record: record["fields"].pop("answer-2"),
+            "its fields are not those of a round that went out",
+        ),
         (lambda record: record.update(external_id=None), "external_id: Input should be a valid string"),
     ],
 )
@@ -195,6 +266,10 @@ def test_drafts_wait_and_a_conversation_goes_out_with_its_speakers(tmp_path: Pat
 
     [kept] = spoiled(tmp_path, argilla, tools.argilla, UUIDS, draft)
     assert [said.labeler for said in kept.said] == ["labeler-bob"]
-    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Why?"}]
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "Why?"},
+    ]
     assert spoken(turns) == "User: Hi\n\nAssistant: Yes?\n\nUser: Why?"
     assert spoken(turns[:1]) == "Hi"

@@ -31,7 +31,9 @@ def bring(store: Store, *found: Offer | Refused, leave_out: bool = False) -> ext
     return external_rounds.bring(store, "r1", list(enumerate(found, 1)), "back.json", leave_out)
 
 
-def test_rankings_from_elsewhere_are_the_rounds_with_their_labelers_presented_order_times_and_guidelines(store: Store) -> None:
+def test_rankings_from_elsewhere_are_the_rounds_with_their_labelers_presented_order_times_and_guidelines(
+    store: Store,
+) -> None:
     publish(store, count=2)
     first, second = offered(store)
     assert sorted(first.presented) == [0, 1, 2]
@@ -49,7 +51,11 @@ def test_rankings_from_elsewhere_are_the_rounds_with_their_labelers_presented_or
         ("argilla-x", "person", (1, 2, 3)),
     ]
     assert made[0].labeling is not None
-    assert (made[0].labeling.presented, made[0].labeling.guidelines, made[0].labeling.seconds) == (first.presented, "g-1", 12.5)
+    assert (made[0].labeling.presented, made[0].labeling.guidelines, made[0].labeling.seconds) == (
+        first.presented,
+        "g-1",
+        12.5,
+    )
     assert audit[-3:] == ["import answer", "import answer", "bring from elsewhere"]
 
 
@@ -61,7 +67,10 @@ def test_what_comes_twice_is_kept_once_and_goes_out_again_as_it_is(store: Store,
     assert [(each.labeler, each.ranks) for each in offer.said] == [(ada, (2, 1, 1))]
     assert bring(store, offer, said(offer, 1, 1, 1), said(offer, 1, 1, 1)).known == 2
     with store.reading() as session:
-        assert {answer.labeler: answer.ranks for answer in session.scalars(select(Answer))} == {ada: [2, 1, 1], "label-studio-7": [1, 1, 1]}
+        assert {answer.labeler: answer.ranks for answer in session.scalars(select(Answer))} == {
+            ada: [2, 1, 1],
+            "label-studio-7": [1, 1, 1],
+        }
         item = session.get_one(Item, 1)
         assert (item.taken, item.done) == (0, 2)
 
@@ -81,14 +90,18 @@ def test_an_item_in_hand_here_is_done_when_its_labeler_ranks_it_there(store: Sto
 def test_a_skip_there_is_a_skip_here(store: Store) -> None:
     publish(store, count=1)
     [offer] = offered(store)
-    brought = bring(store, replace(offer, said=(Said("label-studio-7", None, 1.0, "skipped in Label Studio"),)))
+    brought = bring(
+        store, replace(offer, said=(Said("label-studio-7", None, 1.0, "skipped in Label Studio"),))
+    )
     assert (brought.rankings, brought.skips) == (0, 1)
     with store.reading() as session:
         assert session.scalars(select(Answer.skipped)).all() == ["skipped in Label Studio"]
         assert rounds.progress(session, "r1").missing == 1
 
 
-def test_what_does_not_fit_is_refused_with_its_line_and_then_nothing_is_kept_unless_it_is_left_out(store: Store, join: Join) -> None:
+def test_what_does_not_fit_is_refused_with_its_line_and_then_nothing_is_kept_unless_it_is_left_out(
+    store: Store, join: Join
+) -> None:
     publish(store, count=3)
     eve = join("eve")
     stand(store, eve, "excluded", "labeler-boss")
@@ -131,7 +144,9 @@ def test_a_round_that_is_closed_or_was_never_published_takes_nothing(store: Stor
     [offer] = offered(store)
     with store.writing() as session:
         rounds.close(session, "r1", "test")
-    with pytest.raises(ExchangeError, match=r"round r1 is closed: its rankings are final; nothing of back\.json was kept"):
+    with pytest.raises(
+        ExchangeError, match=r"round r1 is closed: its rankings are final; nothing of back\.json was kept"
+    ):
         bring(store, said(offer, 1, 2, 3))
     with pytest.raises(ExchangeError, match="round r7 was never published"):
         external_rounds.bring(store, "r7", [], "back.json")

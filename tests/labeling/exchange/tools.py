@@ -17,11 +17,29 @@ def label_studio(file: Path, shape: str = "buckets", whole_user: bool = False) -
     """The JSON export of a project into which the file was imported. Shapes: buckets, list, and named, a list under the Ranker's name."""
     tasks = json.loads(file.read_text(encoding="utf-8"))
     for number, task in enumerate(tasks, 1):
-        task |= {"id": number, "drafts": [], "predictions": [], "meta": {}, "project": 1, "inner_id": number, "updated_by": 1}
+        task |= {
+            "id": number,
+            "drafts": [],
+            "predictions": [],
+            "meta": {},
+            "project": 1,
+            "inner_id": number,
+            "updated_by": 1,
+        }
         for annotation in task["annotations"]:
-            annotation |= {"id": number, "ground_truth": False, "created_at": "2026-01-05T10:00:00Z", "result_count": 1, "task": number}
+            annotation |= {
+                "id": number,
+                "ground_truth": False,
+                "created_at": "2026-01-05T10:00:00Z",
+                "result_count": 1,
+                "task": number,
+            }
             if whole_user:
-                annotation["completed_by"] = {"id": annotation["completed_by"], "email": "ann@example.org", "first_name": ""}
+                annotation["completed_by"] = {
+                    "id": annotation["completed_by"],
+                    "email": "ann@example.org",
+                    "first_name": "",
+                }
             for result in annotation["result"]:
                 result["value"]["ranker"] = _shaped(result["value"]["ranker"], shape)
     out = file.with_name("project-1-export.json")
@@ -38,7 +56,11 @@ def _shaped(buckets: dict[str, list[str]], shape: str) -> Any:
 
 def argilla(file: Path, pages: bool = True) -> Path:
     """What `GET …/records?include=responses` gives after each line was posted to `records/bulk`: a page a line, or a record."""
-    found = [record for line in file.read_text(encoding="utf-8").rstrip("\n").split("\n") for record in json.loads(line)["items"]]
+    found = [
+        record
+        for line in file.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        for record in json.loads(line)["items"]
+    ]
     for record in found:
         record |= {
             "id": uuid(record["external_id"]),
@@ -50,7 +72,11 @@ def argilla(file: Path, pages: bool = True) -> Path:
         }
         for response in record["responses"]:
             response |= {"id": uuid(response["user_id"]), "record_id": record["id"], **TIMES}
-    lines = [{"items": found[start : start + 2], "total": len(found)} for start in range(0, len(found), 2)] if pages else found
+    lines = (
+        [{"items": found[start : start + 2], "total": len(found)} for start in range(0, len(found), 2)]
+        if pages
+        else found
+    )
     out = file.with_name("records.out.jsonl")
     out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return out

@@ -30,7 +30,10 @@ def test_chance_is_what_two_samples_of_one_source_differ_by() -> None:
     import numpy as np
 
     draws, shares = np.random.default_rng(0), [0.5, 0.3, 0.15, 0.05]
-    samples = [[dict(enumerate(map(int, draws.multinomial(size, shares)))) for size in (200, 80)] for _ in range(2000)]
+    samples = [
+        [dict(enumerate(map(int, draws.multinomial(size, shares)))) for size in (200, 80)]
+        for _ in range(2000)
+    ]
     named = [[{str(value): count for value, count in each.items()} for each in pair] for pair in samples]
     moved, chance = np.mean([distance(*pair) for pair in named], axis=0)
     assert moved == pytest.approx(chance, rel=0.03)
@@ -47,7 +50,10 @@ def test_the_same_shift_warns_among_many_and_not_among_few() -> None:
 
 
 def test_a_warning_names_set_measure_both_numbers_and_bound() -> None:
-    old, new = profile(1000, category={"fact": 300, "other": 700}), profile(2000, category={"fact": 1400, "other": 600})
+    old, new = (
+        profile(1000, category={"fact": 300, "other": 700}),
+        profile(2000, category={"fact": 1400, "other": 600}),
+    )
     [told] = [str(shift) for shift in shifts({"prompts": old}, {"prompts": new}, BOUNDS) if shift.warns]
     assert told == (
         "prompts: category: fact 30.0% → 70.0%; it moved by 0.400, "
@@ -62,10 +68,16 @@ def test_a_mix_that_only_one_version_tells_moved_wholly_and_one_that_neither_tel
 
 def test_agreement_moves_by_the_difference_of_two_shares_and_not_where_nothing_is_shared() -> None:
     high, low, none = (
-        {**profile(9), "agreement": {"points": points, "pairs": pairs}} for points, pairs in ((900.0, 1000), (600.0, 1000), (0.0, 0))
+        {**profile(9), "agreement": {"points": points, "pairs": pairs}}
+        for points, pairs in ((900.0, 1000), (600.0, 1000), (0.0, 0))
     )
     [shift] = shifts({"s": high}, {"s": low}, BOUNDS)
-    assert (shift.what, shift.before, shift.now, shift.warns) == ("pairs ordered alike", "90.0%", "60.0%", True)
+    assert (shift.what, shift.before, shift.now, shift.warns) == (
+        "pairs ordered alike",
+        "90.0%",
+        "60.0%",
+        True,
+    )
     assert shift.distance == pytest.approx(0.3)
     assert shift.chance == pytest.approx(sqrt(2 / pi * 0.75 * 0.25 * 0.002))
     assert list(shifts({"s": high}, {"s": none}, BOUNDS)) == []

@@ -43,17 +43,31 @@ class Gate:
         self.git("commit", "-qm", "gate")
 
     def git(self, *words: str) -> None:
-        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *words], cwd=self.root, check=True)
+        subprocess.run(
+            ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words], cwd=self.root, check=True
+        )
 
-    def check(self, category: str, others: tuple[int, int], force: bool = False, say: str = "What is") -> list[str]:
+    def check(
+        self, category: str, others: tuple[int, int], force: bool = False, say: str = "What is"
+    ) -> list[str]:
         """Let 150 prompts pass that two labelers ranked, the second in this order; what is said of drift."""
         rows = []
         for number in range(300):
-            asked = {"id": f"p{number // 2}", "messages": [{"role": "user", "content": f"{say} {number // 2}?"}], "user": f"u{number // 2}"}
+            asked = {
+                "id": f"p{number // 2}",
+                "messages": [{"role": "user", "content": f"{say} {number // 2}?"}],
+                "user": f"u{number // 2}",
+            }
             by = {"labeler": f"labeler-{number % 2}", "kind": "person", "policy": "m", "round": "r1"}
             ranks = others if number % 2 else (1, 2)
             rows.append(
-                {"id": f"r{number}", "prompt": asked | {"category": category, "source": "s"}, "responses": ["a", "b"], "ranks": ranks, **by}
+                {
+                    "id": f"r{number}",
+                    "prompt": asked | {"category": category, "source": "s"},
+                    "responses": ["a", "b"],
+                    "ranks": ranks,
+                    **by,
+                }
             )
         place = self.root / "data" / "rankings" / "r1.jsonl"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -75,14 +89,21 @@ def gate(project: Path, capsys: pytest.CaptureFixture[str]) -> Gate:
 FIRST = "drift: there is no version before this one to compare with"
 
 
-def test_what_moved_is_a_warning_with_a_picture_in_the_pages_and_in_mlflow_and_the_way_back_is_one_too(gate: Gate) -> None:
+def test_what_moved_is_a_warning_with_a_picture_in_the_pages_and_in_mlflow_and_the_way_back_is_one_too(
+    gate: Gate,
+) -> None:
     assert gate.check("fact", (1, 2)) == [FIRST]
     assert FIRST in html.unescape((DOCS / "index.html").read_text())
     profile, lock = PROFILE.read_bytes(), Path("dvc.lock").read_bytes()
     data = dvc_pipeline.hash_of(gate.root / "data" / "rankings", gate.root)
-    assert before(gate.root, STAGE, None, {"data/rankings": data}, str(PROFILE)) is None, "the same data has no version before it"
+    assert before(gate.root, STAGE, None, {"data/rankings": data}, str(PROFILE)) is None, (
+        "the same data has no version before it"
+    )
     [told, *warnings] = gate.check("<b>sum</b>", (2, 1))
-    assert re.fullmatch(r"drift: against the version before, which passed .*, run \w{32}, .* UTC: 2 of 4 measures moved .*", told)
+    assert re.fullmatch(
+        r"drift: against the version before, which passed .*, run \w{32}, .* UTC: 2 of 4 measures moved .*",
+        told,
+    )
     assert [warning.partition(";")[0] for warning in warnings] == [
         "warning: drift: rankings: category: <b>sum</b> 0.0% → 100.0%",
         "warning: drift: rankings: agreement: pairs ordered alike 100.0% → 0.0%",
@@ -97,10 +118,14 @@ def test_what_moved_is_a_warning_with_a_picture_in_the_pages_and_in_mlflow_and_t
     assert picture.startswith(b"\x89PNG")
     assert base64.b64encode(picture).decode() in page, "MLflow shows one file at a time"
     run = tracking.runs(gate.root)[0]
-    kept = {file.path for file in tracking.client(tracking.store(gate.root)).list_artifacts(run.id, "reports")}
+    kept = {
+        file.path for file in tracking.client(tracking.store(gate.root)).list_artifacts(run.id, "reports")
+    }
     assert kept >= {"reports/drift.html", "reports/drift.png", "reports/index.html", "reports/rankings.json"}
     assert f"/runs/{run.id}/artifacts/reports/drift.html)" in gate.note()
-    [linked] = re.findall(r"\(#/experiments/\d+/runs/\w+/artifacts/(reports/validations/\S+\.html)\)", gate.note())
+    [linked] = re.findall(
+        r"\(#/experiments/\d+/runs/\w+/artifacts/(reports/validations/\S+\.html)\)", gate.note()
+    )
     assert (DOCS / Path(linked).relative_to("reports")).exists()
 
     [told, *warnings] = gate.check("fact", (1, 2), force=True)
@@ -108,10 +133,14 @@ def test_what_moved_is_a_warning_with_a_picture_in_the_pages_and_in_mlflow_and_t
         "fact 0.0% → 100.0%",
         "pairs ordered alike 0.0% → 100.0%",
     ]
-    assert (PROFILE.read_bytes(), Path("dvc.lock").read_bytes()) == (profile, lock), "what ran before changes nothing that DVC knows"
+    assert (PROFILE.read_bytes(), Path("dvc.lock").read_bytes()) == (profile, lock), (
+        "what ran before changes nothing that DVC knows"
+    )
 
 
-def test_a_clone_without_runs_knows_the_version_before_from_git_and_says_where_its_profile_is_missing(gate: Gate) -> None:
+def test_a_clone_without_runs_knows_the_version_before_from_git_and_says_where_its_profile_is_missing(
+    gate: Gate,
+) -> None:
     gate.check("fact", (1, 2))
     gate.git("add", "-A")
     gate.git("commit", "-qm", "one")

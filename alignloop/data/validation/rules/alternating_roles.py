@@ -6,12 +6,19 @@ from typing import Any, get_args
 import pandas as pd
 from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
 from great_expectations.expectations.expectation import ColumnMapExpectation
-from great_expectations.expectations.metrics.map_metric_provider.column_condition_partial import column_condition_partial
-from great_expectations.expectations.metrics.map_metric_provider.column_map_metric_provider import ColumnMapMetricProvider
+from great_expectations.expectations.metrics.map_metric_provider.column_condition_partial import (
+    column_condition_partial,
+)
+from great_expectations.expectations.metrics.map_metric_provider.column_map_metric_provider import (
+    ColumnMapMetricProvider,
+)
 
 from alignloop.records import Message, check_turns
 
-SPOKEN = {role: Message.model_construct(role=role, content="") for role in get_args(Message.model_fields["role"].annotation)}
+SPOKEN = {
+    role: Message.model_construct(role=role, content="")
+    for role in get_args(Message.model_fields["role"].annotation)
+}
 
 
 @cache
