@@ -17,6 +17,7 @@ from torch import Tensor
 
 from alignloop.core import parallel_passes
 from alignloop.params import Params, load
+from alignloop.params.binding import bind
 from alignloop.progress import Progress
 from alignloop.stages.ppo import ppo
 from alignloop.stages.pretrain import pretrain
@@ -55,10 +56,9 @@ def begin(stage: str, params: Params, run: Path, out: Path, checkpoint: Checkpoi
     data, models, round = run / "data", run / "models", next(iter(params.rounds))
     numbers, curve, model = out / "numbers.json", out / "curve.csv", out / "model"
     if stage == "pretrain":
-        return pretrain(params, checkpoint, data / "corpus", model, numbers, curve)
+        return bind(pretrain, params)(checkpoint, data / "corpus", model, numbers, curve)
     if stage == "sft":
-        return sft(
-            params,
+        return bind(sft, params)(
             checkpoint,
             models / "base",
             data / "demonstrations",
@@ -74,7 +74,7 @@ def begin(stage: str, params: Params, run: Path, out: Path, checkpoint: Checkpoi
             data / "rankings" / round,
             data / "demonstrations",
         )
-        return reward(params, checkpoint, round, *given, model, numbers, curve)
+        return bind(reward, params)(checkpoint, round, *given, model, numbers, curve)
     given = (
         run / params.rounds[round].start,
         models / round / "reward",
@@ -82,7 +82,7 @@ def begin(stage: str, params: Params, run: Path, out: Path, checkpoint: Checkpoi
         data / "prompts",
         data / "corpus",
     )
-    return ppo(params, checkpoint, round, *given, model, out / "rollouts", numbers, curve)
+    return bind(ppo, params)(checkpoint, round, *given, model, out / "rollouts", numbers, curve)
 
 
 def cost(stage: str, params: Params, run: Path, steps: int) -> tuple[Tensor, Tensor, int]:
@@ -115,7 +115,7 @@ def main() -> int:
     params = load(Path(__file__).parents[1] / "params.yaml")
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True)
-    parallel_passes.use(params.lanes)
+    parallel_passes.use(params.parallel_passes)
     worst = 0.0
     print(
         "| stage | a step | its CPU | a checkpoint | its CPU | size | steps between two | share | share of CPU |\n|---"

@@ -14,6 +14,7 @@ import torch
 from transformers import logging
 
 from alignloop.params import Params
+from alignloop.params.binding import bind
 from alignloop.stages.ppo import ppo
 from alignloop.training.checkpoints import Checkpoint
 from benchmarks.laboratory import load
@@ -54,7 +55,7 @@ def main() -> None:
         )
         outs = root / "policy", root / "rollouts", root / "metrics.json", root / "curve.csv"
         said = ""
-        for progress in ppo(params, Checkpoint.fresh(root, "ppo"), "r1", *sources, *outs):
+        for progress in bind(ppo, params)(Checkpoint.fresh(root, "ppo"), "r1", *sources, *outs):
             numbers = [progress.metrics[name] for name in ("score", "kl", "entropy", "distinct_2", "ended")]
             print(
                 f"| {progress.step} | " + " | ".join(f"{number:.3f}" for number in numbers) + " |", flush=True

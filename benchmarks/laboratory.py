@@ -16,9 +16,10 @@ from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_
 from alignloop.core.reward import score
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read, write
-from alignloop.evaluation.responses import answer, examination, summary
+from alignloop.evaluation.responses import load_test_set, respond, summary
 from alignloop.files import write_json
 from alignloop.params import Params
+from alignloop.params.binding import bind
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Prompt, Ranking, Rollout
 from alignloop.stages.ingest import ingest
@@ -74,16 +75,17 @@ class Laboratory:
             PROJECT / "data/forgotten.txt",
         )
         prompts, demonstrations, corpus, base, model = (self.root / name for name in names)
-        self._unless(raw, ingest(self.params, sources, forgotten, raw, self._numbers("ingest")))
+        self._unless(raw, bind(ingest, self.params)(sources, forgotten, raw, self._numbers("ingest")))
         imported = self.root / "data/imported"
         self._unless(
             imported,
-            prepare(self.params, raw, prompts, demonstrations, corpus, imported, self._numbers("prepare")),
+            bind(prepare, self.params)(
+                raw, prompts, demonstrations, corpus, imported, self._numbers("prepare")
+            ),
         )
         self._unless(
             base,
-            pretrain(
-                self.params,
+            bind(pretrain, self.params)(
                 Checkpoint.fresh(self.root, "pretrain"),
                 corpus,
                 base,
@@ -92,7 +94,7 @@ class Laboratory:
             ),
         )
         places = (base, demonstrations, corpus, model, self._numbers("sft"), self._curve("sft"))
-        self._unless(model, sft(self.params, Checkpoint.fresh(self.root, "sft"), *places))
+        self._unless(model, bind(sft, self.params)(Checkpoint.fresh(self.root, "sft"), *places))
 
     def rank(self, name: str, policy: str, earlier: str | None = None, round: str = "r1") -> None:
         """Rankings of a policy's answers in `data/rankings/name`, and those of `earlier`; a round's prompts are the same for any policy."""
@@ -104,8 +106,7 @@ class Laboratory:
         before.mkdir(exist_ok=True)
         self._unless(
             samples,
-            sample(
-                self.params,
+            bind(sample, self.params)(
                 round,
                 self.model(policy),
                 self.root / "data/prompts",
@@ -116,8 +117,7 @@ class Laboratory:
         known = self._rankings(earlier) if earlier else before
         self._unless(
             out,
-            label(
-                self.params,
+            bind(label, self.params)(
                 round,
                 samples,
                 known,
@@ -174,7 +174,7 @@ class Laboratory:
             numbers,
             self._curve(name),
         )
-        self._unless(out, reward(params, Checkpoint.fresh(self.root, name), "r1", *places))
+        self._unless(out, bind(reward, params)(Checkpoint.fresh(self.root, name), "r1", *places))
         return json.loads(numbers.read_text(encoding="utf-8"))
 
     def improve(self, name: str, start: str, reward_model: str, **changes: Any) -> None:
@@ -193,7 +193,7 @@ class Laboratory:
             self._numbers(name),
             self._curve(name),
         )
-        self._unless(out, ppo(params, Checkpoint.fresh(self.root, name), "r1", *models, *places))
+        self._unless(out, bind(ppo, params)(Checkpoint.fresh(self.root, name), "r1", *models, *places))
 
     def path(self, name: str) -> list[dict[str, float]]:
         """What PPO went through: of each step's rollouts the mean score, KL and gold."""
@@ -215,10 +215,10 @@ class Laboratory:
         """A policy's answers to prompts of test users, the same for every policy: gold of each, and what they are like on average."""
         file = self._numbers(f"measured-{name}")
         if not file.exists():
-            asked = examination(
-                self.params, self.root / "data/prompts", self.root / "data/corpus", self.model(reward_model)
-            )
-            found = answer(self.params, name, self.model(name), asked)
+            plan, decoding = self.params.evaluate, self.params.decoding
+            data = self.root / "data"
+            tests = load_test_set(plan, data / "prompts", data / "corpus", self.model(reward_model))
+            found = respond(self.params.seed, plan, decoding, name, self.model(name), tests)
             reference, tokenizer = load_policy(self.model("sft"))
             allowed, heat = (
                 allowed_tokens(tokenizer, vocabulary_of(reference)),
@@ -232,7 +232,7 @@ class Laboratory:
                 key: numbers[key] for key in ("gold", "passed", "score", "length", "distinct_2", "perplexity")
             }
             kl = float((torch.stack([part.sum() for part in found.drawn.logprobs]) - theirs).mean())
-            write_json(file, {**kept, "kl": kl, "golds": [each.gold for each in found.answers]})
+            write_json(file, {**kept, "kl": kl, "golds": [each.gold for each in found.responses]})
         return json.loads(file.read_text(encoding="utf-8"))
 
     def scores_of_demonstrations(self, name: str, split: str) -> list[float]:

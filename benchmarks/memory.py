@@ -21,6 +21,7 @@ from transformers import logging
 from alignloop.core.models import RewardModel, new_policy, save_policy
 from alignloop.core.tokens import train_tokenizer
 from alignloop.data.record_files import write
+from alignloop.params.binding import bind
 from alignloop.stages.ppo import ppo
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.world.builder import make_world
@@ -94,7 +95,7 @@ def run(root: Path, way: str) -> dict[str, float]:
         out = Path(folder)
         sources = root / "sft", root / "reward", root / "sft", root / "prompts", root / "corpus"
         outs = out / "policy", out / "rollouts", out / "metrics.json", out / "curve.csv"
-        for _ in ppo(params, Checkpoint.fresh(out, "ppo"), "r1", *sources, *outs):
+        for _ in bind(ppo, params)(Checkpoint.fresh(out, "ppo"), "r1", *sources, *outs):
             moments.append(time.process_time())
         return {"bytes": peak() - before, "seconds": (moments[-1] - moments[0]) / (len(moments) - 1)}
 

@@ -113,9 +113,8 @@ def _report_failures(url: str | None) -> None:
         posture=Posture.Reactive,
         threshold=1,
     )
-    Automation(
-        name=FAILURES, trigger=trigger, actions=[CallWebhook(block_document_id=block, payload=MESSAGE)]
-    ).create()  # pyright: ignore
+    action = CallWebhook(block_document_id=block, payload=MESSAGE)  # pyright: ignore[reportArgumentType]
+    Automation(name=FAILURES, trigger=trigger, actions=[action]).create()  # pyright: ignore
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from alignloop.evaluation.results_table import gather
-from alignloop.pace import paced
 from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.git import revision
 from alignloop.pipeline.run_commits import Recorded
 from alignloop.pipeline.stage_files import size_of
-from alignloop.progress import Progress
+from alignloop.progress import Progress, paced
 from tasks.plan import Plan
 from tasks.publish_results import results
 

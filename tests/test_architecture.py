@@ -108,7 +108,7 @@ def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_
     used = {key for stage in STAGES for key in body(stage)["params"]}
     assert {key.split(".")[0] for key in used} <= set(values)
     # rounds are unrolled into stages; no result depends on how pages look, on how many passes run at a time, or on checkpoints
-    assert set(values) - used <= {"rounds", "people", "lanes", "checkpoint_every"}
+    assert set(values) - used <= {"rounds", "people", "parallel_passes", "checkpoint_every"}
 
 
 def test_the_deployment_names_a_flow_that_can_be_loaded() -> None:

@@ -88,6 +88,6 @@ def test_a_full_disk_breaks_a_training_off_in_one_message_and_it_goes_on_to_the_
         r"pretrain: /\S+: cannot be written: .*No space left.*; make room and run again: the last checkpoint stays\n",
         said,
     )
-    assert re.search(r"^pretrain  goes on after step [12] of 12$", printed, re.MULTILINE)
+    assert re.search(r"^pretrain  resumes after step [12] of 12$", printed, re.MULTILINE)
     assert after == undisturbed
     assert after[2] == ["FINISHED"]

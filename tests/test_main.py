@@ -15,8 +15,7 @@ import pytest
 
 from alignloop import stages, tracking
 from alignloop.__main__ import main
-from alignloop.pace import duration, paced
-from alignloop.progress import Progress
+from alignloop.progress import Progress, duration, paced
 
 PROJECT = Path(__file__).parents[1]
 Write = Callable[..., None]
@@ -33,8 +32,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     def write(name: str, body: str, arguments: str = "out: Path, metrics: Path") -> None:
         names.append(name)
         head = '"""A stage."""\nimport errno, os, random, time\nfrom pathlib import Path\nfrom alignloop.errors import AlignloopError\n'
-        head += "from alignloop.params import Params\nfrom alignloop.progress import Progress\n\n"
-        head += f"def {name}(params: Params, {arguments}):\n"
+        head += "from alignloop.params.section import Seed\nfrom alignloop.progress import Progress\n\n"
+        head += f"def {name}(seed: Seed, {arguments}):\n"
         (folder / f"{name}.py").write_text(
             head + textwrap.indent('"""Count to three."""\n' + inspect.cleandoc(body), "    ") + "\n"
         )
@@ -47,7 +46,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 COUNT = """
 for number in range(1, 4):
     yield Progress(number, 3, {"loss": 1 / number})
-out.write_text(f"{params.seed}")
+out.write_text(f"{seed}")
 metrics.parent.mkdir(parents=True, exist_ok=True)
 metrics.write_text('{"loss": 0.25, "by": {"kind": {"first": 2}}, "note": "text", "none": null}')
 """
@@ -275,7 +274,7 @@ def test_a_resumed_stage_and_a_second_part_are_timed_from_their_own_start():
         Progress(4, 9),
     ]
     list(paced(iter(parts), "ppo", said.append, lambda: float(next(times))))
-    assert said[:3] == ["ppo  goes on after step 50 of 60", "ppo  51/60", "ppo  53/60 · 1/s · 0:07 left"]
+    assert said[:3] == ["ppo  resumes after step 50 of 60", "ppo  51/60", "ppo  53/60 · 1/s · 0:07 left"]
     assert said[3:5] == ["ppo  1/60", "ppo  2/60 · 0.25/s · 3:52 left"], "counting began again"
     assert said[5:7] == ["ppo  3/9", "ppo  4/9 · 0.25/s · 0:20 left"], "the total is another"
 

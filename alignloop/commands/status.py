@@ -12,10 +12,10 @@ import httpx
 
 from alignloop import tracking
 from alignloop.commands.gc import size, waste
-from alignloop.pace import duration
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.checkout_lock import PipelineBusyError, holder
 from alignloop.pipeline.git import git
+from alignloop.progress import duration
 from alignloop.tracking import registry
 
 STORES = ("mlruns", ".prefect", "people", ".cache")

@@ -1,71 +1,74 @@
-"""Best of n: SFT's answers, sorted out by the reward model. A row of the evaluation, and demonstrations by rejection sampling.
+"""Best of n: what the best of n responses by the reward model earns, as a row of the evaluation."""
 
-`python -m alignloop best-of` draws n answers to each training prompt, keeps the one that scores best and writes it as a demonstration, for
-`sft.more` in params.yaml or as a source of another run (arXiv 2307.09288, §3.2.3).
-"""
-
-import argparse
 from collections.abc import Callable, Sequence
 from math import sqrt
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from alignloop import params as parameters
-from alignloop.core.best_of_n import chances, expected, kl_if_all_differ, kl_measured
+from alignloop.core.best_of_n import expected, kl_if_all_differ, kl_measured
 from alignloop.core.experience import Score
 from alignloop.core.generate import sample
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, vocabulary_of
+from alignloop.core.models import RewardModel, allowed_tokens, vocabulary_of
 from alignloop.core.tokens import decode, end_of
-from alignloop.data.record_files import read, write
-from alignloop.evaluation.responses import Answered
-from alignloop.params import Params
-from alignloop.records import Demonstration, Message, Prompt
+from alignloop.evaluation.responses import ModelResponses
+from alignloop.params.evaluate import Evaluate
+from alignloop.params.sampling import Decoding
 from alignloop.seeds import seed_of
-from alignloop.training.encoding import prompt_rows
 from alignloop.training.scoring import scorer
 from alignloop.world.gold import judge
 
 PROMPTS_PER_CALL = 64
 
 
-def rows_of_best(params: Params, model: Answered, reward_model: RewardModel) -> dict[str, Any]:
-    """For every n of `evaluate.best_of`, what the best of n answers of a model earns, estimated from one pool of the largest n."""
-    sizes, prompts = params.evaluate.best_of, [answer.prompt for answer in model.answers]
-    score = scorer(reward_model, model.tokenizer)
-    texts, scores, tokens = _pool(
-        params,
+class Pool(NamedTuple):
+    """N responses to each of P prompts: their texts, scores (P, N) and lengths in tokens (P, N)."""
+
+    texts: list[list[str]]
+    scores: Tensor
+    tokens: Tensor
+
+
+def best_of_n_rows(
+    seed: int, plan: Evaluate, decoding: Decoding, model: ModelResponses, reward_model: RewardModel
+) -> dict[str, Any]:
+    """What the best of n responses earns for every n of `evaluate.best_of`, estimated from one pool of the largest n."""
+    prompts = [response.prompt for response in model.responses]
+    pool = draw_pool(
         model.policy,
         model.tokenizer,
         model.ids,
-        score,
-        max(sizes),
-        params.evaluate.temperature,
-        "evaluate",
+        score=scorer(reward_model, model.tokenizer),
+        size=max(plan.best_of),
+        temperature=plan.temperature,
+        decoding=decoding,
+        generator=torch.Generator().manual_seed(seed_of(seed, "evaluate", "best of")),
     )
     gold = None
     if all(prompt.key is not None for prompt in prompts):
         gold = torch.tensor(
-            [[judge(prompt, text).score for text in row] for prompt, row in zip(prompts, texts, strict=True)]
+            [
+                [judge(prompt, text).score for text in row]
+                for prompt, row in zip(prompts, pool.texts, strict=True)
+            ]
         ).double()
     single = torch.tensor(
-        [[answer.score if answer.gold is None else answer.gold] for answer in model.answers]
+        [[each.score if each.gold is None else each.gold] for each in model.responses]
     ).double()
-    gaps = (scores if gold is None else gold) - single
+    gaps = (pool.scores if gold is None else gold) - single
     outcomes = (gaps > 1e-9).double() + 0.5 * (gaps.abs() <= 1e-9)
     return {
         str(n): {
-            "score": float(expected(scores, scores, n).mean()),
-            "gold": None if gold is None else float(expected(scores, gold, n).mean()),
-            "length": float(expected(scores, tokens, n).mean()),
-            "wins": _mean_with_interval(expected(scores, outcomes, n)),
+            "score": float(expected(pool.scores, pool.scores, n).mean()),
+            "gold": None if gold is None else float(expected(pool.scores, gold, n).mean()),
+            "length": float(expected(pool.scores, pool.tokens, n).mean()),
+            "wins": _mean_with_interval(expected(pool.scores, outcomes, n)),
             "kl_if_all_differ_nats": kl_if_all_differ(n),
-            "kl_measured_nats": float(kl_measured(scores, n).mean()),
+            "kl_measured_nats": float(kl_measured(pool.scores, n).mean()),
         }
-        for n in sizes
+        for n in plan.best_of
     }
 
 
@@ -75,101 +78,37 @@ def _mean_with_interval(values: Tensor) -> dict[str, float]:
     return {"rate": mean, "low": max(0.0, mean - reach), "high": min(1.0, mean + reach), "n": len(values)}
 
 
-def _pool(
-    params: Params,
+def draw_pool(
     policy: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[list[int]],
+    *,
     score: Score,
     size: int,
     temperature: float,
-    use: str,
+    decoding: Decoding,
+    generator: torch.Generator,
     say: Callable[[int], None] = lambda done: None,
-) -> tuple[list[list[str]], Tensor, Tensor]:
-    """`size` answers to each prompt: their texts, scores (P, N) and lengths in tokens (P, N)."""
-    allowed, end, plan = allowed_tokens(tokenizer, vocabulary_of(policy)), end_of(tokenizer), params.decoding
-    generator = torch.Generator().manual_seed(seed_of(params.seed, use, "best of"))
+) -> Pool:
+    """Draw `size` responses to each prompt and score them; `say` gets the number of prompts done."""
+    allowed, end = allowed_tokens(tokenizer, vocabulary_of(policy)), end_of(tokenizer)
     texts: list[list[str]] = []
     scores, tokens = [], []
     for start in range(0, len(prompts), PROMPTS_PER_CALL):
         repeated = [ids for ids in prompts[start : start + PROMPTS_PER_CALL] for _ in range(size)]
         drawn = sample(
-            policy, repeated, allowed, end, temperature, plan.max_new_tokens, generator, plan.batch
+            policy,
+            repeated,
+            allowed,
+            end,
+            temperature=temperature,
+            max_new_tokens=decoding.max_new_tokens,
+            generator=generator,
+            batch=decoding.responses_per_batch,
         )
-        said = [decode(tokenizer, ids) for ids in drawn.ids]
-        texts += [said[place : place + size] for place in range(0, len(said), size)]
+        decoded = [decode(tokenizer, ids) for ids in drawn.ids]
+        texts += [decoded[place : place + size] for place in range(0, len(decoded), size)]
         scores.append(score(repeated, drawn.ids).double().view(-1, size))
         tokens.append(torch.tensor([len(ids) for ids in drawn.ids]).double().view(-1, size))
         say(len(texts))
-    return texts, torch.cat(scores), torch.cat(tokens)
-
-
-def command(arguments: Sequence[str]) -> int:
-    """Write the best answers of a policy to training prompts as demonstrations."""
-    parser = argparse.ArgumentParser(
-        "python -m alignloop best-of",
-        description="Rejection sampling: the best of n answers as demonstrations.",
-    )
-    parser.add_argument("--policy", type=Path, required=True, help="whose answers: models/sft, say")
-    parser.add_argument(
-        "--reward", type=Path, required=True, help="the reward model that chooses: models/r3/reward, say"
-    )
-    parser.add_argument("--prompts", type=Path, default=Path("data/prompts/train.jsonl"))
-    parser.add_argument("--n", type=int, default=16)
-    parser.add_argument("--limit", type=int, help="prompts at most, the first ones")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="a file of demonstrations, for sft.more or data/sources"
-    )
-    asked = parser.parse_args(arguments)
-    if asked.n < 1:
-        parser.error(f"--n {asked.n}: one answer at least")
-    if asked.limit is not None and asked.limit < 1:
-        parser.error(f"--limit {asked.limit}: one prompt at least")
-    params = parameters.load(Path("params.yaml"))
-    policy, tokenizer = load_policy(asked.policy)
-    rows, _ = prompt_rows(
-        tokenizer,
-        read(asked.prompts, Prompt)[: asked.limit],
-        context_of(policy) - params.decoding.max_new_tokens,
-    )
-    score, ids = scorer(RewardModel.load(asked.reward), tokenizer), [row for _, row in rows]
-    heat = params.decoding.temperature
-    texts, scores, _ = _pool(
-        params,
-        policy,
-        tokenizer,
-        ids,
-        score,
-        asked.n,
-        heat,
-        "best-of",
-        lambda done: print(f"{done:,}/{len(rows):,} prompts", flush=True),
-    )
-    best = [row[int(place)] for row, place in zip(texts, chances(scores, asked.n).argmax(1), strict=True)]
-    made = [
-        _demonstration(prompt, text, asked.n)
-        for (prompt, _), text in zip(rows, best, strict=True)
-        if text.strip()
-    ]
-    one, most, kl = (
-        float(part.mean())
-        for part in (scores, expected(scores, scores, asked.n), kl_measured(scores, asked.n))
-    )
-    print(
-        f"{write(asked.out, made):,} demonstrations in {asked.out}; {len(best) - len(made):,} best answers were empty\n"
-        f"mean score {one:.3f} of one answer, {most:.3f} of the best of {asked.n}\n"
-        f"KL {kl_if_all_differ(asked.n):.2f} nats per response if no two answers scored alike, {kl:.2f} measured"
-    )
-    return 0
-
-
-def _demonstration(prompt: Prompt, text: str, n: int) -> Demonstration:
-    common = prompt.model_dump(include={"user", "category", "time", "source"})
-    messages = (*prompt.messages, Message(role="assistant", content=text))
-    return Demonstration(
-        id=f"best-of-{n}-{prompt.id}",
-        messages=messages,
-        labeler=f"best-of-{n}",
-        origin=prompt.origin,
-        **common,
-    )
+    return Pool(texts, torch.cat(scores), torch.cat(tokens))

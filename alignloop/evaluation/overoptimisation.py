@@ -1,7 +1,8 @@
-"""The over-optimisation curve (arXiv 2210.10760): what the reward model and gold say of PPO's answers, over √KL to SFT.
+"""The over-optimisation curve (arXiv 2210.10760): reward-model score and gold of PPO's responses, over √KL to SFT.
 
-The answers are PPO's own rollouts, a point a step, so the curve costs no further drawing: answers to training prompts, by the policy as it
-was at that step, before its weights were averaged.
+The responses are PPO's own rollouts, one point per step, so the curve costs no further sampling: responses to
+training prompts by the policy as it was at that step, before its weights were averaged. Gold is the built-in
+environment's exact ground-truth score.
 """
 
 from collections import defaultdict
@@ -14,7 +15,10 @@ from alignloop.world.gold import judge
 
 
 def by_step(rollouts: Sequence[Rollout], prompts: Sequence[Prompt]) -> list[tuple[int, dict[str, float]]]:
-    """Of each step √KL (nats per response; 0 where the estimate is negative), the mean score, and mean gold where prompts have a key."""
+    """Each step's √KL (nats per response; 0 where the estimate is negative), mean score, and mean gold.
+
+    Gold is left out where prompts have no key.
+    """
     known = {prompt.id: prompt for prompt in prompts}
     steps: dict[int, list[Rollout]] = defaultdict(list)
     for rollout in rollouts:
@@ -25,10 +29,10 @@ def by_step(rollouts: Sequence[Rollout], prompts: Sequence[Prompt]) -> list[tupl
             "sqrt_kl": sqrt(max(0.0, fmean(each.kl for each in drawn))),
             "score": fmean(each.score for each in drawn),
         }
-        asked = [known[each.prompt] for each in drawn]
-        if all(prompt.key is not None for prompt in asked):
+        prompts_of = [known[each.prompt] for each in drawn]
+        if all(prompt.key is not None for prompt in prompts_of):
             numbers["gold"] = fmean(
-                judge(prompt, each.response).score for prompt, each in zip(asked, drawn, strict=True)
+                judge(prompt, each.response).score for prompt, each in zip(prompts_of, drawn, strict=True)
             )
         points.append((step, numbers))
     return points

@@ -1,4 +1,4 @@
-"""One model's answers to prompts of users never trained on: drawn, judged and summed up. Models are compared by what this gives of each."""
+"""One model's responses to the test prompts: drawn, scored and summed up."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from alignloop.core.metrics import distinct, distinct_answers
 from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, vocabulary_of
 from alignloop.core.tokens import decode, end_of, pad_of
 from alignloop.data.record_files import read
-from alignloop.params import Params
+from alignloop.params.evaluate import Evaluate
+from alignloop.params.sampling import Decoding
 from alignloop.records import Answer, Document, Prompt
 from alignloop.seeds import draws, seed_of
 from alignloop.training.encoding import document_rows, prompt_rows
@@ -26,8 +27,10 @@ from alignloop.world.gold import judge
 
 
 @dataclass(frozen=True)
-class Examination:
-    """What every model is asked: prompts, and text whose loss is the alignment tax; and the reward model that scores the answers."""
+class TestSet:
+    """What every model is measured on: prompts of test users, held-out documents, and the scoring reward model."""
+
+    __test__ = False  # pytest collects classes by this name
 
     prompts: list[Prompt]
     documents: list[Document]
@@ -35,46 +38,49 @@ class Examination:
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A model, the prompts' token ids and how many were too long, its answers, and its loss on the documents in nats per token."""
+class ModelResponses:
+    """A model and its responses: prompts' token ids, how many were too long, the loss in nats per token."""
 
     policy: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     ids: list[list[int]]
     drawn: Responses
-    answers: list[Answer]
+    responses: list[Answer]
     loss: float
     too_long: int
 
 
-def examination(params: Params, prompts: Path, corpus: Path, reward: Path) -> Examination:
+def load_test_set(plan: Evaluate, prompts: Path, corpus: Path, reward: Path) -> TestSet:
     """The test prompts, the held-out documents and the reward model."""
-    documents = read(corpus / "valid.jsonl", Document)[: params.evaluate.documents]
-    return Examination(read(prompts / "test.jsonl", Prompt), documents, RewardModel.load(reward))
+    documents = read(corpus / "valid.jsonl", Document)[: plan.documents]
+    return TestSet(read(prompts / "test.jsonl", Prompt), documents, RewardModel.load(reward))
 
 
-def answer(params: Params, name: str, path: Path, asked: Examination) -> Answered:
-    """Let the model of `path` answer, each name from a stream of draws of its own; its answers are marked with that name."""
+def respond(
+    seed: int, plan: Evaluate, decoding: Decoding, name: str, path: Path, tests: TestSet
+) -> ModelResponses:
+    """Draw the responses of the model at `path`; each name has its own stream of random numbers."""
     model, tokenizer = load_policy(path)
-    rows, too_long = prompt_rows(tokenizer, asked.prompts, context_of(model) - params.decoding.max_new_tokens)
-    order = draws(params.seed, "evaluate").permutation(len(rows))[: params.evaluate.prompts]
+    rows, too_long = prompt_rows(tokenizer, tests.prompts, context_of(model) - decoding.max_new_tokens)
+    order = draws(seed, "evaluate").permutation(len(rows))[: plan.prompts]
     chosen, ids = [rows[index][0] for index in order], [rows[index][1] for index in order]
-    allowed, limit, batch = (
-        allowed_tokens(tokenizer, vocabulary_of(model)),
-        params.decoding.max_new_tokens,
-        params.decoding.batch,
-    )
-    generator = torch.Generator().manual_seed(seed_of(params.seed, "evaluate", name))
     drawn = sample(
-        model, ids, allowed, end_of(tokenizer), params.evaluate.temperature, limit, generator, batch
+        model,
+        ids,
+        allowed_tokens(tokenizer, vocabulary_of(model)),
+        end_of(tokenizer),
+        temperature=plan.temperature,
+        max_new_tokens=decoding.max_new_tokens,
+        generator=torch.Generator().manual_seed(seed_of(seed, "evaluate", name)),
+        batch=decoding.responses_per_batch,
     )
-    scores = scorer(asked.reward_model, tokenizer)(ids, drawn.ids).tolist()
-    answers = [
+    scores = scorer(tests.reward_model, tokenizer)(ids, drawn.ids).tolist()
+    responses = [
         _judged(name, prompt, decode(tokenizer, tokens), len(tokens), ended, score)
         for prompt, tokens, ended, score in zip(chosen, drawn.ids, drawn.ended, scores, strict=True)
     ]
-    loss = mean_loss(model, document_rows(tokenizer, asked.documents, context_of(model)), pad_of(tokenizer))
-    return Answered(model, tokenizer, ids, drawn, answers, loss, too_long)
+    loss = mean_loss(model, document_rows(tokenizer, tests.documents, context_of(model)), pad_of(tokenizer))
+    return ModelResponses(model, tokenizer, ids, drawn, responses, loss, too_long)
 
 
 def _judged(name: str, prompt: Prompt, text: str, tokens: int, ended: bool, score: float) -> Answer:
@@ -94,35 +100,36 @@ def _judged(name: str, prompt: Prompt, text: str, tokens: int, ended: bool, scor
     )
 
 
-def summary(model: Answered) -> dict[str, Any]:
-    """A model's numbers over all its answers, and by behaviour."""
-    answers = model.answers
+def summary(model: ModelResponses) -> dict[str, Any]:
+    """A model's numbers over all its responses, and by behaviour."""
+    responses = model.responses
     by_behaviour: dict[str, list[Answer]] = defaultdict(list)
-    for each in answers:
+    for each in responses:
         by_behaviour[each.prompt.category].append(each)
+    invented = [each.made_up for each in responses if each.prompt.category in ("unknown", "false_premise")]
+    refused = [each.over_refused for each in responses if each.prompt.category == "harmless"]
+    behaviours = {
+        name: {
+            "n": len(group),
+            "passed": _mean([each.passed for each in group]),
+            "gold": _mean([each.gold for each in group]),
+        }
+        for name, group in sorted(by_behaviour.items())
+    }
     return {
-        "gold": _mean([each.gold for each in answers]),
-        "passed": _mean([each.passed for each in answers]),
-        "made_up": _mean(
-            [each.made_up for each in answers if each.prompt.category in ("unknown", "false_premise")]
-        ),
-        "over_refused": _mean([each.over_refused for each in answers if each.prompt.category == "harmless"]),
-        "score": fmean(each.score for each in answers),
-        "length": fmean(each.tokens for each in answers),
-        "ended": fmean(each.ended for each in answers),
+        "gold": _mean([each.gold for each in responses]),
+        "passed": _mean([each.passed for each in responses]),
+        "made_up": _mean(invented),
+        "over_refused": _mean(refused),
+        "score": fmean(each.score for each in responses),
+        "length": fmean(each.tokens for each in responses),
+        "ended": fmean(each.ended for each in responses),
         "distinct_1": distinct(model.drawn.ids, 1),
         "distinct_2": distinct(model.drawn.ids, 2),
-        "distinct_answers": distinct_answers([each.response for each in answers]),
+        "distinct_answers": distinct_answers([each.response for each in responses]),
         "perplexity": exp(model.loss),
         "too_long": model.too_long,
-        "behaviours": {
-            name: {
-                "n": len(group),
-                "passed": _mean([each.passed for each in group]),
-                "gold": _mean([each.gold for each in group]),
-            }
-            for name, group in sorted(by_behaviour.items())
-        },
+        "behaviours": behaviours,
     }
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from alignloop.markdown import number, table
+
 PLAIN = (
     "gold",
     "passed",
@@ -21,15 +23,16 @@ FAULTS = (
     ("made up, of unknown and false premise", "made_up", ("unknown", "false_premise")),
     ("refused, of harmless", "over_refused", ("harmless",)),
 )
+NAMES = {"base": "base", "sft": "SFT"}
 REWARD = ("accuracy_labelers", "accuracy_gold", "labelers_agreement_gold")
 
 
 def gather(evaluations: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of every row, from evaluations by round in their order; base and SFT are as the last round measured them."""
+    """The numbers of every row, from evaluations by round in their order; base and SFT as the last round measured."""
     first, last = next(iter(evaluations)), next(reversed(list(evaluations)))
     newest = evaluations[last]
     rows = {
-        "base": _row(newest["models"]["base"], vs_sft=_turned(newest["win_rates"]["sft_vs_base"])),
+        "base": _row(newest["models"]["base"], vs_sft=_other_side(newest["win_rates"]["sft_vs_base"])),
         "sft": _row(newest["models"]["sft"], vs_base=newest["win_rates"]["sft_vs_base"], kl=0.0),
     }
     for name, report in evaluations.items():
@@ -54,22 +57,36 @@ def gather(evaluations: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def headline_of(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What one asks of a round first, flat, so that DVC shows rounds and experiments side by side in a table of few columns."""
+    """A round's most important numbers, flat, so that DVC shows rounds and experiments in a table of few columns."""
     policy, wins = report["models"]["policy"], report["win_rates"]
     duels = {f"wins_{name}": wins[f"policy_{name}"]["rate"] for name in ("vs_base", "vs_sft", "vs_before")}
-    said = {f"reward_{name}": report["reward_model"][name] for name in REWARD[:2]}
+    reward = {f"reward_{name}": report["reward_model"][name] for name in REWARD[:2]}
     return {
         **{key: policy[key] for key in FIRST},
         **duels,
         "kl_to_sft_nats": report["kl_to_sft_nats"],
-        **said,
+        **reward,
     }
 
 
 def tables(results: Mapping[str, Any]) -> str:
-    """The results in Markdown that a console shows as well: the models, the change over the rounds, and gold's pass rate by behaviour."""
+    """The results in Markdown that a console shows as well.
+
+    The models, best of n where it was asked for, the change over the rounds, and the pass rate by behaviour.
+    """
     rows: dict[str, Any] = results["rows"]
-    names = {"base": "base", "sft": "SFT"}
+    parts = [_models(rows), _caption(results["judged_by_gold"])]
+    if best := results.get("best_of"):
+        parts.append(_best_of(best))
+    if change := results["last_against_first"]:
+        parts.append(_change_in_words(rows, change))
+    behaviours = [name for name, of in rows["sft"]["behaviours"].items() if of["passed"] is not None]
+    if behaviours:
+        parts.append(_behaviours(rows, behaviours))
+    return "\n\n".join(parts) + "\n"
+
+
+def _models(rows: Mapping[str, Any]) -> str:
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "gold": lambda row: number(row["gold"], 3),
         "wins against SFT": lambda row: _rate(row["win_rate_vs_sft"]),
@@ -82,101 +99,56 @@ def tables(results: Mapping[str, Any]) -> str:
         "RM: gold": lambda row: number(row["reward_model"]["accuracy_gold"], 3),
         "labelers: gold": lambda row: number(row["reward_model"]["labelers_agreement_gold"], 3),
     }
-    main = [
-        ["model", *columns],
-        *([names.get(name, name), *(cell(row) for cell in columns.values())] for name, row in rows.items()),
-    ]
-    judge = "gold" if results["judged_by_gold"] else "the round's reward model: these prompts have no gold"
-    parts = [
-        table(main),
-        f"Wins are judged by {judge}; 95 % intervals. KL in nats per response, length in tokens, perplexity on held-out corpus."
-        " RM: labelers and labelers: gold: share of the held-out labelers' pairs that RM and gold order as they did, a tie counts a half."
-        " RM: gold: the same of the pairs that gold tells apart.",
-    ]
-    if best := results.get("best_of"):
-        head = [
-            "best of SFT's answers",
-            "score",
-            "gold",
-            "wins against one",
-            "KL if all differ",
-            "KL measured",
-            "length",
-        ]
-        cells = (
-            ("score", 3),
-            ("gold", 3),
-            ("wins", None),
-            ("kl_if_all_differ_nats", 2),
-            ("kl_measured_nats", 2),
-            ("length", 1),
-        )
-        body = [
-            [n, *(_rate(row[key]) if digits is None else number(row[key], digits) for key, digits in cells)]
-            for n, row in best.items()
-        ]
-        parts.append(table([head, *body]))
-    if change := results["last_against_first"]:
-        told = {
-            "gold": "gold",
-            "win_rate_vs_sft": "wins against SFT",
-            "made_up": "answers made up",
-            "perplexity": "perplexity",
-        }
-        words = [f"{words} {_signed(change[key])}" for key, words in told.items() if change[key] is not None]
-        last = next(reversed(list(rows)))
-        parts.append(f"{last} against {list(rows)[2]}: {', '.join(words)}.")
-    behaviours = [
-        name for name, numbers in rows["sft"]["behaviours"].items() if numbers["passed"] is not None
-    ]
-    if behaviours:
-        head = ["answers that pass gold", "n", *(names.get(name, name) for name in rows)]
-        body = [
-            [
-                name.replace("_", " "),
-                str(rows["sft"]["behaviours"][name]["n"]),
-                *(_passed(row, name) for row in rows.values()),
-            ]
-            for name in behaviours
-        ]
-        for words, key, of in FAULTS:
-            asked = sum(rows["sft"]["behaviours"].get(name, {"n": 0})["n"] for name in of)
-            if asked:
-                body.append([words, str(asked), *(number(row[key], 3) for row in rows.values())])
-        parts.append(table([head, *body]))
-    return "\n\n".join(parts) + "\n"
+    body = [[NAMES.get(name, name), *(cell(row) for cell in columns.values())] for name, row in rows.items()]
+    return table([["model", *columns], *body])
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with columns of one width: the first to the left, numbers to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = [
-        "| "
-        + " | ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        + " |"
-        for row in rows
-    ]
-    rule = (
-        "|"
-        + "|".join("-" * (width + 1) + (":" if place else "-") for place, width in enumerate(widths))
-        + "|"
+def _caption(judged_by_gold: bool) -> str:
+    judge = "gold" if judged_by_gold else "the round's reward model: these prompts have no gold"
+    return (
+        f"Wins are judged by {judge}; 95 % intervals. KL in nats per response, length in tokens, perplexity on "
+        "held-out corpus. Gold: the built-in environment's exact ground-truth score. RM: labelers and labelers: "
+        "gold: share of the held-out labelers' pairs that the reward model and gold order as they did, a tie "
+        "counts a half. RM: gold: the same of the pairs whose gold differs."
     )
-    return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def number(value: float | None, digits: int) -> str:
-    """A number as people read it, with a true minus; a dash for none."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+def _best_of(best: Mapping[str, Any]) -> str:
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "score": lambda row: number(row["score"], 3),
+        "gold": lambda row: number(row["gold"], 3),
+        "wins against one": lambda row: _rate(row["wins"]),
+        "KL if all differ": lambda row: number(row["kl_if_all_differ_nats"], 2),
+        "KL measured": lambda row: number(row["kl_measured_nats"], 2),
+        "length": lambda row: number(row["length"], 1),
+    }
+    body = [[n, *(cell(row) for cell in columns.values())] for n, row in best.items()]
+    return table([["best of SFT's responses", *columns], *body])
 
 
-def one_line(text: str, most: int = 300) -> str:
-    """At most so many letters of a text on one line, without the signs that Markdown would read."""
-    flat = " ".join(text.split())
-    cut = flat if len(flat) <= most else flat[:most] + " …"
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>#|" else sign for sign in cut) or "(nothing)"
+def _change_in_words(rows: Mapping[str, Any], change: Mapping[str, float | None]) -> str:
+    names = {
+        "gold": "gold",
+        "win_rate_vs_sft": "wins against SFT",
+        "made_up": "made-up responses",
+        "perplexity": "perplexity",
+    }
+    known = {name: value for key, name in names.items() if (value := change[key]) is not None}
+    words = ", ".join(f"{name} {_signed(value)}" for name, value in known.items())
+    rounds = list(rows)[2:]
+    return f"{rounds[-1]} compared with {rounds[0]}: {words}."
+
+
+def _behaviours(rows: Mapping[str, Any], behaviours: Sequence[str]) -> str:
+    counts = {name: of["n"] for name, of in rows["sft"]["behaviours"].items()}
+    body = [
+        [name.replace("_", " "), str(counts[name]), *(_passed(row, name) for row in rows.values())]
+        for name in behaviours
+    ]
+    for words, key, of in FAULTS:
+        if count := sum(counts.get(name, 0) for name in of):
+            body.append([words, str(count), *(number(row[key], 3) for row in rows.values())])
+    return table([["responses that pass gold", "n", *(NAMES.get(name, name) for name in rows)], *body])
 
 
 def _row(
@@ -200,8 +172,8 @@ def _row(
     }
 
 
-def _turned(win: Mapping[str, float]) -> dict[str, float]:
-    """The same duel seen from the other side."""
+def _other_side(win: Mapping[str, float]) -> dict[str, float]:
+    """The same comparison seen from the other side."""
     return {
         **win,
         "rate": round(1 - win["rate"], 6),

@@ -1,4 +1,4 @@
-"""What is reported of a reward model: on prompts of users it has not seen, how it agrees with labelers it has seen, and not seen."""
+"""The report on a reward model: its agreement with labelers on prompts of users it has not learned from."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,10 +18,14 @@ from alignloop.records import Ranking
 def held_out_agreement(
     model: RewardModel, ranked: Sequence[tuple[Ranking, RankedRow]], pad: int, scale: float, threshold: float
 ) -> dict[str, Any]:
-    """The agreement with the validation rankings, of whose users nothing was learned; `scale` takes a gain back, for chances are σ(gap)."""
+    """The agreement with the validation rankings, from whose users nothing was learned.
+
+    `scale` undoes the normalisation of the variance: chances are σ(gap) of the scores as they were trained.
+    """
     learned_from = {ranking.labeler for ranking, _ in ranked if ranking.split == "train"}
     unseen = [(ranking, row) for ranking, row in ranked if ranking.split == "valid"]
     scores, ranks = score_rankings(model, [row for _, row in unseen], pad), [row.ranks for _, row in unseen]
+    lengths = [[len(ids) - row.shared for ids in row.rows] for _, row in unseen]
     labelers = ["known" if ranking.labeler in learned_from else "held_out" for ranking, _ in unseen]
     return {
         "users": accuracy(scores, ranks),
@@ -29,7 +33,5 @@ def held_out_agreement(
         "rank_distance": by_rank_distance(scores, ranks),
         "categories": by_group(scores, ranks, [ranking.prompt.category for ranking, _ in unseen]),
         "calibration": calibration(scores, ranks, scale, threshold),
-        "length_correlation": length_correlation(
-            scores, ranks, [[len(answer) - row.shared for answer in row.rows] for _, row in unseen]
-        ),
+        "length_correlation": length_correlation(scores, ranks, lengths),
     }

@@ -9,8 +9,7 @@ from alignloop.errors import Waiting
 from alignloop.labeling import quality, rounds
 from alignloop.labeling.database import Store, store_url
 from alignloop.labeling.llm_judge import Judge
-from alignloop.params import Params
-from alignloop.params.labeling import Labelers
+from alignloop.params.label import Label, Labelers
 from alignloop.records import Prompt, Ranking, Samples
 from alignloop.seeds import draws, seed_of
 from alignloop.world.form import form_utility
@@ -23,6 +22,15 @@ class Made(NamedTuple):
     rankings: Iterator[Ranking]
     counts: dict[str, int]
     gold: dict[str, Points]
+
+
+class LabelingRound(NamedTuple):
+    """What every kind of labeler needs: the parameters, the seed, the round, and where people find its pages."""
+
+    plan: Label
+    seed: int
+    round: str
+    url: str
 
 
 JUDGES: dict[str, Callable[[Prompt, str], float]] = {"gold": gold_utility, "form": form_utility}
@@ -39,19 +47,19 @@ def _ranking(item: Samples, ranks: tuple[int, ...], labeler: str, kind: Literal[
     return Ranking(id=f"{item.id}-{labeler}", ranks=ranks, labeler=labeler, kind=kind, **given)
 
 
-def panel(params: Params, round: str, samples: list[Samples]) -> Made:
+def panel(job: LabelingRound, samples: list[Samples]) -> Made:
     """A simulated panel: screened, noisy, with leanings of its own."""
-    plan = params.label
+    plan = job.plan
     group = make_panel(
-        params.seed,
-        plan.labelers,
-        plan.held_out,
-        plan.noise,
-        plan.tie,
-        plan.screening_items,
-        plan.screening_pass,
+        job.seed,
+        labelers=plan.labelers,
+        held_out=plan.held_out_share,
+        noise=plan.noise,
+        tie=plan.tie,
+        items=plan.screening_items,
+        needed=plan.screening_pass,
     )
-    random = draws(params.seed, "label", round)
+    random = draws(job.seed, "label", job.round)
     fewest = min(len(able) for able in (group.labelers, group.held_out) if able)
     if plan.overlap > fewest:
         raise PanelError(
@@ -60,16 +68,16 @@ def panel(params: Params, round: str, samples: list[Samples]) -> Made:
 
     def rank() -> Iterator[Ranking]:
         for item in samples:
-            known = seed_of(params.seed, "label", round, "known", item.id) / 2**63 < plan.valid_by_known
-            able = (
-                group.held_out if item.split != "train" and group.held_out and not known else group.labelers
-            )
-            one = plan.overlap == 1
-            chosen = (
-                [int(random.integers(len(able)))] if one else random.permutation(len(able))[: plan.overlap]
-            )
+            chance = seed_of(job.seed, "label", job.round, "known", item.id) / 2**63
+            by_training_labelers = chance < plan.valid_share_by_training_labelers
+            held_out = item.split != "train" and group.held_out and not by_training_labelers
+            able = group.held_out if held_out else group.labelers
+            if plan.overlap == 1:
+                chosen = [int(random.integers(len(able)))]
+            else:
+                chosen = random.permutation(len(able))[: plan.overlap]
             for labeler in (able[place] for place in chosen):
-                ranks = labeler.rank(item.prompt, item.responses, JUDGES[plan.judge], random)
+                ranks = labeler.rank(item.prompt, item.responses, JUDGES[plan.panel_utility], random)
                 yield _ranking(item, ranks, labeler.id, "panel")
 
     screened = {
@@ -83,17 +91,17 @@ def panel(params: Params, round: str, samples: list[Samples]) -> Made:
     )
 
 
-def people(params: Params, round: str, samples: list[Samples]) -> Made:
+def people(job: LabelingRound, samples: list[Samples]) -> Made:
     """People at the labeling pages. The samples are published there at once; until enough is ranked, Waiting is raised."""
-    plan, store = params.label, Store(store_url(Path.cwd()))
+    plan, round, store = job.plan, job.round, Store(store_url(Path.cwd()))
     try:
-        rounds.publish(store, round, samples, plan.overlap, plan.enough, plan.deadline_hours)
+        rounds.publish(store, round, samples, plan.overlap, plan.min_share_at_deadline, plan.deadline_hours)
         with store.writing() as session:
             state = rounds.progress(session, round)
             if not state.enough:
                 raise Waiting(
                     f"round {round} waits for people: {state.missing:,} of {state.wanted:,} rankings are missing; they rank at "
-                    f"{params.people.url} (`python -m alignloop label` serves it). The same command continues when they are there"
+                    f"{job.url} (`python -m alignloop label` serves it). The same command continues when they are there"
                 )
             if not state.closed:
                 rounds.close(session, round, "pipeline")
@@ -110,10 +118,10 @@ def people(params: Params, round: str, samples: list[Samples]) -> Made:
     )
 
 
-def judge(params: Params, round: str, samples: list[Samples]) -> Made:
+def judge(job: LabelingRound, samples: list[Samples]) -> Made:
     """A model behind an OpenAI-compatible endpoint."""
-    plan = params.label.model
-    asked = Judge(plan.url, plan.name, plan.at_once, params.seed, Path(".cache", "judge"))
+    model = job.plan.model
+    asked = Judge(model.url, model.name, model.max_concurrency, job.seed, Path(".cache", "judge"))
 
     def rank() -> Iterator[Ranking]:
         for item, ranks in zip(samples, asked.rank(samples), strict=True):
@@ -122,7 +130,7 @@ def judge(params: Params, round: str, samples: list[Samples]) -> Made:
     return Made(rank(), {"labelers": 1, "held_out": 0, "rejected": 0}, {})
 
 
-LABELERS: dict[Labelers, Callable[[Params, str, list[Samples]], Made]] = {
+LABELERS: dict[Labelers, Callable[[LabelingRound, list[Samples]], Made]] = {
     "panel": panel,
     "people": people,
     "judge": judge,

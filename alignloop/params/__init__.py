@@ -1,4 +1,4 @@
-"""The frozen mirror of params.yaml: every key has a type and a range here and its value there; an unknown key is an error."""
+"""params.yaml, checked: every key has a type and a range here and its value there; an unknown key is an error."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,41 +7,32 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from alignloop.errors import AlignloopError
-from alignloop.params.data import Decoding, Ingest, Prepare, Sample, Validate
-from alignloop.params.labeling import Label, People
+from alignloop.params.checkpoints import CheckpointEvery
+from alignloop.params.evaluate import Evaluate
+from alignloop.params.ingest import Ingest
+from alignloop.params.label import Label
+from alignloop.params.people import People
+from alignloop.params.ppo import Ppo
+from alignloop.params.prepare import Prepare
+from alignloop.params.pretrain import Pretrain
 from alignloop.params.release import Release
-from alignloop.params.section import Count, Positive, Section, Whole
-from alignloop.params.training import CheckpointEvery, Ppo, Pretrain, Reward, Sft
+from alignloop.params.renamed_keys import renamed
+from alignloop.params.reward import Reward
+from alignloop.params.rounds import Round
+from alignloop.params.sampling import Decoding, Sample
+from alignloop.params.section import Count, Section, Whole
+from alignloop.params.sft import Sft
+from alignloop.params.validate import Validate
 
 
 class ParamsError(AlignloopError):
     """params.yaml cannot be used; the message says which key, why, and what to do."""
 
 
-class Evaluate(Section):
-    prompts: Count
-    temperature: Positive
-    documents: Count
-    best_of: list[Count]
-
-
-class Round(Section):
-    """`policy` answers the prompts that are ranked, `rankings` is the set that this round adds to.
-
-    PPO starts from `start`, the reward model from `reward_start`: the reward model of a round whose rankings are in `rankings`, or the SFT
-    model with a new head.
-    """
-
-    policy: str
-    start: str
-    reward_start: str
-    rankings: str
-
-
 class Params(Section):
     seed: Whole
     threads: Count
-    lanes: Count
+    parallel_passes: Count
     checkpoint_every: CheckpointEvery
     base: str | None
     ingest: Ingest
@@ -60,7 +51,7 @@ class Params(Section):
     rounds: Annotated[dict[str, Round], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _adapters_are_on_the_reference(self) -> "Params":
+    def _adapter_reference_starts_at_sft(self) -> "Params":
         for name, plan in self.rounds.items():
             if self.ppo.reference == "adapter" and plan.start != "models/sft":
                 raise ValueError(
@@ -69,11 +60,10 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _rounds_build_on_known_ones(self) -> "Params":
+    def _rounds_start_from_earlier_ones(self) -> "Params":
         models, rewards = {"models/base", "models/sft"}, {"models/sft"}
-        taught = {
-            "data/rankings/imported": {"models/sft"}
-        }  # of each set, the reward models that have learned from no other rankings
+        # for each set of rankings, the reward models that have learned from no other rankings
+        taught = {"data/rankings/imported": {"models/sft"}}
         for name, plan in self.rounds.items():
             makers = {"policy": models, "start": models, "reward_start": rewards, "rankings": taught.keys()}
             for field, known in makers.items():
@@ -93,7 +83,7 @@ class Params(Section):
 
 
 def parse(data: Any, name: str) -> Params:
-    """Check a parsed params.yaml; `name` is the file's name for messages. Raises ParamsError with every breach."""
+    """Check a parsed params.yaml; `name` is the file's name for messages. Raises ParamsError with every violation."""
     if not isinstance(data, dict):
         raise ParamsError(f"{name}: holds no mapping of keys; restore it with `git checkout {name}`")
     rounds = data.get("rounds")
@@ -102,20 +92,32 @@ def parse(data: Any, name: str) -> Params:
     try:
         return Params.model_validate(data)
     except ValidationError as error:
-        breaches = [_sentence(breach) for breach in error.errors()]
-        raise ParamsError("\n".join(f"{name}: {breach}" for breach in breaches)) from None
+        moved = dict(renamed(data))
+        places = {*moved, *moved.values()}
+        violations = [
+            f"{old}: this key is now {new}; rename it, its value stays" for old, new in moved.items()
+        ]
+        violations += [_sentence(each) for each in error.errors() if _place(each) not in places]
+        raise ParamsError("\n".join(f"{name}: {violation}" for violation in violations)) from None
 
 
-def _sentence(breach: Any) -> str:
-    place = ".".join(str(part) for part in breach["loc"])
-    if breach["type"] == "extra_forbidden":
+def _place(violation: Any) -> str:
+    return ".".join(str(part) for part in violation["loc"])
+
+
+def _sentence(violation: Any) -> str:
+    place = _place(violation)
+    if violation["type"] == "extra_forbidden":
         return (
             f"{place}: unknown key; remove it or correct its spelling (alignloop/params lists the known ones)"
         )
-    if breach["type"] == "missing":
-        return f"{place}: the key is missing; params.yaml in git has its default, and CHANGELOG.md what older files do without it"
-    message = breach["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(breach["input"], dict) else f", not {breach['input']!r}"
+    if violation["type"] == "missing":
+        return (
+            f"{place}: the key is missing; params.yaml in git has its default, and CHANGELOG.md what older "
+            "files do without it"
+        )
+    message = violation["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(violation["input"], dict) else f", not {violation['input']!r}"
     return f"{place}: {message}{given}" if place else message
 
 

@@ -1,6 +1,10 @@
-"""What all sections of params.yaml share: strict types, and ranges of numbers."""
+"""What all sections of params.yaml share: strict types, ranges of numbers, and how a stage asks for a key.
 
-from typing import Annotated
+A stage's function names what it reads by annotation: a section's class (`plan: Ppo`) or, for a single key at the
+top of params.yaml, one of the types below (`seed: Seed`). `alignloop/runner.py` fills them in.
+"""
+
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,7 +14,17 @@ Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 
 
+class Key(NamedTuple):
+    """Marks an annotation as the value of this key at the top of params.yaml."""
+
+    name: str
+
+
+Seed = Annotated[int, Key("seed")]
+BaseCheckpoint = Annotated[str | None, Key("base")]
+
+
 class Section(BaseModel):
-    """What all sections share: immutable, strict about keys and types, no defaults (those live in params.yaml)."""
+    """Immutable, strict about keys and types, without defaults: those are in params.yaml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -38,6 +38,7 @@ def override(
     before = values_in(path, "restore it with `git checkout params.yaml`")
     editor = YAML()
     editor.Representer, editor.width, editor.preserve_quotes = _Representer, 4096, True
+    editor.indent(mapping=2, sequence=4, offset=2)
     tree = editor.load(path.read_text(encoding="utf-8"))
     if file is not None:
         _merge(tree, _mapping(file), Params)

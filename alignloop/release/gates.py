@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alignloop.core.metrics import in_words, win_rate
-from alignloop.evaluation.results_table import number, table
+from alignloop.markdown import number, table
 from alignloop.params.release import Gates
 from alignloop.records import Answer
 

@@ -8,10 +8,11 @@ from typing import Any
 from alignloop.core.metrics import in_words
 from alignloop.data.record_files import read
 from alignloop.errors import Waiting
-from alignloop.evaluation.results_table import one_line, tables
+from alignloop.evaluation.results_table import tables
 from alignloop.labeling import reviews
 from alignloop.labeling.database import Store, store_url
 from alignloop.labeling.reviews import Pair
+from alignloop.markdown import one_line
 from alignloop.params import Params
 from alignloop.records import Answer
 from alignloop.release import champion, registration

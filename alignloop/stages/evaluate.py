@@ -1,6 +1,7 @@
-"""What a round achieved, on prompts of users never trained on: gold, win rates, behaviours, diversity, drift, alignment tax.
+"""Evaluates a round's policy on prompts of users never trained on.
 
-Gold columns stay null where prompts carry no key (people's prompts); win rates then compare reward-model scores and say so.
+It reports ground-truth (gold) scores, win rates, behaviours, diversity, KL to SFT and the alignment tax. Gold columns
+stay null where prompts carry no key (people's prompts); win rates then compare reward-model scores and say so.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,12 +20,14 @@ from alignloop.core.reward import correct_pairs, score_rankings
 from alignloop.core.reward_metrics import by_group
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read, write
-from alignloop.evaluation.best_of_n_report import rows_of_best
+from alignloop.evaluation.best_of_n_report import best_of_n_rows
 from alignloop.evaluation.overoptimisation import by_step
-from alignloop.evaluation.responses import Answered, answer, examination, summary
+from alignloop.evaluation.responses import ModelResponses, load_test_set, respond, summary
 from alignloop.evaluation.results_table import headline_of
 from alignloop.files import rounded, write_json
-from alignloop.params import Params
+from alignloop.params.evaluate import Evaluate
+from alignloop.params.sampling import Decoding
+from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import Prompt, Ranking, Rollout
 from alignloop.training.curves import write_curve
@@ -33,7 +36,9 @@ from alignloop.world.gold import judge
 
 
 def evaluate(
-    params: Params,
+    seed: Seed,
+    plan: Evaluate,
+    decoding: Decoding,
     round: str,
     base: Path,
     sft: Path,
@@ -49,79 +54,72 @@ def evaluate(
     metrics: Path,
     plots: Path,
 ) -> Iterator[Progress]:
-    """Compare the round's policy with base, SFT and the policy before it."""
-    names = {"base": base, "sft": sft, "before": before, "policy": policy}
-    asked = examination(params, prompts, corpus, reward)
-    models: dict[str, Answered] = {}
-    for number, (name, path) in enumerate(names.items(), 1):
-        models[name] = (
-            models["sft"] if name == "before" and before == sft else answer(params, name, path, asked)
-        )
-        yield Progress(
-            number, len(names) + 1, {f"{name}_score": fmean(each.score for each in models[name].answers)}
-        )
-    write(
-        out / "answers.jsonl",
-        [each for name in names if name != "before" or before != sft for each in models[name].answers],
-    )
-    ranked = read(
-        rankings, Ranking, allow_empty=True
-    )  # of all rounds, as the reward model was trained on all
+    """Compare the round's policy with base, SFT and the policy of the round before."""
+    paths = {"base": base, "sft": sft, "before": before, "policy": policy}
+    tests = load_test_set(plan, prompts, corpus, reward)
+    models: dict[str, ModelResponses] = {}
+    for number, (name, path) in enumerate(paths.items(), 1):
+        if name == "before" and before == sft:
+            models[name] = models["sft"]
+        else:
+            models[name] = respond(seed, plan, decoding, name, path, tests)
+        score = fmean(each.score for each in models[name].responses)
+        yield Progress(number, len(paths) + 1, {f"{name}_score": score})
+    own = [name for name in paths if name != "before" or before != sft]
+    write(out / "answers.jsonl", [each for name in own for each in models[name].responses])
+    ranked = read(rankings, Ranking, allow_empty=True)  # of all rounds: the reward model learned from all
     report: dict[str, Any] = {
         "models": {name: summary(models[name]) for name in ("base", "sft", "policy")},
         "win_rates": _win_rates(models),
-        "kl_to_sft_nats": _kl(params, models["policy"], models["sft"].policy),
+        "kl_to_sft_nats": _kl(plan, models["policy"], models["sft"].policy),
         "reward_model": _reward_model(
-            asked.reward_model, models["policy"].tokenizer, ranked, context_of(models["sft"].policy)
+            tests.reward_model, models["policy"].tokenizer, ranked, context_of(models["sft"].policy)
         ),
     }
-    if params.evaluate.best_of:
-        report["best_of"] = rows_of_best(params, models["sft"], asked.reward_model)
+    if plan.best_of:
+        report["best_of"] = best_of_n_rows(seed, plan, decoding, models["sft"], tests.reward_model)
     write_json(metrics, rounded(report))
     write_json(headline, rounded(headline_of(report)))
-    write_curve(
-        plots, by_step(read(rollouts, Rollout, allow_empty=True), read(prompts / "train.jsonl", Prompt))
-    )
-    yield Progress(len(names) + 1, len(names) + 1, {"kl_to_sft_nats": report["kl_to_sft_nats"]})
+    drawn = read(rollouts, Rollout, allow_empty=True)
+    write_curve(plots, by_step(drawn, read(prompts / "train.jsonl", Prompt)))
+    yield Progress(len(paths) + 1, len(paths) + 1, {"kl_to_sft_nats": report["kl_to_sft_nats"]})
 
 
-def _win_rates(models: dict[str, Answered]) -> dict[str, Any]:
+def _win_rates(models: dict[str, ModelResponses]) -> dict[str, Any]:
     def values(name: str) -> list[float]:
-        return [each.score if each.gold is None else each.gold for each in models[name].answers]
+        return [each.score if each.gold is None else each.gold for each in models[name].responses]
 
     def lengths(name: str) -> list[int]:
-        return [each.tokens for each in models[name].answers]
+        return [each.tokens for each in models[name].responses]
 
-    duels = (("sft", "base"), ("policy", "base"), ("policy", "sft"), ("policy", "before"))
+    pairs = (("sft", "base"), ("policy", "base"), ("policy", "sft"), ("policy", "before"))
     rates: dict[str, Any] = {
-        f"{mine}_vs_{theirs}": win_rate(values(mine), values(theirs)).as_dict() for mine, theirs in duels
+        f"{mine}_vs_{theirs}": win_rate(values(mine), values(theirs)).as_dict() for mine, theirs in pairs
     }
     controlled = length_controlled_win_rate(
         values("policy"), values("sft"), lengths("policy"), lengths("sft")
     )
-    judged = all(each.gold is not None for each in models["policy"].answers)
-    return {**rates, "policy_vs_sft_length_controlled": controlled, "judged_by_gold": judged}
+    by_gold = all(each.gold is not None for each in models["policy"].responses)
+    return {**rates, "policy_vs_sft_length_controlled": controlled, "judged_by_gold": by_gold}
 
 
-def _kl(params: Params, model: Answered, reference: PreTrainedModel) -> float:
-    """KL(policy ‖ SFT) in nats per response, estimated on the policy's own answers at the evaluation temperature."""
+def _kl(plan: Evaluate, model: ModelResponses, reference: PreTrainedModel) -> float:
+    """KL(policy ‖ SFT) in nats per response, estimated on the policy's responses at the evaluation temperature."""
     allowed, pad = allowed_tokens(model.tokenizer, vocabulary_of(reference)), pad_of(model.tokenizer)
-    theirs = response_logprobs(
-        reference, model.ids, model.drawn.ids, allowed, params.evaluate.temperature, pad
-    )
+    theirs = response_logprobs(reference, model.ids, model.drawn.ids, allowed, plan.temperature, pad)
     return float((torch.stack([part.sum() for part in model.drawn.logprobs]) - theirs).mean())
 
 
 def _reward_model(
     model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int
 ) -> dict[str, Any]:
-    """Accuracy on held-out users' prompts ranked by held-out labelers: against them and against gold, beside gold's own against them.
+    """The reward model's accuracy on held-out users' prompts that held-out labelers ranked.
 
-    Where only some prompts have gold, what is told of gold is told of their rankings alone.
+    Against the labelers and against gold, with gold's own accuracy against the labelers beside it. Where only some
+    prompts have gold, the numbers on gold cover their rankings alone.
     """
-    ranked, too_long = ranked_rows(
-        tokenizer, [ranking for ranking in rankings if ranking.split == "valid"], context
-    )
+    held_out = [ranking for ranking in rankings if ranking.split == "valid"]
+    ranked, too_long = ranked_rows(tokenizer, held_out, context)
     if not ranked:
         return {
             "pairs": 0,
@@ -142,33 +140,30 @@ def _reward_model(
         "accuracy_gold": None,
         "labelers_agreement_gold": None,
     }
-    judged = [
-        (score, order, gold)
-        for score, order, gold in zip(scores, orders, golds, strict=True)
-        if gold is not None
-    ]
-    if judged:
-        said, ranks, worth = zip(*judged, strict=True)
-        with_gold, gold_pairs = correct_pairs(said, [_ranks(gold) for gold in worth])
-        # what gold itself would reach as a reward model: on the same pairs, its ties count a half as equal scores do
-        agreed, told_apart = correct_pairs(worth, ranks)
-        report["accuracy_gold"] = with_gold / gold_pairs if gold_pairs else None
-        report["labelers_agreement_gold"] = agreed / told_apart if told_apart else None
-    told = [order if gold is None else _ranks(gold) for order, gold in zip(orders, golds, strict=True)]
-    found = by_group(scores, told, [ranking.prompt.category for ranking, _ in ranked])
-    report["behaviours"] = {name: numbers["accuracy"] or 0.0 for name, numbers in found.items()}
+    known = [place for place, gold in enumerate(golds) if gold is not None]
+    if known:
+        worth = [gold for gold in golds if gold is not None]
+        right_by_gold, gold_pairs = correct_pairs(
+            [scores[place] for place in known], [_ranks(gold) for gold in worth]
+        )
+        # gold as a reward model: on the same pairs, its ties count a half as equal scores do
+        agreed, ordered_pairs = correct_pairs(worth, [orders[place] for place in known])
+        report["accuracy_gold"] = right_by_gold / gold_pairs if gold_pairs else None
+        report["labelers_agreement_gold"] = agreed / ordered_pairs if ordered_pairs else None
+    truth = [order if gold is None else _ranks(gold) for order, gold in zip(orders, golds, strict=True)]
+    groups = by_group(scores, truth, [ranking.prompt.category for ranking, _ in ranked])
+    report["behaviours"] = {name: numbers["accuracy"] or 0.0 for name, numbers in groups.items()}
     return report
 
 
 def _golds(ranking: Ranking) -> Tensor | None:
-    """Gold of each response (K,), None for people's prompts."""
+    """The gold score of each response (K,), None for people's prompts."""
     if ranking.prompt.key is None:
         return None
-    return torch.tensor(
-        [judge(ranking.prompt, response).score for response in ranking.responses], dtype=torch.float64
-    )
+    scores = [judge(ranking.prompt, response).score for response in ranking.responses]
+    return torch.tensor(scores, dtype=torch.float64)
 
 
 def _ranks(worth: Tensor) -> list[int]:
-    """1 for the greatest, equal ones alike."""
+    """Rank 1 for the greatest; equal values share a rank."""
     return (torch.unique(-worth, return_inverse=True)[1] + 1).tolist()

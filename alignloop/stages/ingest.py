@@ -27,7 +27,8 @@ from alignloop.data.parquet_shards import Writer
 from alignloop.data.record_files import DataError, line_of
 from alignloop.data.workers import Workers
 from alignloop.files import replacing, write_json
-from alignloop.params import Params
+from alignloop.params.ingest import Ingest
+from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Origin, Prompt, Ranking, Record
 from alignloop.world.builder import make_world
@@ -44,9 +45,10 @@ REASONS = 50  # reasons told apart in one source
 WORLD = Origin(licence="Apache-2.0")  # it is made by this project
 
 
-def ingest(params: Params, sources: Path, forgotten: Path, out: Path, metrics: Path) -> Iterator[Progress]:
+def ingest(
+    seed: Seed, plan: Ingest, sources: Path, forgotten: Path, out: Path, metrics: Path
+) -> Iterator[Progress]:
     """Write documents, prompts, demonstrations and rankings, and how many of each source were kept, refused and changed."""
-    plan = params.ingest
     found = [] if plan.source == "world" else found_in(sources, plan.formats, plan.columns, plan.licences)
     accounts: list[_Account] = []
     gone = Forgotten(forgotten)
@@ -63,7 +65,7 @@ def ingest(params: Params, sources: Path, forgotten: Path, out: Path, metrics: P
                 gone,
             )
             if plan.source == "world":
-                world = make_world(params.seed, plan.world)
+                world = make_world(seed, plan.world)
                 made = ((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))
                 accounts.append(raw.keep(_Account("world", "world", WORLD), arrived(made, WORLD)))
                 yield Progress(1, 1, accounts[0].tally)

@@ -1,4 +1,4 @@
-"""Labelers rank the round's answers: a simulated panel, people, a judge model, or shares of them; each ranking says who made it."""
+"""Labelers rank the round's responses: a simulated panel, people, a judge model, or shares of them."""
 
 import shutil
 from bisect import bisect
@@ -11,9 +11,10 @@ from alignloop.data.record_files import read, write
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing, write_json
 from alignloop.labeling.agreement_report import measure, page
-from alignloop.labeling.rankers import LABELERS
-from alignloop.params import Params
-from alignloop.params.labeling import Labelers
+from alignloop.labeling.rankers import LABELERS, LabelingRound
+from alignloop.params.label import Label, Labelers
+from alignloop.params.people import People
+from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import Ranking, Samples
 from alignloop.seeds import seed_of
@@ -24,17 +25,26 @@ class NobodyLeft(AlignloopError):
 
 
 def label(
-    params: Params, round: str, samples: Path, earlier: Path, out: Path, metrics: Path, report: Path
+    seed: Seed,
+    plan: Label,
+    pages: People,
+    round: str,
+    samples: Path,
+    earlier: Path,
+    out: Path,
+    metrics: Path,
+    report: Path,
 ) -> Iterator[Progress]:
-    """Rank the K answers of every prompt, measure who ranked them, and add the round's rankings to those known before."""
+    """Rank the K responses to every prompt, measure the labelers' agreement, and add to the earlier rankings."""
     waiting = read(samples, Samples)
     rankings: list[Ranking] = []
     counts = {"labelers": 0, "held_out": 0, "rejected": 0}
     gold: dict[str, Points] = {}
     ties = pairs = 0  # so far
     ranked: set[str] = set()  # several labelers may rank a prompt
-    for kind, items in shared_out(params, round, waiting).items():
-        made, people, known = LABELERS[kind](params, round, items)
+    job = LabelingRound(plan, seed, round, pages.url)
+    for kind, items in divide(seed, plan, round, waiting).items():
+        made, people, known = LABELERS[kind](job, items)
         gold |= known
         for ranking in made:
             rankings.append(ranking)
@@ -45,11 +55,12 @@ def label(
         counts = {name: count + people[name] for name, count in counts.items()}
     if len(rankings) % 250:
         yield Progress(len(ranked), len(waiting), {"ties": ties / pairs})
-    found = measure(rankings, gold, params.label.exclude_below)
+    found = measure(rankings, gold, plan.exclude_below)
     kept = [ranking for ranking in rankings if ranking.labeler not in found.excluded]
     if not kept:
         raise NobodyLeft(
-            f"all {len(found.labelers)} labelers agree less than label.exclude_below ({params.label.exclude_below}); lower it"
+            f"all {len(found.labelers)} labelers agree less than label.exclude_below "
+            f"({plan.exclude_below}); lower it"
         )
     with replacing(out) as part:
         part.mkdir(parents=True)
@@ -60,7 +71,7 @@ def label(
     numbers = {"rankings": len(kept), "pairs": pairs, "ties": ties / pairs}
     write_json(metrics, {**numbers, **counts, **found.numbers()})
     with replacing(report) as part:
-        part.write_text(page(round, found, params.label.exclude_below), encoding="utf-8")
+        part.write_text(page(round, found, plan.exclude_below), encoding="utf-8")
 
 
 def _pairs(ranking: Ranking) -> int:
@@ -71,15 +82,18 @@ def _ties(ranking: Ranking) -> int:
     return sum(one == other for one, other in combinations(ranking.ranks, 2))
 
 
-def shared_out(params: Params, round: str, samples: list[Samples]) -> dict[Labelers, list[Samples]]:
-    """Each kind of labeler with its samples, people first, for they may not be done. A sample keeps its kind when others come or go."""
-    kind = params.label.kind
+def divide(seed: int, plan: Label, round: str, samples: list[Samples]) -> dict[Labelers, list[Samples]]:
+    """Each kind of labeler with its samples, people first, because they may not be done.
+
+    A sample keeps its kind of labeler when other samples are added or removed.
+    """
+    kind = plan.kind
     if isinstance(kind, str):
         return {kind: samples}
     order: list[Labelers] = sorted(kind, key=lambda name: name != "people")
     upto = list(accumulate(kind[name] for name in order))
     parts: dict[Labelers, list[Samples]] = {name: [] for name in order}
     for each in samples:
-        chance = seed_of(params.seed, "label", round, "kind", each.id) / 2**63
+        chance = seed_of(seed, "label", round, "kind", each.id) / 2**63
         parts[order[min(bisect(upto, chance), len(order) - 1)]].append(each)
     return {name: part for name, part in parts.items() if part}

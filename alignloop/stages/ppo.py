@@ -1,7 +1,7 @@
-"""PPO of a round: raise the reward model's score, stay near SFT, keep the language."""
+"""PPO of a round: raise the reward model's score, with a KL penalty against SFT and pretraining text (PPO-ptx)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -27,7 +27,9 @@ from alignloop.core.ppo_config import Settings
 from alignloop.core.tokens import decode, end_of, pad_of
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
-from alignloop.params import Params
+from alignloop.params.ppo import Kl, Ppo
+from alignloop.params.sampling import Decoding
+from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import Document, Prompt, Rollout
 from alignloop.seeds import draws, seed_of
@@ -39,7 +41,9 @@ from alignloop.training.scoring import scorer
 
 
 def ppo(
-    params: Params,
+    seed: Seed,
+    plan: Ppo,
+    decoding: Decoding,
     checkpoint: Checkpoint,
     round: str,
     start: Path,
@@ -53,43 +57,41 @@ def ppo(
     plots: Path,
 ) -> Iterator[Progress]:
     """Train the policy against the round's reward model."""
-    plan = params.ppo
     policy, tokenizer = load_policy(start)
-    model, value = RewardModel.load(reward), value_model(params, reward, policy)
-    adapted = (
-        adapt(policy, **plan.lora.model_dump(), seed=seed_of(params.seed, "ppo", round, "adapters"))
-        if plan.lora
-        else None
-    )
+    model, value = RewardModel.load(reward), value_model(plan, reward, policy)
+    adapted = None
+    if plan.lora:
+        adapted = adapt(policy, **plan.lora.model_dump(), seed=seed_of(seed, "ppo", round, "adapters"))
     reference = adapted if adapted and plan.reference == "adapter" else load_policy(sft)[0]
     if plan.gradient_checkpointing:
         recompute_activations(policy)
         if value and plan.value == "reward":
             recompute_activations(value.trunk)
-    context, pad = context_of(policy), pad_of(tokenizer)
-    rows, too_long = prompt_rows(
-        tokenizer, read(prompts / "train.jsonl", Prompt), context - params.decoding.max_new_tokens
-    )
-    ptx = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context) if plan.ptx_coef else []
-    prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
-    guarding = watch(params, reward, tokenizer)
+    context = context_of(policy)
+    known = read(prompts / "train.jsonl", Prompt)
+    rows, too_long = prompt_rows(tokenizer, known, context - decoding.max_new_tokens)
+    ptx = []
+    if plan.ptx_coef:
+        ptx = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context)
+    guards = watch(plan, reward, tokenizer)
     trainer = algorithm.Trainer(
         policy,
         reference,
         value,
-        scorer(model, tokenizer),
-        [ids for _, ids in rows],
-        ptx,
-        controller(params),
-        allowed_tokens(tokenizer, vocabulary_of(policy)),
-        end_of(tokenizer),
-        pad,
-        settings(params),
-        draws(params.seed, "ppo", round),
-        torch.Generator().manual_seed(seed_of(params.seed, "ppo", round, "sampling")),
-        guarding,
-        [prompt.id for prompt, _ in rows],
+        score=scorer(model, tokenizer),
+        prompts=[ids for _, ids in rows],
+        ptx=ptx,
+        controller=controller(plan.kl),
+        allowed=allowed_tokens(tokenizer, vocabulary_of(policy)),
+        end=end_of(tokenizer),
+        pad=pad_of(tokenizer),
+        settings=settings(plan, decoding),
+        random=draws(seed, "ppo", round),
+        generator=torch.Generator().manual_seed(seed_of(seed, "ppo", round, "sampling")),
+        watch=guards,
+        names=[prompt.id for prompt, _ in rows],
     )
+    prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
     journal, kept = checkpoint.journal("curve"), checkpoint.journal("rollouts")
     checkpoint.hold(trainer=trainer)
     yield from recalled(journal, plan.steps)
@@ -97,72 +99,86 @@ def ppo(
         journal.add(json.dumps([step.number, step.metrics]))
         if step.number % plan.keep_rollouts_every == 0:
             kept.add(*(record.model_dump_json() for record in records(step, round, tokenizer, prompt_of)))
-        fresh = [trip for trip in step.trips if guarding and guarding.first[trip.guard] == step.number]
-        yield Progress(
-            step.number,
-            plan.steps,
-            step.metrics,
-            "; ".join(f"{trip.strength}: {trip.message}" for trip in fresh),
-        )
+        first = [trip for trip in step.trips if guards and guards.first[trip.guard] == step.number]
+        note = "; ".join(f"{trip.strength}: {trip.message}" for trip in first)
+        yield Progress(step.number, plan.steps, step.metrics, note)
         checkpoint.after(step.number, last=trainer.stopped or step.number == plan.steps)
     with replacing(out) as part:
         save_policy(merged(adapted) if adapted else policy, tokenizer, part)
     write(rollouts / "rollouts.jsonl", (Rollout.model_validate_json(line) for line in kept))
     curve = points(journal)
-    last = [numbers for _, numbers in curve[-5:]]
-    means = {
-        f"final_{name}": sum(numbers[name] for numbers in last) / len(last)
-        for name in ("score", "kl", "length", "ended", "entropy")
-    }
     drawn = len(curve) * plan.prompts_per_step * plan.responses_per_prompt
-    trips = {"first_step_beyond": guarding.first} if guarding and guarding.first else {}
-    write_json(metrics, {"rollouts": drawn, "too_long": too_long, **means, **trips})
+    trips = {"first_step_beyond": guards.first} if guards and guards.first else {}
+    write_json(metrics, {"rollouts": drawn, "too_long": too_long, **_final_means(curve), **trips})
     write_curve(plots, curve)
 
 
-def value_model(params: Params, reward: Path, policy: PreTrainedModel) -> RewardModel | None:
+def _final_means(curve: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
+    """The means of the last five steps."""
+    last = [numbers for _, numbers in curve[-5:]]
+    names = ("score", "kl", "length", "ended", "entropy")
+    return {f"final_{name}": sum(numbers[name] for numbers in last) / len(last) for name in names}
+
+
+def value_model(plan: Ppo, reward: Path, policy: PreTrainedModel) -> RewardModel | None:
     """The value model that params.yaml asks for, if advantages need one."""
-    if params.ppo.advantages != "gae":
+    if plan.advantages != "gae":
         return None
-    return RewardModel.load(reward) if params.ppo.value == "reward" else RewardModel.on_trunk_of(policy)
+    return RewardModel.load(reward) if plan.value == "reward" else RewardModel.on_trunk_of(policy)
 
 
-def controller(params: Params) -> FixedKl | AdaptiveKl:
+def controller(kl: Kl) -> FixedKl | AdaptiveKl:
     """The KL coefficient's controller that params.yaml asks for."""
-    kl = params.ppo.kl
     if kl.target_kl_per_response_nats is None:
         return FixedKl(kl.coef)
     return AdaptiveKl(kl.coef, kl.target_kl_per_response_nats, kl.horizon_responses)
 
 
-def watch(params: Params, reward: Path, tokenizer: PreTrainedTokenizerBase) -> Watch | None:
+def watch(plan: Ppo, reward: Path, tokenizer: PreTrainedTokenizerBase) -> Watch | None:
     """The guards that params.yaml asks for, with the held-out reward model where one of them needs it."""
-    guards = {name: Guard(guard.limit, guard.strength) for name, guard in params.ppo.guards.items()}
+    guards = {name: Guard(guard.limit, guard.strength) for name, guard in plan.guards.items()}
     if "max_held_out_fall" not in guards:
-        return Watch(guards, params.ppo.guard_window_steps) if guards else None
-    if not (reward / HELD_OUT).is_dir():
+        return Watch(guards, plan.guard_window_steps) if guards else None
+    held_out = reward / HELD_OUT
+    if not held_out.is_dir():
         raise CheckpointError(
-            f"{reward / HELD_OUT}: ppo.guards.max_held_out_fall needs this reward model; set reward.held_out to true"
+            f"{held_out}: ppo.guards.max_held_out_fall needs this reward model; set reward.held_out_model to true"
         )
-    return Watch(
-        guards, params.ppo.guard_window_steps, scorer(RewardModel.load(reward / HELD_OUT), tokenizer)
-    )
+    return Watch(guards, plan.guard_window_steps, scorer(RewardModel.load(held_out), tokenizer))
 
 
-def settings(params: Params) -> Settings:
+def settings(plan: Ppo, decoding: Decoding) -> Settings:
     """PPO's numbers with those of decoding."""
-    apart = {
-        "value",
-        "kl",
-        "guards",
-        "guard_window_steps",
-        "reference",
-        "lora",
-        "gradient_checkpointing",
-        "keep_rollouts_every",
-    }
-    numbers = params.ppo.model_dump(exclude=apart)
-    return Settings(**numbers, **params.decoding.model_dump())
+    return Settings(
+        steps=plan.steps,
+        prompts_per_step=plan.prompts_per_step,
+        responses_per_prompt=plan.responses_per_prompt,
+        minibatches=plan.minibatches,
+        epochs=plan.epochs,
+        advantages=plan.advantages,
+        learning_rate=plan.learning_rate,
+        value_learning_rate=plan.value_learning_rate,
+        warmup_steps=plan.warmup_steps,
+        final_learning_rate=plan.final_learning_rate,
+        value_warmup_steps=plan.value_warmup_steps,
+        adam_betas=plan.adam_betas,
+        adam_epsilon=plan.adam_epsilon,
+        gamma=plan.gamma,
+        lam=plan.lam,
+        clip=plan.clip,
+        value_clip=plan.value_clip,
+        value_coef=plan.value_coef,
+        max_grad_norm=plan.max_grad_norm,
+        whiten_rewards=plan.whiten_rewards,
+        missing_eos_score=plan.missing_eos_score,
+        ptx_coef=plan.ptx_coef,
+        ptx_documents_per_step=plan.ptx_documents_per_step,
+        ema_decay=plan.ema_decay,
+        precision=plan.precision,
+        temperature=decoding.temperature,
+        max_new_tokens=decoding.max_new_tokens,
+        batch=decoding.responses_per_batch,
+    )
 
 
 def records(
@@ -171,7 +187,7 @@ def records(
     tokenizer: PreTrainedTokenizerBase,
     prompt_of: dict[tuple[int, ...], str],
 ) -> list[Rollout]:
-    """What a step drew, as records."""
+    """The responses that a step drew, as records."""
     drawn = step.rollouts
     return [
         Rollout(

@@ -3,7 +3,7 @@
 A user is in one split, and so is a prompt's text, whoever wrote it: where users of several splits wrote the same, test keeps it
 before valid, and valid before train, so that what measures is never learned. The corpus has no users: equal documents go together,
 none is dropped (how often a thing is said is part of a corpus), and long ones stay, for they are cut to the model's context later.
-With `near_duplicates` what is nearly the same counts as the same, in the corpus too; with `contamination` what shares so many words in a
+With `near_duplicate_similarity` what is nearly the same counts as the same, in the corpus too; with `decontamination_ngram` what shares so many words in a
 row with a measured record goes. Workers read the records (facts.py), which then wait on disk;
 what is known of them meanwhile is in entries.py.
 """
@@ -26,7 +26,8 @@ from alignloop.data.preparation.word_hashes import Places
 from alignloop.data.record_files import DataError, pieces
 from alignloop.data.workers import Workers
 from alignloop.files import replacing, scratch, write_json
-from alignloop.params import Params
+from alignloop.params.prepare import Prepare
+from alignloop.params.validate import Validate
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record, Split
 
@@ -46,7 +47,8 @@ NEEDED = {"prompts": {"train", "test"}, "demonstrations": {"train"}, "corpus": {
 
 
 def prepare(
-    params: Params,
+    plan: Prepare,
+    bounds: Validate,
     raw: Path,
     prompts: Path,
     demonstrations: Path,
@@ -56,7 +58,7 @@ def prepare(
 ) -> Iterator[Progress]:
     """Write prompts and demonstrations (train, valid, test), the corpus (train, valid) and imported rankings; count what was dropped."""
     with scratch(prompts.parent / ".prepare.part") as waiting, Workers() as workers:
-        sets = _Sets(params, waiting, workers)
+        sets = _Sets(plan, bounds.max_characters, waiting, workers)
         for name in KINDS:
             sets.take(name, raw / ("documents.jsonl" if name == "corpus" else f"{name}.jsonl"))
             yield Progress(len(sets.entries), len(KINDS) + 2, {f"{name} raw": sets.tallies[name]["raw"]})
@@ -77,9 +79,10 @@ def prepare(
 class _Sets:
     """All sets on their way: each record redacted and waiting in a file, what is known of it in `entries`."""
 
-    def __init__(self, params: Params, waiting: Path, workers: Workers) -> None:
-        self._params, self._waiting, self._workers = params, waiting, workers
-        self._near, beginning = params.prepare.near_duplicates, params.prepare.common_beginning
+    def __init__(self, plan: Prepare, max_characters: int, waiting: Path, workers: Workers) -> None:
+        self._plan, self._max_characters = plan, max_characters
+        self._waiting, self._workers = waiting, workers
+        self._near, beginning = plan.near_duplicate_similarity, plan.shared_prefix_words
         self._questions, self._documents = Questions(self._near, beginning), Questions(self._near, None)
         self.entries: dict[str, Entries] = {}
         self.tallies = {name: Counter[str]() for name in KINDS}
@@ -87,13 +90,25 @@ class _Sets:
 
     def take(self, name: str, raw: Path) -> None:
         """Read a set, clean each record, and let it wait."""
-        plan, kind, corpus, near = self._params.prepare, KINDS[name], name == "corpus", self._near is not None
-        questions, beginning = (self._documents, None) if corpus else (self._questions, plan.common_beginning)
-        whole, longest = near and name != "prompts", self._params.validate_.max_characters
+        plan, kind, corpus, near = self._plan, KINDS[name], name == "corpus", self._near is not None
+        questions, beginning = (
+            (self._documents, None) if corpus else (self._questions, plan.shared_prefix_words)
+        )
+        whole, longest = near and name != "prompts", self._max_characters
         known = None if corpus or not self._told else self._waiting / f"known before {name}"
         if known:
             write_known(self._told, known)
-        reading = Reading(kind, plan.languages, longest, plan.valid, plan.test, near, beginning, whole, known)
+        reading = Reading(
+            kind,
+            plan.detect_language,
+            longest,
+            plan.valid_share,
+            plan.test_share,
+            near,
+            beginning,
+            whole,
+            known,
+        )
         entries = Entries(self._near if whole else None)
         with (self._waiting / name).open("w", encoding="utf-8", newline="\n") as file:
             for found in self._workers.map(
@@ -113,10 +128,10 @@ class _Sets:
             if name == "corpus":
                 dropped = entries.sift(self._documents, None)
             else:
-                dropped = entries.sift(self._questions, self._params.prepare.prompts_per_user)
+                dropped = entries.sift(self._questions, self._plan.prompts_per_user)
             self.tallies[name].update(dropped)
-        if self._params.prepare.contamination:
-            self._drop_overlaps(self._params.prepare.contamination)
+        if self._plan.decontamination_ngram:
+            self._drop_overlaps(self._plan.decontamination_ngram)
 
     def _drop_overlaps(self, length: int) -> None:
         """Of what is learned, drop what shares so many words in a row with what is measured."""
@@ -151,7 +166,7 @@ class _Sets:
                     part / f"{split}.jsonl", self.lines(name, split), KINDS[name]
                 )
                 if not tally[split] and split in NEEDED[name]:
-                    advice = "add data of more users, or change prepare.valid and prepare.test"
+                    advice = "add data of more users, or change prepare.valid_share and prepare.test_share"
                     raise DataError(
                         f"{out / split}.jsonl: of {tally['raw'] or 'all'} {name} none is left for this split; {advice}"
                     )

@@ -1,4 +1,4 @@
-"""The base model: trained here on the corpus, tokenizer and all, or a checkpoint that `base` in params.yaml names."""
+"""The base model: trained here on the corpus with its tokenizer, or a checkpoint that `base` in params.yaml names."""
 
 from collections.abc import Iterator
 from math import exp
@@ -9,7 +9,8 @@ from alignloop.core.models import context_of, load_policy, new_policy, save_poli
 from alignloop.core.tokens import pad_of, train_tokenizer
 from alignloop.data.record_files import read
 from alignloop.files import replacing, write_json
-from alignloop.params import Params
+from alignloop.params.pretrain import Pretrain
+from alignloop.params.section import BaseCheckpoint, Seed
 from alignloop.progress import Progress
 from alignloop.records import Document
 from alignloop.seeds import draws, seed_of
@@ -20,21 +21,31 @@ from alignloop.training.resumable_loop import learn, points
 
 
 def pretrain(
-    params: Params, checkpoint: Checkpoint, corpus: Path, out: Path, metrics: Path, plots: Path
+    seed: Seed,
+    base: BaseCheckpoint,
+    plan: Pretrain,
+    checkpoint: Checkpoint,
+    corpus: Path,
+    out: Path,
+    metrics: Path,
+    plots: Path,
 ) -> Iterator[Progress]:
     """Make the base model, or take a checkpoint."""
     train, valid = read(corpus / "train.jsonl", Document), read(corpus / "valid.jsonl", Document)
     curve = checkpoint.journal("curve")
-    if params.base is not None:
-        model, tokenizer = load_policy(params.base)
-        rows = []
+    rows = []
+    if base is not None:
+        model, tokenizer = load_policy(base)
     else:
-        plan = params.pretrain
-        tokenizer = train_tokenizer(
-            (text for document in train for text in texts_of(document)), plan.vocabulary
-        )
+        texts = (text for document in train for text in texts_of(document))
+        tokenizer = train_tokenizer(texts, plan.vocabulary)
         model = new_policy(
-            tokenizer, plan.layers, plan.width, plan.heads, plan.context, seed_of(params.seed, "pretrain")
+            tokenizer,
+            layers=plan.layers,
+            width=plan.width,
+            heads=plan.heads,
+            context=plan.context,
+            seed=seed_of(seed, "pretrain"),
         )
         rows = document_rows(tokenizer, train, plan.context)
         training = fit(
@@ -46,32 +57,27 @@ def pretrain(
             learning_rate=plan.learning_rate,
             warmup=plan.warmup,
             weight_decay=plan.weight_decay,
-            random=draws(params.seed, "pretrain", "order"),
+            random=draws(seed, "pretrain", "order"),
         )
         yield from learn(training, checkpoint, curve)
     held_out = document_rows(tokenizer, valid, context_of(model))
     loss = mean_loss(model, held_out, pad_of(tokenizer))
     with replacing(out) as part:
         save_policy(model, tokenizer, part)
-    size = sum(weight.numel() for weight in model.parameters())
-    write_json(
-        metrics,
-        {
-            "loss": loss,
-            "perplexity": exp(loss),
-            "parameters": size,
-            "vocabulary": len(tokenizer),
-            "rows": len(rows),
-        },
-    )
+    numbers = {
+        "loss": loss,
+        "perplexity": exp(loss),
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "vocabulary": len(tokenizer),
+        "rows": len(rows),
+    }
+    write_json(metrics, numbers)
     write_curve(plots, points(curve) or [(0, {"loss": loss})])
     yield Progress(1, 1, {"valid_loss": loss, "valid_perplexity": exp(loss)})
 
 
 def texts_of(document: Document) -> list[str]:
     """All text of a document, turn by turn."""
-    return (
-        [document.text]
-        if document.text is not None
-        else [message.content for message in document.messages or ()]
-    )
+    if document.text is not None:
+        return [document.text]
+    return [message.content for message in document.messages or ()]

@@ -1,4 +1,7 @@
-"""The release: every round's numbers, and the last policy held against the champion by `release.gates`. The runner registers it."""
+"""The release: every round's numbers, and the last policy compared with the champion by `release.gates`.
+
+The runner registers what this stage writes.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -7,10 +10,15 @@ from typing import Any
 
 from alignloop.data.record_files import read, write
 from alignloop.errors import AlignloopError
-from alignloop.evaluation.responses import answer, examination, summary
-from alignloop.evaluation.results_table import gather, one_line, tables
+from alignloop.evaluation.responses import load_test_set, respond, summary
+from alignloop.evaluation.results_table import gather, tables
 from alignloop.files import replacing, rounded, write_json
-from alignloop.params import Params
+from alignloop.markdown import one_line
+from alignloop.params.evaluate import Evaluate
+from alignloop.params.release import Release
+from alignloop.params.rounds import Rounds
+from alignloop.params.sampling import Decoding
+from alignloop.params.section import Seed
 from alignloop.pipeline.dvc_lock import untraced
 from alignloop.progress import Progress
 from alignloop.records import Answer
@@ -22,7 +30,11 @@ class ReleaseError(AlignloopError):
 
 
 def release(
-    params: Params,
+    seed: Seed,
+    plan: Release,
+    measured: Evaluate,
+    decoding: Decoding,
+    planned: Rounds,
     evaluation: Path,
     rounds: Path,
     validation: Path,
@@ -34,8 +46,8 @@ def release(
     metrics: Path,
     report: Path,
 ) -> Iterator[Progress]:
-    """Gather every round's results, and hold the last policy against the champion, or against SFT where nothing is in `champion`."""
-    names = list(params.rounds)
+    """Gather every round's results, and compare the last policy with the champion, or with SFT where there is none."""
+    names = list(planned)
     last = names[-1]
     parts = {
         "policy": models / last / "policy",
@@ -45,7 +57,8 @@ def release(
     for what, path in parts.items():
         if not path.is_dir():
             raise ReleaseError(
-                f"{path}: the {what} to release is missing; bring it back with `dvc repro`, or with `dvc checkout {path}`"
+                f"{path}: the {what} to release is missing; "
+                f"restore it with `dvc repro`, or with `dvc checkout {path}`"
             )
     evaluations: dict[str, Any] = {}
     for number, name in enumerate(names, 1):
@@ -57,39 +70,38 @@ def release(
     breaches = [
         _json(validation / f"{name}.json", _gate(name), _breaches) for name in ("raw", "sets", *names)
     ]
-    answers = read(evaluation / last / "answers.jsonl", Answer)
-    mine, theirs = ([each for each in answers if each.model == model] for model in ("policy", "sft"))
+    responses = read(evaluation / last / "answers.jsonl", Answer)
+    mine, theirs = ([each for each in responses if each.model == model] for model in ("policy", "sft"))
     other = evaluations[last]["models"]["sft"]
     if champion.is_dir():
-        answered = answer(
-            params, "champion", champion, examination(params, prompts, corpus, parts["reward model"])
-        )
-        theirs, other = answered.answers, rounded(summary(answered))
+        tests = load_test_set(measured, prompts, corpus, parts["reward model"])
+        drawn = respond(seed, measured, decoding, "champion", champion, tests)
+        theirs, other = drawn.responses, rounded(summary(drawn))
     newest, holes = evaluations[last], untraced(Path.cwd(), parts["policy"].as_posix())
     decided = verdict(
-        params.release.gates,
+        plan.gates,
         newest["models"]["policy"],
         other,
-        duel(mine, theirs),
-        newest["kl_to_sft_nats"],
-        reward,
-        sum(map(_breaches, breaches)),
-        len(holes),
-        champion.is_dir(),
+        wins=duel(mine, theirs),
+        kl=newest["kl_to_sft_nats"],
+        reward=reward,
+        breaches=sum(map(_breaches, breaches)),
+        holes=len(holes),
+        champion=champion.is_dir(),
     )
     results = gather(evaluations)
     write(out / "answers.jsonl", [*mine, *theirs])
-    examples = _examples([*answers, *(theirs if champion.is_dir() else ())], last)
-    text = f"# {params.release.registry}: results after {last}\n\n{told(decided)}\n{tables(results)}\n## What they answer\n\n{examples}"
+    examples = _examples([*responses, *(theirs if champion.is_dir() else ())], last)
+    text = (
+        f"# {plan.registry}: results after {last}\n\n{told(decided)}\n{tables(results)}\n"
+        f"## Responses to the same prompts\n\n{examples}"
+    )
     write_json(metrics, {**results, "verdict": decided})
     with replacing(report) as part:
         part.write_text(text, encoding="utf-8")
-    met = sum(rule["met"] is True for rule in decided["rules"].values())
-    yield Progress(
-        len(names) + 1,
-        len(names) + 1,
-        {"gates_met": met, "gates_failed": sum(rule["met"] is False for rule in decided["rules"].values())},
-    )
+    outcomes = [rule["met"] for rule in decided["rules"].values()]
+    counts = {"gates_met": outcomes.count(True), "gates_failed": outcomes.count(False)}
+    yield Progress(len(names) + 1, len(names) + 1, counts)
 
 
 def _gate(name: str) -> str:
@@ -101,7 +113,7 @@ def _breaches(report: Mapping[str, Any]) -> int:
 
 
 def _json(file: Path, stage: str, check: Callable[[Any], Any]) -> Any:
-    """What a stage measured; `check` reads what is needed of it, and raises where it is not there."""
+    """A stage's metrics; `check` reads what is needed of them, and raises where it is missing."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         check(found)
@@ -131,10 +143,10 @@ def _curves(report: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if value is not None}
 
 
-def _examples(answers: list[Answer], last: str) -> str:
-    """For each behaviour its first prompt in the file, unpicked, with what each model answered."""
+def _examples(responses: list[Answer], last: str) -> str:
+    """For each behaviour its first prompt in the file, unpicked, with each model's response."""
     by_prompt: dict[str, dict[str, Answer]] = {}
-    for each in answers:
+    for each in responses:
         by_prompt.setdefault(each.prompt.id, {})[each.model] = each
     first: dict[str, dict[str, Answer]] = {}
     for replies in by_prompt.values():
@@ -142,18 +154,17 @@ def _examples(answers: list[Answer], last: str) -> str:
     parts = []
     for behaviour, replies in sorted(first.items()):
         prompt = next(iter(replies.values())).prompt
-        said = [f"> **{message.role}** {one_line(message.content)}" for message in prompt.messages]
+        turns = [f"> **{message.role}** {one_line(message.content)}" for message in prompt.messages]
         titles = {"base": "base", "sft": "SFT", "champion": "champion", "policy": last}
-        given = [
+        items = [
             f"- {title}: {one_line(replies[name].response)}{_mark(replies[name])}"
             for name, title in titles.items()
             if name in replies
         ]
-        parts.append(
-            "\n".join([f"**{behaviour.replace('_', ' ')}**", "", *"\n>\n".join(said).split("\n"), "", *given])
-        )
+        quoted = "\n>\n".join(turns).split("\n")
+        parts.append("\n".join([f"**{behaviour.replace('_', ' ')}**", "", *quoted, "", *items]))
     return "\n\n".join(parts) + "\n"
 
 
-def _mark(answer: Answer) -> str:
-    return "" if answer.passed is None else " — passes" if answer.passed else " — fails"
+def _mark(response: Answer) -> str:
+    return {None: "", True: " — passes", False: " — fails"}[response.passed]

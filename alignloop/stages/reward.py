@@ -1,20 +1,24 @@
-"""The reward model of a round, on every ranking known so far (arXiv 2505.18126: concatenate).
+"""The reward model of a round, trained on every ranking known so far (arXiv 2505.18126: concatenate).
 
-It goes on from the reward model of a round before, or begins as the SFT model with a new head.
+It is initialised from the reward model of an earlier round, or from the SFT model with a new head.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from numpy.random import Generator
+
 from alignloop.core.models import HELD_OUT, RewardModel, context_of, load_policy
-from alignloop.core.reward import normalise, train
+from alignloop.core.reward import RankedRow, normalise, train
 from alignloop.core.tokens import pad_of
+from alignloop.core.training_loop import Training
 from alignloop.data.record_files import read
 from alignloop.errors import AlignloopError
 from alignloop.evaluation.reward_report import held_out_agreement
 from alignloop.files import replacing, rounded, write_json
-from alignloop.params import Params
+from alignloop.params.reward import Reward
+from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Ranking
 from alignloop.seeds import draws, seed_of
@@ -29,7 +33,8 @@ class NoHeldOutRankings(AlignloopError):
 
 
 def reward(
-    params: Params,
+    seed: Seed,
+    plan: Reward,
     checkpoint: Checkpoint,
     round: str,
     sft: Path,
@@ -41,46 +46,35 @@ def reward(
     plots: Path,
 ) -> Iterator[Progress]:
     """Train a reward model on the rankings and normalise it on demonstrations."""
-    plan = params.reward
     policy, tokenizer = load_policy(sft)
     context, pad = context_of(policy), pad_of(tokenizer)
-    model = (
-        RewardModel.from_policy(policy, seed_of(params.seed, "reward", round))
-        if start == sft
-        else RewardModel.load(start)
-    )
+    if start == sft:
+        model = RewardModel.from_policy(policy, seed_of(seed, "reward", round))
+    else:
+        model = RewardModel.load(start)
     ranked, too_long = ranked_rows(tokenizer, read(rankings, Ranking), context)
     learned = [row for ranking, row in ranked if ranking.split == "train"]
     held_out = [row for ranking, row in ranked if ranking.split == "valid"]
-    how = plan.model_dump(exclude={"gain", "held_out"})
     curve = checkpoint.journal("curve")
-    yield from learn(
-        train(model, learned, pad, **how, random=draws(params.seed, "reward", round, "order")),
-        checkpoint,
-        curve,
-    )
-    other = (
-        RewardModel.from_policy(policy, seed_of(params.seed, "reward", round, HELD_OUT))
-        if plan.held_out
-        else None
-    )
-    if other:
+    training = _training(plan, model, learned, pad, draws(seed, "reward", round, "order"))
+    yield from learn(training, checkpoint, curve)
+    other = None
+    if plan.held_out_model:
         if not held_out:
             raise NoHeldOutRankings(
-                f"{rankings}: reward.held_out needs rankings of validation prompts; raise sample.valid_prompts"
+                f"{rankings}: reward.held_out_model needs rankings of validation prompts; "
+                "raise sample.valid_prompts"
             )
-        training = train(
-            other, held_out, pad, **how, random=draws(params.seed, "reward", round, HELD_OUT, "order")
-        )
+        other = RewardModel.from_policy(policy, seed_of(seed, "reward", round, HELD_OUT))
+        training = _training(plan, other, held_out, pad, draws(seed, "reward", round, HELD_OUT, "order"))
         yield from learn(training, checkpoint, checkpoint.journal("held_out_curve"), "held_out_")
     examples, _ = demonstration_rows(
         tokenizer, read(demonstrations / "train.jsonl", Demonstration), "last", context
     )
-    shift, scale = normalise(
-        model, [example.ids for example in examples], pad, plan.gain
-    )  # after all training: weights change
+    ids = [example.ids for example in examples]
+    shift, scale = normalise(model, ids, pad, plan.normalise_variance)  # after all training: weights change
     if other:
-        normalise(other, [example.ids for example in examples], pad, plan.gain)
+        normalise(other, ids, pad, plan.normalise_variance)
     report = held_out_agreement(model, ranked, pad, scale, plan.margin if plan.ties == "rao_kupper" else 0.0)
     with replacing(out) as part:
         model.save(part, tokenizer)
@@ -94,9 +88,8 @@ def reward(
     }
     known = points(curve)
     last = known[-max(1, len(known) // 10) :]
-    late = fmean(
-        step["accuracy"] for _, step in last
-    )  # of each step's rows, before it learns from them in this round
+    # accuracy of each step's rows, before the step learns from them in this round
+    late = fmean(step["accuracy"] for _, step in last)
     accuracy = report["users"]["accuracy"]
     accuracies = {"train_accuracy": late, "valid_accuracy": accuracy}
     write_json(
@@ -105,3 +98,22 @@ def reward(
     )
     write_curve(plots, known)
     yield Progress(1, 1, {} if accuracy is None else {"valid_accuracy": accuracy})
+
+
+def _training(
+    plan: Reward, model: RewardModel, rows: Sequence[RankedRow], pad: int, random: Generator
+) -> Training:
+    """The training that params.yaml asks for, on these rankings."""
+    return train(
+        model,
+        rows,
+        pad,
+        epochs=plan.epochs,
+        rankings_per_step=plan.rankings_per_step,
+        learning_rate=plan.learning_rate,
+        warmup=plan.warmup,
+        weight_decay=plan.weight_decay,
+        ties=plan.ties,
+        margin=plan.margin,
+        random=random,
+    )

@@ -1,16 +1,18 @@
-"""K answers per prompt from the newest policy, for labelers to rank."""
+"""K responses per prompt from the newest policy, for labelers to rank."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from alignloop.core.generate import sample as draw
 from alignloop.core.models import allowed_tokens, context_of, load_policy, vocabulary_of
 from alignloop.core.tokens import decode, end_of
 from alignloop.data.record_files import read, write
 from alignloop.files import write_json
-from alignloop.params import Params
+from alignloop.params.sampling import Decoding, Sample
+from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import Prompt, Samples, Split
 from alignloop.seeds import draws, seed_of
@@ -20,62 +22,80 @@ PROMPTS_PER_CALL = 128
 
 
 def sample(
-    params: Params, round: str, policy: Path, prompts: Path, out: Path, metrics: Path
+    seed: Seed,
+    plan: Sample,
+    decoding: Decoding,
+    round: str,
+    policy: Path,
+    prompts: Path,
+    out: Path,
+    metrics: Path,
 ) -> Iterator[Progress]:
-    """Draw answers to fresh prompts of training users, and to some of validation users."""
+    """Draw responses to fresh prompts of training users, and to some of validation users."""
     model, tokenizer = load_policy(policy)
-    model_tokens = allowed_tokens(tokenizer, vocabulary_of(model))
-    room = context_of(model) - params.decoding.max_new_tokens
-    chosen: list[tuple[Split, Prompt, list[int]]] = []
-    too_long, short = 0, list[str]()
-    splits: tuple[tuple[Split, int], ...] = (
-        ("train", params.sample.prompts),
-        ("valid", params.sample.valid_prompts),
-    )
-    for split, wanted in splits:
-        rows, left_out = prompt_rows(
-            tokenizer, read(prompts / f"{split}.jsonl", Prompt, allow_empty=split == "valid"), room
+    allowed = allowed_tokens(tokenizer, vocabulary_of(model))
+    room, k = context_of(model) - decoding.max_new_tokens, plan.responses_per_prompt
+    chosen, too_long, notes = _choose(seed, plan, tokenizer, round, prompts, room)
+    generator = torch.Generator().manual_seed(seed_of(seed, "sample", round))
+    records: list[Samples] = []
+    ended = tokens = 0
+    for start in range(0, len(chosen), PROMPTS_PER_CALL):
+        part = chosen[start : start + PROMPTS_PER_CALL]
+        drawn = draw(
+            model,
+            [ids for _, _, ids in part for _ in range(k)],
+            allowed,
+            end_of(tokenizer),
+            temperature=decoding.temperature,
+            max_new_tokens=decoding.max_new_tokens,
+            generator=generator,
+            batch=decoding.responses_per_batch,
         )
-        order = draws(params.seed, "sample", round, split).permutation(len(rows))[:wanted]
+        texts = [decode(tokenizer, ids) for ids in drawn.ids]
+        ended += sum(drawn.ended)
+        tokens += sum(map(len, drawn.ids))
+        for place, (split, prompt, _) in enumerate(part):
+            records.append(
+                Samples(
+                    id=f"{round}-{prompt.id}",
+                    prompt=prompt,
+                    responses=tuple(texts[place * k : (place + 1) * k]),
+                    policy=str(policy),
+                    round=round,
+                    split=split,
+                )
+            )
+        note = "; ".join(notes) if start == 0 else ""
+        yield Progress(len(records), len(chosen), {"ended": ended / (len(records) * k)}, note)
+    write(out, records)
+    count = len(records) * k
+    numbers = {"prompts": len(records), "answers": count, "too_long": too_long}
+    write_json(metrics, {**numbers, "ended": ended / count, "length": tokens / count})
+
+
+def _choose(
+    seed: int,
+    plan: Sample,
+    tokenizer: PreTrainedTokenizerBase,
+    round: str,
+    prompts: Path,
+    room: int,
+) -> tuple[list[tuple[Split, Prompt, list[int]]], int, list[str]]:
+    """The round's prompts with their token ids, how many were too long, and what to say where there are too few."""
+    chosen: list[tuple[Split, Prompt, list[int]]] = []
+    too_long, notes = 0, list[str]()
+    splits: tuple[tuple[Split, int], ...] = (("train", plan.prompts), ("valid", plan.valid_prompts))
+    for split, wanted in splits:
+        available = read(prompts / f"{split}.jsonl", Prompt, allow_empty=split == "valid")
+        rows, left_out = prompt_rows(tokenizer, available, room)
+        order = draws(seed, "sample", round, split).permutation(len(rows))[:wanted]
         for index in order:
             prompt, ids = rows[index]
             chosen.append((split, prompt, ids))
         too_long += left_out
         if len(order) < wanted:
             key = "prompts" if split == "train" else "valid_prompts"
-            short.append(
+            notes.append(
                 f"sample.{key} asks for {wanted:,}, and there are {len(order):,}: lower it, or bring more"
             )
-    generator = torch.Generator().manual_seed(seed_of(params.seed, "sample", round))
-    records: list[Samples] = []
-    ended = tokens = 0
-    for start in range(0, len(chosen), PROMPTS_PER_CALL):
-        part = chosen[start : start + PROMPTS_PER_CALL]
-        repeated = [ids for _, _, ids in part for _ in range(params.sample.k)]
-        answers = draw(
-            model,
-            repeated,
-            model_tokens,
-            end_of(tokenizer),
-            params.decoding.temperature,
-            params.decoding.max_new_tokens,
-            generator,
-            params.decoding.batch,
-        )
-        texts = [decode(tokenizer, ids) for ids in answers.ids]
-        ended += sum(answers.ended)
-        tokens += sum(map(len, answers.ids))
-        for place, (split, prompt, _) in enumerate(part):
-            responses = tuple(texts[place * params.sample.k : (place + 1) * params.sample.k])
-            name = f"{round}-{prompt.id}"
-            records.append(
-                Samples(
-                    id=name, prompt=prompt, responses=responses, policy=str(policy), round=round, split=split
-                )
-            )
-        note = "; ".join(short) if start == 0 else ""
-        yield Progress(len(records), len(chosen), {"ended": ended / (len(records) * params.sample.k)}, note)
-    write(out, records)
-    answers_drawn = len(records) * params.sample.k
-    numbers = {"prompts": len(records), "answers": answers_drawn, "too_long": too_long}
-    write_json(metrics, {**numbers, "ended": ended / answers_drawn, "length": tokens / answers_drawn})
+    return chosen, too_long, notes

@@ -1,6 +1,7 @@
-"""Supervised fine-tuning: the base model imitates the labelers' answers; the loss is on assistant tokens only.
+"""Supervised fine-tuning: the base model imitates the labelers' demonstrations; the loss is on assistant tokens.
 
-The checkpoint is that of the best check (arXiv 2203.02155, appendix C.1): by the score of an earlier run's reward model, or by loss.
+The checkpoint with the best validation is kept (arXiv 2203.02155, appendix C.1): by the score of an earlier run's
+reward model, or by the loss on validation demonstrations.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from alignloop.core.models import context_of, load_policy, save_policy
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read
 from alignloop.files import replacing, write_json
-from alignloop.params import Params
+from alignloop.params.sampling import Decoding
+from alignloop.params.section import Seed
+from alignloop.params.sft import Sft
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document
 from alignloop.seeds import draws
@@ -21,11 +24,13 @@ from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import demonstration_rows, document_rows
 from alignloop.training.resumable_loop import learn, points
-from alignloop.training.sft_validation import checker
+from alignloop.training.sft_validation import validator
 
 
 def sft(
-    params: Params,
+    seed: Seed,
+    plan: Sft,
+    decoding: Decoding,
     checkpoint: Checkpoint,
     base: Path,
     demonstrations: Path,
@@ -35,21 +40,17 @@ def sft(
     plots: Path,
 ) -> Iterator[Progress]:
     """Fine-tune the base model on demonstrations, with some pretraining text mixed in."""
-    plan = params.sft
     model, tokenizer = load_policy(base)
     context, pad = context_of(model), pad_of(tokenizer)
-    shown = read(demonstrations / "train.jsonl", Demonstration) + (
-        read(Path(plan.more), Demonstration) if plan.more else []
-    )
-    rows, too_long = demonstration_rows(tokenizer, shown, plan.assistant_turns, context)
-    check = checker(
-        params, model, tokenizer, read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True)
-    )
-    text = (
-        document_rows(tokenizer, read(corpus / "train.jsonl", Document), context)
-        if plan.pretrain_share
-        else []
-    )
+    learned = read(demonstrations / "train.jsonl", Demonstration)
+    if plan.extra_demonstrations:
+        learned += read(Path(plan.extra_demonstrations), Demonstration)
+    rows, too_long = demonstration_rows(tokenizer, learned, plan.assistant_turns, context)
+    held_out = read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True)
+    validate = validator(seed, plan, decoding, model, tokenizer, held_out)
+    text = []
+    if plan.pretrain_share:
+        text = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context)
     training = fit(
         model,
         rows,
@@ -59,23 +60,24 @@ def sft(
         learning_rate=plan.learning_rate,
         warmup=plan.warmup,
         weight_decay=0.0,
-        random=draws(params.seed, "sft"),
+        random=draws(seed, "sft"),
         mixed=text,
         mixed_share=plan.pretrain_share,
         packing=plan.packing,
     )
-    choice, due = Choice(model), check_steps(training.steps, plan.checks)
+    choice, due = Choice(model), check_steps(training.steps, plan.validations)
 
-    def checked(step: int) -> dict[str, float]:
-        found = check() if step in due else {}
-        if found:
-            choice.see(step, found.get("valid_score", -found["valid_loss"]))
-        return found
+    def validated(step: int) -> dict[str, float]:
+        numbers = validate() if step in due else {}
+        if numbers:
+            choice.see(step, numbers.get("valid_score", -numbers["valid_loss"]))
+        return numbers
 
     checkpoint.hold(choice=choice)
     curve = checkpoint.journal("curve")
-    yield from learn(training, checkpoint, curve, check=checked)
-    known, kept = points(curve), choice.take() if choice.step else training.steps
+    yield from learn(training, checkpoint, curve, check=validated)
+    known = points(curve)
+    kept = choice.take() if choice.step else training.steps
     with replacing(out) as part:
         save_policy(model, tokenizer, part)
     chosen = known[kept - 1][1]

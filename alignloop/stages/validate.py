@@ -24,7 +24,7 @@ from alignloop.data.validation.expectations import (
 from alignloop.data.validation.profiles import profile_of
 from alignloop.data.workers import Workers
 from alignloop.files import write_json
-from alignloop.params import Params
+from alignloop.params.validate import Validate
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
 
@@ -60,12 +60,11 @@ SUITES: dict[str, Callable[[Path], dict[str, tuple[type[Record], Files]]]] = {
 
 
 def validate(
-    params: Params, suite: str, data: Path, docs: Path, profile: Path, metrics: Path
+    bounds: Validate, suite: str, data: Path, docs: Path, profile: Path, metrics: Path
 ) -> Iterator[Progress]:
     """Check the suite's sets, leave data docs, profiles and counts, and raise ValidationFailed with every breach."""
     if suite not in SUITES:
         raise DataError(f"there is no suite '{suite}'; known are {', '.join(SUITES)}")
-    bounds = params.validate_
     sets = SUITES[suite](data)
     with Workers() as workers:
         how = {"generated": suite == "rankings", "private": suite != "raw", "workers": workers}

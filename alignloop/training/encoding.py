@@ -1,4 +1,4 @@
-"""From records to token rows. Rows that a model's context cannot hold are left out and counted: the stage reports the count."""
+"""Encodes records as rows of token ids; rows that a model's context cannot hold are left out and counted."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,10 +12,10 @@ from alignloop.records import Demonstration, Document, Message, Prompt, Ranking
 
 
 class NothingFits(AlignloopError):
-    """All of a set is too long for the model."""
+    """Every record of a set is too long for the model."""
 
 
-def spoken(messages: Sequence[Message]) -> list[dict[str, str]]:
+def chat(messages: Sequence[Message]) -> list[dict[str, str]]:
     """Messages as chat templates read them."""
     return [{"role": message.role, "content": message.content} for message in messages]
 
@@ -23,19 +23,17 @@ def spoken(messages: Sequence[Message]) -> list[dict[str, str]]:
 def document_rows(
     tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document], context: int
 ) -> list[Encoded]:
-    """A row per document, all of it learned; longer ones are cut into rows of `context` tokens, none is lost."""
+    """A row per document with the loss on every token; longer documents are cut into rows of `context` tokens."""
     rows: list[Encoded] = []
     for document in documents:
         if document.text is not None:
             row = encode_text(tokenizer, document.text)
         else:
-            dialogue = encode_dialogue(tokenizer, spoken(document.messages or ()), "all")
+            dialogue = encode_dialogue(tokenizer, chat(document.messages or ()), "all")
             row = Encoded(dialogue.ids, [True] * len(dialogue.ids))
-        starts = range(0, len(row.ids), context)
-        rows += [
-            Encoded(row.ids[start : start + context], row.mask[start : start + context], document.id)
-            for start in starts
-        ]
+        for start in range(0, len(row.ids), context):
+            part = slice(start, start + context)
+            rows.append(Encoded(row.ids[part], row.mask[part], document.id))
     return [row for row in rows if len(row.ids) > 1]
 
 
@@ -44,7 +42,7 @@ def demonstration_rows(
 ) -> tuple[list[Encoded], int]:
     """A row per demonstration with the loss on assistant turns, and how many were too long."""
     rows = [
-        replace(encode_dialogue(tokenizer, spoken(each.messages), turns), name=each.id)
+        replace(encode_dialogue(tokenizer, chat(each.messages), turns), name=each.id)
         for each in demonstrations
     ]
     return _fitting(rows, [len(row.ids) for row in rows], context, "demonstrations")
@@ -53,32 +51,23 @@ def demonstration_rows(
 def prompt_rows(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], room: int
 ) -> tuple[list[tuple[Prompt, list[int]]], int]:
-    """Each prompt with its ids, and how many were longer than `room` (the context less the answer)."""
-    rows = [(prompt, encode_prompt(tokenizer, spoken(prompt.messages))) for prompt in prompts]
+    """Each prompt with its token ids, and how many were longer than `room` (the context less the response)."""
+    rows = [(prompt, encode_prompt(tokenizer, chat(prompt.messages))) for prompt in prompts]
     return _fitting(rows, [len(ids) for _, ids in rows], room, "prompts")
 
 
 def ranked_rows(
     tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int
 ) -> tuple[list[tuple[Ranking, RankedRow]], int]:
-    """Each ranking with its K rows, and how many held an answer that is too long."""
+    """Each ranking with its K rows, and how many rankings contained a response that is too long."""
     rows = []
     for ranking in rankings:
-        prompt = encode_prompt(tokenizer, spoken(ranking.prompt.messages))
-        answers = {
-            response: prompt + encode_response(tokenizer, response) for response in set(ranking.responses)
-        }
-        rows.append(
-            (
-                ranking,
-                RankedRow(
-                    [answers[response] for response in ranking.responses],
-                    list(ranking.ranks),
-                    len(prompt),
-                    ranking.id,
-                ),
-            )
+        prompt = encode_prompt(tokenizer, chat(ranking.prompt.messages))
+        ids = {text: prompt + encode_response(tokenizer, text) for text in set(ranking.responses)}
+        row = RankedRow(
+            [ids[text] for text in ranking.responses], list(ranking.ranks), len(prompt), ranking.id
         )
+        rows.append((ranking, row))
     return _fitting(rows, [max(map(len, row.rows)) for _, row in rows], context, "rankings")
 
 

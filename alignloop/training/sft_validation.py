@@ -1,4 +1,4 @@
-"""How SFT is doing on validation users: the loss on their demonstrations, and what an earlier reward model says of its own answers."""
+"""Validation during SFT: the loss on validation demonstrations, and the score of the model's own responses."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,78 +12,84 @@ from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_
 from alignloop.core.reward import score
 from alignloop.core.tokens import decode, encode_prompt, encode_response, end_of, pad_of
 from alignloop.errors import AlignloopError
-from alignloop.params import Params
+from alignloop.params.sampling import Decoding
+from alignloop.params.sft import Sft
 from alignloop.records import Demonstration
 from alignloop.seeds import seed_of
-from alignloop.training.encoding import demonstration_rows, spoken
+from alignloop.training.encoding import chat, demonstration_rows
 
 
-class NothingToCheck(AlignloopError):
-    """A reward model shall choose the checkpoint, and there is no validation prompt to answer."""
+class NoValidationPrompt(AlignloopError):
+    """A reward model is to select the checkpoint, and there is no validation prompt to respond to."""
 
 
-def checker(
-    params: Params,
+def validator(
+    seed: int,
+    plan: Sft,
+    decoding: Decoding,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     demonstrations: Sequence[Demonstration],
 ) -> Callable[[], dict[str, float]]:
-    """What measures the model as it is now: `valid_loss`, and `valid_score` where a reward model is given; nothing if there is nothing."""
-    rows, _ = demonstration_rows(tokenizer, demonstrations, params.sft.assistant_turns, context_of(model))
-    answers = (
-        _answers(params, model, tokenizer, demonstrations, params.sft.reward_model)
-        if params.sft.reward_model
-        else dict
-    )
+    """A function that measures the model as it is now.
 
-    def check() -> dict[str, float]:
-        return ({"valid_loss": mean_loss(model, rows, pad_of(tokenizer))} if rows else {}) | answers()
+    It returns `valid_loss` where there are validation demonstrations, and `valid_score` where
+    `sft.reward_model` names a reward model.
+    """
+    rows, _ = demonstration_rows(tokenizer, demonstrations, plan.assistant_turns, context_of(model))
+    scored = None
+    if plan.reward_model:
+        scored = _scorer(seed, plan, decoding, model, tokenizer, demonstrations, plan.reward_model)
 
-    return check
+    def validate() -> dict[str, float]:
+        numbers = {"valid_loss": mean_loss(model, rows, pad_of(tokenizer))} if rows else {}
+        return numbers | (scored() if scored else {})
+
+    return validate
 
 
-def _answers(
-    params: Params,
+def _scorer(
+    seed: int,
+    plan: Sft,
+    decoding: Decoding,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     demonstrations: Sequence[Demonstration],
     judge: str,
 ) -> Callable[[], dict[str, float]]:
-    """The mean score of an answer to each prompt, from the same random numbers at every check; the judge has a tokenizer of its own."""
-    reward_model, its_tokenizer, its_context = (
-        RewardModel.load(Path(judge)),
-        load_tokenizer(judge),
-        context_of(judge),
-    )
-    limit = params.decoding.max_new_tokens
-    asked = [spoken(demonstration.messages[:-1]) for demonstration in demonstrations]
-    prompts = [
-        (encode_prompt(tokenizer, messages), encode_prompt(its_tokenizer, messages)) for messages in asked
-    ]
-    prompts = [(ours, theirs) for ours, theirs in prompts if len(ours) + limit <= context_of(model)][
-        : params.sft.check_prompts
-    ]
+    """The mean score of one response to each prompt, from the same random numbers at every validation.
+
+    The reward model `judge` reads the text with its own tokenizer.
+    """
+    reward_model, its_tokenizer = RewardModel.load(Path(judge)), load_tokenizer(judge)
+    its_context, limit = context_of(judge), decoding.max_new_tokens
+    prompts: list[tuple[list[int], list[int]]] = []
+    for demonstration in demonstrations:
+        messages = chat(demonstration.messages[:-1])
+        ours = encode_prompt(tokenizer, messages)
+        if len(ours) + limit <= context_of(model):
+            prompts.append((ours, encode_prompt(its_tokenizer, messages)))
+    prompts = prompts[: plan.validation_prompts]
     if not prompts:
-        raise NothingToCheck(
-            "sft.reward_model: no validation demonstration has a prompt that fits; raise prepare.valid, or set it to null"
+        raise NoValidationPrompt(
+            "sft.reward_model: no validation demonstration has a prompt that fits; "
+            "raise prepare.valid_share, or set it to null"
         )
     allowed = allowed_tokens(tokenizer, vocabulary_of(model))
 
-    def answer() -> dict[str, float]:
-        draws = torch.Generator().manual_seed(seed_of(params.seed, "sft", "check"))
-        plan = params.decoding
+    def respond_and_score() -> dict[str, float]:
         drawn = sample(
             model,
             [ours for ours, _ in prompts],
             allowed,
             end_of(tokenizer),
-            plan.temperature,
-            limit,
-            draws,
-            plan.batch,
+            temperature=decoding.temperature,
+            max_new_tokens=limit,
+            generator=torch.Generator().manual_seed(seed_of(seed, "sft", "check")),
+            batch=decoding.responses_per_batch,
         )
         read = [encode_response(its_tokenizer, decode(tokenizer, ids)) for ids in drawn.ids]
         rows = [(theirs + ids)[:its_context] for (_, theirs), ids in zip(prompts, read, strict=True)]
         return {"valid_score": float(score(reward_model, rows, pad_of(its_tokenizer)).mean())}
 
-    return answer
+    return respond_and_score

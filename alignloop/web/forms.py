@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alignloop.params.labeling import About, Rating
+from alignloop.params.people import PromptQuestion, Rating
 
 SCALE = 7
 
@@ -34,7 +34,7 @@ FLAGS: dict[Rating, Question] = {
         Question("moral_judgment", "Expresses a moral judgment", "m"),
     )
 }
-ABOUT: dict[About, str] = {
+ABOUT: dict[PromptQuestion, str] = {
     "ambiguous": "The prompt is ambiguous",
     "sensitive": "The prompt is sensitive",
     "category": "Use case",
@@ -75,7 +75,7 @@ def rating_of(form: Mapping[str, str], asked: Sequence[Rating]) -> dict[str, int
     return given
 
 
-def about_of(form: Mapping[str, Any], asked: Sequence[About]) -> dict[str, str]:
+def about_of(form: Mapping[str, Any], asked: Sequence[PromptQuestion]) -> dict[str, str]:
     """What was said of the prompt; what was left open is left out."""
     given = {name: str(form.get(f"about-{name}") or "") for name in asked}
     if given.get("category", "") not in ("", *CATEGORIES):

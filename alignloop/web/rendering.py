@@ -79,14 +79,17 @@ class Guard:
             await self._app(scope, receive, send)
 
 
+def _tell_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _tell(request, error.status_code, str(error.detail))
+
+
 def guard(app: FastAPI) -> None:
     """Let nothing past the guard, and tell failures in words."""
     app.add_middleware(Guard)
     for kind, status, words in FAILURES:
         app.add_exception_handler(kind, _teller(status, words))
-    app.add_exception_handler(
-        HTTPException, lambda request, error: _tell(request, error.status_code, str(error.detail))
-    )  # pyright: ignore
+    app.add_exception_handler(HTTPException, _tell_http)
     app.add_exception_handler(RequestValidationError, _teller(404, "There is no such page."))
 
 

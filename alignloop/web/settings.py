@@ -11,7 +11,7 @@ from alignloop.labeling import rounds
 from alignloop.labeling.assignments import Lending
 from alignloop.labeling.database import Store
 from alignloop.params import Params
-from alignloop.params.labeling import About, Rating
+from alignloop.params.people import PromptQuestion, Rating
 from alignloop.records import Ranking
 
 
@@ -25,7 +25,7 @@ class Settings:
 
     url: str
     ratings: Sequence[Rating]
-    about: Sequence[About]
+    about: Sequence[PromptQuestion]
     needed: float
     lending: Lending
     guidelines: str
@@ -48,5 +48,12 @@ def prepare(store: Store, params: Params, root: Path) -> Settings:
     rounds.publish_known(store, "gold", read(root / plan.gold, Ranking))
     lending = Lending(plan.lease_minutes, plan.gold_share, plan.repeated_share)
     return Settings(
-        plan.url, plan.ratings, plan.about, params.label.screening_pass, lending, guidelines, version, root
+        plan.url,
+        plan.ratings,
+        plan.prompt_questions,
+        params.label.screening_pass,
+        lending,
+        guidelines,
+        version,
+        root,
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from alignloop.params import data
+from alignloop.params.ingest import World as Sizes
 from alignloop.records import Demonstration, Document, Message, Prompt
 from alignloop.seeds import seed_of
 from alignloop.world import wording
@@ -66,7 +66,7 @@ def _prompts(
     return prompts
 
 
-def make_world(seed: int, sizes: data.World) -> World:
+def make_world(seed: int, sizes: Sizes) -> World:
     """Draw the world of a seed; the same seed and sizes give the same records, another seed other facts."""
     facts = make_facts(seed, sizes.facts)
     users, writers = make_users(seed, sizes.users), make_writers(seed, _WRITERS)

@@ -51,7 +51,7 @@ def judge(prompt: Prompt, response: str) -> Gold:
     behaviour = BEHAVIOURS.get((prompt.key or {}).get("behaviour", ""))
     if prompt.key is None or behaviour is None:
         raise GoldError(
-            f"prompt {prompt.id}: it has no key of the embedded world, so gold cannot judge it; set label.judge to form"
+            f"prompt {prompt.id}: it has no key of the embedded world, so gold cannot judge it; set label.panel_utility to form"
         )
     reading = Reading(response)
     verdict = behaviour.verdict(prompt.key, reading)

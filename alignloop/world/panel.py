@@ -154,7 +154,7 @@ def make_panel(
     if len(admitted) - apart < 1:
         raise PanelError(
             f"{len(admitted)} of {len(applied)} candidates passed the screening at {needed}, of whom {apart} are held out: "
-            "nobody is left to rank; lower label.noise, label.screening_pass or label.held_out, or raise label.labelers"
+            "nobody is left to rank; lower label.noise, label.screening_pass or label.held_out_share, or raise label.labelers"
         )
     rejected = tuple(labeler for labeler in applied if results[labeler.id] < needed)
     return Panel(tuple(admitted[apart:]), tuple(admitted[:apart]), rejected, results)

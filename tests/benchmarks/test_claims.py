@@ -67,7 +67,7 @@ def test_the_table_has_a_verdict_for_every_claim():
 def test_all_experiments_run_from_nothing_at_their_smallest_and_again_from_what_they_made(tmp_path: Path):
     tiny = yaml.safe_load((PROJECT / "tests" / "tiny.yaml").read_text())
     smaller = {
-        "sample": {"prompts": 8, "valid_prompts": 4, "k": 2},
+        "sample": {"prompts": 8, "valid_prompts": 4, "responses_per_prompt": 2},
         "decoding": {"max_new_tokens": 6},
         "evaluate": {"prompts": 8, "documents": 8},
     }

@@ -10,8 +10,8 @@ from alignloop import params as parameters
 from alignloop.__main__ import main
 from alignloop.core.models import RewardModel, load_policy
 from alignloop.data import record_files
-from alignloop.evaluation.best_of_n_report import rows_of_best
-from alignloop.evaluation.responses import Examination, answer
+from alignloop.evaluation.best_of_n_report import best_of_n_rows
+from alignloop.evaluation.responses import ModelResponses, TestSet, respond
 from alignloop.params import Params
 from alignloop.records import Demonstration, Document, Message, Prompt
 from alignloop.world.builder import make_world
@@ -27,6 +27,14 @@ def params(**changes: Any) -> Params:
     return parameters.parse(values, "params.yaml")
 
 
+def responses(plan: Params, policy: Path, tests: TestSet) -> ModelResponses:
+    return respond(plan.seed, plan.evaluate, plan.decoding, "sft", policy, tests)
+
+
+def rows_of(plan: Params, model: ModelResponses, judge: RewardModel) -> dict[str, Any]:
+    return best_of_n_rows(plan.seed, plan.evaluate, plan.decoding, model, judge)
+
+
 def prompt(number: int) -> Prompt:
     return Prompt(
         id=f"p{number}", messages=(Message(role="user", content=f"Is it {number}?"),), user="u", source="test"
@@ -38,19 +46,19 @@ def judge(tiny_policy: Path) -> RewardModel:
     return RewardModel.from_policy(load_policy(tiny_policy)[0], 3)
 
 
-def test_the_rows_rise_from_one_answer_to_the_whole_pool(tiny_policy: Path, judge: RewardModel) -> None:
+def test_the_rows_rise_from_one_response_to_the_whole_pool(tiny_policy: Path, judge: RewardModel) -> None:
     plan = params(best_of=[1, 2, 8])
-    asked = Examination(
+    asked = TestSet(
         make_world(1, plan.ingest.world).prompts, [Document(id="d", text="The sea.", source="test")], judge
     )
-    model = answer(plan, "sft", tiny_policy, asked)
-    rows = rows_of_best(plan, model, judge)
+    model = responses(plan, tiny_policy, asked)
+    rows = rows_of(plan, model, judge)
     assert list(rows) == ["1", "2", "8"]
     scores = [row["score"] for row in rows.values()]
     assert scores[0] < scores[1] < scores[2]
     assert scores[0] == pytest.approx(
-        sum(each.score for each in model.answers) / len(model.answers), abs=0.3
-    ), "one answer is an answer"
+        sum(each.score for each in model.responses) / len(model.responses), abs=0.3
+    ), "the best of one is that one"
     assert (rows["1"]["kl_if_all_differ_nats"], rows["1"]["kl_measured_nats"]) == (
         0,
         pytest.approx(0, abs=1e-12),
@@ -65,17 +73,15 @@ def test_the_rows_rise_from_one_answer_to_the_whole_pool(tiny_policy: Path, judg
 
 def test_where_there_is_no_gold_wins_go_by_the_score(tiny_policy: Path, judge: RewardModel) -> None:
     plan = params(best_of=[8])
-    asked = Examination(
-        [prompt(n) for n in range(20)], [Document(id="d", text="The sea.", source="test")], judge
-    )
-    row = rows_of_best(plan, answer(plan, "sft", tiny_policy, asked), judge)["8"]
+    asked = TestSet([prompt(n) for n in range(20)], [Document(id="d", text="The sea.", source="test")], judge)
+    row = rows_of(plan, responses(plan, tiny_policy, asked), judge)["8"]
     assert row["gold"] is None
     assert row["wins"]["rate"] > 0.75  # the best of eight against one: 8/9 in expectation
 
 
 @pytest.mark.parametrize(
     ("option", "value", "what"),
-    [("--n", "0", "answer"), ("--limit", "0", "prompt"), ("--limit", "-1", "prompt")],
+    [("--n", "0", "response"), ("--limit", "0", "prompt"), ("--limit", "-1", "prompt")],
 )
 def test_nothing_to_choose_from_is_refused(
     option: str, value: str, what: str, capsys: pytest.CaptureFixture[str]
@@ -116,7 +122,7 @@ def test_rejection_sampling_writes_demonstrations_that_sft_reads(
     assert {each.labeler for each in made} == {"best-of-4"}
     said = capsys.readouterr().out
     assert "5 demonstrations in best.jsonl" in said
-    assert "KL 0.64 nats per response if no two answers scored alike" in said  # log 4 − 3/4
+    assert "KL 0.64 nats per response if no two responses scored alike" in said  # log 4 − 3/4
     before = (tmp_path / "best.jsonl").read_bytes()
     main([*command, "--out", "best.jsonl"])
     assert (tmp_path / "best.jsonl").read_bytes() == before

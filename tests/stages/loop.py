@@ -7,6 +7,7 @@ from typing import Any
 from alignloop import params as parameters
 from alignloop.data.record_files import write
 from alignloop.params import Params
+from alignloop.params.binding import bind
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Split
 from alignloop.stages.evaluate import evaluate
@@ -23,9 +24,9 @@ QUESTIONS = ["Is the sea full of salt?", "Who painted the door?", "Is it green?"
 ANSWERS = ["Yes, it is.", "Nobody.", "No.", "Who painted it?"]
 TINY: dict[str, dict[str, Any]] = {
     "sft": {"epochs": 1.0, "demonstrations_per_step": 8},
-    "decoding": {"max_new_tokens": 8, "batch": 64},
-    "sample": {"prompts": 6, "valid_prompts": 3, "k": 3},
-    "label": {"judge": "form", "labelers": 4, "screening_items": 20, "screening_pass": 0.0},
+    "decoding": {"max_new_tokens": 8, "responses_per_batch": 64},
+    "sample": {"prompts": 6, "valid_prompts": 3, "responses_per_prompt": 3},
+    "label": {"panel_utility": "form", "labelers": 4, "screening_items": 20, "screening_pass": 0.0},
     "reward": {"epochs": 1.0, "rankings_per_step": 4},
     "ppo": {
         "steps": 2,
@@ -89,8 +90,7 @@ class Loop:
         at, taken = self.root, params.model_copy(update={"base": str(self.base)})
         self.base = at / "base"
         return list(
-            pretrain(
-                taken,
+            bind(pretrain, taken)(
                 Checkpoint.fresh(at, "pretrain"),
                 at / "corpus",
                 at / "base",
@@ -102,8 +102,7 @@ class Loop:
     def sft(self, params: Params) -> list[Progress]:
         at = self.root
         return list(
-            sft(
-                params,
+            bind(sft, params)(
                 Checkpoint.fresh(at, "sft"),
                 self.base,
                 at / "demonstrations",
@@ -117,8 +116,7 @@ class Loop:
     def reward(self, params: Params) -> list[Progress]:
         at = self.root
         return list(
-            reward(
-                params,
+            bind(reward, params)(
                 Checkpoint.fresh(at, "reward"),
                 "r1",
                 at / "sft",
@@ -141,8 +139,7 @@ class Loop:
             "plots": at / f"{out}.csv",
         }
         return list(
-            ppo(
-                params,
+            bind(ppo, params)(
                 Checkpoint.fresh(at, "ppo"),
                 "r1",
                 **models,
@@ -156,8 +153,10 @@ class Loop:
         """Answers of a policy to rank, their rankings beside those known before, and what the policy achieved."""
         at = self.root
         drawn, ranked = at / "samples.jsonl", at / "ranked"
-        told = list(sample(params, "r2", at / policy, at / "prompts", drawn, at / "samples.json"))
-        told += label(params, "r2", drawn, at / "rankings", ranked, at / "ranked.json", at / "ranked.md")
+        told = list(bind(sample, params)("r2", at / policy, at / "prompts", drawn, at / "samples.json"))
+        told += bind(label, params)(
+            "r2", drawn, at / "rankings", ranked, at / "ranked.json", at / "ranked.md"
+        )
         models = {
             "base": self.base,
             "sft": at / "sft",
@@ -173,7 +172,7 @@ class Loop:
         }
         numbers = {"headline": at / "headline.json", "metrics": at / "evaluate.json"}
         outs = {"out": at / "answers", "plots": at / "overoptimisation.csv", **numbers}
-        return told + list(evaluate(params, "r1", **models, **sets, **outs))
+        return told + list(bind(evaluate, params)("r1", **models, **sets, **outs))
 
     def numbers(self, name: str) -> dict[str, Any]:
         """A stage's metrics."""

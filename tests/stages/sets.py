@@ -8,6 +8,7 @@ import yaml
 
 from alignloop import params as parameters
 from alignloop.data.record_files import read, split_of, write
+from alignloop.params.binding import bind
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Split
 from alignloop.stages.prepare import prepare
 
@@ -62,12 +63,12 @@ class Sets:
 
     def run(self, **changes: Any) -> dict[str, Any]:
         raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-        raw["prepare"] |= {"valid": 0.1, "test": 0.2, **changes}
+        raw["prepare"] |= {"valid_share": 0.1, "test_share": 0.2, **changes}
         raw["validate"]["max_characters"] = self.longest
         for name in ("prompts", "demonstrations", "rankings", "documents"):
             write(self.root / "raw" / f"{name}.jsonl", getattr(self, name))
         outs = {name: self.root / name for name in ("raw", "prompts", "demonstrations", "corpus", "rankings")}
-        list(prepare(parameters.parse(raw, "params.yaml"), **outs, metrics=self.root / "prepare.json"))
+        list(bind(prepare, parameters.parse(raw, "params.yaml"))(**outs, metrics=self.root / "prepare.json"))
         return json.loads((self.root / "prepare.json").read_text(encoding="utf-8"))
 
     def ids(self, name: str, split: Split) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from alignloop.core.models import RewardModel, context_of, load_policy
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.results_table import headline_of
+from alignloop.params.binding import bind
 from alignloop.records import Answer, Document, Prompt, Ranking, Rollout
 from alignloop.stages.evaluate import evaluate
 from alignloop.training.encoding import ranked_rows
@@ -68,7 +69,7 @@ def run(root: Path, policy: Path, prompts: list[Prompt]) -> tuple[dict[str, Any]
         "metrics": root / "evaluate.json",
         "plots": root / "curve.csv",
     }
-    list(evaluate(tiny(), "r1", **models, **places, **written))
+    list(bind(evaluate, tiny())("r1", **models, **places, **written))
     report = json.loads(written["metrics"].read_text())
     assert json.loads(written["headline"].read_text()) == headline_of(report)
     return report, read(root / "out" / "answers.jsonl", Answer)

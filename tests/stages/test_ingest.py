@@ -12,6 +12,7 @@ from alignloop.data import workers
 from alignloop.data.formats import containers
 from alignloop.data.record_files import read
 from alignloop.errors import AlignloopError
+from alignloop.params.binding import bind
 from alignloop.records import Demonstration, Document, Origin, Prompt, Ranking
 from alignloop.stages.ingest import ingest
 
@@ -41,7 +42,7 @@ def drop(root: Path, name: str, *rows: Any) -> None:
 
 
 def run(root: Path, **changes: Any) -> dict[str, Any]:
-    list(ingest(params(**changes), root / "sources", FORGOTTEN, root / "raw", root / "ingest.json"))
+    list(bind(ingest, params(**changes))(root / "sources", FORGOTTEN, root / "raw", root / "ingest.json"))
     return json.loads((root / "ingest.json").read_text(encoding="utf-8"))
 
 

@@ -20,9 +20,10 @@ from alignloop.labeling.database import Store, store_url
 from alignloop.labeling.llm_judge import JudgeError
 from alignloop.labeling.schema import Labeler
 from alignloop.params import ParamsError
+from alignloop.params.binding import bind
 from alignloop.progress import Progress
 from alignloop.records import Message, Prompt, Ranking, Samples
-from alignloop.stages.label import NobodyLeft, label, shared_out
+from alignloop.stages.label import NobodyLeft, divide, label
 from alignloop.world.panel import PanelError
 
 PROJECT = Path(__file__).parents[2]
@@ -105,7 +106,7 @@ class Stage:
     def run(self, samples: list[Samples]) -> list[Ranking]:
         record_files.write(self.root / "samples.jsonl", samples)
         places = ("samples.jsonl", "earlier", "out", "label.json", "labels.md")
-        self.told = list(label(self.params, "r1", *(self.root / place for place in places)))
+        self.told = list(bind(label, self.params)("r1", *(self.root / place for place in places)))
         return record_files.read(self.root / "out" / "r1.jsonl", Ranking)
 
 
@@ -124,7 +125,11 @@ def test_a_judge_model_is_asked_blind_and_shuffled_and_never_twice_for_the_same(
     stage = Stage(
         here,
         kind="judge",
-        model={"url": f"http://127.0.0.1:{endpoint.server_port}/v1/", "name": "org/judge 1", "at_once": 1},
+        model={
+            "url": f"http://127.0.0.1:{endpoint.server_port}/v1/",
+            "name": "org/judge 1",
+            "max_concurrency": 1,
+        },
     )
     made = stage.run(offered(3))
     assert {(each.labeler, each.kind, each.ranks) for each in made} == {
@@ -154,20 +159,20 @@ def test_a_judge_that_does_not_judge_is_named(
     here: Path, endpoint: Endpoint, first: list[int | str], message: str
 ) -> None:
     endpoint.first = first
-    model = {"url": f"http://127.0.0.1:{endpoint.server_port}/v1", "name": "j", "at_once": 1}
+    model = {"url": f"http://127.0.0.1:{endpoint.server_port}/v1", "name": "j", "max_concurrency": 1}
     with pytest.raises(JudgeError, match=message):
         Stage(here, kind="judge", model=model).run(offered(1))
     assert not (here / "out").exists()
 
 
 def test_kinds_share_the_samples_and_each_ranking_says_who_made_it(here: Path, endpoint: Endpoint) -> None:
-    model = {"url": f"http://127.0.0.1:{endpoint.server_port}/v1", "name": "j", "at_once": 4}
-    stage = Stage(here, kind={"judge": 0.5, "panel": 0.5}, judge="form", model=model)
+    model = {"url": f"http://127.0.0.1:{endpoint.server_port}/v1", "name": "j", "max_concurrency": 4}
+    stage = Stage(here, kind={"judge": 0.5, "panel": 0.5}, panel_utility="form", model=model)
     made = stage.run(offered(40))
     kinds = {each.prompt.id: each.kind for each in made}
     assert len(kinds) == 40
     assert 10 <= sum(kind == "judge" for kind in kinds.values()) <= 30
-    fewer = shared_out(stage.params, "r1", offered(20))
+    fewer = divide(stage.params.seed, stage.params.label, "r1", offered(20))
     assert {each.prompt.id: kind for kind, part in fewer.items() for each in part} == {
         f"p{n}": kinds[f"p{n}"] for n in range(20)
     }
@@ -179,9 +184,14 @@ def test_known_labelers_rank_a_share_of_the_validation_prompts_where_that_is_ask
             each.model_copy(update={"split": "train" if n < 40 else "valid"})
             for n, each in enumerate(offered(80))
         ]
-        made = Stage(here, kind="panel", judge="form", labelers=8, held_out=0.5, valid_by_known=share).run(
-            samples
-        )
+        made = Stage(
+            here,
+            kind="panel",
+            panel_utility="form",
+            labelers=8,
+            held_out_share=0.5,
+            valid_share_by_training_labelers=share,
+        ).run(samples)
         return {each.labeler for each in made if each.split == "train"}, [
             each.labeler for each in made if each.split == "valid"
         ]
@@ -232,7 +242,9 @@ def test_shares_that_are_no_whole_are_refused(here: Path) -> None:
 
 
 def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(here: Path) -> None:
-    stage = Stage(here, kind="panel", judge="form", overlap=3, labelers=8, held_out=0.0, noise=0.2)
+    stage = Stage(
+        here, kind="panel", panel_utility="form", overlap=3, labelers=8, held_out_share=0.0, noise=0.2
+    )
     made = stage.run(offered(40))
     told = json.loads((here / "label.json").read_text())
     assert len(made) == told["rankings"] == 120
@@ -247,7 +259,14 @@ def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(
     assert "nobody is left out" in report
     bound = told["agreement_others"]
     stage = Stage(
-        here, kind="panel", judge="form", overlap=3, labelers=8, held_out=0.0, noise=0.2, exclude_below=bound
+        here,
+        kind="panel",
+        panel_utility="form",
+        overlap=3,
+        labelers=8,
+        held_out_share=0.0,
+        noise=0.2,
+        exclude_below=bound,
     )
     kept = stage.run(offered(40))
     after = json.loads((here / "label.json").read_text())
@@ -264,17 +283,17 @@ def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(
     with pytest.raises(
         PanelError, match=r"label\.overlap: 9 are to rank a prompt, and \d labelers are there; lower it"
     ):
-        Stage(here, kind="panel", judge="form", overlap=9, labelers=8, held_out=0.0, noise=0.2).run(
-            offered(1)
-        )
+        Stage(
+            here, kind="panel", panel_utility="form", overlap=9, labelers=8, held_out_share=0.0, noise=0.2
+        ).run(offered(1))
     with pytest.raises(NobodyLeft, match=r"labelers agree less than label.exclude_below \(1.0\); lower it"):
         Stage(
             here,
             kind="panel",
-            judge="form",
+            panel_utility="form",
             overlap=3,
             labelers=8,
-            held_out=0.0,
+            held_out_share=0.0,
             noise=0.9,
             exclude_below=1.0,
         ).run(offered(40))

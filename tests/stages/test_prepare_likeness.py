@@ -60,7 +60,7 @@ def test_what_is_nearly_the_same_counts_as_the_same_over_all_sets_where_that_is_
         ["d1", "d2", "d3", "d4"],
     )
     assert not any(rule.startswith("nearly") for tally in off.values() for rule in tally)
-    on = sets.run(near_duplicates=0.75)
+    on = sets.run(near_duplicate_similarity=0.75)
     assert (sets.ids("prompts", "train"), sets.ids("demonstrations", "train")) == (["p1", "p3"], ["d2", "d4"])
     assert [each.id for each in sets.imported()] == ["r1", "r3"], (
         "another labeler's ranking is another ranking"
@@ -85,7 +85,7 @@ def test_prompts_with_a_long_common_beginning_are_one_and_what_follows_on_one_co
         Prompt(id=f"p{n}", messages=messages(long(2), "Hm.", f"Why {n}?"), user=TRAIN[0], source="s")
         for n in (4, 5)
     ]
-    sets.run(common_beginning=60)
+    sets.run(shared_prefix_words=60)
     assert sets.ids("prompts", "train") == ["p1", "p3", "p4", "p5"]
 
 
@@ -109,7 +109,7 @@ def test_what_shares_words_with_a_test_prompt_is_not_learned(sets: Sets):
         ranking("r2", TEST[1], "Which one?", "a", long(1, count=20)),
     ]
     sets.documents += [Document(id="t1", text=long(1, count=20) + " and so on.", source="s")]
-    counts = sets.run(contamination=13)
+    counts = sets.run(decontamination_ngram=13)
     assert [sets.ids("prompts", split) for split in SPLITS] == [["p2"], [], ["t1", "t2"]]
     assert sets.ids("demonstrations", "train") == ["d2"]
     assert [each.id for each in sets.imported()] == ["r2"], "what is measured itself stays"
@@ -129,7 +129,7 @@ def test_languages_are_tagged_and_counted_where_that_is_wanted(sets: Sets):
     sets.rankings += [ranking("r", TRAIN[0], "世界上最高的山是什么？", "a", "b")]
     sets.run()
     assert '"language"' not in (sets.root / "prompts" / "train.jsonl").read_text()
-    counts = sets.run(languages=True)
+    counts = sets.run(detect_language=True)
     found = {each.id: each.language for each in read(sets.root / "prompts" / "train.jsonl", Prompt)}
     assert (found["zh"], found["de"], sets.imported()[0].prompt.language) == ("zh", "de", "zh")
     assert counts["prompts"]["language zh"] == counts["rankings"]["language zh"] == 1
@@ -149,7 +149,10 @@ def test_a_record_never_moves_from_one_split_to_another_however_data_grows(data:
         sets.longest = 10_000
         rules = data.draw(
             st.fixed_dictionaries(
-                {"near_duplicates": st.sampled_from([None, 0.3]), "contamination": st.sampled_from([None, 5])}
+                {
+                    "near_duplicate_similarity": st.sampled_from([None, 0.3]),
+                    "decontamination_ngram": st.sampled_from([None, 5]),
+                }
             )
         )
         for _ in range(2):
@@ -180,7 +183,12 @@ def test_workers_change_no_byte(sets: Sets, monkeypatch: pytest.MonkeyPatch):
         prompt("measured", TEST[0], long(90)),
         prompt("learned", TRAIN[0], f"{long(90)[:150]} {long(91)}"),
     ]
-    plan = {"near_duplicates": 0.8, "common_beginning": 50, "contamination": 13, "languages": True}
+    plan = {
+        "near_duplicate_similarity": 0.8,
+        "shared_prefix_words": 50,
+        "decontamination_ngram": 13,
+        "detect_language": True,
+    }
 
     def made() -> tuple[Any, list[bytes]]:
         told = sets.run(**plan)

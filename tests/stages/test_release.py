@@ -12,6 +12,7 @@ from alignloop.__main__ import main
 from alignloop.data import record_files
 from alignloop.evaluation.results_table import gather, headline_of, tables
 from alignloop.params import Params
+from alignloop.params.binding import bind
 from alignloop.records import Answer, Message, Prompt
 from alignloop.release.gates import told
 from alignloop.stages.release import ReleaseError, release
@@ -153,7 +154,7 @@ def chosen(root: Path) -> Params:
 
 
 def released(root: Path) -> None:
-    list(release(chosen(root), **{name: Path(place) for name, place in PLACES.items()}))
+    list(bind(release, chosen(root))(**{name: Path(place) for name, place in PLACES.items()}))
 
 
 def cells(table: str) -> list[list[str]]:
@@ -202,7 +203,7 @@ def test_the_table_has_a_row_per_model_with_its_own_numbers():
     assert told.startswith("Wins are judged by gold; 95 % intervals.")
     assert (
         change
-        == "r2 against r1: gold +0.500, wins against SFT +0.125, answers made up −0.050, perplexity +0.000."
+        == "r2 compared with r1: gold +0.500, wins against SFT +0.125, made-up responses −0.050, perplexity +0.000."
     )
     assert cells(behaviours) == [
         ["answers that pass gold", "n", "base", "SFT", "r1", "r2"],
@@ -242,9 +243,9 @@ def test_best_of_n_has_a_table_of_its_own_where_it_was_evaluated() -> None:
         "kl_measured_nats": 0.5,
     }
     text = tables(gather({"r1": evaluation() | {"best_of": {"4": row}}}))
-    assert "best of SFT's answers" in text
+    assert "best of SFT's responses" in text
     assert "| 4 " in text
-    assert "0.750 [0.688, 0.781]" in text.split("best of SFT's answers")[1]
+    assert "0.750 [0.688, 0.781]" in text.split("best of SFT's responses")[1]
     assert "best of SFT" not in tables(gather({"r1": evaluation()}))
 
 

@@ -14,6 +14,7 @@ import yaml
 from alignloop import params as parameters
 from alignloop.data.record_files import write
 from alignloop.params import Params
+from alignloop.params.binding import bind
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking
 from alignloop.stages.ppo import ppo
@@ -39,7 +40,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "documents_per_step": 8,
     },
     "sft": {"epochs": 2, "demonstrations_per_step": 4, "pretrain_share": 0.5},
-    "reward": {"epochs": 3, "held_out": True},
+    "reward": {"epochs": 3, "held_out_model": True},
     "decoding": {"max_new_tokens": 6},
     "ppo": {
         "steps": 3,
@@ -153,8 +154,7 @@ class Place:
         torch.manual_seed(len(list(root.glob("*"))))  # nothing may depend on torch's own stream
         return cast(
             "Generator[Progress]",
-            stage(
-                self.params,
+            bind(stage, self.params)(
                 Checkpoint(root / "checkpoints", name, "f", 1 if stage is ppo else 2),
                 **given,
                 **outs,

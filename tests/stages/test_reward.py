@@ -12,6 +12,7 @@ from alignloop.core.reward import score
 from alignloop.core.tokens import pad_of
 from alignloop.data import record_files
 from alignloop.params import ParamsError
+from alignloop.params.binding import bind
 from alignloop.records import Demonstration, Message, Prompt, Ranking
 from alignloop.stages.reward import reward
 from alignloop.training.checkpoints import Checkpoint
@@ -69,7 +70,7 @@ def run(root: Path, policy: Path, start: Path | None = None, **changes: Any) -> 
         ],
     )
     places = (root / name for name in ("rankings", "demonstrations", "out", "reward.json", "reward.csv"))
-    list(reward(params, Checkpoint.fresh(root, "reward"), "r1", policy, start or policy, *places))
+    list(bind(reward, params)(Checkpoint.fresh(root, "reward"), "r1", policy, start or policy, *places))
     return json.loads((root / "reward.json").read_text())
 
 
@@ -99,7 +100,10 @@ def test_the_report_tells_users_labelers_distances_and_categories_apart(
 def test_a_gain_is_in_the_checkpoint_and_changes_no_order_and_no_chance(
     tmp_path: Path, tiny_policy: Path
 ) -> None:
-    plain, scaled = run(tmp_path / "a", tiny_policy), run(tmp_path / "b", tiny_policy, gain=True)
+    plain, scaled = (
+        run(tmp_path / "a", tiny_policy),
+        run(tmp_path / "b", tiny_policy, normalise_variance=True),
+    )
     assert scaled["scale"] != 1
     errors = [each["agreement"]["calibration"]["expected_error"] for each in (scaled, plain)]
     assert errors[0] == pytest.approx(errors[1], abs=1e-4)
@@ -123,10 +127,10 @@ def test_ties_that_are_learned_from_need_a_margin(tmp_path: Path, tiny_policy: P
 def test_it_goes_on_from_an_earlier_reward_model_and_its_witness_never_does(
     tmp_path: Path, tiny_policy: Path
 ) -> None:
-    run(tmp_path / "earlier", tiny_policy, held_out=True)
+    run(tmp_path / "earlier", tiny_policy, held_out_model=True)
     earlier = tmp_path / "earlier" / "out"
-    fresh = run(tmp_path / "fresh", tiny_policy, learning_rate=1e-9, held_out=True)
-    further = run(tmp_path / "further", tiny_policy, start=earlier, learning_rate=1e-9, held_out=True)
+    fresh = run(tmp_path / "fresh", tiny_policy, learning_rate=1e-9, held_out_model=True)
+    further = run(tmp_path / "further", tiny_policy, start=earlier, learning_rate=1e-9, held_out_model=True)
     assert further["valid_accuracy"] == 1 > fresh["valid_accuracy"], (
         "it knows what the earlier one learned, and a fresh one cannot yet"
     )

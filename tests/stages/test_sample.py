@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from alignloop.data.record_files import read
+from alignloop.params.binding import bind
 from alignloop.records import Samples
 from alignloop.stages.sample import sample
 from tests.stages.loop import Loop, tiny
@@ -34,8 +35,7 @@ def test_fewer_prompts_than_are_asked_for_are_told(
     Loop(tmp_path, tiny_policy)
     out = tmp_path / "samples.jsonl"
     steps = list(
-        sample(
-            tiny(sample={**asked, "k": 2}),
+        bind(sample, tiny(sample={**asked, "responses_per_prompt": 2}))(
             "r1",
             tiny_policy,
             tmp_path / "prompts",

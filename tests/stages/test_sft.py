@@ -12,11 +12,12 @@ from alignloop import params as parameters
 from alignloop.core.models import RewardModel, load_policy
 from alignloop.data import record_files
 from alignloop.params import ParamsError
+from alignloop.params.binding import bind
 from alignloop.records import Demonstration, Document, Message
 from alignloop.stages.sft import sft
 from alignloop.tracking.figures import curves
 from alignloop.training.checkpoints import Checkpoint
-from alignloop.training.sft_validation import NothingToCheck
+from alignloop.training.sft_validation import NoValidationPrompt
 
 PROJECT = Path(__file__).parents[2]
 
@@ -34,7 +35,7 @@ def run(
         "epochs": 4.0,
         "learning_rate": 3e-2,
         "demonstrations_per_step": 4,
-        "checks": 4,
+        "validations": 4,
         **changes,
     }
     values["decoding"] |= {"max_new_tokens": 4}
@@ -46,8 +47,7 @@ def run(
     record_files.write(root / "corpus" / "train.jsonl", [Document(id="1", text="The sea.", source="test")])
     params = parameters.parse(values, "params.yaml")
     list(
-        sft(
-            params,
+        bind(sft, params)(
             Checkpoint.fresh(root, "sft"),
             base,
             shown,
@@ -77,7 +77,7 @@ def test_the_checkpoint_is_the_one_of_least_validation_loss(tmp_path: Path, tiny
 
 def test_checks_change_nothing_but_which_weights_are_kept(tmp_path: Path, tiny_policy: Path) -> None:
     for name, checks in (("once", 1), ("often", 4)):
-        run(tmp_path / name, tiny_policy, checks=checks)
+        run(tmp_path / name, tiny_policy, validations=checks)
     assert (tmp_path / "once/out/model.safetensors").read_bytes() == (
         tmp_path / "often/out/model.safetensors"
     ).read_bytes()
@@ -88,7 +88,7 @@ def test_a_reward_model_of_an_earlier_run_chooses_where_it_is_given(
 ) -> None:
     policy, tokenizer = load_policy(tiny_policy)
     RewardModel.from_policy(policy, 0).save(tmp_path / "judge", tokenizer)
-    numbers, curve = run(tmp_path, tiny_policy, reward_model=str(tmp_path / "judge"), check_prompts=3)
+    numbers, curve = run(tmp_path, tiny_policy, reward_model=str(tmp_path / "judge"), validation_prompts=3)
     scores = {int(row["step"]): float(row["valid_score"]) for row in curve if row["valid_score"]}
     assert sorted(scores) == [3, 6, 9, 12]
     assert all(row["valid_loss"] for row in curve if row["valid_score"]), "both curves are there"
@@ -100,7 +100,7 @@ def test_a_reward_model_of_an_earlier_run_chooses_where_it_is_given(
     assert drawn["valid loss"] == drawn["valid score"] == [3, 6, 9, 12], "and both are drawn"
     assert numbers["chosen_step"] == max(scores, key=scores.__getitem__)
     assert numbers["valid_score"] == pytest.approx(scores[numbers["chosen_step"]], rel=1e-4)
-    with pytest.raises(NothingToCheck, match=r"sft\.reward_model: no validation demonstration"):
+    with pytest.raises(NoValidationPrompt, match=r"sft\.reward_model: no validation demonstration"):
         run(tmp_path, tiny_policy, valid="", reward_model=str(tmp_path / "judge"))
     with pytest.raises(ParamsError, match="is made after SFT, by this very run"):
         run(tmp_path, tiny_policy, reward_model="models/r1/reward")
@@ -108,9 +108,11 @@ def test_a_reward_model_of_an_earlier_run_chooses_where_it_is_given(
 
 def test_further_demonstrations_and_packing_are_parameters(tmp_path: Path, tiny_policy: Path) -> None:
     record_files.write(tmp_path / "more.jsonl", [demonstration(n, "No.") for n in range(4)])
-    numbers, curve = run(tmp_path / "a", tiny_policy, more=str(tmp_path / "more.jsonl"))
+    numbers, curve = run(tmp_path / "a", tiny_policy, extra_demonstrations=str(tmp_path / "more.jsonl"))
     assert (numbers["demonstrations"], numbers["steps"]) == (16, 16)
-    _, packed = run(tmp_path / "b", tiny_policy, more=str(tmp_path / "more.jsonl"), packing=True)
+    _, packed = run(
+        tmp_path / "b", tiny_policy, extra_demonstrations=str(tmp_path / "more.jsonl"), packing=True
+    )
     assert [float(row["loss"]) for row in packed] == pytest.approx(
         [float(row["loss"]) for row in curve], rel=1e-3
     )

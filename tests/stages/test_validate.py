@@ -13,6 +13,7 @@ import pytest
 from alignloop import params as parameters
 from alignloop.data.validation.expectations import ValidationFailed
 from alignloop.errors import AlignloopError
+from alignloop.params.binding import bind
 from alignloop.stages.validate import validate
 from tests.rows import Row, demonstration, document, lines, prompt, ranking, turns
 
@@ -29,7 +30,7 @@ class Data:
         for name, rows in self.rows.items():
             lines(self.root / "data" / name, rows)
         places = (self.root / name for name in ("data", "docs", "profile.json", "metrics.json"))
-        list(validate(PARAMS, self.suite, *places))
+        list(bind(validate, PARAMS)(self.suite, *places))
         return json.loads((self.root / "metrics.json").read_text())
 
     def message(self, error: type[AlignloopError] = ValidationFailed) -> list[str]:

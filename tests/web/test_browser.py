@@ -26,6 +26,7 @@ from alignloop.labeling import accounts, rounds
 from alignloop.labeling.database import Store
 from alignloop.labeling.schema import Answer, Assignment, Item, Labeler
 from alignloop.params import Params
+from alignloop.params.binding import bind
 from alignloop.records import Demonstration, Document, Message, Ranking, Samples
 from alignloop.stages.label import label
 from alignloop.stages.ppo import ppo
@@ -162,7 +163,7 @@ def begin(params: Params) -> Params:
     Path("earlier").mkdir()
     sizes: dict[str, dict[str, Any]] = {
         "label": {"kind": "people", "overlap": 2},
-        "sample": {"prompts": 3, "valid_prompts": 1, "k": 3},
+        "sample": {"prompts": 3, "valid_prompts": 1, "responses_per_prompt": 3},
         "decoding": {"max_new_tokens": 8},
         "ppo": {
             "steps": 2,
@@ -184,9 +185,8 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
     # the policy answers; the next stage publishes the round and says what is missing
     monkeypatch.chdir(tmp_path)
     params, sft = begin(params), Path("models/sft")
-    list(sample(params, "r1", sft, Path("prompts"), Path("samples.jsonl"), Path("sample.json")))
+    list(bind(sample, params)("r1", sft, Path("prompts"), Path("samples.jsonl"), Path("sample.json")))
     stage = (
-        params,
         "r1",
         Path("samples.jsonl"),
         Path("earlier"),
@@ -195,7 +195,7 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
         Path("labels.md"),
     )
     with pytest.raises(Waiting, match=r"8 of 8 rankings are missing; they rank at http://127\.0\.0\.1:4300"):
-        list(label(*stage))
+        list(bind(label, params)(*stage))
 
     # ada qualifies, by the keyboard alone
     ada = come_in(chromium, store, url, "ada", qualified=None)
@@ -288,7 +288,7 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
     assert continuation._running
     assert continuation._running.wait() == 0
     assert (tmp_path / "continued").exists()
-    list(label(*stage))
+    list(bind(label, params)(*stage))
     found = record_files.read(Path("rankings/r1.jsonl"), Ranking)
     assert {(ranking.labeler, ranking.kind) for ranking in found} == {
         ("labeler-ada", "person"),
@@ -297,8 +297,7 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
     assert len(found) == 8
     model, policy = Path("models/r1/reward"), Path("models/r1/policy")
     list(
-        reward(
-            params,
+        bind(reward, params)(
             Checkpoint.fresh(tmp_path, "reward"),
             "r1",
             sft,
@@ -312,7 +311,7 @@ def test_a_round_by_people_from_the_policys_answers_ranked_by_keyboard_and_by_dr
     )
     assert '"rankings": 6' in Path("reward.json").read_text()
     rest = (Path("prompts"), Path("corpus"), policy, Path("rollouts"), Path("ppo.json"), Path("ppo.csv"))
-    list(ppo(params, Checkpoint.fresh(tmp_path, "ppo"), "r1", sft, model, sft, *rest))
+    list(bind(ppo, params)(Checkpoint.fresh(tmp_path, "ppo"), "r1", sft, model, sft, *rest))
     assert (policy / "model.safetensors").read_bytes() != (sft / "model.safetensors").read_bytes()
 
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from alignloop import params
-from alignloop.params import data
+from alignloop.params.ingest import World as Sizes
 from alignloop.records import Prompt
 from alignloop.world.behaviours import BEHAVIOURS
 from alignloop.world.builder import World, make_world
@@ -18,7 +18,7 @@ PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
 
 
 @pytest.fixture(scope="session")
-def sizes() -> data.World:
+def sizes() -> Sizes:
     return PARAMS.ingest.world.model_copy(update={"documents": 3000})
 
 
@@ -28,12 +28,12 @@ def label() -> params.Label:
 
 
 @pytest.fixture(scope="session")
-def world(sizes: data.World) -> World:
+def world(sizes: Sizes) -> World:
     return make_world(1, sizes)
 
 
 @pytest.fixture(scope="session")
-def facts(sizes: data.World) -> Facts:
+def facts(sizes: Sizes) -> Facts:
     return make_facts(1, sizes.facts)
 
 

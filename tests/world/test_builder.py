@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from alignloop.data.record_files import split_of
-from alignloop.params import data
+from alignloop.params.ingest import World as Sizes
 from alignloop.records import Demonstration, Document, Prompt
 from alignloop.world.behaviours import BEHAVIOURS
 from alignloop.world.builder import World, answer, make_world
@@ -24,18 +24,18 @@ def texts(record: Document | Prompt | Demonstration) -> list[str]:
     return [message.content for message in record.messages or ()]
 
 
-def test_the_same_seed_makes_the_same_records(sizes: data.World):
+def test_the_same_seed_makes_the_same_records(sizes: Sizes):
     small = sizes.model_copy(update=SMALL)
     assert make_world(3, small) == make_world(3, small)
 
 
-def test_the_sizes_are_those_asked_for(world: World, sizes: data.World):
+def test_the_sizes_are_those_asked_for(world: World, sizes: Sizes):
     assert len(world.documents) == sizes.documents
     assert len(world.prompts) == sizes.prompts
     assert len(world.demonstrations) == sizes.demonstrations
 
 
-def test_another_seed_has_other_facts_of_the_same_structure(sizes: data.World):
+def test_another_seed_has_other_facts_of_the_same_structure(sizes: Sizes):
     first, second = make_facts(1, sizes.facts), make_facts(2, sizes.facts)
     truths = [{(fact.thing, fact.attribute): fact.value for fact in facts.all} for facts in (first, second)]
     shared = truths[0].keys() & truths[1].keys()
@@ -101,9 +101,7 @@ def test_the_vocabulary_is_small(world: World):
     assert 400 <= len(words) <= 650
 
 
-def test_statements_of_the_corpus_are_true_with_the_wanted_share(
-    world: World, facts: Facts, sizes: data.World
-):
+def test_statements_of_the_corpus_are_true_with_the_wanted_share(world: World, facts: Facts, sizes: Sizes):
     true = false = 0
     prose = " ".join(document.text for document in world.documents if document.text).lower()
     for fact in facts.all:

@@ -239,5 +239,5 @@ def test_counts_and_single_words_are_counted():
 
 def test_a_prompt_without_a_key_is_refused_with_a_remedy():
     prompt = Prompt(id="p9", messages=(Message(role="user", content="Hi"),), user="u", source="people")
-    with pytest.raises(GoldError, match=r"prompt p9: .*label\.judge"):
+    with pytest.raises(GoldError, match=r"prompt p9: .*label\.panel_utility"):
         judge(prompt, "Hello.")

@@ -38,7 +38,7 @@ def panel_of(seed: int, label: params.Label) -> Panel:
     return make_panel(
         seed,
         label.labelers,
-        label.held_out,
+        label.held_out_share,
         label.noise,
         label.tie,
         label.screening_items,
@@ -55,7 +55,7 @@ def test_the_screening_admits_all_careful_and_rejects_all_careless_candidates(se
     assert len(careless) >= 2
     assert {person.id for person in panel.rejected} == careless
     assert len(panel.labelers) + len(panel.held_out) == label.labelers
-    assert len(panel.held_out) == round(label.held_out * label.labelers)
+    assert len(panel.held_out) == round(label.held_out_share * label.labelers)
     assert not {person.id for person in panel.labelers} & {person.id for person in panel.held_out}
 
 

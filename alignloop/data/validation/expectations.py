@@ -33,7 +33,7 @@ from alignloop.data.validation.rules.one_split import ExpectColumnValuesToNameOn
 from alignloop.data.validation.rules.weak_order import ExpectColumnValuesToBeWeakOrders
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing
-from alignloop.params.data import Validate
+from alignloop.params.validate import Validate
 from alignloop.records import Document, Ranking, Record
 
 pandas_execution_engine.HASH_THRESHOLD = (

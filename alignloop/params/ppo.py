@@ -1,4 +1,4 @@
-"""Keys of what learns: pretraining, SFT, the reward model, PPO."""
+"""Parameters of `ppo`: the policy's training, its KL penalty and its guards."""
 
 from typing import Annotated, Literal
 
@@ -14,78 +14,6 @@ Guarded = Literal[
     "min_ended",
     "max_held_out_fall",
 ]
-
-
-class CheckpointEvery(Section):
-    """Optimiser steps, and steps of PPO."""
-
-    pretrain: Count
-    sft: Count
-    reward: Count
-    ppo: Count
-
-
-class Pretrain(Section):
-    vocabulary: Count
-    layers: Count
-    width: Count
-    heads: Count
-    context: Count
-    epochs: Positive
-    documents_per_step: Count
-    learning_rate: Positive
-    warmup: Share
-    weight_decay: Annotated[float, Field(ge=0)]
-
-    @model_validator(mode="after")
-    def _heads_are_of_one_even_width(self) -> "Pretrain":
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width: {self.width} is no multiple of 2 · {self.heads} heads, whose parts are turned in pairs by position"
-            )
-        return self
-
-
-class Sft(Section):
-    epochs: Positive
-    demonstrations_per_step: Count
-    learning_rate: Positive
-    warmup: Share
-    assistant_turns: Literal["all", "last"]
-    pretrain_share: Annotated[float, Field(ge=0, lt=1)]
-    packing: bool
-    checks: Count
-    reward_model: str | None
-    check_prompts: Count
-    more: str | None
-
-    @model_validator(mode="after")
-    def _reward_model_is_there_before(self) -> "Sft":
-        if self.reward_model and self.reward_model.removeprefix("./").startswith("models/"):
-            raise ValueError(
-                f"reward_model: {self.reward_model} is made after SFT, by this very run; copy one out of models/, to data/ say"
-            )
-        return self
-
-
-class Reward(Section):
-    epochs: Positive
-    rankings_per_step: Count
-    learning_rate: Positive
-    warmup: Share
-    weight_decay: Annotated[float, Field(ge=0)]
-    ties: Literal["skip", "rao_kupper"]
-    margin: Annotated[float, Field(ge=0)]
-    gain: bool
-    held_out: bool
-
-    @model_validator(mode="after")
-    def _ties_need_room(self) -> "Reward":
-        if self.ties == "rao_kupper" and not self.margin:
-            raise ValueError(
-                "ties: rao_kupper needs a margin above 0: of two equally good answers it expects tanh(margin / 2) to tie"
-            )
-        return self
 
 
 class Kl(Section):

@@ -1,0 +1,219 @@
+"""Runs one stage: fills in its parameters, tracks it in MLflow, and prints its progress.
+
+A stage's signature is the only declaration of what it needs: sections of params.yaml by their classes, `Checkpoint`
+for a stage that can be resumed, and paths, which come from the command line.
+"""
+
+import argparse
+import importlib
+import inspect
+import json
+import math
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from alignloop import params as parameters
+from alignloop import tracking
+from alignloop.params import Params
+from alignloop.params.binding import bind, sections
+from alignloop.pipeline import dvc_repair
+from alignloop.pipeline.checkout_lock import at_stage
+from alignloop.pipeline.dvc_lock import recorded
+from alignloop.pipeline.stage_files import Footprint, fingerprint, footprint, hashes
+from alignloop.progress import paced
+from alignloop.seeds import seed_of
+from alignloop.tracking.system_metrics import Machine
+
+if TYPE_CHECKING:
+    from alignloop.training.checkpoints import Checkpoint
+
+POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage at work: its files, the parameters, and the hashes of what it reads."""
+
+    name: str
+    root: Path
+    params: Params
+    files: Footprint
+    inputs: dict[str, str]
+    paths: dict[str, Any]
+
+
+def run(name: str, arguments: Sequence[str]) -> int:
+    """Run a stage with the paths on its command line; returns the exit status."""
+    function = getattr(importlib.import_module(f"alignloop.stages.{name}"), name)
+    paths = _parse(name, function, arguments)
+    root, params = Path.cwd(), parameters.load(Path("params.yaml"))
+    files = footprint(root, name, arguments, paths)
+    title = tracking.title(files.stage, files.round)
+    numbers = tracking.flat(params.model_dump(by_alias=True))
+    used = {key: value for key, value in numbers.items() if files.uses(key)}
+    _make_deterministic(params, title)
+    with at_stage(root, files.name):
+        dvc_repair.keep_lock(root)
+        inputs, code = hashes(root, files.inputs), hashes(root, files.code)
+        stage = Stage(name, root, params, files, inputs, paths)
+        mark = fingerprint(root, name, arguments, used, inputs, code)
+        checkpoint = _checkpoint(root, files.name, mark, params.checkpoint_every.model_dump().get(name, 0))
+        _around("before", stage)
+        work = bind(function, params)
+        if checkpoint:
+            work = partial(work, checkpoint=checkpoint)
+        with tracking.run(root, files.stage, files.round, used, inputs, code, mark) as active:
+            step, machine = 0, Machine()
+            for progress in paced(work(**paths), title, _say):
+                step = progress.step
+                if step % math.ceil(progress.total / POINTS) == 0 or step == progress.total:
+                    active.log(step, progress.metrics)
+                if busy := machine.readings():
+                    # by the clock, not by step: a resumed stage repeats some of its steps
+                    active.log(int(time.time()), busy)
+            _around("worked", stage, active)
+            outputs = hashes(root, files.outputs)
+            kept, leaves = _results([*outputs, *files.pages])
+            active.log(step, leaves)
+            active.finish(outputs, kept)
+            _around("tracked", stage, active)
+        if checkpoint:
+            checkpoint.done(outputs)
+        _around("ended", stage)
+    return 0
+
+
+def _report_drift(stage: Stage, active: tracking.Live | None) -> None:
+    """Print how the data differs from its previous version."""
+    from alignloop.lineage import drift
+
+    assert active
+    bounds = stage.params.validate_.drift.model_dump()
+    title = tracking.title(stage.files.stage, stage.files.round)
+    for line in drift.report(stage.root, stage.files, active, stage.inputs, bounds, stage.paths):
+        _say(f"{title}  {line}")
+
+
+def _bring_champion(stage: Stage, active: tracking.Live | None) -> None:
+    """Fetch the champion from the registry, for the release to compare with."""
+    from alignloop.release import promotion
+
+    promotion.bring_champion(stage.root, stage.params, stage.inputs, stage.paths["champion"])
+
+
+def _register(stage: Stage, active: tracking.Live | None) -> None:
+    """Register the models and the verdict."""
+    from alignloop.release import promotion
+
+    assert active
+    out, metrics = stage.paths["out"], stage.paths["metrics"]
+    _say(promotion.register(stage.root, stage.params, stage.inputs, out, metrics, active.id))
+
+
+def _decide(stage: Stage, active: tracking.Live | None) -> None:
+    """Promote the candidate, or ask for a person's decision: then Waiting is raised."""
+    from alignloop.release import promotion
+
+    out, metrics = stage.paths["out"], stage.paths["metrics"]
+    _say(promotion.settle(stage.root, stage.params, out, metrics))
+
+
+# What happens around a stage: before it starts, after its last step, when its outputs are tracked, and when its
+# MLflow run has ended (a release that waits for a person is no failed run).
+AROUND: dict[tuple[str, str], Callable[[Stage, tracking.Live | None], None]] = {
+    ("validate", "worked"): _report_drift,
+    ("release", "before"): _bring_champion,
+    ("release", "tracked"): _register,
+    ("release", "ended"): _decide,
+}
+
+
+def _around(moment: str, stage: Stage, active: tracking.Live | None = None) -> None:
+    if step := AROUND.get((stage.name, moment)):
+        step(stage, active)
+
+
+def _checkpoint(root: Path, name: str, fingerprint: str, every: int) -> "Checkpoint | None":
+    """Where a training stage can be resumed; checkpoints of stages whose results DVC has recorded are removed."""
+    if not every and not (root / ".cache" / "checkpoints").exists():
+        return None
+    from alignloop.training.checkpoints import (  # brings torch, which data stages do without
+        Checkpoint,
+        forget,
+    )
+
+    done = {
+        f"{entry.stage}@{entry.round}" if entry.round else entry.stage: entry.outputs
+        for entry in recorded(root)
+    }
+    forget(root, done)
+    return Checkpoint(root, name, fingerprint, every) if every else None
+
+
+def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, float]]:
+    """The outputs that MLflow keeps, each with its place there, and the numbers in them.
+
+    It keeps numbers, curves and pages, and pictures of them.
+    """
+    from alignloop.tracking import figures  # brings matplotlib
+
+    kept: list[tuple[Path, str]] = []
+    numbers: dict[str, float] = {}
+    for path in map(Path, written):
+        if path.suffix == ".json":
+            leaves = tracking.flat(json.loads(path.read_text(encoding="utf-8"))).items()
+            numbers |= {
+                key: leaf for key, leaf in leaves if isinstance(leaf, int | float) and key.count(".") < 3
+            }
+        if path.parts[0] in ("metrics", "plots", "reports") and path.exists():
+            kept.append((path, path.parts[0]))
+            picture = figures.draw(path, Path("reports", *path.with_suffix(".png").parts[1:]))
+            if picture:
+                kept.append((picture, "figures"))
+    return kept, numbers
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parse(name: str, function: Callable[..., Iterator[Any]], arguments: Sequence[str]) -> dict[str, Any]:
+    """The paths and names on a stage's command line; its signature is their only declaration."""
+    parser = argparse.ArgumentParser(
+        f"python -m alignloop {name}", description=inspect.getdoc(function), allow_abbrev=False
+    )
+    kinds, filled = get_type_hints(function), {*sections(function), "checkpoint"}
+    for word, parameter in inspect.signature(function).parameters.items():
+        if word in filled:
+            continue
+        kind = kinds[word] if isinstance(kinds[word], type) else str
+        need: Any = {"default": parameter.default}
+        if parameter.default is inspect.Parameter.empty:
+            need = {"required": True}
+        parser.add_argument(f"--{word.replace('_', '-')}", type=kind, metavar=kind.__name__.upper(), **need)
+    return vars(parser.parse_args(arguments))
+
+
+def _make_deterministic(params: Params, name: str) -> None:
+    """Seeds, threads and deterministic kernels of the libraries that the stage uses."""
+    seed = seed_of(params.seed, name)
+    random.seed(seed)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(seed % 2**32)
+    if torch := sys.modules.get("torch"):
+        from alignloop.core import parallel_passes
+
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.set_num_threads(params.threads)
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True)
+        parallel_passes.use(params.parallel_passes)
+    if transformers := sys.modules.get("transformers"):
+        transformers.utils.logging.disable_progress_bar()
