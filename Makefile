@@ -4,7 +4,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run run-files repro test mutants lint format serve ui env
+.PHONY: run run-files repro test mutants lint format deps serve ui env
 
 run: $(READY)  ## the main job: the whole loop on the embedded world; what is up to date does not run again
 	@$(BIN)/python -m flows.pipeline $(ARGS)
@@ -32,18 +32,23 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+deps: $(READY)  ## write the code that each stage imports into dvc.yaml
+	@$(BIN)/python -m alignloop.pipeline.code_deps
+
 serve ui: $(READY)  ## Prefect with a worker, MLflow and the labeling pages on loopback, until Ctrl-C
 	@$(BIN)/python -m alignloop serve $(ARGS)
 
 env: $(READY)
 
-# The .pth line puts this environment's programs first for all that its Python starts: `python` in dvc.yaml is then always this one.
+# The .pth file acts whenever this environment's Python starts. Its first line puts the environment's programs first, so
+# that `python` in dvc.yaml is always this one; its second lets DVC compare code without comments and type hints.
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found: install one, or make PYTHON=/path/to/python3" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv (some minutes the first time)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
-	@echo 'import os, sys; os.environ["PATH"] = sys.prefix + "/bin" + os.pathsep + os.environ.get("PATH", os.defpath)' \
-		> "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/alignloop-programs-first.pth"
+	@printf '%s\n' 'import os, sys; os.environ["PATH"] = sys.prefix + "/bin" + os.pathsep + os.environ.get("PATH", os.defpath)' \
+		'import alignloop.pipeline.dvc_code_deps; alignloop.pipeline.dvc_code_deps.install()' \
+		> "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/alignloop-start.pth"
 	@$(BIN)/dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
 	@touch $@

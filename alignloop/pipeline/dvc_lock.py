@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-CODE = "alignloop/"
+from alignloop.pipeline.code_paths import is_code
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def read(text: str) -> Iterator[Recorded]:
         inputs, outputs = (
             {item["path"]: item.get("md5", "") for item in stage.get(key, ())} for key in ("deps", "outs")
         )
-        code = {path: hash for path, hash in inputs.items() if path.startswith(CODE)}
+        code = {path: hash for path, hash in inputs.items() if is_code(path)}
         data = {path: hash for path, hash in inputs.items() if path not in code}
         yield Recorded(
             name, round or None, data, outputs, code, stage.get("params", {}).get("params.yaml", {})

@@ -1,4 +1,4 @@
-"""DVC, and the only file that imports it: which stages there are, which are out of date, running one, and the hash of any path.
+"""DVC: which stages there are, which are stale, running one, and the hash of any path.
 
 A stage runs exactly as under `dvc repro`, for it is DVC's own `reproduce` that runs it; only the function that starts the command is
 replaced, so that the caller may start it elsewhere and hear its lines. `dvc.lock` therefore has the same bytes either way.
@@ -25,8 +25,13 @@ from dvc.stage import PipelineStage
 from dvc_data.hashfile.build import build
 
 from alignloop.errors import AlignloopError
+from alignloop.pipeline import dvc_code_deps
 from alignloop.pipeline.checkout_lock import PipelineBusyError
+from alignloop.pipeline.code_hash import code_hash
+from alignloop.pipeline.code_paths import is_code
 from alignloop.pipeline.dvc_repair import mend
+
+dvc_code_deps.install()
 
 logging.getLogger("dvc").setLevel(
     logging.WARNING
@@ -170,7 +175,9 @@ class Pipeline:
                 Path(cache.oid_to_path(hash)).unlink(missing_ok=True)
 
     def hash_of(self, path: Path) -> str:
-        """The hash by which DVC knows the bytes of a file or directory (".dir" at its end)."""
+        """The hash by which DVC knows a file or directory (".dir" at its end): of its bytes, or of its code."""
+        if is_code(self._relative(path)) and path.exists():
+            return code_hash(path)
         with self._at_work():
             try:
                 cache, files, ignore = self._repo.cache.local, self._repo.fs, self._repo.dvcignore
@@ -178,6 +185,10 @@ class Pipeline:
             except FileNotFoundError:
                 raise VersioningError(f"{path}: does not exist, so it has no hash") from None
             return str(content.hash_info.value)
+
+    def _relative(self, path: Path) -> str:
+        absolute = path.absolute()
+        return absolute.relative_to(self.root).as_posix() if absolute.is_relative_to(self.root) else ""
 
     def place(self, hash: str) -> Path:
         """Where the cache keeps an object; it need not be there: it may have been forgotten, or have yet to be fetched."""

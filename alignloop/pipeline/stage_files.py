@@ -17,9 +17,9 @@ from typing import Any
 from alignloop.data import parquet_shards
 from alignloop.params import ParamsError
 from alignloop.pipeline import dvc_pipeline
+from alignloop.pipeline.code_paths import CODE, is_code
 from alignloop.pipeline.dvc_lock import parsed
 
-CODE = "alignloop"
 ALWAYS = ("seed", "threads")
 NAMED = re.compile(rb'"(labeler|licence)": ?"([^"\\]+)"')  # a quote inside a text would be escaped
 
@@ -64,7 +64,7 @@ def footprint(root: Path, stage: str, arguments: Sequence[str], given: Mapping[s
     paths = [path.as_posix() for path in given.values() if isinstance(path, Path)]
     for entry in known:
         if shlex.split(entry.command)[2:] == ["alignloop", stage, *arguments]:
-            data = [path for path in entry.deps if not _within(path, CODE)]
+            data = [path for path in entry.deps if not is_code(path)]
             others = [out for other in known if other is not entry for out in other.outs]
             near = [out for out in others if any(_within(out, path) or _within(path, out) for path in data)]
             declared = (*data, *entry.outs)
@@ -73,7 +73,7 @@ def footprint(root: Path, stage: str, arguments: Sequence[str], given: Mapping[s
                 for path in paths
                 if not any(_within(path, own) or _within(own, path) for own in declared)
             )
-            code = tuple(path for path in entry.deps if _within(path, CODE))
+            code = tuple(path for path in entry.deps if is_code(path))
             return Footprint(
                 entry.name,
                 entry.round,

@@ -206,7 +206,7 @@ def test_the_table_has_a_row_per_model_with_its_own_numbers():
         == "r2 compared with r1: gold +0.500, wins against SFT +0.125, made-up responses −0.050, perplexity +0.000."
     )
     assert cells(behaviours) == [
-        ["answers that pass gold", "n", "base", "SFT", "r1", "r2"],
+        ["responses that pass gold", "n", "base", "SFT", "r1", "r2"],
         ["fact", "10", *["0.250"] * 4],
         ["false premise", "10", *["0.500"] * 4],
         ["made up, of unknown and false premise", "10", "0.600", "0.450", "0.375", "0.325"],
