@@ -73,8 +73,13 @@ def test_every_command_exists_and_every_key_it_sets_is_one(page: Path) -> None:
 
 def test_a_number_of_the_experiments_stands_once_and_what_is_cited_exists() -> None:
     experiments = text(Path("docs/experiments.md"))
-    numbers = re.findall(r"^\*\*(\d+)\. ", experiments, re.MULTILINE)
+    entries = re.findall(r"^### (\d+)\. [^\n]*\n(.*?)(?=^##|\Z)", experiments, re.MULTILINE | re.DOTALL)
+    numbers = [number for number, _ in entries]
     assert sorted(numbers, key=int) == [str(number) for number in range(1, len(numbers) + 1)]
+    assert re.findall(r"^\| \[(\d+)\]", experiments, re.MULTILINE) == sorted(numbers, key=int)  # the index
+    for number, entry in entries:
+        said = re.findall(r"^\*\*(\w+)\.\*\*", entry, re.MULTILINE)
+        assert said == ["Question", "Change", "Result", "Verdict"], f"entry {number} has {said}"
     cited = re.findall(
         r"experiments\.md\)?, (\d+)(?: and (\d+))?", "\n".join(map(text, [*PAGES, Path("params.yaml")]))
     )
