@@ -4,7 +4,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run run-files repro test mutants lint format serve ui env
+.PHONY: run run-files repro test mutants lint format docs serve ui env
 
 run: $(READY)  ## the main job: the whole loop on the embedded world; what is up to date does not run again
 	@$(BIN)/python -m flows.pipeline $(ARGS)
@@ -31,6 +31,9 @@ lint: $(READY)
 format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(READY)  ## the site of these documents, in site/: open site/index.html
+	@$(BIN)/python -m properdocs build --strict
 
 serve ui: $(READY)  ## Prefect with a worker, MLflow and the labeling pages on loopback, until Ctrl-C
 	@$(BIN)/python -m alignloop serve $(ARGS)

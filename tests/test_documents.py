@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,19 @@ def test_rounds_in_the_documents_are_valid() -> None:
         assert lines
         for line in lines:
             parse(values | {"rounds": values["rounds"] | yaml.safe_load(line)}, page)
+
+
+def test_the_site_builds_without_a_warning_and_asks_no_other_server(tmp_path: Path) -> None:
+    pytest.importorskip("properdocs", reason="properdocs is not installed: pip install -e .[docs]")
+    build = [sys.executable, "-m", "properdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = {page.relative_to(tmp_path): page.read_text() for page in tmp_path.rglob("*.html")}
+    assert {Path("index.html"), Path("how-to.html"), Path("data.html"), Path("decisions/index.html")} <= {
+        *pages
+    }
+    fetched = r"""<(?:script|img|link)\b[^>]*?(?:src|href)=["']?((?:https?:)?//[^"' >]+)"""
+    assert {name: re.findall(fetched, page) for name, page in pages.items() if re.search(fetched, page)} == {}
 
 
 def test_the_readme_is_read_in_five_minutes() -> None:
