@@ -4,9 +4,9 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run run-files repro test mutants lint format deps serve ui env
+.PHONY: run run-files repro test mutants lint format deps docs serve ui env
 
-run: $(READY)  ## the main job: the whole loop on the embedded world; what is up to date does not run again
+run: $(READY)  ## the main job: the whole loop on the built-in environment; what is up to date does not run again
 	@$(BIN)/python -m flows.pipeline $(ARGS)
 
 run-files: $(READY)  ## the whole loop on files: make run-files FILES="a.jsonl.gz b.txt"
@@ -19,7 +19,7 @@ repro: $(READY)  ## the same by DVC alone
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
-mutants: $(READY)  ## break the core's lines one by one and see a test fail: docs/mutants.md; make mutants ARGS="returns kl" for modules
+mutants: $(READY)  ## break the core's lines one by one and see a test fail: docs/mutants.md; make mutants ARGS="advantages kl_controller" for modules
 	@$(BIN)/python -m benchmarks.mutants $(ARGS)
 
 lint: $(READY)
@@ -34,6 +34,9 @@ format: $(READY)
 
 deps: $(READY)  ## write the code that each stage imports into dvc.yaml
 	@$(BIN)/python -m alignloop.pipeline.code_deps
+
+docs: $(READY)  ## the site of these documents, in site/: open site/index.html
+	@$(BIN)/python -m properdocs build --strict
 
 serve ui: $(READY)  ## Prefect with a worker, MLflow and the labeling pages on loopback, until Ctrl-C
 	@$(BIN)/python -m alignloop serve $(ARGS)

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,13 @@ def test_every_command_exists_and_every_key_it_sets_is_one(page: Path) -> None:
 
 def test_a_number_of_the_experiments_stands_once_and_what_is_cited_exists() -> None:
     experiments = text(Path("docs/experiments.md"))
-    numbers = re.findall(r"^\*\*(\d+)\. ", experiments, re.MULTILINE)
+    entries = re.findall(r"^### (\d+)\. [^\n]*\n(.*?)(?=^##|\Z)", experiments, re.MULTILINE | re.DOTALL)
+    numbers = [number for number, _ in entries]
     assert sorted(numbers, key=int) == [str(number) for number in range(1, len(numbers) + 1)]
+    assert re.findall(r"^\| \[(\d+)\]", experiments, re.MULTILINE) == sorted(numbers, key=int)  # the index
+    for number, entry in entries:
+        said = re.findall(r"^\*\*(\w+)\.\*\*", entry, re.MULTILINE)
+        assert said == ["Question", "Change", "Result", "Verdict"], f"entry {number} has {said}"
     cited = re.findall(
         r"experiments\.md\)?, (\d+)(?: and (\d+))?", "\n".join(map(text, [*PAGES, Path("params.yaml")]))
     )
@@ -82,25 +88,52 @@ def test_a_number_of_the_experiments_stands_once_and_what_is_cited_exists() -> N
     assert cited
 
 
-def test_the_readmes_tree_names_all_that_a_reader_meets() -> None:
-    lines = text(Path("README.md")).split("## The tree")[1].split("```")[1].splitlines()
-    named = {name.strip("/") for line in lines for name in re.split(r" {2,}", line.strip())[0].split()}
+def test_the_tree_names_all_that_a_reader_meets_a_line_each() -> None:
+    lines = text(Path("docs/architecture.md")).split("## The tree")[1].split("```")[1].splitlines()
+    said = [re.split(r" {2,}", line.strip(), maxsplit=1) for line in lines if line.strip()]
+    assert [line for line in said if len(line) != 2 or " " in line[0]] == []
+    named = {name.strip("/") for name, _ in said}
     met = {file.parts[0] for file in FILES} | {
         file.parts[1] for file in FILES if file.parts[0] == "alignloop"
     }
-    quiet = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "__init__.py"}
-    assert {name for name in met if not name.startswith(".")} - named == quiet
-    assert named - met == {
+    assert {name for name in met if not name.startswith(".")} - named == {"__init__.py"}
+    assert named - met == {  # what a run makes
         "models",
         "plots",
         "metrics",
         "dvc.lock",
         "reports",
         ".prefect",
-    }  # what a run makes
+    }
 
 
-def test_the_readmes_rounds_and_configurations_are_valid() -> None:
+def test_rounds_in_the_documents_are_valid() -> None:
     values: dict[str, Any] = yaml.safe_load(text(Path("params.yaml")))
-    for line in re.findall(r"`(r\d+: \{.*?\})`", text(Path("README.md"))):
-        parse(values | {"rounds": values["rounds"] | yaml.safe_load(line)}, "README.md")
+    for page in ("README.md", "docs/how-to.md"):
+        lines = re.findall(r"\br\d+: \{.*?\}", text(Path(page)))
+        assert lines
+        for line in lines:
+            parse(values | {"rounds": values["rounds"] | yaml.safe_load(line)}, page)
+
+
+def test_the_site_builds_without_a_warning_and_asks_no_other_server(tmp_path: Path) -> None:
+    pytest.importorskip("properdocs", reason="properdocs is not installed: pip install -e .[docs]")
+    build = [sys.executable, "-m", "properdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = {page.relative_to(tmp_path): page.read_text() for page in tmp_path.rglob("*.html")}
+    assert {Path("index.html"), Path("how-to.html"), Path("data.html"), Path("decisions/index.html")} <= {
+        *pages
+    }
+    fetched = r"""<(?:script|img|link)\b[^>]*?(?:src|href)=["']?((?:https?:)?//[^"' >]+)"""
+    assert {name: re.findall(fetched, page) for name, page in pages.items() if re.search(fetched, page)} == {}
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len(text(Path("README.md")).split()) <= 1000
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=str)
+def test_tables_fit_a_window(page: Path) -> None:
+    lines = enumerate(text(page).splitlines(), 1)
+    assert [f"{page}:{number}" for number, line in lines if line.startswith("|") and len(line) > 120] == []
