@@ -50,7 +50,7 @@ COMMANDS = {  # name -> a module with `command(arguments) -> int`, or module:fun
         "alignloop.commands.review",
         "show the candidate beside the champion; approve, reject, restore, --audit",
     ),
-    "rollback": ("alignloop.commands.review:rollback", "make the previous champion the champion again"),
+    "rollback": ("alignloop.commands.rollback", "make the previous champion the champion again"),
 }
 POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
 FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
