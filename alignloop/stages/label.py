@@ -10,8 +10,8 @@ from alignloop.core.labeler_agreement import Points
 from alignloop.data.record_files import read, write
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing, write_json
-from alignloop.labeling.agreement_report import measure, page
-from alignloop.labeling.rankers import LABELERS
+from alignloop.labeling.agreement_report import measure_agreement, report_page
+from alignloop.labeling.rankers import RANKERS
 from alignloop.params import Params
 from alignloop.params.labeling import Labelers
 from alignloop.progress import Progress
@@ -34,7 +34,7 @@ def label(
     ties = pairs = 0  # so far
     ranked: set[str] = set()  # several labelers may rank a prompt
     for kind, items in shared_out(params, round, waiting).items():
-        made, people, known = LABELERS[kind](params, round, items)
+        made, people, known = RANKERS[kind](params, round, items)
         gold |= known
         for ranking in made:
             rankings.append(ranking)
@@ -45,7 +45,7 @@ def label(
         counts = {name: count + people[name] for name, count in counts.items()}
     if len(rankings) % 250:
         yield Progress(len(ranked), len(waiting), {"ties": ties / pairs})
-    found = measure(rankings, gold, params.label.exclude_below)
+    found = measure_agreement(rankings, gold, params.label.exclude_below)
     kept = [ranking for ranking in rankings if ranking.labeler not in found.excluded]
     if not kept:
         raise NobodyLeft(
@@ -58,9 +58,9 @@ def label(
         write(part / f"{round}.jsonl", kept)
     pairs, ties = sum(map(_pairs, kept)), sum(map(_ties, kept))
     numbers = {"rankings": len(kept), "pairs": pairs, "ties": ties / pairs}
-    write_json(metrics, {**numbers, **counts, **found.numbers()})
+    write_json(metrics, {**numbers, **counts, **found.metrics()})
     with replacing(report) as part:
-        part.write_text(page(round, found, params.label.exclude_below), encoding="utf-8")
+        part.write_text(report_page(round, found, params.label.exclude_below), encoding="utf-8")
 
 
 def _pairs(ranking: Ranking) -> int:
