@@ -31,8 +31,8 @@ import yaml
 from sqlalchemy import select
 
 from alignloop.labeling import accounts, rounds
-from alignloop.labeling.database import DEFAULT, Store
-from alignloop.labeling.schema import Answer, Assignment, Item, Labeler
+from alignloop.labeling.database import DATABASE_FILE, LabelingDatabase
+from alignloop.labeling.schema import Assignment, Item, Labeler, Submission
 from alignloop.records import Message, Prompt, Samples
 from alignloop.web.forms import letters
 
@@ -126,7 +126,7 @@ async def labeler(name: str, secret: str, browser: Browser, tally: Tally, think:
         place, text, smooth = await browser.page(path, form)
         if smooth:
             tally.pages.setdefault(kind, []).append(time.monotonic() - began)
-        if kind == "ranking sent" and (place != path or "This one is answered" in text):
+        if kind == "ranking sent" and (place != path or "This assignment is submitted" in text):
             sent = {
                 field[-1]: int(value) for field, value in (form or {}).items() if field.startswith("rank-")
             }
@@ -175,7 +175,7 @@ def prepare(
     values = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     values["people"] |= {"url": f"http://127.0.0.1:{port}", **people}
     (root / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    store = Store(url)
+    store = LabelingDatabase(url)
     with store.reading() as session:
         assert not rounds.all_rounds(session), f"{store.name}: is somebody's; give an empty one"
     rounds.publish(store, "r1", [_sample(number) for number in range(items)], overlap, 1.0, None)
@@ -184,7 +184,7 @@ def prepare(
     return port, secrets
 
 
-def invite(store: Store, count: int) -> dict[str, str]:
+def invite(store: LabelingDatabase, count: int) -> dict[str, str]:
     """Labelers who have passed the quiz, and the secrets of their personal links."""
     secrets = {
         f"labeler-n{n}": accounts.invite(store, f"labeler-n{n}", "labeler", "benchmark") for n in range(count)
@@ -247,10 +247,10 @@ class Server:
 
 def check(url: str, overlap: int, tally: Tally) -> tuple[int, int]:
     """Answers in the store, and items with answers; raises AssertionError where one is lost, doubled, changed or too many."""
-    store = Store(url)
+    store = LabelingDatabase(url)
     with store.reading() as session:
         rows = session.execute(
-            select(Answer, Assignment.presented).join(Assignment, Assignment.id == Answer.assignment)
+            select(Submission, Assignment.presented).join(Assignment, Assignment.id == Submission.assignment)
         ).all()
         items = {item.id: item for item in session.scalars(select(Item))}
     store.close()
@@ -276,7 +276,7 @@ def check(url: str, overlap: int, tally: Tally) -> tuple[int, int]:
 def main() -> None:
     given = _parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        url = given.database or f"sqlite:///{Path(folder) / DEFAULT}"
+        url = given.database or f"sqlite:///{Path(folder) / DATABASE_FILE}"
         tally, spent, wall = measure(Path(folder), url, given)
         answers, items = check(url, given.overlap, tally)
     _tell(tally, spent, wall)

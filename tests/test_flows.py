@@ -23,7 +23,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from alignloop.data import record_files
 from alignloop.errors import AlignloopError
-from alignloop.labeling.database import Store, store_url
+from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.pipeline.overrides import override
 from alignloop.tracking import registry
 from benchmarks.labeling import PROJECT, Browser, Server, Tally, invite, labeler
@@ -231,12 +231,12 @@ def test_a_round_that_waits_for_people_says_so_and_the_pages_start_the_run_that_
     assert not any("reward" in task for task in tasks)
 
     monkeypatch.setenv("PREFECT_API_URL", str(get_current_settings().api.url))
-    url = store_url(toy)
+    url = database_url(toy)
     server, tally = (
         Server(toy, url, port, f"sh -c '{sys.executable} -m flows.pipeline --rounds r1; touch went-on'"),
         Tally(),
     )
-    store = Store(url)
+    store = LabelingDatabase(url)
     secrets = invite(store, 2)
     store.close()
     server.start()

@@ -1,4 +1,4 @@
-"""`python -m alignloop review`: the candidate beside what it is compared with, and the decision about it; `rollback` undoes one."""
+"""`python -m alignloop review`: show the candidate beside the champion, and decide about it."""
 
 import argparse
 import shutil
@@ -9,115 +9,106 @@ from textwrap import wrap
 
 from alignloop import params as parameters
 from alignloop.data.record_files import read
-from alignloop.labeling.database import Store, store_url
+from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.records import Answer
 from alignloop.release import champion
 from alignloop.release.decision import decide
 from alignloop.tracking import registry
 from alignloop.tracking.registry import Version
 
-ANSWERS = Path("data", "release", "answers.jsonl")
+RESPONSES = Path("data", "release", "answers.jsonl")
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Show the candidate, decide about it, check the log, or put aliases back."""
-    asked = _parser().parse_args(arguments)
+    """Show the candidate, decide about it, verify the log of decisions, or restore the aliases."""
+    options = _parser().parse_args(arguments)
     root, name = Path.cwd(), f"{parameters.load(Path('params.yaml')).release.registry}-policy"
-    if asked.audit:
-        known = champion.verify(root, name)
-        print("\n".join([*(entry.words for entry in known), f"{len(known)} entries, each as it was written"]))
-        print("\n".join(champion.drift(root, name)) or "aliases and releases/champion.json are as decided")
+    model = options.model or f"{name}@candidate"
+    if options.audit:
+        entries = champion.verify(root, name)
+        print("\n".join([*(entry.words for entry in entries), f"{len(entries)} entries, all unchanged"]))
+        drift = champion.drift(root, name)
+        print("\n".join(drift) or "aliases and releases/champion.json match the log")
         return 0
-    if asked.verb == "restore":
-        entry = champion.restore(root, name, asked.name or "", asked.reason or "")
-    elif asked.verb:
-        store = Store(store_url(root))
+    if options.verb is None:
+        print("\n".join(_overview(registry.find(root, model), champion.drift(root, name), options.items)))
+        return 0
+    decider, reason = options.name or "", options.reason or ""
+    if options.verb == "restore":
+        entry = champion.restore(root, name, decider, reason)
+    else:
+        database = LabelingDatabase(database_url(root))
         try:
-            model = asked.model or f"{name}@candidate"
             entry = decide(
-                root, store, asked.verb, model, asked.name or "", asked.reason or "", asked.despite_gates
+                root,
+                database,
+                options.verb,
+                model,
+                who=decider,
+                reason=reason,
+                despite_gates=options.despite_gates,
             )
         finally:
-            store.close()
-    else:
-        print(
-            "\n".join(
-                _shown(
-                    registry.find(root, asked.model or f"{name}@candidate"),
-                    champion.drift(root, name),
-                    asked.items,
-                )
-            )
-        )
-        return 0
+            database.close()
     print(entry.words)
     return 0
 
 
-def rollback(arguments: Sequence[str]) -> int:
-    """Make the previous champion the champion again."""
-    parser = argparse.ArgumentParser("python -m alignloop rollback", description=rollback.__doc__)
-    parser.add_argument("--name", required=True, help="who decides")
-    parser.add_argument("--reason", required=True)
-    asked = parser.parse_args(arguments)
-    name = f"{parameters.load(Path('params.yaml')).release.registry}-policy"
-    entry = champion.rollback(Path.cwd(), name, asked.name, asked.reason)
-    print(f"{entry.words}\nthe champion is {entry.champion}")
-    return 0
-
-
-def _shown(version: Version, drift: Sequence[str], items: int) -> Iterator[str]:
+def _overview(version: Version, drift: Sequence[str], items: int) -> Iterator[str]:
     yield from (f"ATTENTION: {line}" for line in drift)
     yield f"{version.label}\n"
     yield version.description.partition("\nBytes: ")[0].partition("\n\n")[2]
-    if ANSWERS.exists():
-        yield from _side_by_side(
-            read(ANSWERS, Answer), items, min(shutil.get_terminal_size((120, 40)).columns, 160)
-        )
+    if RESPONSES.exists():
+        width = min(shutil.get_terminal_size((120, 40)).columns, 160)
+        yield from _side_by_side(read(RESPONSES, Answer), items, width)
     if decision := version.tags.get("decision"):
         yield f"decided: {decision}"
     elif version.tags.get("gates") == "passed":
-        yield "decide: python -m alignloop review approve --name YOU --reason WHY   (or reject); then `make run` goes on"
+        yield (
+            "decide: python -m alignloop review approve --name YOU --reason WHY   (or reject); "
+            "then `make run` continues"
+        )
     else:
-        yield "its gates refused it, and the champion stays; to approve it all the same:"
+        yield "the gates refused it, and the champion stays; to approve it anyway:"
         yield "python -m alignloop review approve --name YOU --reason WHY --despite-gates"
 
 
-def _side_by_side(answers: Sequence[Answer], items: int, width: int) -> Iterator[str]:
-    """The candidate's answers left and the other's right, for one prompt of each behaviour and then the next of each, unpicked."""
-    mine = [answer for answer in answers if answer.model == "policy"]
-    theirs = {answer.prompt.id: answer for answer in answers if answer.model != "policy"}
-    places: dict[str, int] = {}
+def _side_by_side(responses: Sequence[Answer], items: int, width: int) -> Iterator[str]:
+    """The candidate's responses left and the other model's right, one prompt of each category in turn."""
+    candidate = [each for each in responses if each.model == "policy"]
+    other = {each.prompt.id: each for each in responses if each.model != "policy"}
+    counts: dict[str, int] = {}
     order = []
-    for answer in mine:
-        places[answer.prompt.category] = places.get(answer.prompt.category, 0) + 1
-        order.append((places[answer.prompt.category], answer.prompt.category, answer))
+    for response in candidate:
+        category = response.prompt.category
+        counts[category] = counts.get(category, 0) + 1
+        order.append((counts[category], category, response))
     half = (width - 3) // 2
     pairs = [
-        (answer, theirs[answer.prompt.id])
-        for _, _, answer in sorted(order, key=lambda part: part[:2])
-        if answer.prompt.id in theirs
+        (response, other[response.prompt.id])
+        for _, _, response in sorted(order, key=lambda part: part[:2])
+        if response.prompt.id in other
     ]
     if pairs:
         yield f"{'THE CANDIDATE':{half}} │ {'SFT' if pairs[0][1].model == 'sft' else 'THE CHAMPION'}"
-    for one, other in pairs[:items]:
+    for left, right in pairs[:items]:
         yield "─" * width
-        for message in one.prompt.messages:
-            yield from wrap(f"{message.role}: {_plain(message.content)}", width)
-        for left, right in zip_longest(_lines(one, half), _lines(other, half), fillvalue=""):
-            yield f"{left:{half}} │ {right}"
+        for message in left.prompt.messages:
+            yield from wrap(f"{message.role}: {_printable(message.content)}", width)
+        for one, two in zip_longest(_lines(left, half), _lines(right, half), fillvalue=""):
+            yield f"{one:{half}} │ {two}"
     yield "─" * width
 
 
-def _lines(answer: Answer, width: int) -> list[str]:
-    judged = f"score {answer.score:.2f}" + (
-        "" if answer.passed is None else ", passes gold" if answer.passed else ", fails gold"
-    )
-    return [*(wrap(_plain(answer.response), width) or ["(nothing)"]), f"[{judged}]"]
+def _lines(response: Answer, width: int) -> list[str]:
+    """The response, its reward score, and whether it passes its prompt's ground-truth (gold) check."""
+    verdict = {None: "", True: ", passes gold", False: ", fails gold"}[response.passed]
+    text = wrap(_printable(response.response), width) or ["(empty)"]
+    return [*text, f"[score {response.score:.2f}{verdict}]"]
 
 
-def _plain(text: str) -> str:
-    """Text without signs that a terminal would obey."""
+def _printable(text: str) -> str:
+    """The text with control characters replaced, so that it cannot control the terminal."""
     return "".join(sign if sign.isprintable() or sign in "\n\t" else "�" for sign in text)
 
 
@@ -129,14 +120,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=("approve", "reject", "restore"),
         help="without one, the candidate is shown",
     )
-    parser.add_argument("model", nargs="?", help="NAME/version or NAME@alias; the candidate by default")
+    parser.add_argument("model", nargs="?", help="NAME/version or NAME@alias; default: the candidate")
     parser.add_argument("--name", help="who decides")
-    parser.add_argument("--reason", help="why; it is kept in the log")
+    parser.add_argument("--reason", help="the reason, which is recorded in the log")
     parser.add_argument("--despite-gates", action="store_true", help="approve a model that its gates refused")
     parser.add_argument(
-        "--audit",
-        action="store_true",
-        help="show the log of decisions and check that it is as it was written",
+        "--audit", action="store_true", help="show the log of decisions and verify that it is unchanged"
     )
-    parser.add_argument("--items", type=int, default=9, help="how many prompts to show")
+    parser.add_argument("--items", type=int, default=9, help="number of prompts to show")
     return parser

@@ -1,4 +1,4 @@
-"""Labelers: invited by an administrator, signed in by a personal link or a password, paused or excluded; and their visits."""
+"""Accounts of labelers, reviewers and administrators: invitation links, passwords and sign-in sessions."""
 
 import re
 import secrets
@@ -14,147 +14,161 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
-from alignloop.labeling.database import Store, StoreError, note
-from alignloop.labeling.schema import Event, Labeler, Role, Standing, Visit
+from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError, log_event
+from alignloop.labeling.schema import Event, Labeler, LabelerStatus, Role, SignInSession
 
 LINK_DAYS = 14
-VISIT_HOURS = 12
-PASSWORD = 10  # characters at least
-TRIES, WINDOW = 5, 15 * 60  # failed sign-ins per name, and ten times as many per address, in so many seconds
+SESSION_HOURS = 12
+MIN_PASSWORD_LENGTH = 10
+MAX_FAILED_SIGN_INS = 5  # per name within FAILURE_WINDOW; ten times as many per network address
+FAILURE_WINDOW = 15 * 60  # seconds
 NAME = re.compile(r"labeler-[a-z0-9][a-z0-9-]{0,40}")
 T = TypeVar("T")
 _hasher = PasswordHasher()
-_NOBODY = _hasher.hash(
-    secrets.token_hex()
-)  # checked where the name is unknown, so that the time taken does not tell
-_hashing = BoundedSemaphore(2)  # each takes 64 MiB for a moment
-_GUEST = select(Labeler.id, Labeler.role, Labeler.standing, Labeler.qualified, Labeler.score, Visit.form_key)
-_GUEST = _GUEST.join(Visit, Visit.labeler == Labeler.id).where(
-    Visit.id == bindparam("visit"), Visit.expires > bindparam("now")
+_DUMMY_HASH = _hasher.hash(secrets.token_hex())  # verified for unknown names: the time must not reveal them
+_hashing = BoundedSemaphore(2)  # each hash takes 64 MiB for a moment
+_ACCOUNT = select(
+    Labeler.id,
+    Labeler.role,
+    Labeler.status,
+    Labeler.qualified,
+    Labeler.quiz_agreement,
+    SignInSession.form_key,
+)
+_ACCOUNT = _ACCOUNT.join(SignInSession, SignInSession.labeler == Labeler.id).where(
+    SignInSession.id == bindparam("session"), SignInSession.expires > bindparam("now")
 )
 
 
 @dataclass(frozen=True)
-class Guest:
-    """Who is signed in, and the key that this visit's forms carry."""
+class SignedInAccount:
+    """The account of a sign-in session, and the key that forms of this session must carry."""
 
     id: str
     role: Role
-    standing: Standing
+    status: LabelerStatus
     qualified: bool | None
-    score: float | None
+    quiz_agreement: float | None
     form_key: str
 
 
-class Refused(StoreError):
+class AccessRefused(LabelingDatabaseError):
     """A sign-in or an invitation is refused; the message is for the person."""
 
 
-class TooMany(Refused):
-    """Too many sign-ins failed; the person has to wait."""
+class TooManySignIns(AccessRefused):
+    """Too many sign-ins have failed; the person must wait."""
 
 
-def invite(store: Store, id: str, role: Role, actor: str) -> str:
-    """Make a labeler known, or give a known one a new link, and return the link's secret, which is stored nowhere."""
+def invite(database: LabelingDatabase, id: str, role: Role, actor: str) -> str:
+    """Create an account, or renew the invitation of an existing one, and return the secret of its link.
+
+    Only a hash of the secret is stored. Renewing removes the password and ends all sessions of the account.
+    """
     if not NAME.fullmatch(id):
-        raise Refused(
-            f"'{id}' is no name for a labeler: write labeler- and then small letters, digits or dashes, as in labeler-ada"
+        raise AccessRefused(
+            f"'{id}' is not a valid labeler name; write labeler- followed by small letters, digits or "
+            "dashes, as in labeler-ada"
         )
     secret = secrets.token_urlsafe(32)
-    with store.writing() as session:
+    with database.writing() as session:
         person = session.get(Labeler, id) or Labeler(id=id, role=role, created=time.time())
         if person.role != role:
-            raise Refused(f"{id} is already known as {person.role}; choose another name for the {role}")
-        person.link, person.link_expires, person.password = (
-            _hash(secret),
-            time.time() + LINK_DAYS * 86400,
-            None,
-        )
+            raise AccessRefused(
+                f"{id} already has the role {person.role}; choose another name for the {role}"
+            )
+        person.link = _hash(secret)
+        person.link_expires = time.time() + LINK_DAYS * 86400
+        person.password = None
         session.add(person)
-        session.execute(delete(Visit).where(Visit.labeler == id))
-        note(session, actor, "invite", id, role=role)
+        session.execute(delete(SignInSession).where(SignInSession.labeler == id))
+        log_event(session, actor, "invite", id, role=role)
     return secret
 
 
-def invited(session: Session, secret: str) -> Labeler:
-    """Whom a personal link is for."""
+def invited_labeler(session: Session, secret: str) -> Labeler:
+    """The labeler whom an invitation link belongs to. Raises AccessRefused for an invalid or expired link."""
     person = session.scalar(select(Labeler).where(Labeler.link == _hash(secret)))
     if person is None or (person.link_expires or 0) < time.time():
-        raise Refused("This link is no longer valid. Ask for a new one, or sign in with your password.")
+        raise AccessRefused("This link is no longer valid. Ask for a new one, or sign in with your password.")
     return person
 
 
-def accept(store: Store, secret: str, password: str | None) -> str:
-    """Sign in by a personal link and return the visit's cookie; with a password set, the link has done its work."""
-    if password is not None and len(password) < PASSWORD:
-        raise Refused(f"A password needs {PASSWORD} characters at least.")
-    hashed = None if password is None else _slowly(lambda: _hasher.hash(password))
-    with store.writing() as session:
-        person = invited(session, secret)
+def accept_invitation(database: LabelingDatabase, secret: str, password: str | None) -> str:
+    """Sign in by an invitation link and return the session's cookie; a password invalidates the link."""
+    if password is not None and len(password) < MIN_PASSWORD_LENGTH:
+        raise AccessRefused(f"The password must have at least {MIN_PASSWORD_LENGTH} characters.")
+    hashed = None if password is None else _limited(lambda: _hasher.hash(password))
+    with database.writing() as session:
+        person = invited_labeler(session, secret)
         if hashed:
-            person.password, person.link, person.link_expires = hashed, None, None
-        return _begin(session, person, "link")
+            person.password = hashed
+            person.link = person.link_expires = None
+        return _start_session(session, person, "link")
 
 
-def sign_in(store: Store, id: str, password: str, address: str) -> str:
-    """Sign in by password and return the visit's cookie. Failures are counted by name and by address."""
-    with store.reading() as session:
-        failed = (
+def sign_in(database: LabelingDatabase, id: str, password: str, address: str) -> str:
+    """Sign in by password and return the session's cookie. Failures are counted by name and by address."""
+    with database.reading() as session:
+        failures = (
             select(func.count())
             .select_from(Event)
-            .where(Event.action == "sign-in failed", Event.time > time.time() - WINDOW)
+            .where(Event.action == "sign-in failed", Event.time > time.time() - FAILURE_WINDOW)
         )
-        tries = session.scalar(failed.where(Event.subject == id)) or 0
-        near = session.scalar(failed.where(Event.actor == address)) or 0
+        by_name = session.scalar(failures.where(Event.subject == id)) or 0
+        by_address = session.scalar(failures.where(Event.actor == address)) or 0
         person = session.get(Labeler, id)
-    if tries >= TRIES or near >= 10 * TRIES:
-        raise TooMany(f"Too many failed sign-ins. Wait {WINDOW // 60} minutes, or ask for a new link.")
-    known = person.password if person and person.password else _NOBODY
-    right = _slowly(lambda: _verify(known, password)) and known is not _NOBODY
-    with store.writing() as session:
-        if person is None or not right:
-            note(session, address, "sign-in failed", id[:50])
+    if by_name >= MAX_FAILED_SIGN_INS or by_address >= 10 * MAX_FAILED_SIGN_INS:
+        raise TooManySignIns(
+            f"Too many failed sign-ins. Wait {FAILURE_WINDOW // 60} minutes, or ask for a new link."
+        )
+    stored = person.password if person and person.password else _DUMMY_HASH
+    is_right = _limited(lambda: _verify(stored, password)) and stored is not _DUMMY_HASH
+    with database.writing() as session:
+        if person is None or not is_right:
+            log_event(session, address, "sign-in failed", id[:50])
         else:
-            return _begin(session, session.get_one(Labeler, id), "password")
-    raise Refused("Name and password do not fit together.")
+            return _start_session(session, session.get_one(Labeler, id), "password")
+    raise AccessRefused("Name and password do not match.")
 
 
-def guest(session: Session, cookie: str) -> Guest | None:
-    """Who holds this cookie."""
-    row = session.execute(_GUEST, {"visit": _hash(cookie), "now": time.time()}).one_or_none()
-    return None if row is None else Guest(*row)
+def signed_in_account(session: Session, cookie: str) -> SignedInAccount | None:
+    """The account whose session has this cookie."""
+    row = session.execute(_ACCOUNT, {"session": _hash(cookie), "now": time.time()}).one_or_none()
+    return None if row is None else SignedInAccount(*row)
 
 
-def sign_out(store: Store, cookie: str) -> None:
-    """End the visit."""
-    with store.writing() as session:
-        session.execute(delete(Visit).where(Visit.id == _hash(cookie)))
+def sign_out(database: LabelingDatabase, cookie: str) -> None:
+    """End the session that has this cookie."""
+    with database.writing() as session:
+        session.execute(delete(SignInSession).where(SignInSession.id == _hash(cookie)))
 
 
-def administrators(session: Session) -> int:
-    """How many people may administer."""
-    known = (
-        select(func.count()).select_from(Labeler).where(Labeler.role == "admin", Labeler.standing == "active")
+def count_administrators(session: Session) -> int:
+    """Number of active administrators who can sign in."""
+    active = (
+        select(func.count()).select_from(Labeler).where(Labeler.role == "admin", Labeler.status == "active")
     )
     return (
-        session.scalar(known.where(Labeler.password.is_not(None) | (Labeler.link_expires > time.time()))) or 0
+        session.scalar(active.where(Labeler.password.is_not(None) | (Labeler.link_expires > time.time())))
+        or 0
     )
 
 
-def _begin(session: Session, person: Labeler, means: str) -> str:
-    if person.standing == "excluded":
-        raise Refused("You are not on this project any more. Ask its administrator.")
+def _start_session(session: Session, person: Labeler, means: str) -> str:
+    if person.status == "excluded":
+        raise AccessRefused("You are excluded from this project. Ask its administrator.")
     cookie = secrets.token_urlsafe(32)
-    session.execute(delete(Visit).where(Visit.expires < time.time()))
+    session.execute(delete(SignInSession).where(SignInSession.expires < time.time()))
     session.add(
-        Visit(
+        SignInSession(
             id=_hash(cookie),
             labeler=person.id,
             form_key=secrets.token_urlsafe(24),
-            expires=time.time() + VISIT_HOURS * 3600,
+            expires=time.time() + SESSION_HOURS * 3600,
         )
     )
-    note(session, person.id, "sign in", person.id, means=means)
+    log_event(session, person.id, "sign in", person.id, means=means)
     return cookie
 
 
@@ -162,13 +176,13 @@ def _hash(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()  # 256 random bits need no slow hash
 
 
-def _verify(known: str, password: str) -> bool:
+def _verify(stored: str, password: str) -> bool:
     try:
-        return _hasher.verify(known, password)
+        return _hasher.verify(stored, password)
     except (VerificationError, InvalidHashError):
         return False
 
 
-def _slowly(work: Callable[[], T]) -> T:
+def _limited(work: Callable[[], T]) -> T:
     with _hashing:
         return work()

@@ -1,4 +1,4 @@
-"""What labelers did: their own answers for themselves, counts for their progress bar, and the audit for administrators."""
+"""Labelers' activity: their own submissions, the counts of their progress bar, and the audit."""
 
 import time
 from dataclasses import dataclass
@@ -7,21 +7,23 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
-from alignloop.labeling.schema import Answer, Assignment, Event, Item, Purpose
+from alignloop.labeling.schema import Assignment, Event, Item, Purpose, Submission
 
-_TODAY = select(func.count()).select_from(Answer)  # built once, for every page
-_TODAY = _TODAY.where(
-    Answer.labeler == bindparam("labeler"), Answer.submitted > bindparam("since"), Answer.skipped.is_(None)
+_FINISHED = select(func.count()).select_from(Submission)  # built once, for every page
+_FINISHED = _FINISHED.where(
+    Submission.labeler == bindparam("labeler"),
+    Submission.submitted > bindparam("since"),
+    Submission.skipped.is_(None),
 )
 
 
 @dataclass(frozen=True)
-class Done:
-    """One answer of a labeler's own, as shown to them."""
+class SubmissionSummary:
+    """One submission as its labeler sees it; `prompt` is the last message of the user."""
 
     assignment: int
     job: str
-    first: str
+    prompt: str
     ranks: list[int] | None
     presented: list[int]
     skipped: str | None
@@ -29,55 +31,59 @@ class Done:
     submitted: float
 
 
-def own(session: Session, labeler: str, most: int = 50) -> list[Done]:
-    """The labeler's last answers, the newest first."""
+def own_submissions(session: Session, labeler: str, limit: int = 50) -> list[SubmissionSummary]:
+    """The labeler's last submissions, the newest first."""
     query = (
-        select(Answer, Assignment.presented, Item)
-        .join(Assignment, Assignment.id == Answer.assignment)
-        .join(Item, Item.id == Answer.item)
+        select(Submission, Assignment.presented, Item)
+        .join(Assignment, Assignment.id == Submission.assignment)
+        .join(Item, Item.id == Submission.item)
     )
     rows = session.execute(
-        query.where(Answer.labeler == labeler)
-        .order_by(Answer.submitted.desc(), Answer.assignment.desc())
-        .limit(most)
+        query.where(Submission.labeler == labeler)
+        .order_by(Submission.submitted.desc(), Submission.assignment.desc())
+        .limit(limit)
     )
     return [
-        Done(
-            answer.assignment,
-            item.job,
-            _last(answer.messages or item.prompt["messages"]),
-            answer.ranks,
-            presented,
-            answer.skipped,
-            answer.active_seconds or answer.seconds,
-            answer.submitted,
+        SubmissionSummary(
+            assignment=submission.assignment,
+            job=item.job,
+            prompt=_last_user_message(submission.messages or item.prompt["messages"]),
+            ranks=submission.ranks,
+            presented=presented,
+            skipped=submission.skipped,
+            seconds=submission.active_seconds or submission.seconds,
+            submitted=submission.submitted,
         )
-        for answer, presented, item in rows
+        for submission, presented, item in rows
     ]
 
 
-def answered(session: Session, labeler: str, assignment: int) -> Answer | None:
-    """The labeler's answer for an assignment."""
-    return session.scalar(select(Answer).where(Answer.assignment == assignment, Answer.labeler == labeler))
+def submission_of(session: Session, labeler: str, assignment: int) -> Submission | None:
+    """The labeler's submission for an assignment."""
+    return session.scalar(
+        select(Submission).where(Submission.assignment == assignment, Submission.labeler == labeler)
+    )
 
 
-def finished(session: Session, labeler: str, since: float | None = None) -> int:
-    """How many items the labeler finished, in the last 24 hours or since another moment."""
+def count_finished(session: Session, labeler: str, since: float | None = None) -> int:
+    """Number of items that the labeler finished, in the last 24 hours or since a given time."""
     return (
-        session.scalar(_TODAY, {"labeler": labeler, "since": time.time() - 86400 if since is None else since})
+        session.scalar(
+            _FINISHED, {"labeler": labeler, "since": time.time() - 86400 if since is None else since}
+        )
         or 0
     )
 
 
-def of_purpose(session: Session, purpose: Purpose, labeler: str) -> tuple[int, int]:
-    """How many items of a purpose the labeler has answered, and how many there are."""
-    there = select(func.count()).select_from(Item).where(Item.purpose == purpose, Item.active)
-    mine = there.join(Answer, Answer.item == Item.id).where(Answer.labeler == labeler)
-    return session.scalar(mine) or 0, session.scalar(there) or 0
+def purpose_progress(session: Session, purpose: Purpose, labeler: str) -> tuple[int, int]:
+    """Number of items of a purpose that the labeler has finished, and their total."""
+    total = select(func.count()).select_from(Item).where(Item.purpose == purpose, Item.active)
+    own = total.join(Submission, Submission.item == Item.id).where(Submission.labeler == labeler)
+    return session.scalar(own) or 0, session.scalar(total) or 0
 
 
-def left(session: Session, job: str) -> int:
-    """How many answers to prompts or rankings are still wanted, over all."""
+def count_remaining(session: Session, job: str) -> int:
+    """Number of submissions still wanted for a job, over all labelers."""
     wanted = select(func.coalesce(func.sum(Item.wanted - Item.done), 0))
     return int(
         session.scalar(
@@ -87,23 +93,23 @@ def left(session: Session, job: str) -> int:
     )
 
 
-def audit(session: Session, before: int | None = None, most: int = 200) -> list[dict[str, Any]]:
+def audit_lines(session: Session, before: int | None = None, limit: int = 200) -> list[dict[str, Any]]:
     """Lines of the audit, the newest first."""
-    query = select(Event).order_by(Event.id.desc()).limit(most)
+    query = select(Event).order_by(Event.id.desc()).limit(limit)
     lines = session.scalars(query if before is None else query.where(Event.id < before))
     return [
         {
-            "id": x.id,
-            "time": x.time,
-            "actor": x.actor,
-            "action": x.action,
-            "subject": x.subject,
-            "details": x.details,
+            "id": line.id,
+            "time": line.time,
+            "actor": line.actor,
+            "action": line.action,
+            "subject": line.subject,
+            "details": line.details,
         }
-        for x in lines
+        for line in lines
     ]
 
 
-def _last(messages: list[dict[str, str]]) -> str:
-    said = [message["content"] for message in messages if message["role"] == "user"]
-    return said[-1] if said else ""
+def _last_user_message(messages: list[dict[str, str]]) -> str:
+    texts = [message["content"] for message in messages if message["role"] == "user"]
+    return texts[-1] if texts else ""

@@ -1,6 +1,7 @@
-"""How well a round's labelers agree: with each other, with what is known to be right, by category and over time; and who is left out.
+"""Report of labeler agreement in a round: with each other, with gold items, by category and over time.
 
-Rankings of one prompt and the same answers are rankings of one item, in whatever order the answers stand.
+Gold items are those whose order is known (ground truth). Rankings of one prompt with the same responses are
+rankings of one item, whatever the order of the responses.
 """
 
 from collections import defaultdict
@@ -12,12 +13,15 @@ from alignloop.core.labeler_agreement import Points, Ranks, alpha, by_labeler, s
 from alignloop.records import Ranking
 
 Items = dict[object, dict[str, Ranks]]
-ENOUGH = 20  # pairs below which a labeler's agreement says too little to leave anybody out
+MIN_PAIRS = 20  # with fewer pairs, a labeler's agreement is too uncertain to exclude anybody
 
 
 @dataclass(frozen=True)
-class Labeler:
-    """One labeler's round: rankings, agreement with gold, with others, and with others in the earlier and the later half of the work."""
+class LabelerAgreement:
+    """One labeler's agreement in a round: with gold items and with other labelers.
+
+    `halves` is the agreement with others in the earlier and in the later half of the labeler's work.
+    """
 
     name: str
     kind: str
@@ -29,39 +33,42 @@ class Labeler:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was measured: all labelers together, one by one, by category and by week, and whose rankings are left out."""
+class AgreementReport:
+    """Agreement of all labelers together, one by one, by category and by week, and who is excluded."""
 
     others: Points
     gold: Points
     alpha: float | None
-    labelers: tuple[Labeler, ...]
+    labelers: tuple[LabelerAgreement, ...]
     categories: Mapping[str, tuple[Points, float | None]]
     weeks: Mapping[str, tuple[Points, float | None]]
     excluded: frozenset[str]
 
-    def numbers(self) -> dict[str, float]:
-        """What goes into the stage's metrics: no names, and nothing that was not measured."""
+    def metrics(self) -> dict[str, float]:
+        """The numbers for the stage's metrics, without names; what was not measured is left out."""
         counts = {"excluded_labelers": len(self.excluded)}
         counts["excluded_rankings"] = sum(
             each.rankings for each in self.labelers if each.name in self.excluded
         )
-        told = {
+        shares = {
             "agreement_others": share(self.others),
             "agreement_gold": share(self.gold),
             "alpha": self.alpha,
         }
-        return {**counts, **{name: round(value, 6) for name, value in told.items() if value is not None}}
+        return {**counts, **{name: round(value, 6) for name, value in shares.items() if value is not None}}
 
 
-def measure(rankings: Sequence[Ranking], gold: Mapping[str, Points], bound: float | None) -> Found:
-    """Measure a round's rankings; who agrees less than `bound` with gold, or with others, on ENOUGH pairs, is left out."""
-    items, categories, weeks = (
-        defaultdict[object, dict[str, Ranks]](dict),
-        defaultdict[str, Items](dict),
-        defaultdict[str, Items](dict),
-    )
-    own: dict[str, list[Ranking]] = defaultdict(list)
+def measure_agreement(
+    rankings: Sequence[Ranking], gold: Mapping[str, Points], bound: float | None
+) -> AgreementReport:
+    """Measure the labeler agreement of a round.
+
+    `gold` has each labeler's agreement with gold items. A labeler who agrees less than `bound` with gold
+    items or with others, on MIN_PAIRS pairs or more, is excluded; with None nobody is.
+    """
+    items = defaultdict[object, dict[str, Ranks]](dict)
+    categories, weeks = defaultdict[str, Items](dict), defaultdict[str, Items](dict)
+    by_name: dict[str, list[Ranking]] = defaultdict(list)
     for ranking in rankings:
         item = _item(ranking)
         order = sorted(range(len(ranking.ranks)), key=ranking.responses.__getitem__)
@@ -69,77 +76,90 @@ def measure(rankings: Sequence[Ranking], gold: Mapping[str, Points], bound: floa
         categories[ranking.prompt.category][item] = items[item]
         if ranking.time:
             weeks[_week(ranking.time)][item] = items[item]
-        own[ranking.labeler].append(ranking)
+        by_name[ranking.labeler].append(ranking)
     others = by_labeler(items)
     labelers = []
-    for name, made in sorted(own.items()):
-        made.sort(key=lambda ranking: ranking.time)
-        shared = [_item(ranking) for ranking in made if len(items[_item(ranking)]) > 1]
+    for name, own in sorted(by_name.items()):
+        own.sort(key=lambda ranking: ranking.time)
+        shared = [_item(ranking) for ranking in own if len(items[_item(ranking)]) > 1]
         parts = (shared[: len(shared) // 2], shared[len(shared) // 2 :])
         early, late = (by_labeler({item: items[item] for item in part}).get(name, (0.0, 0)) for part in parts)
-        apart = alpha({item: items[item] for item in shared})
         labelers.append(
-            Labeler(
-                name, made[0].kind, len(made), gold.get(name, (0.0, 0)), others[name], (early, late), apart
+            LabelerAgreement(
+                name=name,
+                kind=own[0].kind,
+                rankings=len(own),
+                gold=gold.get(name, (0.0, 0)),
+                others=others[name],
+                halves=(early, late),
+                alpha=alpha({item: items[item] for item in shared}),
             )
         )
-    return Found(
-        total(others.values()),
-        total(each.gold for each in labelers),
-        alpha(items),
-        tuple(labelers),
-        {name: (total(by_labeler(part).values()), alpha(part)) for name, part in sorted(categories.items())},
-        {name: (total(by_labeler(part).values()), alpha(part)) for name, part in sorted(weeks.items())},
-        frozenset(
-            each.name
-            for each in labelers
-            if bound is not None and (_below(each.gold, bound) or _below(each.others, bound))
-        ),
+    excluded = frozenset(
+        each.name
+        for each in labelers
+        if bound is not None and (_is_below(each.gold, bound) or _is_below(each.others, bound))
+    )
+    return AgreementReport(
+        others=total(others.values()),
+        gold=total(each.gold for each in labelers),
+        alpha=alpha(items),
+        labelers=tuple(labelers),
+        categories=_by_group(categories),
+        weeks=_by_group(weeks),
+        excluded=excluded,
     )
 
 
-def page(round: str, found: Found, bound: float | None) -> str:
+def report_page(round: str, report: AgreementReport, bound: float | None) -> str:
     """The report as Markdown."""
-    numbers = found.numbers()
+    metrics = report.metrics()
     rule = "nobody is left out (`label.exclude_below` is null)"
     if bound is not None:
         rule = (
-            f"left out for agreeing less than {bound:g} on {ENOUGH} pairs or more: {numbers['excluded_labelers']} of {len(found.labelers)} "
-            f"labelers, {numbers['excluded_rankings']:,} of {sum(each.rankings for each in found.labelers):,} rankings"
+            f"left out for agreeing less than {bound:g} on {MIN_PAIRS} pairs or more: "
+            f"{metrics['excluded_labelers']} of {len(report.labelers)} labelers, "
+            f"{metrics['excluded_rankings']:,} of {sum(each.rankings for each in report.labelers):,} rankings"
         )
     lines = [
         f"# Labels of round {round}",
         "",
-        f"Pairs of answers that are ordered alike: with other labelers {_told(found.others)}, with what is known to be right "
-        f"{_told(found.gold)}; Krippendorff's α {_number(found.alpha)}; {rule}.",
+        f"Pairs of answers that are ordered alike: with other labelers {_share_text(report.others)}, "
+        f"with what is known to be right {_share_text(report.gold)}; "
+        f"Krippendorff's α {_number_text(report.alpha)}; {rule}.",
         "",
         "| labeler | kind | rankings | with gold | with others | earlier half | later half | α | |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
-    for each in found.labelers:
+    for each in report.labelers:
         cells = [
-            _cell(each.name),
+            _escape_cell(each.name),
             each.kind,
             f"{each.rankings:,}",
-            _told(each.gold),
-            _told(each.others),
-            *map(_told, each.halves),
+            _share_text(each.gold),
+            _share_text(each.others),
+            *map(_share_text, each.halves),
+            _number_text(each.alpha),
+            "left out" if each.name in report.excluded else "",
         ]
-        lines.append(
-            f"| {' | '.join([*cells, _number(each.alpha), 'left out' if each.name in found.excluded else ''])} |"
-        )
-    for what, parts in (("category", found.categories), ("week", found.weeks)):
-        if parts:
-            lines += ["", f"| {what} | between labelers | α |", "|---|---:|---:|"]
+        lines.append(f"| {' | '.join(cells)} |")
+    for heading, groups in (("category", report.categories), ("week", report.weeks)):
+        if groups:
+            lines += ["", f"| {heading} | between labelers | α |", "|---|---:|---:|"]
             lines += [
-                f"| {_cell(name)} | {_told(points)} | {_number(its)} |"
-                for name, (points, its) in parts.items()
+                f"| {_escape_cell(name)} | {_share_text(points)} | {_number_text(group_alpha)} |"
+                for name, (points, group_alpha) in groups.items()
             ]
     lines += [
         "",
-        "A tie counts half where the other side has an order. α is ordinal, a unit per answer; 1 is full agreement, 0 what chance gives.",
+        "A tie counts half where the other side has an order. α is ordinal, a unit per answer; "
+        "1 is full agreement, 0 what chance gives.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _by_group(groups: Mapping[str, Items]) -> dict[str, tuple[Points, float | None]]:
+    return {name: (total(by_labeler(items).values()), alpha(items)) for name, items in sorted(groups.items())}
 
 
 def _item(ranking: Ranking) -> object:
@@ -149,23 +169,23 @@ def _item(ranking: Ranking) -> object:
 def _week(time: str) -> str:
     try:
         year, week, _ = datetime.fromisoformat(time).isocalendar()
-    except ValueError:  # sources write times as they like
+    except ValueError:  # imported data may have any time format
         return "unknown"
     return f"{year}-W{week:02}"
 
 
-def _below(points: Points, bound: float) -> bool:
-    return points[1] >= ENOUGH and points[0] / points[1] < bound
+def _is_below(points: Points, bound: float) -> bool:
+    return points[1] >= MIN_PAIRS and points[0] / points[1] < bound
 
 
-def _told(points: Points) -> str:
-    found = share(points)
-    return "–" if found is None else f"{100 * found:.1f} % of {points[1]:,}"
+def _share_text(points: Points) -> str:
+    value = share(points)
+    return "–" if value is None else f"{100 * value:.1f} % of {points[1]:,}"
 
 
-def _number(value: float | None) -> str:
+def _number_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

@@ -1,4 +1,7 @@
-"""The labeling store: SQLite in the project by default, PostgreSQL by DATABASE_URL; opened at its newest schema."""
+"""The labeling database: SQLite in the project by default, PostgreSQL if DATABASE_URL names one.
+
+Opening it runs the migrations that are still missing.
+"""
 
 import os
 import sqlite3
@@ -18,49 +21,51 @@ from sqlalchemy.orm import Session
 from alignloop.errors import AlignloopError
 from alignloop.labeling.schema import Event
 
-DEFAULT = "people/labeling.db"
-FULL = ("disk is full", "no space left", "disk full")
-PATIENCE = 15  # seconds to wait for another writer
-CONNECTIONS = 40  # as many as a server has threads for requests
+DATABASE_FILE = "people/labeling.db"
+DISK_FULL_MESSAGES = ("disk is full", "no space left", "disk full")
+WRITER_TIMEOUT = 15  # seconds to wait for another writer
+CONNECTIONS = 40  # one for each request thread of the server
 _UPGRADE_LOCK = 72_316_004  # any number: one process upgrades a PostgreSQL database at a time
 
 
-class StoreError(AlignloopError):
-    """The labeling store cannot be used; the message says which and what to do."""
+class LabelingDatabaseError(AlignloopError):
+    """The labeling database cannot be used; the message states which one and the remedy."""
 
 
-def store_url(root: Path) -> str:
-    """Where the store is: DATABASE_URL, or a file of the project in `root`."""
-    return os.environ.get("DATABASE_URL") or f"sqlite:///{root.resolve() / DEFAULT}"
+def database_url(root: Path) -> str:
+    """URL of the labeling database: DATABASE_URL, or a file of the project in `root`."""
+    return os.environ.get("DATABASE_URL") or f"sqlite:///{root.resolve() / DATABASE_FILE}"
 
 
-class StoreFullError(StoreError):
-    """There is no room on the store's disk: nothing of the transaction was kept."""
+class DiskFullError(LabelingDatabaseError):
+    """The disk of the database is full: nothing of the transaction was saved."""
 
 
-class Store:
-    """An open labeling store. Writers come one after the other; readers wait for nobody."""
+class LabelingDatabase:
+    """An open labeling database. Writers run one after the other; readers never wait."""
 
     def __init__(self, url: str) -> None:
         address = make_url(url)
         if address.get_backend_name() == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
         elif address.get_backend_name() != "sqlite":
-            raise StoreError(
-                f"DATABASE_URL: '{address.get_backend_name()}' is no store for labels; give a postgresql:// or sqlite:/// URL"
+            raise LabelingDatabaseError(
+                f"DATABASE_URL: '{address.get_backend_name()}' cannot be the labeling database; "
+                "give a postgresql:// or sqlite:/// URL"
             )
         self.name = address.render_as_string(hide_password=True)
         self._embedded = address.get_backend_name() == "sqlite"
-        self._turn = (
-            Lock() if self._embedded else nullcontext()
-        )  # SQLite's own way to wait for another writer is to look again and again
+        # SQLite waits for another writer by polling; a lock inside the process is faster
+        self._write_lock = Lock() if self._embedded else nullcontext()
         if self._embedded:
             if not address.database:
-                raise StoreError(
-                    f"DATABASE_URL: {self.name} names no file, and labels are to be kept; write sqlite:////path/to/labeling.db"
+                raise LabelingDatabaseError(
+                    f"DATABASE_URL: {self.name} names no file, so labels would be lost; write sqlite:////path/to/labeling.db"
                 )
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-            self.engine = create_engine(address, connect_args={"timeout": PATIENCE}, pool_size=CONNECTIONS)
+            self.engine = create_engine(
+                address, connect_args={"timeout": WRITER_TIMEOUT}, pool_size=CONNECTIONS
+            )
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
@@ -76,49 +81,55 @@ class Store:
             self._upgrade()
         except OperationalError as error:
             self.engine.dispose()
-            raise StoreError(
-                f"{self.name}: cannot be opened: {str(error.orig).strip()}; check DATABASE_URL, or start that server"
+            raise LabelingDatabaseError(
+                f"{self.name}: cannot be opened: {str(error.orig).strip()}; "
+                "check DATABASE_URL, or start that server"
             ) from None
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that sees one state of the store and changes nothing."""
+        """A read-only session that sees one consistent state of the database."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def writing(self, flush: bool = True) -> Iterator[Session]:
-        """A transaction: all of it is on disk when the block ends, or none if it raises. Without `flush` the system may write it out
-        some seconds later: it outlives the death of every process, and a power cut only if something flushed came after it.
+        """A transaction that is committed when the block ends and rolled back if it raises.
+
+        With `flush` it is on disk at the commit. Without, the system may write it out some seconds later: it
+        survives the death of every process, but a power cut only if a flushed transaction came after it.
         """
         try:
             with (
-                self._turn,
+                self._write_lock,
                 Session(self._writers[flush], expire_on_commit=False) as session,
                 session.begin(),
             ):
                 yield session
         except SQLAlchemyError as error:
-            if any(words in str(getattr(error, "orig", error)).lower() for words in FULL):
-                raise StoreFullError(
-                    f"{self.name}: its disk is full; make room: what was committed is kept"
+            if any(words in str(getattr(error, "orig", error)).lower() for words in DISK_FULL_MESSAGES):
+                raise DiskFullError(
+                    f"{self.name}: its disk is full; free some space: what was committed is kept"
                 ) from error
             raise
 
     def compact(self) -> None:
-        """Give back what deleted rows took, so that no page of the file holds them any longer. A server does so by itself."""
+        """Reclaim the space of deleted rows, so that no page of a SQLite file holds them.
+
+        PostgreSQL does so itself.
+        """
         if self._embedded:
             connection = self.engine.raw_connection()
             try:
                 for command in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
                     connection.cursor().execute(command)
             except sqlite3.OperationalError as error:
-                told = "end the labeling pages and give the same command again"
-                raise StoreError(f"{self.name}: cannot be compacted: {error}; {told}") from None
+                remedy = "stop the labeling pages and run the same command again"
+                raise LabelingDatabaseError(f"{self.name}: cannot be compacted: {error}; {remedy}") from None
             finally:
                 connection.close()
 
@@ -132,13 +143,13 @@ class Store:
             command.upgrade(config, "head")
 
 
-def note(session: Session, actor: str, action: str, subject: str = "", **details: Any) -> None:
-    """Add a line to the audit, in the same transaction as what it tells of."""
+def log_event(session: Session, actor: str, action: str, subject: str = "", **details: Any) -> None:
+    """Add a line to the audit, in the same transaction as the action that it records."""
     session.add(Event(time=time.time(), actor=actor, action=action, subject=subject, details=details))
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # transactions begin below, and not when the driver thinks so
+    connection.isolation_level = None  # transactions begin below, not when the driver decides
     for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -1,4 +1,4 @@
-"""Demonstrations by people: prompts that wait for one, and the conversations that labelers wrote, as records."""
+"""Demonstrations by labelers: publishing prompts for them, and exporting what was written as records."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -6,18 +6,21 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from alignloop.labeling.database import Store, note
-from alignloop.labeling.schema import Answer, Item, Labeler
+from alignloop.labeling.database import LabelingDatabase, log_event
+from alignloop.labeling.schema import Item, Labeler, Submission
 from alignloop.records import Demonstration, Message, Prompt
 
 
-def publish(store: Store, prompts: Sequence[Prompt]) -> int:
-    """Offer prompts to be answered, each once. Returns how many are new."""
-    with store.writing() as session:
+def publish(database: LabelingDatabase, prompts: Sequence[Prompt]) -> int:
+    """Publish prompts for which labelers write demonstrations, each once.
+
+    Returns the number of new prompts.
+    """
+    with database.writing() as session:
         known = set(session.scalars(select(Item.key).where(Item.round == "demonstrate")))
         new = [prompt for prompt in prompts if prompt.id not in known]
         for prompt in new:
-            what = {
+            columns = {
                 "round": "demonstrate",
                 "job": "demonstrate",
                 "purpose": "work",
@@ -25,27 +28,32 @@ def publish(store: Store, prompts: Sequence[Prompt]) -> int:
                 "split": "train",
             }
             session.add(
-                Item(key=prompt.id, prompt=prompt.model_dump(mode="json"), responses=[], wanted=1, **what)
+                Item(key=prompt.id, prompt=prompt.model_dump(mode="json"), responses=[], wanted=1, **columns)
             )
-        note(session, "command line", "publish prompts", "demonstrate", items=len(new))
+        log_event(session, "command line", "publish prompts", "demonstrate", items=len(new))
     return len(new)
 
 
-def written(session: Session) -> Iterator[Demonstration]:
-    """What labelers wrote who are not excluded. Who wrote both sides is the user too."""
+def written_demonstrations(session: Session) -> Iterator[Demonstration]:
+    """Demonstrations by labelers who are not excluded.
+
+    The user is the prompt's; for a conversation of which the labeler wrote both sides, it is the labeler.
+    """
     query = (
-        select(Answer, Item).join(Item, Item.id == Answer.item).join(Labeler, Labeler.id == Answer.labeler)
+        select(Submission, Item)
+        .join(Item, Item.id == Submission.item)
+        .join(Labeler, Labeler.id == Submission.labeler)
     )
-    query = query.where(Answer.messages.is_not(None), Labeler.standing != "excluded").order_by(
-        Answer.assignment
+    query = query.where(Submission.messages.is_not(None), Labeler.status != "excluded").order_by(
+        Submission.assignment
     )
-    for answer, item in session.execute(query):
+    for submission, item in session.execute(query):
         yield Demonstration(
-            id=f"labeled-{item.key}-{answer.labeler}",
-            messages=tuple(Message.model_validate(message) for message in answer.messages or ()),
-            user=item.prompt.get("user", answer.labeler),
-            labeler=answer.labeler,
+            id=f"labeled-{item.key}-{submission.labeler}",
+            messages=tuple(Message.model_validate(message) for message in submission.messages or ()),
+            user=item.prompt.get("user", submission.labeler),
+            labeler=submission.labeler,
             category=item.prompt.get("category", "other"),
-            time=datetime.fromtimestamp(answer.submitted, UTC).isoformat(timespec="seconds"),
+            time=datetime.fromtimestamp(submission.submitted, UTC).isoformat(timespec="seconds"),
             source="labelers",
         )

@@ -1,4 +1,4 @@
-"""Taking a user's prompts out of the labeling store, with all that labelers said of them; the audit keeps that it was done."""
+"""Removal of a user's prompts from the labeling database, together with all submissions for them."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -9,39 +9,42 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, Delete, delete, select
 from sqlalchemy.orm import Session
 
-from alignloop.labeling.database import DEFAULT, Store, note, store_url
-from alignloop.labeling.schema import Answer, Assignment, Item
+from alignloop.labeling.database import DATABASE_FILE, LabelingDatabase, database_url, log_event
+from alignloop.labeling.schema import Assignment, Item, Submission
 
 
-def held(root: Path, users: Collection[str]) -> int:
-    """How many items have a prompt by one of `users`."""
-    with _store(root) as store:
-        if store is None:
+def count_items(root: Path, users: Collection[str]) -> int:
+    """Number of items whose prompt is by one of `users`."""
+    with _open_existing(root) as database:
+        if database is None:
             return 0
-        with store.reading() as session:
+        with database.reading() as session:
             return len(_items(session, users))
 
 
 def forget(root: Path, users: Collection[str], mark: str) -> dict[str, int]:
-    """Remove these items and what was answered; counts, empty where there is no store or nothing of these users in it."""
-    with _store(root) as store:
-        if store is None:
+    """Remove the items of `users` with their assignments and submissions.
+
+    Returns the number removed of each; empty if there is no database or it has no item of these users.
+    """
+    with _open_existing(root) as database:
+        if database is None:
             return {}
-        with store.writing() as session:
-            theirs = _items(session, users)
-            gone = {
-                "answers": _gone(session, delete(Answer).where(Answer.item.in_(theirs))),
-                "assignments": _gone(session, delete(Assignment).where(Assignment.item.in_(theirs))),
-                "items": _gone(session, delete(Item).where(Item.id.in_(theirs))),
+        with database.writing() as session:
+            items = _items(session, users)
+            removed = {
+                "answers": _remove(session, delete(Submission).where(Submission.item.in_(items))),
+                "assignments": _remove(session, delete(Assignment).where(Assignment.item.in_(items))),
+                "items": _remove(session, delete(Item).where(Item.id.in_(items))),
             }
-            if theirs:
-                note(session, "command line", "forget user", mark, **gone)
-        store.compact()  # also where a labeling page kept it from being done the last time
-        return gone if theirs else {}
+            if items:
+                log_event(session, "command line", "forget user", mark, **removed)
+        database.compact()  # also if a labeling page prevented it the last time
+        return removed if items else {}
 
 
-def _gone(session: Session, removal: Delete) -> int:
-    """Remove rows; how many."""
+def _remove(session: Session, removal: Delete) -> int:
+    """Remove rows and return their number."""
     return cast("CursorResult[Any]", session.execute(removal)).rowcount
 
 
@@ -50,13 +53,13 @@ def _items(session: Session, users: Collection[str]) -> list[int]:
 
 
 @contextmanager
-def _store(root: Path) -> Iterator[Store | None]:
-    """The project's store; None where nobody has made one."""
-    if not (os.environ.get("DATABASE_URL") or (root / DEFAULT).exists()):
+def _open_existing(root: Path) -> Iterator[LabelingDatabase | None]:
+    """The project's labeling database; None if there is none."""
+    if not (os.environ.get("DATABASE_URL") or (root / DATABASE_FILE).exists()):
         yield None
         return
-    store = Store(store_url(root))
+    database = LabelingDatabase(database_url(root))
     try:
-        yield store
+        yield database
     finally:
-        store.close()
+        database.close()

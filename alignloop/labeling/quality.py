@@ -1,4 +1,7 @@
-"""How well labelers agree: pairwise with known orders and with each other, with themselves on repeats, and Krippendorff's α."""
+"""Labeler agreement: pairwise with gold items, other labelers and their own repeats, and Krippendorff's α.
+
+A gold item is one whose order is known (ground truth).
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -8,62 +11,72 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alignloop.core.labeler_agreement import Ranks, agreement, alpha, total, with_others
-from alignloop.labeling.schema import Answer, Item, Labeler
+from alignloop.labeling.schema import Item, Labeler, Submission
 
 
 @dataclass(frozen=True)
-class Record:
-    """One labeler's work. Agreements are (points, pairs); `alpha` is with all others on shared items, None where none is shared."""
+class LabelerQuality:
+    """One labeler's work and agreement.
+
+    An agreement is (points, pairs): the pairs that agree, ties counting half, and all pairs. `alpha` is
+    with all others on shared items; None if no item is shared.
+    """
 
     id: str
     role: str
-    standing: str
+    status: str
     qualified: bool | None
-    score: float | None
+    quiz_agreement: float | None
     done: int
     skipped: int
-    seconds: float | None
-    gold: tuple[float, int]
-    others: tuple[float, int]
-    self: tuple[float, int]
+    median_seconds: float | None
+    gold_agreement: tuple[float, int]
+    others_agreement: tuple[float, int]
+    self_agreement: tuple[float, int]
     alpha: float | None
 
 
-def records(session: Session, round: str | None = None) -> list[Record]:
-    """Every labeler's record, over one round (gold and quiz apart) or over all."""
+def labeler_quality(session: Session, round: str | None = None) -> list[LabelerQuality]:
+    """Every labeler's quality over one round (gold items always count) or over all rounds."""
     firsts: dict[int, dict[str, Ranks]] = defaultdict(dict)
     gold: dict[str, list[tuple[float, int]]] = defaultdict(list)
     again: dict[str, list[tuple[float, int]]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
     skipped: dict[str, int] = defaultdict(int)
     query = (
-        select(Answer, Item.purpose, Item.known).join(Item, Item.id == Answer.item).where(Item.job == "rank")
+        select(Submission, Item.purpose, Item.known_ranks)
+        .join(Item, Item.id == Submission.item)
+        .where(Item.job == "rank")
     )
     if round:
         query = query.where((Item.round == round) | (Item.purpose == "gold"))
-    for answer, purpose, known in session.execute(query.order_by(Answer.attempt, Answer.submitted)):
-        if answer.ranks is None:
-            skipped[answer.labeler] += purpose == "work"
+    for submission, purpose, known in session.execute(
+        query.order_by(Submission.attempt, Submission.submitted)
+    ):
+        if submission.ranks is None:
+            skipped[submission.labeler] += purpose == "work"
         elif purpose == "gold":
-            gold[answer.labeler].append(agreement(known or (), answer.ranks))
-        elif purpose == "work" and answer.attempt > 1:
-            again[answer.labeler].append(agreement(firsts[answer.item].get(answer.labeler, ()), answer.ranks))
+            gold[submission.labeler].append(agreement(known or (), submission.ranks))
+        elif purpose == "work" and submission.attempt > 1:
+            again[submission.labeler].append(
+                agreement(firsts[submission.item].get(submission.labeler, ()), submission.ranks)
+            )
         elif purpose == "work":
-            firsts[answer.item][answer.labeler] = answer.ranks
-            seconds[answer.labeler].append(answer.active_seconds or answer.seconds)
+            firsts[submission.item][submission.labeler] = submission.ranks
+            seconds[submission.labeler].append(submission.active_seconds or submission.seconds)
     return [
-        Record(
+        LabelerQuality(
             id=person.id,
             role=person.role,
-            standing=person.standing,
+            status=person.status,
             qualified=person.qualified,
-            score=person.score,
+            quiz_agreement=person.quiz_agreement,
             done=len(seconds[person.id]),
             skipped=skipped[person.id],
-            seconds=median(seconds[person.id]) if seconds[person.id] else None,
-            gold=total(gold[person.id]),
-            others=total(with_others(person.id, by) for by in firsts.values() if person.id in by),
-            self=total(again[person.id]),
+            median_seconds=median(seconds[person.id]) if seconds[person.id] else None,
+            gold_agreement=total(gold[person.id]),
+            others_agreement=total(with_others(person.id, by) for by in firsts.values() if person.id in by),
+            self_agreement=total(again[person.id]),
             alpha=alpha({item: by for item, by in firsts.items() if person.id in by}),
         )
         for person in session.scalars(select(Labeler).order_by(Labeler.id))
@@ -71,12 +84,16 @@ def records(session: Session, round: str | None = None) -> list[Record]:
 
 
 def round_alpha(session: Session, round: str) -> float | None:
-    """α over all rankings of a round by labelers who are not excluded."""
-    found: dict[int, dict[str, Ranks]] = defaultdict(dict)
-    query = select(Answer.item, Answer.labeler, Answer.ranks).join(Item, Item.id == Answer.item)
-    query = query.join(Labeler, Labeler.id == Answer.labeler).where(
-        Item.round == round, Labeler.standing != "excluded"
+    """Krippendorff's α (ordinal) over a round's rankings by labelers who are not excluded."""
+    rankings: dict[int, dict[str, Ranks]] = defaultdict(dict)
+    query = select(Submission.item, Submission.labeler, Submission.ranks).join(
+        Item, Item.id == Submission.item
     )
-    for item, labeler, ranks in session.execute(query.where(Answer.attempt == 1, Answer.ranks.is_not(None))):
-        found[item][labeler] = ranks or ()
-    return alpha(found)
+    query = query.join(Labeler, Labeler.id == Submission.labeler).where(
+        Item.round == round, Labeler.status != "excluded"
+    )
+    for item, labeler, ranks in session.execute(
+        query.where(Submission.attempt == 1, Submission.ranks.is_not(None))
+    ):
+        rankings[item][labeler] = ranks or ()
+    return alpha(rankings)

@@ -1,4 +1,4 @@
-"""The kinds of labelers: each gives rankings of samples one by one, and counts of who was there."""
+"""The kinds of labelers that rank samples: a simulated panel, people, and a judge model."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from alignloop.core.labeler_agreement import Points
 from alignloop.errors import Waiting
 from alignloop.labeling import quality, rounds
-from alignloop.labeling.database import Store, store_url
+from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.labeling.llm_judge import Judge
 from alignloop.params.label import Label, Labelers
 from alignloop.records import Prompt, Ranking, Samples
@@ -16,8 +16,12 @@ from alignloop.world.form import form_utility
 from alignloop.world.panel import PanelError, gold_utility, make_panel
 
 
-class Made(NamedTuple):
-    """Rankings one by one, counts of who was there, and each labeler's agreement with what is known to be right: points, of pairs."""
+class RoundRankings(NamedTuple):
+    """A round's rankings, counts of its labelers, and each labeler's agreement with known orders.
+
+    An agreement is (points, pairs). The known orders are the gold (ground-truth) items of people and the
+    screening items of the panel.
+    """
 
     rankings: Iterator[Ranking]
     counts: dict[str, int]
@@ -25,7 +29,7 @@ class Made(NamedTuple):
 
 
 class LabelingRound(NamedTuple):
-    """What every kind of labeler needs: the parameters, the seed, the round, and where people find its pages."""
+    """What every kind of labeler needs: the parameters, the seed, the round, and the address of its pages."""
 
     plan: Label
     seed: int
@@ -37,18 +41,18 @@ JUDGES: dict[str, Callable[[Prompt, str], float]] = {"gold": gold_utility, "form
 
 
 def _ranking(item: Samples, ranks: tuple[int, ...], labeler: str, kind: Literal["panel", "judge"]) -> Ranking:
-    given = {
+    fields = {
         "prompt": item.prompt,
         "responses": item.responses,
         "policy": item.policy,
         "round": item.round,
         "split": item.split,
     }
-    return Ranking(id=f"{item.id}-{labeler}", ranks=ranks, labeler=labeler, kind=kind, **given)
+    return Ranking(id=f"{item.id}-{labeler}", ranks=ranks, labeler=labeler, kind=kind, **fields)
 
 
-def panel(job: LabelingRound, samples: list[Samples]) -> Made:
-    """A simulated panel: screened, noisy, with leanings of its own."""
+def panel(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
+    """Rank by a simulated panel of screened, noisy labelers, each with biases of its own."""
     plan = job.plan
     group = make_panel(
         job.seed,
@@ -60,23 +64,24 @@ def panel(job: LabelingRound, samples: list[Samples]) -> Made:
         needed=plan.screening_pass,
     )
     random = draws(job.seed, "label", job.round)
-    fewest = min(len(able) for able in (group.labelers, group.held_out) if able)
+    fewest = min(len(pool) for pool in (group.labelers, group.held_out) if pool)
     if plan.overlap > fewest:
         raise PanelError(
-            f"label.overlap: {plan.overlap} are to rank a prompt, and {fewest} labelers are there; lower it, or raise label.labelers"
+            f"label.overlap: must be at most the number of labelers, {fewest}, got {plan.overlap}; "
+            "lower it, or raise label.labelers"
         )
 
     def rank() -> Iterator[Ranking]:
         for item in samples:
             chance = seed_of(job.seed, "label", job.round, "known", item.id) / 2**63
             by_training_labelers = chance < plan.valid_share_by_training_labelers
-            held_out = item.split != "train" and group.held_out and not by_training_labelers
-            able = group.held_out if held_out else group.labelers
+            by_held_out = item.split != "train" and group.held_out and not by_training_labelers
+            pool = group.held_out if by_held_out else group.labelers
             if plan.overlap == 1:
-                chosen = [int(random.integers(len(able)))]
+                chosen = [int(random.integers(len(pool)))]
             else:
-                chosen = random.permutation(len(able))[: plan.overlap]
-            for labeler in (able[place] for place in chosen):
+                chosen = random.permutation(len(pool))[: plan.overlap]
+            for labeler in (pool[place] for place in chosen):
                 ranks = labeler.rank(item.prompt, item.responses, JUDGES[plan.panel_utility], random)
                 yield _ranking(item, ranks, labeler.id, "panel")
 
@@ -84,53 +89,64 @@ def panel(job: LabelingRound, samples: list[Samples]) -> Made:
         each.id: (group.screening[each.id] * plan.screening_items, plan.screening_items)
         for each in (*group.labelers, *group.held_out)
     }
-    return Made(
+    return RoundRankings(
         rank(),
         {"labelers": len(group.labelers), "held_out": len(group.held_out), "rejected": len(group.rejected)},
         screened,
     )
 
 
-def people(job: LabelingRound, samples: list[Samples]) -> Made:
-    """People at the labeling pages. The samples are published there at once; until enough is ranked, Waiting is raised."""
-    plan, round, store = job.plan, job.round, Store(store_url(Path.cwd()))
+def people(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
+    """Rankings by people at the labeling pages.
+
+    Publishes the samples on the first call; raises Waiting until enough of them are ranked.
+    """
+    plan, round, database = job.plan, job.round, LabelingDatabase(database_url(Path.cwd()))
     try:
-        rounds.publish(store, round, samples, plan.overlap, plan.min_share_at_deadline, plan.deadline_hours)
-        with store.writing() as session:
+        rounds.publish(
+            database,
+            round,
+            samples,
+            plan.overlap,
+            plan.min_share_at_deadline,
+            deadline_hours=plan.deadline_hours,
+        )
+        with database.writing() as session:
             state = rounds.progress(session, round)
             if not state.enough:
                 raise Waiting(
-                    f"round {round} waits for people: {state.missing:,} of {state.wanted:,} rankings are missing; they rank at "
-                    f"{job.url} (`python -m alignloop label` serves it). The same command continues when they are there"
+                    f"round {round} waits for people: {state.missing:,} of {state.wanted:,} rankings "
+                    f"are missing; they rank at {job.url} (served by `python -m alignloop label`). "
+                    "The same command continues once the rankings are complete"
                 )
             if not state.closed:
                 rounds.close(session, round, "pipeline")
-        with store.reading() as session:
-            made = list(rounds.rankings(session, round))
-            rejected = rounds.rejected(session)
-            gold = {record.id: record.gold for record in quality.records(session, round)}
+        with database.reading() as session:
+            rankings = list(rounds.rankings(session, round))
+            rejected = rounds.count_rejected_labelers(session)
+            gold = {each.id: each.gold_agreement for each in quality.labeler_quality(session, round)}
     finally:
-        store.close()
-    return Made(
-        iter(made),
-        {"labelers": len({ranking.labeler for ranking in made}), "held_out": 0, "rejected": rejected},
+        database.close()
+    return RoundRankings(
+        iter(rankings),
+        {"labelers": len({ranking.labeler for ranking in rankings}), "held_out": 0, "rejected": rejected},
         gold,
     )
 
 
-def judge(job: LabelingRound, samples: list[Samples]) -> Made:
-    """A model behind an OpenAI-compatible endpoint."""
-    model = job.plan.model
-    asked = Judge(model.url, model.name, model.max_concurrency, job.seed, Path(".cache", "judge"))
+def judge(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
+    """Rank by a judge model behind an OpenAI-compatible endpoint."""
+    plan = job.plan.model
+    model = Judge(plan.url, plan.name, plan.max_concurrency, job.seed, Path(".cache", "judge"))
 
     def rank() -> Iterator[Ranking]:
-        for item, ranks in zip(samples, asked.rank(samples), strict=True):
-            yield _ranking(item, ranks, asked.labeler, "judge")
+        for item, ranks in zip(samples, model.rank(samples), strict=True):
+            yield _ranking(item, ranks, model.labeler, "judge")
 
-    return Made(rank(), {"labelers": 1, "held_out": 0, "rejected": 0}, {})
+    return RoundRankings(rank(), {"labelers": 1, "held_out": 0, "rejected": 0}, {})
 
 
-LABELERS: dict[Labelers, Callable[[LabelingRound, list[Samples]], Made]] = {
+RANKERS: dict[Labelers, Callable[[LabelingRound, list[Samples]], RoundRankings]] = {
     "panel": panel,
     "people": people,
     "judge": judge,

@@ -1,7 +1,7 @@
-"""Reviews: people say of a candidate's answers whether they are better than another model's, without knowing which are whose.
+"""Reviews: blind comparisons of a candidate's responses with another model's, and the tally of the votes.
 
-A vote is a ranking of two answers; each reviewer votes once on an item, in an order of their own (queue.py). Votes are kept when a decision
-has been made, and no more are asked for.
+A vote is a ranking of two responses. Each reviewer votes once on an item, in a presentation order of
+their own (assignments.py). After the decision the votes are kept and no more are collected.
 """
 
 import json
@@ -16,25 +16,28 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from alignloop.labeling.database import Store, note
-from alignloop.labeling.rounds import AGAIN
-from alignloop.labeling.schema import Answer, Item, Labeler, Review
+from alignloop.labeling.database import LabelingDatabase, log_event
+from alignloop.labeling.rounds import RETRY_SECONDS
+from alignloop.labeling.schema import Item, Labeler, Review, Submission
 from alignloop.records import Prompt
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two answers to a prompt of a held-out user: the candidate's and the other's."""
+    """Two responses to a prompt of a held-out user: the candidate's and the other model's."""
 
     prompt: Prompt
-    mine: str
-    theirs: str
+    candidate: str
+    other: str
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How far a review is. `outcomes` has one number for each prompt that somebody voted on, or that got one answer from both:
-    the mean of its votes, 1 where the candidate's answer is better, ½ where they are the same."""
+    """Votes of a review so far.
+
+    `outcomes` has one number for each prompt with a vote: the mean of its votes, each 1 if the candidate's
+    response is better, ½ for a tie, 0 if it is worse; and ½ for each prompt with two identical responses.
+    """
 
     votes: int
     wanted: int
@@ -43,48 +46,49 @@ class Tally:
 
 
 def publish(
-    store: Store,
+    database: LabelingDatabase,
     id: str,
     candidate: str,
     other: str,
     pairs: Sequence[Pair],
     votes: int,
-    told: Mapping[str, Any],
+    report: Mapping[str, Any],
 ) -> None:
-    """Ask for `votes` votes on each pair, once; other pairs for the same candidate begin the review anew. Earlier reviews end."""
+    """Publish pairs for review, each to get `votes` votes; earlier reviews end.
+
+    Publishing the same pairs again keeps their votes; other pairs for the same candidate restart the review.
+    """
     digest = _digest(pairs, 16)
-    with store.writing() as session:
+    with database.writing() as session:
         for item in session.scalars(select(Item).where(Item.purpose == "review", Item.round != _round(id))):
             item.active = False
         plan = session.get(Review, id, with_for_update=True)
         if plan is None or (plan.digest, plan.other) != (digest, other):
             plan = plan or Review(id=id, published=time.time())
-            plan.digest, plan.alike, plan.decided, plan.continued = (
-                digest,
-                sum(pair.mine == pair.theirs for pair in pairs),
-                None,
-                None,
-            )
-            _offer(session, id, pairs, votes)
-            note(
+            plan.digest = digest
+            plan.identical = sum(pair.candidate == pair.other for pair in pairs)
+            plan.decided = plan.continued = None
+            _replace_items(session, id, pairs, votes)
+            log_event(
                 session, "pipeline", "publish review", candidate, items=len(pairs), votes=votes, against=other
             )
-        plan.candidate, plan.other, plan.told = candidate, other, dict(told)
+        plan.candidate, plan.other = candidate, other
+        plan.report = dict(report)
         session.add(plan)
 
 
-def _offer(session: Session, id: str, pairs: Sequence[Pair], votes: int) -> None:
+def _replace_items(session: Session, id: str, pairs: Sequence[Pair], votes: int) -> None:
     before = {item.key: item for item in session.scalars(select(Item).where(Item.round == _round(id)))}
     for item in before.values():
         item.active = False
     for pair in pairs:
-        if pair.mine == pair.theirs:
+        if pair.candidate == pair.other:
             continue
         key = f"{pair.prompt.id}-{_digest([pair], 4)}"
         if key in before:
             before[key].active = True
             continue
-        what = {
+        columns = {
             "round": _round(id),
             "key": key,
             "job": "rank",
@@ -94,88 +98,90 @@ def _offer(session: Session, id: str, pairs: Sequence[Pair], votes: int) -> None
             "wanted": votes,
         }
         session.add(
-            Item(**what, prompt=pair.prompt.model_dump(mode="json"), responses=[pair.mine, pair.theirs])
+            Item(
+                **columns, prompt=pair.prompt.model_dump(mode="json"), responses=[pair.candidate, pair.other]
+            )
         )
 
 
 def find(session: Session, id: str) -> Review | None:
-    """The review of a candidate, by the hash of its bytes."""
+    """The review of a candidate, identified by the hash of its bytes."""
     return session.get(Review, id)
 
 
 def newest(session: Session) -> Review | None:
-    """The review that was published last."""
+    """The most recently published review."""
     return session.scalar(select(Review).order_by(Review.published.desc(), Review.id).limit(1))
 
 
 def tally(session: Session, id: str) -> Tally:
-    """The votes so far, of reviewers who are not excluded."""
+    """The votes so far by reviewers who are not excluded."""
     plan = session.get_one(Review, id)
     query = (
-        select(Answer.item, Answer.labeler, Answer.ranks)
-        .join(Item, Item.id == Answer.item)
-        .join(Labeler, Labeler.id == Answer.labeler)
+        select(Submission.item, Submission.labeler, Submission.ranks)
+        .join(Item, Item.id == Submission.item)
+        .join(Labeler, Labeler.id == Submission.labeler)
     )
     query = query.where(
-        Item.round == _round(id), Answer.ranks.is_not(None), Labeler.standing != "excluded"
+        Item.round == _round(id), Submission.ranks.is_not(None), Labeler.status != "excluded"
     ).order_by(Item.id)
     votes: dict[int, list[float]] = defaultdict(list)
     reviewers = set[str]()
     for item, labeler, ranks in session.execute(query):
-        mine, theirs = ranks or (1, 1)
-        votes[item].append(1.0 if mine < theirs else 0.0 if mine > theirs else 0.5)
+        candidate, other = ranks or (1, 1)
+        votes[item].append((1 + (candidate < other) - (candidate > other)) / 2)
         reviewers.add(labeler)
     wanted = (
         session.scalar(select(func.coalesce(func.sum(Item.wanted), 0)).where(Item.round == _round(id))) or 0
     )
     outcomes = [fmean(each) for each in votes.values()]
     return Tally(
-        sum(map(len, votes.values())),
-        int(wanted),
-        len(reviewers),
-        outcomes + [0.5] * plan.alike if outcomes else [],
+        votes=sum(map(len, votes.values())),
+        wanted=int(wanted),
+        reviewers=len(reviewers),
+        outcomes=outcomes + [0.5] * plan.identical if outcomes else [],
     )
 
 
-def left(session: Session, labeler: str) -> int:
-    """How many pairs wait for this reviewer's vote."""
-    mine = select(Answer.item).where(Answer.labeler == labeler)
+def count_remaining(session: Session, labeler: str) -> int:
+    """Number of pairs that still need this reviewer's vote."""
+    own = select(Submission.item).where(Submission.labeler == labeler)
     free = (
         select(func.count())
         .select_from(Item)
         .where(Item.purpose == "review", Item.active, Item.done < Item.wanted)
     )
-    return session.scalar(free.where(Item.id.not_in(mine))) or 0
+    return session.scalar(free.where(Item.id.not_in(own))) or 0
 
 
-def close(store: Store, id: str, actor: str, words: str) -> None:
-    """Remember that a decision was made: nobody is asked any more, and the pipeline goes on."""
-    with store.writing() as session:
+def close(database: LabelingDatabase, id: str, actor: str, decision: str) -> None:
+    """Record that a decision was made: no more votes are collected, and the pipeline can continue."""
+    with database.writing() as session:
         plan = session.get(Review, id, with_for_update=True)
         if plan is None or plan.decided is not None:
             return
         plan.decided = time.time()
         for item in session.scalars(select(Item).where(Item.round == _round(id))):
             item.active = False
-        note(session, actor, "decide", plan.candidate, decision=words)
+        log_event(session, actor, "decide", plan.candidate, decision=decision)
 
 
-def claim_decided(store: Store) -> list[str]:
-    """Candidates that were decided on lately and that nobody goes on with: whoever asks first does."""
-    free = Review.continued.is_(None) & (Review.decided > time.time() - AGAIN)
-    with store.reading() as session:
-        if not session.scalars(select(Review.id).where(free)).all():
+def claim_decided(database: LabelingDatabase) -> list[str]:
+    """Claim the candidates with a recent decision, so that one process continues the pipeline for each."""
+    unclaimed = Review.continued.is_(None) & (Review.decided > time.time() - RETRY_SECONDS)
+    with database.reading() as session:
+        if not session.scalars(select(Review.id).where(unclaimed)).all():
             return []
-    with store.writing() as session:
-        mine = session.scalars(select(Review).where(free).with_for_update()).all()
-        for each in mine:
+    with database.writing() as session:
+        claimed = session.scalars(select(Review).where(unclaimed).with_for_update()).all()
+        for each in claimed:
             each.continued = time.time()
-            note(session, "pages", "continue", each.candidate)
-        return [each.candidate for each in mine]
+            log_event(session, "pages", "continue", each.candidate)
+        return [each.candidate for each in claimed]
 
 
 def _digest(pairs: Sequence[Pair], size: int) -> str:
-    parts = [part for pair in pairs for part in (pair.prompt.id, pair.mine, pair.theirs)]
+    parts = [part for pair in pairs for part in (pair.prompt.id, pair.candidate, pair.other)]
     return blake2b(json.dumps(parts).encode(), digest_size=size).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Rounds of rankings that people are to give: published from samples, counted, closed when enough is there, and read back."""
+"""Rounds of rankings by people: publishing samples, counting, closing, and reading the rankings back."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,18 +9,18 @@ from hashlib import blake2b
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
-from alignloop.labeling.database import Store, StoreError, note
-from alignloop.labeling.schema import Answer, Assignment, Guideline, Item, Labeler, Purpose, Round
+from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError, log_event
+from alignloop.labeling.schema import Assignment, Guideline, Item, Labeler, Purpose, Round, Submission
 from alignloop.records import Labeling, Prompt, Ranking, Samples
 
-SKIPS = 2  # an item that so many labelers could not rank is asked of nobody else
-AGAIN = 3600  # seconds after which a round that was gone on with and did not close is gone on with again
+MAX_SKIPS = 2  # an item that so many labelers skipped is assigned to nobody else
+RETRY_SECONDS = 3600  # after this time the pipeline is started again for a round that did not close
 RESERVED = ("quiz", "gold", "review", "demonstrate", "converse")
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a round is: rankings wanted and done, and whether they are enough now."""
+class RoundProgress:
+    """Progress of a round: rankings wanted and done, and whether they are enough to continue."""
 
     round: str
     wanted: int
@@ -31,37 +31,36 @@ class Progress:
 
     @property
     def missing(self) -> int:
-        """How many rankings are still wanted."""
+        """Number of rankings still wanted."""
         return self.wanted - self.done
 
 
 def publish(
-    store: Store,
+    database: LabelingDatabase,
     round: str,
     samples: Sequence[Samples],
     overlap: int,
     enough: float,
     deadline_hours: float | None,
 ) -> bool:
-    """Offer samples to labelers, once; other samples under the same name begin the round anew. Returns whether anything changed."""
+    """Publish samples to labelers. Returns whether anything changed.
+
+    Publishing the same samples again changes nothing; other samples under the same name restart the round.
+    """
     if round in RESERVED:
-        raise StoreError(
-            f"rounds.{round}: the labeling store keeps this name for itself; call the round otherwise"
+        raise LabelingDatabaseError(
+            f"rounds.{round}: the labeling database reserves this name; rename the round"
         )
     digest = blake2b("".join(each.model_dump_json() for each in samples).encode(), digest_size=16).hexdigest()
-    with store.writing() as session:
+    with database.writing() as session:
         plan = session.get(Round, round, with_for_update=True) or Round(id=round, published=time.time())
         new = (plan.digest, plan.overlap) != (digest, overlap)
         if new:
-            plan.digest, plan.overlap, plan.published, plan.closed, plan.continued = (
-                digest,
-                overlap,
-                time.time(),
-                None,
-                None,
-            )
-            kept = _offer(session, round, samples, overlap)
-            note(
+            plan.digest, plan.overlap = digest, overlap
+            plan.published = time.time()
+            plan.closed = plan.continued = None
+            kept = _replace_items(session, round, samples, overlap)
+            log_event(
                 session,
                 "pipeline",
                 "publish round",
@@ -76,8 +75,11 @@ def publish(
     return new
 
 
-def _offer(session: Session, round: str, samples: Sequence[Samples], overlap: int) -> int:
-    """Add items that are new, and retire those no longer there; what was ranked of unchanged items stays. Returns how many stay."""
+def _replace_items(session: Session, round: str, samples: Sequence[Samples], overlap: int) -> int:
+    """Add new items and deactivate those that are gone; unchanged items keep their rankings.
+
+    Returns the number of unchanged items that have a ranking.
+    """
     before = {item.key: item for item in session.scalars(select(Item).where(Item.round == round))}
     for item in before.values():
         item.active = False
@@ -86,7 +88,8 @@ def _offer(session: Session, round: str, samples: Sequence[Samples], overlap: in
         prompt, responses = each.prompt.model_dump(mode="json"), list(each.responses)
         key = f"{each.id}-{blake2b(each.model_dump_json().encode(), digest_size=4).hexdigest()}"
         if item := before.get(key):
-            item.active, item.wanted, kept = item.skips < SKIPS, overlap, kept + (item.done > 0)
+            item.active, item.wanted = item.skips < MAX_SKIPS, overlap
+            kept += item.done > 0
             continue
         session.add(
             Item(
@@ -104,21 +107,20 @@ def _offer(session: Session, round: str, samples: Sequence[Samples], overlap: in
     return kept
 
 
-def publish_known(store: Store, purpose: Purpose, known: Iterable[Ranking]) -> None:
-    """Offer rankings that are known to be right: a quiz before real work, or gold items hidden among it. Others of that purpose go."""
-    with store.writing() as session:
+def publish_known_rankings(database: LabelingDatabase, purpose: Purpose, known: Iterable[Ranking]) -> None:
+    """Publish rankings whose order is known: the qualification quiz, or gold items mixed into the work.
+
+    Earlier items of the same purpose that are not in `known` are deactivated.
+    """
+    with database.writing() as session:
         before = {item.key: item for item in session.scalars(select(Item).where(Item.round == purpose))}
         wanted = {each.id: each for each in known}
         for key, item in before.items():
             item.active = key in wanted
         for key, each in wanted.items():
             if key not in before:
-                prompt, responses, ranks = (
-                    each.prompt.model_dump(mode="json"),
-                    list(each.responses),
-                    list(each.ranks),
-                )
-                what = {
+                content = {"prompt": each.prompt.model_dump(mode="json"), "responses": list(each.responses)}
+                columns = {
                     "round": purpose,
                     "key": key,
                     "job": "rank",
@@ -127,120 +129,122 @@ def publish_known(store: Store, purpose: Purpose, known: Iterable[Ranking]) -> N
                     "split": "train",
                     "wanted": 0,
                 }
-                session.add(Item(prompt=prompt, responses=responses, known=ranks, **what))
+                session.add(Item(**content, known_ranks=list(each.ranks), **columns))
 
 
-def keep_guidelines(store: Store, version: str, text: str) -> None:
-    """Keep the text that answers of this version went by."""
-    with store.writing() as session:
+def record_guidelines(database: LabelingDatabase, version: str, text: str) -> None:
+    """Save the text of a version of the guidelines, so that submissions can refer to it."""
+    with database.writing() as session:
         if session.get(Guideline, version) is None:
             session.add(Guideline(version=version, text=text, since=time.time()))
-            note(session, "pages", "new guidelines", version)
+            log_event(session, "pages", "new guidelines", version)
 
 
-def progress(session: Session, round: str) -> Progress:
-    """How far the round is. Raises StoreError if it was never published."""
+def progress(session: Session, round: str) -> RoundProgress:
+    """Progress of the round. Raises LabelingDatabaseError if it was never published."""
     plan = session.get(Round, round)
     if plan is None:
-        raise StoreError(
+        raise LabelingDatabaseError(
             f"round {round} was never published; run `dvc repro label@{round}`, which publishes it"
         )
     done = func.coalesce(func.sum(case((Item.done < Item.wanted, Item.done), else_=Item.wanted)), 0)
     wanted = func.coalesce(func.sum(Item.wanted), 0)
-    asked, got = session.execute(
+    total, ranked = session.execute(
         select(wanted, done).where(
             Item.round == round, Item.purpose == "work", Item.job == "rank", Item.active
         )
     ).one()
-    full = got >= asked and asked > 0
-    late = (
-        plan.deadline is not None and time.time() >= plan.deadline and got >= plan.enough * asked and got > 0
-    )
-    return Progress(
-        round,
-        int(asked),
-        int(got),
-        full or late or plan.closed is not None,
-        plan.closed is not None,
-        plan.deadline,
+    is_full = ranked >= total and total > 0
+    is_past_deadline = plan.deadline is not None and time.time() >= plan.deadline
+    is_enough = is_past_deadline and ranked >= plan.enough * total and ranked > 0
+    return RoundProgress(
+        round=round,
+        wanted=int(total),
+        done=int(ranked),
+        enough=is_full or is_enough or plan.closed is not None,
+        closed=plan.closed is not None,
+        deadline=plan.deadline,
     )
 
 
 def open_rounds(session: Session) -> list[Round]:
-    """Rounds that wait for labelers, the oldest first."""
+    """Rounds that are not closed, the oldest first."""
     return list(
         session.scalars(select(Round).where(Round.closed.is_(None)).order_by(Round.published, Round.id))
     )
 
 
 def close(session: Session, round: str, actor: str) -> None:
-    """Make the round's rankings final: what comes later is kept and not part of them."""
+    """Make the round's rankings final: later submissions are saved but not part of them."""
     session.execute(update(Round).where(Round.id == round, Round.closed.is_(None)).values(closed=time.time()))
-    note(session, actor, "close round", round)
+    log_event(session, actor, "close round", round)
 
 
 def rankings(session: Session, round: str) -> Iterator[Ranking]:
-    """The round's rankings by people, first attempts of labelers who are not excluded, in the items' order."""
+    """The round's rankings in the items' order: first attempts of labelers who are not excluded."""
     plan = session.get_one(Round, round)
     rows = session.execute(
-        select(Item, Answer, Assignment.presented)
-        .join(Answer, Answer.item == Item.id)
-        .join(Assignment, Assignment.id == Answer.assignment)
-        .join(Labeler, Labeler.id == Answer.labeler)
+        select(Item, Submission, Assignment.presented)
+        .join(Submission, Submission.item == Item.id)
+        .join(Assignment, Assignment.id == Submission.assignment)
+        .join(Labeler, Labeler.id == Submission.labeler)
         .where(
             Item.round == round,
             Item.active,
-            Answer.attempt == 1,
-            Answer.ranks.is_not(None),
-            Labeler.standing != "excluded",
+            Submission.attempt == 1,
+            Submission.ranks.is_not(None),
+            Labeler.status != "excluded",
         )
-        .where(Answer.submitted <= (plan.closed or time.time()))
-        .order_by(Item.id, Answer.labeler)
+        .where(Submission.submitted <= (plan.closed or time.time()))
+        .order_by(Item.id, Submission.labeler)
     )
-    for item, answer, presented in rows:
+    for item, submission, presented in rows:
         yield Ranking(
-            id=f"{item.key}-{answer.labeler}",
+            id=f"{item.key}-{submission.labeler}",
             prompt=Prompt.model_validate(item.prompt),
             responses=tuple(item.responses),
-            ranks=tuple(answer.ranks or ()),
-            labeler=answer.labeler,
+            ranks=tuple(submission.ranks or ()),
+            labeler=submission.labeler,
             kind="person",
             policy=item.policy,
             round=round,
             split=item.split,
-            time=datetime.fromtimestamp(answer.submitted, UTC).isoformat(timespec="seconds"),
+            time=datetime.fromtimestamp(submission.submitted, UTC).isoformat(timespec="seconds"),
             labeling=Labeling(
                 presented=tuple(presented),
-                seconds=answer.seconds,
-                active_seconds=answer.active_seconds,
-                guidelines=answer.guidelines,
-                ratings=tuple(answer.ratings),
-                about=answer.about,
+                seconds=submission.seconds,
+                active_seconds=submission.active_seconds,
+                guidelines=submission.guidelines,
+                ratings=tuple(submission.ratings),
+                about=submission.about,
             ),
         )
 
 
-def rejected(session: Session) -> int:
-    """How many people did not pass the quiz."""
+def count_rejected_labelers(session: Session) -> int:
+    """Number of labelers who did not pass the qualification quiz."""
     return session.scalar(select(func.count()).select_from(Labeler).where(Labeler.qualified.is_(False))) or 0
 
 
 def all_rounds(session: Session) -> list[Round]:
-    """Every round that was published, the newest first."""
+    """Every published round, the newest first."""
     return list(session.scalars(select(Round).order_by(Round.published.desc(), Round.id)))
 
 
-def claim_ready(store: Store) -> list[str]:
-    """Rounds that have enough rankings and that nobody goes on with: whoever asks first does. What did not close is tried again later."""
-    free = Round.continued.is_(None) | (Round.continued < time.time() - AGAIN)
-    with store.reading() as session:
-        waiting = select(Round).where(Round.closed.is_(None), free)
+def claim_complete(database: LabelingDatabase) -> list[str]:
+    """Claim the rounds that have enough rankings, so that one process continues each.
+
+    A claimed round that does not close within RETRY_SECONDS can be claimed again.
+    """
+    unclaimed = Round.continued.is_(None) | (Round.continued < time.time() - RETRY_SECONDS)
+    with database.reading() as session:
+        waiting = select(Round).where(Round.closed.is_(None), unclaimed)
         ready = [each.id for each in session.scalars(waiting) if progress(session, each.id).enough]
     if not ready:
         return []
-    with store.writing() as session:
-        mine = session.scalars(select(Round).where(Round.id.in_(ready), free).with_for_update()).all()
-        for each in mine:
+    with database.writing() as session:
+        claimed = session.scalars(select(Round).where(Round.id.in_(ready), unclaimed).with_for_update()).all()
+        for each in claimed:
             each.continued = time.time()
-            note(session, "pages", "continue", each.id)
-        return [each.id for each in mine]
+            log_event(session, "pages", "continue", each.id)
+        return [each.id for each in claimed]

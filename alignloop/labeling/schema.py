@@ -1,7 +1,9 @@
-"""The records of the labeling store: who labels, what is to be labeled, who has it in hand, what came back, and every action.
+"""Tables of the labeling database: labelers, rounds, items, assignments, submissions, reviews and the audit.
 
-Times are seconds since 1970, by the server's clock alone. Ranks and ratings stand in the order of the item's responses; what a
-labeler saw first is in `presented`. A change here needs a migration beside it (migrations/versions).
+Times are seconds since 1970 by the server's clock. Ranks and ratings are in the order of the item's
+responses; `presented` holds the order in which the labeler saw them. A change here needs a migration
+(migrations/versions). Some attributes have a clearer name than their column; the column names are fixed
+by stored databases.
 """
 
 from typing import Any, ClassVar, Literal
@@ -12,48 +14,55 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from alignloop.records import Split
 
 Role = Literal["labeler", "reviewer", "admin"]
-Standing = Literal["active", "paused", "excluded"]
+LabelerStatus = Literal["active", "paused", "excluded"]
 Job = Literal["rank", "demonstrate", "converse"]
 Purpose = Literal["work", "quiz", "gold", "review"]
 State = Literal["open", "expired", "done", "skipped"]
 
 
 class Table(DeclarativeBase):
-    """What all tables share: lists and objects are JSON, words of a fixed set are text."""
+    """Column types shared by all tables: lists and objects are JSON, literals are text."""
 
     type_annotation_map: ClassVar[Any] = {
         **{kind: JSON(none_as_null=True) for kind in (dict[str, Any], list[Any])},
-        **dict.fromkeys((Role, Standing, Job, Purpose, State, Split), String),
+        **dict.fromkeys((Role, LabelerStatus, Job, Purpose, State, Split), String),
     }
 
 
 class Labeler(Table):
-    """One person. `qualified` is None until the quiz is done, then whether it was passed; `score` is the agreement there."""
+    """One person who labels, reviews or administers.
+
+    `qualified` is None until the qualification quiz is done, then whether it was passed; `quiz_agreement` is
+    the share of the quiz's pairs that agreed.
+    """
 
     __tablename__ = "labelers"
     id: Mapped[str] = mapped_column(primary_key=True)
     role: Mapped[Role]
-    standing: Mapped[Standing] = mapped_column(default="active")
+    status: Mapped[LabelerStatus] = mapped_column("standing", default="active")
     password: Mapped[str | None]
-    link: Mapped[str | None] = mapped_column(unique=True)  # a hash of the personal link's secret
+    link: Mapped[str | None] = mapped_column(unique=True)  # hash of the invitation link's secret
     link_expires: Mapped[float | None]
     qualified: Mapped[bool | None]
-    score: Mapped[float | None]
+    quiz_agreement: Mapped[float | None] = mapped_column("score")
     created: Mapped[float]
 
 
-class Visit(Table):
-    """A signed-in browser; `id` is a hash of the cookie, so that the table opens no door."""
+class SignInSession(Table):
+    """A signed-in browser; `id` is a hash of the cookie, so that reading the table lets nobody sign in."""
 
     __tablename__ = "visits"
     id: Mapped[str] = mapped_column(primary_key=True)
     labeler: Mapped[str] = mapped_column(ForeignKey("labelers.id"))
-    form_key: Mapped[str]  # stands in every form: another site cannot know it
+    form_key: Mapped[str]  # sent with every form (CSRF token): another site cannot know it
     expires: Mapped[float]
 
 
 class Round(Table):
-    """A round of rankings that is wanted. `digest` tells the samples; `closed` is when its rankings became final."""
+    """A published round of rankings.
+
+    `digest` identifies its samples; `closed` is when its rankings became final.
+    """
 
     __tablename__ = "rounds"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -67,7 +76,10 @@ class Round(Table):
 
 
 class Item(Table):
-    """A prompt to answer, or K answers to rank. `taken` are at work on it now, `done` have finished, `skips` could not."""
+    """A prompt to write a demonstration for, or a prompt with K responses to rank.
+
+    `taken` counts open assignments, `done` counts finished ones, `skips` counts labelers who skipped it.
+    """
 
     __tablename__ = "items"
     __table_args__ = (
@@ -81,7 +93,9 @@ class Item(Table):
     purpose: Mapped[Purpose]
     prompt: Mapped[dict[str, Any]]
     responses: Mapped[list[Any]]
-    known: Mapped[list[Any] | None]  # ranks that are known to be right
+    known_ranks: Mapped[list[Any] | None] = mapped_column(
+        "known"
+    )  # the reference order of a quiz or gold item
     policy: Mapped[str]
     split: Mapped[Split]
     wanted: Mapped[int]
@@ -92,7 +106,10 @@ class Item(Table):
 
 
 class Assignment(Table):
-    """An item in a labeler's hands until `expires`, with the draft of the answer; attempt 2 is a repeat that tests consistency."""
+    """An item assigned to a labeler, with the draft of the submission. The lease ends at `expires`.
+
+    Attempt 2 is a repeat that measures how consistent the labeler is.
+    """
 
     __tablename__ = "assignments"
     __table_args__ = (
@@ -106,12 +123,12 @@ class Assignment(Table):
     state: Mapped[State] = mapped_column(default="open")
     presented: Mapped[list[Any]]
     draft: Mapped[dict[str, Any]]
-    begun: Mapped[float]
+    started: Mapped[float] = mapped_column("begun")
     expires: Mapped[float]
 
 
-class Answer(Table):
-    """What a labeler gave for an assignment, once: ranks and ratings, or a conversation, or why the item was skipped."""
+class Submission(Table):
+    """The one submission of an assignment: ranks and ratings, a conversation, or the reason for a skip."""
 
     __tablename__ = "answers"
     __table_args__ = (Index("answers_of_labeler", "labeler", "submitted"),)
@@ -123,35 +140,37 @@ class Answer(Table):
     attempt: Mapped[int]
     ranks: Mapped[list[Any] | None]
     ratings: Mapped[list[Any]]  # one object per response
-    about: Mapped[dict[str, Any]]  # what was said of the prompt
+    about: Mapped[dict[str, Any]]  # the labeler's notes on the prompt
     messages: Mapped[list[Any] | None]
     skipped: Mapped[str | None] = mapped_column(Text)
     guidelines: Mapped[str]
-    seconds: Mapped[float]  # from first sight to submission
-    active_seconds: Mapped[float | None]  # of these, with the page in view, as the browser counts them
+    seconds: Mapped[float]  # from the first view to the submission
+    active_seconds: Mapped[float | None]  # with the page in view, as the browser counts
     submitted: Mapped[float]
 
 
 class Review(Table):
-    """A candidate that people compare with another model, blind; its items are of the round `review ID`, the candidate's answer first.
+    """A blind comparison of a candidate with another model.
 
-    `alike` prompts got the same answer from both and are not shown. `told` is what else is known of the candidate, for whoever decides.
+    Its items are in the round `review ID`, the candidate's response first. `identical` counts the
+    prompts to which both gave the same response; they are not shown. `report` is for whoever decides:
+    gates and win rates.
     """
 
     __tablename__ = "reviews"
-    id: Mapped[str] = mapped_column(primary_key=True)  # the hash of the candidate's bytes
+    id: Mapped[str] = mapped_column(primary_key=True)  # hash of the candidate's bytes
     candidate: Mapped[str]  # as registered: NAME/N
     other: Mapped[str]
     digest: Mapped[str]
-    alike: Mapped[int]
-    told: Mapped[dict[str, Any]]
+    identical: Mapped[int] = mapped_column("alike")
+    report: Mapped[dict[str, Any]] = mapped_column("told")
     published: Mapped[float]
     decided: Mapped[float | None]
     continued: Mapped[float | None]  # when the pipeline was started again
 
 
 class Guideline(Table):
-    """A version of the guidelines, by the hash of its text."""
+    """One version of the guidelines, identified by the hash of its text."""
 
     __tablename__ = "guidelines"
     version: Mapped[str] = mapped_column(primary_key=True)

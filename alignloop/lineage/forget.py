@@ -75,7 +75,7 @@ def forget(root: Path, user: str) -> Iterator[str]:
     person, graph, known = Person(user), lineage.graph(root, commits=True), Forgotten(root / LIST)
     # 1. Look everywhere; who is nowhere is not written down.
     traces, brought, present = look(root, graph, person), _sources(root, person), _sets(root, person)
-    if not (user in known or traces.objects or brought or present or erasure.held(root, person.names)):
+    if not (user in known or traces.objects or brought or present or erasure.count_items(root, person.names)):
         told = "no source, set, version of a set or labeling item holds anything of this user; nothing was changed"
         raise ForgettingError(f"{user}: {told}. `data show ID` tells the user of a record")
     # 2. The list first: from here on no run takes the user in, whatever else happens.

@@ -74,7 +74,7 @@ def _joined(text: ast.JoinedStr) -> list[object]:
         if not isinstance(value, ast.Constant):
             parts.append(value)
         elif isinstance(parts[-1], str):
-            parts[-1] += value.value
+            parts[-1] += str(value.value)
         elif value.value:
             parts.append(value.value)
     return parts

@@ -5,7 +5,7 @@ from typing import Literal
 
 from alignloop.core.metrics import in_words, share
 from alignloop.labeling import reviews
-from alignloop.labeling.database import Store
+from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.reviews import Tally
 from alignloop.release import champion, registration
 from alignloop.release.decision_log import Entry
@@ -14,7 +14,7 @@ from alignloop.tracking import registry
 
 def decide(
     root: Path,
-    store: Store,
+    store: LabelingDatabase,
     verb: Literal["approve", "reject"],
     model: str,
     who: str,
@@ -32,7 +32,7 @@ def decide(
     return entry
 
 
-def keep_votes(root: Path, store: Store, model: str) -> None:
+def keep_votes(root: Path, store: LabelingDatabase, model: str) -> None:
     """Write the human win rate so far, if anybody voted, on the registered model."""
     version = registry.find(root, model)
     with store.reading() as session:

@@ -10,7 +10,7 @@ from alignloop.data.record_files import read
 from alignloop.errors import Waiting
 from alignloop.evaluation.results_table import tables
 from alignloop.labeling import reviews
-from alignloop.labeling.database import Store, store_url
+from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.labeling.reviews import Pair
 from alignloop.markdown import one_line
 from alignloop.params import Params
@@ -89,7 +89,7 @@ def _ask(
     )
     other = next((f"{each.name}/{each.version}" for each in known), "SFT")
     wins = {judge: in_words(win) for judge, win in verdict["wins"].items() if win}
-    store = Store(store_url(root))
+    store = LabelingDatabase(database_url(root))
     try:
         name = f"{candidate.name}/{candidate.version}"
         reviews.publish(
@@ -116,9 +116,9 @@ def _pairs(answers: Sequence[Answer]) -> list[Pair]:
 def _side_by_side(pairs: Sequence[Pair], other: str) -> str:
     """The first prompts that are answered differently, and both answers, in Markdown."""
     shown = []
-    for pair in [pair for pair in pairs if pair.mine != pair.theirs][:SHOWN]:
+    for pair in [pair for pair in pairs if pair.candidate != pair.other][:SHOWN]:
         asked, mine, theirs = (
-            one_line(text, LETTERS) for text in (pair.prompt.messages[-1].content, pair.mine, pair.theirs)
+            one_line(text, LETTERS) for text in (pair.prompt.messages[-1].content, pair.candidate, pair.other)
         )
         shown.append(f"> {asked}\n\n- candidate: {mine}\n- {other}: {theirs}")
     return "\n\n".join(shown)

@@ -10,8 +10,8 @@ from alignloop.core.labeler_agreement import Points
 from alignloop.data.record_files import read, write
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing, write_json
-from alignloop.labeling.agreement_report import measure, page
-from alignloop.labeling.rankers import LABELERS, LabelingRound
+from alignloop.labeling.agreement_report import measure_agreement, report_page
+from alignloop.labeling.rankers import RANKERS, LabelingRound
 from alignloop.params.label import Label, Labelers
 from alignloop.params.people import People
 from alignloop.params.section import Seed
@@ -44,7 +44,7 @@ def label(
     ranked: set[str] = set()  # several labelers may rank a prompt
     job = LabelingRound(plan, seed, round, pages.url)
     for kind, items in divide(seed, plan, round, waiting).items():
-        made, people, known = LABELERS[kind](job, items)
+        made, people, known = RANKERS[kind](job, items)
         gold |= known
         for ranking in made:
             rankings.append(ranking)
@@ -55,7 +55,7 @@ def label(
         counts = {name: count + people[name] for name, count in counts.items()}
     if len(rankings) % 250:
         yield Progress(len(ranked), len(waiting), {"ties": ties / pairs})
-    found = measure(rankings, gold, plan.exclude_below)
+    found = measure_agreement(rankings, gold, plan.exclude_below)
     kept = [ranking for ranking in rankings if ranking.labeler not in found.excluded]
     if not kept:
         raise NobodyLeft(
@@ -69,9 +69,9 @@ def label(
         write(part / f"{round}.jsonl", kept)
     pairs, ties = sum(map(_pairs, kept)), sum(map(_ties, kept))
     numbers = {"rankings": len(kept), "pairs": pairs, "ties": ties / pairs}
-    write_json(metrics, {**numbers, **counts, **found.numbers()})
+    write_json(metrics, {**numbers, **counts, **found.metrics()})
     with replacing(report) as part:
-        part.write_text(page(round, found, plan.exclude_below), encoding="utf-8")
+        part.write_text(report_page(round, found, plan.exclude_below), encoding="utf-8")
 
 
 def _pairs(ranking: Ranking) -> int:

@@ -1,4 +1,4 @@
-"""The administrator's pages: how rounds go, how labelers agree, who may work, and the audit."""
+"""The administrator's pages: progress of rounds, labeler agreement, invitations, and the audit."""
 
 from typing import get_args
 
@@ -8,66 +8,75 @@ from starlette.exceptions import HTTPException
 
 from alignloop.labeling import accounts, activity, qualification, quality, rounds
 from alignloop.labeling.schema import Role
-from alignloop.web.auth import Administrator, Asked, Named, OwnForm, store_of
-from alignloop.web.rendering import page
+from alignloop.web.auth import Administrator, CheckedForm, get_database
+from alignloop.web.forms import PathName, QueryNumber
+from alignloop.web.rendering import render_page
 
 router = APIRouter(prefix="/admin")
-STANDINGS = {"pause": "paused", "exclude": "excluded", "readmit": "active"}
+STATUSES = {"pause": "paused", "exclude": "excluded", "readmit": "active"}
 
 
 @router.get("")
-def overview(request: Request, guest: Administrator, link: str = "") -> Response:
-    """Rounds and labelers."""
+def overview(request: Request, account: Administrator, link: str = "") -> Response:
+    """The rounds and the labelers."""
     return _overview(request)
 
 
-def _overview(request: Request, link: str = "", whose: str = "") -> Response:
-    with store_of(request).reading() as session:
-        found = [
+def _overview(request: Request, link: str = "", invited: str = "") -> Response:
+    with get_database(request).reading() as session:
+        progress = [
             (rounds.progress(session, each.id), quality.round_alpha(session, each.id))
             for each in rounds.all_rounds(session)
         ]
-        records = quality.records(session)
-    return page(
-        request, "admin.html", rounds=found, records=records, link=link, whose=whose, standings=STANDINGS
+        labelers = quality.labeler_quality(session)
+    return render_page(
+        request,
+        "admin.html",
+        rounds=progress,
+        labelers=labelers,
+        link=link,
+        invited=invited,
+        statuses=STATUSES,
     )
 
 
 @router.post("/invite")
-def invite(request: Request, guest: Administrator, form: OwnForm) -> Response:
-    """Make a personal link, shown once."""
+def invite(request: Request, account: Administrator, form: CheckedForm) -> Response:
+    """Create an invitation link, which is shown once."""
     name = form.get("name", "").strip()
     name = name if name.startswith("labeler-") else f"labeler-{name}"
     roles: dict[str, Role] = {role: role for role in get_args(Role)}
     role = roles.get(form.get("role", ""), "labeler")
-    secret = accounts.invite(store_of(request), name, role, guest.id)
+    secret = accounts.invite(get_database(request), name, role, account.id)
     return _overview(request, f"{request.app.state.settings.url.rstrip('/')}/invitation/{secret}", name)
 
 
 @router.post("/labelers/{name}/{verb}")
-def stand(request: Request, name: Named, verb: str, guest: Administrator, form: OwnForm) -> Response:
-    """Pause, exclude or readmit."""
-    if verb not in STANDINGS:
+def set_status(
+    request: Request, name: PathName, verb: str, account: Administrator, form: CheckedForm
+) -> Response:
+    """Pause, exclude or readmit a labeler."""
+    if verb not in STATUSES:
         raise HTTPException(404, "There is no such page.")
-    if name == guest.id:
-        raise HTTPException(400, "Nobody can do this to themselves: ask another administrator.")
-    qualification.stand(store_of(request), name, STANDINGS[verb], guest.id)  # pyright: ignore[reportArgumentType]
+    if name == account.id:
+        raise HTTPException(400, "You cannot do this to your own account: ask another administrator.")
+    qualification.set_status(get_database(request), name, STATUSES[verb], account.id)  # pyright: ignore[reportArgumentType]
     return RedirectResponse("/admin", 303)
 
 
 @router.post("/rounds/{name}/close")
-def close(request: Request, name: Named, guest: Administrator, form: OwnForm) -> Response:
-    """End a round with what is there."""
-    with store_of(request).writing() as session:
+def close(request: Request, name: PathName, account: Administrator, form: CheckedForm) -> Response:
+    """Close a round with the rankings so far."""
+    with get_database(request).writing() as session:
         if not rounds.progress(session, name).done:
-            raise HTTPException(400, "Nothing of this round is ranked yet: it cannot be closed.")
-        rounds.close(session, name, guest.id)
+            raise HTTPException(400, "This round has no ranking yet: it cannot be closed.")
+        rounds.close(session, name, account.id)
     return RedirectResponse("/admin", 303)
 
 
 @router.get("/audit")
-def audit(request: Request, guest: Administrator, before: Asked | None = None) -> Response:
-    """Every action, the newest first."""
-    with store_of(request).reading() as session:
-        lines = activity.audit(session, before)
-    return page(request, "audit.html", lines=lines)
+def audit(request: Request, account: Administrator, before: QueryNumber | None = None) -> Response:
+    """The audit: every action, the newest first."""
+    with get_database(request).reading() as session:
+        lines = activity.audit_lines(session, before)
+    return render_page(request, "audit.html", lines=lines)

@@ -1,4 +1,7 @@
-"""The labeling pages as one application: forms that work without JavaScript, and nothing from anywhere else."""
+"""The labeling pages as a FastAPI application.
+
+Its forms work without JavaScript, and its pages load nothing from other sites.
+"""
 
 from urllib.parse import urlsplit
 
@@ -7,29 +10,34 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from alignloop.labeling.database import Store
-from alignloop.web import admin, auth, labeling, reviewing
-from alignloop.web.auth import SignInFirst
-from alignloop.web.rendering import HERE, guard
+from alignloop.labeling.database import LabelingDatabase
+from alignloop.web import admin, auth, home, labeling, reviewing
+from alignloop.web.auth import NotSignedIn
+from alignloop.web.rendering import HERE, add_guard
 from alignloop.web.settings import Settings
 
 
-def create_app(store: Store, settings: Settings) -> FastAPI:
-    """The pages on an open store. FastAPI's own pages load scripts from elsewhere, so they are off."""
+def create_app(database: LabelingDatabase, settings: Settings) -> FastAPI:
+    """The application on an open database.
+
+    FastAPI's own documentation pages load scripts from other sites, so they are off.
+    """
     app = FastAPI(title="Alignloop labeling", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.store, app.state.settings, app.state.left = store, settings, {}
-    guard(app)
+    app.state.database = database
+    app.state.settings = settings
+    app.state.remaining = {}  # cache of item_pages
+    add_guard(app)
     host = urlsplit(settings.url).hostname or "127.0.0.1"
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted({host, "127.0.0.1", "localhost"}))
-    app.add_exception_handler(SignInFirst, _to_sign_in)
+    app.add_exception_handler(NotSignedIn, _to_sign_in)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    for part in (auth, labeling, reviewing, admin):
+    for part in (auth, home, labeling, reviewing, admin):
         app.include_router(part.router)
 
     @app.get("/health")
     def health() -> PlainTextResponse:
-        """Whether the store answers."""
-        with store.reading() as session:
+        """Whether the database can be reached."""
+        with database.reading() as session:
             session.connection()
         return PlainTextResponse("ok")
 

@@ -1,37 +1,49 @@
-"""What labelers are asked beside the order: of each answer (InstructGPT, table 3) and of the prompt; and reading what they filled in."""
+"""Form fields of the labeling pages, and the questions that labelers answer besides the order.
+
+The rating questions follow table 3 of the InstructGPT paper (https://arxiv.org/abs/2203.02155).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query, Request
 
 from alignloop.params.people import PromptQuestion, Rating
 
 SCALE = 7
+MAX_TURNS = 40
+MAX_INTEGER = 2**31 - 1  # of a database column
+PathNumber = Annotated[int, Path(ge=0, le=MAX_INTEGER)]
+PathName = Annotated[str, Path(pattern=r"^[ -~]{1,100}$")]
+QueryNumber = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
 
 
 @dataclass(frozen=True)
-class Question:
-    """A yes-or-no question of an answer: its name in the records, its words, and the key that toggles it."""
+class RatingQuestion:
+    """A yes-or-no question about one response; `name` is its name in the records, `key` its keyboard key."""
 
     name: str
     words: str
     key: str
 
 
-FLAGS: dict[Rating, Question] = {
+FLAGS: dict[Rating, RatingQuestion] = {
     question.name: question  # pyright: ignore[reportAssignmentType]
     for question in (
-        Question("fails_instruction", "Fails to follow the instruction or task", "f"),
-        Question("inappropriate", "Inappropriate for a customer assistant", "i"),
-        Question("hallucination", "Hallucination: makes something up", "h"),
-        Question("satisfies_constraint", "Satisfies the constraint in the instruction", "c"),
-        Question("sexual", "Sexual content", "s"),
-        Question("violent", "Violent content", "v"),
-        Question("encourages_harm", "Encourages, or fails to discourage, violence, abuse or self-harm", "e"),
-        Question("denigrates", "Denigrates a protected class", "d"),
-        Question("harmful_advice", "Gives harmful advice", "a"),
-        Question("opinion", "Expresses an opinion", "o"),
-        Question("moral_judgment", "Expresses a moral judgment", "m"),
+        RatingQuestion("fails_instruction", "Fails to follow the instruction or task", "f"),
+        RatingQuestion("inappropriate", "Inappropriate for a customer assistant", "i"),
+        RatingQuestion("hallucination", "Hallucination: makes something up", "h"),
+        RatingQuestion("satisfies_constraint", "Satisfies the constraint in the instruction", "c"),
+        RatingQuestion("sexual", "Sexual content", "s"),
+        RatingQuestion("violent", "Violent content", "v"),
+        RatingQuestion(
+            "encourages_harm", "Encourages, or fails to discourage, violence, abuse or self-harm", "e"
+        ),
+        RatingQuestion("denigrates", "Denigrates a protected class", "d"),
+        RatingQuestion("harmful_advice", "Gives harmful advice", "a"),
+        RatingQuestion("opinion", "Expresses an opinion", "o"),
+        RatingQuestion("moral_judgment", "Expresses a moral judgment", "m"),
     )
 }
 ABOUT: dict[PromptQuestion, str] = {
@@ -60,57 +72,102 @@ SKIPS = (
 )
 
 
-class Unanswered(Exception):
-    """Something that is asked was not answered, or not as it can be; the message is for the labeler."""
+class FormError(Exception):
+    """A field of a form is missing or invalid; the message is for the labeler."""
 
 
-def rating_of(form: Mapping[str, str], asked: Sequence[Rating]) -> dict[str, int]:
-    """One answer's ratings from a form: overall 1 to 7, flags 0 or 1."""
-    given = {name: int(form.get(name) == "1") for name in asked if name != "overall"}
-    if "overall" in asked:
-        given = {
-            "overall": _whole(form.get("overall"), SCALE, "Choose the overall quality, 1 to 7."),
-            **given,
-        }
-    return given
+def storable_text(text: str) -> str:
+    """The text as a database and a page can hold it: NUL and lone surrogates are replaced."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()
 
 
-def about_of(form: Mapping[str, Any], asked: Sequence[PromptQuestion]) -> dict[str, str]:
-    """What was said of the prompt; what was left open is left out."""
-    given = {name: str(form.get(f"about-{name}") or "") for name in asked}
-    if given.get("category", "") not in ("", *CATEGORIES):
-        raise Unanswered("Choose a use case from the list.")
-    return {name: value if name == "category" else "yes" for name, value in given.items() if value}
+async def form_fields(request: Request) -> dict[str, str]:
+    """The text fields of a form; of several fields with one name, the last counts."""
+    async with request.form(max_files=0, max_fields=400) as form:
+        return {name: storable_text(value) for name, value in form.multi_items() if isinstance(value, str)}
 
 
-def ranks_of(form: Mapping[str, Any], presented: Sequence[int]) -> list[int]:
-    """The ranks in the responses' own order, gaps closed, from a form that names the answers by the letters shown."""
-    given = [0] * len(presented)
+FormFields = Annotated[dict[str, str], Depends(form_fields)]
+
+
+def parse_rating(form: Mapping[str, str], questions: Sequence[Rating]) -> dict[str, int]:
+    """The ratings of one response: overall quality 1 to 7, each flag 0 or 1."""
+    flags = {name: int(form.get(name) == "1") for name in questions if name != "overall"}
+    if "overall" not in questions:
+        return flags
+    overall = _parse_number(form.get("overall"), SCALE, "Choose the overall quality, 1 to 7.")
+    return {"overall": overall, **flags}
+
+
+def parse_about(form: Mapping[str, Any], questions: Sequence[PromptQuestion]) -> dict[str, str]:
+    """The labeler's notes on the prompt; questions left open are left out."""
+    values = {name: str(form.get(f"about-{name}") or "") for name in questions}
+    if values.get("category", "") not in ("", *CATEGORIES):
+        raise FormError("Choose a use case from the list.")
+    return {name: value if name == "category" else "yes" for name, value in values.items() if value}
+
+
+def parse_ranks(form: Mapping[str, Any], presented: Sequence[int]) -> list[int]:
+    """The ranks in the order of the item's responses, without gaps.
+
+    The form names the responses by the letters shown; `presented` lists their indices in the order shown.
+    """
+    ranks = [0] * len(presented)
     for letter, place in zip(letters(len(presented)), presented, strict=True):
-        given[place] = _whole(form.get(f"rank-{letter}"), len(presented), f"Answer {letter} has no rank yet.")
-    order = sorted(set(given))
-    return [order.index(rank) + 1 for rank in given]
+        problem = f"Response {letter} has no rank yet."
+        ranks[place] = _parse_number(form.get(f"rank-{letter}"), len(presented), problem)
+    order = sorted(set(ranks))
+    return [order.index(rank) + 1 for rank in ranks]
+
+
+def parse_turns(form: Mapping[str, str]) -> list[str]:
+    """The fields turn-0, turn-1, … of a form."""
+    count = sum(name.startswith("turn-") for name in form)
+    return [form.get(f"turn-{place}", "").replace("\r\n", "\n") for place in range(min(count, MAX_TURNS))]
+
+
+def parse_active_seconds(value: Any) -> float | None:
+    """Seconds with the page in view as the browser counts them; None if invalid or more than a day."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return round(seconds, 1) if 0 <= seconds <= 86400 else None
+
+
+def build_conversation(prompt: Sequence[Mapping[str, str]], turns: Sequence[str]) -> list[dict[str, str]]:
+    """The prompt's messages followed by the turns that a labeler wrote, which must end with the assistant.
+
+    Without a prompt the labeler wrote both sides. Empty turns at the end are dropped. Raises FormError.
+    """
+    written = list(turns)
+    while written and not written[-1].strip():
+        written.pop()
+    if not written or any(not turn.strip() for turn in written):
+        raise FormError("Write every turn: none may be empty.")
+    roles = ("assistant", "user") if prompt else ("user", "assistant")
+    messages = [{"role": each["role"], "content": each["content"]} for each in prompt]
+    messages += [{"role": roles[place % 2], "content": turn} for place, turn in enumerate(written)]
+    if messages[-1]["role"] != "assistant":
+        raise FormError("The assistant has the last word: write its response too.")
+    return messages
 
 
 def letters(count: int) -> str:
-    """The names of the answers as shown: A, B, …"""
+    """The letters A, B, … by which responses are shown."""
     return "ABCDEFGHI"[:count]
 
 
-def told(ranks: Sequence[int], presented: Sequence[int]) -> str:
-    """An order in words, by the letters shown: C › A = B."""
+def order_text(ranks: Sequence[int], presented: Sequence[int]) -> str:
+    """A ranking by the letters shown, best first: C › A = B."""
     shown = {letter: ranks[place] for letter, place in zip(letters(len(presented)), presented, strict=True)}
     groups = [[letter for letter in shown if shown[letter] == rank] for rank in sorted(set(ranks))]
     return " › ".join(" = ".join(group) for group in groups)
 
 
-def _whole(value: Any, most: int, otherwise: str) -> int:
-    if (
-        not isinstance(value, str)
-        or not value.isascii()
-        or not value.isdigit()
-        or len(value) > 2
-        or not 1 <= int(value) <= most
-    ):
-        raise Unanswered(otherwise)
+def _parse_number(value: Any, largest: int, problem: str) -> int:
+    """A whole number from 1 to `largest`. Raises FormError with the message `problem`."""
+    is_number = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 2
+    if not is_number or not 1 <= int(value) <= largest:
+        raise FormError(problem)
     return int(value)

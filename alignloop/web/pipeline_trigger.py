@@ -1,4 +1,7 @@
-"""Going on by itself: when a round has enough rankings, or a candidate is decided on, start the pipeline, however often this restarts."""
+"""Starts the pipeline when a round has enough rankings or a candidate has a decision.
+
+The claim is in the database, so that a restart of the server starts the pipeline neither twice nor never.
+"""
 
 import shlex
 import subprocess
@@ -7,20 +10,23 @@ from pathlib import Path
 from types import TracebackType
 
 from alignloop.labeling import reviews, rounds
-from alignloop.labeling.database import Store
+from alignloop.labeling.database import LabelingDatabase
 
-SECONDS = 5.0
+POLL_SECONDS = 5.0
 
 
-class Continuation:
-    """While the block runs, looks every few seconds whether there is something to go on with, and starts `command` for it."""
+class PipelineTrigger:
+    """Context manager that polls the database and starts `command` when the pipeline can continue."""
 
-    def __init__(self, store: Store, command: str, log: Path) -> None:
-        self._store, self._command, self._log = store, shlex.split(command), log
-        self._ended, self._thread = threading.Event(), threading.Thread(target=self._watch, daemon=True)
+    def __init__(self, database: LabelingDatabase, command: str, log: Path) -> None:
+        self._database = database
+        self._command = shlex.split(command)
+        self._log = log
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
         self._running: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> "Continuation":
+    def __enter__(self) -> "PipelineTrigger":
         if self._command:
             self._thread.start()
         return self
@@ -32,17 +38,19 @@ class Continuation:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _watch(self) -> None:
-        while not self._ended.wait(SECONDS):
-            self.look()
+    def _poll(self) -> None:
+        while not self._ended.wait(POLL_SECONDS):
+            self.start_if_ready()
 
-    def look(self) -> bool:
-        """Start the pipeline if there is something to go on with, and it neither runs nor was started; say whether it was started."""
+    def start_if_ready(self) -> bool:
+        """Start the pipeline if it is not running and there is something to continue with.
+
+        Returns whether it was started.
+        """
         if self._running and self._running.poll() is None:
             return False
-        ready = [f"round {each}" for each in rounds.claim_ready(self._store)] + reviews.claim_decided(
-            self._store
-        )
+        ready = [f"round {each}" for each in rounds.claim_complete(self._database)]
+        ready += reviews.claim_decided(self._database)
         if not ready:
             return False
         self._log.parent.mkdir(parents=True, exist_ok=True)

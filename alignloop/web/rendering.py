@@ -1,4 +1,4 @@
-"""How a page is made: templates that escape everything, headers that let nothing in from elsewhere, and one page for every failure."""
+"""Rendering of pages: templates that escape everything, security headers, and one page for all errors."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,32 +14,32 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from alignloop.labeling.accounts import Refused, TooMany
-from alignloop.labeling.assignments import NotYours
-from alignloop.labeling.database import StoreError, StoreFullError
+from alignloop.labeling.accounts import AccessRefused, TooManySignIns
+from alignloop.labeling.assignments import AssignmentNotFound
+from alignloop.labeling.database import DiskFullError, LabelingDatabaseError
 from alignloop.web.text_blocks import blocks
 
 HERE = Path(__file__).parent
-LARGEST = 1 << 20  # bytes of a request
+MAX_REQUEST_BYTES = 1 << 20
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # an invitation's address is a key
+    "Referrer-Policy": "no-referrer",  # the address of an invitation link is a secret
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-FAILURES: tuple[tuple[type[Exception], int, str], ...] = (
+ERRORS: tuple[tuple[type[Exception], int, str], ...] = (
     (
-        StoreFullError,
+        DiskFullError,
         507,
-        "Nothing was saved: the disk is full. Leave this page open, tell your administrator, and send again.",
+        "Nothing was saved: the disk is full. Keep this page open, tell your administrator, and send again.",
     ),
-    (TooMany, 429, ""),
-    (Refused, 403, ""),
-    (NotYours, 404, ""),
-    (StoreError, 400, ""),
+    (TooManySignIns, 429, ""),
+    (AccessRefused, 403, ""),
+    (AssignmentNotFound, 404, ""),
+    (LabelingDatabaseError, 400, ""),
 )
 _templates = Environment(
     loader=FileSystemLoader(HERE / "templates"),
@@ -54,66 +54,66 @@ _templates.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, U
 )
 
 
-def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """A template as a response; `guest` is whoever is signed in."""
-    guest = getattr(request.state, "guest", None)
-    text = _templates.get_template(template).render(guest=guest, **values)
-    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+def render_page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """An HTML response from a template, which gets the signed-in account as `account`."""
+    account = getattr(request.state, "account", None)
+    text = _templates.get_template(template).render(account=account, **values)
+    return HTMLResponse(text, status, headers={"Cache-Control": "no-database"})
 
 
-class Guard:
-    """Refuses what other sites send and what is too large, and adds the headers to every response."""
+class RequestGuard:
+    """Middleware that refuses cross-site and too large requests and adds the headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_headed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         if scope["type"] == "http":
-            await (_refused(Request(scope)) or self._app)(scope, receive, send_headed)
+            await (_refusal(Request(scope)) or self._app)(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send)
 
 
-def _tell_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _tell(request, error.status_code, str(error.detail))
+def add_guard(app: FastAPI) -> None:
+    """Add the request guard and the handlers that show errors as pages."""
+    app.add_middleware(RequestGuard)
+    for kind, status, words in ERRORS:
+        app.add_exception_handler(kind, _error_handler(status, words))
+    app.add_exception_handler(HTTPException, _http_error_page)
+    app.add_exception_handler(RequestValidationError, _error_handler(404, "There is no such page."))
 
 
-def guard(app: FastAPI) -> None:
-    """Let nothing past the guard, and tell failures in words."""
-    app.add_middleware(Guard)
-    for kind, status, words in FAILURES:
-        app.add_exception_handler(kind, _teller(status, words))
-    app.add_exception_handler(HTTPException, _tell_http)
-    app.add_exception_handler(RequestValidationError, _teller(404, "There is no such page."))
-
-
-def _refused(request: Request) -> Response | None:
+def _refusal(request: Request) -> Response | None:
     if request.method in ("GET", "HEAD"):
         return None
     size = request.headers.get("content-length", "")
     if not size.isdigit():
-        return _tell(request, 411, "The request does not say how long it is.")
-    if int(size) > LARGEST:
-        return _tell(request, 413, "This is too long to be kept.")
+        return _error_page(request, 411, "The request has no Content-Length.")
+    if int(size) > MAX_REQUEST_BYTES:
+        return _error_page(request, 413, "This is too long to be saved.")
     origin = request.headers.get("origin")
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") or (
         origin and origin != "null" and urlsplit(origin).netloc != request.headers.get("host")
     ):
-        return _tell(request, 403, "This was sent by another site.")
+        return _error_page(request, 403, "This was sent by another site.")
     return None
 
 
-def _teller(status: int, words: str) -> Callable[[Request, Exception], Response]:
-    return lambda request, error: _tell(request, status, words or str(error))
+def _error_handler(status: int, words: str) -> Callable[[Request, Exception], Response]:
+    return lambda request, error: _error_page(request, status, words or str(error))
 
 
-def _tell(request: Request, status: int, words: str) -> Response:
+def _http_error_page(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error_page(request, error.status_code, str(error.detail))
+
+
+def _error_page(request: Request, status: int, words: str) -> Response:
     if "application/json" in request.headers.get("content-type", ""):
         return JSONResponse({"problem": words}, status)
-    return page(request, "message.html", status, words=words)
+    return render_page(request, "message.html", status, words=words)

@@ -1,4 +1,4 @@
-"""The reviewers' pages: which of two answers is better, blind; and for administrators what they said, and the decision."""
+"""The reviewers' pages: blind comparison of two responses; for administrators the votes and the decision."""
 
 from typing import Annotated
 
@@ -8,89 +8,89 @@ from starlette.exceptions import HTTPException
 
 from alignloop.errors import AlignloopError
 from alignloop.labeling import assignments, reviews
-from alignloop.labeling.accounts import Guest
-from alignloop.labeling.assignments import Given
+from alignloop.labeling.accounts import SignedInAccount
+from alignloop.labeling.assignments import SubmissionContent
 from alignloop.release import decision
-from alignloop.web.auth import Administrator, Number, OwnForm, SignedIn, store_of
-from alignloop.web.forms import letters
-from alignloop.web.labeling import seconds_of, settings_of, show
-from alignloop.web.rendering import page
+from alignloop.web.auth import Administrator, CheckedForm, SignedIn, get_database
+from alignloop.web.forms import PathNumber, letters, parse_active_seconds
+from alignloop.web.item_pages import show_item
+from alignloop.web.rendering import render_page
+from alignloop.web.settings import get_settings
 
 router = APIRouter()
 
 
-def reviewer(guest: SignedIn) -> Guest:
-    """The reviewer whose page this is; administrators may review too."""
-    if guest.role not in ("reviewer", "admin"):
+def reviewer(account: SignedIn) -> SignedInAccount:
+    """The signed-in account, which must be of a reviewer or an administrator."""
+    if account.role not in ("reviewer", "admin"):
         raise HTTPException(403, "This page is for reviewers.")
-    return guest
+    return account
 
 
-Reviewer = Annotated[Guest, Depends(reviewer)]
+Reviewer = Annotated[SignedInAccount, Depends(reviewer)]
 
 
 @router.get("/review")
-def overview(request: Request, guest: Reviewer) -> Response:
-    """What there is to compare; for administrators what is known of the candidate."""
-    return _overview(request, guest)
+def overview(request: Request, account: Reviewer) -> Response:
+    """The pairs to compare; for administrators also the votes, the gates and the decision."""
+    return _overview(request, account)
 
 
-def _overview(request: Request, guest: Guest, problem: str = "") -> Response:
-    with store_of(request).reading() as session:
+def _overview(request: Request, account: SignedInAccount, problem: str = "") -> Response:
+    with get_database(request).reading() as session:
         plan = reviews.newest(session)
-        left = reviews.left(session, guest.id)
+        left = reviews.count_remaining(session, account.id)
         tally = reviews.tally(session, plan.id) if plan else None
-    people = decision.told(tally) if tally else ""
-    return page(
+    win_rate = decision.told(tally) if tally else ""
+    return render_page(
         request,
         "review.html",
         422 if problem else 200,
         plan=plan,
         left=left,
         tally=tally,
-        people=people,
+        win_rate=win_rate,
         problem=problem,
     )
 
 
-@router.post("/item/{lent}/vote")
-def vote(request: Request, lent: Number, guest: Reviewer, form: OwnForm) -> Response:
-    """Take a vote and go to the next pair; when the last is there, the win rate goes on the model."""
-    store, settings = store_of(request), settings_of(request)
-    with store.reading() as session:
-        found = assignments.look(session, lent, guest.id)
-    if found.purpose != "review":
-        raise HTTPException(404, "There is no such item among yours.")
+@router.post("/item/{assignment}/vote")
+def vote(request: Request, assignment: PathNumber, account: Reviewer, form: CheckedForm) -> Response:
+    """Submit a vote and go to the next pair; the last vote writes the win rate on the model version."""
+    database, settings = get_database(request), get_settings(request)
+    with database.reading() as session:
+        item = assignments.assigned_item(session, assignment, account.id)
+    if item.purpose != "review":
+        raise HTTPException(404, "You have no such assignment.")
     better = form.get("better", "")
     if better not in (*letters(2), "same"):
-        return show(request, guest, found, problem="Say which answer is better, or that they are the same.")
+        problem = "Choose the better response, or that they are the same."
+        return show_item(request, account, item, problem=problem)
     shown = [1, 1] if better == "same" else [1 + (letter != better) for letter in letters(2)]
-    ranks = [shown[found.presented.index(place)] for place in range(2)]
-    assignments.give(
-        store, lent, guest.id, Given(ranks, active_seconds=seconds_of(form.get("active"))), settings.version
-    )
-    with store.reading() as session:
+    ranks = [shown[item.presented.index(place)] for place in range(2)]
+    content = SubmissionContent(ranks, active_seconds=parse_active_seconds(form.get("active")))
+    assignments.submit(database, assignment, account.id, content, settings.guidelines_version)
+    with database.reading() as session:
         plan = reviews.newest(session)
         tally = reviews.tally(session, plan.id) if plan else None
     if plan and tally and tally.votes >= tally.wanted:
-        decision.keep_votes(settings.root, store, plan.candidate)
-    return RedirectResponse(f"/work/review?saved={lent}", 303)
+        decision.keep_votes(settings.root, database, plan.candidate)
+    return RedirectResponse(f"/work/review?saved={assignment}", 303)
 
 
 @router.post("/review/decide")
-def decide(request: Request, guest: Administrator, form: OwnForm) -> Response:
-    """Approve or reject the candidate: through the audited path, in the administrator's name."""
+def decide(request: Request, account: Administrator, form: CheckedForm) -> Response:
+    """Approve or reject the candidate in the administrator's name; the decision goes into the audited log."""
     verb = form.get("verb", "")
-    with store_of(request).reading() as session:
+    with get_database(request).reading() as session:
         plan = reviews.newest(session)
     if plan is None or verb not in ("approve", "reject") or form.get("candidate") != plan.candidate:
-        raise HTTPException(409, "There is another candidate by now. Load the page again.")
+        raise HTTPException(409, "There is another candidate now. Load the page again.")
     if not form.get("reason", "").strip():
-        return _overview(request, guest, "Say why: the reason is kept with the decision.")
+        return _overview(request, account, "Give a reason: it is recorded with the decision.")
     try:
-        decision.decide(
-            settings_of(request).root, store_of(request), verb, plan.candidate, guest.id, form["reason"]
-        )
+        root, database = get_settings(request).root, get_database(request)
+        decision.decide(root, database, verb, plan.candidate, who=account.id, reason=form["reason"])
     except AlignloopError as error:
-        return _overview(request, guest, str(error))
+        return _overview(request, account, str(error))
     return RedirectResponse("/review", 303)

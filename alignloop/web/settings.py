@@ -1,40 +1,45 @@
-"""What the pages need to know: the store, and the parts of params.yaml and configs/ that say how labeling goes."""
+"""Settings of the labeling pages, read from params.yaml and configs/."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+from fastapi import Request
+
 from alignloop.data.record_files import read
 from alignloop.errors import AlignloopError
 from alignloop.labeling import rounds
-from alignloop.labeling.assignments import Lending
-from alignloop.labeling.database import Store
+from alignloop.labeling.database import LabelingDatabase
+from alignloop.labeling.item_selection import AssignmentSettings
 from alignloop.params import Params
 from alignloop.params.people import PromptQuestion, Rating
 from alignloop.records import Ranking
 
 
 class SettingsError(AlignloopError):
-    """A file that the pages need cannot be used."""
+    """A file that the labeling pages need cannot be used."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How labeling goes; `version` is the guidelines' and stands on every answer."""
+    """Settings of the labeling pages; every submission records `guidelines_version`."""
 
     url: str
     ratings: Sequence[Rating]
     about: Sequence[PromptQuestion]
-    needed: float
-    lending: Lending
+    quiz_pass_share: float
+    assignments: AssignmentSettings
     guidelines: str
-    version: str
+    guidelines_version: str
     root: Path
 
 
-def prepare(store: Store, params: Params, root: Path) -> Settings:
-    """Read guidelines, quiz and gold items, and keep them in the store."""
+def prepare_settings(database: LabelingDatabase, params: Params, root: Path) -> Settings:
+    """Read the settings, and publish guidelines, quiz and gold items to the database.
+
+    Gold items are those whose order is known (ground truth).
+    """
     plan = params.people
     try:
         guidelines = (root / plan.guidelines).read_text(encoding="utf-8")
@@ -43,17 +48,21 @@ def prepare(store: Store, params: Params, root: Path) -> Settings:
             f"{plan.guidelines}: cannot be read: {error}; write it, or correct people.guidelines"
         ) from None
     version = blake2b(guidelines.encode(), digest_size=4).hexdigest()
-    rounds.keep_guidelines(store, version, guidelines)
-    rounds.publish_known(store, "quiz", read(root / plan.quiz, Ranking))
-    rounds.publish_known(store, "gold", read(root / plan.gold, Ranking))
-    lending = Lending(plan.lease_minutes, plan.gold_share, plan.repeated_share)
+    rounds.record_guidelines(database, version, guidelines)
+    rounds.publish_known_rankings(database, "quiz", read(root / plan.quiz, Ranking))
+    rounds.publish_known_rankings(database, "gold", read(root / plan.gold, Ranking))
     return Settings(
-        plan.url,
-        plan.ratings,
-        plan.prompt_questions,
-        params.label.screening_pass,
-        lending,
-        guidelines,
-        version,
-        root,
+        url=plan.url,
+        ratings=plan.ratings,
+        about=plan.prompt_questions,
+        quiz_pass_share=params.label.screening_pass,
+        assignments=AssignmentSettings(plan.lease_minutes, plan.gold_share, plan.repeated_share),
+        guidelines=guidelines,
+        guidelines_version=version,
+        root=root,
     )
+
+
+def get_settings(request: Request) -> Settings:
+    """The settings of the application that serves a request."""
+    return request.app.state.settings

@@ -1,6 +1,7 @@
-"""A text as labelers see it: fenced code and tables as such, all else as it was written, and nothing left out.
+"""Splits a text for display: fenced code and tables are marked as such, everything else stays as written.
 
-Answers are shown and not interpreted: Markdown that a renderer swallows (a link's target, a comment) may be what a labeler has to see.
+Markdown is not interpreted: what a renderer would hide (a link's target, a comment) may be what a
+labeler must see.
 """
 
 import re
@@ -14,7 +15,7 @@ _CONTROL = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch of text: prose, code with its language, or a table's rows of cells, the head first."""
+    """A part of a text: prose, code with its language in `rows`, or a table with its header row first."""
 
     kind: Literal["prose", "code", "table"]
     text: str = ""
@@ -22,14 +23,14 @@ class Block:
 
 
 def blocks(text: str) -> list[Block]:
-    """The blocks of a text in their order. Control characters become visible signs."""
+    """The blocks of a text in order. Control characters are replaced by visible symbols."""
     lines = text.translate(_CONTROL).split("\n")
-    found: list[Block] = []
+    result: list[Block] = []
     prose: list[str] = []
 
     def flush() -> None:
         if "".join(prose).strip():
-            found.append(Block("prose", "\n".join(prose).strip("\n")))
+            result.append(Block("prose", "\n".join(prose).strip("\n")))
         prose.clear()
 
     place = 0
@@ -37,7 +38,7 @@ def blocks(text: str) -> list[Block]:
         if fence := _FENCE.match(lines[place]):
             end = next((n for n in range(place + 1, len(lines)) if lines[n].strip() == fence[1]), len(lines))
             flush()
-            found.append(Block("code", "\n".join(lines[place + 1 : end]), ((fence[2].strip(),),)))
+            result.append(Block("code", "\n".join(lines[place + 1 : end]), ((fence[2].strip(),),)))
             place = end + 1
         elif (
             "|" in lines[place]
@@ -47,7 +48,7 @@ def blocks(text: str) -> list[Block]:
         ):
             end = next((n for n in range(place + 2, len(lines)) if "|" not in lines[n]), len(lines))
             flush()
-            found.append(
+            result.append(
                 Block("table", rows=tuple(_cells(line) for n, line in enumerate(lines[place:end]) if n != 1))
             )
             place = end
@@ -55,7 +56,7 @@ def blocks(text: str) -> list[Block]:
             prose.append(lines[place])
             place += 1
     flush()
-    return found
+    return result
 
 
 def _cells(line: str) -> tuple[str, ...]:

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from alignloop.labeling.database import DEFAULT
+from alignloop.labeling.database import DATABASE_FILE
 from benchmarks import labeling
 
 
 def test_every_answer_that_was_acknowledged_is_there_once_and_as_sent_after_the_server_was_killed(
     tmp_path: Path,
 ) -> None:
-    url = f"sqlite:///{tmp_path / DEFAULT}"
+    url = f"sqlite:///{tmp_path / DATABASE_FILE}"
     given = labeling._parser().parse_args(
         ["--labelers", "4", "--seconds", "4", "--think", "0.02", "--items", "100"]
     )

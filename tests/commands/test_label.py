@@ -1,4 +1,4 @@
-"""The commands of people: what they print, leave, and refuse."""
+"""`python -m alignloop label`: what its verbs print, write and refuse."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 from alignloop import __main__ as entry
 from alignloop.commands import label
 from alignloop.labeling import rounds
-from alignloop.labeling.database import Store, store_url
+from alignloop.labeling.database import LabelingDatabase, database_url
 from tests.labeling.exchange import tools
 from tests.web.conftest import PROJECT, samples
 
@@ -21,9 +21,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in ("params.yaml", "configs"):
         (tmp_path / name).symlink_to(PROJECT / name)
-    store = Store(store_url(tmp_path))
-    rounds.publish(store, "r1", samples(2), 1, 1.0, None)
-    store.close()
+    database = LabelingDatabase(database_url(tmp_path))
+    rounds.publish(database, "r1", samples(2), overlap=1, enough=1.0, deadline_hours=None)
+    database.close()
     return tmp_path
 
 
@@ -32,7 +32,7 @@ def run(*words: str) -> int:
 
 
 @pytest.mark.parametrize("tool", ["label-studio", "argilla"])
-def test_a_round_goes_out_is_ranked_and_comes_back(
+def test_a_round_is_exported_ranked_and_imported(
     here: Path, capsys: pytest.CaptureFixture[str], tool: str
 ) -> None:
     people = {"labeler-ada": 7 if tool == "label-studio" else tools.uuid("ada")}
@@ -57,21 +57,21 @@ def test_a_round_goes_out_is_ranked_and_comes_back(
     else:
         [page] = map(json.loads, Path("out.json").read_text().splitlines())
         value = [{"value": f"answer-{number}", "rank": rank} for number, rank in ((1, 2), (2, 1), (3, 2))]
-        said = {"user_id": person, "status": "submitted", "values": {"ranking": {"value": value}}}
+        response = {"user_id": person, "status": "submitted", "values": {"ranking": {"value": value}}}
         Path("out.json").write_text(
-            json.dumps({"items": [{**each, "responses": [said]} for each in page["items"]]}) + "\n"
+            json.dumps({"items": [{**each, "responses": [response]} for each in page["items"]]}) + "\n"
         )
         back = tools.argilla(Path("out.json"))
     assert run("import", "--round", "r1", "--people", "people.yaml", str(back)) == 0
     assert (
-        "2 rankings and 0 skips by labeler-ada; 0 known before\nround r1: 2 of 2, 0 missing"
+        "2 rankings and 0 skips by labeler-ada; 0 imported before\nround r1: 2 of 2, 0 missing"
         in capsys.readouterr().out
     )
     assert run("import", "--round", "r1", "--people", "people.yaml", str(back)) == 0
-    assert "0 rankings and 0 skips by nobody; 2 known before" in capsys.readouterr().out
+    assert "0 rankings and 0 skips by nobody; 2 imported before" in capsys.readouterr().out
 
 
-def test_the_pages_are_served_on_the_loopback_unless_another_address_is_asked_for() -> None:
+def test_the_pages_are_served_on_the_loopback_by_default() -> None:
     assert label._parser().parse_args(["serve"]).host == "127.0.0.1"
     assert label._parser().parse_args(["serve", "--host", "10.0.0.1"]).host == "10.0.0.1"
 
@@ -81,7 +81,7 @@ def test_the_pages_are_served_on_the_loopback_unless_another_address_is_asked_fo
     [
         (("export", "--round", "r7", "--to", "argilla", "x"), "round r7 was never published"),
         (("import", "--round", "r1", "params.yaml"), "params.yaml:1: no format can be seen"),
-        (("import", "--round", "r1", "own.jsonl"), "own.jsonl: is no export of argilla or label-studio"),
+        (("import", "--round", "r1", "own.jsonl"), "own.jsonl: is not an export of argilla or label-studio"),
         (
             ("export", "--round", "r1", "--to", "argilla", "--people", "none.yaml", "x"),
             "none.yaml: cannot be read",
@@ -92,7 +92,7 @@ def test_the_pages_are_served_on_the_loopback_unless_another_address_is_asked_fo
         ),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_message(
+def test_a_failing_command_prints_one_message(
     here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
 ) -> None:
     Path("own.jsonl").write_text(samples(1)[0].prompt.model_dump_json() + "\n")

@@ -1,19 +1,19 @@
-"""Reviewers vote once on each pair, in an order of their own; the votes make a win rate over prompts; a decision ends the asking."""
+"""Reviews: each reviewer votes once on a pair; the votes give a win rate; a decision ends the review."""
 
 import pytest
 from sqlalchemy import select
 
 from alignloop.labeling import accounts, assignments, qualification, reviews
-from alignloop.labeling.assignments import Given
-from alignloop.labeling.database import Store
+from alignloop.labeling.assignments import SubmissionContent
+from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.reviews import Pair
 from alignloop.labeling.schema import Assignment
 from alignloop.records import Message, Prompt
-from tests.labeling.conftest import LENDING
+from tests.labeling.conftest import ASSIGNMENT_SETTINGS
 
 
-def pairs(count: int, alike: int = 0) -> list[Pair]:
-    made = []
+def pairs(count: int, identical: int = 0) -> list[Pair]:
+    result = []
     for number in range(count):
         prompt = Prompt(
             id=f"p{number}",
@@ -21,69 +21,76 @@ def pairs(count: int, alike: int = 0) -> list[Pair]:
             user="u",
             source="test",
         )
-        made.append(
-            Pair(prompt, f"mine {number}", f"theirs {number}" if number < count - alike else f"mine {number}")
+        result.append(
+            Pair(
+                prompt,
+                f"mine {number}",
+                f"theirs {number}" if number < count - identical else f"mine {number}",
+            )
         )
-    return made
+    return result
 
 
-def ask(store: Store, given: list[Pair], votes: int = 2, id: str = "hash-1") -> None:
-    reviews.publish(store, id, "m/2", "m/1", given, votes, {"wins": {}})
+def publish(database: LabelingDatabase, compared: list[Pair], votes: int = 2, id: str = "hash-1") -> None:
+    reviews.publish(database, id, "m/2", "m/1", compared, votes=votes, report={"wins": {}})
 
 
-def join(store: Store, name: str, role: accounts.Role = "reviewer") -> str:
-    accounts.invite(store, f"labeler-{name}", role, "test")
+def join(database: LabelingDatabase, name: str, role: accounts.Role = "reviewer") -> str:
+    accounts.invite(database, f"labeler-{name}", role, "test")
     return f"labeler-{name}"
 
 
-def take(store: Store, who: str) -> int | None:
-    return assignments.take(store, who, "rank", "review", LENDING)
+def assign(database: LabelingDatabase, who: str) -> int | None:
+    return assignments.assign(database, who, "rank", "review", ASSIGNMENT_SETTINGS)
 
 
-def vote(store: Store, who: str, *ranks: int) -> None:
-    lent = take(store, who)
-    assert lent is not None
-    assert assignments.give(store, lent, who, Given(ranks=ranks), "g")
+def vote(database: LabelingDatabase, who: str, *ranks: int) -> None:
+    assignment = assign(database, who)
+    assert assignment is not None
+    assert assignments.submit(database, assignment, who, SubmissionContent(ranks=ranks), "g")
 
 
-def test_votes_make_outcomes_by_prompt_and_what_is_alike_is_a_tie_that_nobody_sees(store: Store) -> None:
-    ask(store, pairs(3, alike=1))
-    ada, bob = join(store, "ada"), join(store, "bob")
-    with store.reading() as session:
-        assert (reviews.left(session, ada), reviews.tally(session, "hash-1").outcomes) == (2, [])
-    vote(store, ada, 1, 2)
-    vote(store, ada, 2, 1)
-    vote(store, bob, 1, 1)
-    assert take(store, ada) is None, "nobody votes twice on a pair"
-    with store.reading() as session:
+def test_outcomes_are_mean_votes_by_prompt_and_identical_responses_count_as_ties_without_votes(
+    database: LabelingDatabase,
+) -> None:
+    publish(database, pairs(3, identical=1))
+    ada, bob = join(database, "ada"), join(database, "bob")
+    with database.reading() as session:
+        assert (reviews.count_remaining(session, ada), reviews.tally(session, "hash-1").outcomes) == (2, [])
+    vote(database, ada, 1, 2)
+    vote(database, ada, 2, 1)
+    vote(database, bob, 1, 1)
+    assert assign(database, ada) is None, "nobody votes twice on a pair"
+    with database.reading() as session:
         found = reviews.tally(session, "hash-1")
-        assert (reviews.left(session, ada), reviews.left(session, bob)) == (0, 1)
+        assert (reviews.count_remaining(session, ada), reviews.count_remaining(session, bob)) == (0, 1)
     assert (found.votes, found.wanted, found.reviewers) == (3, 4, 2)
-    assert found.outcomes == [0.75, 0.0, 0.5], "a win and a tie, a loss, and the pair that was alike"
-    qualification.stand(store, bob, "excluded", "test")
-    with store.reading() as session:
+    assert found.outcomes == [0.75, 0.0, 0.5], "a win and a tie, a loss, and the identical pair"
+    qualification.set_status(database, bob, "excluded", "test")
+    with database.reading() as session:
         assert reviews.tally(session, "hash-1").outcomes == [1.0, 0.0, 0.5]
 
 
-def test_only_reviewers_and_administrators_review_and_need_no_quiz(store: Store) -> None:
-    ask(store, pairs(1))
-    assert take(store, join(store, "l", "labeler")) is None
-    assert take(store, join(store, "r", "reviewer"))
-    assert take(store, join(store, "a", "admin"))
-    assert assignments.take(store, "labeler-r", "rank", "work", LENDING) is None, (
+def test_only_reviewers_and_administrators_review_and_need_no_quiz(database: LabelingDatabase) -> None:
+    publish(database, pairs(1))
+    assert assign(database, join(database, "l", "labeler")) is None
+    assert assign(database, join(database, "r", "reviewer"))
+    assert assign(database, join(database, "a", "admin"))
+    assert assignments.assign(database, "labeler-r", "rank", "work", ASSIGNMENT_SETTINGS) is None, (
         "a reviewer who passed no quiz does not label"
     )
 
 
-def test_which_answer_is_whose_is_shuffled_for_each_reviewer(store: Store) -> None:
-    ask(store, pairs(6), votes=3)
+def test_the_order_of_the_two_responses_is_shuffled_for_each_reviewer(database: LabelingDatabase) -> None:
+    publish(database, pairs(6), votes=3)
     for name in ("ada", "bob", "eve"):
-        who = join(store, name)
+        who = join(database, name)
         for _ in range(6):
-            vote(store, who, 1, 2)
-    with store.reading() as session:
+            vote(database, who, 1, 2)
+    with database.reading() as session:
         shown = {
-            (lent.labeler, lent.item): tuple(lent.presented) for lent in session.scalars(select(Assignment))
+            (assignment.labeler, assignment.item): tuple(assignment.presented)
+            for assignment in session.scalars(select(Assignment))
         }
     by_reviewer = [
         [places for (who, _), places in shown.items() if who == f"labeler-{name}"]
@@ -93,39 +100,39 @@ def test_which_answer_is_whose_is_shuffled_for_each_reviewer(store: Store) -> No
     assert len({tuple(places) for places in by_reviewer}) == 3
 
 
-def test_the_same_pairs_again_keep_their_votes_and_others_begin_anew(store: Store) -> None:
-    ask(store, pairs(2), votes=1)
-    ada = join(store, "ada")
-    vote(store, ada, 1, 2)
-    ask(store, pairs(2), votes=1)
-    with store.reading() as session:
+def test_publishing_the_same_pairs_again_keeps_their_votes_and_other_pairs_start_a_new_review(
+    database: LabelingDatabase,
+) -> None:
+    publish(database, pairs(2), votes=1)
+    ada = join(database, "ada")
+    vote(database, ada, 1, 2)
+    publish(database, pairs(2), votes=1)
+    with database.reading() as session:
         assert reviews.tally(session, "hash-1").votes == 1
-    ask(store, pairs(3), votes=1, id="hash-2")
-    with store.reading() as session:
+    publish(database, pairs(3), votes=1, id="hash-2")
+    with database.reading() as session:
         plan = reviews.newest(session)
         assert plan
-        assert (plan.id, reviews.left(session, ada)) == ("hash-2", 3), (
-            "an earlier review asks nobody any more"
+        assert (plan.id, reviews.count_remaining(session, ada)) == ("hash-2", 3), (
+            "an earlier review has ended"
         )
 
 
-def test_a_decision_ends_the_asking_and_the_pipeline_goes_on_once(store: Store) -> None:
-    ask(store, pairs(2))
-    ada = join(store, "ada")
-    assert reviews.claim_decided(store) == []
-    reviews.close(store, "hash-1", "labeler-boss", "approve: good")
-    assert take(store, ada) is None
-    assert reviews.claim_decided(store) == ["m/2"]
-    assert reviews.claim_decided(store) == []
-    reviews.close(
-        store, "unknown", "labeler-boss", "approve: good"
-    )  # decided from elsewhere, never reviewed here
+def test_a_decision_ends_the_review_and_the_pipeline_continues_once(database: LabelingDatabase) -> None:
+    publish(database, pairs(2))
+    ada = join(database, "ada")
+    assert reviews.claim_decided(database) == []
+    reviews.close(database, "hash-1", "labeler-boss", "approve: good")
+    assert assign(database, ada) is None
+    assert reviews.claim_decided(database) == ["m/2"]
+    assert reviews.claim_decided(database) == []
+    reviews.close(database, "unknown", "labeler-boss", "approve: good")  # decided without a review
     with pytest.raises(ValueError, match="ranks"):
-        assignments.give(store, _lent(store), "labeler-bob", Given(ranks=[1, 3]), "g")
+        assignments.submit(database, _assigned(database), "labeler-bob", SubmissionContent(ranks=[1, 3]), "g")
 
 
-def _lent(store: Store) -> int:
-    ask(store, pairs(1), id="hash-3")
-    lent = take(store, join(store, "bob"))
-    assert lent is not None
-    return lent
+def _assigned(database: LabelingDatabase) -> int:
+    publish(database, pairs(1), id="hash-3")
+    assignment = assign(database, join(database, "bob"))
+    assert assignment is not None
+    return assignment

@@ -11,7 +11,7 @@ import pytest
 from alignloop.__main__ import main
 from alignloop.data.forgotten import Forgotten, ForgottenError
 from alignloop.labeling import rounds
-from alignloop.labeling.database import Store, store_url
+from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.pipeline import dvc_pipeline
 from alignloop.records import Prompt, Samples
 from alignloop.tracking import registry
@@ -36,7 +36,7 @@ def copy(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = f"[core]\n    site_cache_dir = {root}/.dvc/tmp/site\n    remote = away\n['remote \"away\"']\n    url = {tmp_path}/remote\n"
     (root / ".dvc" / "config").write_text(config)
     samples = [_samples(user) for user in range(4, USERS)]
-    store = Store(store_url(root))
+    store = LabelingDatabase(database_url(root))
     rounds.publish(store, "r1", samples, 1, 1.0, None)
     store.close()
     return root

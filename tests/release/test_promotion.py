@@ -10,7 +10,7 @@ import pytest
 
 from alignloop.__main__ import main
 from alignloop.labeling import reviews
-from alignloop.labeling.database import Store, store_url
+from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.pipeline.overrides import override
 from alignloop.release import champion
 from alignloop.tracking import registry
@@ -93,12 +93,16 @@ def test_a_person_is_waited_for_while_reviewers_are_asked_and_the_same_command_g
         in said.err
     )
     assert "champion" not in registry.find(candidate, f"{NAME}/1").aliases
-    store = Store(store_url(candidate))
+    store = LabelingDatabase(database_url(candidate))
     with store.reading() as session:
         plan = reviews.newest(session)
         assert plan
-        assert (plan.candidate, plan.other, reviews.left(session, "labeler-ada")) == (f"{NAME}/1", "SFT", 3)
-        assert plan.told["wins"]["gold"] == "1.000 [0.510, 1.000] on 4 prompts"
+        assert (plan.candidate, plan.other, reviews.count_remaining(session, "labeler-ada")) == (
+            f"{NAME}/1",
+            "SFT",
+            3,
+        )
+        assert plan.report["wins"]["gold"] == "1.000 [0.510, 1.000] on 4 prompts"
     assert main(["review", "reject", "--name", "ada", "--reason", "it repeats itself"]) == 0
     assert reviews.claim_decided(store) == [f"{NAME}/1"], "the pages start the pipeline again"
     store.close()

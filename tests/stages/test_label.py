@@ -15,8 +15,9 @@ from alignloop import params as parameters
 from alignloop.data import record_files
 from alignloop.errors import Waiting
 from alignloop.labeling import accounts, assignments, llm_judge
-from alignloop.labeling.assignments import Given, Lending
-from alignloop.labeling.database import Store, store_url
+from alignloop.labeling.assignments import SubmissionContent
+from alignloop.labeling.database import LabelingDatabase, database_url
+from alignloop.labeling.item_selection import AssignmentSettings
 from alignloop.labeling.llm_judge import JudgeError
 from alignloop.labeling.schema import Labeler
 from alignloop.params import ParamsError
@@ -120,7 +121,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_judge_model_is_asked_blind_and_shuffled_and_never_twice_for_the_same(
     here: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(llm_judge.KEY, "a-secret")
+    monkeypatch.setenv(llm_judge.KEY_VARIABLE, "a-secret")
     endpoint.first = [503, "I like all of them.", '{"ranks": {"A": 1}}']
     stage = Stage(
         here,
@@ -150,8 +151,8 @@ def test_a_judge_model_is_asked_blind_and_shuffled_and_never_twice_for_the_same(
 @pytest.mark.parametrize(
     ("first", "message"),
     [
-        ([401], "answers with status 401"),
-        ([500] * 4, "answers with status 500, 4 times"),
+        ([401], "returned status 401"),
+        ([500] * 4, "returned status 500, 4 times"),
         (["no"] * 4, "gave no ranking of r1-p0"),
     ],
 )
@@ -214,14 +215,14 @@ def test_people_are_waited_for_and_what_they_ranked_is_written_with_the_same_byt
     ):
         stage.run(offered(2))
     assert not (here / "out").exists()
-    store = Store(store_url(here))
+    store = LabelingDatabase(database_url(here))
     accounts.invite(store, "labeler-ada", "labeler", "test")
     with store.writing() as session:
         session.get_one(Labeler, "labeler-ada").qualified = True
     for missing in (1, 0):
-        lent = assignments.take(store, "labeler-ada", "rank", "work", Lending(10, 0, 0))
+        lent = assignments.assign(store, "labeler-ada", "rank", "work", AssignmentSettings(10, 0, 0))
         assert lent
-        assignments.give(store, lent, "labeler-ada", Given(ranks=(1, 2, 3, 3)), "g")
+        assignments.submit(store, lent, "labeler-ada", SubmissionContent(ranks=(1, 2, 3, 3)), "g")
         if missing:
             with pytest.raises(Waiting, match="1 of 2 rankings are missing"):
                 stage.run(offered(2))
@@ -281,7 +282,7 @@ def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(
     page = (here / "labels.md").read_text()
     assert all(re.search(rf"\| {name} .*left out", page) for name in out)
     with pytest.raises(
-        PanelError, match=r"label\.overlap: 9 are to rank a prompt, and \d labelers are there; lower it"
+        PanelError, match=r"label\.overlap: must be at most the number of labelers, \d, got 9; lower it"
     ):
         Stage(
             here, kind="panel", panel_utility="form", overlap=9, labelers=8, held_out_share=0.0, noise=0.2

@@ -1,10 +1,10 @@
-"""A project with two registered policies, and reviewers asked to compare the second with the first."""
+"""A project with two registered policies, and a review that compares the second with the first."""
 
 from pathlib import Path
 
 from alignloop import tracking
 from alignloop.labeling import reviews
-from alignloop.labeling.database import Store
+from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.reviews import Pair
 from alignloop.pipeline import dvc_pipeline
 from alignloop.records import Message, Prompt
@@ -13,7 +13,9 @@ from alignloop.tracking import registry
 from alignloop.tracking.registry import Version
 
 NAME = "alignloop-policy"
-TOLD = {"gates": "**Gates PASSED**: 9 of 9 rules are met\n\n| rule | number |\n|---|---|\n| wins | 0.715 |\n"}
+REPORT = {
+    "gates": "**Gates PASSED**: 9 of 9 rules are met\n\n| rule | number |\n|---|---|\n| wins | 0.715 |\n"
+}
 WINS = {
     "wins": {
         "gold": "0.743 [0.715, 0.769] on 1000 prompts",
@@ -21,39 +23,47 @@ WINS = {
     }
 }
 GOLD, SCORE = WINS["wins"].values()
-WORDS = f"the policy\n\nWins by gold: {GOLD}; by the reward model: {SCORE}.\n\nBytes: b"
+DESCRIPTION = f"the policy\n\nWins by gold: {GOLD}; by the reward model: {SCORE}.\n\nBytes: b"
 
 
 def register(root: Path, words: str, gates: str = "passed") -> Version:
-    """A policy with these words as its bytes."""
+    """Register a policy whose bytes are these words."""
     folder = root / "models" / "r1" / "policy"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.safetensors").write_text(words)
     hash = dvc_pipeline.hash_of(folder, root)
     with tracking.run(root, "ppo", "r1") as live:
         live.finish({"models/r1/policy": hash})
-    version = registry.register(root, NAME, "models/r1/policy", hash, live.id, WORDS, {}, {"gates": gates})
+    version = registry.register(
+        root, NAME, "models/r1/policy", hash, live.id, DESCRIPTION, {}, {"gates": gates}
+    )
     return registry.find(root, f"{NAME}/{version.version}")
 
 
-def offer(
+def publish_review(
     root: Path,
-    store: Store,
+    database: LabelingDatabase,
     count: int = 2,
     votes: int = 2,
-    mine: str = "Of rock.",
-    theirs: str = "Of cheese.",
+    candidate: str = "Of rock.",
+    other: str = "Of cheese.",
 ) -> Version:
-    """Make one policy the champion and ask for a review of another, which is returned."""
+    """Make one policy the champion, publish a review of another, and return the latter."""
     old, new = register(root, "old"), register(root, "new")
     champion.approve(root, old, "ada", "first")
     registry.point(root, "candidate", new)
     pairs = []
     for number in range(count):
-        said = (Message(role="user", content=f"What is the moon made of? ({number})"),)
-        prompt = Prompt(id=f"p{number}", messages=said, user=f"u{number}", source="test")
-        pairs.append(Pair(prompt, f"{mine} {number}", f"{theirs} {number}"))
+        messages = (Message(role="user", content=f"What is the moon made of? ({number})"),)
+        prompt = Prompt(id=f"p{number}", messages=messages, user=f"u{number}", source="test")
+        pairs.append(Pair(prompt, f"{candidate} {number}", f"{other} {number}"))
     reviews.publish(
-        store, new.hash, f"{NAME}/{new.version}", f"{NAME}/{old.version}", pairs, votes, TOLD | WINS
+        database,
+        new.hash,
+        candidate=f"{NAME}/{new.version}",
+        other=f"{NAME}/{old.version}",
+        pairs=pairs,
+        votes=votes,
+        report=REPORT | WINS,
     )
     return new

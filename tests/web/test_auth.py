@@ -1,4 +1,4 @@
-"""Nobody comes in uninvited, and nothing that others send is done or shown as more than text."""
+"""Only invited people can sign in, and nothing that others send is more than text."""
 
 import re
 from typing import Any
@@ -9,11 +9,10 @@ from sqlalchemy import event, select
 from starlette.testclient import TestClient
 
 from alignloop.labeling import accounts
-from alignloop.labeling.database import Store
-from alignloop.labeling.schema import Event, Labeler
-from alignloop.labeling.schema import Visit as Seen
-from alignloop.web.rendering import LARGEST
-from tests.web.conftest import HOST, Visit, publish
+from alignloop.labeling.database import LabelingDatabase
+from alignloop.labeling.schema import Event, Labeler, SignInSession
+from alignloop.web.rendering import MAX_REQUEST_BYTES
+from tests.web.conftest import HOST, SignedInClient, publish
 
 EVIL = "\"><script>alert('x')</script><img src=x onerror=alert(1)>{{7*7}}"
 SQL = "'; DROP TABLE answers; --"
@@ -24,24 +23,24 @@ def stranger(app: FastAPI) -> TestClient:
     return TestClient(app, base_url=HOST, follow_redirects=False)
 
 
-def test_strangers_see_the_sign_in_page_and_nothing_else(stranger: TestClient) -> None:
+def test_without_a_sign_in_only_the_sign_in_page_is_shown(stranger: TestClient) -> None:
     for path in ("/", "/work/rank", "/item/1", "/mine", "/guidelines", "/admin", "/admin/audit"):
-        answer = stranger.get(path)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in"), path
+        response = stranger.get(path)
+        assert (response.status_code, response.headers["location"]) == (303, "/sign-in"), path
     for path in ("/item/1/rank", "/item/1/draft", "/admin/invite", "/sign-out"):
         assert stranger.post(path, data={"key": ""}).status_code in (303, 422), path
     for path in ("/docs", "/redoc", "/openapi.json"):
         assert stranger.get(path).status_code == 404
 
 
-def test_a_link_is_not_used_up_by_looking_and_sets_a_password(
-    app: FastAPI, store: Store, stranger: TestClient
+def test_loading_an_invitation_link_does_not_use_it_and_its_form_sets_a_password(
+    app: FastAPI, database: LabelingDatabase, stranger: TestClient
 ) -> None:
-    secret = accounts.invite(store, "labeler-ada", "labeler", "test")
+    secret = accounts.invite(database, "labeler-ada", "labeler", "test")
     for _ in range(2):
         assert "Welcome, ada" in stranger.get(f"/invitation/{secret}").text
-    with store.reading() as session:
-        assert session.scalars(select(Seen)).all() == []
+    with database.reading() as session:
+        assert session.scalars(select(SignInSession)).all() == []
     assert stranger.post(f"/invitation/{secret}", data={"password": "short"}).status_code == 403
     assert stranger.post(f"/invitation/{secret}", data={"password": "long enough indeed"}).status_code == 303
     assert stranger.get(f"/invitation/{secret}").status_code == 403
@@ -51,8 +50,10 @@ def test_a_link_is_not_used_up_by_looking_and_sets_a_password(
     assert fresh.get("/").status_code == 200
 
 
-def test_guessing_a_password_is_stopped(stranger: TestClient, store: Store) -> None:
-    accounts.accept(store, accounts.invite(store, "labeler-ada", "labeler", "test"), "long enough indeed")
+def test_guessing_a_password_is_stopped(stranger: TestClient, database: LabelingDatabase) -> None:
+    accounts.accept_invitation(
+        database, accounts.invite(database, "labeler-ada", "labeler", "test"), "long enough indeed"
+    )
     codes = [
         stranger.post("/sign-in", data={"name": "ada", "password": f"guess {n}"}).status_code
         for n in range(7)
@@ -63,13 +64,13 @@ def test_guessing_a_password_is_stopped(stranger: TestClient, store: Store) -> N
     )
 
 
-def test_a_visit_that_somebody_else_began_is_worth_nothing_after_signing_in(
-    app: FastAPI, store: Store
+def test_a_planted_session_cookie_is_replaced_at_the_sign_in(
+    app: FastAPI, database: LabelingDatabase
 ) -> None:
-    secret = accounts.invite(store, "labeler-ada", "labeler", "test")
+    secret = accounts.invite(database, "labeler-ada", "labeler", "test")
     victim = TestClient(app, base_url=HOST, cookies={"alignloop": "planted"}, follow_redirects=False)
-    answer = victim.post(f"/invitation/{secret}")
-    cookie = answer.headers["set-cookie"]
+    response = victim.post(f"/invitation/{secret}")
+    cookie = response.headers["set-cookie"]
     assert "planted" not in cookie
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
@@ -77,8 +78,8 @@ def test_a_visit_that_somebody_else_began_is_worth_nothing_after_signing_in(
     assert planted.get("/").status_code == 303
 
 
-def test_signing_out_ends_the_visit_on_the_server(app: FastAPI, store: Store) -> None:
-    ada = Visit(app, store, "ada")
+def test_signing_out_ends_the_session_on_the_server(app: FastAPI, database: LabelingDatabase) -> None:
+    ada = SignedInClient(app, database, "ada")
     cookie = ada.cookies["alignloop"]
     ada.submit("/sign-out")
     again = TestClient(app, base_url=HOST, cookies={"alignloop": cookie}, follow_redirects=False)
@@ -93,40 +94,46 @@ def test_signing_out_ends_the_visit_on_the_server(app: FastAPI, store: Store) ->
         {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
     ],
 )
-def test_what_another_site_sends_is_refused(app: FastAPI, store: Store, headers: dict[str, str]) -> None:
-    publish(store)
-    ada = Visit(app, store, "ada")
-    lent = ada.work()
+def test_cross_site_requests_are_refused(
+    app: FastAPI, database: LabelingDatabase, headers: dict[str, str]
+) -> None:
+    publish(database)
+    ada = SignedInClient(app, database, "ada")
+    assignment = ada.work()
     assert (
-        ada.post(f"/item/{lent}/skip", data={"key": ada.key, "reason": "x"}, headers=headers).status_code
+        ada.post(
+            f"/item/{assignment}/skip", data={"key": ada.key, "reason": "x"}, headers=headers
+        ).status_code
         == 403
     )
     assert ada.post("/sign-in", data={"name": "ada", "password": "x"}, headers=headers).status_code == 403
     assert ada.get("/sign-in", headers={"Host": "evil.example"}).status_code == 400
 
 
-def test_a_form_without_the_visits_key_is_refused_also_with_anothers(app: FastAPI, store: Store) -> None:
-    publish(store)
-    ada, bob = Visit(app, store, "ada"), Visit(app, store, "bob")
-    lent = ada.work()
+def test_a_form_without_the_sessions_key_or_with_another_key_is_refused(
+    app: FastAPI, database: LabelingDatabase
+) -> None:
+    publish(database)
+    ada, bob = SignedInClient(app, database, "ada"), SignedInClient(app, database, "bob")
+    assignment = ada.work()
     for key in ("", bob.key, "ä"):
-        assert ada.post(f"/item/{lent}/skip", data={"key": key, "reason": "x"}).status_code == 403
+        assert ada.post(f"/item/{assignment}/skip", data={"key": key, "reason": "x"}).status_code == 403
         assert ada.post("/sign-out", data={"key": key}).status_code == 403
 
 
-def test_every_text_is_shown_and_none_is_run(app: FastAPI, store: Store) -> None:
-    publish(store, 1, EVIL, f"```{EVIL}\n{EVIL}\n```", f"| {EVIL} |\n|---|\n| {EVIL} |", said=EVIL)
-    boss, ada = Visit(app, store, "boss", role="admin"), Visit(app, store, "ada")
-    lent = ada.work()
-    pages = [ada.get(f"/item/{lent}?answer={n}").text for n in range(3)]
-    ada.rate(lent)
+def test_every_text_is_escaped(app: FastAPI, database: LabelingDatabase) -> None:
+    publish(database, 1, EVIL, f"```{EVIL}\n{EVIL}\n```", f"| {EVIL} |\n|---|\n| {EVIL} |", prompt=EVIL)
+    boss, ada = SignedInClient(app, database, "boss", role="admin"), SignedInClient(app, database, "ada")
+    assignment = ada.work()
+    pages = [ada.get(f"/item/{assignment}?answer={n}").text for n in range(3)]
+    ada.rate(assignment)
     pages += [
-        ada.get(f"/item/{lent}").text,
-        ada.submit(f"/item/{lent}/skip", words=EVIL).text,
+        ada.get(f"/item/{assignment}").text,
+        ada.submit(f"/item/{assignment}/skip", words=EVIL).text,
         ada.get("/mine").text,
     ]
     pages += [
-        ada.get(f"/item/{lent}").text,
+        ada.get(f"/item/{assignment}").text,
         boss.get("/admin/audit").text,
         boss.submit("/admin/invite", name=EVIL).text,
     ]
@@ -142,18 +149,20 @@ def test_every_text_is_shown_and_none_is_run(app: FastAPI, store: Store) -> None
 
 
 @pytest.mark.parametrize("name", [SQL, "labeler-' OR '1'='1", "x' UNION SELECT password FROM labelers --"])
-def test_no_text_becomes_sql(app: FastAPI, store: Store, stranger: TestClient, name: str) -> None:
-    publish(store)
-    ada, boss = Visit(app, store, "ada"), Visit(app, store, "boss", role="admin")
+def test_no_text_is_run_as_sql(
+    app: FastAPI, database: LabelingDatabase, stranger: TestClient, name: str
+) -> None:
+    publish(database)
+    ada, boss = SignedInClient(app, database, "ada"), SignedInClient(app, database, "boss", role="admin")
     assert stranger.post("/sign-in", data={"name": name, "password": name}).status_code == 403
     assert stranger.get(f"/invitation/{name}").status_code in (403, 404)
-    lent = ada.work()
-    ada.submit(f"/item/{lent}/skip", words=name)
+    assignment = ada.work()
+    ada.submit(f"/item/{assignment}/skip", words=name)
     assert boss.submit(f"/admin/labelers/{name}/exclude").status_code in (400, 404)
     assert boss.submit(f"/admin/rounds/{name}/close").status_code in (400, 404)
     assert ada.get(f"/work/{name}").status_code == 404
-    with store.reading() as session:
-        assert session.get_one(Labeler, "labeler-ada").standing == "active"
+    with database.reading() as session:
+        assert session.get_one(Labeler, "labeler-ada").status == "active"
         assert any(name in str(line.details) for line in session.scalars(select(Event)))
 
 
@@ -166,21 +175,23 @@ def test_no_path_leads_out_of_the_static_files(stranger: TestClient, path: str) 
     assert stranger.get("/static/labeling.js").status_code == 200
 
 
-def test_administrators_pages_need_the_role_and_nobody_pauses_themselves(app: FastAPI, store: Store) -> None:
-    ada, boss = Visit(app, store, "ada"), Visit(app, store, "boss", role="admin")
+def test_administration_requires_the_role_and_nobody_can_exclude_themselves(
+    app: FastAPI, database: LabelingDatabase
+) -> None:
+    ada, boss = SignedInClient(app, database, "ada"), SignedInClient(app, database, "boss", role="admin")
     for path in ("/admin", "/admin/audit"):
         assert ada.get(path).status_code == 403
         assert boss.get(path).status_code == 200
     for path in ("/admin/invite", "/admin/labelers/labeler-boss/exclude", "/admin/rounds/r1/close"):
         assert ada.submit(path, name="eve").status_code == 403
     assert boss.submit("/admin/labelers/labeler-boss/exclude").status_code == 400
-    made = boss.submit("/admin/invite", name="eve", role="labeler").text
-    assert re.search(r"http://127\.0\.0\.1:4300/invitation/[\w-]{43}", made)
+    page = boss.submit("/admin/invite", name="eve", role="labeler").text
+    assert re.search(r"http://127\.0\.0\.1:4300/invitation/[\w-]{43}", page)
     boss.submit("/admin/labelers/labeler-ada/exclude")
     assert ada.get("/").status_code == 403
     boss.submit("/admin/labelers/labeler-ada/readmit")
     assert ada.get("/").status_code == 200
-    with store.reading() as session:
+    with database.reading() as session:
         done = [
             (line.actor, line.action, line.subject)
             for line in session.scalars(select(Event).order_by(Event.id))
@@ -189,8 +200,8 @@ def test_administrators_pages_need_the_role_and_nobody_pauses_themselves(app: Fa
     assert ("labeler-boss", "exclude", "labeler-ada") in done
 
 
-def test_pages_let_nothing_in_from_elsewhere(app: FastAPI, store: Store) -> None:
-    ada = Visit(app, store, "ada")
+def test_pages_load_nothing_from_other_sites(app: FastAPI, database: LabelingDatabase) -> None:
+    ada = SignedInClient(app, database, "ada")
     for path in ("/", "/static/labeling.js", "/nowhere", "/item/x"):
         headers = ada.get(path).headers
         assert headers["content-security-policy"].startswith(
@@ -201,39 +212,49 @@ def test_pages_let_nothing_in_from_elsewhere(app: FastAPI, store: Store) -> None
         assert headers["referrer-policy"] == "no-referrer"
     for path in ("/", "/guidelines", "/mine"):
         assert not re.search(r"(src|href)=\"(https?:)?//", ada.get(path).text)
-        assert ada.get(path).headers["cache-control"] == "no-store"
+        assert ada.get(path).headers["cache-control"] == "no-database"
 
 
-def test_what_is_too_long_or_does_not_say_how_long_is_refused(app: FastAPI, store: Store) -> None:
-    publish(store)
-    ada = Visit(app, store, "ada")
-    lent = ada.work()
-    assert ada.post(f"/item/{lent}/skip", data={"key": ada.key, "words": "x" * LARGEST}).status_code == 413
-    assert ada.post(f"/item/{lent}/skip", content=iter([b"key=x"])).status_code == 411
+def test_requests_that_are_too_long_or_have_no_length_are_refused(
+    app: FastAPI, database: LabelingDatabase
+) -> None:
+    publish(database)
+    ada = SignedInClient(app, database, "ada")
+    assignment = ada.work()
+    assert (
+        ada.post(
+            f"/item/{assignment}/skip", data={"key": ada.key, "words": "x" * MAX_REQUEST_BYTES}
+        ).status_code
+        == 413
+    )
+    assert ada.post(f"/item/{assignment}/skip", content=iter([b"key=x"])).status_code == 411
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost_or_half_there(app: FastAPI, store: Store) -> None:
-    publish(store, 40)
-    ada = Visit(app, store, "ada")
-    lent = ada.work()
-    ada.rate(lent)
-    with store.engine.connect() as connection:
+def test_a_full_disk_is_reported_and_nothing_is_lost_or_saved_in_part(
+    app: FastAPI, database: LabelingDatabase
+) -> None:
+    publish(database, 40)
+    ada = SignedInClient(app, database, "ada")
+    assignment = ada.work()
+    ada.rate(assignment)
+    with database.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-    store.engine.dispose()
+    database.engine.dispose()
 
     def listen(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA max_page_count={pages}")
 
-    event.listen(store.engine, "connect", listen)
-    full = ada.submit(f"/item/{lent}/skip", words="long " * 100)
+    event.listen(database.engine, "connect", listen)
+    full = ada.submit(f"/item/{assignment}/skip", words="long " * 100)
     while full.status_code == 200:
-        lent = ada.work()
-        full = ada.submit(f"/item/{lent}/skip", words="long " * 100)
+        assignment = ada.work()
+        full = ada.submit(f"/item/{assignment}/skip", words="long " * 100)
     assert full.status_code == 507
     assert "Nothing was saved: the disk is full" in full.text
-    store.engine.dispose()
-    event.remove(store.engine, "connect", listen)
+    database.engine.dispose()
+    event.remove(database.engine, "connect", listen)
     assert (
-        "Rate answer" in ada.get(f"/item/{lent}").text or "Rank the answers" in ada.get(f"/item/{lent}").text
+        "Rate response" in ada.get(f"/item/{assignment}").text
+        or "Rank the responses" in ada.get(f"/item/{assignment}").text
     )
-    assert ada.submit(f"/item/{lent}/skip", words="long " * 100).status_code == 200
+    assert ada.submit(f"/item/{assignment}/skip", words="long " * 100).status_code == 200

@@ -1,4 +1,4 @@
-"""Whatever is sent to the pages, none of them fails with a server error; schemathesis makes up what is sent."""
+"""No generated request causes a server error; schemathesis generates them from the API description."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ from fastapi.responses import JSONResponse
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 
-from alignloop.labeling.database import Store
-from tests.web.conftest import HOST, Visit, publish
+from alignloop.labeling.database import LabelingDatabase
+from tests.web.conftest import HOST, SignedInClient, publish
 
 TEXT: dict[str, Any] = {"type": "string"}
 RANK = {"enum": ["", "0", "1", "2", "3", "9", "²", "x"]}
-FORMS: dict[str, dict[str, Any]] = {  # what the pages' forms hold beside the visit's key
-    "/item/{lent}/rate": {
+FORMS: dict[str, dict[str, Any]] = {  # the fields of the forms besides the session's key
+    "/item/{assignment}/rate": {
         "place": RANK,
         "number": RANK,
         "overall": RANK,
         "hallucination": TEXT,
         "active": TEXT,
     },
-    "/item/{lent}/rank": {
+    "/item/{assignment}/rank": {
         "rank-A": RANK,
         "rank-B": RANK,
         "rank-C": RANK,
@@ -30,9 +30,9 @@ FORMS: dict[str, dict[str, Any]] = {  # what the pages' forms hold beside the vi
         "about-ambiguous": TEXT,
         "active": TEXT,
     },
-    "/item/{lent}/write": {"turn-0": TEXT, "turn-1": TEXT, "more": TEXT, "active": TEXT},
-    "/item/{lent}/skip": {"reason": TEXT, "words": TEXT},
-    "/item/{lent}/vote": {"better": TEXT},
+    "/item/{assignment}/write": {"turn-0": TEXT, "turn-1": TEXT, "more": TEXT, "active": TEXT},
+    "/item/{assignment}/skip": {"reason": TEXT, "words": TEXT},
+    "/item/{assignment}/vote": {"better": TEXT},
     "/review/decide": {"verb": TEXT, "candidate": TEXT, "reason": TEXT},
     "/admin/invite": {"name": TEXT, "role": TEXT},
     "/sign-in": {"name": TEXT, "password": TEXT},
@@ -41,7 +41,7 @@ FORMS: dict[str, dict[str, Any]] = {  # what the pages' forms hold beside the vi
 
 
 def described(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's description with the forms in it, and without the way out."""
+    """FastAPI's API description with the forms added and without the sign-out."""
     found = app.openapi()
     for path, fields in FORMS.items():
         schema = {"type": "object", "properties": fields}
@@ -53,13 +53,13 @@ def described(app: FastAPI) -> dict[str, Any]:
 
 
 @pytest.fixture
-def boss(app: FastAPI, store: Store) -> Visit:
-    publish(store, 3)
-    return Visit(app, store, "boss", role="admin")
+def boss(app: FastAPI, database: LabelingDatabase) -> SignedInClient:
+    publish(database, 3)
+    return SignedInClient(app, database, "boss", role="admin")
 
 
 @pytest.fixture
-def api(app: FastAPI, boss: Visit) -> Any:
+def api(app: FastAPI, boss: SignedInClient) -> Any:
     description = described(app)
     app.add_api_route("/description", lambda: JSONResponse(description), include_in_schema=False)
     return schemathesis.openapi.from_asgi("/description", app, headers={"Host": "127.0.0.1"})
@@ -80,16 +80,16 @@ BOUNDED = settings(
 )
 
 
-def test_no_page_fails_whatever_is_sent(api: Any, boss: Visit) -> None:
-    """As the signed-in administrator, mostly of the item in hand, with the key that the pages give."""
+def test_no_request_causes_a_server_error(api: Any, boss: SignedInClient) -> None:
+    """Send requests as an administrator, mostly for the open assignment, with the session's key."""
     signed = {"Host": "127.0.0.1:4300", "Origin": HOST, "Cookie": f"alignloop={boss.cookies['alignloop']}"}
     for operation in api.get_all_operations():
 
         @BOUNDED
         @given(case=operation.ok().as_strategy())
         def sent(case: schemathesis.Case) -> None:
-            if case.path_parameters and case.path_parameters.get("lent", 0) % 3:
-                case.path_parameters["lent"] = boss.work()
+            if case.path_parameters and case.path_parameters.get("assignment", 0) % 3:
+                case.path_parameters["assignment"] = boss.work()
             if isinstance(case.body, dict):
                 case.body["key"] = boss.key
             case.validate_response(case.call(headers=signed), checks=[not_a_server_error])
@@ -101,7 +101,7 @@ def test_every_form_is_described(app: FastAPI) -> None:
     found = described(app)
     posts = {path for path, verbs in found["paths"].items() if "post" in verbs}
     keyed = {
-        "/item/{lent}/draft",
+        "/item/{assignment}/draft",
         "/admin/labelers/{name}/{verb}",
         "/admin/rounds/{name}/close",
     }  # JSON, or the key alone

@@ -1,4 +1,4 @@
-"""Reviewers vote blind, administrators decide through the audited path, and nobody else moves anything; by page and by command line."""
+"""Reviewers vote blind and administrators decide in the audited log, by page and by command line."""
 
 import shutil
 from pathlib import Path
@@ -9,48 +9,51 @@ from sqlalchemy import select
 
 from alignloop.__main__ import main
 from alignloop.data import record_files
-from alignloop.labeling.assignments import look
-from alignloop.labeling.database import Store
+from alignloop.labeling.assignments import assigned_item
+from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.schema import Assignment, Event
 from alignloop.params import Params
 from alignloop.records import Answer, Message, Prompt
 from alignloop.release import champion
 from alignloop.tracking import registry
 from alignloop.web.app import create_app
-from alignloop.web.settings import prepare
-from tests.web.candidates import GOLD, NAME, SCORE, offer, register
-from tests.web.conftest import PROJECT, Visit
+from alignloop.web.settings import prepare_settings
+from tests.web.candidates import GOLD, NAME, SCORE, publish_review, register
+from tests.web.conftest import PROJECT, SignedInClient
 
 EVIL = "\"><script>alert('x')</script>"
 
 
 @pytest.fixture
-def pages(project: Path, store: Store, params: Params) -> FastAPI:
-    """The pages of a project with a registry."""
+def pages(project: Path, database: LabelingDatabase, params: Params) -> FastAPI:
+    """The pages of a project with a model registry."""
     shutil.copytree(PROJECT / "configs", project / "configs")
-    return create_app(store, prepare(store, params, project))
+    return create_app(database, prepare_settings(database, params, project))
 
 
-def vote(who: Visit, store: Store, mine_better: bool | None) -> str:
+def vote(who: SignedInClient, database: LabelingDatabase, candidate_better: bool | None) -> str:
     """Vote on the next pair for or against the candidate, or for neither; returns the page that follows."""
-    lent = who.work("review")
-    with store.reading() as session:
-        presented = look(session, lent, who.name).presented
-    better = "same" if mine_better is None else "AB"[presented.index(0 if mine_better else 1)]
-    return str(who.submit(f"/item/{lent}/vote", better=better).url)
+    assignment = who.work("review")
+    with database.reading() as session:
+        presented = assigned_item(session, assignment, who.name).presented
+    better = "same" if candidate_better is None else "AB"[presented.index(0 if candidate_better else 1)]
+    return str(who.submit(f"/item/{assignment}/vote", better=better).url)
 
 
-def test_votes_of_several_people_stand_on_the_model_version_beside_gold_and_the_reward_model(
-    project: Path, pages: FastAPI, store: Store
+def test_the_votes_are_recorded_on_the_model_version_beside_gold_and_the_reward_model(
+    project: Path, pages: FastAPI, database: LabelingDatabase
 ) -> None:
-    new = offer(project, store)
-    ada, bob = Visit(pages, store, "ada", role="reviewer"), Visit(pages, store, "bob", role="reviewer")
-    boss = Visit(pages, store, "boss", role="admin")
+    new = publish_review(project, database)
+    ada, bob = (
+        SignedInClient(pages, database, "ada", role="reviewer"),
+        SignedInClient(pages, database, "bob", role="reviewer"),
+    )
+    boss = SignedInClient(pages, database, "boss", role="admin")
     assert "2 pairs wait for your vote" in ada.get("/").text
-    vote(ada, store, True)
-    vote(ada, store, None)
-    vote(bob, store, True)
-    assert vote(bob, store, False).endswith("/review")
+    vote(ada, database, True)
+    vote(ada, database, None)
+    vote(bob, database, True)
+    assert vote(bob, database, False).endswith("/review")
     found = registry.find(project, f"{NAME}@candidate")
     people = "0.625 [0.142, 0.944] on 2 prompts, 4 votes of 2 reviewers"  # Wilson with p = (1 + ¼) / 2, n = 2
     assert found.tags["wins_people"] == people
@@ -80,50 +83,50 @@ def test_votes_of_several_people_stand_on_the_model_version_beside_gold_and_the_
     )
     assert champion.drift(project, NAME) == []
     assert registry.find(project, f"{NAME}@champion").version == 2
-    assert "decided on" in ada.get("/review").text
-    with store.reading() as session:
+    assert "decision about the last candidate" in ada.get("/review").text
+    with database.reading() as session:
         assert [
             event.subject for event in session.scalars(select(Event).where(Event.action == "decide"))
         ] == [f"{NAME}/2"]
 
 
-def test_the_review_is_blind(project: Path, pages: FastAPI, store: Store) -> None:
-    offer(project, store, count=6)
-    ada = Visit(pages, store, "ada", role="reviewer")
+def test_the_review_is_blind(project: Path, pages: FastAPI, database: LabelingDatabase) -> None:
+    publish_review(project, database, count=6)
+    ada = SignedInClient(pages, database, "ada", role="reviewer")
     first = []
     for _ in range(6):
-        lent = ada.work("review")
-        text = ada.get(f"/item/{lent}").text
+        assignment = ada.work("review")
+        text = ada.get(f"/item/{assignment}").text
         assert NAME not in text
         assert "candidate" not in text.lower()
         first.append(text.index("Of rock.") < text.index("Of cheese."))
-        ada.submit(f"/item/{lent}/vote", better="same")
-    assert set(first) == {True, False}, "the candidate's answer is on either side"
+        ada.submit(f"/item/{assignment}/vote", better="same")
+    assert set(first) == {True, False}, "the candidate's response is on either side"
     for words in (NAME, "0.743", "Gates", "by people", "Decide"):
-        assert words not in ada.get("/review").text, "a reviewer learns nothing that could sway a vote"
+        assert words not in ada.get("/review").text, "a reviewer sees nothing that could bias a vote"
 
 
-def test_who_may_do_what(project: Path, pages: FastAPI, store: Store) -> None:
-    offer(project, store)
-    ada, eve, boss = (
-        Visit(pages, store, "ada", role="reviewer"),
-        Visit(pages, store, "eve"),
-        Visit(pages, store, "boss", role="admin"),
-    )
-    lent = ada.work("review")
+def test_each_role_may_do_only_its_own_actions(
+    project: Path, pages: FastAPI, database: LabelingDatabase
+) -> None:
+    publish_review(project, database)
+    ada = SignedInClient(pages, database, "ada", role="reviewer")
+    eve = SignedInClient(pages, database, "eve")
+    boss = SignedInClient(pages, database, "boss", role="admin")
+    assignment = ada.work("review")
     assert eve.get("/review").status_code == 403
     assert "/review" not in eve.get("/").text
     assert str(eve.get("/work/review", follow_redirects=False).headers["location"]) == "/review"
     for who, path, status in (
-        (eve, f"/item/{lent}/vote", 403),
-        (boss, f"/item/{lent}/vote", 404),
+        (eve, f"/item/{assignment}/vote", 403),
+        (boss, f"/item/{assignment}/vote", 404),
         (ada, "/review/decide", 403),
     ):
         assert (
             who.submit(path, better="A", verb="approve", candidate=f"{NAME}/2", reason="x").status_code
             == status
         )
-    assert ada.post(f"/item/{lent}/vote", data={"key": "forged", "better": "A"}).status_code == 403
+    assert ada.post(f"/item/{assignment}/vote", data={"key": "forged", "better": "A"}).status_code == 403
     assert (
         boss.post(
             "/review/decide",
@@ -131,30 +134,30 @@ def test_who_may_do_what(project: Path, pages: FastAPI, store: Store) -> None:
         ).status_code
         == 403
     )
-    assert "Say which answer is better" in ada.submit(f"/item/{lent}/vote", better="C").text
+    assert "Choose the better response" in ada.submit(f"/item/{assignment}/vote", better="C").text
     assert boss.submit("/review/decide", verb="approve", candidate=f"{NAME}/1", reason="x").status_code == 409
     assert boss.submit("/review/decide", verb="delete", candidate=f"{NAME}/2", reason="x").status_code == 409
     assert boss.submit("/review/decide", verb="reject", candidate=f"{NAME}/2", reason=" ").status_code == 422
     assert len(champion.verify(project, NAME)) == 1, "nothing was decided"
-    ada.submit(f"/item/{lent}/vote", better="A")
-    ada.submit(f"/item/{lent}/vote", better="B")
-    with store.reading() as session:
-        assert session.get_one(Assignment, lent).state == "done"
-    assert "A › B" in ada.get(f"/item/{lent}").text, "a second vote changes nothing"
+    ada.submit(f"/item/{assignment}/vote", better="A")
+    ada.submit(f"/item/{assignment}/vote", better="B")
+    with database.reading() as session:
+        assert session.get_one(Assignment, assignment).state == "done"
+    assert "A › B" in ada.get(f"/item/{assignment}").text, "a second vote changes nothing"
 
 
-def test_answers_are_shown_and_not_run(project: Path, pages: FastAPI, store: Store) -> None:
-    offer(project, store, 1, 1, mine=EVIL, theirs=f"```{EVIL}\n{EVIL}\n```")
-    ada = Visit(pages, store, "ada", role="reviewer")
+def test_responses_are_escaped(project: Path, pages: FastAPI, database: LabelingDatabase) -> None:
+    publish_review(project, database, 1, 1, candidate=EVIL, other=f"```{EVIL}\n{EVIL}\n```")
+    ada = SignedInClient(pages, database, "ada", role="reviewer")
     text = ada.get(f"/item/{ada.work('review')}").text
     assert "<script>alert" not in text
     assert text.count("&lt;script&gt;alert(") >= 2
 
 
-def test_the_command_line_shows_decides_checks_and_goes_back(
-    project: Path, store: Store, capsys: pytest.CaptureFixture[str]
+def test_the_command_line_shows_decides_verifies_and_rolls_back(
+    project: Path, database: LabelingDatabase, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    offer(project, store)
+    publish_review(project, database)
     prompt = Prompt(
         id="p",
         messages=(Message(role="user", content="What\x1b[2J is it?"),),
@@ -177,13 +180,13 @@ def test_the_command_line_shows_decides_checks_and_goes_back(
     (project / "data" / "release").mkdir(parents=True)
     record_files.write(project / "data" / "release" / "answers.jsonl", answers)
     assert main(["review"]) == 0
-    said = capsys.readouterr().out
-    assert "THE CANDIDATE" in said
-    assert "THE CHAMPION" in said
-    assert "\x1b" not in said, "an answer cannot draw on the terminal"
-    assert f"{NAME}/2 @candidate" in said
-    assert "passes gold" in said
-    assert said.splitlines()[-1].startswith(
+    out = capsys.readouterr().out
+    assert "THE CANDIDATE" in out
+    assert "THE CHAMPION" in out
+    assert "\x1b" not in out, "a response cannot control the terminal"
+    assert f"{NAME}/2 @candidate" in out
+    assert "passes gold" in out
+    assert out.splitlines()[-1].startswith(
         "decide: python -m alignloop review approve --name YOU --reason WHY   (or reject)"
     )
     assert main(["review", "approve", "--name", "bob"]) == 1
@@ -199,8 +202,8 @@ def test_the_command_line_shows_decides_checks_and_goes_back(
         f"rollback {NAME}/1 (gates passed): worse after all",
     ]
     assert lines[3:] == [
-        "3 entries, each as it was written",
-        "aliases and releases/champion.json are as decided",
+        "3 entries, all unchanged",
+        "aliases and releases/champion.json match the log",
     ]
     log = project / "releases" / "audit.jsonl"
     log.write_text(log.read_text().replace("better", "bitter"))
@@ -208,14 +211,16 @@ def test_the_command_line_shows_decides_checks_and_goes_back(
     assert "releases/audit.jsonl, entry 2: its seal does not fit its words" in capsys.readouterr().err
 
 
-def test_of_a_refused_candidate_the_command_line_says_what_approving_takes(
+def test_the_command_line_shows_how_to_approve_a_candidate_that_the_gates_refused(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry.point(project, "candidate", register(project, "new", gates="failed"))
     assert main(["review"]) == 0
     *_, last = capsys.readouterr().out.splitlines()
-    asked = last.partition("python -m alignloop ")[2].replace("YOU", "bob").replace("WHY", "needed").split()
-    without = [word for word in asked if word != "--despite-gates"]
+    suggested = (
+        last.partition("python -m alignloop ")[2].replace("YOU", "bob").replace("WHY", "needed").split()
+    )
+    without = [word for word in suggested if word != "--despite-gates"]
     assert main(without) == 1
     assert "its gates say failed" in capsys.readouterr().err
-    assert main(asked) == 0
+    assert main(suggested) == 0

@@ -1,30 +1,32 @@
-"""The reviewers' page as people use it, in Debian's Chromium: a review by keyboard alone, and the decision on a page."""
+"""The reviewers' page in Chromium: a review by keyboard alone, and the decision on a page."""
 
 from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from alignloop.labeling.database import Store
+from alignloop.labeling.database import LabelingDatabase
 from alignloop.params import Params
 from alignloop.release import champion
 from alignloop.tracking import registry
-from tests.web.candidates import NAME, offer
-from tests.web.test_browser import accessible, chromium, come_in, pytestmark, served  # noqa: F401
+from tests.web.browser import assert_accessible, needs_chromium, served, sign_in
+from tests.web.candidates import NAME, publish_review
+
+pytestmark = needs_chromium
 
 
 def test_a_reviewer_compares_by_keyboard_and_an_administrator_decides(
-    chromium: Browser,  # noqa: F811
-    store: Store,
+    chromium: Browser,
+    database: LabelingDatabase,
     params: Params,
     project: Path,
 ) -> None:
-    offer(project, store, count=3, votes=1)
-    with served(store, params, project) as url:
-        ada = come_in(chromium, store, url, "ada", role="reviewer")
+    publish_review(project, database, count=3, votes=1)
+    with served(database, params, project) as url:
+        ada = sign_in(chromium, database, url, "ada", role="reviewer")
         ada.focus(".job.first a")
         ada.keyboard.press("Enter")
         ada.wait_for_url("**/review")
-        accessible(ada)
+        assert_accessible(ada)
         ada.focus(".job.first a")
         ada.keyboard.press("Enter")
         for number, (key, value) in enumerate(
@@ -32,7 +34,7 @@ def test_a_reviewer_compares_by_keyboard_and_an_administrator_decides(
         ):
             ada.wait_for_selector("#compare")
             if number == 0:
-                accessible(ada)
+                assert_accessible(ada)
                 ada.keyboard.press("Enter")
                 assert ada.locator("#compare").count() == 1, "nothing is sent without a choice"
                 ada.set_viewport_size({"width": 390, "height": 844})
@@ -46,14 +48,14 @@ def test_a_reviewer_compares_by_keyboard_and_an_administrator_decides(
         assert "No pair waits for your vote" in ada.content()
         assert "3 votes of 1 reviewer" in registry.find(project, f"{NAME}@candidate").tags["wins_people"]
 
-        boss = come_in(chromium, store, url, "boss", role="admin")
+        boss = sign_in(chromium, database, url, "boss", role="admin")
         boss.goto(f"{url}/review")
-        accessible(boss)
+        assert_accessible(boss)
         boss.fill("input[name=reason]", "worse at the moon")
         boss.focus("text=Reject")
         with boss.expect_navigation():
             boss.keyboard.press("Enter")
-        assert "decided on" in boss.content()
+        assert "decision about the last candidate" in boss.content()
         entry = champion.verify(project, NAME)[-1]
         assert (entry.who, entry.action, entry.reason) == ("labeler-boss", "reject", "worse at the moon")
         assert registry.find(project, f"{NAME}@champion").version == 1

@@ -1,4 +1,4 @@
-"""Texts are shown as they are: code and tables as such, and not a character is left out."""
+"""Texts are shown as they are: code and tables as such, and no character is left out."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from alignloop.web.text_blocks import Block, blocks
 
 
-def test_code_and_tables_are_told_from_prose() -> None:
+def test_code_and_tables_are_separated_from_prose() -> None:
     text = "Look:\n```python\nif x:\n    y()\n```\n| a | b |\n|---|:-:|\n| 1 | |\nthe end"
     assert blocks(text) == [
         Block("prose", "Look:"),
@@ -16,14 +16,14 @@ def test_code_and_tables_are_told_from_prose() -> None:
     ]
 
 
-def test_what_only_looks_like_code_or_a_table_stays_prose() -> None:
+def test_text_that_only_looks_like_code_or_a_table_stays_prose() -> None:
     for text in ("a | b", "| a |\nno rule", "`code`", "a ``` b", "---", "1 - 2 | 3"):
         assert [block.kind for block in blocks(text)] == ["prose"]
     assert blocks("```\nnever closed") == [Block("code", "never closed", (("",),))]
     assert blocks(" \n") == []
 
 
-def test_control_characters_are_seen() -> None:
+def test_control_characters_become_visible() -> None:
     assert blocks("a\x00b\x1bc\td") == [Block("prose", "a␀b␛c\td")]
 
 

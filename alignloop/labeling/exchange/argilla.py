@@ -1,6 +1,7 @@
-"""A round in Argilla: records and settings for its HTTP API, and records as that API gives them back. https://docs.argilla.io
+"""Rounds in Argilla: records and settings for its HTTP API, and records as that API returns them.
 
-Argilla's SDK drops the ranks of a ranking question, both ways; what it exported is refused with the way to the records that have them.
+https://docs.argilla.io. Argilla's SDK drops the ranks of a ranking question in both directions; its
+exports are refused with a message that says how to fetch the records with their ranks.
 """
 
 import json
@@ -15,15 +16,23 @@ from pydantic import BaseModel
 from alignloop.data.formats.argilla import RANKLESS, Row, options, records
 from alignloop.data.formats.importer import Refused, each, ranks_of
 from alignloop.files import replacing, write_json
-from alignloop.labeling.exchange.items import ExchangeError, Offer, Said, known_here, known_there
+from alignloop.labeling.exchange.items import (
+    ExchangeError,
+    ExchangeItem,
+    LabelerRanking,
+    external_id,
+    labeler_id,
+)
 
 TOOL = "argilla"
-PAGE = 500  # records that one request to `records/bulk` may carry
-LONGEST = 10_000  # characters of a data set's guidelines
+MAX_RECORDS = 500  # per request to `records/bulk`
+MAX_GUIDELINES = 10_000  # characters of a data set's guidelines
 QUESTION = "ranking"
 
 
 class Response(BaseModel):
+    """A user's response to a record, as the API returns it."""
+
     values: dict[str, dict[str, Any]] | None
     status: str
     user_id: str | None
@@ -31,79 +40,92 @@ class Response(BaseModel):
     updated_at: str = ""
 
 
-class Filed(BaseModel):
+class Metadata(BaseModel):
+    """The metadata with which a record was exported."""
+
     round: str
     presented: str
     guidelines: str
 
 
-class Recorded(BaseModel):
+class Record(BaseModel):
+    """A record, as the API returns it."""
+
     external_id: str
     fields: dict[str, str]
-    metadata: Filed
+    metadata: Metadata
     responses: list[Response] | None
 
 
-def write(path: Path, offers: Sequence[Offer], guidelines: str, people: Mapping[str, str]) -> list[Path]:
-    """Write a line for each request to `records/bulk`, and the data set's settings beside them. Returns both files."""
-    sizes = {len(offer.responses) for offer in offers}
+def write(
+    path: Path, items: Sequence[ExchangeItem], guidelines: str, people: Mapping[str, str]
+) -> list[Path]:
+    """Write a line for each request to `records/bulk`, and the data set's settings. Returns both files."""
+    sizes = {len(item.responses) for item in items}
     if len(sizes) > 1:
         raise ExchangeError(
-            f"the items have {' and '.join(map(str, sorted(sizes)))} answers, and a data set of Argilla asks for one number"
+            f"the items have {' and '.join(map(str, sorted(sizes)))} responses, "
+            "and a data set of Argilla must have one number of them; export the round to Label Studio instead"
         )
-    items = [_record(offer, people) for offer in offers]
+    records = [_record(item, people) for item in items]
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
-        for start in range(0, len(items), PAGE):
-            file.write(json.dumps({"items": items[start : start + PAGE]}, ensure_ascii=False) + "\n")
+        for start in range(0, len(records), MAX_RECORDS):
+            file.write(json.dumps({"items": records[start : start + MAX_RECORDS]}, ensure_ascii=False) + "\n")
     settings = path.with_suffix(".settings.json")
     write_json(settings, _settings(sizes.pop(), guidelines))
     return [path, settings]
 
 
-def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, Offer | Refused]]:
-    """The items of records, alone or in pages, with what annotators said of each, and what of it cannot be used, by line."""
+def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, ExchangeItem | Refused]]:
+    """The items of exported records with their rankings, and what is refused, by line number.
+
+    A line holds one record, or one page of them.
+    """
     return each(
-        path, Row, lambda row: (found for record in records(row.root) for found in _offer(record, people))
+        path, Row, lambda row: (item for record in records(row.root) for item in _items(record, people))
     )
 
 
-def _record(offer: Offer, people: Mapping[str, str]) -> dict[str, Any]:
-    answers = {_field(shown): offer.responses[place] for shown, place in enumerate(offer.presented)}
+def _record(item: ExchangeItem, people: Mapping[str, str]) -> dict[str, Any]:
+    responses = {_field(shown): item.responses[place] for shown, place in enumerate(item.presented)}
     metadata = {
-        "round": offer.round,
-        "presented": ",".join(map(str, offer.presented)),
-        "guidelines": offer.guidelines,
+        "round": item.round,
+        "presented": ",".join(map(str, item.presented)),
+        "guidelines": item.guidelines,
     }
-    said = [_response(each, offer.presented, people) for each in offer.said]
+    rankings = [_response(ranking, item.presented, people) for ranking in item.rankings]
     return {
-        "external_id": offer.key,
-        "fields": {"prompt": offer.prompt, **answers},
+        "external_id": item.key,
+        "fields": {"prompt": item.prompt, **responses},
         "metadata": metadata,
-        "responses": said,
+        "responses": rankings,
     }
 
 
-def _response(said: Said, presented: Sequence[int], people: Mapping[str, str]) -> dict[str, Any]:
-    person = known_there(said.labeler, people, "Argilla")
+def _response(ranking: LabelerRanking, presented: Sequence[int], people: Mapping[str, str]) -> dict[str, Any]:
+    person = external_id(ranking.labeler, people, "Argilla")
     try:
         UUID(person)
     except ValueError:
         raise ExchangeError(
-            f"{said.labeler} is called '{person}' in --people, and Argilla knows users by UUID"
+            f"{ranking.labeler}: the ID in --people must be a UUID for Argilla, got '{person}'"
         ) from None
-    if said.ranks is None:
+    if ranking.ranks is None:
         return {"user_id": person, "status": "discarded", "values": None}
-    value = [{"value": _field(shown), "rank": said.ranks[place]} for shown, place in enumerate(presented)]
+    value = [{"value": _field(shown), "rank": ranking.ranks[place]} for shown, place in enumerate(presented)]
     return {"user_id": person, "status": "submitted", "values": {QUESTION: {"value": value}}}
 
 
 def _settings(k: int, guidelines: str) -> dict[str, Any]:
     text = {"type": "text", "use_markdown": False}
-    fields = [("prompt", "Prompt"), *((_field(shown), f"Answer {'ABCDEFGHI'[shown]}") for shown in range(k))]
-    choices = [{"value": _field(shown), "text": f"Answer {'ABCDEFGHI'[shown]}"} for shown in range(k)]
-    title = "Rank the answers: 1 is the best, equal ranks are ties"
+    fields = [
+        ("prompt", "Prompt"),
+        *((_field(shown), f"Response {'ABCDEFGHI'[shown]}") for shown in range(k)),
+    ]
+    choices = [{"value": _field(shown), "text": f"Response {'ABCDEFGHI'[shown]}"} for shown in range(k)]
+    title = "Rank the responses: 1 is the best, equal ranks are ties"
     return {
-        "dataset": {"guidelines": guidelines[:LONGEST], "allow_extra_metadata": True},
+        "dataset": {"guidelines": guidelines[:MAX_GUIDELINES], "allow_extra_metadata": True},
         "fields": [
             {"name": name, "title": title, "required": True, "settings": text} for name, title in fields
         ],
@@ -122,54 +144,53 @@ def _field(shown: int) -> str:
     return f"answer-{shown + 1}"
 
 
-def _offer(row: dict[str, Any], people: Mapping[str, str]) -> Iterator[Offer | Refused]:
+def _items(row: dict[str, Any], people: Mapping[str, str]) -> Iterator[ExchangeItem | Refused]:
     if isinstance(row.get("responses"), dict) or any(name.endswith(".responses") for name in row):
         yield Refused(RANKLESS)
         return
-    record = Recorded.model_validate(row)
+    record = Record.model_validate(row)
     presented = [int(place) for place in record.metadata.presented.split(",") if place.isdigit()]
-    names = [
-        _field(presented.index(place)) for place in sorted(presented)
-    ]  # of the fields, in the responses' own order
+    # names of the fields in the order of the item's responses
+    names = [_field(presented.index(place)) for place in sorted(presented)]
     if sorted(presented) != list(range(len(presented))) or {*names, "prompt"} != record.fields.keys():
-        yield Refused("its fields are not those of a round that went out")
+        yield Refused("its fields are not those of an exported round")
         return
     if record.responses is None:
-        yield Refused("no responses with it; fetch the records with `?include=responses`")
+        yield Refused("the record has no responses; fetch the records with `?include=responses`")
         return
-    found = [_said(response, names, people) for response in record.responses if response.status != "draft"]
-    yield from (said for said in found if isinstance(said, Refused))
-    yield Offer(
-        record.metadata.round,
-        record.external_id,
-        record.fields["prompt"],
-        tuple(record.fields[name] for name in names),
-        tuple(presented),
-        record.metadata.guidelines,
-        tuple(said for said in found if isinstance(said, Said)),
+    rankings = [_ranking(each, names, people) for each in record.responses if each.status != "draft"]
+    yield from (ranking for ranking in rankings if isinstance(ranking, Refused))
+    yield ExchangeItem(
+        round=record.metadata.round,
+        key=record.external_id,
+        prompt=record.fields["prompt"],
+        responses=tuple(record.fields[name] for name in names),
+        presented=tuple(presented),
+        guidelines=record.metadata.guidelines,
+        rankings=tuple(ranking for ranking in rankings if isinstance(ranking, LabelerRanking)),
     )
 
 
-def _said(response: Response, names: Sequence[str], people: Mapping[str, str]) -> Said | Refused:
-    labeler = known_here(response.user_id, people, TOOL)
+def _ranking(response: Response, names: Sequence[str], people: Mapping[str, str]) -> LabelerRanking | Refused:
+    labeler = labeler_id(response.user_id, people, TOOL)
     if response.user_id is None or labeler is None:
-        return Refused("a response by nobody: its user was deleted")
+        return Refused("the response has no user: the user was deleted")
     seconds = _seconds(response.inserted_at, response.updated_at)
     if response.status != "submitted":
-        return Said(labeler, None, seconds, "discarded in Argilla")
+        return LabelerRanking(labeler, None, seconds, "discarded in Argilla")
     value = (response.values or {}).get(QUESTION, {}).get("value")
     ranks = options(value)
     if sorted(ranks) != sorted(names):
-        ranked = isinstance(value, list) and all(isinstance(each, dict) for each in value)
-        return Refused("options left unranked, or of another question" if ranked else RANKLESS)
-    return Said(labeler, ranks_of([ranks[name] for name in names]), seconds)
+        has_ranks = isinstance(value, list) and all(isinstance(each, dict) for each in value)
+        return Refused("options are unranked, or belong to another question" if has_ranks else RANKLESS)
+    return LabelerRanking(labeler, ranks_of([ranks[name] for name in names]), seconds)
 
 
-def _seconds(begun: str, ended: str) -> float:
-    """From the first draft to the submission, as Argilla's clock has it; 0 where it does not say."""
+def _seconds(started: str, ended: str) -> float:
+    """Seconds from the first draft to the submission by Argilla's clock; 0 if a time is missing."""
     try:
         return max(
-            0.0, round((datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds(), 3)
+            0.0, round((datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds(), 3)
         )
     except (ValueError, TypeError):
         return 0.0

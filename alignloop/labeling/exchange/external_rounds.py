@@ -1,4 +1,4 @@
-"""Rounds that are ranked in another tool: a round's items to carry there, and what people said of them there, kept as if said here."""
+"""Rounds ranked in another labeling tool: export of items and import of the rankings."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -9,18 +9,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alignloop.data.formats.importer import Refused
-from alignloop.labeling.assignments import Given, keep
-from alignloop.labeling.database import Store, note
-from alignloop.labeling.exchange.items import ExchangeError, Offer, Said, spoken
-from alignloop.labeling.schema import Answer, Assignment, Item, Labeler, Round
+from alignloop.labeling.assignments import SubmissionContent, record_submission
+from alignloop.labeling.database import LabelingDatabase, log_event
+from alignloop.labeling.exchange.items import ExchangeError, ExchangeItem, LabelerRanking, conversation_text
+from alignloop.labeling.schema import Assignment, Item, Labeler, Round, Submission
 from alignloop.seeds import seed_of
 
-TOLD = 12  # refusals that one message names
+MAX_LISTED = 12  # refused rankings that one message lists
 
 
 @dataclass
-class Brought:
-    """What came back: rankings and skips that are new, those that were there already, and what was refused."""
+class ImportResult:
+    """Counts of an import: new rankings and skips, those imported before (`known`), and what was refused."""
 
     rankings: int = 0
     skips: int = 0
@@ -29,134 +29,153 @@ class Brought:
     refused: list[str] = field(default_factory=list)
 
 
-def offers(session: Session, round: str, guidelines: str, with_answers: bool = False) -> list[Offer]:
-    """A round's items, their responses shuffled; with what labelers said of them so far, if that is wanted."""
+def round_items(
+    session: Session, round: str, guidelines: str, with_rankings: bool = False
+) -> list[ExchangeItem]:
+    """A round's items with their responses shuffled, and on request with the rankings so far."""
     if session.get(Round, round) is None:
         raise ExchangeError(
             f"round {round} was never published; run `dvc repro label@{round}`, which publishes it"
         )
-    made = []
+    items = []
     for item in session.scalars(select(Item).where(Item.round == round, Item.active).order_by(Item.id)):
         places = list(range(len(item.responses)))
         Random(seed_of(0, item.key, "elsewhere")).shuffle(places)
-        said = _said(session, item) if with_answers else ()
-        made.append(
-            Offer(
-                round,
-                item.key,
-                spoken(item.prompt["messages"]),
-                tuple(item.responses),
-                tuple(places),
-                guidelines,
-                said,
+        items.append(
+            ExchangeItem(
+                round=round,
+                key=item.key,
+                prompt=conversation_text(item.prompt["messages"]),
+                responses=tuple(item.responses),
+                presented=tuple(places),
+                guidelines=guidelines,
+                rankings=_rankings(session, item) if with_rankings else (),
             )
         )
-    return made
+    return items
 
 
-def bring(
-    store: Store, round: str, found: Iterable[tuple[int, Offer | Refused]], file: str, leave_out: bool = False
-) -> Brought:
-    """Keep what came back of a round, each answer once. What cannot be kept is refused, and then nothing is kept unless `leave_out`."""
-    brought = Brought()
-    with store.writing() as session:
+def import_rankings(
+    database: LabelingDatabase,
+    round: str,
+    records: Iterable[tuple[int, ExchangeItem | Refused]],
+    file: str,
+    leave_out: bool = False,
+) -> ImportResult:
+    """Save the rankings of a round that were made in another tool, each once.
+
+    `records` are the items of `file` with their line numbers. If a ranking is refused, nothing is saved and
+    ExchangeError lists the refusals; with `leave_out` the others are saved.
+    """
+    result = ImportResult()
+    with database.writing() as session:
         plan = session.get(Round, round, with_for_update=True)
         if plan is None or plan.closed is not None:
             state = "was never published" if plan is None else "is closed: its rankings are final"
-            raise ExchangeError(f"round {round} {state}; nothing of {file} was kept")
+            raise ExchangeError(f"round {round} {state}; nothing of {file} was saved")
         items = {
             item.key: item
             for item in session.scalars(select(Item).where(Item.round == round).with_for_update())
         }
-        for line, offer in found:
-            for words in (
-                [offer.reason]
-                if isinstance(offer, Refused)
-                else _bring(session, round, items, offer, brought)
-            ):
-                brought.refused.append(f"{file}:{line}: {words}")
-        if brought.refused and not leave_out:
-            more = f"\n… and {len(brought.refused) - TOLD} more" if len(brought.refused) > TOLD else ""
-            told = "\n".join(brought.refused[:TOLD])
+        for line, record in records:
+            if isinstance(record, Refused):
+                reasons = [record.reason]
+            else:
+                reasons = _import_item(session, round, items, record, result)
+            result.refused += [f"{file}:{line}: {reason}" for reason in reasons]
+        if result.refused and not leave_out:
+            listed = result.refused[:MAX_LISTED]
+            if len(result.refused) > MAX_LISTED:
+                listed.append(f"… and {len(result.refused) - MAX_LISTED} more")
             raise ExchangeError(
-                f"{told}{more}\nnothing was kept; correct these in the other tool and export again, or go on without them: --leave-out"
+                "\n".join(listed) + "\n"
+                "nothing was saved; correct these in the other tool and export again, "
+                "or import the others only: --leave-out"
             )
         counts = {
-            "rankings": brought.rankings,
-            "skips": brought.skips,
-            "known": brought.known,
-            "refused": len(brought.refused),
+            "rankings": result.rankings,
+            "skips": result.skips,
+            "known": result.known,
+            "refused": len(result.refused),
         }
-        note(
-            session,
-            "command line",
-            "bring from elsewhere",
-            round,
-            file=file,
-            labelers=sorted(brought.labelers),
-            **counts,
-        )
-    return brought
+        labelers = sorted(result.labelers)
+        log_event(session, "command line", "import round", round, file=file, labelers=labelers, **counts)
+    return result
 
 
-def _bring(session: Session, round: str, items: dict[str, Item], offer: Offer, brought: Brought) -> list[str]:
-    item = items.get(offer.key)
-    if offer.round != round or item is None or not item.active:
+def _import_item(
+    session: Session, round: str, items: dict[str, Item], record: ExchangeItem, result: ImportResult
+) -> list[str]:
+    """Save the rankings of one item; returns the reasons of those that are refused."""
+    item = items.get(record.key)
+    if record.round != round or item is None or not item.active:
         return [
-            f"an item of round {offer.round}, '{offer.key}', is none of those that round {round} asks for now"
+            f"item '{record.key}' of round {record.round} is not among the current items of round {round}"
         ]
-    if tuple(item.responses) != offer.responses:
-        return [f"the answers of '{offer.key}' are not those that went out"]
-    refused = (_keep(session, item, offer, said, brought) for said in offer.said)
-    return [words for words in refused if words]
+    if tuple(item.responses) != record.responses:
+        return [f"the responses of '{record.key}' differ from those that were exported"]
+    reasons = [_import_ranking(session, item, record, ranking, result) for ranking in record.rankings]
+    return [reason for reason in reasons if reason]
 
 
-def _keep(session: Session, item: Item, offer: Offer, said: Said, brought: Brought) -> str | None:
+def _import_ranking(
+    session: Session, item: Item, record: ExchangeItem, ranking: LabelerRanking, result: ImportResult
+) -> str | None:
+    """Save one ranking as if it had been submitted here; returns the reason if it is refused."""
     now = time.time()
-    person = session.get(Labeler, said.labeler)
+    person = session.get(Labeler, ranking.labeler)
     if person is None:
-        session.add(Labeler(id=said.labeler, role="labeler", created=now))
+        session.add(Labeler(id=ranking.labeler, role="labeler", created=now))
         session.flush()
-    elif person.standing == "excluded":
-        return f"{said.labeler} is excluded: readmit them, or leave this out"
-    mine = select(Assignment).where(
-        Assignment.item == item.id, Assignment.labeler == said.labeler, Assignment.attempt == 1
+    elif person.status == "excluded":
+        return f"{ranking.labeler} is excluded: readmit them, or leave this out"
+    own = select(Assignment).where(
+        Assignment.item == item.id, Assignment.labeler == ranking.labeler, Assignment.attempt == 1
     )
-    lent = session.scalar(mine.with_for_update())
-    before = session.get(Answer, lent.id) if lent else None
+    assignment = session.scalar(own.with_for_update())
+    before = session.get(Submission, assignment.id) if assignment else None
     if before is not None:
-        if (tuple(before.ranks) if before.ranks else None) != said.ranks:
-            return f"{said.labeler} answered '{item.key}' before, and otherwise: an answer is given once"
-        brought.known += 1
+        if (tuple(before.ranks) if before.ranks else None) != ranking.ranks:
+            return f"{ranking.labeler} already submitted another ranking of '{item.key}', which counts"
+        result.known += 1
         return None
-    if lent is None:
-        lent = Assignment(
+    if assignment is None:
+        assignment = Assignment(
             item=item.id,
-            labeler=said.labeler,
+            labeler=ranking.labeler,
             state="expired",
             draft={},
             presented=[],
-            begun=0.0,
+            started=0.0,
             expires=now,
         )
-        session.add(lent)
-    lent.presented, lent.begun = list(offer.presented), now - said.seconds
+        session.add(assignment)
+    assignment.presented, assignment.started = list(record.presented), now - ranking.seconds
     session.flush()
-    keep(session, lent, item, Given(ranks=said.ranks, skipped=said.skipped), offer.guidelines, now)
-    note(session, "command line", "import answer", str(lent.id), item=item.key, labeler=said.labeler)
-    brought.rankings += said.ranks is not None
-    brought.skips += said.ranks is None
-    brought.labelers.add(said.labeler)
+    content = SubmissionContent(ranks=ranking.ranks, skipped=ranking.skipped)
+    record_submission(session, assignment, item, content, guidelines=record.guidelines, now=now)
+    log_event(
+        session,
+        "command line",
+        "import answer",
+        str(assignment.id),
+        item=item.key,
+        labeler=ranking.labeler,
+    )
+    result.rankings += ranking.ranks is not None
+    result.skips += ranking.ranks is None
+    result.labelers.add(ranking.labeler)
     return None
 
 
-def _said(session: Session, item: Item) -> tuple[Said, ...]:
-    rows: Sequence[Answer] = session.scalars(
-        select(Answer)
-        .join(Labeler, Labeler.id == Answer.labeler)
-        .where(Answer.item == item.id, Answer.attempt == 1, Labeler.standing != "excluded")
-        .order_by(Answer.labeler)
+def _rankings(session: Session, item: Item) -> tuple[LabelerRanking, ...]:
+    rows: Sequence[Submission] = session.scalars(
+        select(Submission)
+        .join(Labeler, Labeler.id == Submission.labeler)
+        .where(Submission.item == item.id, Submission.attempt == 1, Labeler.status != "excluded")
+        .order_by(Submission.labeler)
     ).all()
     return tuple(
-        Said(row.labeler, tuple(row.ranks) if row.ranks else None, row.seconds, row.skipped) for row in rows
+        LabelerRanking(row.labeler, tuple(row.ranks) if row.ranks else None, row.seconds, row.skipped)
+        for row in rows
     )

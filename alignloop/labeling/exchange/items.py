@@ -1,4 +1,7 @@
-"""A round as it goes to another tool and comes back: its items in an order of their own, without names of models, and what people said."""
+"""Items of a round as they are exchanged with another labeling tool.
+
+The responses are in shuffled order, and the names of the policies behind them are not part of an item.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,16 +10,19 @@ from typing import Any
 
 from alignloop.errors import AlignloopError
 
-PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
+EXTERNAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 
 
 class ExchangeError(AlignloopError):
-    """A round cannot be carried to or from another tool; the message says why and what to do."""
+    """A round cannot be exported to or imported from another tool; the message states why and the remedy."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one labeler said of an item: ranks in the order of its responses, or None and why it was skipped."""
+class LabelerRanking:
+    """One labeler's ranking of an item.
+
+    `ranks` is in the order of the item's responses; it is None for a skip, and `skipped` is then the reason.
+    """
 
     labeler: str
     ranks: tuple[int, ...] | None
@@ -25,8 +31,8 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Offer:
-    """One item: `presented` lists the places of its responses as they are shown; `guidelines` is the version that labelers go by."""
+class ExchangeItem:
+    """One item; `presented` lists the indices of its responses in the order shown."""
 
     round: str
     key: str
@@ -34,27 +40,30 @@ class Offer:
     responses: tuple[str, ...]
     presented: tuple[int, ...]
     guidelines: str
-    said: tuple[Said, ...] = ()
+    rankings: tuple[LabelerRanking, ...] = ()
 
 
-def spoken(messages: Sequence[Mapping[str, Any]]) -> str:
-    """A conversation as one text: a single turn as it is, several with their speakers."""
+def conversation_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """A conversation as one text: a single message as it is, several with their roles."""
     if len(messages) == 1:
         return str(messages[0]["content"])
     return "\n\n".join(f"{str(message['role']).capitalize()}: {message['content']}" for message in messages)
 
 
-def known_there(labeler: str, people: Mapping[str, str], tool: str) -> str:
-    """What a labeler is called in the other tool. Raises ExchangeError where nobody said."""
+def external_id(labeler: str, people: Mapping[str, str], tool: str) -> str:
+    """The labeler's ID in the other tool. Raises ExchangeError if `people` does not have it."""
     if labeler not in people:
         raise ExchangeError(
-            f"{labeler} has no name in {tool}: give a file with a line `{labeler}: their id there` as --people"
+            f"{labeler} has no ID in {tool}; give a file with a line `{labeler}: their ID there` as --people"
         )
     return people[labeler]
 
 
-def known_here(person: Any, people: Mapping[str, str], tool: str) -> str | None:
-    """What a person of the other tool is called here: as `people` says, or by the tool's name and the id there; None for no proper id."""
-    names = {there: here for here, there in people.items()}
-    name = str(person)
-    return names.get(name) or (f"{tool}-{name}" if PERSON.fullmatch(name) else None)
+def labeler_id(person: Any, people: Mapping[str, str], tool: str) -> str | None:
+    """The labeler ID of a person in the other tool.
+
+    It comes from `people`, or is made of the tool's name and the ID there; None if that ID is not usable.
+    """
+    labelers = {there: here for here, there in people.items()}
+    id = str(person)
+    return labelers.get(id) or (f"{tool}-{id}" if EXTERNAL_ID.fullmatch(id) else None)

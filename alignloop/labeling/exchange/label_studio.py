@@ -1,7 +1,8 @@
-"""A round in Label Studio: tasks to import with a labeling interface of its ranker template, and its JSON export. https://labelstud.io/tags/ranker
+"""Rounds in Label Studio: tasks with a labeling interface of its ranker template, and its JSON export.
 
-The interface has a bucket for each rank. So ties can be given, which a Ranker without buckets cannot hold, and an answer that nobody moved
-stays unranked, where a Ranker without buckets exports the order that was shown. Rankings of either kind come back.
+https://labelstud.io/tags/ranker. The interface has a bucket for each rank. It can express ties, and a
+response that nobody moved stays unranked; a Ranker without buckets has no ties and exports the order
+shown. Both kinds of export can be imported.
 """
 
 import json
@@ -15,70 +16,78 @@ from pydantic import BaseModel
 from alignloop.data.formats.importer import Refused, each
 from alignloop.data.formats.label_studio import Annotation, Result, Task, order
 from alignloop.files import replacing
-from alignloop.labeling.exchange.items import ExchangeError, Offer, Said, known_here, known_there
+from alignloop.labeling.exchange.items import (
+    ExchangeError,
+    ExchangeItem,
+    LabelerRanking,
+    external_id,
+    labeler_id,
+)
 
 TOOL = "label-studio"
 
 
-class Shown(BaseModel):
+class RankerItem(BaseModel):
+    """One response of a task; `id` is its index in the item."""
+
     id: str
     body: str
 
 
-class Asked(BaseModel):
+class TaskData(BaseModel):
+    """The data with which a task was exported."""
+
     round: str
     key: str
     guidelines: str
     prompt: str
-    items: list[Shown]
+    items: list[RankerItem]
 
 
-def write(path: Path, offers: Sequence[Offer], guidelines: str, people: Mapping[str, str]) -> list[Path]:
-    """Write tasks for Label Studio's import, and its labeling interface beside them. Returns both files."""
+def write(
+    path: Path, items: Sequence[ExchangeItem], guidelines: str, people: Mapping[str, str]
+) -> list[Path]:
+    """Write tasks for Label Studio's import, and its labeling interface. Returns both files."""
     with replacing(path) as part:
         part.write_text(
-            json.dumps([_task(offer, people) for offer in offers], ensure_ascii=False, indent=1) + "\n",
+            json.dumps([_task(item, people) for item in items], ensure_ascii=False, indent=1) + "\n",
             encoding="utf-8",
         )
     interface = path.with_suffix(".xml")
     with replacing(interface) as part:
-        part.write_text(
-            _interface(max(len(offer.responses) for offer in offers), guidelines), encoding="utf-8"
-        )
+        part.write_text(_interface(max(len(item.responses) for item in items), guidelines), encoding="utf-8")
     return [path, interface]
 
 
-def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, Offer | Refused]]:
-    """The items of a JSON export with what annotators said of each, and what of it cannot be used, by line."""
-    return each(path, Task, lambda task: _offer(task, people))
+def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, ExchangeItem | Refused]]:
+    """The items of a JSON export with their rankings, and what is refused, by line number."""
+    return each(path, Task, lambda task: _items(task, people))
 
 
-def _task(offer: Offer, people: Mapping[str, str]) -> dict[str, Any]:
-    items = [
-        {"id": str(place), "title": "ABCDEFGHI"[shown], "body": offer.responses[place]}
-        for shown, place in enumerate(offer.presented)
+def _task(item: ExchangeItem, people: Mapping[str, str]) -> dict[str, Any]:
+    responses = [
+        {"id": str(place), "title": "ABCDEFGHI"[shown], "body": item.responses[place]}
+        for shown, place in enumerate(item.presented)
     ]
     data = {
-        "round": offer.round,
-        "key": offer.key,
-        "guidelines": offer.guidelines,
-        "prompt": offer.prompt,
-        "items": items,
+        "round": item.round,
+        "key": item.key,
+        "guidelines": item.guidelines,
+        "prompt": item.prompt,
+        "items": responses,
     }
-    return {"data": data, "annotations": [_annotation(said, people) for said in offer.said]}
+    return {"data": data, "annotations": [_annotation(ranking, people) for ranking in item.rankings]}
 
 
-def _annotation(said: Said, people: Mapping[str, str]) -> dict[str, Any]:
-    person = known_there(said.labeler, people, "Label Studio")
+def _annotation(ranking: LabelerRanking, people: Mapping[str, str]) -> dict[str, Any]:
+    person = external_id(ranking.labeler, people, "Label Studio")
     if not person.isdigit():
         raise ExchangeError(
-            f"{said.labeler} is called '{person}' in --people, and Label Studio knows annotators by number"
+            f"{ranking.labeler}: the ID in --people must be a number for Label Studio, got '{person}'"
         )
     buckets: dict[str, list[str]] = {}
-    for rank in sorted(set(said.ranks or ())):
-        buckets[f"rank-{rank}"] = [
-            str(place) for place, given in enumerate(said.ranks or ()) if given == rank
-        ]
+    for rank in sorted(set(ranking.ranks or ())):
+        buckets[f"rank-{rank}"] = [str(place) for place, own in enumerate(ranking.ranks or ()) if own == rank]
     result = {
         "id": "order",
         "from_name": "rank",
@@ -86,8 +95,12 @@ def _annotation(said: Said, people: Mapping[str, str]) -> dict[str, Any]:
         "type": "ranker",
         "value": {"ranker": buckets},
     }
-    shared = {"completed_by": int(person), "lead_time": said.seconds, "was_cancelled": said.ranks is None}
-    return {**shared, "result": [result] if said.ranks else []}
+    shared = {
+        "completed_by": int(person),
+        "lead_time": ranking.seconds,
+        "was_cancelled": ranking.ranks is None,
+    }
+    return {**shared, "result": [result] if ranking.ranks else []}
 
 
 def _interface(k: int, guidelines: str) -> str:
@@ -98,7 +111,8 @@ def _interface(k: int, guidelines: str) -> str:
     return f"""<View>
   <Collapse><Panel value="Guidelines"><Header value={quoteattr(guidelines)} size="5"/></Panel></Collapse>
   <Text name="prompt" value="$prompt"/>
-  <List name="answers" value="$items" title="Not ranked yet: move each into a rank; two in one rank are a tie"/>
+  <List name="answers" value="$items" \
+title="Not ranked yet: move each into a rank; two in one rank are a tie"/>
   <Ranker name="rank" toName="answers">
 {buckets}
   </Ranker>
@@ -106,41 +120,43 @@ def _interface(k: int, guidelines: str) -> str:
 """
 
 
-def _offer(task: Task, people: Mapping[str, str]) -> Iterator[Offer | Refused]:
-    asked = Asked.model_validate(task.data)
-    texts = {item.id: item.body for item in asked.items}
-    places = [str(place) for place in range(len(asked.items))]
+def _items(task: Task, people: Mapping[str, str]) -> Iterator[ExchangeItem | Refused]:
+    data = TaskData.model_validate(task.data)
+    texts = {item.id: item.body for item in data.items}
+    places = [str(place) for place in range(len(data.items))]
     if sorted(texts) != sorted(places):
-        yield Refused("its items are not those of a round that went out")
+        yield Refused("its items are not those of an exported round")
         return
-    found = [_said(annotation, places, people) for annotation in task.annotations]
-    yield from (said for said in found if isinstance(said, Refused))
-    yield Offer(
-        asked.round,
-        asked.key,
-        asked.prompt,
-        tuple(texts[place] for place in places),
-        tuple(int(item.id) for item in asked.items),
-        asked.guidelines,
-        tuple(said for said in found if isinstance(said, Said)),
+    rankings = [_ranking(annotation, places, people) for annotation in task.annotations]
+    yield from (ranking for ranking in rankings if isinstance(ranking, Refused))
+    yield ExchangeItem(
+        round=data.round,
+        key=data.key,
+        prompt=data.prompt,
+        responses=tuple(texts[place] for place in places),
+        presented=tuple(int(item.id) for item in data.items),
+        guidelines=data.guidelines,
+        rankings=tuple(ranking for ranking in rankings if isinstance(ranking, LabelerRanking)),
     )
 
 
-def _said(annotation: Annotation, places: Sequence[str], people: Mapping[str, str]) -> Said | Refused:
-    labeler = known_here(annotation.annotator, people, TOOL)
+def _ranking(
+    annotation: Annotation, places: Sequence[str], people: Mapping[str, str]
+) -> LabelerRanking | Refused:
+    labeler = labeler_id(annotation.annotator, people, TOOL)
     if annotation.annotator is None or labeler is None:
-        return Refused("nobody is named as its annotator")
+        return Refused("the annotation names no annotator")
     seconds = annotation.lead_time or 0.0
     if annotation.was_cancelled:
-        return Said(labeler, None, seconds, "skipped in Label Studio")
-    judged = [
+        return LabelerRanking(labeler, None, seconds, "skipped in Label Studio")
+    results = [
         result for result in annotation.result if isinstance(result, Result) and result.type == "ranker"
     ]
-    if len(judged) != 1:
-        return Refused("not one ranker result: nothing was moved, or the interface is another")
-    ranks = order(judged[0])
+    if len(results) != 1:
+        return Refused("expected one ranker result: nothing was moved, or the interface is another")
+    ranks = order(results[0])
     if isinstance(ranks, Refused):
         return ranks
     if sorted(ranks) != sorted(places):
-        return Refused("items left unranked, or items of another task")
-    return Said(labeler, tuple(ranks[place] for place in places), seconds)
+        return Refused("items are unranked, or belong to another task")
+    return LabelerRanking(labeler, tuple(ranks[place] for place in places), seconds)

@@ -1,4 +1,4 @@
-"""Alembic's way into the store: the connection comes from store.py, the schema from tables.py."""
+"""Alembic environment: the connection comes from database.py, the schema from schema.py."""
 
 from alembic import context
 

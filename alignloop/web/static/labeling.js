@@ -1,11 +1,11 @@
-// Keys, time, drag, drafts and undo. The forms work without this file; the radio buttons are the one state of a ranking.
+// Keyboard, time, drag and drop, drafts and undo. The forms work without this file; the state of a ranking is in its radio buttons.
 "use strict";
 
 const one = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const make = (name, properties, ...children) => { const node = Object.assign(document.createElement(name), properties); node.append(...children); return node; };
 
-// Time: seconds with the page in view and somebody at it.
+// Time: seconds with the page in view and input within the last minute.
 const clock = one(".clock");
 let active = Number(clock?.dataset.active || 0), last = performance.now(), touched = last;
 const fields = all("input[name=active]");
@@ -21,7 +21,7 @@ setInterval(tick, 500);
 tick();
 addEventListener("submit", tick, true);
 
-// A form is sent once, however often it is clicked.
+// A form is submitted once, however often it is clicked.
 addEventListener("submit", (event) => {
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "1";
@@ -136,7 +136,7 @@ if (ranking) {
   if (!one(".problem")) first.focus({ preventScroll: true });
 }
 
-// Rating one answer.
+// Rating one response.
 const rating = one("#rate");
 if (rating) {
   addEventListener("keydown", (event) => {
@@ -152,7 +152,7 @@ if (rating) {
   });
 }
 
-// Comparing two answers.
+// Comparing two responses.
 const comparing = one("#compare");
 if (comparing) {
   const keys = { ArrowLeft: "A", a: "A", ArrowRight: "B", b: "B", ArrowDown: "same", "=": "same" };

@@ -1,7 +1,8 @@
-"""What goes to Label Studio or Argilla comes back as it was: every rank, tie and labeler, from every shape that they write."""
+"""Exports to Label Studio and Argilla come back unchanged: every rank, tie and labeler."""
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from alignloop.data.formats.importer import Refused
 from alignloop.labeling.exchange import argilla, label_studio
-from alignloop.labeling.exchange.items import ExchangeError, Offer, Said, spoken
+from alignloop.labeling.exchange.items import ExchangeError, ExchangeItem, LabelerRanking, conversation_text
 from tests.labeling.exchange import tools
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -29,7 +30,7 @@ def closed(ranks: list[int]) -> tuple[int, ...]:
 
 
 @st.composite
-def rounds(draw: st.DrawFn, ties: bool = True) -> list[Offer]:
+def rounds(draw: st.DrawFn, ties: bool = True) -> list[ExchangeItem]:
     """Some items of one size, each ranked by some labelers in some weak order."""
     k = draw(st.sampled_from([2, 3, 6, 9]))
     orders = (
@@ -37,59 +38,69 @@ def rounds(draw: st.DrawFn, ties: bool = True) -> list[Offer]:
         if ties
         else st.permutations(range(1, k + 1)).map(tuple)
     )
-    made = []
+    items = []
     for number in range(draw(st.integers(1, 3))):
-        said = [
-            Said(who, draw(orders), 90.5)
+        rankings = [
+            LabelerRanking(who, draw(orders), 90.5)
             for who in draw(st.lists(st.sampled_from(sorted(NUMBERS)), unique=True))
         ]
         texts = tuple(draw(st.lists(TEXTS, min_size=k, max_size=k)))
-        made.append(
-            Offer(
-                "r1",
-                f"r1-p{number}",
-                draw(TEXTS),
-                texts,
-                tuple(draw(st.permutations(range(k)))),
-                "g-1",
-                tuple(said),
+        items.append(
+            ExchangeItem(
+                round="r1",
+                key=f"r1-p{number}",
+                prompt=draw(TEXTS),
+                responses=texts,
+                presented=tuple(draw(st.permutations(range(k)))),
+                guidelines="g-1",
+                rankings=tuple(rankings),
             )
         )
-    return made
+    return items
 
 
 @QUICK
 @given(rounds(), st.booleans())
 def test_a_round_trip_through_label_studio_keeps_every_rank_tie_and_labeler(
-    tmp_path: Path, offers: list[Offer], whole_user: bool
+    tmp_path: Path, items: list[ExchangeItem], whole_user: bool
 ) -> None:
-    label_studio.write(tmp_path / "tasks.json", offers, "Be kind.", NUMBERS)
+    label_studio.write(tmp_path / "tasks.json", items, "Be kind.", NUMBERS)
     back = label_studio.read(tools.label_studio(tmp_path / "tasks.json", whole_user=whole_user), NUMBERS)
-    assert [offer for _, offer in back] == offers
+    assert [item for _, item in back] == items
 
 
 @QUICK
 @given(rounds(ties=False), st.sampled_from(["buckets", "list", "named"]))
-def test_each_of_label_studios_three_shapes_is_read(tmp_path: Path, offers: list[Offer], shape: str) -> None:
-    label_studio.write(tmp_path / "tasks.json", offers, "", NUMBERS)
+def test_each_of_label_studios_three_shapes_is_read(
+    tmp_path: Path, items: list[ExchangeItem], shape: str
+) -> None:
+    label_studio.write(tmp_path / "tasks.json", items, "", NUMBERS)
     assert [
-        offer for _, offer in label_studio.read(tools.label_studio(tmp_path / "tasks.json", shape), NUMBERS)
-    ] == offers
+        item for _, item in label_studio.read(tools.label_studio(tmp_path / "tasks.json", shape), NUMBERS)
+    ] == items
 
 
 @QUICK
 @given(rounds(), st.booleans())
 def test_a_round_trip_through_argilla_keeps_every_rank_tie_and_labeler(
-    tmp_path: Path, offers: list[Offer], pages: bool
+    tmp_path: Path, items: list[ExchangeItem], pages: bool
 ) -> None:
-    argilla.write(tmp_path / "records.jsonl", offers, "Be kind.", UUIDS)
+    argilla.write(tmp_path / "records.jsonl", items, "Be kind.", UUIDS)
     assert [
-        offer for _, offer in argilla.read(tools.argilla(tmp_path / "records.jsonl", pages), UUIDS)
-    ] == offers
+        item for _, item in argilla.read(tools.argilla(tmp_path / "records.jsonl", pages), UUIDS)
+    ] == items
 
 
-def offer(*said: Said, key: str = "r1-p0") -> Offer:
-    return Offer("r1", key, "Why?", ("a", "b", "c"), (2, 0, 1), "g-1", said)
+def exchange_item(*rankings: LabelerRanking, key: str = "r1-p0") -> ExchangeItem:
+    return ExchangeItem(
+        round="r1",
+        key=key,
+        prompt="Why?",
+        responses=("a", "b", "c"),
+        presented=(2, 0, 1),
+        guidelines="g-1",
+        rankings=rankings,
+    )
 
 
 Tool = tuple[Any, Callable[[Path], Path], str, dict[str, str]]
@@ -98,39 +109,43 @@ BOTH += [(argilla, tools.argilla, f"argilla-{UUIDS['labeler-ada']}", UUIDS)]
 
 
 @pytest.mark.parametrize(("tool", "export", "name", "people"), BOTH, ids=["label-studio", "argilla"])
-def test_who_is_not_named_keeps_the_id_there_and_skips_come_back_as_such(
+def test_unnamed_annotators_keep_their_external_id_and_skips_are_imported_as_skips(
     tmp_path: Path, tool: Any, export: Any, name: str, people: Any
 ) -> None:
-    asked = [
-        offer(Said("labeler-ada", (1, 2, 1), 90.5)),
-        offer(Said("labeler-ada", None, 90.5, "x"), key="r1-p1"),
+    items = [
+        exchange_item(LabelerRanking("labeler-ada", (1, 2, 1), 90.5)),
+        exchange_item(LabelerRanking("labeler-ada", None, 90.5, "x"), key="r1-p1"),
     ]
-    files = tool.write(tmp_path / "out.json", asked, "Be kind.", people)
+    files = tool.write(tmp_path / "out.json", items, "Be kind.", people)
     assert all(file.exists() for file in files)
     assert not any("labeler-ada" in file.read_text() or "models/" in file.read_text() for file in files)
-    first, skipped = [found for _, found in tool.read(export(tmp_path / "out.json"), {})]
-    assert first.said == (Said(name, (1, 2, 1), 90.5),)
-    assert (skipped.said[0].labeler, skipped.said[0].ranks) == (name, None)
-    assert skipped.said[0].skipped
+    first, skipped = [item for _, item in tool.read(export(tmp_path / "out.json"), {})]
+    assert first.rankings == (LabelerRanking(name, (1, 2, 1), 90.5),)
+    assert (skipped.rankings[0].labeler, skipped.rankings[0].ranks) == (name, None)
+    assert skipped.rankings[0].skipped
 
 
 @pytest.mark.parametrize(
     ("tool", "people"), [(label_studio, {"labeler-ada": "ada"}), (argilla, {"labeler-ada": "7"})]
 )
-def test_a_labeler_without_an_id_there_or_with_none_of_its_kind_is_told(
+def test_a_labeler_with_a_missing_or_invalid_external_id_is_refused(
     tmp_path: Path, tool: Any, people: dict[str, str]
 ) -> None:
-    with pytest.raises(ExchangeError, match="labeler-ada has no name in"):
-        tool.write(tmp_path / "out.json", [offer(Said("labeler-ada", (1, 2, 3), 1.0))], "", {})
-    with pytest.raises(ExchangeError, match=r"labeler-ada is called '(ada|7)' in --people, and .* knows"):
-        tool.write(tmp_path / "out.json", [offer(Said("labeler-ada", (1, 2, 3), 1.0))], "", people)
+    with pytest.raises(ExchangeError, match="labeler-ada has no ID in"):
+        tool.write(
+            tmp_path / "out.json", [exchange_item(LabelerRanking("labeler-ada", (1, 2, 3), 1.0))], "", {}
+        )
+    with pytest.raises(ExchangeError, match=r"labeler-ada: the ID in --people must be .*, got '(ada|7)'"):
+        tool.write(
+            tmp_path / "out.json", [exchange_item(LabelerRanking("labeler-ada", (1, 2, 3), 1.0))], "", people
+        )
     assert not list(tmp_path.iterdir())
 
 
-def test_label_studios_interface_has_a_bucket_for_each_rank_and_shows_what_the_tasks_hold(
+def test_label_studios_interface_has_a_bucket_for_each_rank_and_shows_the_fields_of_the_tasks(
     tmp_path: Path,
 ) -> None:
-    label_studio.write(tmp_path / "tasks.json", [offer()], 'Say "no" to <b> & co.', {})
+    label_studio.write(tmp_path / "tasks.json", [exchange_item()], 'Say "no" to <b> & co.', {})
     view = ElementTree.parse(tmp_path / "tasks.xml").getroot()
     [ranker] = view.iter("Ranker")
     assert [bucket.get("name") for bucket in ranker] == ["rank-1", "rank-2", "rank-3"]
@@ -145,40 +160,42 @@ def test_label_studios_interface_has_a_bucket_for_each_rank_and_shows_what_the_t
     ]
 
 
-def test_argillas_settings_name_the_fields_and_options_of_the_records_which_go_in_pages_of_500(
+def test_argillas_settings_match_the_fields_of_the_records_which_are_written_in_pages_of_500(
     tmp_path: Path,
 ) -> None:
-    argilla.write(tmp_path / "records.jsonl", [offer(key=f"r1-p{n}") for n in range(501)], "Be kind.", {})
+    argilla.write(
+        tmp_path / "records.jsonl", [exchange_item(key=f"r1-p{n}") for n in range(501)], "Be kind.", {}
+    )
     pages = [json.loads(line)["items"] for line in (tmp_path / "records.jsonl").read_text().splitlines()]
     assert [len(page) for page in pages] == [500, 1]
-    made = json.loads((tmp_path / "records.settings.json").read_text())
+    settings = json.loads((tmp_path / "records.settings.json").read_text())
     assert (
-        [field["name"] for field in made["fields"]]
+        [field["name"] for field in settings["fields"]]
         == list(pages[0][0]["fields"])
         == ["prompt", "answer-1", "answer-2", "answer-3"]
     )
-    assert [option["value"] for option in made["questions"][0]["settings"]["options"]] == [
+    assert [option["value"] for option in settings["questions"][0]["settings"]["options"]] == [
         "answer-1",
         "answer-2",
         "answer-3",
     ]
     assert pages[0][0]["fields"] == {"prompt": "Why?", "answer-1": "c", "answer-2": "a", "answer-3": "b"}
-    two = Offer("r1", "x", "Why?", ("a", "b"), (0, 1), "g")
-    with pytest.raises(ExchangeError, match="the items have 2 and 3 answers"):
-        argilla.write(tmp_path / "records.jsonl", [offer(), two], "", {})
+    two = replace(exchange_item(key="x"), responses=("a", "b"), presented=(0, 1))
+    with pytest.raises(ExchangeError, match="the items have 2 and 3 responses"):
+        argilla.write(tmp_path / "records.jsonl", [exchange_item(), two], "", {})
 
 
-def spoiled(
+def read_changed(
     tmp_path: Path, tool: Any, export: Any, people: dict[str, str], change: Callable[[Any], Any]
 ) -> list[Any]:
-    """What is read of an export of one item, ranked by ada and bob, after a change to its first task or record."""
-    said = [Said(who, (1, 2, 1), 90.5) for who in ("labeler-ada", "labeler-bob")]
-    tool.write(tmp_path / "out.json", [offer(*said)], "", people)
+    """Read the export of one item, ranked by ada and bob, after a change to its first task or record."""
+    rankings = [LabelerRanking(who, (1, 2, 1), 90.5) for who in ("labeler-ada", "labeler-bob")]
+    tool.write(tmp_path / "out.json", [exchange_item(*rankings)], "", people)
     file = export(tmp_path / "out.json")
     content = json.loads(file.read_text())
     change((content if isinstance(content, list) else content["items"])[0])
     file.write_text(json.dumps(content))
-    return [found for _, found in tool.read(file, people)]
+    return [item for _, item in tool.read(file, people)]
 
 
 def ranker(value: Any) -> Callable[[Any], None]:
@@ -189,22 +206,22 @@ def ranker(value: Any) -> Callable[[Any], None]:
     ("change", "reason"),
     [
         (ranker({"rank-1": ["0"], "_": ["1", "2"]}), "items left unranked"),
-        (ranker({"rank-1": ["0"], "rank-2": ["1"]}), "items left unranked, or items of another task"),
-        (ranker(["0", "1", "7"]), "items left unranked, or items of another task"),
+        (ranker({"rank-1": ["0"], "rank-2": ["1"]}), "items are unranked, or belong to another task"),
+        (ranker(["0", "1", "7"]), "items are unranked, or belong to another task"),
         (ranker({"good": ["0"], "bad": ["1", "2"]}), "items in several buckets, or in none: no order"),
         (
             lambda task: task["annotations"][0].update(result=[]),
-            "not one ranker result: nothing was moved, or the interface is another",
+            "expected one ranker result: nothing was moved, or the interface is another",
         ),
-        (lambda task: task["annotations"][0].update(completed_by=None), "nobody is named as its annotator"),
+        (lambda task: task["annotations"][0].update(completed_by=None), "the annotation names no annotator"),
     ],
 )
-def test_what_an_annotator_left_open_in_label_studio_is_refused_and_the_others_are_kept(
+def test_incomplete_label_studio_annotations_are_refused_and_the_others_are_read(
     tmp_path: Path, change: Any, reason: str
 ) -> None:
-    refused, kept = spoiled(tmp_path, label_studio, tools.label_studio, NUMBERS, change)
+    refused, item = read_changed(tmp_path, label_studio, tools.label_studio, NUMBERS, change)
     assert refused == Refused(reason)
-    assert [said.labeler for said in kept.said] == ["labeler-bob"]
+    assert [ranking.labeler for ranking in item.rankings] == ["labeler-bob"]
 
 
 def value(given: Any) -> Callable[[Any], None]:
@@ -220,21 +237,21 @@ def value(given: Any) -> Callable[[Any], None]:
         ),
         (
             value([{"value": "answer-1", "rank": 1}, {"value": "answer-2", "rank": None}]),
-            "options left unranked, or of another question",
+            "options are unranked, or belong to another question",
         ),
-        (value([{"value": "answer-1", "rank": 1}]), "options left unranked, or of another question"),
+        (value([{"value": "answer-1", "rank": 1}]), "options are unranked, or belong to another question"),
         (
             lambda record: record["responses"][0].update(user_id=None),
-            "a response by nobody: its user was deleted",
+            "the response has no user: the user was deleted",
         ),
     ],
 )
-def test_what_has_no_ranks_in_argilla_is_refused_and_the_others_are_kept(
+def test_argilla_responses_without_ranks_are_refused_and_the_others_are_read(
     tmp_path: Path, change: Any, reason: str
 ) -> None:
-    refused, kept = spoiled(tmp_path, argilla, tools.argilla, UUIDS, change)
+    refused, item = read_changed(tmp_path, argilla, tools.argilla, UUIDS, change)
     assert refused.reason.startswith(reason)
-    assert [said.labeler for said in kept.said] == ["labeler-bob"]
+    assert [ranking.labeler for ranking in item.rankings] == ["labeler-bob"]
 
 
 @pytest.mark.parametrize(
@@ -246,30 +263,30 @@ def test_what_has_no_ranks_in_argilla_is_refused_and_the_others_are_kept(
         ),
         (
             lambda record: record.update(responses=None),
-            "no responses with it; fetch the records with `?include=responses`",
+            "the record has no responses; fetch the records with `?include=responses`",
         ),
         (
             lambda record: record["fields"].pop("answer-2"),
-            "its fields are not those of a round that went out",
+            "its fields are not those of an exported round",
         ),
         (lambda record: record.update(external_id=None), "external_id: Input should be a valid string"),
     ],
 )
-def test_records_that_are_none_of_a_round_are_refused(tmp_path: Path, change: Any, reason: str) -> None:
-    [refused] = spoiled(tmp_path, argilla, tools.argilla, UUIDS, change)
+def test_argilla_records_of_no_exported_round_are_refused(tmp_path: Path, change: Any, reason: str) -> None:
+    [refused] = read_changed(tmp_path, argilla, tools.argilla, UUIDS, change)
     assert refused.reason.startswith(reason)
 
 
-def test_drafts_wait_and_a_conversation_goes_out_with_its_speakers(tmp_path: Path) -> None:
+def test_drafts_are_not_imported_and_a_conversation_is_exported_with_its_roles(tmp_path: Path) -> None:
     def draft(record: Any) -> None:
         record["responses"][0].update(status="draft")
 
-    [kept] = spoiled(tmp_path, argilla, tools.argilla, UUIDS, draft)
-    assert [said.labeler for said in kept.said] == ["labeler-bob"]
+    [item] = read_changed(tmp_path, argilla, tools.argilla, UUIDS, draft)
+    assert [ranking.labeler for ranking in item.rankings] == ["labeler-bob"]
     turns = [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Yes?"},
         {"role": "user", "content": "Why?"},
     ]
-    assert spoken(turns) == "User: Hi\n\nAssistant: Yes?\n\nUser: Why?"
-    assert spoken(turns[:1]) == "Hi"
+    assert conversation_text(turns) == "User: Hi\n\nAssistant: Yes?\n\nUser: Why?"
+    assert conversation_text(turns[:1]) == "Hi"

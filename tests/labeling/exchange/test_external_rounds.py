@@ -1,4 +1,4 @@
-"""A round that is ranked in another tool counts as if it were ranked here, once, and nothing that does not fit is taken."""
+"""Imported rankings count like those made on the pages, once; invalid ones are refused."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,66 +8,74 @@ from sqlalchemy import select
 
 from alignloop.data.formats.importer import Refused
 from alignloop.labeling import rounds
-from alignloop.labeling.database import Store
+from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.exchange import external_rounds
-from alignloop.labeling.exchange.items import ExchangeError, Offer, Said
-from alignloop.labeling.qualification import stand
-from alignloop.labeling.schema import Answer, Event, Item, Labeler
-from tests.labeling.conftest import publish, rank, take
+from alignloop.labeling.exchange.items import ExchangeError, ExchangeItem, LabelerRanking
+from alignloop.labeling.qualification import set_status
+from alignloop.labeling.schema import Event, Item, Labeler, Submission
+from tests.labeling.conftest import assign_next, publish, rank
 
 Join = Callable[..., str]
 
 
-def offered(store: Store, answers: bool = False) -> list[Offer]:
-    with store.reading() as session:
-        return external_rounds.offers(session, "r1", "g-1", answers)
+def exported(database: LabelingDatabase, rankings: bool = False) -> list[ExchangeItem]:
+    with database.reading() as session:
+        return external_rounds.round_items(session, "r1", "g-1", rankings)
 
 
-def said(offer: Offer, *ranks: int, by: str = "label-studio-7") -> Offer:
-    return replace(offer, said=(Said(by, ranks, 12.5),))
+def ranked(item: ExchangeItem, *ranks: int, by: str = "label-studio-7") -> ExchangeItem:
+    return replace(item, rankings=(LabelerRanking(by, ranks, 12.5),))
 
 
-def bring(store: Store, *found: Offer | Refused, leave_out: bool = False) -> external_rounds.Brought:
-    return external_rounds.bring(store, "r1", list(enumerate(found, 1)), "back.json", leave_out)
+def import_items(
+    database: LabelingDatabase, *items: ExchangeItem | Refused, leave_out: bool = False
+) -> external_rounds.ImportResult:
+    return external_rounds.import_rankings(database, "r1", list(enumerate(items, 1)), "back.json", leave_out)
 
 
-def test_rankings_from_elsewhere_are_the_rounds_with_their_labelers_presented_order_times_and_guidelines(
-    store: Store,
+def test_imported_rankings_belong_to_the_round_with_labeler_presented_order_time_and_guidelines(
+    database: LabelingDatabase,
 ) -> None:
-    publish(store, count=2)
-    first, second = offered(store)
+    publish(database, count=2)
+    first, second = exported(database)
     assert sorted(first.presented) == [0, 1, 2]
     assert "models" not in repr(first)
-    brought = bring(store, said(first, 2, 1, 2), said(second, 1, 2, 3, by="argilla-x"))
-    assert (brought.rankings, brought.known, brought.labelers) == (2, 0, {"label-studio-7", "argilla-x"})
-    with store.reading() as session:
+    result = import_items(database, ranked(first, 2, 1, 2), ranked(second, 1, 2, 3, by="argilla-x"))
+    assert (result.rankings, result.known, result.labelers) == (2, 0, {"label-studio-7", "argilla-x"})
+    with database.reading() as session:
         state = rounds.progress(session, "r1")
-        made = list(rounds.rankings(session, "r1"))
+        rankings = list(rounds.rankings(session, "r1"))
         audit = [event.action for event in session.scalars(select(Event).order_by(Event.id))]
         assert session.get_one(Labeler, "label-studio-7").link is None  # nobody can sign in as them
     assert (state.done, state.enough) == (2, True)
-    assert [(each.labeler, each.kind, each.ranks) for each in made] == [
+    assert [(each.labeler, each.kind, each.ranks) for each in rankings] == [
         ("label-studio-7", "person", (2, 1, 2)),
         ("argilla-x", "person", (1, 2, 3)),
     ]
-    assert made[0].labeling is not None
-    assert (made[0].labeling.presented, made[0].labeling.guidelines, made[0].labeling.seconds) == (
+    assert rankings[0].labeling is not None
+    assert (
+        rankings[0].labeling.presented,
+        rankings[0].labeling.guidelines,
+        rankings[0].labeling.seconds,
+    ) == (
         first.presented,
         "g-1",
         12.5,
     )
-    assert audit[-3:] == ["import answer", "import answer", "bring from elsewhere"]
+    assert audit[-3:] == ["import answer", "import answer", "import round"]
 
 
-def test_what_comes_twice_is_kept_once_and_goes_out_again_as_it_is(store: Store, join: Join) -> None:
-    publish(store, count=1, overlap=2)
+def test_a_ranking_imported_twice_is_saved_once_and_exported_unchanged(
+    database: LabelingDatabase, join: Join
+) -> None:
+    publish(database, count=1, overlap=2)
     ada = join("ada")
-    rank(store, ada, 2, 1, 1)
-    [offer] = offered(store, answers=True)
-    assert [(each.labeler, each.ranks) for each in offer.said] == [(ada, (2, 1, 1))]
-    assert bring(store, offer, said(offer, 1, 1, 1), said(offer, 1, 1, 1)).known == 2
-    with store.reading() as session:
-        assert {answer.labeler: answer.ranks for answer in session.scalars(select(Answer))} == {
+    rank(database, ada, 2, 1, 1)
+    [item] = exported(database, rankings=True)
+    assert [(each.labeler, each.ranks) for each in item.rankings] == [(ada, (2, 1, 1))]
+    assert import_items(database, item, ranked(item, 1, 1, 1), ranked(item, 1, 1, 1)).known == 2
+    with database.reading() as session:
+        assert {answer.labeler: answer.ranks for answer in session.scalars(select(Submission))} == {
             ada: [2, 1, 1],
             "label-studio-7": [1, 1, 1],
         }
@@ -75,78 +83,81 @@ def test_what_comes_twice_is_kept_once_and_goes_out_again_as_it_is(store: Store,
         assert (item.taken, item.done) == (0, 2)
 
 
-def test_an_item_in_hand_here_is_done_when_its_labeler_ranks_it_there(store: Store, join: Join) -> None:
-    publish(store, count=1)
+def test_importing_a_ranking_finishes_the_labelers_open_assignment(
+    database: LabelingDatabase, join: Join
+) -> None:
+    publish(database, count=1)
     ada = join("ada")
-    assert take(store, ada)
-    [offer] = offered(store)
-    assert bring(store, said(offer, 1, 2, 3, by=ada)).rankings == 1
-    with store.reading() as session:
+    assert assign_next(database, ada)
+    [item] = exported(database)
+    assert import_items(database, ranked(item, 1, 2, 3, by=ada)).rankings == 1
+    with database.reading() as session:
         item = session.get_one(Item, 1)
         assert (item.taken, item.done) == (0, 1)
-    assert take(store, ada) is None
+    assert assign_next(database, ada) is None
 
 
-def test_a_skip_there_is_a_skip_here(store: Store) -> None:
-    publish(store, count=1)
-    [offer] = offered(store)
-    brought = bring(
-        store, replace(offer, said=(Said("label-studio-7", None, 1.0, "skipped in Label Studio"),))
+def test_a_skip_in_the_other_tool_is_imported_as_a_skip(database: LabelingDatabase) -> None:
+    publish(database, count=1)
+    [item] = exported(database)
+    result = import_items(
+        database,
+        replace(item, rankings=(LabelerRanking("label-studio-7", None, 1.0, "skipped in Label Studio"),)),
     )
-    assert (brought.rankings, brought.skips) == (0, 1)
-    with store.reading() as session:
-        assert session.scalars(select(Answer.skipped)).all() == ["skipped in Label Studio"]
+    assert (result.rankings, result.skips) == (0, 1)
+    with database.reading() as session:
+        assert session.scalars(select(Submission.skipped)).all() == ["skipped in Label Studio"]
         assert rounds.progress(session, "r1").missing == 1
 
 
-def test_what_does_not_fit_is_refused_with_its_line_and_then_nothing_is_kept_unless_it_is_left_out(
-    store: Store, join: Join
+def test_invalid_rankings_are_refused_by_line_and_nothing_is_saved_unless_they_are_left_out(
+    database: LabelingDatabase, join: Join
 ) -> None:
-    publish(store, count=3)
+    publish(database, count=3)
     eve = join("eve")
-    stand(store, eve, "excluded", "labeler-boss")
-    good, other, third = offered(store)
-    bring(store, said(other, 1, 2, 3))
-    found = (
-        said(good, 1, 2, 3),
-        said(other, 3, 2, 1),
-        replace(said(third, 1, 2, 3), responses=("x", "y", "z")),
-        replace(said(third, 1, 2, 3), key="r1-p9"),
-        replace(said(third, 1, 2, 3), round="r2"),
-        said(third, 1, 2, 3, by=eve),
-        Refused("items left unranked"),
+    set_status(database, eve, "excluded", "labeler-boss")
+    good, other, third = exported(database)
+    import_items(database, ranked(other, 1, 2, 3))
+    items = (
+        ranked(good, 1, 2, 3),
+        ranked(other, 3, 2, 1),
+        replace(ranked(third, 1, 2, 3), responses=("x", "y", "z")),
+        replace(ranked(third, 1, 2, 3), key="r1-p9"),
+        replace(ranked(third, 1, 2, 3), round="r2"),
+        ranked(third, 1, 2, 3, by=eve),
+        Refused("items are unranked"),
     )
     with pytest.raises(ExchangeError) as error:
-        bring(store, *found)
+        import_items(database, *items)
     lines = str(error.value).splitlines()
     assert [line.split(":")[1] for line in lines[:-1]] == ["2", "3", "4", "5", "6", "7"]
     for words in (
-        "before, and otherwise",
-        "are not those that went out",
-        "is none of those that round r1 asks for",
+        "already submitted another ranking",
+        "differ from those that were exported",
+        "is not among the current items of round r1",
         "is excluded",
         "unranked",
     ):
         assert words in str(error.value)
-    assert lines[-1].startswith("nothing was kept")
-    with store.reading() as session:
+    assert lines[-1].startswith("nothing was saved")
+    with database.reading() as session:
         assert rounds.progress(session, "r1").done == 1
-    brought = bring(store, *found, leave_out=True)
-    assert (brought.rankings, len(brought.refused)) == (1, 6)
-    with store.reading() as session:
+    result = import_items(database, *items, leave_out=True)
+    assert (result.rankings, len(result.refused)) == (1, 6)
+    with database.reading() as session:
         assert rounds.progress(session, "r1").done == 2
 
 
-def test_a_round_that_is_closed_or_was_never_published_takes_nothing(store: Store) -> None:
+def test_nothing_is_imported_into_a_closed_or_unpublished_round(database: LabelingDatabase) -> None:
     with pytest.raises(ExchangeError, match="round r1 was never published"):
-        offered(store)
-    publish(store, count=1)
-    [offer] = offered(store)
-    with store.writing() as session:
+        exported(database)
+    publish(database, count=1)
+    [item] = exported(database)
+    with database.writing() as session:
         rounds.close(session, "r1", "test")
     with pytest.raises(
-        ExchangeError, match=r"round r1 is closed: its rankings are final; nothing of back\.json was kept"
+        ExchangeError, match=r"round r1 is closed: its rankings are final; nothing of back\.json was saved"
     ):
-        bring(store, said(offer, 1, 2, 3))
+        import_items(database, ranked(item, 1, 2, 3))
     with pytest.raises(ExchangeError, match="round r7 was never published"):
-        external_rounds.bring(store, "r7", [], "back.json")
+        external_rounds.import_rankings(database, "r7", [], "back.json")

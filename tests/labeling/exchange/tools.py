@@ -1,4 +1,4 @@
-"""What Label Studio and Argilla make of the files that go out: their exports, as their servers write them."""
+"""The exports that Label Studio and Argilla make of the files written for them."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,10 @@ def uuid(name: str) -> str:
 
 
 def label_studio(file: Path, shape: str = "buckets", whole_user: bool = False) -> Path:
-    """The JSON export of a project into which the file was imported. Shapes: buckets, list, and named, a list under the Ranker's name."""
+    """The JSON export of a project into which the file was imported.
+
+    Shapes: buckets, list, and named, a list under the Ranker's name.
+    """
     tasks = json.loads(file.read_text(encoding="utf-8"))
     for number, task in enumerate(tasks, 1):
         task |= {
@@ -55,7 +58,10 @@ def _shaped(buckets: dict[str, list[str]], shape: str) -> Any:
 
 
 def argilla(file: Path, pages: bool = True) -> Path:
-    """What `GET …/records?include=responses` gives after each line was posted to `records/bulk`: a page a line, or a record."""
+    """The replies of `GET …/records?include=responses` after each line was posted to `records/bulk`.
+
+    A line holds one page, or one record.
+    """
     found = [
         record
         for line in file.read_text(encoding="utf-8").rstrip("\n").split("\n")

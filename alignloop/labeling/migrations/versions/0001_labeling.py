@@ -1,4 +1,4 @@
-"""The labeling store as it began, with an audit that the database itself keeps append-only."""
+"""The first schema of the labeling database; triggers keep the audit append-only."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Indexes that answer by themselves what every page asks: which item is next, how many are left, how many were done today."""
+"""Covering indexes for the queries of every page: the next item, the items left, the items finished today."""
 
 from alembic import op
 
