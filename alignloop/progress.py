@@ -1,4 +1,6 @@
-"""A stage's progress: what it yields while it works, and how that is printed, with its speed and when it ends."""
+"""A stage's progress: what it yields while it works, and how that is printed, with its speed and when it
+ends.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping

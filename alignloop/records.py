@@ -1,7 +1,8 @@
-"""The record types that travel between stages: one JSON object a line, one file per set.
+"""The record types that stages exchange: one JSON object per line, one file per set.
 
-Every field is checked when a record is read; an unknown field is an error. `key` holds what the embedded world's gold
-judgement needs to know about a prompt (the truth of a fact, say); it is None for prompts from people and no model ever sees it.
+Every field is checked when a record is read; an unknown field is an error. A prompt's `key` holds what the
+built-in environment needs to compute the exact ground-truth (gold) score, the truth of a fact for example;
+it is None for prompts from people, and no model ever sees it.
 """
 
 from typing import Annotated, Any, Literal
@@ -14,7 +15,7 @@ Split = Literal["train", "valid", "test"]
 
 
 class Record(BaseModel):
-    """What all records share: immutable, and strict about their fields."""
+    """Base of all records: immutable, unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,7 +28,10 @@ class Message(Record):
 
 
 def check_turns(messages: tuple[Message, ...], last: str | None) -> None:
-    """Raise ValueError unless an optional system message is followed by user and assistant in turn, ending with `last` (None: either)."""
+    """Raise ValueError unless user and assistant alternate, after an optional system message.
+
+    The conversation must end with `last`; None: with either.
+    """
     turns = messages[1:] if messages and messages[0].role == "system" else messages
     if not turns:
         raise ValueError("the conversation has no turns")
@@ -35,14 +39,17 @@ def check_turns(messages: tuple[Message, ...], last: str | None) -> None:
         wanted = "user" if place % 2 == 0 else "assistant"
         if message.role != wanted:
             raise ValueError(
-                f"turn {place + 1} is by '{message.role}' where '{wanted}' must speak: roles alternate, user first"
+                f"turn {place + 1} is by '{message.role}' where '{wanted}' must speak: roles alternate, "
+                "user first"
             )
     if last and turns[-1].role != last:
         raise ValueError(f"the conversation ends with '{turns[-1].role}', not with '{last}'")
 
 
 def check_order(ranks: tuple[int, ...], responses: int) -> None:
-    """Raise ValueError unless `ranks` is a weak order of that many responses: 1, 2, … without gaps, ties allowed."""
+    """Raise ValueError unless `ranks` is a weak order of that many responses: 1, 2, … without gaps, ties
+    allowed.
+    """
     if len(ranks) != responses:
         raise ValueError(f"{len(ranks)} ranks for {responses} responses")
     if sorted(set(ranks)) != list(range(1, len(set(ranks)) + 1)):
@@ -50,7 +57,10 @@ def check_order(ranks: tuple[int, ...], responses: int) -> None:
 
 
 class Origin(Record):
-    """Where a record was read: its source's licence (SPDX), the SHA-256 of the file, and the line; a generated one has a licence only."""
+    """Where a record was read: the source's licence (SPDX), the SHA-256 of the file, and the line.
+
+    A generated record has a licence only.
+    """
 
     licence: str
     sha256: str | None = None
@@ -58,9 +68,8 @@ class Origin(Record):
 
 
 Traced = Annotated[Origin | None, Field(exclude_if=lambda origin: origin is None)]
-Tongue = Annotated[
-    str | None, Field(exclude_if=lambda language: language is None)
-]  # ISO 639-1, or und; None: `prepare` tagged none
+# ISO 639-1, or und for an undetermined language; None: `prepare` did not detect it
+Language = Annotated[str | None, Field(exclude_if=lambda language: language is None)]
 
 
 class Document(Record):
@@ -71,7 +80,7 @@ class Document(Record):
     messages: tuple[Message, ...] | None = None
     source: str
     origin: Traced = None
-    language: Tongue = None
+    language: Language = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Document":
@@ -83,7 +92,7 @@ class Document(Record):
 
 
 class Prompt(Record):
-    """A conversation that waits for the assistant's next turn."""
+    """A conversation that ends with the user's turn."""
 
     id: Identifier
     messages: tuple[Message, ...]
@@ -93,7 +102,7 @@ class Prompt(Record):
     source: str
     key: dict[str, Any] | None = None
     origin: Traced = None
-    language: Tongue = None
+    language: Language = None
 
     @model_validator(mode="after")
     def _ends_with_user(self) -> "Prompt":
@@ -112,7 +121,7 @@ class Demonstration(Record):
     time: str = ""
     source: str
     origin: Traced = None
-    language: Tongue = None
+    language: Language = None
 
     @model_validator(mode="after")
     def _ends_with_assistant(self) -> "Demonstration":
@@ -121,7 +130,7 @@ class Demonstration(Record):
 
 
 class Samples(Record):
-    """K answers that one policy gave to one prompt, waiting to be ranked. An answer may be empty: models do that."""
+    """K responses of one policy to one prompt, to be ranked. A response may be empty: models do that."""
 
     id: Identifier
     prompt: Prompt
@@ -132,7 +141,10 @@ class Samples(Record):
 
 
 class Labeling(Record):
-    """How a person came to a ranking: `presented` lists the responses' places as they were shown, `ratings` stand in their own order."""
+    """How a person made a ranking.
+
+    `presented` lists the responses' indices in the order shown; `ratings` are in the responses' own order.
+    """
 
     presented: tuple[int, ...]
     seconds: float
@@ -143,7 +155,7 @@ class Labeling(Record):
 
 
 class Ranking(Record):
-    """One labeler's weak order of K answers to one prompt: rank 1 is the best, equal ranks are ties, no rank is left out."""
+    """One labeler's weak order of K responses to one prompt: rank 1 is the best, equal ranks are ties."""
 
     id: Identifier
     prompt: Prompt
@@ -165,7 +177,7 @@ class Ranking(Record):
 
 
 class Rollout(Record):
-    """One answer drawn while PPO ran, with what it earned. `score` is the reward model's, `reward` is score and KL together."""
+    """One response drawn by PPO. `score` is the reward model's, `reward` is score and KL penalty together."""
 
     id: Identifier
     prompt: str
@@ -180,7 +192,7 @@ class Rollout(Record):
 
 
 class Answer(Record):
-    """One model's answer to one held-out prompt, as evaluated; `gold` is None where no gold judgement exists."""
+    """One model's response to one test prompt, as evaluated; `gold` is None for prompts without a key."""
 
     id: Identifier
     prompt: Prompt

@@ -1,7 +1,7 @@
 """Runs one stage: fills in its parameters, tracks it in MLflow, and prints its progress.
 
-A stage's signature is the only declaration of what it needs: sections of params.yaml by their classes, `Checkpoint`
-for a stage that can be resumed, and paths, which come from the command line.
+A stage's signature is the only declaration of what it needs: sections of params.yaml by their classes,
+`Checkpoint` for a stage that can be resumed, and paths, which come from the command line.
 """
 
 import argparse
@@ -125,8 +125,8 @@ def _decide(stage: Stage, active: tracking.Live | None) -> None:
     _say(promotion.settle(stage.root, stage.params, out, metrics))
 
 
-# What happens around a stage: before it starts, after its last step, when its outputs are tracked, and when its
-# MLflow run has ended (a release that waits for a person is no failed run).
+# What happens around a stage: before it starts, after its last step, when its outputs are tracked, and when
+# its MLflow run has ended (a release that waits for a person is no failed run).
 AROUND: dict[tuple[str, str], Callable[[Stage, tracking.Live | None], None]] = {
     ("validate", "worked"): _report_drift,
     ("release", "before"): _bring_champion,
@@ -141,13 +141,11 @@ def _around(moment: str, stage: Stage, active: tracking.Live | None = None) -> N
 
 
 def _checkpoint(root: Path, name: str, fingerprint: str, every: int) -> "Checkpoint | None":
-    """Where a training stage can be resumed; checkpoints of stages whose results DVC has recorded are removed."""
+    """The checkpoint of a training stage; those of stages whose results DVC has recorded are removed."""
     if not every and not (root / ".cache" / "checkpoints").exists():
         return None
-    from alignloop.training.checkpoints import (  # brings torch, which data stages do without
-        Checkpoint,
-        forget,
-    )
+    # brings torch, which data stages do without
+    from alignloop.training.checkpoints import Checkpoint, forget
 
     done = {
         f"{entry.stage}@{entry.round}" if entry.round else entry.stage: entry.outputs

@@ -1,4 +1,4 @@
-"""Seeds for everything that draws: one number in params.yaml, one stream per use, told apart by name."""
+"""Seeds: one number in params.yaml gives every use of random numbers its own stream, by name."""
 
 from hashlib import blake2b
 
@@ -12,5 +12,5 @@ def seed_of(seed: int, *names: str) -> int:
 
 
 def draws(seed: int, *names: str) -> np.random.Generator:
-    """A random generator of its own for the use that the names tell."""
+    """A separate random generator for the use that the names describe."""
     return np.random.default_rng(seed_of(seed, *names))

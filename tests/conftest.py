@@ -1,4 +1,6 @@
-"""Every test runs in the project's own environment: nothing phones home, and nothing is written outside the project and tmp_path."""
+"""Every test runs in the project's own environment: nothing phones home, and nothing is written outside the
+project and tmp_path.
+"""
 
 import os
 import shutil
@@ -35,7 +37,9 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of its own, and the working directory: git, DVC, params.yaml, an MLflow store, no stages and no data."""
+    """A project of its own, and the working directory: git, DVC, params.yaml, an MLflow store, no stages and
+    no data.
+    """
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     root = tmp_path / "project"

@@ -1,4 +1,6 @@
-"""A process with file systems of its own: a disk that is full, a folder that is read-only, as the kernel has them and for it alone."""
+"""A process with file systems of its own: a disk that is full, a folder that is read-only, as the kernel has
+them and for it alone.
+"""
 
 import ctypes
 import os
@@ -14,7 +16,9 @@ READ_ONLY, REMOUNT, BIND, REC, PRIVATE = 1, 32, 4096, 16384, 1 << 18
 
 
 def told_by(work: Callable[[], object]) -> str:
-    """What a forked process says that does this work where it may mount what it likes: its result's words, or its error's."""
+    """What a forked process says that does this work where it may mount what it likes: its result's words,
+    or its error's.
+    """
     here, there = Pipe()
     process = get_context("fork").Process(target=_work, args=(work, there))
     process.start()

@@ -98,7 +98,10 @@ def test_bytes_go_to_an_s3_remote_and_come_back(trained: Path, monkeypatch: pyte
     try:
         place = "http://{}:{}".format(*server.get_host_and_port())
         store = boto3.client("s3", endpoint_url=place, region_name="us-east-1")
-        config = f"['remote \"s\"']\n    url = s3://bucket/alignloop\n    endpointurl = {place}\n[core]\n    remote = s\n"
+        config = (
+            f"['remote \"s\"']\n    url = s3://bucket/alignloop\n    endpointurl = {place}\n[core]\n    "
+            "remote = s\n"
+        )
         (trained / ".dvc" / "config").write_text(config)
         with pytest.raises(
             VersioningError, match=r"remote s \(s3://bucket/alignloop\): .*run again: nothing was lost"

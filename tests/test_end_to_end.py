@@ -1,4 +1,6 @@
-"""The whole loop at its smallest, as people run it: in a clone of its own, with nothing around it, interrupted once, and then extended."""
+"""The whole loop at its smallest, as people run it: in a clone of its own, with nothing around it,
+interrupted once, and then extended.
+"""
 
 import json
 import os
@@ -133,7 +135,10 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     )
 
     clone.say("dvc", "remote", "add", "--local", "--default", "storage", str(clone.home.parent / "remote"))
-    added = "{policy: models/r1/policy, start: models/sft, reward_start: models/r1/reward, rankings: data/rankings/r1}"
+    added = (
+        "{policy: models/r1/policy, start: models/sft, reward_start: models/r1/reward, rankings: "
+        "data/rankings/r1}"
+    )
     again = clone.flow("--set", f"rounds.r2={added}", "--commit")
     assert {name for name, what in again.items() if what != "up to date"} == {
         "release",

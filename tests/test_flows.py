@@ -1,4 +1,6 @@
-"""The flow on a pipeline of the real stages' names, each a shell command: what runs, what is recorded, what fails and how."""
+"""The flow on a pipeline of the real stages' names, each a shell command: what runs, what is recorded, what
+fails and how.
+"""
 
 import asyncio
 import shutil
@@ -213,7 +215,8 @@ def test_a_round_that_waits_for_people_says_so_and_the_pages_start_the_run_that_
     change(
         toy,
         "label",
-        f"PYTHONPATH={PROJECT} {sys.executable} -m alignloop label --round r1 --samples samples.jsonl {paths}",
+        f"PYTHONPATH={PROJECT} {sys.executable} -m alignloop label --round r1 --samples samples.jsonl "
+        f"{paths}",
     )
     change(
         toy, "reward", "wc -l < data/rankings/r1.jsonl > out/reward-r1.txt; echo {} > metrics/reward-r1.json"
@@ -264,7 +267,8 @@ def test_a_release_that_waits_for_a_person_shows_its_verdict_and_is_done_when_de
     change(
         toy,
         "release",
-        f"mkdir -p metrics && cp release.json metrics/ && (test -e decided || {{ echo 'release: {words}' >&2; exit 75; }})",
+        f"mkdir -p metrics && cp release.json metrics/ && (test -e decided || {{ echo 'release: "
+        f"{words}' >&2; exit 75; }})",
     )
     assert entry.main([]) == 75
     assert capsys.readouterr().err.rstrip().endswith(f"release: {words}")
@@ -283,7 +287,8 @@ def test_a_process_that_was_killed_is_tried_again(toy: Path) -> None:
     change(
         toy,
         "ingest",
-        "mkdir -p out metrics; echo {} > metrics/ingest.json; cp source.txt out/ingest.txt; mkdir once && kill -9 $$; true",
+        "mkdir -p out metrics; echo {} > metrics/ingest.json; cp source.txt out/ingest.txt; mkdir once "
+        "&& kill -9 $$; true",
     )
 
     @flow

@@ -1,4 +1,6 @@
-"""A real stage by its real command, where all of the checkout lies on a disk that fills up in the middle of it."""
+"""A real stage by its real command, where all of the checkout lies on a disk that fills up in the middle of
+it.
+"""
 
 import io
 import json
@@ -85,7 +87,8 @@ def test_a_full_disk_breaks_a_training_off_in_one_message_and_it_goes_on_to_the_
     (status, _, said), (later, printed, _), after, undisturbed = json.loads(told)
     assert (status, later) == (1, 0)
     assert re.fullmatch(
-        r"pretrain: /\S+: cannot be written: .*No space left.*; make room and run again: the last checkpoint stays\n",
+        r"pretrain: /\S+: cannot be written: .*No space left.*; make room and run again: the last "
+        r"checkpoint stays\n",
         said,
     )
     assert re.search(r"^pretrain  resumes after step [12] of 12$", printed, re.MULTILINE)

@@ -1,4 +1,6 @@
-"""`python -m alignloop STAGE …` runs a stage's function, says how it goes, and ends with one message and the right exit code."""
+"""`python -m alignloop STAGE …` runs a stage's function, says how it goes, and ends with one message and the
+right exit code.
+"""
 
 import inspect
 import json
@@ -31,7 +33,10 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
     def write(name: str, body: str, arguments: str = "out: Path, metrics: Path") -> None:
         names.append(name)
-        head = '"""A stage."""\nimport errno, os, random, time\nfrom pathlib import Path\nfrom alignloop.errors import AlignloopError\n'
+        head = (
+            '"""A stage."""\nimport errno, os, random, time\nfrom pathlib import Path\nfrom '
+            "alignloop.errors import AlignloopError\n"
+        )
         head += "from alignloop.params.section import Seed\nfrom alignloop.progress import Progress\n\n"
         head += f"def {name}(seed: Seed, {arguments}):\n"
         (folder / f"{name}.py").write_text(
@@ -101,7 +106,10 @@ def test_the_declaration_in_dvc_yaml_tells_inputs_outputs_code_and_parameters(pr
     (project / "data" / "set.jsonl").write_text("{}\n")
     (project / "alignloop").mkdir()
     (project / "alignloop" / "code.py").touch()
-    command = "python -m alignloop count --round ${key} --data data --out models/${key} --metrics metrics/${key}.json --docs reports/${key}"
+    command = (
+        "python -m alignloop count --round ${key} --data data --out models/${key} --metrics "
+        "metrics/${key}.json --docs reports/${key}"
+    )
     entry = {
         "cmd": command,
         "deps": ["data", "alignloop/code.py"],
@@ -165,7 +173,8 @@ def test_a_full_disk_is_told_with_its_place_however_a_library_words_it(
     assert run("broken", "--out", str(project / "o"), "--metrics", "m") == 1
     said = capsys.readouterr().err
     assert re.fullmatch(
-        rf"broken: no space left on the disk of {project}\S* \([\d,]+ MB free\); make room and run again: .*\n",
+        rf"broken: no space left on the disk of {project}\S* \([\d,]+ MB free\); make room and run "
+        r"again: .*\n",
         said,
     )
 
@@ -189,7 +198,10 @@ def test_a_wrong_parameter_stops_the_stage_before_it_starts(
 
 
 def test_help_lists_every_stage_with_what_it_does_and_imports_none(capsys: pytest.CaptureFixture):
-    code = "import sys; from alignloop.__main__ import main; main(['--help']); print({'torch', 'mlflow', 'dvc'} & set(sys.modules))"
+    code = (
+        "import sys; from alignloop.__main__ import main; main(['--help']); print({'torch', 'mlflow', "
+        "'dvc'} & set(sys.modules))"
+    )
     said = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
     ).stdout
@@ -213,7 +225,8 @@ def test_an_unknown_stage_or_a_missing_argument_is_a_usage_error(
 def test_the_same_seed_draws_the_same_whatever_was_drawn_before(project: Path, stage: Write):
     stage(
         "draw",
-        "import random, numpy\nyield Progress(1, 1)\nout.write_text(f'{random.random()} {numpy.random.rand()}')",
+        "import random, numpy\nyield Progress(1, 1)\nout.write_text(f'{random.random()} "
+        "{numpy.random.rand()}')",
         "out: Path",
     )
     for name in ("a", "b"):

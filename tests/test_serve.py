@@ -1,4 +1,6 @@
-"""`python -m alignloop serve` as an operator meets it: runs of deployments that wait, are cancelled, fail aloud and are recorded."""
+"""`python -m alignloop serve` as an operator meets it: runs of deployments that wait, are cancelled, fail
+aloud and are recorded.
+"""
 
 import json
 import re
@@ -37,7 +39,9 @@ def free_port() -> int:
 
 
 def lay_out(root: Path) -> None:
-    """A checkout with the project's own code, a remote for its bytes, and a pipeline of shell commands in place of the stages."""
+    """A checkout with the project's own code, a remote for its bytes, and a pipeline of shell commands in
+    place of the stages.
+    """
     worktree.copy(
         root, "alignloop/", "flows/", "tasks/", "configs/", ".git", ".dvc", "params.yaml", "prefect.yaml"
     )
@@ -197,7 +201,8 @@ def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(
         r'run [a-z-]+ Failed\. .*ingest: no "sources" here http://127\.0\.0\.1:\d+/runs/flow-run/', heard
     )
 
-    # 3. One that succeeds is recorded: bytes at the remote first, then a commit on its branch that names them.
+    # 3. One that succeeds is recorded: bytes at the remote first, then a commit on its branch that names
+    # them.
     served.ingest_by("cp source.txt ingest.txt")
     assert served.ended(served.start("data"))[0] == "Completed"
     assert (

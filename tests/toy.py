@@ -52,7 +52,10 @@ def change(toy: Path, name: str, command: str) -> None:
 
 def stage(name: str, after: str, **more: Any) -> dict[str, Any]:
     file = name.replace("@", "-")
-    command = f"mkdir -p out metrics && cat {after} > out/{file}.txt && echo {file} >> out/{file}.txt && echo working on {file}"
+    command = (
+        f"mkdir -p out metrics && cat {after} > out/{file}.txt && echo {file} >> out/{file}.txt && echo "
+        f"working on {file}"
+    )
     measure = f"""echo '{{"loss": 0.25, "by": {{"kind": 3}}}}' > metrics/{file}.json"""
     outs = {"outs": [f"out/{file}.txt"], "metrics": [{f"metrics/{file}.json": {"cache": False}}]}
     return {"cmd": f"{command} && {measure}", "deps": [after], **outs, **more}

@@ -1,7 +1,8 @@
 """`python -m alignloop best-of`: rejection sampling, the best of n responses as demonstrations.
 
-It draws n responses to each training prompt, keeps the one that scores best and writes it as a demonstration, for
-`sft.extra_demonstrations` in params.yaml or as a source of another run (arXiv 2307.09288, §3.2.3).
+It draws n responses to each training prompt, keeps the one that scores best and writes it as a
+demonstration, for `sft.extra_demonstrations` in params.yaml or as a source of another run (arXiv 2307.09288,
+§3.2.3).
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""params.yaml, checked: every key has a type and a range here and its value there; an unknown key is an error."""
+"""params.yaml, checked: every key has a type and a range here and its value there; an unknown key is an
+error.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,7 +57,8 @@ class Params(Section):
         for name, plan in self.rounds.items():
             if self.ppo.reference == "adapter" and plan.start != "models/sft":
                 raise ValueError(
-                    f"ppo.reference: adapter leaves PPO's start as the reference; set rounds.{name}.start to models/sft"
+                    "ppo.reference: adapter leaves PPO's start as the reference; set "
+                    f"rounds.{name}.start to models/sft"
                 )
         return self
 
@@ -69,11 +72,13 @@ class Params(Section):
             for field, known in makers.items():
                 if (value := getattr(plan, field)) not in known:
                     raise ValueError(
-                        f"rounds.{name}.{field}: '{value}' is made by no earlier round; known here: {', '.join(sorted(known))}"
+                        f"rounds.{name}.{field}: '{value}' is made by no earlier round; known here: "
+                        f"{', '.join(sorted(known))}"
                     )
             if plan.reward_start not in (starts := taught[plan.rankings]):
                 raise ValueError(
-                    f"rounds.{name}.reward_start: '{plan.reward_start}' has learned from rankings that {plan.rankings} does not hold; "
+                    f"rounds.{name}.reward_start: '{plan.reward_start}' has learned from rankings that "
+                    f"{plan.rankings} does not hold; "
                     f"a reward model of these can start from {', '.join(sorted(starts))}"
                 )
             models.add(f"models/{name}/policy")
@@ -83,7 +88,9 @@ class Params(Section):
 
 
 def parse(data: Any, name: str) -> Params:
-    """Check a parsed params.yaml; `name` is the file's name for messages. Raises ParamsError with every violation."""
+    """Check a parsed params.yaml; `name` is the file's name for messages. Raises ParamsError with every
+    violation.
+    """
     if not isinstance(data, dict):
         raise ParamsError(f"{name}: holds no mapping of keys; restore it with `git checkout {name}`")
     rounds = data.get("rounds")

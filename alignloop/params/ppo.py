@@ -75,10 +75,12 @@ class Ppo(Section):
     def _policy_learns(self) -> "Ppo":
         if self.value_warmup_steps >= self.steps:
             raise ValueError(
-                f"value_warmup_steps {self.value_warmup_steps} leave none of the {self.steps} steps for the policy"
+                f"value_warmup_steps {self.value_warmup_steps} leave none of the {self.steps} steps for "
+                "the policy"
             )
         if self.reference == "adapter" and self.lora is None:
             raise ValueError(
-                "reference: adapter is the policy with its LoRA adapters off; set lora, e.g. {rank: 8, alpha: 16}"
+                "reference: adapter is the policy with its LoRA adapters off; set lora, e.g. {rank: 8, "
+                "alpha: 16}"
             )
         return self

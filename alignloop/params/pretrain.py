@@ -23,7 +23,8 @@ class Pretrain(Section):
     def _heads_have_an_even_width(self) -> "Pretrain":
         if self.width % (2 * self.heads):
             raise ValueError(
-                f"width: {self.width} is no multiple of 2 · {self.heads} heads: rotary positions turn the parts "
+                f"width: {self.width} is no multiple of 2 · {self.heads} heads: rotary positions turn "
+                "the parts "
                 "of a head in pairs"
             )
         return self

@@ -10,7 +10,9 @@ Floor = Annotated[float, Field(ge=0)]
 
 
 class Gates(Section):
-    """A candidate against the champion, or against SFT where there is no champion; None: the rule is not asked."""
+    """A candidate against the champion, or against SFT where there is no champion; None: the rule is not
+    asked.
+    """
 
     min_win_rate: Share | None
     max_kl_per_response_nats: Positive | None

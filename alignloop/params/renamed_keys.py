@@ -1,4 +1,4 @@
-"""Keys of params.yaml that have another name since version 0.2, so that an older file is told what to write."""
+"""Renamed keys of params.yaml, so that the message on an older file can name the new ones."""
 
 from collections.abc import Iterator
 from typing import Any

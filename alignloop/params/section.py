@@ -1,7 +1,7 @@
 """What all sections of params.yaml share: strict types, ranges of numbers, and how a stage asks for a key.
 
-A stage's function names what it reads by annotation: a section's class (`plan: Ppo`) or, for a single key at the
-top of params.yaml, one of the types below (`seed: Seed`). `alignloop/runner.py` fills them in.
+A stage's function names what it reads by annotation: a section's class (`plan: Ppo`) or, for a single key at
+the top of params.yaml, one of the types below (`seed: Seed`). `alignloop/runner.py` fills them in.
 """
 
 from typing import Annotated, NamedTuple

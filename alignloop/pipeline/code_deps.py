@@ -1,7 +1,7 @@
 """`make deps`: writes the code that each stage imports into its `deps` in dvc.yaml, below its data.
 
-DVC does not see imports. A module that is missing in `deps` leaves a stage unrun after a change, and one too many runs
-it for nothing. A folder stands for its files where the stage imports all of them.
+DVC does not see imports. A module that is missing in `deps` leaves a stage unrun after a change, and one too
+many runs it for nothing. A folder stands for its files where the stage imports all of them.
 """
 
 import io
@@ -22,7 +22,9 @@ NO_RESULT = {"alignloop/errors.py", "alignloop/progress.py"}  # messages for peo
 
 
 def imported(root: Path, stage: str, graph: grimp.ImportGraph) -> list[str]:
-    """The files and folders of code that a stage's function imports, directly or not, in the order of their names."""
+    """The files and folders of code that a stage's function imports, directly or not, in the order of their
+    names.
+    """
     module = f"{CODE}.stages.{stage}"
     files = {_file(root, name) for name in {module, *graph.find_upstream_modules(module)}}
     wanted = {file for file in files if _counts(root, file)}

@@ -1,8 +1,8 @@
 """Hashes code by its syntax tree: a change of comments, docstrings, formatting or type hints is no change.
 
-Type hints of arguments, results and variables do not count; those in a class's body do, because they declare the
-fields of records and parameters. A file that is not Python, or does not parse, counts by its bytes. The hash does not
-depend on the version of Python.
+Type hints of arguments, results and variables do not count; those in a class's body do, because they declare
+the fields of records and parameters. A file that is not Python, or does not parse, counts by its bytes. The
+hash does not depend on the version of Python.
 """
 
 import ast

@@ -1,7 +1,7 @@
 """DVC: which stages there are, which are stale, running one, and the hash of any path.
 
-A stage runs exactly as under `dvc repro`, for it is DVC's own `reproduce` that runs it; only the function that starts the command is
-replaced, so that the caller may start it elsewhere and hear its lines. `dvc.lock` therefore has the same bytes either way.
+A stage runs exactly as under `dvc repro`: DVC's own `reproduce` runs it, and only the function that starts
+the command is replaced, so that the caller can read its output. `dvc.lock` has the same bytes either way.
 """
 
 import errno
@@ -38,7 +38,9 @@ logging.getLogger("dvc").setLevel(
 )  # what runs and what does not, callers say in their own words
 
 Start = Callable[[Sequence[str], Path, Mapping[str, str]], None]
-"""Runs a command (a shell's argv, ending with the command as dvc.yaml has it) in a directory and an environment; raises if it fails."""
+"""Runs a command (a shell's argv, ending with the command as dvc.yaml has it) in a directory and an
+environment; raises if it fails.
+"""
 Done = Literal["ran", "restored", "unchanged"]
 
 
@@ -48,7 +50,9 @@ class VersioningError(AlignloopError):
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of dvc.yaml, its rounds unrolled: `reward@r2` is of the group `reward` and the round `r2`. Paths start at the root."""
+    """One stage of dvc.yaml, its rounds unrolled: `reward@r2` is of the group `reward` and the round `r2`.
+    Paths start at the root.
+    """
 
     name: str
     group: str
@@ -85,7 +89,7 @@ class Pipeline:
         return self._stages[1]
 
     def outdated(self) -> list[str]:
-        """The stages that have to run, as far as can be told before the first of them has: until then the others count as unchanged."""
+        """The stages that are stale now; until one of them has run, the others count as unchanged."""
         with self._at_work(), lock_repo(self._repo):
             changed = {stage.name: stage.changed() for stage in self._loaded()}
         self._unchanged = {name for name in changed if not changed[name]}
@@ -106,7 +110,9 @@ class Pipeline:
             return {stage.name for stage in reached}
 
     def bring_up_to_date(self, name: str, start: Start, force: bool = False) -> Done:
-        """Do what `dvc repro --single-item name` does: nothing, or take the outs from the cache, or run the command and record it."""
+        """Do what `dvc repro --single-item name` does: nothing, restore the outs from the cache, or run the
+        command.
+        """
         if name in self._unchanged and not force:
             return "unchanged"
         self._unchanged, ran = set(), False
@@ -137,7 +143,7 @@ class Pipeline:
         return f"{name} ({config['remote'][name]['url']})" if name else None
 
     def push(self) -> Iterator[tuple[int, int]]:
-        """Copy to the default remote what it lacks of the results in dvc.lock; yield the bytes done, and all there are."""
+        """Copy the results in dvc.lock to the default remote; yield the bytes done, and the total."""
         sizes = {
             stage.name: sum(out.meta.size or 0 for out in stage.outs if out.use_cache)
             for stage in self._loaded()
@@ -151,7 +157,7 @@ class Pipeline:
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
-        """A remote's refusals, which come from libraries of its own, in our words."""
+        """Turn errors of a remote's own libraries into VersioningError."""
         try:
             yield
         except Exception as error:
@@ -159,7 +165,8 @@ class Pipeline:
                 raise
             reason = next((line for line in str(error).splitlines() if line), type(error).__name__)
             raise VersioningError(
-                f"remote {self.remote()}: {reason}; look whether it can be reached (`dvc status --cloud`) and run again: nothing was lost"
+                f"remote {self.remote()}: {reason}; look whether it can be reached (`dvc status "
+                "--cloud`) and run again: nothing was lost"
             ) from error
 
     def stored(self) -> dict[str, Path]:
@@ -168,7 +175,9 @@ class Pipeline:
         return {hash: Path(cache.oid_to_path(hash)) for hash in cache.all()}
 
     def discard(self, hashes: Iterable[str]) -> None:
-        """Remove objects from DVC's cache, folders before what lies in them: what is left of an interruption is no folder with holes."""
+        """Remove objects from DVC's cache, folders before their files: an interruption leaves no incomplete
+        folder.
+        """
         with self._at_work(), lock_repo(self._repo):
             cache = self._repo.cache.local
             for hash in sorted(hashes, key=lambda hash: not hash.endswith(".dir")):
@@ -191,7 +200,7 @@ class Pipeline:
         return absolute.relative_to(self.root).as_posix() if absolute.is_relative_to(self.root) else ""
 
     def place(self, hash: str) -> Path:
-        """Where the cache keeps an object; it need not be there: it may have been forgotten, or have yet to be fetched."""
+        """Where the cache keeps an object, which may be missing: forgotten, or not fetched yet."""
         return Path(self._repo.cache.local.oid_to_path(hash))
 
     def contents(self, hash: str) -> dict[str, str]:
@@ -230,7 +239,7 @@ class Pipeline:
 
     @contextmanager
     def _at_work(self, stage: str = "") -> Iterator[None]:
-        """DVC at work: in the project's folder, for it takes paths from there, and with its errors in our words."""
+        """Run DVC in the project's folder, and turn its errors into ours."""
         try:
             with chdir(self.root):
                 yield
@@ -240,7 +249,7 @@ class Pipeline:
 
 @contextmanager
 def _commands_by(run: Callable[..., None]) -> Iterator[None]:
-    """Let DVC start commands with `run`: the one change to how DVC works."""
+    """Let DVC start commands with `run`."""
     original, dvc.stage.run._run = dvc.stage.run._run, run
     try:
         yield
@@ -273,11 +282,13 @@ def _spoken(error: Exception, stage: str, root: Path) -> Exception:
         if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
             return VersioningError(
                 f"{stage}: no disk space left under {root}; free some, for instance with `dvc gc --workspace`"
-                " (it forgets all versions but the present one), and run the same command again: what was finished is kept"
+                " (it forgets all versions but the present one), and run the same command again: what "
+                "was finished is kept"
             )
         if isinstance(link, LockError):
             return PipelineBusyError(
-                f"{stage}: another run of this pipeline is at work in {root}; wait for its end. DVC says: {link}"
+                f"{stage}: another run of this pipeline is at work in {root}; wait for its end. DVC "
+                f"says: {link}"
             )
         if isinstance(link, NotDvcRepoError):
             return VersioningError(
@@ -285,7 +296,8 @@ def _spoken(error: Exception, stage: str, root: Path) -> Exception:
             )
         if isinstance(link, SCMError):
             return VersioningError(
-                f"{root}: no git repository here, and DVC needs one; clone the project, or `git init` and commit it"
+                f"{root}: no git repository here, and DVC needs one; clone the project, or `git init` "
+                "and commit it"
             )
     for link in chain:
         if isinstance(link, DvcException) and not isinstance(link, ReproductionError):
@@ -300,7 +312,7 @@ def pipeline(root: Path) -> Pipeline:
 
 
 def hash_of(path: Path, root: Path | None = None) -> str:
-    """The hash by which DVC knows the bytes of a file or directory of the project in `root`, or else in the working directory."""
+    """The hash by which DVC knows a file or directory of the project in `root` (None: the working directory)."""
     return pipeline((root or Path.cwd()).resolve()).hash_of(path)
 
 

@@ -1,6 +1,8 @@
-"""What a command reads and writes, as `dvc.yaml` declares it: the paths whose hashes make up a run's lineage.
+"""The files that a stage's command reads and writes, as dvc.yaml declares them; their hashes are a run's
+lineage.
 
-The declaration is read from the YAML itself, in milliseconds: every stage asks when it starts. DVC would load its whole index.
+dvc.yaml is read directly, in milliseconds, because every stage does so when it starts; DVC would load its
+whole index.
 """
 
 import json
@@ -38,7 +40,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Footprint:
-    """A command's paths. `inputs` also hold other stages' outs that lie in an input or around one; `pages` are reports nobody hashes."""
+    """A command's paths.
+
+    `inputs` include other stages' outs inside or around an input; `pages` are reports that are not hashed.
+    """
 
     stage: str
     round: str | None
@@ -59,7 +64,9 @@ class Footprint:
 
 
 def footprint(root: Path, stage: str, arguments: Sequence[str], given: Mapping[str, Any]) -> Footprint:
-    """The footprint of `python -m alignloop STAGE ARGUMENTS`; that of a command which dvc.yaml lacks is the paths it is given."""
+    """The files of `python -m alignloop STAGE ARGUMENTS`; of a command not in dvc.yaml, the paths it is
+    given.
+    """
     known = list(entries(root))
     paths = [path.as_posix() for path in given.values() if isinstance(path, Path)]
     for entry in known:
@@ -96,7 +103,7 @@ def fingerprint(
     inputs: Mapping[str, str],
     code: Mapping[str, str],
 ) -> str:
-    """One hash of all that a command's result depends on: itself, its numbers, what it reads, its code, and the libraries that compute."""
+    """One hash of everything that a result depends on: command, parameters, inputs, code, and libraries."""
     libraries = {name: version(name) for name in ("numpy", "torch", "transformers")}
     known = [
         stage,
@@ -111,7 +118,7 @@ def fingerprint(
 
 
 def entries(root: Path) -> Iterator[Entry]:
-    """The stages of the project's dvc.yaml, `foreach` unrolled; none where there is no such file."""
+    """The stages of the project's dvc.yaml, with `foreach` unrolled; none where the file is missing."""
     file, values = root / "dvc.yaml", root / "params.yaml"
     if not file.exists():
         return
@@ -131,7 +138,7 @@ def hashes(root: Path, paths: Iterable[str]) -> dict[str, str]:
 
 
 def size_of(path: Path) -> dict[str, Any]:
-    """How much data there is: records, files and bytes; who labeled it and under which licences, where its records say so."""
+    """Records, files and bytes of a data set; its labelers and licences where its records name them."""
     files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
     records, named = 0, set[tuple[bytes, bytes]]()
     for file in files:
@@ -184,13 +191,14 @@ def _filled(node: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _value(expression: Any, values: Any) -> Any:
-    """What `${a.b}` stands for; anything else stands for itself."""
+    """The value of `${a.b}`; anything else is its own value."""
     if not isinstance(expression, str):
         return expression
     for key in expression.removeprefix("${").removesuffix("}").strip().split("."):
         if not isinstance(values, Mapping) or key not in values:
             raise ParamsError(
-                f"params.yaml: dvc.yaml reads {expression}, and '{key}' is missing there; params.yaml in git has it"
+                f"params.yaml: dvc.yaml reads {expression}, and '{key}' is missing there; params.yaml "
+                "in git has it"
             )
         values = values[key]
     return values

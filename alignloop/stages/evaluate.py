@@ -1,7 +1,8 @@
 """Evaluates a round's policy on prompts of users never trained on.
 
-It reports ground-truth (gold) scores, win rates, behaviours, diversity, KL to SFT and the alignment tax. Gold columns
-stay null where prompts carry no key (people's prompts); win rates then compare reward-model scores and say so.
+It reports ground-truth (gold) scores, win rates, behaviours, diversity, KL to SFT and the alignment tax.
+Gold columns stay null where prompts carry no key (people's prompts); win rates then compare reward-model
+scores and say so.
 """
 
 from collections.abc import Iterator, Sequence
@@ -104,7 +105,9 @@ def _win_rates(models: dict[str, ModelResponses]) -> dict[str, Any]:
 
 
 def _kl(plan: Evaluate, model: ModelResponses, reference: PreTrainedModel) -> float:
-    """KL(policy ‖ SFT) in nats per response, estimated on the policy's responses at the evaluation temperature."""
+    """KL(policy ‖ SFT) in nats per response, estimated on the policy's responses at the evaluation
+    temperature.
+    """
     allowed, pad = allowed_tokens(model.tokenizer, vocabulary_of(reference)), pad_of(model.tokenizer)
     theirs = response_logprobs(reference, model.ids, model.drawn.ids, allowed, plan.temperature, pad)
     return float((torch.stack([part.sum() for part in model.drawn.logprobs]) - theirs).mean())
@@ -115,8 +118,8 @@ def _reward_model(
 ) -> dict[str, Any]:
     """The reward model's accuracy on held-out users' prompts that held-out labelers ranked.
 
-    Against the labelers and against gold, with gold's own accuracy against the labelers beside it. Where only some
-    prompts have gold, the numbers on gold cover their rankings alone.
+    Against the labelers and against gold, with gold's own accuracy against the labelers beside it. Where
+    only some prompts have gold, the numbers on gold cover their rankings alone.
     """
     held_out = [ranking for ranking in rankings if ranking.split == "valid"]
     ranked, too_long = ranked_rows(tokenizer, held_out, context)

@@ -1,9 +1,11 @@
-"""Bring every source into the four record types: the embedded world, or whatever files lie in the sources' directory.
+"""Bring every source into the four record types: the embedded world, or whatever files lie in the sources'
+directory.
 
-A ranking's prompt, and a demonstration's, is a prompt too: PPO needs prompts and no labels, so each enters `prompts` once. Where a
-source knows no user, the importer makes the conversation one. Every record says where it was read: licence, file, line. What a source
-holds and we cannot use is refused, counted by reason and listed with its line, and stops the stage when it is more than
-`ingest.max_refused` of that source, or all of it. Records of users whom `forgotten` lists are left out, and counted.
+A ranking's prompt, and a demonstration's, is a prompt too: PPO needs prompts and no labels, so each enters
+`prompts` once. Where a source knows no user, the importer makes the conversation one. Every record says
+where it was read: licence, file, line. What a source holds and we cannot use is refused, counted by reason
+and listed with its line, and stops the stage when it is more than `ingest.max_refused` of that source, or
+all of it. Records of users whom `forgotten` lists are left out, and counted.
 """
 
 import csv
@@ -48,7 +50,9 @@ WORLD = Origin(licence="Apache-2.0")  # it is made by this project
 def ingest(
     seed: Seed, plan: Ingest, sources: Path, forgotten: Path, out: Path, metrics: Path
 ) -> Iterator[Progress]:
-    """Write documents, prompts, demonstrations and rankings, and how many of each source were kept, refused and changed."""
+    """Write documents, prompts, demonstrations and rankings, and how many of each source were kept, refused
+    and changed.
+    """
     found = [] if plan.source == "world" else found_in(sources, plan.formats, plan.columns, plan.licences)
     accounts: list[_Account] = []
     gone = Forgotten(forgotten)
@@ -89,7 +93,9 @@ def ingest(
 
 
 class _Account:
-    """What became of one source: counts, the lines of what was refused by reason, and how often what was changed."""
+    """What became of one source: counts, the lines of what was refused by reason, and how often what was
+    changed.
+    """
 
     def __init__(self, source: str, format: str, origin: Origin) -> None:
         self.source, self.format, self.origin = source, format, origin
@@ -183,7 +189,9 @@ def _arrivals(source: Source, origin: Origin, workers: Workers) -> Iterator[Arri
 
 
 def _counts(accounts: list[_Account]) -> dict[str, Any]:
-    """What the metrics file holds: all sources together, each by itself, and the records kept under each licence."""
+    """What the metrics file holds: all sources together, each by itself, and the records kept under each
+    licence.
+    """
     total = Counter[str]()
     licences = Counter[str]()
     for account in accounts:
@@ -210,10 +218,16 @@ def _breaches(source: Source, account: _Account, bound: float) -> list[str]:
         f"{reason} ({tally[f'refused: {reason}']}: line {_some(account, reason)})"
         for reason in account.refused
     ]
-    count = f"{source.path}: {tally['refused']} of {tally['records']} records of format {format} are refused: {'; '.join(reasons)}"
+    count = (
+        f"{source.path}: {tally['refused']} of {tally['records']} records of format {format} are refused: "
+        f"{'; '.join(reasons)}"
+    )
     if not tally["kept"]:
         return [f"{count}; {glance(source.path)}; correct it, or state its format in ingest.formats"]
-    remedy = f"correct them, state another format in ingest.formats, or raise ingest.max_refused to {ceil(share * 1000) / 1000:g}"
+    remedy = (
+        "correct them, state another format in ingest.formats, or raise ingest.max_refused to "
+        f"{ceil(share * 1000) / 1000:g}"
+    )
     return [f"{count}; {remedy} (now {bound:g})"]
 
 
@@ -227,5 +241,6 @@ def _all_there(sources: Path, accounts: list[_Account]) -> None:
     for kind, name in SETS.items():
         if kind is not Ranking and not any(account.tally[name] for account in accounts):
             raise DataError(
-                f"{sources}: no file holds {name}, and training needs some; add {kind.__name__} records (data/README.md)"
+                f"{sources}: no file holds {name}, and training needs some; add {kind.__name__} records "
+                "(data/README.md)"
             )

@@ -35,7 +35,7 @@ def label(
     metrics: Path,
     report: Path,
 ) -> Iterator[Progress]:
-    """Rank the K responses to every prompt, measure the labelers' agreement, and add to the earlier rankings."""
+    """Rank the K responses to every prompt, measure agreement, and add to the earlier rankings."""
     waiting = read(samples, Samples)
     rankings: list[Ranking] = []
     counts = {"labelers": 0, "held_out": 0, "rejected": 0}

@@ -1,4 +1,6 @@
-"""PPO of a round: raise the reward model's score, with a KL penalty against SFT and pretraining text (PPO-ptx)."""
+"""PPO of a round: raise the reward model's score, with a KL penalty against SFT and pretraining text
+(PPO-ptx).
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -142,7 +144,8 @@ def watch(plan: Ppo, reward: Path, tokenizer: PreTrainedTokenizerBase) -> Watch 
     held_out = reward / HELD_OUT
     if not held_out.is_dir():
         raise CheckpointError(
-            f"{held_out}: ppo.guards.max_held_out_fall needs this reward model; set reward.held_out_model to true"
+            f"{held_out}: ppo.guards.max_held_out_fall needs this reward model; set "
+            "reward.held_out_model to true"
         )
     return Watch(guards, plan.guard_window_steps, scorer(RewardModel.load(held_out), tokenizer))
 

@@ -1,11 +1,13 @@
-"""From raw records to the sets that models learn from: personal data redacted, over-long and repeated texts out, split by user.
+"""From raw records to the sets that models learn from: personal data redacted, over-long and repeated texts
+out, split by user.
 
-A user is in one split, and so is a prompt's text, whoever wrote it: where users of several splits wrote the same, test keeps it
-before valid, and valid before train, so that what measures is never learned. The corpus has no users: equal documents go together,
-none is dropped (how often a thing is said is part of a corpus), and long ones stay, for they are cut to the model's context later.
-With `near_duplicate_similarity` what is nearly the same counts as the same, in the corpus too; with `decontamination_ngram` what shares so many words in a
-row with a measured record goes. Workers read the records (facts.py), which then wait on disk;
-what is known of them meanwhile is in entries.py.
+A user is in one split, and so is a prompt's text, whoever wrote it: where users of several splits wrote the
+same, test keeps it before valid, and valid before train, so that what measures is never learned. The corpus
+has no users: equal documents go together, none is dropped (how often a thing is said is part of a corpus),
+and long ones stay, for they are cut to the model's context later. With `near_duplicate_similarity` what is
+nearly the same counts as the same, in the corpus too; with `decontamination_ngram` what shares so many words
+in a row with a measured record goes. Workers read the records (facts.py), which then wait on disk; what is
+known of them meanwhile is in entries.py.
 """
 
 from collections import Counter
@@ -56,7 +58,9 @@ def prepare(
     rankings: Path,
     metrics: Path,
 ) -> Iterator[Progress]:
-    """Write prompts and demonstrations (train, valid, test), the corpus (train, valid) and imported rankings; count what was dropped."""
+    """Write prompts and demonstrations (train, valid, test), the corpus (train, valid) and imported
+    rankings; count what was dropped.
+    """
     with scratch(prompts.parent / ".prepare.part") as waiting, Workers() as workers:
         sets = _Sets(plan, bounds.max_characters, waiting, workers)
         for name in KINDS:
@@ -168,5 +172,6 @@ class _Sets:
                 if not tally[split] and split in NEEDED[name]:
                     advice = "add data of more users, or change prepare.valid_share and prepare.test_share"
                     raise DataError(
-                        f"{out / split}.jsonl: of {tally['raw'] or 'all'} {name} none is left for this split; {advice}"
+                        f"{out / split}.jsonl: of {tally['raw'] or 'all'} {name} none is left for this "
+                        f"split; {advice}"
                     )

@@ -1,4 +1,6 @@
-"""The base model: trained here on the corpus with its tokenizer, or a checkpoint that `base` in params.yaml names."""
+"""The base model: trained here on the corpus with its tokenizer, or a checkpoint that `base` in params.yaml
+names.
+"""
 
 from collections.abc import Iterator
 from math import exp

@@ -46,7 +46,9 @@ def release(
     metrics: Path,
     report: Path,
 ) -> Iterator[Progress]:
-    """Gather every round's results, and compare the last policy with the champion, or with SFT where there is none."""
+    """Gather every round's results, and compare the last policy with the champion, or with SFT where there
+    is none.
+    """
     names = list(planned)
     last = names[-1]
     parts = {

@@ -1,7 +1,8 @@
-"""Supervised fine-tuning: the base model imitates the labelers' demonstrations; the loss is on assistant tokens.
+"""Supervised fine-tuning: the base model imitates the labelers' demonstrations; the loss is on assistant
+tokens.
 
-The checkpoint with the best validation is kept (arXiv 2203.02155, appendix C.1): by the score of an earlier run's
-reward model, or by the loss on validation demonstrations.
+The checkpoint with the best validation is kept (arXiv 2203.02155, appendix C.1): by the score of an earlier
+run's reward model, or by the loss on validation demonstrations.
 """
 
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def sft(
 
     checkpoint.hold(choice=choice)
     curve = checkpoint.journal("curve")
-    yield from learn(training, checkpoint, curve, check=validated)
+    yield from learn(training, checkpoint, curve, validate=validated)
     known = points(curve)
     kept = choice.take() if choice.step else training.steps
     with replacing(out) as part:

@@ -1,7 +1,7 @@
 """A gate before anything trains: data that breaks a rule stops the pipeline, and the message says where.
 
-Three suites: `raw` is what ingest wrote; `sets` is what models learn from and are measured on (split, redacted, bounded); `rankings`
-is every ranking known at a round, before its reward model learns from them.
+Three suites: `raw` is what ingest wrote; `sets` is what models learn from and are measured on (split,
+redacted, bounded); `rankings` is every ranking known at a round, before its reward model learns from them.
 """
 
 import json
@@ -62,7 +62,9 @@ SUITES: dict[str, Callable[[Path], dict[str, tuple[type[Record], Files]]]] = {
 def validate(
     bounds: Validate, suite: str, data: Path, docs: Path, profile: Path, metrics: Path
 ) -> Iterator[Progress]:
-    """Check the suite's sets, leave data docs, profiles and counts, and raise ValidationFailed with every breach."""
+    """Check the suite's sets, leave data docs, profiles and counts, and raise ValidationFailed with every
+    breach.
+    """
     if suite not in SUITES:
         raise DataError(f"there is no suite '{suite}'; known are {', '.join(SUITES)}")
     sets = SUITES[suite](data)
@@ -98,7 +100,9 @@ def validate(
 
 
 def _notes(ledger: Path, name: str) -> tuple[str, ...]:
-    """What `ingest` did with each source of a set, where it says so: a list for the pages, its texts escaped, for they are the sources'."""
+    """What `ingest` did with each source of a set, where it says so: a list for the pages, its texts
+    escaped, for they are the sources'.
+    """
     if not ledger.exists():
         return ()
     told = [

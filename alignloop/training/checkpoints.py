@@ -1,8 +1,9 @@
-"""Checkpoints of a stage at work: one that was killed goes on after its last whole one. Tensors are safetensors, all else is JSON.
+"""Checkpoints of a running stage: a killed one resumes from its last complete one.
 
-They lie in .cache/checkpoints/STAGE/FINGERPRINT, where DVC, which removes a stage's outs before it runs, sees nothing. The fingerprint is
-that of everything the stage's result depends on, so that no checkpoint of other inputs, numbers or code is ever continued. A stage that
-has ended leaves its last one until dvc.lock knows what it made: killed in between, it has only to write its outs again.
+Tensors are safetensors, everything else is JSON. They are in .cache/checkpoints/STAGE/FINGERPRINT, because
+DVC removes a stage's outs before it runs. The fingerprint covers everything that the result depends on, so
+that no checkpoint of other inputs, parameters or code is ever resumed. A finished stage keeps its last
+checkpoint until its outs are in dvc.lock: killed in between, it only has to write its outs again.
 """
 
 import hashlib
@@ -24,12 +25,12 @@ from alignloop.training.journal import Journal
 
 PLACE = Path(".cache", "checkpoints")
 TENSORS, PLAIN, MADE = "tensors.safetensors", "state.json", "made.json"
-TENSOR = "tensor:"  # in the JSON: what stands here is that tensor
+TENSOR = "tensor:"  # in the JSON: stands for the tensor of this name
 KEPT = 2  # the newest, and the one before it
 
 
 class Checkpoint:
-    """The state of all that a stage at work holds, and its journals, written down after every `every`th of its steps."""
+    """The state of a running stage and its journals, saved after every `every` steps."""
 
     def __init__(self, root: Path, stage: str, fingerprint: str, every: int) -> None:
         self.folder, self.every = root / PLACE / stage / fingerprint, every
@@ -43,37 +44,40 @@ class Checkpoint:
 
     @classmethod
     def fresh(cls, root: Path, stage: str) -> "Checkpoint":
-        """One for a stage that starts at its beginning, whatever was left there, and need not be continued."""
+        """A checkpoint for a stage that starts from the beginning and need not be resumable."""
         return cls(root, stage, uuid4().hex, sys.maxsize)
 
     def hold(self, **parts: Stateful) -> None:
-        """Let these be part of every checkpoint from now on; those that the one at hand knows go on from there."""
+        """Include these parts in every checkpoint from now on; restore those that the last checkpoint
+        contains.
+        """
         for name, part in parts.items():
             self._held[name] = part
             if name in self._saved:
                 part.restore(self._saved.pop(name))
 
     def journal(self, name: str) -> Journal:
-        """A file beside the checkpoints, for what only grows; what came after the one at hand is forgotten."""
+        """A file beside the checkpoints that only grows; lines after the last checkpoint are dropped."""
         self._journals[name] = journal = Journal(self.folder / f"{name}.jsonl", self._sizes.get(name, 0))
         return journal
 
     def after(self, step: int, last: bool) -> None:
-        """A step is done: write a checkpoint if it is its turn, or the last step."""
+        """Save a checkpoint after this step if it is due, or if the step is the last."""
         if last or step % self.every == 0:
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint, whole or not at all, and keep the one before it. Raises WriteError."""
+        """Write a checkpoint atomically, and keep the previous one. Raises WriteError."""
         tensors: dict[str, Tensor] = {}
-        plain = {name: _taken_apart(part.state(), name, tensors) for name, part in self._held.items()}
+        plain = {name: _without_tensors(part.state(), name, tensors) for name, part in self._held.items()}
         with replacing(self._place(self._number + 1)) as part:
             part.mkdir()
             try:
                 save_file(tensors, part / TENSORS)
             except SafetensorError as error:
                 raise WriteError(
-                    f"{self.folder}: cannot be written: {error}; make room and run again: the last checkpoint stays"
+                    f"{self.folder}: cannot be written: {error}; make room and run again: "
+                    "the last checkpoint stays"
                 ) from None
             sizes = {name: journal.size for name, journal in self._journals.items()}
             content = {"blake2b": _digest(part / TENSORS), "journals": sizes, "held": plain}
@@ -83,11 +87,15 @@ class Checkpoint:
             shutil.rmtree(self._place(number))
 
     def done(self, made: Mapping[str, str]) -> None:
-        """The stage has made all its outs, of these hashes: what is here is worth something only until DVC has recorded them."""
+        """The stage has written all its outs, with these hashes; its checkpoints can go once DVC has
+        recorded them.
+        """
         write_json(self.folder / MADE, made)
 
     def _newest(self) -> tuple[int, dict[str, State], dict[str, int]]:
-        """The newest whole checkpoint and the sizes of its journals; torn ones go. A hash tells them: faster than to wait for the disk."""
+        """The newest complete checkpoint and the sizes of its journals; incomplete ones, found by a hash,
+        are removed.
+        """
         for number in reversed(self._numbers()):
             place = self._place(number)
             try:
@@ -100,7 +108,7 @@ class Checkpoint:
                     tensors = load_file(place / TENSORS)
                     return (
                         number,
-                        {name: _put_together(part, tensors) for name, part in content["held"].items()},
+                        {name: _with_tensors(part, tensors) for name, part in content["held"].items()},
                         sizes,
                     )
             except (OSError, ValueError, KeyError, SafetensorError):
@@ -116,31 +124,31 @@ class Checkpoint:
 
 
 def forget(root: Path, recorded: Mapping[str, Mapping[str, str]]) -> None:
-    """Remove the checkpoints of stages that have ended and whose outs DVC has recorded: by stage, the hash of each path."""
+    """Remove the checkpoints of finished stages whose outs DVC has recorded: by stage, the hash of each path."""
     for made in (root / PLACE).glob(f"*/*/{MADE}"):
         stage = made.parents[1]
         if recorded.get(stage.name) == json.loads(made.read_text(encoding="utf-8")):
             shutil.rmtree(stage)
 
 
-def _taken_apart(node: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """`node` as JSON can hold it; its tensors go into `tensors`, by names."""
+def _without_tensors(node: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """`node` as JSON; its tensors go into `tensors`, by name."""
     if isinstance(node, Tensor):
         tensors[name] = node.detach().contiguous()
         return f"{TENSOR}{name}"
     if isinstance(node, Mapping):
-        return {key: _taken_apart(value, f"{name}/{key}", tensors) for key, value in node.items()}
+        return {key: _without_tensors(value, f"{name}/{key}", tensors) for key, value in node.items()}
     if isinstance(node, list | tuple):
-        return [_taken_apart(value, f"{name}/{place}", tensors) for place, value in enumerate(node)]
+        return [_without_tensors(value, f"{name}/{place}", tensors) for place, value in enumerate(node)]
     return node
 
 
-def _put_together(node: Any, tensors: Mapping[str, Tensor]) -> Any:
+def _with_tensors(node: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(node, str) and node.startswith(TENSOR):
         return tensors[node.removeprefix(TENSOR)]
     if isinstance(node, dict):
-        return {key: _put_together(value, tensors) for key, value in node.items()}
-    return [_put_together(value, tensors) for value in node] if isinstance(node, list) else node
+        return {key: _with_tensors(value, tensors) for key, value in node.items()}
+    return [_with_tensors(value, tensors) for value in node] if isinstance(node, list) else node
 
 
 def _digest(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Curves on disk: one CSV a training, one line a step, as `dvc plots` and spreadsheets read it."""
+"""Training curves as CSV files, one line per step, for `dvc plots` and spreadsheets."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from alignloop.files import replacing
 
 
 def write_curve(path: Path, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-    """Write (step, metrics) rows; a metric that a step lacks stays empty."""
+    """Write (step, metrics) rows; a metric that is missing at a step stays empty."""
     names = list(dict.fromkeys(name for _, metrics in rows for name in metrics))
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -23,7 +23,7 @@ def chat(messages: Sequence[Message]) -> list[dict[str, str]]:
 def document_rows(
     tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document], context: int
 ) -> list[Encoded]:
-    """A row per document with the loss on every token; longer documents are cut into rows of `context` tokens."""
+    """A row per document with the loss on every token; long documents are cut into rows of `context` tokens."""
     rows: list[Encoded] = []
     for document in documents:
         if document.text is not None:
@@ -75,6 +75,7 @@ def _fitting(rows: list, lengths: list[int], room: int, what: str) -> tuple[list
     kept = [row for row, length in zip(rows, lengths, strict=True) if length <= room]
     if rows and not kept:
         raise NothingFits(
-            f"none of the {len(rows)} {what} fits into {room} tokens; raise pretrain.context, or take another base"
+            f"none of the {len(rows)} {what} fits into {room} tokens; raise pretrain.context, or take "
+            "another base"
         )
     return kept, len(rows) - len(kept)

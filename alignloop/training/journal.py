@@ -1,4 +1,6 @@
-"""A file that grows line by line while a stage works, and is cut back to what its checkpoint knows of it when the stage goes on."""
+"""A file that grows line by line during a stage; when the stage resumes it is cut back to its checkpoint's
+size.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +8,7 @@ from pathlib import Path
 
 
 class Journal:
-    """Lines of text, without their ends. Of what lies there already the first `keep` bytes count."""
+    """Lines of text, without line ends. Of an existing file the first `keep` bytes are kept."""
 
     def __init__(self, path: Path, keep: int = 0) -> None:
         self.path = path

@@ -1,4 +1,7 @@
-"""Walking a training so that it can be left at any moment: each step's numbers go into a journal, its state into the checkpoint."""
+"""A training loop that can be interrupted at any step and resumed.
+
+Each step's numbers go into a journal, its state into the checkpoint.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -14,23 +17,24 @@ def learn(
     checkpoint: Checkpoint,
     curve: Journal,
     prefix: str = "",
-    check: Callable[[int], Mapping[str, float]] = lambda step: {},
+    validate: Callable[[int], Mapping[str, float]] = lambda step: {},
 ) -> Iterator[Progress]:
-    """Recall the steps that the checkpoint knows, and train those that are left; `prefix` tells metrics of two trainings apart.
+    """Replay the steps that the checkpoint contains, and train the remaining ones.
 
-    What `check` finds after a step counts among its numbers.
+    The numbers that `validate` returns after a step are added to its own; `prefix` distinguishes the metrics
+    of two trainings in one stage.
     """
     checkpoint.hold(**{f"{prefix}training": training})
     yield from recalled(curve, training.steps, prefix)
     for step, steps, learned in training:
-        numbers = {**learned, **check(step)}
+        numbers = {**learned, **validate(step)}
         curve.add(json.dumps([step, numbers]))
         yield Progress(step, steps, {f"{prefix}{name}": number for name, number in numbers.items()})
         checkpoint.after(step, last=step == steps)
 
 
 def recalled(curve: Journal, steps: int, prefix: str = "") -> Iterator[Progress]:
-    """The steps of a journal, as they were told when they were done."""
+    """The steps of a journal, as they were reported when they were done."""
     for step, numbers in points(curve):
         yield Progress(
             step, steps, {f"{prefix}{name}": number for name, number in numbers.items()}, recalled=True
@@ -38,5 +42,5 @@ def recalled(curve: Journal, steps: int, prefix: str = "") -> Iterator[Progress]
 
 
 def points(curve: Journal) -> list[tuple[int, dict[str, float]]]:
-    """The numbers of each step so far."""
+    """The numbers of every step so far."""
     return [(step, numbers) for step, numbers in map(json.loads, curve)]

@@ -1,4 +1,4 @@
-"""The reward model as PPO and evaluation use it: prompt and answer ids in, scores out."""
+"""The reward model as PPO and evaluation use it: token ids of prompts and responses in, scores out."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,17 @@ from alignloop.core.tokens import decode, encode_response, pad_of
 
 
 def scorer(model: RewardModel, tokenizer: PreTrainedTokenizerBase) -> Score:
-    """The reward model as a score: it reads an answer's text in its usual tokens, so that no odd spelling in tokens earns anything.
+    """The reward model as a score function.
 
-    What it reads may be longer than what was drawn, by the end token of an answer that never ended at least: it is cut to its context.
+    It reads a response's text in its canonical tokens, so that an unusual tokenization of a text earns
+    nothing. This may be longer than what was drawn (an unfinished response gets an end token), so it is cut
+    to the context.
     """
     context = context_of(model.trunk)
 
     def score(prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
-        read = (encode_response(tokenizer, decode(tokenizer, answer)) for answer in responses)
-        rows = [(prompt + answer)[:context] for prompt, answer in zip(prompts, read, strict=True)]
+        read = (encode_response(tokenizer, decode(tokenizer, ids)) for ids in responses)
+        rows = [(prompt + ids)[:context] for prompt, ids in zip(prompts, read, strict=True)]
         return score_rows(model, rows, pad_of(tokenizer))
 
     return score

@@ -1,4 +1,4 @@
-"""Validation during SFT: the loss on validation demonstrations, and the score of the model's own responses."""
+"""Validation during SFT: the loss on validation demonstrations, and the score of the model's responses."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

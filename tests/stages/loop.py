@@ -1,4 +1,6 @@
-"""Sets by hand on disk, and the stages of a round on them: tests bend params.yaml and the checkpoint that they start from."""
+"""Sets by hand on disk, and the stages of a round on them: tests bend params.yaml and the checkpoint that
+they start from.
+"""
 
 import json
 from pathlib import Path
@@ -150,7 +152,9 @@ class Loop:
         )
 
     def next_round(self, params: Params, policy: str) -> list[Progress]:
-        """Answers of a policy to rank, their rankings beside those known before, and what the policy achieved."""
+        """Answers of a policy to rank, their rankings beside those known before, and what the policy
+        achieved.
+        """
         at = self.root
         drawn, ranked = at / "samples.jsonl", at / "ranked"
         told = list(bind(sample, params)("r2", at / policy, at / "prompts", drawn, at / "samples.json"))

@@ -1,4 +1,6 @@
-"""The loop on checkpoints of three families, made on the spot and read from disk; what cannot serve is refused by name."""
+"""The loop on checkpoints of three families, made on the spot and read from disk; what cannot serve is
+refused by name.
+"""
 
 import copy
 import math
@@ -23,7 +25,8 @@ from alignloop.core.tokens import END, TokenizerError, train_tokenizer
 from tests.stages.loop import ANSWERS, QUESTIONS, Loop, tiny
 
 CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' "
+    "}}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 ROWS = 340  # more than the tokenizer has tokens, as in many checkpoints
@@ -57,7 +60,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def make(family: str, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
-    """A checkpoint with random weights; Qwen's has a chat template of its own, without marks for what the assistant generates."""
+    """A checkpoint with random weights; Qwen's has a chat template of its own, without marks for what the
+    assistant generates.
+    """
     torch.manual_seed(0)
     if family == "qwen2":
         tokenizer = copy.deepcopy(tokenizer)
@@ -144,7 +149,10 @@ def test_a_loss_that_explodes_names_step_rows_and_likely_cause(
         plan = {"value": model, "learning_rate": 1e30, "value_learning_rate": 1e-5, "ema_decay": 0.0}
         with pytest.raises(
             NonFiniteLoss,
-            match=r"^step [12]: .* is (nan|inf), in p\d+, p.*: weights have left all measure .*: lower the learning",
+            match=(
+                r"^step [12]: .* is (nan|inf), in p\d+, p.*: weights have left all measure .*: lower the "
+                r"learning"
+            ),
         ):
             loop.ppo(tiny(ppo=plan), f"exploded-{model}")
     head = tmp_path / "reward" / "head.safetensors"

@@ -1,4 +1,6 @@
-"""What the stage `evaluate` reports is what its answers say: by gold where there is one, by the reward model where there is none."""
+"""What the stage `evaluate` reports is what its answers say: by gold where there is one, by the reward model
+where there is none.
+"""
 
 import json
 from itertools import combinations

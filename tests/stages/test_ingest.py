@@ -1,4 +1,6 @@
-"""Ingest brings each source into the four files; what it refuses is counted and bounded; nothing is written when it stops."""
+"""Ingest brings each source into the four files; what it refuses is counted and bounded; nothing is written
+when it stops.
+"""
 
 import json
 from pathlib import Path
@@ -124,7 +126,8 @@ def test_the_same_files_give_the_same_bytes_and_a_renamed_file_the_same_ids(root
 def test_what_is_refused_stops_the_stage_unless_params_allow_the_share(root: Path):
     drop(root, "chats/test.jsonl", PAIR, SAME, {**PAIR, "rejected": PAIR["rejected"] + " Go."}, SAME)
     says = (
-        "sources/chats/test.jsonl: 2 of 4 records of format hh-rlhf are refused: chosen and rejected are the same (2: line 2, 4); "
+        "sources/chats/test.jsonl: 2 of 4 records of format hh-rlhf are refused: chosen and rejected "
+        "are the same (2: line 2, 4); "
         "correct them, state another format in ingest.formats, or raise ingest.max_refused to 0.5"
     )
     assert refusal(root) == f"{says} (now 0)"
@@ -147,7 +150,8 @@ def test_refused_records_are_counted_by_reason(root: Path):
         **reason,
     }
     assert (root / "raw" / "refused.csv").read_text() == (
-        "source,line,reason\nchats/test.jsonl,2,chosen and rejected are the same\nchats/test.jsonl,3,chosen and rejected are the same\n"
+        "source,line,reason\nchats/test.jsonl,2,chosen and rejected are the "
+        "same\nchats/test.jsonl,3,chosen and rejected are the same\n"
     )
 
 
@@ -155,8 +159,8 @@ def test_a_stated_format_wins_over_the_content_and_skip_leaves_a_file_out(root: 
     assert "chosen: Field required" not in str(run(root, formats={"sums.jsonl": "gsm8k"}))
     message = refusal_of(root, formats={"*.jsonl": "gsm8k"})
     assert (
-        "sources/chats/test.jsonl: 1 of 1 records of format gsm8k are refused: answer: Field required; question: Field required (1: line 1)"
-        in message
+        "sources/chats/test.jsonl: 1 of 1 records of format gsm8k are refused: answer: Field required; "
+        "question: Field required (1: line 1)" in message
     )
     counts = run(root, formats={"chats/*": "skip", "README.md": "text"})
     assert list(counts["sources"]) == ["README.md (text)", "book.txt (text)", "sums.jsonl (gsm8k)"]
@@ -202,15 +206,15 @@ def test_a_file_that_is_unreadable_or_unknown_is_named(root: Path):
     assert "sources/table.csv: the file is empty" in refusal(root)
     drop(root, "table.csv", "id,words\n1,a\n")
     assert (
-        "sources/table.csv:2: no known format: its first row is an object of 'id', 'words'; name its format in ingest.formats"
-        in refusal(root)
+        "sources/table.csv:2: no known format: its first row is an object of 'id', 'words'; name its "
+        "format in ingest.formats" in refusal(root)
     )
     drop(root, "table.csv", "version https://git-lfs.github.com/spec/v1\n")
     assert "sources/table.csv: is a Git LFS pointer" in refusal(root)
     drop(root, "table.csv", json.dumps(PROBLEM) + '\n{"question": "cut')
     assert (
-        "sources/table.csv: 1 of 2 records of format gsm8k are refused: broken JSON: Unterminated string starting at (1: line 2)"
-        in refusal(root)
+        "sources/table.csv: 1 of 2 records of format gsm8k are refused: broken JSON: Unterminated "
+        "string starting at (1: line 2)" in refusal(root)
     )
 
 

@@ -1,4 +1,6 @@
-"""Every record says where it was read and under which licence; a source without one, or of another format, is refused."""
+"""Every record says where it was read and under which licence; a source without one, or of another format,
+is refused.
+"""
 
 import hashlib
 import json
@@ -63,8 +65,8 @@ def test_a_stated_licence_wins_over_an_accepted_unknown_one_whatever_their_order
 
 def test_what_is_no_licence_and_a_pattern_that_fits_nothing_are_named(root: Path):
     assert (
-        "ingest.licences: *: 'free' is no SPDX expression; write one (https://spdx.org/licenses), LicenseRef-NAME"
-        in refusal(root, licences={"*": "free"})
+        "ingest.licences: *: 'free' is no SPDX expression; write one (https://spdx.org/licenses), "
+        "LicenseRef-NAME" in refusal(root, licences={"*": "free"})
     )
     assert "ingest.licences: no file in sources is called cook.txt; correct the pattern" in refusal(
         root, licences={"cook.txt": "MIT", "*": "MIT"}
@@ -80,12 +82,12 @@ def test_a_format_that_is_stated_wrongly_is_refused_with_what_was_seen_however_m
     for bound in (0.0, 1.0):
         message = refusal(root, formats={"chats/test.jsonl": "alpaca"}, max_refused=bound)
         assert (
-            "sources/chats/test.jsonl: 1 of 1 records of format alpaca are refused: instruction: Field required; output: Field required"
-            in message
+            "sources/chats/test.jsonl: 1 of 1 records of format alpaca are refused: instruction: Field "
+            "required; output: Field required" in message
         )
         assert (
-            "; the first row is an object of 'chosen', 'rejected', which looks like hh-rlhf; correct it, or state its format"
-            in message
+            "; the first row is an object of 'chosen', 'rejected', which looks like hh-rlhf; correct "
+            "it, or state its format" in message
         )
 
 

@@ -1,4 +1,6 @@
-"""Who ranks: a panel, people, a judge model, or shares of them; and what is said where they have not done their part."""
+"""Who ranks: a panel, people, a judge model, or shares of them; and what is said where they have not done
+their part.
+"""
 
 import json
 import re
@@ -31,7 +33,9 @@ PROJECT = Path(__file__).parents[2]
 
 
 class Endpoint(ThreadingHTTPServer):
-    """An OpenAI-compatible endpoint on the loopback that prefers longer answers, after what it was told to do first."""
+    """An OpenAI-compatible endpoint on the loopback that prefers longer answers, after what it was told to
+    do first.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

@@ -1,4 +1,6 @@
-"""Guards in the stage `ppo`: a run made to trip each one stops with its best policy and names the cause; a healthy run trips none."""
+"""Guards in the stage `ppo`: a run made to trip each one stops with its best policy and names the cause; a
+healthy run trips none.
+"""
 
 import shutil
 from pathlib import Path
@@ -45,7 +47,9 @@ def guards(strength: str, *names: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory, tiny_policy: Path) -> Loop:
-    """SFT that answers and ends, a reward model with strong opinions, and a held-out one that holds the opposite."""
+    """SFT that answers and ends, a reward model with strong opinions, and a held-out one that holds the
+    opposite.
+    """
     loop = Loop(tmp_path_factory.mktemp("loop"), tiny_policy)
     loop.sft(tiny(sft={"epochs": 40.0, "learning_rate": 1e-2}))
     loop.reward(tiny())

@@ -1,4 +1,6 @@
-"""What models learn from is redacted, said once, short enough, and split by user; all that was dropped is counted."""
+"""What models learn from is redacted, said once, short enough, and split by user; all that was dropped is
+counted.
+"""
 
 from pathlib import Path
 
@@ -194,7 +196,10 @@ def test_a_split_that_stays_empty_is_named_with_the_remedy_and_nothing_is_lost(s
     sets.prompts = [each for each in sets.prompts if each.user not in TEST]
     with pytest.raises(
         DataError,
-        match=r"prompts/test.jsonl: of 6 prompts none is left for this split; add data of more users, or change",
+        match=(
+            r"prompts/test.jsonl: of 6 prompts none is left for this split; add data of more users, or "
+            r"change"
+        ),
     ):
         sets.run()
     assert (sets.root / "prompts" / "test.jsonl").read_bytes() == before

@@ -1,4 +1,6 @@
-"""What is nearly the same, or shares words with what is measured, goes where that is wanted; and no record ever changes its split."""
+"""What is nearly the same, or shares words with what is measured, goes where that is wanted; and no record
+ever changes its split.
+"""
 
 from pathlib import Path
 from random import Random

@@ -1,4 +1,6 @@
-"""A release gathers every round's numbers into one table, and registers the models of the last round so that a reviewer can follow them."""
+"""A release gathers every round's numbers into one table, and registers the models of the last round so that
+a reviewer can follow them.
+"""
 
 import json
 import re
@@ -109,8 +111,14 @@ def answer(name: str, text: str, behaviour: str, number: int, passed: bool | Non
 def rounds(project: Path) -> Path:
     """Two rounds, evaluated, with their models."""
     text = (project / "params.yaml").read_text().split("\nrounds:")[0]
-    text += "\nrounds:\n  r1: {policy: models/sft, start: models/sft, reward_start: models/sft, rankings: data/rankings/imported}\n"
-    text += "  r2: {policy: models/r1/policy, start: models/sft, reward_start: models/sft, rankings: data/rankings/r1}\n"
+    text += (
+        "\nrounds:\n  r1: {policy: models/sft, start: models/sft, reward_start: models/sft, rankings: "
+        "data/rankings/imported}\n"
+    )
+    text += (
+        "  r2: {policy: models/r1/policy, start: models/sft, reward_start: models/sft, rankings: "
+        "data/rankings/r1}\n"
+    )
     (project / "params.yaml").write_text(text)
     for name, rate in (("r1", 0.625), ("r2", 0.75)):
         (project / "metrics" / "rounds" / name).mkdir(parents=True)
@@ -201,9 +209,9 @@ def test_the_table_has_a_row_per_model_with_its_own_numbers():
         ],
     ], "base against SFT is SFT against base, turned round: 1 − [0.6875, 0.78125]"
     assert told.startswith("Wins are judged by gold; 95 % intervals.")
-    assert (
-        change
-        == "r2 compared with r1: gold +0.500, wins against SFT +0.125, made-up responses −0.050, perplexity +0.000."
+    assert change == (
+        "r2 compared with r1: gold +0.500, wins against SFT +0.125, made-up responses −0.050, "
+        "perplexity +0.000."
     )
     assert cells(behaviours) == [
         ["responses that pass gold", "n", "base", "SFT", "r1", "r2"],

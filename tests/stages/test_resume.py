@@ -1,4 +1,6 @@
-"""A stage that is broken off after any step, or killed at any moment, and started again leaves the same bytes as one that was not."""
+"""A stage that is broken off after any step, or killed at any moment, and started again leaves the same
+bytes as one that was not.
+"""
 
 import random
 import time

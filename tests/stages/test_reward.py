@@ -1,4 +1,6 @@
-"""The stage `reward` on rankings by hand: what it reports, what it leaves behind, and what params.yaml may ask of it."""
+"""The stage `reward` on rankings by hand: what it reports, what it leaves behind, and what params.yaml may
+ask of it.
+"""
 
 import json
 from pathlib import Path

@@ -107,8 +107,8 @@ def test_the_pages_tell_what_ingest_did_with_each_source_of_a_set(raw: Data):
     page = (raw.root / "docs" / "expectations" / "prompts.html").read_text()
     words = html.unescape(re.sub(r"</?(p|li|ul|strong|em)[^>]*>|\n", "", page))
     assert (
-        "<b>a*b.jsonl (trl, licence MIT, SHA-256 c0ffeec0ffeec0ff…): 4,000 rows, 3,997 kept, 3 refused, 1 changed"
-        in words
+        "<b>a*b.jsonl (trl, licence MIT, SHA-256 c0ffeec0ffeec0ff…): 4,000 rows, 3,997 kept, 3 refused, "
+        "1 changed" in words
     )
     assert "refused 3: an empty line (line 2, 5, …)" in words
     assert "changed 1: marks taken out" in words
@@ -119,9 +119,11 @@ def test_all_breaches_come_in_one_message_with_all_there_is_to_know(raw: Data):
     raw.rows["prompts.jsonl"] = [prompt(n, source=n) for n in range(7)]
     raw.rows["rankings.jsonl"][2]["ranks"] = [1, 1, 3]
     assert raw.message() == [
-        "data/prompts.jsonl:1, 2, 3, 4, 5, …: source: breaks the rule 'is a string' in 7 of 7 rows (line 1: 0); "
+        "data/prompts.jsonl:1, 2, 3, 4, 5, …: source: breaks the rule 'is a string' in 7 of 7 rows "
+        "(line 1: 0); "
         "correct the lines (data/README.md shows a Prompt)",
-        "data/rankings.jsonl:3: ranks: breaks the rule 'is a weak order of the responses' in 1 of 3 rows (line 3: 1 1 3 of 3); "
+        "data/rankings.jsonl:3: ranks: breaks the rule 'is a weak order of the responses' in 1 of 3 "
+        "rows (line 3: 1 1 3 of 3); "
         "rank every response, 1 is the best, ties share a rank",
         "2 breaches; docs/index.html shows them",
     ]
