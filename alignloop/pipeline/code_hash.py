@@ -8,6 +8,7 @@ hash does not depend on the version of Python.
 import ast
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,10 +40,8 @@ def _file_hash(path: Path) -> str:
 def _hash_of_version(path: Path, changed: int, size: int) -> str:
     content = path.read_bytes()
     if path.suffix == ".py":
-        try:
+        with suppress(SyntaxError, ValueError, RecursionError):
             content = "".join(_canonical(ast.parse(content), in_class=False)).encode(errors="surrogatepass")
-        except (SyntaxError, ValueError, RecursionError):
-            pass
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 

@@ -40,8 +40,7 @@ def demonstration(name: str, user: str, *said: str) -> Demonstration:
 
 def ranking(name: str, user: str, said: str, *responses: str, labeler: str = "labeler-1") -> Ranking:
     ranks = tuple(range(1, len(responses) + 1))
-    about = {"id": name, "labeler": labeler, "kind": "person", "policy": "p", "round": "imported"}
-    # type: ignore[arg-type]
+    about: Any = {"id": name, "labeler": labeler, "kind": "person", "policy": "p", "round": "imported"}
     return Ranking(prompt=prompt(f"{name}-p", user, said), responses=responses, ranks=ranks, **about)
 
 
