@@ -26,7 +26,7 @@ from dvc_data.hashfile.build import build
 
 from alignloop.errors import AlignloopError
 from alignloop.pipeline.checkout_lock import PipelineBusyError
-from alignloop.pipeline.dvc_repair import mend
+from alignloop.pipeline.dvc_repair import repair
 
 logging.getLogger("dvc").setLevel(
     logging.WARNING
@@ -63,7 +63,7 @@ class Pipeline:
         with self._at_work():
             self._repo: Any = Repo(str(self.root))  # DVC's own types are not checked
             assert self._repo.scm  # raises if there is no git repository
-            mend(self._repo, self.root)
+            repair(self._repo, self.root)
         self._unchanged: set[str] = set()
         self._stages: tuple[list[int], dict[str, Stage]] = ([], {})
 

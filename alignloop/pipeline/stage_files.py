@@ -17,7 +17,7 @@ from typing import Any
 from alignloop.data import parquet_shards
 from alignloop.params import ParamsError
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.dvc_lock import parsed
+from alignloop.pipeline.dvc_lock import load_yaml
 
 CODE = "alignloop"
 ALWAYS = ("seed", "threads")
@@ -155,7 +155,7 @@ def size_of(path: Path) -> dict[str, Any]:
 
 
 def _read(file: Path) -> Any:
-    return parsed(file.read_text(encoding="utf-8"))
+    return load_yaml(file.read_text(encoding="utf-8"))
 
 
 def _entry(name: str, round: str | None, stage: Mapping[str, Any]) -> Entry:
