@@ -25,8 +25,8 @@ def command(arguments: Sequence[str]) -> int:
     root, name = Path.cwd(), f"{parameters.load(Path('params.yaml')).release.registry}-policy"
     if asked.audit:
         known = champion.verify(root, name)
-        print("\n".join([*(entry.words for entry in known), f"{len(known)} entries, each as it was written"]))
-        print("\n".join(champion.drift(root, name)) or "aliases and releases/champion.json are as decided")
+        print("\n".join([*(entry.summary for entry in known), f"{len(known)} entries, each as it was written"]))
+        print("\n".join(champion.unlogged_changes(root, name)) or "aliases and releases/champion.json are as decided")
         return 0
     if asked.verb == "restore":
         entry = champion.restore(root, name, asked.name or "", asked.reason or "")
@@ -44,13 +44,13 @@ def command(arguments: Sequence[str]) -> int:
             "\n".join(
                 _shown(
                     registry.find(root, asked.model or f"{name}@candidate"),
-                    champion.drift(root, name),
+                    champion.unlogged_changes(root, name),
                     asked.items,
                 )
             )
         )
         return 0
-    print(entry.words)
+    print(entry.summary)
     return 0
 
 
@@ -62,7 +62,7 @@ def rollback(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     name = f"{parameters.load(Path('params.yaml')).release.registry}-policy"
     entry = champion.rollback(Path.cwd(), name, asked.name, asked.reason)
-    print(f"{entry.words}\nthe champion is {entry.champion}")
+    print(f"{entry.summary}\nthe champion is {entry.champion}")
     return 0
 
 

@@ -11,10 +11,10 @@ from alignloop.evaluation.responses import answer, examination, summary
 from alignloop.evaluation.results_table import gather, one_line, tables
 from alignloop.files import replacing, rounded, write_json
 from alignloop.params import Params
-from alignloop.pipeline.dvc_lock import untraced
+from alignloop.pipeline.dvc_lock import untraced_inputs
 from alignloop.progress import Progress
 from alignloop.records import Answer
-from alignloop.release.gates import duel, told, verdict
+from alignloop.release.gates import compare_responses, evaluate_gates, render_verdict
 
 
 class ReleaseError(AlignloopError):
@@ -65,12 +65,12 @@ def release(
             params, "champion", champion, examination(params, prompts, corpus, parts["reward model"])
         )
         theirs, other = answered.answers, rounded(summary(answered))
-    newest, holes = evaluations[last], untraced(Path.cwd(), parts["policy"].as_posix())
-    decided = verdict(
+    newest, holes = evaluations[last], untraced_inputs(Path.cwd(), parts["policy"].as_posix())
+    decided = evaluate_gates(
         params.release.gates,
         newest["models"]["policy"],
         other,
-        duel(mine, theirs),
+        compare_responses(mine, theirs),
         newest["kl_to_sft_nats"],
         reward,
         sum(map(_breaches, breaches)),
@@ -80,7 +80,7 @@ def release(
     results = gather(evaluations)
     write(out / "answers.jsonl", [*mine, *theirs])
     examples = _examples([*answers, *(theirs if champion.is_dir() else ())], last)
-    text = f"# {params.release.registry}: results after {last}\n\n{told(decided)}\n{tables(results)}\n## What they answer\n\n{examples}"
+    text = f"# {params.release.registry}: results after {last}\n\n{render_verdict(decided)}\n{tables(results)}\n## What they answer\n\n{examples}"
     write_json(metrics, {**results, "verdict": decided})
     with replacing(report) as part:
         part.write_text(text, encoding="utf-8")

@@ -40,7 +40,7 @@ def _overview(request: Request, guest: Guest, problem: str = "") -> Response:
         plan = reviews.newest(session)
         left = reviews.left(session, guest.id)
         tally = reviews.tally(session, plan.id) if plan else None
-    people = decision.told(tally) if tally else ""
+    people = decision.vote_summary(tally) if tally else ""
     return page(
         request,
         "review.html",
@@ -73,7 +73,7 @@ def vote(request: Request, lent: Number, guest: Reviewer, form: OwnForm) -> Resp
         plan = reviews.newest(session)
         tally = reviews.tally(session, plan.id) if plan else None
     if plan and tally and tally.votes >= tally.wanted:
-        decision.keep_votes(settings.root, store, plan.candidate)
+        decision.record_votes(settings.root, store, plan.candidate)
     return RedirectResponse(f"/work/review?saved={lent}", 303)
 
 

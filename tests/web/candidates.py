@@ -47,7 +47,7 @@ def offer(
     """Make one policy the champion and ask for a review of another, which is returned."""
     old, new = register(root, "old"), register(root, "new")
     champion.approve(root, old, "ada", "first")
-    registry.point(root, "candidate", new)
+    registry.set_alias(root, "candidate", new)
     pairs = []
     for number in range(count):
         said = (Message(role="user", content=f"What is the moon made of? ({number})"),)

@@ -78,7 +78,7 @@ def test_votes_of_several_people_stand_on_the_model_version_beside_gold_and_the_
         f"{NAME}/2 {new.hash}",
         "people like it",
     )
-    assert champion.drift(project, NAME) == []
+    assert champion.unlogged_changes(project, NAME) == []
     assert registry.find(project, f"{NAME}@champion").version == 2
     assert "decided on" in ada.get("/review").text
     with store.reading() as session:
@@ -211,7 +211,7 @@ def test_the_command_line_shows_decides_checks_and_goes_back(
 def test_of_a_refused_candidate_the_command_line_says_what_approving_takes(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    registry.point(project, "candidate", register(project, "new", gates="failed"))
+    registry.set_alias(project, "candidate", register(project, "new", gates="failed"))
     assert main(["review"]) == 0
     *_, last = capsys.readouterr().out.splitlines()
     asked = last.partition("python -m alignloop ")[2].replace("YOU", "bob").replace("WHY", "needed").split()
