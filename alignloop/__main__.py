@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from alignloop import stages
 from alignloop.errors import AlignloopError, Waiting
-from alignloop.pipeline.environment import settle
+from alignloop.pipeline.environment import configure
 
 if TYPE_CHECKING:
     from alignloop.training.checkpoints import Checkpoint
@@ -45,7 +45,7 @@ COMMANDS = {  # name -> a module with `command(arguments) -> int`, or module:fun
         "say what ran, is up to date, runs, failed, is on disk, and comes next",
     ),
     "gc": ("alignloop.commands.gc", "show what in DVC's cache nobody needs; --yes removes it"),
-    "lineage": ("alignloop.lineage.graph", "show where a model came from, or what was made from a hash"),
+    "lineage": ("alignloop.commands.lineage", "show where a model came from, or what was made from a hash"),
     "review": (
         "alignloop.commands.review",
         "show the candidate beside the champion; approve, reject, restore, --audit",
@@ -58,7 +58,7 @@ FULL = ("No space left on device", "Disk quota exceeded", "database or disk is f
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage or command in this process and return its exit status."""
-    settle()
+    configure()
     name, *arguments = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
     if name in ("-h", "--help"):
         print(_overview())
@@ -106,11 +106,12 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
 
     from alignloop import params as parameters
     from alignloop import tracking
+    from alignloop.flatten import flatten
     from alignloop.pace import paced
     from alignloop.pipeline import dvc_repair
-    from alignloop.pipeline.checkout_lock import at_stage
+    from alignloop.pipeline.checkout_lock import lock_stage
     from alignloop.pipeline.stage_files import fingerprint, footprint, hashes
-    from alignloop.tracking.system_metrics import Machine
+    from alignloop.tracking.system_metrics import SystemMonitor
 
     root = Path.cwd()
     params = parameters.load(Path("params.yaml"))
@@ -118,21 +119,21 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
     name = tracking.title(paths.stage, paths.round)
     values = {
         key: value
-        for key, value in tracking.flat(params.model_dump(by_alias=True)).items()
+        for key, value in flatten(params.model_dump(by_alias=True)).items()
         if paths.uses(key)
     }
     _steady(params.seed, params.threads, params.lanes, name)
-    with at_stage(root, paths.name):
-        dvc_repair.keep_lock(root)
+    with lock_stage(root, paths.name):
+        dvc_repair.back_up_lock(root)
         inputs, code = hashes(root, paths.inputs), hashes(root, paths.code)
         mark = fingerprint(root, stage, arguments, values, inputs, code)
         checkpoint = _checkpoint(root, paths.name, mark, params.checkpoint_every.model_dump().get(stage, 0))
         saved = {"checkpoint": checkpoint} if checkpoint else {}
         registry = importlib.import_module("alignloop.release.promotion") if stage == "release" else None
         if registry:
-            registry.bring_champion(root, params, inputs, given["champion"])
+            registry.fetch_champion(root, params, inputs, given["champion"])
         with tracking.run(root, paths.stage, paths.round, values, inputs, code, mark) as run:
-            step, machine = 0, Machine()
+            step, machine = 0, SystemMonitor()
             for progress in paced(function(params, **saved, **given), name, _say):
                 step = progress.step
                 if step % math.ceil(progress.total / POINTS) == 0 or step == progress.total:
@@ -152,12 +153,12 @@ def _run_stage(stage: str, arguments: Sequence[str]) -> int:
             run.log(step, numbers)
             run.finish(outputs, kept)
             if registry:
-                _say(registry.register(root, params, inputs, given["out"], given["metrics"], run.id))
+                _say(registry.register_release(root, params, inputs, given["out"], given["metrics"], run.id))
         if checkpoint:
             checkpoint.done(outputs)
         if registry:
             _say(
-                registry.settle(root, params, given["out"], given["metrics"])
+                registry.decide_candidate(root, params, given["out"], given["metrics"])
             )  # what waits for a person now is no failed run
     return 0
 
@@ -166,14 +167,14 @@ def _checkpoint(root: Path, name: str, fingerprint: str, every: int) -> "Checkpo
     """Where a stage that trains can be continued; those of stages whose results DVC has recorded since go."""
     if not every and not (root / ".cache" / "checkpoints").exists():
         return None
-    from alignloop.pipeline.dvc_lock import recorded
+    from alignloop.pipeline.dvc_lock import locked_stages
     from alignloop.training.checkpoints import Checkpoint, forget
 
     forget(
         root,
         {
             f"{entry.stage}@{entry.round}" if entry.round else entry.stage: entry.outputs
-            for entry in recorded(root)
+            for entry in locked_stages(root)
         },
     )
     return Checkpoint(root, name, fingerprint, every) if every else None
@@ -181,14 +182,14 @@ def _checkpoint(root: Path, name: str, fingerprint: str, every: int) -> "Checkpo
 
 def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, float]]:
     """What MLflow keeps of a stage's outputs, with its place there: numbers, curves, pages, and pictures of them; and those numbers."""
-    from alignloop import tracking
+    from alignloop.flatten import flatten
     from alignloop.tracking import figures
 
     kept: list[tuple[Path, str]] = []
     numbers: dict[str, float] = {}
     for path in map(Path, written):
         if path.suffix == ".json":
-            leaves = tracking.flat(json.loads(path.read_text(encoding="utf-8"))).items()
+            leaves = flatten(json.loads(path.read_text(encoding="utf-8"))).items()
             numbers |= {
                 key: leaf for key, leaf in leaves if isinstance(leaf, int | float) and key.count(".") < 3
             }
