@@ -66,7 +66,8 @@ def _import_mlflow() -> None:
 
 def bring_up_to_date(group: str, round: str | None = None, force: Collection[str] = ()) -> Outcome:
     """Run the stage if DVC finds it out of date, or if its name is in `force`."""
-    name, log, began = f"{group}@{round}" if round else group, get_run_logger(), time.monotonic()
+    name = f"{group}@{round}" if round else group
+    log, began = get_run_logger(), time.monotonic()
     pipeline = dvc_pipeline.pipeline(Path.cwd())
 
     def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:

@@ -75,7 +75,8 @@ class UserData:
 
 def forget_user(root: Path, id: str) -> Iterator[str]:
     """Forget a user, and yield a line for each thing that was done."""
-    user, graph, forgotten = User(id), load_graph(root, commits=True), Forgotten(root / FORGOTTEN)
+    user, forgotten = User(id), Forgotten(root / FORGOTTEN)
+    graph = load_graph(root, commits=True)
     # 1. Search everywhere first: a user without data is not written down.
     data = search_versions(root, graph, user)
     rows, files = _search_sources(root, user), _search_sets(root, user)

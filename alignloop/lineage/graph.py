@@ -185,7 +185,8 @@ def descendants(
     With `through`, only outputs below these folders count as made from them: equal metrics do not connect two
     sets.
     """
-    reached, todo, users = set(hashes), list(hashes), set[int]()
+    reached, todo = set(hashes), list(hashes)
+    users: set[int] = set()
     while todo:
         for execution in graph.consumers.get(todo.pop(), ()):
             users.add(id(execution))

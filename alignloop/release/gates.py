@@ -78,7 +78,8 @@ def evaluate_gates(
     rules: dict[str, Any] = {}
     for name, (_, side) in RULES.items():
         bound, value = getattr(gates, name), values[name]
-        bound = (0 if bound else None) if isinstance(bound, bool) else bound
+        if isinstance(bound, bool):  # a count that must be 0, or that is not checked
+            bound = 0 if bound else None
         value = None if value is None else round(value, 6)
         rules[name] = {"value": value, "bound": bound, "met": _is_met(value, bound, side)}
     return {

@@ -43,7 +43,8 @@ class ActiveRun:
     """A run that is open: `log` takes curves, `finish` takes results. A resumed run gets no point twice."""
 
     def __init__(self, uri: str, id: str, resumed: bool = False) -> None:
-        self.id, self._uri, self._resumed = id, uri, resumed
+        self.id, self._uri = id, uri
+        self._resumed = resumed
         self._points = cache(self._logged_points)
         self._patience = PATIENCE_SECONDS if uri.startswith("http") else 0.0
         self._outbox = Outbox(self._send, FLUSH_SECONDS, TrackingError)
@@ -150,7 +151,7 @@ def run(
     Runs of processes that have died are marked KILLED first.
     """
     uri, inputs = store_uri(root), inputs or {}
-    tags = _tags(root, stage, round, inputs, code or {}, fingerprint)
+    tags = _tags(root, stage, round, inputs, code=code or {}, fingerprint=fingerprint)
     locks = store_root(root) / "mlruns" / "running"
     ended: set[str] = set()
     close_abandoned(locks, lambda text: _close_abandoned_run(uri, text, ended))

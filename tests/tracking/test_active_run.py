@@ -49,9 +49,9 @@ def test_a_run_has_its_stage_round_commit_parameters_and_datasets(project: Path)
         project,
         "ppo",
         "r2",
-        {"ppo": {"steps": 4, "kl": {"coef": 0.1}}, "seed": 1},
-        inputs,
-        {"alignloop/core": MD5},
+        params={"ppo": {"steps": 4, "kl": {"coef": 0.1}}, "seed": 1},
+        inputs=inputs,
+        code={"alignloop/core": MD5},
     ):
         pass
     [run] = tracking.runs(project)

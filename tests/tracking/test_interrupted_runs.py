@@ -97,7 +97,7 @@ def test_an_interrupted_run_resumes_without_a_gap_and_without_a_point_twice(proj
 def test_a_finished_run_is_resumed_only_if_dvc_lock_lacks_it(project: Path):
     def attempt() -> None:
         with tracking.run(
-            project, "sft", None, {}, {"data/d": MD5}, {"alignloop/core": MD5}, fingerprint="f1"
+            project, "sft", inputs={"data/d": MD5}, code={"alignloop/core": MD5}, fingerprint="f1"
         ) as active:
             active.log(1, {"loss": 0.5})
             active.finish({"models/sft": MD5})

@@ -205,7 +205,7 @@ def test_the_command_line_shows_decides_checks_and_goes_back(
     log = project / "releases" / "audit.jsonl"
     log.write_text(log.read_text().replace("better", "bitter"))
     assert main(["review", "--audit"]) == 1
-    assert "releases/audit.jsonl, entry 2: its seal does not fit its words" in capsys.readouterr().err
+    assert "releases/audit.jsonl, entry 2: its seal does not fit its content" in capsys.readouterr().err
 
 
 def test_of_a_refused_candidate_the_command_line_says_what_approving_takes(

@@ -15,7 +15,8 @@ from alignloop.data.validation import data_docs
 from alignloop.files import replacing
 from alignloop.lineage.drift.distances import MEASURES, Profile, Profiles, Shift, shares
 
-BEFORE, NOW, INK, WARNING = "#9aa5b1", "#2f6fb0", "#1f2933", "#a40e26"
+BEFORE, NOW = "#9aa5b1", "#2f6fb0"
+INK, WARNING = "#1f2933", "#a40e26"
 MAX_BARS = 10
 MAX_CHARACTERS = 20  # of a value's name
 
