@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alignloop import stages
 from alignloop.exit_status import exit_status
-from alignloop.pipeline.environment import settle
+from alignloop.pipeline.environment import configure
 
 # name -> a module of alignloop.commands with `command(arguments) -> int`, and what it does
 COMMANDS = {
@@ -29,7 +29,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage or command in this process and return its exit status."""
-    settle()
+    configure()
     name, *arguments = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
     if name in ("-h", "--help"):
         print(_overview())

@@ -1,11 +1,11 @@
-"""The one root of all expected failures: the message says what is wrong, where, and what to do; people see it without a traceback."""
+"""Base classes of expected failures; people see their message (place, fault, remedy) without a traceback."""
 
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how a file begins that Git LFS has not fetched
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # the start of a file that Git LFS has not fetched
 
 
 class AlignloopError(Exception):
-    """Something outside the code is wrong (data, parameters, files, servers); the message names it and the remedy."""
+    """A fault outside the code: in data, parameters, files or servers. The message has place and remedy."""
 
 
 class Waiting(AlignloopError):
-    """Nothing is wrong: people have still to do their part; the message says how much is missing and where."""
+    """No fault: people have work to do first; the message says how much is missing and where."""

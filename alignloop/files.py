@@ -1,4 +1,4 @@
-"""Writing that never leaves half a file behind: everything appears under its name at once, or not at all."""
+"""Atomic writes: a file or folder appears under its name complete, or not at all."""
 
 import errno
 import json
@@ -15,12 +15,12 @@ UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES
 
 
 class WriteError(AlignloopError):
-    """A file could not be written; what stood under its name before still stands there."""
+    """A file could not be written; a file that had its name before is unchanged."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a sibling to write a file or a directory into; it takes `path`'s place when the block ends without an error."""
+    """Yield a temporary path for a file or folder, which replaces `path` if the block ends without error."""
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,8 @@ def replacing(path: Path) -> Iterator[Path]:
             else "make it writable"
         )
         raise WriteError(
-            f"{path}: cannot be written: {os.strerror(error.errno)}; {remedy} and run again: nothing was replaced"
+            f"{path}: cannot be written: {os.strerror(error.errno)}; {remedy} and run again: "
+            "nothing was replaced"
         ) from error
     finally:
         _discard(part)
@@ -46,7 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """A folder for what is needed only while the block runs; it is on the disk of its parent, for that has the room."""
+    """Yield a new folder for temporary files; it is removed when the block ends."""
     try:
         _discard(path)
         path.mkdir(parents=True)
@@ -56,7 +57,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a small JSON file whose bytes depend on its content only; NaN is refused, for no JSON reader need know it."""
+    """Write a small JSON file whose bytes depend on its content only. NaN, which is not JSON, is refused."""
     with replacing(path) as part:
         part.write_text(
             json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
@@ -64,7 +65,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def rounded(value: Any) -> Any:
-    """The same with six decimals throughout: a metrics file is read by people and compared by git."""
+    """Return the value with all floats rounded to six decimals, for people to read and git to compare."""
     if isinstance(value, Mapping):
         return {name: rounded(inner) for name, inner in value.items()}
     if isinstance(value, list):

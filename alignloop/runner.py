@@ -21,15 +21,16 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from alignloop import params as parameters
 from alignloop import tracking
+from alignloop.flatten import flatten
 from alignloop.params import Params
 from alignloop.params.binding import bind, sections
 from alignloop.pipeline import dvc_repair
-from alignloop.pipeline.checkout_lock import at_stage
-from alignloop.pipeline.dvc_lock import recorded
+from alignloop.pipeline.checkout_lock import lock_stage
+from alignloop.pipeline.dvc_lock import locked_stages
 from alignloop.pipeline.stage_files import Footprint, fingerprint, footprint, hashes
 from alignloop.progress import paced
 from alignloop.seeds import seed_of
-from alignloop.tracking.system_metrics import Machine
+from alignloop.tracking.system_metrics import SystemMonitor
 
 if TYPE_CHECKING:
     from alignloop.training.checkpoints import Checkpoint
@@ -56,11 +57,11 @@ def run(name: str, arguments: Sequence[str]) -> int:
     root, params = Path.cwd(), parameters.load(Path("params.yaml"))
     files = footprint(root, name, arguments, paths)
     title = tracking.title(files.stage, files.round)
-    numbers = tracking.flat(params.model_dump(by_alias=True))
+    numbers = flatten(params.model_dump(by_alias=True))
     used = {key: value for key, value in numbers.items() if files.uses(key)}
     _make_deterministic(params, title)
-    with at_stage(root, files.name):
-        dvc_repair.keep_lock(root)
+    with lock_stage(root, files.name):
+        dvc_repair.back_up_lock(root)
         inputs, code = hashes(root, files.inputs), hashes(root, files.code)
         stage = Stage(name, root, params, files, inputs, paths)
         mark = fingerprint(root, name, arguments, used, inputs, code)
@@ -70,7 +71,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
         if checkpoint:
             work = partial(work, checkpoint=checkpoint)
         with tracking.run(root, files.stage, files.round, used, inputs, code, mark) as active:
-            step, machine = 0, Machine()
+            step, machine = 0, SystemMonitor()
             for progress in paced(work(**paths), title, _say):
                 step = progress.step
                 if step % math.ceil(progress.total / POINTS) == 0 or step == progress.total:
@@ -90,7 +91,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     return 0
 
 
-def _report_drift(stage: Stage, active: tracking.Live | None) -> None:
+def _report_drift(stage: Stage, active: tracking.ActiveRun | None) -> None:
     """Print how the data differs from its previous version."""
     from alignloop.lineage import drift
 
@@ -101,33 +102,33 @@ def _report_drift(stage: Stage, active: tracking.Live | None) -> None:
         _say(f"{title}  {line}")
 
 
-def _bring_champion(stage: Stage, active: tracking.Live | None) -> None:
+def _bring_champion(stage: Stage, active: tracking.ActiveRun | None) -> None:
     """Fetch the champion from the registry, for the release to compare with."""
     from alignloop.release import promotion
 
-    promotion.bring_champion(stage.root, stage.params, stage.inputs, stage.paths["champion"])
+    promotion.fetch_champion(stage.root, stage.params, stage.inputs, stage.paths["champion"])
 
 
-def _register(stage: Stage, active: tracking.Live | None) -> None:
+def _register(stage: Stage, active: tracking.ActiveRun | None) -> None:
     """Register the models and the verdict."""
     from alignloop.release import promotion
 
     assert active
     out, metrics = stage.paths["out"], stage.paths["metrics"]
-    _say(promotion.register(stage.root, stage.params, stage.inputs, out, metrics, active.id))
+    _say(promotion.register_release(stage.root, stage.params, stage.inputs, out, metrics, active.id))
 
 
-def _decide(stage: Stage, active: tracking.Live | None) -> None:
+def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:
     """Promote the candidate, or ask for a person's decision: then Waiting is raised."""
     from alignloop.release import promotion
 
     out, metrics = stage.paths["out"], stage.paths["metrics"]
-    _say(promotion.settle(stage.root, stage.params, out, metrics))
+    _say(promotion.decide_candidate(stage.root, stage.params, out, metrics))
 
 
 # What happens around a stage: before it starts, after its last step, when its outputs are tracked, and when
 # its MLflow run has ended (a release that waits for a person is no failed run).
-AROUND: dict[tuple[str, str], Callable[[Stage, tracking.Live | None], None]] = {
+AROUND: dict[tuple[str, str], Callable[[Stage, tracking.ActiveRun | None], None]] = {
     ("validate", "worked"): _report_drift,
     ("release", "before"): _bring_champion,
     ("release", "tracked"): _register,
@@ -135,7 +136,7 @@ AROUND: dict[tuple[str, str], Callable[[Stage, tracking.Live | None], None]] = {
 }
 
 
-def _around(moment: str, stage: Stage, active: tracking.Live | None = None) -> None:
+def _around(moment: str, stage: Stage, active: tracking.ActiveRun | None = None) -> None:
     if step := AROUND.get((stage.name, moment)):
         step(stage, active)
 
@@ -149,7 +150,7 @@ def _checkpoint(root: Path, name: str, fingerprint: str, every: int) -> "Checkpo
 
     done = {
         f"{entry.stage}@{entry.round}" if entry.round else entry.stage: entry.outputs
-        for entry in recorded(root)
+        for entry in locked_stages(root)
     }
     forget(root, done)
     return Checkpoint(root, name, fingerprint, every) if every else None
@@ -166,7 +167,7 @@ def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, 
     numbers: dict[str, float] = {}
     for path in map(Path, written):
         if path.suffix == ".json":
-            leaves = tracking.flat(json.loads(path.read_text(encoding="utf-8"))).items()
+            leaves = flatten(json.loads(path.read_text(encoding="utf-8"))).items()
             numbers |= {
                 key: leaf for key, leaf in leaves if isinstance(leaf, int | float) and key.count(".") < 3
             }

@@ -59,7 +59,9 @@ class Clone:
 
     def __init__(self, root: Path, door: str) -> None:
         self.root, self.log, self.words = root, root.with_suffix(".log"), DOORS[door]
-        ours = {name: value.replace(str(PROJECT), str(root)) for name, value in environment.settle().items()}
+        ours = {
+            name: value.replace(str(PROJECT), str(root)) for name, value in environment.configure().items()
+        }
         self.environment = worktree.surroundings() | ours
 
     def lay_out(self, configuration: Path) -> None:
@@ -122,7 +124,7 @@ class Clone:
 
     def asked(self, query: str) -> list[Any]:
         """What MLflow's store answers."""
-        with sqlite3.connect(self.root / environment.STORE) as store:
+        with sqlite3.connect(self.root / environment.MLFLOW_DATABASE) as store:
             return store.execute(query).fetchall()
 
     def points(self) -> list[tuple[str, str, int, float]]:

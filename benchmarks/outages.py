@@ -24,8 +24,8 @@ from pathlib import Path
 import httpx
 import yaml
 
-from alignloop.commands.serve import MLFLOW, Service, plan
-from alignloop.pipeline.environment import STORE
+from alignloop.commands.serve import MLFLOW, Service, plan_services
+from alignloop.pipeline.environment import MLFLOW_DATABASE
 from benchmarks.kill import Clone, digest, whole
 from benchmarks.laboratory import merged
 from benchmarks.worktree import PROJECT
@@ -73,9 +73,9 @@ def serve(clone: Clone) -> dict[str, Server]:
         prefect, mlflow, labels = (
             stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(3)
         )
-    (clone.root / STORE).parent.mkdir(exist_ok=True)
-    store = {MLFLOW: f"sqlite:///{clone.root / STORE}"}
-    services, env = plan(prefect, mlflow, f"http://127.0.0.1:{labels}", clone.environment | store)
+    (clone.root / MLFLOW_DATABASE).parent.mkdir(exist_ok=True)
+    store = {MLFLOW: f"sqlite:///{clone.root / MLFLOW_DATABASE}"}
+    services, env = plan_services(prefect, mlflow, f"http://127.0.0.1:{labels}", clone.environment | store)
     clone.environment |= {name: env[name] for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
     return {
         service.name: Server(service, clone.root, env)

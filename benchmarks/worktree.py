@@ -32,7 +32,7 @@ def copy(root: Path, *parts: str, project: Path = PROJECT) -> None:
 
 def surroundings() -> dict[str, str]:
     """The variables of whoever runs this, without those that the project, or its tools, were given here."""
-    own = environment.settle()
+    own = environment.configure()
     kept = {
         name: value for name, value in os.environ.items() if name not in own and not name.startswith(OURS)
     }

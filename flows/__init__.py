@@ -1,5 +1,8 @@
-"""The plans: which stages run, in which order. How is in tasks/, what is in dvc.yaml, with which numbers is in params.yaml."""
+"""Prefect flows: which stages run, and in which order.
+
+How a stage runs is in tasks/, what it reads and writes in dvc.yaml, its parameters in params.yaml.
+"""
 
 from alignloop.pipeline import environment
 
-environment.settle()  # before Prefect is imported
+environment.configure()  # before Prefect is imported

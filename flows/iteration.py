@@ -1,22 +1,24 @@
-"""One round: fresh rankings of the newest policy's answers, a reward model that has learned them, and a policy that has learned from it."""
+"""The flow of one round: sample, label, reward model, PPO and evaluation."""
 
 from prefect import flow
 
 from tasks.dvc_stage import Outcome
-from tasks.policies import evaluate, ppo
-from tasks.preferences import label, reward, sample, validate_rankings
+from tasks.stages import evaluate, label, ppo, reward, sample, validate_rankings
 
 
 @flow(name="round", flow_run_name="round {round}", persist_result=False)
-def iteration(round: str, again: list[str]) -> list[Outcome]:
-    """Walk one round of params.yaml; stages in `again` run even where nothing changed. It ends early where people have to rank first."""
-    outcomes = [sample(round, again), label(round, again, return_state=True).result()]
-    if outcomes[-1].done == "waits":
+def iteration(round: str, force: list[str]) -> list[Outcome]:
+    """Run one round of params.yaml; stages in `force` run even if unchanged.
+
+    It ends early if labelers have to rank first.
+    """
+    outcomes = [sample(round, force), label(round, force, return_state=True).result()]
+    if outcomes[-1].status == "waits":
         return outcomes
     return [
         *outcomes,
-        validate_rankings(round, again),
-        reward(round, again),
-        ppo(round, again),
-        evaluate(round, again),
+        validate_rankings(round, force),
+        reward(round, force),
+        ppo(round, force),
+        evaluate(round, force),
     ]

@@ -1,6 +1,7 @@
-"""The whole loop: `python -m flows.pipeline` brings every stage of dvc.yaml up to date, and does nothing where nothing changed.
+"""The whole loop: `python -m flows.pipeline` brings every stage of dvc.yaml up to date.
 
-What is asked for by --with, --set and --sources is written to params.yaml and data/sources: `dvc repro` then gives the same results.
+The options --with, --set and --sources are written to params.yaml and data/sources, so that `dvc repro`
+then gives the same results.
 """
 
 import argparse
@@ -18,18 +19,16 @@ from prefect.states import Completed
 from alignloop.errors import AlignloopError
 from alignloop.params import load
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.checkout_lock import at_work
-from alignloop.pipeline.overrides import value_of
+from alignloop.pipeline.checkout_lock import lock_checkout
+from alignloop.pipeline.overrides import parse_value
 from flows.iteration import iteration
 from tasks.concurrency_limits import look_up_limits
 from tasks.dvc_stage import Outcome, warm_up
-from tasks.language import pretrain, sft
 from tasks.plan import Plan, make_plan
-from tasks.policies import release
-from tasks.prefect_server import complete_record, keep_server, send_record
+from tasks.prefect_server import flush_events, shield_server, wait_until_recorded
 from tasks.publish_results import check_champion, publish, results
 from tasks.record_run import record
-from tasks.stages import ingest, prepare, validate_raw, validate_sets
+from tasks.stages import ingest, prepare, pretrain, release, sft, validate_raw, validate_sets
 
 
 @flow(name="alignloop", persist_result=False)
@@ -44,7 +43,7 @@ def pipeline(
     commit: bool = False,
     branch: str = "runs",
 ) -> list[Outcome]:
-    """Make an assistant: data, a language model, then round after round of preferences and PPO, and the hand-over to review.
+    """Make an assistant: data, a language model, then rounds of preferences and PPO, and the release.
 
     with_file: a YAML file of keys to change in params.yaml
     overrides: dotted keys of params.yaml and their new values
@@ -56,69 +55,74 @@ def pipeline(
     commit: push the results to DVC's remote, commit them to a branch, and tag the version of the data
     branch: the branch of these commits; the checkout stays where it is
     """
-    with at_work(Path.cwd(), f"flow run {flow_run.get_name()}"):
+    with lock_checkout(Path.cwd(), f"flow run {flow_run.get_name()}"):
         look_up_limits()
         plan = make_plan(
-            with_file, overrides or {}, sources or [], start_from, rounds, new_round, data_only, commit
+            with_file,
+            overrides or {},
+            sources or [],
+            start_from,
+            rounds,
+            new_round=new_round,
+            data_only=data_only,
+            commit=commit,
         )
-        outcomes = _walk(plan)
-        if outcomes[-1].done == "waits":
-            return waiting(outcomes)
+        outcomes = _run_stages(plan)
+        if outcomes[-1].status == "waits":
+            return _waiting_state(outcomes)
         if commit:
             record(plan, branch)
         return outcomes
 
 
-def _walk(plan: Plan) -> list[Outcome]:
-    again = plan.again
-    watch = check_champion.submit()
-    outcomes = [ingest(again), validate_raw(again), prepare(again), validate_sets(again)]
+def _run_stages(plan: Plan) -> list[Outcome]:
+    force = plan.force
+    check = check_champion.submit()
+    outcomes = [ingest(force), validate_raw(force), prepare(force), validate_sets(force)]
     if not plan.data_only:
-        outcomes += [pretrain(again), sft(again)]
-    watch.wait()
+        outcomes += [pretrain(force), sft(force)]
+    check.wait()
     for round in plan.rounds:
-        outcomes += iteration(round, again)
-        if outcomes[-1].done == "waits":
+        outcomes += iteration(round, force)
+        if outcomes[-1].status == "waits":
             return outcomes
-    if plan.complete:
-        outcomes += [release(again, return_state=True).result()]
+    if plan.is_complete:
+        outcomes += [release(force, return_state=True).result()]
         publish()
-    if any(outcome.done == "ran" for outcome in outcomes):
-        check_champion(
-            return_state=True
-        )  # as it is now, so that a run which finds nothing to do need not look
+    if any(outcome.status == "ran" for outcome in outcomes):
+        check_champion(return_state=True)  # so that the next run, if nothing changed, can skip the check
     return outcomes
 
 
-def waiting(outcomes: list[Outcome]) -> Any:
-    """How the flow ends where people have to do their part first: nothing failed, and a later run goes on from here."""
-    return Completed(name="Waiting", message=outcomes[-1].words, data=outcomes)
+def _waiting_state(outcomes: list[Outcome]) -> Any:
+    """Return the final state of a flow that waits for people: nothing failed; a later run continues."""
+    return Completed(name="Waiting", message=outcomes[-1].message, data=outcomes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: run the flow, and end with its results or with the one message that says what is wrong."""
-    asked = _parser().parse_args(arguments)
+    """Run the flow from the command line; print the results, or the message of what failed."""
+    options = _parser().parse_args(arguments)
     try:
         overrides = {
-            key: value_of(value) for key, _, value in (pair.partition("=") for pair in asked.overrides)
+            key: parse_value(value) for key, _, value in (pair.partition("=") for pair in options.overrides)
         }
         load(Path("params.yaml"))
         stages = dvc_pipeline.pipeline(Path.cwd()).stages()
-        if vars(asked) != vars(_parser().parse_args([])) or not Path(".dvc", "cache").exists():
-            warm_up(stages.values())  # something will run, and Prefect takes its time to start as well
-        keep_server()
-        state: State[Any] = pipeline(**{**vars(asked), "overrides": overrides}, return_state=True)
-        complete_record(state)
+        if vars(options) != vars(_parser().parse_args([])) or not Path(".dvc", "cache").exists():
+            warm_up(stages.values())  # stages will run; Prefect takes seconds to start as well
+        shield_server()
+        state: State[Any] = pipeline(**{**vars(options), "overrides": overrides}, return_state=True)
+        wait_until_recorded(state)
         outcomes: list[Outcome] = state.result()
     except AlignloopError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        send_record()
+        flush_events()
         print("\ninterrupted; the same command continues with the stage that was running", file=sys.stderr)
         return 130
-    if outcomes[-1].done == "waits":
-        print(f"\n{outcomes[-1].words}", file=sys.stderr)
+    if outcomes[-1].status == "waits":
+        print(f"\n{outcomes[-1].message}", file=sys.stderr)
         return os.EX_TEMPFAIL
     if outcomes[-1].stage == "release":
         print(f"\n{results(Path.cwd())}")
@@ -148,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--from", dest="start_from", metavar="STAGE", help="run this stage and all that follows from it again"
     )
-    parser.add_argument("--rounds", nargs="+", metavar="ROUND", help="walk only these rounds")
+    parser.add_argument("--rounds", nargs="+", metavar="ROUND", help="run only these rounds")
     parser.add_argument(
         "--new-round", action="store_true", help="add a round after the last one, if that one is done"
     )

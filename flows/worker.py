@@ -1,6 +1,6 @@
-"""`python -m flows.worker`: puts the deployments of prefect.yaml on the Prefect server, and carries out their runs in this checkout.
+"""`python -m flows.worker`: register the deployments of prefect.yaml, and execute their runs here.
 
-One run at a time: what is asked for meanwhile waits its turn. ALIGNLOOP_WEBHOOK, a URL, is told of every run that fails.
+One run at a time; further runs wait. Every run that fails is posted to the URL in ALIGNLOOP_WEBHOOK.
 """
 
 import argparse
@@ -28,21 +28,23 @@ from prefect.workers.process import ProcessWorker
 
 POOL = "local"
 PATIENCE_SECONDS = 600.0
-RUN = "python -m prefect.engine"  # what a run is started with; Prefect's own way loads the flow in a process of its own before that
+RUN_COMMAND = "python -m prefect.engine"  # Prefect's default loads the flow in an extra process first
 FAILURES = "alignloop: a run failed"
-MESSAGE = """{"text": {{ ("Alignloop: run " ~ flow_run.name ~ " " ~ flow_run.state.name ~ ". " ~ (flow_run.state.message or "")
- ~ " " ~ flow_run|ui_url)|tojson }}}"""
+MESSAGE = (
+    """{"text": {{ ("Alignloop: run " ~ flow_run.name ~ " " ~ flow_run.state.name ~ ". " """
+    """~ (flow_run.state.message or "")\n ~ " " ~ flow_run|ui_url)|tojson }}}"""
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Work until SIGINT or SIGTERM, which end the run that is under way."""
+    """Execute runs until SIGINT or SIGTERM, which also end the current run."""
     parser = argparse.ArgumentParser("python -m flows.worker", description=__doc__)
     parser.add_argument("--pool", default=POOL, help="the work pool; one worker each: %(default)s")
     pool = parser.parse_args(arguments).pool
     with get_client(sync_client=True) as client:
         _wait_for(client)
         _open_pool(client, pool)
-        _end_abandoned(client, pool)
+        _mark_crashed(client, pool)
         _deploy(str(client.api_url))
         _report_failures(os.environ.get("ALIGNLOOP_WEBHOOK"))
     print(f"worker of the pool {pool} is ready", flush=True)
@@ -55,37 +57,39 @@ def _wait_for(client: SyncPrefectClient) -> None:
     while error := client.api_healthcheck():
         if time.monotonic() - began > PATIENCE_SECONDS:
             raise SystemExit(
-                f"worker: no Prefect server answers at {client.api_url} ({error}); start it with `make serve`, or set PREFECT_API_URL"
+                f"worker: no Prefect server answers at {client.api_url} ({error}); "
+                "start it with `make serve`, or set PREFECT_API_URL"
             )
         time.sleep(0.2)
 
 
 def _open_pool(client: SyncPrefectClient, pool: str) -> None:
-    """A work pool whose runs start in this folder."""
+    """Create the work pool, whose runs start in this folder."""
     template = ProcessWorker.get_default_base_job_template()
     properties = template["variables"]["properties"]
     properties["working_dir"]["default"] = str(Path.cwd())
-    properties["command"]["default"] = RUN
+    properties["command"]["default"] = RUN_COMMAND
     client.create_work_pool(
         WorkPoolCreate(name=pool, type="process", base_job_template=template), overwrite=True
     )
 
 
-def _end_abandoned(client: SyncPrefectClient, pool: str) -> None:
-    """Runs that a worker which is no more left open: nobody works on them."""
+def _mark_crashed(client: SyncPrefectClient, pool: str) -> None:
+    """Mark the runs that a worker left open when it died as Crashed."""
     states = {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}
     pools = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
     for run in client.read_flow_runs(
         flow_run_filter=FlowRunFilter.model_validate({"state": states}), work_pool_filter=pools
     ):
         state = Crashed(
-            message="its worker ended while it ran; run it again: it continues with the stage that was running"
+            message="its worker ended while it ran; run it again: "
+            "it continues with the stage that was running"
         )
         client.set_flow_run_state(run.id, state, force=True)
 
 
 def _deploy(server: str) -> None:
-    """`prefect deploy --all`, if prefect.yaml has changed since: what was switched on or off on the page stays so until then."""
+    """Run `prefect deploy --all` if prefect.yaml has changed; until then, changes on the pages are kept."""
     done = Path(".cache", "deployed")
     mark = blake2b(
         server.encode() + Path("prefect.yaml").read_bytes() + Path("flows", "pipeline.py").read_bytes(),
@@ -100,7 +104,7 @@ def _deploy(server: str) -> None:
 
 
 def _report_failures(url: str | None) -> None:
-    """An automation that calls the URL for each run of the flow that fails or crashes; without a URL, none."""
+    """Create the automation that posts failed and crashed runs to the URL; without a URL, delete it."""
     with suppress(ValueError):
         Automation.read(name=FAILURES).delete()  # pyright: ignore[reportAttributeAccessIssue]
     if not url:

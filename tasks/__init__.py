@@ -1,5 +1,5 @@
-"""Prefect tasks, one per stage: their names, retries, timeouts and tags."""
+"""Prefect tasks: one per stage, with its name, retries, timeout and tags, and those around the stages."""
 
 from alignloop.pipeline import environment
 
-environment.settle()  # before Prefect is imported
+environment.configure()  # before Prefect is imported

@@ -1,6 +1,5 @@
-"""What every stage's task does: bring the stage up to date by DVC, its lines into the log, its numbers and its run into an artifact."""
+"""Bring a stage up to date by DVC: its output goes to the log, its metrics and its run into an artifact."""
 
-import importlib
 import json
 import logging
 import os
@@ -14,18 +13,21 @@ from typing import Any, Literal
 
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Completed
 
 from alignloop.errors import AlignloopError, Waiting
+from alignloop.flatten import flatten
 from alignloop.pipeline import dvc_pipeline, processes
 from alignloop.pipeline.dvc_pipeline import Done, PipelineBusyError, Stage
 from alignloop.pipeline.processes import ProcessError
 
+MLFLOW_IMPORT = threading.Lock()
+"""Held to import MLflow, which takes seconds: another thread would see a half-imported module."""
+
 
 class StageFailed(AlignloopError):
-    """A stage's command failed; the message is its own. `code` is its exit code, negative for the signal that ended it."""
+    """A stage's command failed. `code` is its exit code, or minus the signal that ended it."""
 
     def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message)
@@ -34,107 +36,99 @@ class StageFailed(AlignloopError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: it ran, its results came from the cache, or they were there; or it waits for people, and `words` says how."""
+    """The outcome of a stage. If it waits for people, `message` says for what."""
 
     stage: str
-    done: Done | Literal["waits"]
+    status: Done | Literal["waits"]
     seconds: float
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    words: str = ""
+    message: str = ""
 
 
-_importing = threading.Lock()
-
-
-def worth_another_try(task: Any, run: TaskRun, state: State[Any]) -> bool:
-    """Whether a retry may help: a process was killed, or another run was in the way. Bad data and bad numbers stay bad."""
+def should_retry(task: Any, run: TaskRun, state: State[Any]) -> bool:
+    """Whether a retry may help: a process was killed, or another run held a lock. Bad data stays bad."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, ProcessError | PipelineBusyError) or (
-        isinstance(error, StageFailed) and error.code < 0
-    )
-
-
-STAGE: dict[str, Any] = {
-    "retries": 2,
-    "retry_delay_seconds": [5, 60],
-    "retry_condition_fn": worth_another_try,
-    "cache_policy": NO_CACHE,  # DVC is the cache
-    "persist_result": False,
-}
-"""What all stages' tasks have in common; name, tags and timeout are each task's own."""
+    is_killed = isinstance(error, StageFailed) and error.code < 0
+    return is_killed or isinstance(error, ProcessError | PipelineBusyError)
 
 
 def warm_up(stages: Iterable[Stage]) -> None:
-    """Start what takes seconds of imports, if there are stages to run that need it, while other things take their time."""
-    if any(processes.OWN.fullmatch(stage.command) for stage in stages):
+    """Start the fork server and the import of MLflow in the background, if these stages need them."""
+    if any(processes.ALIGNLOOP_COMMAND.fullmatch(stage.command) for stage in stages):
         processes.forkserver.start()
-        threading.Thread(target=slowly_imported, args=["alignloop.tracking"], daemon=True).start()
+        threading.Thread(target=_import_mlflow, daemon=True).start()
 
 
-def slowly_imported(name: str) -> Any:
-    """A module of ours that imports MLflow, which takes seconds: one thread at a time, for two would find it half-made."""
-    with _importing:
-        return importlib.import_module(name)
+def _import_mlflow() -> None:
+    with MLFLOW_IMPORT:
+        from alignloop import tracking  # noqa: F401
 
 
-def bring_up_to_date(group: str, round: str | None = None, again: Collection[str] = ()) -> Outcome:
-    """Run the stage if DVC says that it is out of date, or if it is among those to run `again`."""
-    name, log, began = f"{group}@{round}" if round else group, get_run_logger(), time.monotonic()
+def bring_up_to_date(group: str, round: str | None = None, force: Collection[str] = ()) -> Outcome:
+    """Run the stage if DVC finds it out of date, or if its name is in `force`."""
+    name = f"{group}@{round}" if round else group
+    log, began = get_run_logger(), time.monotonic()
     pipeline = dvc_pipeline.pipeline(Path.cwd())
 
     def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
         errors: list[str] = []
 
-        def hear(line: str, is_error: bool) -> None:
+        def on_line(line: str, is_error: bool) -> None:
             log.log(logging.WARNING if is_error else logging.INFO, "%s", line)
             if is_error:
                 errors.append(line)
 
-        if code := processes.run(argv, cwd, env, hear):
-            raise (
-                Waiting(failure(name, errors, code))
-                if code == os.EX_TEMPFAIL
-                else StageFailed(failure(name, errors, code), code)
-            )
+        code = processes.run(argv, cwd, env, on_line)
+        if code == os.EX_TEMPFAIL:
+            raise Waiting(failure_message(name, errors, code))
+        if code:
+            raise StageFailed(failure_message(name, errors, code), code)
 
     try:
-        done = pipeline.bring_up_to_date(name, start, force=name in again)
-    except Waiting as waits:
-        create_markdown_artifact(f"**{waits}**", key=key_of(name), description=f"What {name} waits for")
-        return Outcome(name, "waits", time.monotonic() - began, words=str(waits))
+        status = pipeline.bring_up_to_date(name, start, force=name in force)
+    except Waiting as waiting:
+        text, description = f"**{waiting}**", f"What {name} waits for"
+        create_markdown_artifact(text, key=artifact_key(name), description=description)
+        return Outcome(name, "waits", time.monotonic() - began, message=str(waiting))
     stage = pipeline.stages()[name]
-    outcome = Outcome(name, done, time.monotonic() - began, _metrics(pipeline.root, stage))
-    log.info("%s: %s", name, "up to date" if done == "unchanged" else f"{done} in {outcome.seconds:.1f} s")
-    if done != "unchanged":
-        create_markdown_artifact(
-            _page(pipeline.root, stage, outcome), key=key_of(name), description=f"What {name} measured"
-        )
+    outcome = Outcome(name, status, time.monotonic() - began, _metrics(pipeline.root, stage))
+    if status == "unchanged":
+        log.info("%s: up to date", name)
+        return outcome
+    log.info("%s: %s in %.1f s", name, status, outcome.seconds)
+    text, description = _page(pipeline.root, stage, outcome), f"What {name} measured"
+    create_markdown_artifact(text, key=artifact_key(name), description=description)
     return outcome
 
 
-def shown(outcome: Outcome) -> Any:
-    """The outcome, or for Prefect's pages a state that says what is waited for: nothing failed, and a later run goes on from here."""
-    return (
-        Completed(name="Waiting", message=outcome.words, data=outcome) if outcome.done == "waits" else outcome
-    )
+def with_waiting_state(outcome: Outcome) -> Any:
+    """Return the outcome; if it waits for people, as a completed Prefect state with its message.
+
+    Nothing failed then, and a later run continues from here.
+    """
+    if outcome.status == "waits":
+        return Completed(name="Waiting", message=outcome.message, data=outcome)
+    return outcome
 
 
-def failure(name: str, errors: Sequence[str], code: int) -> str:
-    """The message of a stage that failed, as the stage itself put it on standard error."""
+def failure_message(name: str, errors: Sequence[str], code: int) -> str:
+    """Return the message of a failed stage, from the lines it printed to standard error."""
     if code < 0:
         memory = "; most often the system ran out of memory" if -code == signal.SIGKILL else ""
-        return f"{name}: its process was ended by {signal.Signals(-code).name}{memory}; run the same command to continue"
-    group = name.partition("@")[0]
-    own = [place for place, line in enumerate(errors) if line.startswith(f"{group}: ")]
-    if own:
-        return "\n".join([f"{name}: {errors[own[-1]].removeprefix(f'{group}: ')}", *errors[own[-1] + 1 :]])
+        ended = f"its process was ended by {signal.Signals(-code).name}{memory}"
+        return f"{name}: {ended}; run the same command to continue"
+    prefix = f"{name.partition('@')[0]}: "
+    starts = [place for place, line in enumerate(errors) if line.startswith(prefix)]
+    if starts:
+        last = starts[-1]
+        return "\n".join([f"{name}: {errors[last].removeprefix(prefix)}", *errors[last + 1 :]])
     if errors:
         return f"{name}: {errors[-1]} (the lines before it are in the log)"
-    return f"{name}: its command ended with exit code {code} and said nothing"
+    return f"{name}: its command ended with exit code {code} and printed nothing"
 
 
-def key_of(name: str) -> str:
-    """An artifact's key: lower-case letters, digits and dashes."""
+def artifact_key(name: str) -> str:
+    """Return a name as an artifact's key: lower-case letters, digits and dashes."""
     return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
 
 
@@ -142,51 +136,36 @@ def _metrics(root: Path, stage: Stage) -> dict[str, Any]:
     return {
         key: value
         for path in stage.metrics
-        for key, value in _flat(json.loads((root / path).read_text(encoding="utf-8"))).items()
+        for key, value in flatten(json.loads((root / path).read_text(encoding="utf-8"))).items()
     }
 
 
 def _page(root: Path, stage: Stage, outcome: Outcome) -> str:
-    """The artifact's Markdown: what happened, a link to the MLflow run that made these bytes, and a table of the metrics."""
-    tracking = slowly_imported("alignloop.tracking")  # a run which finds all up to date does without
-    run = tracking.find_run(
-        root, {path: dvc_pipeline.hash_of(root / path, root) for path in (*stage.outs, *stage.metrics)}
-    )
+    """Return the artifact's Markdown: status, a link to the MLflow run that made these bytes, metrics."""
+    with MLFLOW_IMPORT:  # a run in which all stages are up to date does without MLflow
+        from alignloop import tracking
+
+    outputs = {path: dvc_pipeline.hash_of(root / path, root) for path in (*stage.outs, *stage.metrics)}
+    run = tracking.find_run(root, outputs)
     link = f"[MLflow run {run.id}]({run.url})" if run else "No MLflow run made these bytes here."
     rows = [
         f"| {name} | {value:.6g} |" if isinstance(value, float) else f"| {name} | {value} |"
         for name, value in outcome.metrics.items()
     ]
-    return "\n".join(
-        [
-            f"**{stage.name}** {outcome.done} in {outcome.seconds:.1f} s · {link}",
-            "",
-            "| metric | value |",
-            "|---|---|",
-            *rows,
-        ]
-    )
+    heading = f"**{stage.name}** {outcome.status} in {outcome.seconds:.1f} s · {link}"
+    return "\n".join([heading, "", "| metric | value |", "|---|---|", *rows])
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    return {
-        name: leaf
-        for key, value in tree.items()
-        for name, leaf in _flat(value, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
-
-
-class _OwnWords(logging.Filter):
-    """Prefect logs a failure with its traceback; ours are messages that say where to look, and no bugs."""
+class _MessageOnly(logging.Filter):
+    """Removes Prefect's traceback from our own errors: their message has place, fault and remedy."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, AlignloopError):
-            record.msg, record.args, record.exc_info = "%s", (str(error),), None
+            record.msg, record.args = "%s", (str(error),)
+            record.exc_info = None
         return True
 
 
 for _logger in ("prefect.flow_runs", "prefect.task_runs"):
-    logging.getLogger(_logger).addFilter(_OwnWords())
+    logging.getLogger(_logger).addFilter(_MessageOnly())

@@ -1,4 +1,4 @@
-"""The task that turns what a run is asked for into the files that DVC reads, and into what the flow has to do."""
+"""The task `plan`: write a run's options into the files that DVC reads, and choose the rounds to run."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from prefect.cache_policies import NO_CACHE
 from alignloop.params import ParamsError, load
 from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.overrides import override
-from alignloop.pipeline.source_files import named, place
+from alignloop.pipeline.source_files import copy_sources, target_names
 from tasks.dvc_stage import warm_up
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which rounds to walk, whether they are all there are, which stages to run even where nothing changed, and whether data are all."""
+    """The rounds to run, whether these are all, and the stages to run even if unchanged."""
 
     rounds: list[str]
-    complete: bool
-    again: list[str]
+    is_complete: bool
+    force: list[str]
     data_only: bool
 
 
@@ -37,41 +37,45 @@ def make_plan(
     data_only: bool = False,
     commit: bool = False,
 ) -> Plan:
-    """Write overrides into params.yaml and sources into data/sources; refuse what does not fit before anything runs."""
+    """Write overrides into params.yaml and sources into data/sources; refuse invalid ones first."""
     log, root = get_run_logger(), Path.cwd()
-    given = sources, root / "data" / "sources", root / ".cache" / "sources.json"
-    named(*given)  # before params.yaml is written: a file that is not there changes nothing
+    places = sources, root / "data" / "sources", root / ".cache" / "sources.json"
+    target_names(*places)  # raises before params.yaml is written if a file does not exist
     if commit:
         run_commits.check_clean(root)
     if new_round:
-        overrides = {**another_round(root), **overrides}
+        overrides = {**next_round(root), **overrides}
     for key, (before, after) in override(root / "params.yaml", with_file, overrides).items():
         log.info("params.yaml: %s: %s → %s", key, before, after)
     if sources:
-        log.info("data/sources: %s", ", ".join(place(*given)))
-    known, pipeline = list(load(root / "params.yaml").rounds), dvc_pipeline.pipeline(root)
-    if unknown := sorted(set(rounds or []) - set(known)):
+        log.info("data/sources: %s", ", ".join(copy_sources(*places)))
+    all_rounds, pipeline = list(load(root / "params.yaml").rounds), dvc_pipeline.pipeline(root)
+    if unknown := sorted(set(rounds or []) - set(all_rounds)):
         raise ParamsError(
-            f"--rounds {' '.join(unknown)}: params.yaml has no such round; it has {', '.join(known)}"
+            f"--rounds {' '.join(unknown)}: params.yaml has no such round; it has {', '.join(all_rounds)}"
         )
-    again = sorted(pipeline.downstream(start_from)) if start_from else []
-    if start_from and not again:
+    force = sorted(pipeline.downstream(start_from)) if start_from else []
+    if start_from and not force:
         raise ParamsError(
             f"--from {start_from}: dvc.yaml has no such stage; it has {', '.join(pipeline.stages())}"
         )
-    warm_up(pipeline.stages()[name] for name in {*pipeline.outdated(), *again})
-    walked = [] if data_only else [round for round in known if rounds is None or round in rounds]
-    return Plan(walked, walked == known, again, data_only)
+    warm_up(pipeline.stages()[name] for name in {*pipeline.outdated(), *force})
+    selected = [] if data_only else [round for round in all_rounds if rounds is None or round in rounds]
+    return Plan(selected, selected == all_rounds, force, data_only)
 
 
-def another_round(root: Path) -> dict[str, Any]:
-    """The round that goes on from the last one's policy, reward model and rankings; none while the last has not been evaluated yet."""
+def next_round(root: Path) -> dict[str, Any]:
+    """Return the override that adds a round after the last one; empty until the last one has been evaluated.
+
+    The new round starts from the last one's policy, reward model and rankings.
+    """
     last = list(load(root / "params.yaml").rounds)[-1]
     if not (root / "metrics" / "rounds" / last / "evaluate.json").exists():
         return {}
     if not (number := re.search(r"\d+$", last)):
         raise ParamsError(
-            f"new_round: the name of the last round, {last}, ends in no number; name the new one: --set rounds.NAME={{…}}"
+            f"new_round: the name of the last round, {last}, ends in no number; "
+            "name the new one: --set rounds.NAME={…}"
         )
     policy, reward_model = f"models/{last}/policy", f"models/{last}/reward"
     name = f"{last[: number.start()]}{int(number[0]) + 1}"

@@ -1,4 +1,4 @@
-"""What Prefect keeps of a run: complete before the temporary server goes, or its pages would show tasks that never end."""
+"""Wait for Prefect's record of a run before its temporary server ends: pages would show unfinished tasks."""
 
 import signal
 import subprocess
@@ -11,51 +11,48 @@ from prefect.client.schemas.objects import State
 from prefect.events.worker import EventsWorker
 from prefect.settings import get_current_settings
 
-SECONDS = 10.0  # at most; it takes a fraction of one
+PATIENCE_SECONDS = 10.0  # a fraction of a second is usual
 
 
-def keep_server() -> None:
-    """Where no server runs, have Prefect's temporary one outlive a Ctrl-C, which a terminal sends to it too: the flow has last words."""
+def shield_server() -> None:
+    """Make Prefect's temporary server ignore Ctrl-C, so that the flow can still report its end.
+
+    A terminal sends the interrupt to the server as well.
+    """
     if get_current_settings().api.url:
         return
-    from prefect.server.api.server import (
-        SubprocessASGIServer,
-    )  # takes a second, and is imported only by who needs it
+    from prefect.server.api.server import SubprocessASGIServer  # takes a second: imported only where needed
 
-    class Deaf(SubprocessASGIServer):
+    class ShieldedServer(SubprocessASGIServer):
         def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
-            before = signal.pthread_sigmask(
-                signal.SIG_BLOCK, {signal.SIGINT}
-            )  # what is blocked stays so in a child, whatever it handles
+            # a child inherits blocked signals, whatever handlers it sets
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 return super()._run_uvicorn_command()
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    Deaf()  # Prefect keeps one of them, and starts it when it needs it
+    ShieldedServer()  # Prefect keeps one instance, and starts it when it is needed
 
 
-def send_record() -> None:
-    """Wait until all that happened is on its way to the server."""
+def flush_events() -> None:
+    """Wait until all events are on their way to the server."""
     EventsWorker.instance().wait_until_empty()
     time.sleep(0.2)
 
 
-def complete_record(state: State) -> None:
-    """Wait until the server has written down how each task of the flow's run, and of its rounds, ended."""
-    send_record()
+def wait_until_recorded(state: State) -> None:
+    """Wait until the server has recorded the end of each task of the flow run and of its rounds."""
+    flush_events()
     run = state.state_details.flow_run_id
-    begun, unfinished = (
-        time.monotonic(),
-        TaskRunFilter.model_validate({"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}),
-    )
+    unfinished = TaskRunFilter.model_validate({"state": {"type": {"any_": ["PENDING", "RUNNING"]}}})
+    deadline = time.monotonic() + PATIENCE_SECONDS
     with get_client(sync_client=True) as client:
         rounds = client.read_flow_runs(
             flow_run_filter=FlowRunFilter.model_validate({"parent_flow_run_id": {"any_": [run]}})
         )
         runs = FlowRunFilter.model_validate({"id": {"any_": [run, *(round.id for round in rounds)]}})
-        while (
-            client.read_task_runs(flow_run_filter=runs, task_run_filter=unfinished)
-            and time.monotonic() - begun < SECONDS
-        ):
+        while client.read_task_runs(flow_run_filter=runs, task_run_filter=unfinished):
+            if time.monotonic() > deadline:
+                return
             time.sleep(0.1)

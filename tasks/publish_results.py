@@ -1,4 +1,4 @@
-"""What is shown of the whole run: the results and the verdict, and whether the champion is who was decided on."""
+"""Publish the results and the verdict of a run, and warn if aliases differ from the log of decisions."""
 
 import json
 import os
@@ -12,18 +12,24 @@ from prefect.cache_policies import NO_CACHE
 from alignloop.evaluation.results_table import tables
 from alignloop.files import replacing
 from alignloop.params import load
-from alignloop.pipeline.environment import STORE
+from alignloop.pipeline.environment import MLFLOW_DATABASE
 from alignloop.release import decision_log
-from alignloop.release.gates import told
-from tasks.dvc_stage import slowly_imported
+from alignloop.release.gates import render_verdict
+from tasks.dvc_stage import MLFLOW_IMPORT
 
-AGREED = Path(".cache", "champion-agreed")  # the stamp of what was looked at last and found right
+CHECKED = Path(
+    ".cache", "champion-agreed"
+)  # the fingerprint of the state that was checked last and was in order
+REMEDY = (
+    "`python -m alignloop review restore --name YOU --reason WHY` puts them back; "
+    "`review approve` makes a model the champion"
+)
 
 
 def results(root: Path) -> str:
-    """The results of all rounds and the verdict in Markdown, from the numbers that `release` gathered."""
-    numbers = json.loads((root / "metrics" / "release.json").read_text(encoding="utf-8"))
-    return f"{tables(numbers)}\n{told(numbers['verdict'])}"
+    """Return the results of all rounds and the verdict in Markdown, from metrics/release.json."""
+    report = json.loads((root / "metrics" / "release.json").read_text(encoding="utf-8"))
+    return f"{tables(report)}\n{render_verdict(report['verdict'])}"
 
 
 @task(name="results", task_run_name="results", cache_policy=NO_CACHE, persist_result=False)
@@ -40,37 +46,33 @@ def publish() -> None:
 def check_champion() -> None:
     """Report aliases that were moved past the log of decisions, by hand in MLflow's pages for one."""
     root = Path.cwd()
-    if not (root / STORE).exists() and not (root / decision_log.LOG).exists():
+    if not (root / MLFLOW_DATABASE).exists() and not (root / decision_log.LOG).exists():
         return
-    now, note = _stamp(root), root / AGREED
-    if now and note.exists() and note.read_text(encoding="utf-8") == now:
-        return  # without MLflow, whose import alone takes seconds
-    note.unlink(missing_ok=True)
-    champion = slowly_imported("alignloop.release.champion")
+    fingerprint, checked = _fingerprint(root), root / CHECKED
+    if fingerprint and checked.exists() and checked.read_text(encoding="utf-8") == fingerprint:
+        return  # without the import of MLflow, which takes seconds
+    checked.unlink(missing_ok=True)
+    with MLFLOW_IMPORT:
+        from alignloop.release import champion
+
     name = f"{load(root / 'params.yaml').release.registry}-policy"
-    if found := champion.drift(root, name):
-        text = "\n".join(
-            [
-                *found,
-                "`python -m alignloop review restore --name YOU --reason WHY` puts them back; `review approve` makes a model the champion",
-            ]
-        )
+    if changes := champion.unlogged_changes(root, name):
+        text = "\n".join([*changes, REMEDY])
         get_run_logger().warning("%s", text)
-        create_markdown_artifact(text, key="champion", description="Aliases that nobody decided on")
-    elif now:
-        with replacing(note) as part:
-            part.write_text(now, encoding="utf-8")
+        create_markdown_artifact(text, key="champion", description="Aliases that differ from the decisions")
+    elif fingerprint:
+        with replacing(checked) as part:
+            part.write_text(fingerprint, encoding="utf-8")
 
 
-def _stamp(root: Path) -> str:
-    """What tells that neither the registry nor the decisions were touched since; nothing where the registry is a server's."""
+def _fingerprint(root: Path) -> str:
+    """Return a hash of the registry's and the decisions' state; "" where the registry is on a server."""
     if os.environ.get("MLFLOW_TRACKING_URI"):
         return ""
     texts = [
         path.read_text(encoding="utf-8") if (path := root / place).exists() else ""
         for place in (decision_log.LOG, decision_log.STATE, "params.yaml")
     ]
-    found = (root / STORE).stat() if (root / STORE).exists() else None
-    return blake2b(
-        json.dumps([texts, found and [found.st_mtime_ns, found.st_size]]).encode(), digest_size=16
-    ).hexdigest()
+    database = (root / MLFLOW_DATABASE).stat() if (root / MLFLOW_DATABASE).exists() else None
+    state = [texts, database and [database.st_mtime_ns, database.st_size]]
+    return blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()

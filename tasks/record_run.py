@@ -1,4 +1,4 @@
-"""The task that makes a run part of history: its bytes go to DVC's remote, and only then a commit names them."""
+"""The task `record`: push a run's bytes to DVC's remote, and then commit the files that name them."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from alignloop.evaluation.results_table import gather
 from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.git import revision
-from alignloop.pipeline.run_commits import Recorded
+from alignloop.pipeline.run_commits import RunCommit
 from alignloop.pipeline.stage_files import size_of
 from alignloop.progress import Progress, paced
 from tasks.plan import Plan
@@ -21,42 +21,40 @@ from tasks.publish_results import results
 SETS = {"prompts": "prompts", "demonstrations": "demonstrations", "corpus": "documents"}
 MEGABYTE = 1_000_000
 NO_REMOTE = (
-    "not recorded: DVC has no default remote, and a commit would name bytes that only this machine has;"
-    " `dvc remote add --default NAME URL`, then run again: nothing but the recording will be left to do"
+    "not recorded: DVC has no default remote, and a commit would name bytes that only this machine has; "
+    "`dvc remote add --default NAME URL`, then run again: only the recording will be left to do"
 )
 
 
 @task(name="record", task_run_name="record", tags=["record"], cache_policy=NO_CACHE, persist_result=False)
-def record(plan: Plan, branch: str) -> Recorded | None:
-    """Push what the run has made, commit dvc.lock and what goes with it to the branch, and tag the version of the data."""
+def record(plan: Plan, branch: str) -> RunCommit | None:
+    """Push the run's outputs, commit dvc.lock and metrics to the branch, and tag the data's version."""
     log, pipeline = get_run_logger(), dvc_pipeline.pipeline(Path.cwd())
+    artifact = {"key": "recorded", "description": "What was recorded of this run"}
     if not pipeline.remote():
         log.warning(NO_REMOTE)
-        create_markdown_artifact(NO_REMOTE, key="recorded", description="What was recorded of this run")
+        create_markdown_artifact(NO_REMOTE, **artifact)
         return None
     sent = (Progress(done // MEGABYTE, total // MEGABYTE) for done, total in pipeline.push())
     for _ in paced(sent, f"push to {pipeline.remote()}, MB", log.info):
         pass
-    done = run_commits.record(pipeline.root, branch, message(pipeline.root, plan, pipeline.remote()))
-    words = f"{'recorded' if done.new else 'nothing new: recorded already'} as {done.tag} (commit {done.commit[:10]} on {branch})"
-    log.info(words)
-    create_markdown_artifact(
-        f"{words}\n\n`git checkout {done.tag} && dvc pull`",
-        key="recorded",
-        description="What was recorded of this run",
-    )
-    return done
+    message = commit_message(pipeline.root, plan, pipeline.remote())
+    commit = run_commits.commit_run(pipeline.root, branch, message)
+    status = "recorded" if commit.is_new else "nothing new: recorded already"
+    text = f"{status} as {commit.tag} (commit {commit.commit[:10]} on {branch})"
+    log.info(text)
+    create_markdown_artifact(f"{text}\n\n`git checkout {commit.tag} && dvc pull`", **artifact)
+    return commit
 
 
-def message(root: Path, plan: Plan, remote: str | None) -> str:
-    """The commit's message: what came out in one line, the tables of a whole run, and where all of it is."""
+def commit_message(root: Path, plan: Plan, remote: str | None) -> str:
+    """Return the commit's message: the result in one line, the tables of a whole run, and trailers."""
     parts = [_subject(root, plan)]
-    if plan.complete:
+    if plan.is_complete:
         parts.append(results(root).strip())
-    told = {"Code": revision(root)[0], "Bytes": remote, "Flow-Run": flow_run.get_name()}
-    return (
-        "\n\n".join([*parts, "\n".join(f"{name}: {value}" for name, value in told.items() if value)]) + "\n"
-    )
+    trailers = {"Code": revision(root)[0], "Bytes": remote, "Flow-Run": flow_run.get_name()}
+    parts.append("\n".join(f"{name}: {value}" for name, value in trailers.items() if value))
+    return "\n\n".join(parts) + "\n"
 
 
 def _subject(root: Path, plan: Plan) -> str:
@@ -65,9 +63,10 @@ def _subject(root: Path, plan: Plan) -> str:
         return f"data: {', '.join(f'{count:,} {what}' for what, count in counts.items())}"
     last = plan.rounds[-1]
     row = gather({last: _read(root / "metrics" / "rounds" / last / "evaluate.json")})["rows"][last]
-    wins = row["win_rate_vs_sft"]
+    rate = row["win_rate_vs_sft"]
+    wins = f"wins {rate['rate']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}] against SFT"
     gold = "" if row["gold"] is None else f", gold {row['gold']:.3f}"
-    return f"{last}: wins {wins['rate']:.3f} [{wins['low']:.3f}, {wins['high']:.3f}] against SFT{gold}, KL {row['kl_to_sft_nats']:.2f}"
+    return f"{last}: {wins}{gold}, KL {row['kl_to_sft_nats']:.2f}"
 
 
 def _read(file: Path) -> Any:

@@ -15,7 +15,7 @@ import pytest
 
 from alignloop.pipeline import environment
 
-environment.settle()
+environment.configure()
 hypothesis.settings.register_profile(
     "project", deadline=None
 )  # how long an example takes is the machine's business

@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import inspect
 import re
 import shlex
 import subprocess
@@ -11,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from prefect.flows import load_flow_from_entrypoint
 from prefect.tasks import Task
@@ -75,7 +75,7 @@ def test_stages_holds_the_pipelines_stages_and_nothing_else() -> None:
     assert files == {function_of(stage) for stage in STAGES}
 
 
-def test_the_flow_covers_the_pipeline_with_one_task_a_stage() -> None:
+def test_the_flow_covers_the_pipeline_with_one_task_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     called: set[str] = set()
     for file in ("pipeline.py", "iteration.py"):
         calls = (
@@ -98,7 +98,14 @@ def test_the_flow_covers_the_pipeline_with_one_task_a_stage() -> None:
         assert task.timeout_seconds
         assert task.tags
         assert ("{round}" in str(task.task_run_name)) == ("foreach" in STAGES[stage])
-        assert f'bring_up_to_date("{stage}"' in inspect.getsource(task.fn)
+        updated: list[tuple[Any, ...]] = []
+        monkeypatch.setattr(
+            "tasks.stages.bring_up_to_date", lambda *names, force, seen=updated: seen.append(names)
+        )
+        monkeypatch.setattr("tasks.stages.with_waiting_state", lambda outcome: outcome)
+        rounds = ("r1",) if "foreach" in STAGES[stage] else ()
+        task.fn(*rounds, force=[])
+        assert updated == [(stage, *rounds)]
 
 
 def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_exist() -> None:

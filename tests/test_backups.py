@@ -1,10 +1,11 @@
-"""What docs/operations.md says of backups and remotes is run here as it stands there."""
+"""The commands for backup, restore and remotes in docs/operations.md work as written."""
 
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -12,10 +13,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from alignloop import tracking
-from alignloop.lineage import graph
+from alignloop.lineage.graph import load_graph, render_ancestors
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_pipeline import Pipeline, VersioningError
-from alignloop.pipeline.run_commits import record
+from alignloop.pipeline.run_commits import commit_run
 from alignloop.tracking import registry
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "operations.md"
@@ -39,7 +40,7 @@ def block(name: str) -> str:
     return found[1]
 
 
-def by_the_book(name: str, cwd: Path, **places: Path) -> None:
+def run_block(name: str, cwd: Path, **places: Path) -> None:
     env = os.environ | {name: str(place) for name, place in places.items()}
     done = subprocess.run(["bash", "-euc", block(name)], cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -58,7 +59,7 @@ def trained(project: Path) -> Path:
     return project
 
 
-def test_what_was_backed_up_is_restored_as_the_document_says(trained: Path, tmp_path: Path) -> None:
+def test_a_backup_is_restored_as_documented(trained: Path, tmp_path: Path) -> None:
     (trained / ".dvc" / "config").write_text(
         f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {tmp_path / 'remote'}\n"
     )
@@ -68,17 +69,17 @@ def test_what_was_backed_up_is_restored_as_the_document_says(trained: Path, tmp_
     hash = Pipeline(trained).hash_of(trained / "models/m")
     with tracking.run(trained, "train") as run:
         run.finish({"models/m": hash})
-    registry.register(trained, "m", "models/m", hash, run.id, "", {}, {})
-    recorded = record(trained, "runs", "a run")
-    told = list(graph.down(graph.graph(trained), "models/m", hash))
+    registry.register(trained, "m", "models/m", hash, run=run.id, description="", parents={}, tags={})
+    recorded = commit_run(trained, "runs", "a run")
+    lineage = list(render_ancestors(load_graph(trained), "models/m", hash))
     (tmp_path / "backup").mkdir()
-    by_the_book("backup", trained, TO=tmp_path / "backup")
+    run_block("backup", trained, TO=tmp_path / "backup")
 
     tracking.client.cache_clear()
     dvc_pipeline.pipeline.cache_clear()
     os.chdir(tmp_path)
     shutil.rmtree(trained)
-    by_the_book("restore", tmp_path, FROM=tmp_path / "backup", HERE=trained)
+    run_block("restore", tmp_path, FROM=tmp_path / "backup", HERE=trained)
 
     os.chdir(trained)
     assert Pipeline(trained).outdated() == []
@@ -86,11 +87,13 @@ def test_what_was_backed_up_is_restored_as_the_document_says(trained: Path, tmp_
     [version] = registry.versions(trained)
     assert (version.name, version.hash) == ("m", hash)
     assert (trained / "mlruns" / "artifacts" / run.id / "artifacts" / "model" / "w.txt").exists()
-    assert list(graph.down(graph.graph(trained), "models/m", hash)) == told
-    assert record(trained, "runs", "a run") == recorded.__class__(recorded.commit, recorded.tag, new=False)
+    assert list(render_ancestors(load_graph(trained), "models/m", hash)) == lineage
+    assert commit_run(trained, "runs", "a run") == replace(recorded, is_new=False)
 
 
-def test_bytes_go_to_an_s3_remote_and_come_back(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_are_pushed_to_an_s3_remote_and_pulled_back(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -98,10 +101,8 @@ def test_bytes_go_to_an_s3_remote_and_come_back(trained: Path, monkeypatch: pyte
     try:
         place = "http://{}:{}".format(*server.get_host_and_port())
         store = boto3.client("s3", endpoint_url=place, region_name="us-east-1")
-        config = (
-            f"['remote \"s\"']\n    url = s3://bucket/alignloop\n    endpointurl = {place}\n[core]\n    "
-            "remote = s\n"
-        )
+        remote = f"['remote \"s\"']\n    url = s3://bucket/alignloop\n    endpointurl = {place}\n"
+        config = f"{remote}[core]\n    remote = s\n"
         (trained / ".dvc" / "config").write_text(config)
         with pytest.raises(
             VersioningError, match=r"remote s \(s3://bucket/alignloop\): .*run again: nothing was lost"

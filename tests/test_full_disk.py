@@ -58,7 +58,7 @@ def made() -> tuple[list[str], list[tuple[int, float]], list[str]]:
     """The bytes of the outs, the points of the loss in MLflow, and how its runs ended."""
     root = Path.cwd()
     runs = tracking.runs(root)
-    history = tracking.client(tracking.store(root)).get_metric_history(runs[0].id, "loss")
+    history = tracking.client(tracking.store_uri(root)).get_metric_history(runs[0].id, "loss")
     return (
         [Path(out).read_bytes().hex() for out in OUTS],
         [(point.step, point.value) for point in history],

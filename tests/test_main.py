@@ -76,7 +76,7 @@ def test_a_stage_gets_its_arguments_and_leaves_its_outs_and_a_run_with_its_curve
     assert (found.stage, found.round, found.status) == ("count", None, "FINISHED")
     assert found.params == {"seed": "1", "threads": "1"}
     assert set(found.outputs) == {"out.txt", "metrics/count.json"}
-    client = tracking.client(tracking.store(project))
+    client = tracking.client(tracking.store_uri(project))
     assert [(point.step, point.value) for point in client.get_metric_history(found.id, "loss")] == [
         (1, 1),
         (2, 0.5),

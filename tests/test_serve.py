@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from alignloop.pipeline import environment
-from alignloop.pipeline.checkout_lock import PipelineBusyError, at_work
+from alignloop.pipeline.checkout_lock import PipelineBusyError, lock_checkout
 from alignloop.pipeline.overrides import override
 from benchmarks import worktree
 
@@ -171,7 +171,7 @@ def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(
 ) -> None:
     root = served.root
     idle = at_root(root)
-    assert environment.held(root / environment.SERVING)["PREFECT_API_URL"].startswith(
+    assert environment.read_lock_file(root / environment.SERVING)["PREFECT_API_URL"].startswith(
         str(served.api.base_url).rstrip("/")
     )
     schedules = [
@@ -185,7 +185,7 @@ def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(
     pid = wait(lambda: (root / "pid").exists() and (root / "pid").read_text().strip())
     broken = served.start("data", data_only=True, commit=False)
     with pytest.raises(PipelineBusyError, match=r"flow run [a-z-]+ .* is at work on this checkout"):
-        at_work(root, "by hand").__enter__()
+        lock_checkout(root, "by hand").__enter__()
     assert served.state(broken)[0] in ("Scheduled", "Late", "AwaitingConcurrencySlot")
 
     # 2. Cancelled as by the page: nothing of it is left, and the next one begins. It fails, and says so.

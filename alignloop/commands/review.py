@@ -26,12 +26,16 @@ def command(arguments: Sequence[str]) -> int:
     model = options.model or f"{name}@candidate"
     if options.audit:
         entries = champion.verify(root, name)
-        print("\n".join([*(entry.words for entry in entries), f"{len(entries)} entries, all unchanged"]))
-        drift = champion.drift(root, name)
+        print("\n".join([*(entry.summary for entry in entries), f"{len(entries)} entries, all unchanged"]))
+        drift = champion.unlogged_changes(root, name)
         print("\n".join(drift) or "aliases and releases/champion.json match the log")
         return 0
     if options.verb is None:
-        print("\n".join(_overview(registry.find(root, model), champion.drift(root, name), options.items)))
+        print(
+            "\n".join(
+                _overview(registry.find(root, model), champion.unlogged_changes(root, name), options.items)
+            )
+        )
         return 0
     decider, reason = options.name or "", options.reason or ""
     if options.verb == "restore":
@@ -50,7 +54,7 @@ def command(arguments: Sequence[str]) -> int:
             )
         finally:
             database.close()
-    print(entry.words)
+    print(entry.summary)
     return 0
 
 

@@ -16,5 +16,5 @@ def command(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     name = f"{parameters.load(Path('params.yaml')).release.registry}-policy"
     entry = champion.rollback(Path.cwd(), name, options.name, options.reason)
-    print(f"{entry.words}\nthe champion is {entry.champion}")
+    print(f"{entry.summary}\nthe champion is {entry.champion}")
     return 0

@@ -1,11 +1,11 @@
-"""`python -m alignloop serve`: the Prefect server with a worker, the MLflow server and the labeling pages, on loopback, until Ctrl-C.
+"""`python -m alignloop serve`: serve Prefect with a worker, MLflow and the labeling pages on loopback.
 
-They store in SQLite files of the project, or in PostgreSQL where a URL is given: DATABASE_URL for labels, and Prefect's and MLflow's own
-PREFECT_SERVER_DATABASE_CONNECTION_URL and MLFLOW_BACKEND_STORE_URI. If one of them ends, all end, so that whoever watches starts all again.
+They use SQLite files of the project, or PostgreSQL where a URL is set: DATABASE_URL for labels, and
+Prefect's and MLflow's own PREFECT_SERVER_DATABASE_CONNECTION_URL and MLFLOW_BACKEND_STORE_URI. If one of
+them ends, all end, so that a supervisor can start all of them again.
 """
 
 import argparse
-import importlib
 import os
 import re
 import signal
@@ -22,25 +22,25 @@ from urllib.request import ProxyHandler, build_opener
 
 from alignloop import params as parameters
 from alignloop.errors import AlignloopError
-from alignloop.pipeline.checkout_lock import holding
-from alignloop.pipeline.environment import SERVING, STORE
+from alignloop.pipeline.checkout_lock import hold_lock_file
+from alignloop.pipeline.environment import MLFLOW_DATABASE, SERVING
 
 HOST = "127.0.0.1"
-DIRECT = build_opener(ProxyHandler({}))  # what is on loopback needs no proxy
+DIRECT = build_opener(ProxyHandler({}))  # no proxy for loopback
 LOGS = Path(".cache")
 PATIENCE_SECONDS = 600.0
 GRACE_SECONDS = 20.0
-STORE_URL = f"sqlite:///{STORE}"
+STORE_URL = f"sqlite:///{MLFLOW_DATABASE}"
 PREFECT, MLFLOW = "PREFECT_SERVER_DATABASE_CONNECTION_URL", "MLFLOW_BACKEND_STORE_URI"
 
 
 class ServeError(AlignloopError):
-    """A server cannot be started, or has ended; the message says which, and where its log is."""
+    """A server cannot be started, or has ended; the message has its name and the place of its log."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """One program: its name, its command, and the address that answers when it is ready."""
+    """One program: its name, its command, the address that replies when it is ready, and its page."""
 
     name: str
     command: Sequence[str]
@@ -49,26 +49,28 @@ class Service:
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Serve until Ctrl-C or SIGTERM; 1 if a service ends by itself."""
+    """Serve until Ctrl-C or SIGTERM. Raises ServeError if a service ends by itself."""
     parser = argparse.ArgumentParser("python -m alignloop serve", description=__doc__)
     parser.add_argument("--prefect-port", type=int, default=4200, metavar="PORT", help="%(default)s")
     parser.add_argument("--mlflow-port", type=int, default=5000, metavar="PORT", help="%(default)s")
-    asked = parser.parse_args(arguments)
-    labels = parameters.load(Path("params.yaml")).people.url
-    services, env = plan(asked.prefect_port, asked.mlflow_port, labels, os.environ)
+    options = parser.parse_args(arguments)
+    labels_url = parameters.load(Path("params.yaml")).people.url
+    services, env = plan_services(options.prefect_port, options.mlflow_port, labels_url, os.environ)
     for service in services:
         if service.page:
             _check_free(service)
     LOGS.mkdir(exist_ok=True)
-    if any(STORE_URL in service.command for service in services) and not STORE.exists():
-        importlib.import_module("alignloop.tracking").make_store(STORE)  # imports MLflow: seconds
+    if any(STORE_URL in service.command for service in services) and not MLFLOW_DATABASE.exists():
+        from alignloop.tracking import create_store  # imports MLflow, which takes seconds
+
+        create_store(MLFLOW_DATABASE)
     try:
         with _running(services, env) as processes:
             _await_all(services, processes)
             addresses = {
                 name: env[name] for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI") if name in env
             }
-            with holding(SERVING, addresses):
+            with hold_lock_file(SERVING, addresses):
                 pages = "   ".join(f"{service.name} {service.page}" for service in services if service.page)
                 print(f"{pages}   (logs in {LOGS}/; Ctrl-C ends all)", flush=True)
                 while True:
@@ -79,44 +81,43 @@ def command(arguments: Sequence[str]) -> int:
         return 0
 
 
-def plan(
-    prefect: int, mlflow: int, labels: str, given: Mapping[str, str]
+def plan_services(
+    prefect_port: int, mlflow_port: int, labels_url: str, environ: Mapping[str, str]
 ) -> tuple[list[Service], dict[str, str]]:
-    """The services, and the environment of all of them."""
-    server, tracking = f"http://{HOST}:{prefect}", f"http://{HOST}:{mlflow}"
-    env = {**given, "PREFECT_API_URL": f"{server}/api", "PREFECT_UI_URL": server, "PYTHONUNBUFFERED": "1"}
+    """Return the services to start, and the environment of all of them."""
+    server, tracking = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
+    env = {**environ, "PREFECT_API_URL": f"{server}/api", "PREFECT_UI_URL": server, "PYTHONUNBUFFERED": "1"}
     env.setdefault("PREFECT_WORKER_QUERY_SECONDS", "5")
-    env.setdefault(
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"
-    )  # seven processes for judges and prompts that we do not use
-    if PREFECT in given:
-        env[PREFECT] = re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", given[PREFECT])
+    # off: seven processes for MLflow's judges and prompts, which this project does not use
+    env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    if PREFECT in environ:
+        env[PREFECT] = re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", environ[PREFECT])
     store = ["--backend-store-uri", STORE_URL]
-    if MLFLOW in given:  # stages then reach the store, and artifacts, through this server
-        env[MLFLOW] = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", given[MLFLOW])
+    if MLFLOW in environ:  # stages then reach the store, and artifacts, through this server
+        env[MLFLOW] = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", environ[MLFLOW])
         env["MLFLOW_TRACKING_URI"] = tracking
-        store = [
-            "--artifacts-destination",
-            "mlruns/artifacts",
-        ]  # the URL, which holds a password, stays in the environment
+        # the URL, which has a password, stays in the environment
+        store = ["--artifacts-destination", "mlruns/artifacts"]
     python = sys.executable
     services = [
         Service(
             "Prefect",
-            [python, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect)],
+            [python, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)],
             f"{server}/api/health",
             server,
         ),
-        Service("labels", [python, "-m", "alignloop", "label"], f"{labels.rstrip('/')}/health", labels),
+        Service(
+            "labels", [python, "-m", "alignloop", "label"], f"{labels_url.rstrip('/')}/health", labels_url
+        ),
         Service("worker", [python, "-m", "flows.worker"], None),
     ]
-    elsewhere = given.get("MLFLOW_TRACKING_URI", "")
-    if MLFLOW in given or not elsewhere.startswith("http"):  # else a server that is not ours remembers
+    external = environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
+    if MLFLOW in environ or not external:
         options = [
             "--host",
             HOST,
             "--port",
-            str(mlflow),
+            str(mlflow_port),
             "--workers",
             "1",
             "--uvicorn-opts",
@@ -130,15 +131,16 @@ def plan(
 
 
 def _check_free(service: Service) -> None:
-    place = urlsplit(str(service.page))
+    port = urlsplit(str(service.page)).port or 80
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, place.port or 80))
+            probe.bind((HOST, port))
         except OSError as error:
             raise ServeError(
-                f"{service.name}: port {place.port} cannot be used: {error.strerror}; end what holds it (`ss -ltnp` shows it; another"
-                " `make serve`?), or name another port (`python -m alignloop serve --help`)"
+                f"{service.name}: port {port} cannot be used: {error.strerror}; "
+                "end the program that holds it (`ss -ltnp` shows it; another `make serve`?), "
+                "or name another port (`python -m alignloop serve --help`)"
             ) from None
 
 
@@ -146,16 +148,15 @@ def _check_free(service: Service) -> None:
 def _running(
     services: Sequence[Service], env: Mapping[str, str]
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Start all, each in a session of its own with a log of its own; end all, the last first."""
+    """Start all services, each in its own session and with its own log; end them in reverse order."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for service in services:
             log = _log(service.name)
             if log.exists():
                 log.replace(log.with_suffix(".log.1"))
-            with os.fdopen(
-                os.open(log, os.O_WRONLY | os.O_CREAT, 0o600), "wb"
-            ) as stream:  # the labeling pages' first link stands in theirs
+            # for the owner only: the labeling pages log the first administrator's invitation link
+            with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
                 processes[service.name] = subprocess.Popen(
                     service.command,
                     env=dict(env),
@@ -181,21 +182,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _await_all(services: Sequence[Service], processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    began, waiting = (
-        time.monotonic(),
-        {service.name: service.health for service in services if service.health},
-    )
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    waiting = {service.name: service.health for service in services if service.health}
     while waiting:
         _check_alive(processes)
-        if time.monotonic() - began > PATIENCE_SECONDS:
+        if time.monotonic() > deadline:
             raise ServeError(
-                f"{', '.join(waiting)}: no answer after {PATIENCE_SECONDS:.0f} s; the logs are in {LOGS}/"
+                f"{', '.join(waiting)}: no reply after {PATIENCE_SECONDS:.0f} s; the logs are in {LOGS}/"
             )
-        waiting = {name: health for name, health in waiting.items() if not _answers(str(health))}
+        waiting = {name: health for name, health in waiting.items() if not _replies(str(health))}
         time.sleep(0.5)
 
 
-def _answers(url: str) -> bool:
+def _replies(url: str) -> bool:
     try:
         with DIRECT.open(url, timeout=5):
             return True

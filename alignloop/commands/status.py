@@ -1,4 +1,4 @@
-"""`python -m alignloop status`: ten lines on what ran, is up to date, runs, failed and why, what the disk holds, and what comes next."""
+"""`python -m alignloop status`: ten lines on runs, stages, failures, models, disk space and the next run."""
 
 import argparse
 import os
@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 
 from alignloop import tracking
-from alignloop.commands.gc import size, waste
+from alignloop.commands.gc import find_unused, format_size
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.checkout_lock import PipelineBusyError, holder
+from alignloop.pipeline.checkout_lock import LockHolder, PipelineBusyError, checkout_holder
 from alignloop.pipeline.git import git
 from alignloop.progress import duration
 from alignloop.tracking import registry
@@ -25,61 +25,56 @@ NO_SERVER = "nothing: no Prefect server answers at {}; `make serve` starts one"
 def command(arguments: Sequence[str]) -> int:
     """Print the ten lines."""
     argparse.ArgumentParser("python -m alignloop status", description=__doc__).parse_args(arguments)
-    for name, words in lines(Path.cwd()):
-        print(f"{name:11} {words}", flush=True)
+    for topic, text in status_lines(Path.cwd()):
+        print(f"{topic:11} {text}", flush=True)
     return 0
 
 
-def lines(root: Path) -> Iterator[tuple[str, str]]:
-    """What each line is about, and what it says."""
-    runs, busy = tracking.runs(root), holder(root)
-    yield "ran", _last(runs)
-    yield "up to date", _fresh(root)
-    yield "running", _running(runs, busy)
+def status_lines(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield the topic and the text of each line."""
+    runs, holder = tracking.runs(root), checkout_holder(root)
+    yield "ran", _last_runs(runs)
+    yield "up to date", _up_to_date(root)
+    yield "running", _running(runs, holder)
     yield "failed", _failed(runs)
-    yield (
-        "models",
-        ", ".join(version.label for version in registry.versions(root) if version.aliases)
-        or "none has an alias",
-    )
+    aliased = [version.label for version in registry.versions(root) if version.aliases]
+    yield "models", ", ".join(aliased) or "none has an alias"
     yield "cache", _cache(root)
-    free = shutil.disk_usage(root)
-    stores = ", ".join(f"{name} {size(_bytes(root / name))}" for name in STORES if (root / name).exists())
-    yield "stores", f"{stores}; {size(free.free)} of {size(free.total)} on this disk are free"
-    yield (
-        "remote",
-        dvc_pipeline.pipeline(root).remote()
-        or "none: `dvc remote add --default NAME URL`; until then runs are not recorded",
-    )
-    yield "recorded", _recorded(root)
-    yield "next", _next(os.environ.get("PREFECT_API_URL", "http://127.0.0.1:4200/api"))
+    disk = shutil.disk_usage(root)
+    stores = [f"{name} {format_size(_bytes(root / name))}" for name in STORES if (root / name).exists()]
+    free = f"{format_size(disk.free)} of {format_size(disk.total)} on this disk are free"
+    yield "stores", f"{', '.join(stores)}; {free}"
+    no_remote = "none: `dvc remote add --default NAME URL`; until then runs are not recorded"
+    yield "remote", dvc_pipeline.pipeline(root).remote() or no_remote
+    yield "recorded", _last_recorded(root)
+    yield "next", _next_run(os.environ.get("PREFECT_API_URL", "http://127.0.0.1:4200/api"))
 
 
-def _last(runs: Sequence[tracking.Run]) -> str:
-    done = [run for run in runs if run.status == "FINISHED"]
-    if not done:
+def _last_runs(runs: Sequence[tracking.Run]) -> str:
+    finished = [run for run in runs if run.status == "FINISHED"]
+    if not finished:
         return "nothing yet; `make run` runs the loop"
-    day = [run for run in done if (done[0].started - run.started).total_seconds() < 24 * 3600]
+    last = finished[0]
+    day = [run for run in finished if (last.started - run.started).total_seconds() < 24 * 3600]
     took = duration(sum(run.seconds for run in day))
-    return f"{_name(done[0])}, {_time(done[0].started)}; {len(day)} stages in the 24 hours before it, {took} of work"
+    return (
+        f"{_name(last)}, {_time(last.started)}; {len(day)} stages in the 24 hours before it, {took} of work"
+    )
 
 
-def _fresh(root: Path) -> str:
+def _up_to_date(root: Path) -> str:
     try:
         pipeline = dvc_pipeline.pipeline(root)
-        outdated, all_of_it = pipeline.outdated(), len(pipeline.stages())
+        stale, total = pipeline.outdated(), len(pipeline.stages())
     except PipelineBusyError:
-        return "not known while DVC is at work"
-    first = (
-        f"; out of date: {', '.join(outdated[:5])}{' …' if len(outdated) > 5 else ''} and what follows"
-        if outdated
-        else ""
-    )
-    return f"{all_of_it - len(outdated)} of {all_of_it} stages{first}"
+        return "unknown while DVC is running"
+    more = " …" if len(stale) > 5 else ""
+    first = f"; out of date: {', '.join(stale[:5])}{more} and what follows" if stale else ""
+    return f"{total - len(stale)} of {total} stages{first}"
 
 
-def _running(runs: Sequence[tracking.Run], busy: Any) -> str:
-    if busy is None:
+def _running(runs: Sequence[tracking.Run], holder: LockHolder | None) -> str:
+    if holder is None:
         return "nothing"
     now = datetime.now(UTC)
     stages = [
@@ -87,30 +82,31 @@ def _running(runs: Sequence[tracking.Run], busy: Any) -> str:
         for run in runs
         if run.status == "RUNNING"
     ]
-    return f"{busy}" + (f": {', '.join(stages)}" if stages else "")
+    return f"{holder}" + (f": {', '.join(stages)}" if stages else "")
 
 
 def _failed(runs: Sequence[tracking.Run]) -> str:
     newest: dict[str, tracking.Run] = {}
     for run in runs:
         newest.setdefault(_name(run), run)
-    broken = [run for run in newest.values() if run.status in ("FAILED", "KILLED")]
-    if not broken:
+    failed = [run for run in newest.values() if run.status in ("FAILED", "KILLED")]
+    if not failed:
         return "nothing that has not succeeded since"
-    first = broken[0]
-    more = f" ({len(broken) - 1} more)" if len(broken) > 1 else ""
-    return f"{_name(first)}, {_time(first.started)}: {first.error.splitlines()[0] if first.error else first.status.lower()}{more}"
+    first = failed[0]
+    error = first.error.splitlines()[0] if first.error else first.status.lower()
+    more = f" ({len(failed) - 1} more)" if len(failed) > 1 else ""
+    return f"{_name(first)}, {_time(first.started)}: {error}{more}"
 
 
 def _cache(root: Path) -> str:
-    found = waste(root)
-    spare = sum(found.objects.values())
-    return f"{size(found.kept + spare)} in DVC's cache" + (
-        f", of which `gc` can free {size(spare)}" if spare else ", all of it needed"
-    )
+    unused = find_unused(root)
+    total = format_size(unused.needed_bytes + unused.bytes)
+    if not unused.bytes:
+        return f"{total} in DVC's cache, all of it needed"
+    return f"{total} in DVC's cache, of which `gc` can free {format_size(unused.bytes)}"
 
 
-def _recorded(root: Path) -> str:
+def _last_recorded(root: Path) -> str:
     tags = git(
         root,
         "for-each-ref",
@@ -124,30 +120,23 @@ def _recorded(root: Path) -> str:
     return f"{tag}, {_time(datetime.fromisoformat(time))}: {subject}"
 
 
-def _next(server: str) -> str:
-    asked = {
+def _next_run(server: str) -> str:
+    api = server.rstrip("/")
+    query = {
         "sort": "EXPECTED_START_TIME_ASC",
         "limit": 1,
         "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
     }
     try:
-        found = (
-            httpx.post(f"{server.rstrip('/')}/flow_runs/filter", json=asked, timeout=5, trust_env=False)
-            .raise_for_status()
-            .json()
-        )
-        if not found:
+        reply = httpx.post(f"{api}/flow_runs/filter", json=query, timeout=5, trust_env=False)
+        runs: list[dict[str, Any]] = reply.raise_for_status().json()
+        if not runs:
             return "nothing is scheduled; switch a schedule on in prefect.yaml or on its deployment's page"
-        name = (
-            httpx.get(
-                f"{server.rstrip('/')}/deployments/{found[0]['deployment_id']}", timeout=5, trust_env=False
-            )
-            .json()
-            .get("name", "a run")
-        )
+        address = f"{api}/deployments/{runs[0]['deployment_id']}"
+        name = httpx.get(address, timeout=5, trust_env=False).json().get("name", "a run")
     except httpx.HTTPError:
         return NO_SERVER.format(server)
-    return f"{name}, {_time(datetime.fromisoformat(found[0]['expected_start_time']))}"
+    return f"{name}, {_time(datetime.fromisoformat(runs[0]['expected_start_time']))}"
 
 
 def _name(run: tracking.Run) -> str:

@@ -1,7 +1,8 @@
-"""Forgetting a user: out of the sources, every set, the labeling store, DVC's cache and remotes; and which models learned from them.
+"""`data forget`: remove a user's data from sources, sets, labeling store, DVC's cache and remotes.
 
-Each step may be repeated, and what can fail for reasons outside (a remote that is away) comes last: after a failure, the same command
-goes on. What models learned stays in them; they are named and marked, and the next run makes all that depends on the data anew.
+Models that were trained on the data are named and marked; they keep what they learned. Every step can be
+repeated, and the steps that can fail for outside reasons (a remote that is unreachable) come last: after a
+failure, the same command resumes. The next run makes all that depends on the data anew.
 """
 
 from collections.abc import Iterator
@@ -18,185 +19,198 @@ from alignloop.data.formats.sources import Source, sources
 from alignloop.data.record_files import read_rows, without
 from alignloop.errors import AlignloopError
 from alignloop.labeling import erasure
-from alignloop.lineage import graph as lineage
 from alignloop.lineage import show
-from alignloop.lineage.graph import Graph
-from alignloop.lineage.log import FOLDER, RECORDS, named
+from alignloop.lineage.graph import Graph, descendants, load_graph
+from alignloop.lineage.log import DATA, RECORD_SUFFIXES, model_label
+from alignloop.lineage.show import Occurrence
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_pipeline import VersioningError
 from alignloop.records import Demonstration, Prompt, Ranking
 from alignloop.tracking import registry
 
-LIST = Path("data/forgotten.txt")
+FORGOTTEN = Path("data/forgotten.txt")
 SOURCES = Path("data/sources")
-POLICY = f"{FOLDER}policy/"  # rollouts know a prompt by its id only, so they are looked at last
+ROLLOUTS = f"{DATA}policy/"  # they have only the id of a prompt, so they are searched last
 Row = dict[str, Any]
 
 
-class ForgettingError(AlignloopError):
-    """There is nothing of this user to forget, or something of theirs could not be removed."""
+class ForgetError(AlignloopError):
+    """There is no data of this user."""
 
 
 @dataclass
-class Person:
-    """A user by the ids that records may have, and the ids of the prompts of theirs that were met."""
+class User:
+    """A user, by the ids that records may use, and the ids of the user's prompts found so far."""
 
-    user: str
+    id: str
     prompts: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.names = {
-            self.user,
-            identify("user", self.user),
-        }  # the latter is `prepare`'s, where an id is personal data itself
+        # `prepare` replaces an id that is personal data itself by the second form
+        self.ids = {self.id, identify("user", self.id)}
 
     def owns(self, row: Row) -> bool:
-        """Whether a record is the user's: their prompt or demonstration, or made of a prompt of theirs."""
+        """Whether a record is the user's prompt or demonstration, or made from one of the user's prompts."""
         prompt = row.get("prompt")
-        asked = prompt if isinstance(prompt, dict) else row
-        if asked.get("user") in self.names:
-            self.prompts.add(str(asked.get("id")))
+        owned = prompt if isinstance(prompt, dict) else row
+        if owned.get("user") in self.ids:
+            self.prompts.add(str(owned.get("id")))
             return True
         return isinstance(prompt, str) and prompt in self.prompts
 
 
 @dataclass
-class Traces:
-    """Where versions of sets hold a user: objects of DVC's cache, and versions whose training part does; what could not be looked at."""
+class UserData:
+    """A user's data in the versions of the sets.
+
+    `objects` are objects of DVC's cache that hold records, with their number; `folders` and `trained` are
+    versions with such an object, and with one in the training split; `unread` is what is not in the cache.
+    """
 
     objects: dict[str, int] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
-    learned: set[str] = field(default_factory=set)
-    unseen: list[str] = field(default_factory=list)
+    trained: set[str] = field(default_factory=set)
+    unread: list[str] = field(default_factory=list)
 
 
-def forget(root: Path, user: str) -> Iterator[str]:
-    """Forget a user, and tell line by line what was done."""
-    person, graph, known = Person(user), lineage.graph(root, commits=True), Forgotten(root / LIST)
-    # 1. Look everywhere; who is nowhere is not written down.
-    traces, brought, present = look(root, graph, person), _sources(root, person), _sets(root, person)
-    if not (user in known or traces.objects or brought or present or erasure.count_items(root, person.names)):
-        told = "no source, set, version of a set or labeling item holds anything of this user; nothing was changed"
-        raise ForgettingError(f"{user}: {told}. `data show ID` tells the user of a record")
-    # 2. The list first: from here on no run takes the user in, whatever else happens.
-    mark = known.add(user)
-    yield f"noted      {mark} in {LIST}: `ingest` leaves this user out from now on"
-    # 3. What is there now. A row that holds others as well goes whole.
-    for path, lines in brought.items():
-        name = path.relative_to(root).as_posix()
-        left = row_removal.without(path, lines)
-        yield f"removed    {len(lines):,} rows from {name}" + (
-            "" if left else ", and the file, for no other is left"
+def forget_user(root: Path, id: str) -> Iterator[str]:
+    """Forget a user, and yield a line for each thing that was done."""
+    user, forgotten = User(id), Forgotten(root / FORGOTTEN)
+    graph = load_graph(root, commits=True)
+    # 1. Search everywhere first: a user without data is not written down.
+    data = search_versions(root, graph, user)
+    rows, files = _search_sources(root, user), _search_sets(root, user)
+    if not (id in forgotten or data.objects or rows or files or erasure.count_items(root, user.ids)):
+        raise ForgetError(
+            f"{id}: no source, set, version of a set or labeling item holds anything of this user; "
+            "nothing was changed. `data show ID` shows the user of a record"
         )
-    for file in present:
-        yield f"removed    {without(file, person.owns):,} records from {file.relative_to(root).as_posix()}"
-    if counts := erasure.forget(root, person.names, mark):
-        yield f"removed    {', '.join(f'{count:,} {what}' for what, count in counts.items())} from the labeling store"
-    # 4. Who learned from it.
-    yield from _models(root, graph, traces, mark)
-    # 5. What versions of before hold.
-    yield from _versions(root, traces)
-    yield f"next       `git add {LIST} && git commit`, and `make run`: it makes anew what is affected. What the models above learned stays"
-    yield "           in them until they are replaced; so does what MLflow keeps of pages (mlruns/artifacts) and what others have copied"
+    # 2. The list first: from here on no run takes the user in, whatever else happens.
+    mark = forgotten.add(id)
+    yield f"noted      {mark} in {FORGOTTEN}: `ingest` leaves this user out from now on"
+    # 3. The data in the workspace. A row that holds other users as well goes whole.
+    for path, lines in rows.items():
+        is_left = row_removal.without(path, lines)
+        emptied = "" if is_left else ", and the file, for no other is left"
+        yield f"removed    {len(lines):,} rows from {path.relative_to(root).as_posix()}{emptied}"
+    for file in files:
+        yield f"removed    {without(file, user.owns):,} records from {file.relative_to(root).as_posix()}"
+    if counts := erasure.forget(root, user.ids, mark):
+        removed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+        yield f"removed    {removed} from the labeling store"
+    # 4. The models that were trained on it.
+    yield from _mark_models(root, graph, data, mark)
+    # 5. The data in earlier versions.
+    yield from _erase_versions(root, data)
+    yield f"next       `git add {FORGOTTEN} && git commit`, and `make run`: it makes anew what is affected."
+    yield "           The models above keep what they learned until they are replaced. MLflow keeps its"
+    yield "           copies of pages (mlruns/artifacts), and other people keep what they have copied"
 
 
-def look(root: Path, graph: Graph, person: Person) -> Traces:
-    """Look through every version of every set that DVC's cache holds."""
-    traces, pipeline, seen = Traces(), dvc_pipeline.pipeline(root), dict[str, tuple[int, int]]()
-    made = {
+def search_versions(root: Path, graph: Graph, user: User) -> UserData:
+    """Search every version of every set in DVC's cache."""
+    data, pipeline = UserData(), dvc_pipeline.pipeline(root)
+    searched: dict[str, tuple[int, int]] = {}
+    all_versions = {
         (path, hash)
-        for making in graph.makings
-        for path, hash in making.outputs.items()
-        if path.startswith(FOLDER)
+        for execution in graph.executions
+        for path, hash in execution.outputs.items()
+        if path.startswith(DATA)
     }
-    for path, hash in sorted(made, key=lambda pair: (pair[0].startswith(POLICY), pair)):
+    for path, hash in sorted(all_versions, key=lambda pair: (pair[0].startswith(ROLLOUTS), pair)):
         try:
             contents = pipeline.contents(hash)
         except VersioningError:
-            traces.unseen.append(f"{path} {hash}")
+            data.unread.append(f"{path} {hash}")
             continue
         for name, object in contents.items():
-            whole = f"{path}/{name}" if name else path
-            if Path(whole).suffix not in RECORDS:
+            full_name = f"{path}/{name}" if name else path
+            if Path(full_name).suffix not in RECORD_SUFFIXES:
                 continue
             place = pipeline.place(object)
-            if object not in seen and not place.exists():
-                traces.unseen.append(f"{whole} {object}")
+            if object not in searched and not place.exists():
+                data.unread.append(f"{full_name} {object}")
                 continue
-            if object not in seen:
-                seen[object] = _count(path, whole, place, person)
-            found, learned = seen[object]
-            if found:
-                traces.objects[object] = found
-                traces.folders |= {hash} if name else set()
-            if learned:
-                traces.learned.add(hash)
-    return traces
+            if object not in searched:
+                searched[object] = _count(path, full_name, place, user)
+            records, training_records = searched[object]
+            if records:
+                data.objects[object] = records
+                data.folders |= {hash} if name else set()
+            if training_records:
+                data.trained.add(hash)
+    return data
 
 
-def _count(path: str, name: str, place: Path, person: Person) -> tuple[int, int]:
-    found = [show.Place(path, name, line, row, True) for line, row in read_rows(place) if person.owns(row)]
-    return len(found), sum(each.learned for each in found)
+def _count(path: str, name: str, place: Path, user: User) -> tuple[int, int]:
+    """Count the user's records in a file, and those among them that models are trained on."""
+    rows = [Occurrence(path, name, line, row, True) for line, row in read_rows(place) if user.owns(row)]
+    return len(rows), sum(row.is_training_data for row in rows)
 
 
-def _sources(root: Path, person: Person) -> dict[Path, set[int]]:
-    """The lines of each source that hold the user."""
+def _search_sources(root: Path, user: User) -> dict[Path, set[int]]:
+    """Return the lines of each source that hold the user's records."""
     plan = parameters.load(root / "params.yaml").ingest
-    found: dict[Path, set[int]] = {}
+    lines_of: dict[Path, set[int]] = {}
     if plan.source == "files":
         for source in sources(root / SOURCES, plan.formats, plan.columns, plan.licences):
-            lines = _lines(source, person)
+            lines = _lines(source, user)
             if lines and row_removal.spread(source.path):
-                lines = _lines(source, person)
-            found |= {source.path: lines} if lines else {}
-    return found
+                lines = _lines(source, user)
+            if lines:
+                lines_of[source.path] = lines
+    return lines_of
 
 
-def _lines(source: Source, person: Person) -> set[int]:
-    return {line for line, item in source.reader.read(source.path, source.name) if _is_of(item, person)}
+def _lines(source: Source, user: User) -> set[int]:
+    return {line for line, item in source.reader.read(source.path, source.name) if _is_of(item, user)}
 
 
-def _is_of(item: Any, person: Person) -> bool:
+def _is_of(item: Any, user: User) -> bool:
     record = item.record if isinstance(item, Changed) else item
     if isinstance(record, Refused):
         return False
-    asked = record.prompt if isinstance(record, Ranking) else record
-    return isinstance(asked, Prompt | Demonstration) and asked.user in person.names
+    owned = record.prompt if isinstance(record, Ranking) else record
+    return isinstance(owned, Prompt | Demonstration) and owned.user in user.ids
 
 
-def _sets(root: Path, person: Person) -> list[Path]:
-    """The files of the sets in the workspace that hold the user. Once they are changed, DVC makes them anew."""
-    names = sorted(show.sets(root), key=lambda path: path.startswith(POLICY))
-    held = [file for path in names for file in show.set_files(root, path).values()]
-    return [file for file in held if sum(person.owns(row) for _, row in read_rows(file))]
+def _search_sets(root: Path, user: User) -> list[Path]:
+    """Return the files in the workspace's sets that hold the user's records. DVC makes changed sets anew."""
+    paths = sorted(show.present_sets(root), key=lambda path: path.startswith(ROLLOUTS))
+    files = [file for path in paths for file in show.set_files(root, path).values()]
+    return [file for file in files if sum(user.owns(row) for _, row in read_rows(file))]
 
 
-def _models(root: Path, graph: Graph, traces: Traces, mark: str) -> Iterator[str]:
-    """Mark and name every model that learned from the user, itself or by way of a model it was made from."""
-    makings, _ = lineage.reached(graph, *traces.learned, through=("models/",))
-    made = {
-        (path, hash): making
-        for making in makings
-        for path, hash in making.outputs.items()
+def _mark_models(root: Path, graph: Graph, data: UserData, mark: str) -> Iterator[str]:
+    """Mark and list every model that was trained on the user's data, or made from such a model."""
+    executions, _ = descendants(graph, *data.trained, through=("models/",))
+    models = {
+        (path, hash): execution
+        for execution in executions
+        for path, hash in execution.outputs.items()
         if path.startswith("models/")
     }
-    for (path, hash), making in made.items():
+    for (path, hash), execution in models.items():
         for version in graph.versions.get(hash, ()):
-            registry.tag(root, version, f"forgotten:{mark[:12]}", f"{datetime.now(UTC):%Y-%m-%d}")
-            yield f"marked     {version.label} in the registry: forgotten:{mark[:12]}"
-        yield f"learned    {named(graph, path, hash)}  ({making.label})"
-    if not made and traces.unseen:
-        yield "learned    no model from what can still be read; what learned from versions that are gone bears its mark, `forgotten:…`"
-    elif not made:
+            tag = f"forgotten:{mark[:12]}"
+            registry.set_version_tag(root, version, tag, f"{datetime.now(UTC):%Y-%m-%d}")
+            yield f"marked     {version.label} in the registry: {tag}"
+        yield f"learned    {model_label(graph, path, hash)}  ({execution.label})"
+    if not models and data.unread:
+        yield "learned    no model from the versions that can still be read; a model that learned from others"
+        yield "           has its mark in the registry, `forgotten:…`"
+    elif not models:
         yield "learned    no model that this MLflow store or dvc.lock knows of"
 
 
-def _versions(root: Path, traces: Traces) -> Iterator[str]:
-    """Remove the objects that hold the user from remotes and cache; with them, lists of folders that would miss them."""
-    pipeline, hashes = dvc_pipeline.pipeline(root), [*traces.objects, *sorted(traces.folders)]
+def _erase_versions(root: Path, data: UserData) -> Iterator[str]:
+    """Remove the objects that hold the user's data, and their folders' lists, from remotes and cache."""
+    pipeline, hashes = dvc_pipeline.pipeline(root), [*data.objects, *sorted(data.folders)]
     for remote in pipeline.remotes():
         yield f"removed    {pipeline.erase(hashes, remote):,} objects from the remote {remote}"
     yield f"removed    {pipeline.erase(hashes):,} objects of earlier and present versions from DVC's cache"
-    if traces.unseen:
-        yield f"not seen   {len(traces.unseen):,} versions or files of versions whose bytes are not here: {', '.join(traces.unseen[:5])}"
-        yield "           other clones' caches and a remote may hold them: `dvc fetch --all-commits` there, and this command again"
+    if data.unread:
+        some = ", ".join(data.unread[:5])
+        yield f"not read   {len(data.unread):,} versions or files whose bytes are not here: {some}"
+        yield "           other clones' caches and a remote may hold them: `dvc fetch --all-commits` there,"
+        yield "           and this command again"

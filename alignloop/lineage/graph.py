@@ -1,9 +1,9 @@
-"""Where a model came from, down to raw bytes, and what was made from any bytes: a walk over the hashes in MLflow's runs.
+"""The lineage graph: which stage executions made and used which bytes, by the hashes in MLflow's runs.
 
-Where a run is missing (its store is on another machine, say), `dvc.lock` still tells which stage made which bytes from which.
+Where MLflow has no run (its store is on another machine, say), `dvc.lock` still records which stage made
+which bytes from which.
 """
 
-import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from alignloop import tracking
 from alignloop.errors import AlignloopError
+from alignloop.flatten import flatten
 from alignloop.pipeline import dvc_lock
-from alignloop.pipeline.git import Past, past
+from alignloop.pipeline.git import FileAtCommit, file_history
 from alignloop.tracking import registry
 
 LOCK = "dvc.lock"
@@ -23,12 +24,16 @@ T = TypeVar("T")
 
 
 class LineageError(AlignloopError):
-    """Nothing known has this name or hash, or this is no project."""
+    """No bytes have this name or hash, or the folder is not a project."""
 
 
 @dataclass(frozen=True)
-class Making:
-    """One act of a stage: the bytes it read and wrote, path to hash; its MLflow run if this store has it, or else what tells of it."""
+class Execution:
+    """One execution of a stage: the bytes it read and wrote (path to hash) and its MLflow run.
+
+    `run` is None if this MLflow store does not have it; then the execution is known from dvc.lock, in the
+    working tree or at `commit`.
+    """
 
     stage: str
     round: str | None
@@ -37,7 +42,7 @@ class Making:
     run: tracking.Run | None
     code: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
-    commit: Past | None = None  # whose dvc.lock tells; the working tree's is None
+    commit: FileAtCommit | None = None
 
     @property
     def name(self) -> str:
@@ -46,188 +51,217 @@ class Making:
 
     @property
     def label(self) -> str:
-        """In one line: stage, commit, run and time."""
+        """Stage, commit, run and time in one line."""
         if self.run is None:
-            when = (
-                f" of commit {self.commit.commit[:10]}, {self.commit.when:%Y-%m-%d %H:%M} UTC"
-                if self.commit
-                else ""
-            )
-            return f"{self.name}, by dvc.lock{when}; its run is not in this MLflow store"
-        changed = " with uncommitted changes" if self.run.dirty else ""
-        return f"{self.name}, commit {self.run.commit[:10]}{changed}, run {self.run.id}, {self.run.started:%Y-%m-%d %H:%M} UTC"
+            commit = ""
+            if self.commit:
+                commit = f" of commit {self.commit.commit[:10]}, {self.commit.when:%Y-%m-%d %H:%M} UTC"
+            return f"{self.name}, by dvc.lock{commit}; its run is not in this MLflow store"
+        changes = " with uncommitted changes" if self.run.dirty else ""
+        started = f"{self.run.started:%Y-%m-%d %H:%M} UTC"
+        return f"{self.name}, commit {self.run.commit[:10]}{changes}, run {self.run.id}, {started}"
 
     @property
     def when(self) -> datetime | None:
-        """When the run began, or the commit was made that tells of it; None: only the working tree does."""
+        """The start of the run, or the time of the commit; None if only the working tree has it."""
         return self.run.started if self.run else self.commit and self.commit.when
 
 
 @dataclass
 class Graph:
-    """All that is known: who made which bytes, who used them, and which models they are."""
+    """All known executions, the producers and consumers of each hash, and the registered models."""
 
-    makings: list[Making]
+    executions: list[Execution]
     versions: Mapping[str, list[registry.Version]]
-    makers: dict[str, list[Making]] = field(default_factory=lambda: defaultdict(list))
-    users: dict[str, list[Making]] = field(default_factory=lambda: defaultdict(list))
-    names: dict[str, str] = field(default_factory=dict)  # a hash's path
+    producers: dict[str, list[Execution]] = field(default_factory=lambda: defaultdict(list))
+    consumers: dict[str, list[Execution]] = field(default_factory=lambda: defaultdict(list))
+    paths: dict[str, str] = field(default_factory=dict)  # hash to path
 
     def __post_init__(self) -> None:
-        for making in self.makings:
-            for path, hash in making.outputs.items():
-                self.makers[hash].append(making)
-                self.names.setdefault(hash, path)
-            for path, hash in making.inputs.items():
-                self.users[hash].append(making)
-                self.names.setdefault(hash, path)
+        for execution in self.executions:
+            for path, hash in execution.outputs.items():
+                self.producers[hash].append(execution)
+                self.paths.setdefault(hash, path)
+            for path, hash in execution.inputs.items():
+                self.consumers[hash].append(execution)
+                self.paths.setdefault(hash, path)
 
-    def maker(self, path: str, hash: str) -> Making | None:
-        """The newest making of these bytes, at this path if there is one."""
-        makers = self.makers.get(hash, [])
-        return next(
-            (making for making in makers if making.outputs.get(path) == hash), makers[0] if makers else None
-        )
+    def producer(self, path: str, hash: str) -> Execution | None:
+        """Return the newest execution that wrote these bytes, preferably to this path."""
+        producers = self.producers.get(hash, [])
+        same_path = (execution for execution in producers if execution.outputs.get(path) == hash)
+        return next(same_path, producers[0] if producers else None)
 
 
-def graph(root: Path, commits: bool = False) -> Graph:
-    """Read MLflow's finished runs and registered models, and dvc.lock for what they lack; with `commits`, as it was at each of them."""
-    makings = recorded(root)
+def load_graph(root: Path, commits: bool = False) -> Graph:
+    """Build the graph from MLflow's finished runs, its registered models, and dvc.lock for what they lack.
+
+    With `commits`, dvc.lock is also read as it was at each commit.
+    """
+    executions = tracked_executions(root)
     versions: dict[str, list[registry.Version]] = defaultdict(list)
     for version in registry.versions(root):
         versions[version.hash].append(version)
-    made = {pair for making in makings for pair in making.outputs.items()}
-    locks = [(each.text, each) for each in past(root, LOCK)] if commits else []
-    present = root / LOCK
-    for text, commit in [
-        *locks,
-        *([(present.read_text(encoding="utf-8"), None)] if present.exists() else []),
-    ]:
-        told = [making for making in locked(text, commit) if not made.issuperset(making.outputs.items())]
-        makings += told
-        made.update(pair for making in told for pair in making.outputs.items())
-    return Graph(makings, versions)
+    outputs = {pair for execution in executions for pair in execution.outputs.items()}
+    locks: list[tuple[str, FileAtCommit | None]] = []
+    if commits:
+        locks += [(each.text, each) for each in file_history(root, LOCK)]
+    if (root / LOCK).exists():
+        locks.append(((root / LOCK).read_text(encoding="utf-8"), None))
+    for text, commit in locks:
+        new = [
+            each for each in locked_executions(text, commit) if not outputs.issuperset(each.outputs.items())
+        ]
+        executions += new
+        outputs.update(pair for execution in new for pair in execution.outputs.items())
+    return Graph(executions, versions)
 
 
-def recorded(root: Path, stage: str = "") -> list[Making]:
-    """What MLflow's finished runs, of one stage or of all, tell of, newest first."""
-    runs = [run for run in tracking.runs(root, stage) if run.status == "FINISHED"]
-    return [Making(run.stage, run.round, run.inputs, run.outputs, run, run.code, run.params) for run in runs]
+def tracked_executions(root: Path, stage: str = "") -> list[Execution]:
+    """Return the executions of MLflow's finished runs, of one stage or of all, newest first."""
+    return [
+        Execution(run.stage, run.round, run.inputs, run.outputs, run, code=run.code, params=run.params)
+        for run in tracking.runs(root, stage)
+        if run.status == "FINISHED"
+    ]
 
 
-def locked(text: str, commit: Past | None = None) -> Iterator[Making]:
-    """What a dvc.lock tells of: the last making of each stage."""
-    for entry in dvc_lock.read(text):
-        params = {key: str(value) for key, value in tracking.flat(entry.params).items()}
-        yield Making(entry.stage, entry.round, entry.inputs, entry.outputs, None, entry.code, params, commit)
-
-
-def down(graph: Graph, path: str, hash: str) -> Iterator[str]:
-    """The tree from these bytes to raw ones, line by line; what was shown once is only named again."""
-    yield from _down(graph, path, hash, "", "", set(), None)
-
-
-def _down(
-    graph: Graph, path: str, hash: str, lead: str, under: str, seen: set[Any], user: Making | None
-) -> Iterator[str]:
-    told, making = f"{lead}{path}  {hash}{_size(user, path)}{_versions(graph, hash)}", graph.maker(path, hash)
-    if (path, hash) in seen:
-        yield f"{told}  (above)"
-        return
-    yield told
-    seen.add((path, hash))
-    if making is None:
-        yield f"{under}no stage made it: raw bytes"
-    elif id(making) in seen:
-        yield f"{under}made by {making.name}  (above)"
-    else:
-        yield f"{under}made by {making.label}"
-        seen.add(id(making))
-        for (inner, its_hash), branch, deeper in _branches(_ordered(making.inputs), under):
-            yield from _down(graph, inner, its_hash, branch, deeper, seen, making)
-
-
-def reached(graph: Graph, *hashes: str, through: tuple[str, ...] = ("",)) -> tuple[list[Making], set[str]]:
-    """Every making that used these bytes or bytes made from them, oldest first, and the hashes of all these bytes.
-
-    With `through`, only what was made below these folders counts as made from them: equal metrics do not make two sets one.
-    """
-    touched, todo, found = set(hashes), list(hashes), set()
-    while todo:
-        for making in graph.users.get(todo.pop(), ()):
-            found.add(id(making))
-            fresh = [
-                made
-                for path, made in making.outputs.items()
-                if made not in touched and path.startswith(through)
-            ]
-            touched.update(fresh)
-            todo += fresh
-    return [making for making in in_time(graph) if id(making) in found], touched
-
-
-def in_time(graph: Graph) -> list[Making]:
-    """All makings, oldest first; what only the working tree's dvc.lock tells of comes last."""
-    backwards = graph.makings[::-1]  # of runs begun in one moment the newest stands first
-    return sorted(backwards, key=lambda making: making.when or datetime.max.replace(tzinfo=UTC))
-
-
-def up(graph: Graph, path: str, hash: str) -> Iterator[str]:
-    """Every making that used these bytes, or bytes made from them, oldest first: what of them it read, and what it wrote."""
-    makings, touched = reached(graph, hash)
-    yield f"{path}  {hash}{_versions(graph, hash)}"
-    for making in makings:
-        yield f"used by {making.label}"
-        yield from (
-            f"   read   {told}"
-            for told in _told(graph, {path: its for path, its in making.inputs.items() if its in touched})
+def locked_executions(text: str, commit: FileAtCommit | None = None) -> Iterator[Execution]:
+    """Yield the executions in the text of a dvc.lock: the last one of each stage."""
+    for stage in dvc_lock.parse_lock(text):
+        params = {key: str(value) for key, value in flatten(stage.params).items()}
+        yield Execution(
+            stage.stage,
+            stage.round,
+            stage.inputs,
+            stage.outputs,
+            run=None,
+            code=stage.code,
+            params=params,
+            commit=commit,
         )
-        yield from (f"   wrote  {told}" for told in _told(graph, making.outputs))
-    if not makings:
+
+
+def render_ancestors(graph: Graph, path: str, hash: str) -> Iterator[str]:
+    """Yield the tree from these bytes down to raw bytes, line by line; repeated branches are shown once."""
+    yield from _render_ancestors(graph, path, hash, lead="", indent="", seen=set(), consumer=None)
+
+
+def _render_ancestors(
+    graph: Graph,
+    path: str,
+    hash: str,
+    *,
+    lead: str,
+    indent: str,
+    seen: set[Any],
+    consumer: Execution | None,
+) -> Iterator[str]:
+    line = f"{lead}{path}  {hash}{_size(consumer, path)}{_versions(graph, hash)}"
+    producer = graph.producer(path, hash)
+    if (path, hash) in seen:
+        yield f"{line}  (above)"
+        return
+    yield line
+    seen.add((path, hash))
+    if producer is None:
+        yield f"{indent}no stage made it: raw bytes"
+    elif id(producer) in seen:
+        yield f"{indent}made by {producer.name}  (above)"
+    else:
+        yield f"{indent}made by {producer.label}"
+        seen.add(id(producer))
+        for (inner, its_hash), branch, deeper in _branches(_ordered(producer.inputs), indent):
+            yield from _render_ancestors(
+                graph, inner, its_hash, lead=branch, indent=deeper, seen=seen, consumer=producer
+            )
+
+
+def descendants(
+    graph: Graph, *hashes: str, through: tuple[str, ...] = ("",)
+) -> tuple[list[Execution], set[str]]:
+    """Return every execution that used these bytes, or bytes made from them, oldest first; and all hashes.
+
+    With `through`, only outputs below these folders count as made from them: equal metrics do not connect two
+    sets.
+    """
+    reached, todo = set(hashes), list(hashes)
+    users: set[int] = set()
+    while todo:
+        for execution in graph.consumers.get(todo.pop(), ()):
+            users.add(id(execution))
+            new = [
+                hash
+                for path, hash in execution.outputs.items()
+                if hash not in reached and path.startswith(through)
+            ]
+            reached.update(new)
+            todo += new
+    return [execution for execution in chronological(graph) if id(execution) in users], reached
+
+
+def chronological(graph: Graph) -> list[Execution]:
+    """Return all executions, oldest first; those that only the working tree's dvc.lock has come last."""
+    reverse = graph.executions[::-1]  # of runs that started at the same moment, the newest is listed first
+    return sorted(reverse, key=lambda execution: execution.when or datetime.max.replace(tzinfo=UTC))
+
+
+def render_descendants(graph: Graph, path: str, hash: str) -> Iterator[str]:
+    """Yield every execution that used these bytes, or bytes made from them, with what it wrote."""
+    executions, reached = descendants(graph, hash)
+    yield f"{path}  {hash}{_versions(graph, hash)}"
+    for execution in executions:
+        yield f"used by {execution.label}"
+        read = {path: hash for path, hash in execution.inputs.items() if hash in reached}
+        yield from (f"   read   {line}" for line in _lines(graph, read))
+        yield from (f"   wrote  {line}" for line in _lines(graph, execution.outputs))
+    if not executions:
         yield "used by nothing that this MLflow store or dvc.lock knows of"
 
 
-def _told(graph: Graph, paths: Mapping[str, str]) -> Iterator[str]:
+def _lines(graph: Graph, paths: Mapping[str, str]) -> Iterator[str]:
     return (f"{path}  {hash}{_versions(graph, hash)}" for path, hash in _ordered(paths))
 
 
-def _branches(items: Sequence[T], under: str) -> Iterator[tuple[T, str, str]]:
-    """Each item with what stands before it in a tree, and before what hangs below it."""
+def _branches(items: Sequence[T], indent: str) -> Iterator[tuple[T, str, str]]:
+    """Yield each item with the prefix of its own line, and the indent of the lines below it."""
     for left, item in zip(range(len(items) - 1, -1, -1), items, strict=True):
-        yield item, under + ("├─ " if left else "└─ "), under + ("│  " if left else "   ")
+        yield item, indent + ("├─ " if left else "└─ "), indent + ("│  " if left else "   ")
 
 
-def sources(graph: Graph, path: str, hash: str) -> dict[str, tuple[str, str]]:
-    """Every dataset below these bytes: path to hash and size."""
-    found: dict[str, tuple[str, str]] = {}
+def source_datasets(graph: Graph, path: str, hash: str) -> dict[str, tuple[str, str]]:
+    """Return every data set that these bytes were made from: path to hash and size."""
+    datasets: dict[str, tuple[str, str]] = {}
     todo, seen = [(path, hash)], {(path, hash)}
     while todo:
-        making = graph.maker(*todo.pop())
-        for part in making.inputs.items() if making else ():
+        producer = graph.producer(*todo.pop())
+        for part in producer.inputs.items() if producer else ():
             if part[0].startswith("data/"):
-                found.setdefault(part[0], (part[1], _size(making, part[0]).strip()))
+                datasets.setdefault(part[0], (part[1], _size(producer, part[0]).strip()))
             if part not in seen:
                 seen.add(part)
                 todo.append(part)
-    return dict(sorted(found.items()))
+    return dict(sorted(datasets.items()))
 
 
-def bytes_with(graph: Graph, prefix: str) -> tuple[str, str]:
-    """The path and the hash that begins with `prefix`. Raises LineageError unless there is exactly one."""
-    found = {hash for hash in (*graph.makers, *graph.users, *graph.versions) if hash.startswith(prefix)}
-    if not found:
+def resolve_hash(graph: Graph, prefix: str) -> tuple[str, str]:
+    """Return the path and the hash that begins with `prefix`. Raises LineageError unless there is one."""
+    hashes = (*graph.producers, *graph.consumers, *graph.versions)
+    matches = {hash for hash in hashes if hash.startswith(prefix)}
+    if not matches:
         raise LineageError(
-            f"{prefix}: no run, model or dvc.lock entry has a hash that begins so; `lineage MODEL` shows the hashes there are"
+            f"{prefix}: no run, model or dvc.lock entry has a hash that begins so; "
+            "`lineage MODEL` shows the hashes there are"
         )
-    if len(found) > 1:
-        some = ", ".join(f"{hash} ({graph.names.get(hash, '?')})" for hash in sorted(found)[:5])
-        raise LineageError(f"{prefix}: {len(found)} hashes begin so, write more of it: {some}")
-    hash = found.pop()
-    return graph.names.get(hash) or graph.versions[hash][0].path, hash
+    if len(matches) > 1:
+        some = ", ".join(f"{hash} ({graph.paths.get(hash, '?')})" for hash in sorted(matches)[:5])
+        raise LineageError(f"{prefix}: {len(matches)} hashes begin so, write more of it: {some}")
+    hash = matches.pop()
+    return graph.paths.get(hash) or graph.versions[hash][0].path, hash
 
 
 def _ordered(paths: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Models first, then data, then the rest."""
+    """Sort paths: models first, then data, then the rest."""
 
     def place(pair: tuple[str, str]) -> tuple[int, str]:
         kind = pair[0].split("/")[0]
@@ -236,58 +270,19 @@ def _ordered(paths: Mapping[str, str]) -> list[tuple[str, str]]:
     return sorted(paths.items(), key=place)
 
 
-def _size(user: Making | None, path: str) -> str:
-    size = user.run.sizes.get(path) if user and user.run else None
+def _size(consumer: Execution | None, path: str) -> str:
+    """Return the size of a data set, its labelers and its licences, as the run that read it recorded them."""
+    size = consumer.run.sizes.get(path) if consumer and consumer.run else None
     if not size:
         return ""
-    counted = f"{size['records']:,} records in {size['files']:,}" if size["records"] else f"{size['files']:,}"
-    labelers = len(size.get("labelers", ()))
+    files = f"{size['files']:,} file{'' if size['files'] == 1 else 's'}"
+    records = f"{size['records']:,} records in " if size["records"] else ""
+    labelers, licences = len(size.get("labelers", ())), size.get("licences", ())
     by = f" by {labelers:,} labeler{'' if labelers == 1 else 's'}" if labelers else ""
-    licences = size.get("licences", ())
-    under = (
-        f" under {', '.join(licences[:3])}{f' and {len(licences) - 3} more' if len(licences) > 3 else ''}"
-        if licences
-        else ""
-    )
-    return f"  {counted} file{'' if size['files'] == 1 else 's'}{by}{under}"
+    more = f" and {len(licences) - 3} more" if len(licences) > 3 else ""
+    under = f" under {', '.join(licences[:3])}{more}" if licences else ""
+    return f"  {records}{files}{by}{under}"
 
 
 def _versions(graph: Graph, hash: str) -> str:
     return "".join(f"  = {version.label}" for version in graph.versions.get(hash, ()))
-
-
-def command(arguments: Sequence[str]) -> int:
-    """`lineage MODEL[@alias|/version]` or `lineage --used-by HASH`."""
-    parser = argparse.ArgumentParser(
-        "python -m alignloop lineage",
-        description="Show where a model came from, or what was made from a hash.",
-    )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "model",
-        nargs="?",
-        help="NAME, NAME@alias or NAME/version, as registered; or a path such as models/sft",
-    )
-    what.add_argument(
-        "--used-by",
-        metavar="HASH",
-        help="everything made from these bytes; the first characters of the hash suffice",
-    )
-    given, root = parser.parse_args(arguments), Path.cwd()
-    if not (root / "dvc.yaml").is_file():  # looked for first: MLflow would make a store here
-        raise LineageError(f"{root}: no dvc.yaml here; run from the root of a clone")
-    known = graph(root)
-    if given.used_by is not None:
-        lines = up(known, *bytes_with(known, given.used_by))
-    elif here := [
-        (path, hash)
-        for making in known.makings
-        for path, hash in making.outputs.items()
-        if path == given.model
-    ]:
-        lines = down(known, *here[0])
-    else:
-        version = registry.find(root, given.model)
-        lines = down(known, version.path, version.hash)
-    print("\n".join(lines))
-    return 0

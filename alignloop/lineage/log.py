@@ -1,4 +1,4 @@
-"""The versions that each set has had: when, how many records, what differs from the one before, and which models came of it."""
+"""`data log`: the versions of each data set, with date, size, what changed and the models trained on them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,80 +7,88 @@ from pathlib import Path
 from typing import Any
 
 from alignloop.data.record_files import DataError, count
-from alignloop.lineage import graph as lineage
-from alignloop.lineage.graph import Graph, Making
+from alignloop.lineage.graph import Execution, Graph, chronological, descendants
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_pipeline import VersioningError
 
-FOLDER = "data/"
-BYTES = (FOLDER, "models/")  # what is handed on; metrics are numbers about it
-RECORDS = (".jsonl", ".parquet")  # files that hold records
-SHORT = 10  # characters of a hash
+DATA = "data/"
+DATA_AND_MODELS = (DATA, "models/")  # what later stages read; metrics only describe it
+RECORD_SUFFIXES = (".jsonl", ".parquet")
+HASH_CHARACTERS = 10
 
 
 @dataclass(frozen=True)
-class Version:
-    """Bytes that a set has had: what made them (None: people brought them), and what differs from the version before."""
+class SetVersion:
+    """A version of a data set: the execution that made it, and what differs from the version before.
+
+    `execution` is None if no stage made it: the files were put there by hand.
+    """
 
     path: str
     hash: str
-    making: Making | None
+    execution: Execution | None
     when: datetime | None
     size: Mapping[str, Any]
     changes: tuple[str, ...]
     models: tuple[str, ...]
 
 
-def versions(root: Path, graph: Graph) -> dict[str, list[Version]]:
-    """Every version of every set below `data/`, oldest first: what stages made, and what was brought for them to read."""
-    found: dict[str, dict[str, tuple[Making | None, datetime | None]]] = {}
-    around = {
-        str(folder) for making in graph.makings for path in making.outputs for folder in Path(path).parents
+def versions(root: Path, graph: Graph) -> dict[str, list[SetVersion]]:
+    """Return every version of every set below `data/`, oldest first, whether a stage made it or read it."""
+    origins: dict[str, dict[str, tuple[Execution | None, datetime | None]]] = {}
+    parents = {
+        str(folder) for each in graph.executions for path in each.outputs for folder in Path(path).parents
     }
-    for making in lineage.in_time(graph):
-        for paths, maker in ((making.inputs, None), (making.outputs, making)):
+    for execution in chronological(graph):
+        for paths, producer in ((execution.inputs, None), (execution.outputs, execution)):
             for path, hash in paths.items():
-                brought = hash not in graph.makers and path not in around  # a folder of sets is no set
-                if path.startswith(FOLDER) and (maker or brought):
-                    found.setdefault(path, {}).setdefault(hash, (maker, making.when))
-    return {path: list(_told(root, graph, path, each)) for path, each in sorted(found.items())}
+                is_source = hash not in graph.producers and path not in parents  # a folder of sets is no set
+                if path.startswith(DATA) and (producer or is_source):
+                    origins.setdefault(path, {}).setdefault(hash, (producer, execution.when))
+    return {path: list(_versions(root, graph, path, each)) for path, each in sorted(origins.items())}
 
 
-def _told(
-    root: Path, graph: Graph, path: str, found: Mapping[str, tuple[Making | None, datetime | None]]
-) -> Iterator[Version]:
-    before: Making | None = None
-    for hash, (making, when) in found.items():
-        changes = tuple(_changes(before, making)) if before and making else ()
-        yield Version(path, hash, making, when, _size(root, graph, path, hash), changes, models(graph, hash))
-        before = making
+def _versions(
+    root: Path, graph: Graph, path: str, origins: Mapping[str, tuple[Execution | None, datetime | None]]
+) -> Iterator[SetVersion]:
+    before: Execution | None = None
+    for hash, (execution, when) in origins.items():
+        yield SetVersion(
+            path=path,
+            hash=hash,
+            execution=execution,
+            when=when,
+            size=_size(root, graph, path, hash),
+            changes=tuple(_changes(before, execution)) if before and execution else (),
+            models=models_made_from(graph, hash),
+        )
+        before = execution
 
 
-def models(graph: Graph, *hashes: str) -> tuple[str, ...]:
-    """The models made from these bytes, at once or by way of others: path and hash, or what they are registered as."""
-    makings, _ = lineage.reached(graph, *hashes, through=BYTES)
-    made = {
+def models_made_from(graph: Graph, *hashes: str) -> tuple[str, ...]:
+    """Return labels of the models made from these bytes, directly or by way of other bytes."""
+    executions, _ = descendants(graph, *hashes, through=DATA_AND_MODELS)
+    models = {
         (path, hash): None
-        for making in makings
-        for path, hash in making.outputs.items()
+        for execution in executions
+        for path, hash in execution.outputs.items()
         if path.startswith("models/")
     }
-    return tuple(named(graph, path, hash) for path, hash in made)
+    return tuple(model_label(graph, path, hash) for path, hash in models)
 
 
-def named(graph: Graph, path: str, hash: str) -> str:
-    """A model in a few words: its path and hash, and what it is registered as."""
-    return " = ".join(
-        [f"{path} {hash[:SHORT]}", *(version.label for version in graph.versions.get(hash, ()))]
-    )
+def model_label(graph: Graph, path: str, hash: str) -> str:
+    """Return a model's path, hash and registered versions in one line."""
+    versions = (version.label for version in graph.versions.get(hash, ()))
+    return " = ".join([f"{path} {hash[:HASH_CHARACTERS]}", *versions])
 
 
-def _changes(before: Making, after: Making) -> Iterator[str]:
-    """What the later making read otherwise: sets and models, numbers, code; a key that only one of them tells of does not count."""
+def _changes(before: Execution, after: Execution) -> Iterator[str]:
+    """Yield the inputs, parameters and code in which two executions differ, if both of them record it."""
     for name in sorted(before.inputs.keys() | after.inputs.keys()):
         old, new = before.inputs.get(name, "nothing"), after.inputs.get(name, "nothing")
-        if old != new and name.startswith(BYTES):
-            yield f"{name} {old[:SHORT]} → {new[:SHORT]}"
+        if old != new and name.startswith(DATA_AND_MODELS):
+            yield f"{name} {old[:HASH_CHARACTERS]} → {new[:HASH_CHARACTERS]}"
     for name in sorted(before.params.keys() & after.params.keys()):
         if before.params[name] != after.params[name]:
             yield f"{name} {before.params[name]} → {after.params[name]}"
@@ -90,14 +98,14 @@ def _changes(before: Making, after: Making) -> Iterator[str]:
 
 
 def _size(root: Path, graph: Graph, path: str, hash: str) -> Mapping[str, Any]:
-    """Records and files, as a run that read these bytes counted them, or counted in DVC's cache; empty where neither is to be had."""
-    for making in graph.users.get(hash, ()):
-        if making.run and making.inputs.get(path) == hash and (size := making.run.sizes.get(path)):
+    """Return the number of records and files, from a run or from DVC's cache; empty if neither has it."""
+    for execution in graph.consumers.get(hash, ()):
+        if execution.run and execution.inputs.get(path) == hash and (size := execution.run.sizes.get(path)):
             return size
     try:
-        held = record_files(root, path, hash)
+        files = record_files(root, path, hash)
         return {
-            "records": sum(map(count, held.values())),
+            "records": sum(map(count, files.values())),
             "files": len(dvc_pipeline.pipeline(root).contents(hash)),
         }
     except (VersioningError, DataError):
@@ -105,29 +113,32 @@ def _size(root: Path, graph: Graph, path: str, hash: str) -> Mapping[str, Any]:
 
 
 def record_files(root: Path, path: str, hash: str) -> dict[str, Path]:
-    """The files of records of a version, by their paths in the project, where DVC's cache keeps them."""
+    """Return the record files of a version: their paths in the project to their places in DVC's cache."""
     pipeline = dvc_pipeline.pipeline(root)
-    named = {f"{path}/{name}" if name else path: object for name, object in pipeline.contents(hash).items()}
-    return {name: pipeline.place(object) for name, object in named.items() if Path(name).suffix in RECORDS}
+    objects = {f"{path}/{name}" if name else path: object for name, object in pipeline.contents(hash).items()}
+    return {
+        name: pipeline.place(object)
+        for name, object in objects.items()
+        if Path(name).suffix in RECORD_SUFFIXES
+    }
 
 
-def told(found: Mapping[str, list[Version]]) -> Iterator[str]:
-    """The versions as lines for people."""
-    for path, each in found.items():
+def render(versions: Mapping[str, list[SetVersion]]) -> Iterator[str]:
+    """Yield the versions as lines of text."""
+    for path, each in versions.items():
         yield f"{path}  {len(each)} version{'' if len(each) == 1 else 's'}"
         records: int | None = None
         for version in each:
             when = f"{version.when:%Y-%m-%d %H:%M} UTC" if version.when else "not committed"
-            by = version.making.label if version.making else "brought by people"
-            yield f"  {version.hash}  {when}  {_counted(version.size, records)}"
-            yield f"    {by}"
+            yield f"  {version.hash}  {when}  {_size_text(version.size, records)}"
+            yield f"    {version.execution.label if version.execution else 'put there by hand'}"
             if version.changes:
                 yield f"    differs from the one before in {', '.join(version.changes)}"
             yield f"    used by {', '.join(version.models) or 'no model'}"
             records = version.size.get("records")
 
 
-def _counted(size: Mapping[str, Any], before: int | None) -> str:
+def _size_text(size: Mapping[str, Any], before: int | None) -> str:
     if not size:
         return "not in the cache, so not counted"
     files = f"{size['files']:,} file{'' if size['files'] == 1 else 's'}"

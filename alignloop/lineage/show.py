@@ -1,4 +1,4 @@
-"""One record followed from the line of its source through the sets to the models that saw it."""
+"""`data show`: trace a record from the line of its source through the data sets to the models."""
 
 import json
 import tempfile
@@ -12,98 +12,97 @@ from alignloop.data.formats.importer import Found
 from alignloop.data.formats.text import TEXT
 from alignloop.data.record_files import read_rows
 from alignloop.errors import AlignloopError
-from alignloop.lineage import graph as lineage
-from alignloop.lineage.graph import Graph
-from alignloop.lineage.log import FOLDER, RECORDS, SHORT, named, record_files, versions
+from alignloop.lineage.graph import Graph, chronological, descendants, load_graph
+from alignloop.lineage.log import DATA, HASH_CHARACTERS, RECORD_SUFFIXES, model_label, record_files, versions
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_pipeline import VersioningError
 from alignloop.pipeline.stage_files import entries
 from alignloop.records import Demonstration, Document, Ranking
 
-QUOTED = 300  # characters of a source's line
-LISTED = 3  # records about it that are named per set
+QUOTE_CHARACTERS = 300  # of a source's line
+LISTED_RECORDS = 3  # of the records about it, per set
+TRAINED, MEASURED = "learned from by", "measured on by "
 Row = dict[str, Any]
 
 
-class TrailError(AlignloopError):
-    """No set holds this record."""
+class RecordNotFoundError(AlignloopError):
+    """No data set holds this record."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a record stands in a set: itself, or in another about it (a ranking of a prompt)."""
+class Occurrence:
+    """A record in a set, or (`is_record` False) another record about it, such as a ranking of a prompt."""
 
     path: str
     file: str
     line: int
     row: Row
-    itself: bool
+    is_record: bool
 
     @property
-    def learned(self) -> bool:
-        """Whether models learn from it there: it is in no split, or in that for training."""
+    def is_training_data(self) -> bool:
+        """Whether models are trained on it: it is in the training split, or in no split."""
         split = self.row.get("split") or Path(self.file.partition(".jsonl")[0]).name
         return split not in ("valid", "test")
 
 
-def sets(root: Path) -> list[str]:
-    """The sets of the pipeline that are there, in its order."""
-    outs = dict.fromkeys(out for entry in entries(root) for out in entry.outs if out.startswith(FOLDER))
+def present_sets(root: Path) -> list[str]:
+    """Return the pipeline's data sets that exist in the workspace, in its order."""
+    outs = dict.fromkeys(out for entry in entries(root) for out in entry.outs if out.startswith(DATA))
     return [out for out in outs if (root / out).exists()]
 
 
 def set_files(root: Path, path: str) -> dict[str, Path]:
-    """The files of records of a set in the workspace, by their paths in the project."""
+    """Return the record files of a set in the workspace, by their paths in the project."""
     place = root / path
-    found = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
-    return {file.relative_to(root).as_posix(): file for file in found if file.suffix in RECORDS}
+    files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
+    return {file.relative_to(root).as_posix(): file for file in files if file.suffix in RECORD_SUFFIXES}
 
 
-def places(path: str, held: Mapping[str, Path], id: str) -> Iterator[Place]:
-    """Where the record stands in a version of a set."""
-    for name, file in held.items():
+def occurrences(path: str, files: Mapping[str, Path], id: str) -> Iterator[Occurrence]:
+    """Yield the record's occurrences in a version of a set."""
+    for name, file in files.items():
         for line, row in read_rows(file):
             prompt = row.get("prompt")
             about = prompt.get("id") if isinstance(prompt, dict) else prompt
             if id in (row.get("id"), about):
-                yield Place(path, name, line, row, row.get("id") == id)
+                yield Occurrence(path, name, line, row, row.get("id") == id)
 
 
-def follow(root: Path, id: str) -> Iterator[str]:
-    """The record's trail as lines for people."""
-    found = {path: list(places(path, set_files(root, path), id)) for path in sets(root)}
-    graph = lineage.graph(root, commits=True)
-    if not any(found.values()):
-        yield from _before(root, graph, id)
+def trace_record(root: Path, id: str) -> Iterator[str]:
+    """Yield where the record comes from, where it is, and which models saw it, as lines of text."""
+    matches = {path: list(occurrences(path, set_files(root, path), id)) for path in present_sets(root)}
+    graph = load_graph(root, commits=True)
+    if not any(matches.values()):
+        yield from _earlier_versions(root, graph, id)
         return
-    first = next(place for each in found.values() for place in each)
+    first = next(each for found in matches.values() for each in found)
     yield from _heading(id, first)
-    yield from _source(root, first.row if first.itself else first.row["prompt"])
-    for path, each in found.items():
-        yield from _standing(path, each)
-    if not any(each for path, each in found.items() if not path.startswith(f"{FOLDER}raw")):
+    yield from _source(root, first.row if first.is_record else first.row["prompt"])
+    for path, found in matches.items():
+        yield from _places(path, found)
+    if not any(found for path, found in matches.items() if not path.startswith(f"{DATA}raw")):
         yield "left out   by `prepare`: metrics/prepare.json counts the reasons"
-    yield from _models(
-        graph, {dvc_pipeline.hash_of(root / path, root): each for path, each in found.items() if each}
-    )
+    by_hash = {dvc_pipeline.hash_of(root / path, root): found for path, found in matches.items() if found}
+    yield from _models(graph, by_hash)
 
 
-def _heading(id: str, first: Place) -> Iterator[str]:
-    row = first.row if first.itself or not isinstance(first.row.get("prompt"), dict) else first.row["prompt"]
+def _heading(id: str, first: Occurrence) -> Iterator[str]:
+    prompt = first.row.get("prompt")
+    row = first.row if first.is_record or not isinstance(prompt, dict) else prompt
     about = row["prompt"] if isinstance(row.get("prompt"), dict) else row
-    told = [f"{name} {about[name]}" for name in ("user", "category") if about.get(name)]
-    told += [f"{name} {row[name]}" for name in ("labeler", "ranks") if row.get(name)]
-    yield ", ".join([id, *told])
-    said = about.get("messages") or [{"role": "text", "content": about.get("text") or ""}]
-    yield from (f"  {turn['role']}: {_short(turn['content'])}" for turn in said)
-    yield from (
-        f"  answer {number}: {_short(answer)}" for number, answer in enumerate(row.get("responses", ()), 1)
-    )
+    fields = [f"{name} {about[name]}" for name in ("user", "category") if about.get(name)]
+    fields += [f"{name} {row[name]}" for name in ("labeler", "ranks") if row.get(name)]
+    yield ", ".join([id, *fields])
+    turns = about.get("messages") or [{"role": "text", "content": about.get("text") or ""}]
+    yield from (f"  {turn['role']}: {_shortened(turn['content'])}" for turn in turns)
+    for number, response in enumerate(row.get("responses", ()), 1):
+        yield f"  response {number}: {_shortened(response)}"
 
 
 def _source(root: Path, row: Any) -> Iterator[str]:
-    asked = row.get("prompt") if isinstance(row, dict) else None
-    row = asked if isinstance(asked, dict) and not row.get("origin") else row
+    prompt = row.get("prompt") if isinstance(row, dict) else None
+    row = prompt if isinstance(prompt, dict) and not row.get("origin") else row
     origin = row.get("origin") if isinstance(row, dict) else None
     if not origin:
         yield "comes from a stage of the pipeline, not from a source"
@@ -111,47 +110,48 @@ def _source(root: Path, row: Any) -> Iterator[str]:
     if not origin.get("sha256"):
         yield f"comes from {row.get('source')}, which `ingest` makes, licence {origin['licence']}"
         return
-    ledger = root / "data" / "raw" / "sources.json"
-    known = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else []
-    source = next((each for each in known if each["sha256"] == origin["sha256"]), None)
-    name = f"data/sources/{source['source']}" if source else "a file that data/raw/sources.json does not know"
+    file = root / "data" / "raw" / "sources.json"
+    sources = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    source = next((each for each in sources if each["sha256"] == origin["sha256"]), None)
+    name = f"data/sources/{source['source']}" if source else "a file that data/raw/sources.json does not list"
     about = f", format {source['format']}" if source else ""
-    yield f"comes from {name}:{origin['line']}{about}, licence {origin['licence']}, SHA-256 {origin['sha256'][:SHORT]}"
+    sha256 = origin["sha256"][:HASH_CHARACTERS]
+    yield f"comes from {name}:{origin['line']}{about}, licence {origin['licence']}, SHA-256 {sha256}"
     if source and (root / name).exists():
-        yield f"  {there(root / name, source, row)}"
+        yield f"  {quote_source(root / name, source, row)}"
 
 
-def there(path: Path, source: Row, row: Row) -> str:
-    """What begins now on the line that a record comes from: of several rows, or pieces of text, the one that gives the record."""
-    line = row["origin"]["line"]
-    if source["format"] == "text":
-        pieces = [
-            item
-            for at, item in TEXT.read(path, source["source"])
-            if at == line and isinstance(item, Document)
-        ]
-        begun, own = (
-            [piece.text or "" for piece in pieces],
-            [place for place, piece in enumerate(pieces) if piece.id == row["id"]],
-        )
+def quote_source(path: Path, source: Row, row: Row) -> str:
+    """Quote what is now on the line that a record comes from.
+
+    Where several rows, or pieces of text, begin on that line, the one that gives the record is quoted.
+    """
+    line, is_text = row["origin"]["line"], source["format"] == "text"
+    candidates: list[Any]
+    if is_text:
+        items = (item for at, item in TEXT.read(path, source["source"]) if at == line)
+        pieces = [item for item in items if isinstance(item, Document)]
+        candidates = [piece.text or "" for piece in pieces]
+        matches = [place for place, piece in enumerate(pieces) if piece.id == row["id"]]
     else:
-        begun = [value for at, value in containers.read(path) if at == line]
-        own = _giving(begun, source, row) if len(begun) > 1 else []
-    if len(begun) > 1 and not own:
-        return f"{len(begun):,} rows begin there now; which of them gave it cannot be told"
-    if not begun:
+        candidates = [value for at, value in containers.read(path) if at == line]
+        matches = _matching_rows(candidates, source, row) if len(candidates) > 1 else []
+    if len(candidates) > 1 and not matches:
+        return f"{len(candidates):,} rows begin there now; which of them gave the record is unknown"
+    if not candidates:
         return "no row begins there now"
-    now = begun[own[0] if own else 0]
-    return f"as it stands there now: {_short(now if source['format'] == 'text' else json.dumps(now, ensure_ascii=False, default=str))}"
+    value = candidates[matches[0] if matches else 0]
+    text = value if is_text else json.dumps(value, ensure_ascii=False, default=str)
+    return f"now on that line: {_shortened(text)}"
 
 
-def _giving(begun: Sequence[Any], source: Row, row: Row) -> list[int]:
-    """Which of some rows give a record: they are read again, each on a line of its own."""
-    if source["format"] not in FORMATS:  # mapped columns, and params.yaml may map them otherwise by now
+def _matching_rows(rows: Sequence[Any], source: Row, row: Row) -> list[int]:
+    """Return which of some rows give a record, by an import of each from a line of its own."""
+    if source["format"] not in FORMATS:  # mapped columns; params.yaml may map them differently by now
         return []
     with tempfile.TemporaryDirectory(prefix="alignloop-rows-") as folder:
         copy = Path(folder) / "rows.json"
-        copy.write_text("[\n" + ",\n".join(map(json.dumps, begun)) + "\n]\n", encoding="utf-8", newline="\n")
+        copy.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8", newline="\n")
         return [
             line - 2
             for line, item in FORMATS[source["format"]].read(copy, source["source"])
@@ -160,7 +160,7 @@ def _giving(begun: Sequence[Any], source: Row, row: Row) -> list[int]:
 
 
 def _gives(item: Found, row: Row) -> bool:
-    """Whether what an importer found is a record, or what `ingest` takes the record from: a ranking's prompt, a demonstration's."""
+    """Whether an imported item is a record, or the one that `ingest` takes it from (a ranking's prompt)."""
     record: Any = item.record if isinstance(item, Changed) else item
     if isinstance(record, Refused):
         return False
@@ -169,68 +169,65 @@ def _gives(item: Found, row: Row) -> bool:
     return row["id"] in (record.id, record.prompt.id if isinstance(record, Ranking) else None)
 
 
-def _standing(path: str, each: list[Place]) -> Iterator[str]:
-    own, about = [place for place in each if place.itself], [place for place in each if not place.itself]
-    for place in own:
-        yield f"stands in  {place.file}:{place.line}"
+def _places(path: str, found: list[Occurrence]) -> Iterator[str]:
+    for each in found:
+        if each.is_record:
+            yield f"is in      {each.file}:{each.line}"
+    about = [each for each in found if not each.is_record]
     if about:
-        names = ", ".join(
-            f"{place.row.get('id')} ({Path(place.file).name}:{place.line})" for place in about[:LISTED]
+        shown = (
+            f"{each.row.get('id')} ({Path(each.file).name}:{each.line})" for each in about[:LISTED_RECORDS]
         )
-        yield f"stands in  {path}, in {len(about):,} records about it: {names}{', …' * (len(about) > LISTED)}"
+        more = ", …" if len(about) > LISTED_RECORDS else ""
+        yield f"is in      {path}, in {len(about):,} records about it: {', '.join(shown)}{more}"
 
 
-def _models(graph: Graph, found: Mapping[str, list[Place]]) -> Iterator[str]:
-    """Who learned from it, who was measured on it, and what was built on those who learned."""
-    learned = [hash for hash, each in found.items() if any(place.learned for place in each)]
-    told = dict[tuple[str, str], str]()
-    for way, hashes in (
-        ("learned from by", learned),
-        ("measured on by ", [hash for hash in found if hash not in learned]),
-    ):
-        for making in lineage.in_time(graph):
-            made = {path: hash for path, hash in making.outputs.items() if path.startswith("models/")}
-            if made and set(making.inputs.values()) & set(hashes):
-                for path, hash in made.items():
-                    if told.setdefault((path, hash), way) == way:
-                        yield f"{way}  {named(graph, path, hash)}  ({making.label})"
-    makings, _ = lineage.reached(
-        graph, *(hash for (_, hash), way in told.items() if way == "learned from by"), through=("models/",)
-    )
+def _models(graph: Graph, found: Mapping[str, list[Occurrence]]) -> Iterator[str]:
+    """Yield the models that were trained on the record, measured on it, or made from models trained on it."""
+    trained = [hash for hash, each in found.items() if any(place.is_training_data for place in each)]
+    measured = [hash for hash in found if hash not in trained]
+    uses: dict[tuple[str, str], str] = {}
+    for use, hashes in ((TRAINED, trained), (MEASURED, measured)):
+        for execution in chronological(graph):
+            models = [pair for pair in execution.outputs.items() if pair[0].startswith("models/")]
+            if models and set(execution.inputs.values()) & set(hashes):
+                for path, hash in models:
+                    if uses.setdefault((path, hash), use) == use:
+                        yield f"{use}  {model_label(graph, path, hash)}  ({execution.label})"
+    hashes = [hash for (_, hash), use in uses.items() if use == TRAINED]
+    executions, _ = descendants(graph, *hashes, through=("models/",))
     later = {
         (path, hash): None
-        for making in makings
-        for path, hash in making.outputs.items()
+        for execution in executions
+        for path, hash in execution.outputs.items()
         if path.startswith("models/")
     }
-    if rest := [named(graph, path, hash) for path, hash in later if (path, hash) not in told]:
+    if rest := [model_label(graph, path, hash) for path, hash in later if (path, hash) not in uses]:
         yield f"built on these: {', '.join(rest)}"
-    if not told:
+    if not uses:
         yield "no model that this MLflow store or dvc.lock knows of has seen it"
 
 
-def _before(root: Path, graph: Graph, id: str) -> Iterator[str]:
-    """Where earlier versions of sets held it, as far as their bytes are still there."""
-    found = False
+def _earlier_versions(root: Path, graph: Graph, id: str) -> Iterator[str]:
+    """Yield the earlier versions of sets that held the record, if their bytes are still in DVC's cache."""
+    is_found = False
     for path, each in versions(root, graph).items():
         for version in each:
             try:
-                held = {
-                    name: file
-                    for name, file in record_files(root, path, version.hash).items()
-                    if file.exists()
-                }
+                files = record_files(root, path, version.hash)
             except VersioningError:
                 continue
-            for place in list(places(path, held, id))[:1]:
-                yield f"was in {place.file}:{place.line} of {version.hash}, used by {', '.join(version.models) or 'no model'}"
-                found = True
-    if not found:
-        raise TrailError(
-            f"{id}: stands in no set, now or in DVC's cache; give the `id` of a record in {FOLDER}"
+            present = {name: file for name, file in files.items() if file.exists()}
+            for place in list(occurrences(path, present, id))[:1]:
+                models = ", ".join(version.models) or "no model"
+                yield f"was in {place.file}:{place.line} of {version.hash}, used by {models}"
+                is_found = True
+    if not is_found:
+        raise RecordNotFoundError(
+            f"{id}: is in no set, now or in DVC's cache; give the `id` of a record in {DATA}"
         )
 
 
-def _short(text: str) -> str:
+def _shortened(text: str) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= QUOTED else f"{text[: QUOTED - 2]} …"
+    return text if len(text) <= QUOTE_CHARACTERS else f"{text[: QUOTE_CHARACTERS - 2]} …"

@@ -1,4 +1,7 @@
-"""Who is at work on a checkout: a locked file that says so. The kernel drops the lock when its process dies, however it dies."""
+"""Locks on a checkout and on its stages: files that name the process that holds them.
+
+The kernel drops a lock when its process dies, however it dies.
+"""
 
 import fcntl
 import json
@@ -13,7 +16,7 @@ from typing import Any
 
 from alignloop.errors import AlignloopError
 
-PATIENCE_SECONDS = 1.0  # somebody who only looks holds the file for an instant
+PATIENCE_SECONDS = 1.0  # a process that only reads the file locks it for an instant
 STAGE_PATIENCE_SECONDS = 30.0
 
 
@@ -22,8 +25,8 @@ class PipelineBusyError(AlignloopError):
 
 
 @dataclass(frozen=True)
-class Holder:
-    """Who is at work: what it is, its process, and since when."""
+class LockHolder:
+    """The run that holds a checkout: its name, its process id, and when it started."""
 
     what: str
     pid: int
@@ -34,31 +37,39 @@ class Holder:
 
 
 @contextmanager
-def at_work(root: Path, what: str) -> Iterator[None]:
-    """Be the one run on the checkout in `root` while the block runs. Raises PipelineBusyError, which names the other, if there is one."""
-    with holding(
-        _place(root), {"what": what, "pid": os.getpid(), "since": datetime.now(UTC).isoformat()}
-    ) as alone:
-        if not alone:
+def lock_checkout(root: Path, what: str) -> Iterator[None]:
+    """Make this the only run on the checkout in `root` while the block runs.
+
+    Raises PipelineBusyError, which names the other run, if there is one.
+    """
+    content = {"what": what, "pid": os.getpid(), "since": datetime.now(UTC).isoformat()}
+    with hold_lock_file(_checkout_file(root), content) as acquired:
+        if not acquired:
+            other = checkout_holder(root) or "another run"
             raise PipelineBusyError(
-                f"{root}: {holder(root) or 'another run'} is at work on this checkout; run again when it has ended"
+                f"{root}: {other} is at work on this checkout; run again when it has ended"
             )
         yield
 
 
-def holder(root: Path) -> Holder | None:
-    """Who is at work on the checkout in `root`, if anybody is."""
-    told = held(_place(root))
-    return Holder(told["what"], told["pid"], datetime.fromisoformat(told["since"])) if told else None
+def checkout_holder(root: Path) -> LockHolder | None:
+    """Return the run that works on the checkout in `root`, if there is one."""
+    content = read_lock_file(_checkout_file(root))
+    if not content:
+        return None
+    return LockHolder(content["what"], content["pid"], datetime.fromisoformat(content["since"]))
 
 
 @contextmanager
-def at_stage(root: Path, name: str) -> Iterator[None]:
-    """Be the one process that works on a stage while the block runs. One whose parent was killed may be ending: it is waited for."""
-    place = root / ".cache" / "working" / name
-    with holding(place, {"pid": os.getpid()}, STAGE_PATIENCE_SECONDS) as alone:
-        if not alone:
-            other = held(place).get("pid", "?")
+def lock_stage(root: Path, name: str) -> Iterator[None]:
+    """Make this the only process that works on a stage while the block runs.
+
+    It waits some seconds for another: a process whose parent was killed may be about to end.
+    """
+    file = root / ".cache" / "working" / name
+    with hold_lock_file(file, {"pid": os.getpid()}, STAGE_PATIENCE_SECONDS) as acquired:
+        if not acquired:
+            other = read_lock_file(file).get("pid", "?")
             raise PipelineBusyError(
                 f"process {other} works on {name} in {root}; wait for its end, or end it, and run again"
             )
@@ -66,23 +77,23 @@ def at_stage(root: Path, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def holding(
-    place: Path, told: Mapping[str, Any], patience_seconds: float = PATIENCE_SECONDS
+def hold_lock_file(
+    file: Path, content: Mapping[str, Any], patience_seconds: float = PATIENCE_SECONDS
 ) -> Iterator[bool]:
-    """Hold a locked file that tells something while the block runs; yields False, and changes nothing, where another holds it."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("a+", encoding="utf-8") as stream:
-        began = time.monotonic()
-        while (
-            not (alone := _locked(stream.fileno(), fcntl.LOCK_EX))
-            and time.monotonic() - began < patience_seconds
-        ):
+    """Hold a locked file with this content while the block runs.
+
+    Yields False, and changes nothing, where another process holds the lock.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+", encoding="utf-8") as stream:
+        deadline = time.monotonic() + patience_seconds
+        while not (acquired := _try_lock(stream.fileno(), fcntl.LOCK_EX)) and time.monotonic() < deadline:
             time.sleep(0.05)
-        if not alone:
+        if not acquired:
             yield False
             return
         stream.truncate(0)
-        json.dump(dict(told), stream)
+        json.dump(dict(content), stream)
         stream.flush()
         try:
             yield True
@@ -90,20 +101,20 @@ def holding(
             stream.truncate(0)
 
 
-def held(place: Path) -> dict[str, Any]:
-    """What the holder of the file tells; nothing if nobody holds it."""
+def read_lock_file(file: Path) -> dict[str, Any]:
+    """Return the content of a lock file; empty if no process holds it."""
     try:
-        with place.open(encoding="utf-8") as stream:
-            return {} if _locked(stream.fileno(), fcntl.LOCK_SH) else json.loads(stream.read() or "{}")
+        with file.open(encoding="utf-8") as stream:
+            return {} if _try_lock(stream.fileno(), fcntl.LOCK_SH) else json.loads(stream.read() or "{}")
     except FileNotFoundError:
         return {}
 
 
-def _place(root: Path) -> Path:
+def _checkout_file(root: Path) -> Path:
     return root / ".cache" / "at-work"
 
 
-def _locked(descriptor: int, kind: int) -> bool:
+def _try_lock(descriptor: int, kind: int) -> bool:
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""dvc.lock as a record: which stage made which bytes from which, and where that record has holes."""
+"""Read dvc.lock: which stage made which bytes from which, and which bytes have no recorded stage."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from alignloop.pipeline.code_paths import is_code
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """What dvc.lock says of one stage: the data it read, what it wrote, and its code, path to hash; and its numbers."""
+class LockedStage:
+    """One stage in dvc.lock: its input data, its outputs and its code (path to hash), and its parameters."""
 
     stage: str
     round: str | None
@@ -22,45 +22,52 @@ class Recorded:
     params: dict[str, Any]
 
 
-def recorded(root: Path) -> Iterator[Recorded]:
-    """Every stage in the project's dvc.lock."""
+def locked_stages(root: Path) -> Iterator[LockedStage]:
+    """Yield every stage in the project's dvc.lock."""
     file = root / "dvc.lock"
     if file.exists():
-        yield from read(file.read_text(encoding="utf-8"))
+        yield from parse_lock(file.read_text(encoding="utf-8"))
 
 
-def read(text: str) -> Iterator[Recorded]:
-    """Every stage in the text of a dvc.lock."""
-    for address, stage in (parsed(text) or {}).get("stages", {}).items():
+def parse_lock(text: str) -> Iterator[LockedStage]:
+    """Yield every stage in the text of a dvc.lock."""
+    for address, stage in (load_yaml(text) or {}).get("stages", {}).items():
         name, _, round = address.partition("@")
         inputs, outputs = (
             {item["path"]: item.get("md5", "") for item in stage.get(key, ())} for key in ("deps", "outs")
         )
         code = {path: hash for path, hash in inputs.items() if is_code(path)}
-        data = {path: hash for path, hash in inputs.items() if path not in code}
-        yield Recorded(
-            name, round or None, data, outputs, code, stage.get("params", {}).get("params.yaml", {})
+        yield LockedStage(
+            stage=name,
+            round=round or None,
+            inputs={path: hash for path, hash in inputs.items() if path not in code},
+            outputs=outputs,
+            code=code,
+            params=stage.get("params", {}).get("params.yaml", {}),
         )
 
 
-def parsed(text: str) -> Any:
-    """What the YAML of one of DVC's files says, read by C where it is there: ten times as fast."""
+def load_yaml(text: str) -> Any:
+    """Parse the YAML of one of DVC's files, with the C parser if it is installed: ten times as fast."""
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-def untraced(root: Path, path: str) -> list[str]:
-    """The paths among all that `path` was made from whose bytes no stage is recorded to have made; raw bytes have no maker to miss."""
-    makers = {out: entry for entry in recorded(root) for out in entry.outputs}
-    if path not in makers:
+def untraced_inputs(root: Path, path: str) -> list[str]:
+    """Return the paths, among all that `path` was made from, whose bytes no recorded stage made.
+
+    Raw bytes, which no stage writes, do not count.
+    """
+    producers = {out: stage for stage in locked_stages(root) for out in stage.outputs}
+    if path not in producers:
         return [path]
-    holes: set[str] = set()
-    todo, seen = [makers[path]], {path}
+    untraced: set[str] = set()
+    todo, seen = [producers[path]], {path}
     while todo:
         for inner, hash in todo.pop().inputs.items():
-            maker = makers.get(inner)
-            if maker and (not hash or maker.outputs[inner] != hash):
-                holes.add(inner)
-            elif maker and inner not in seen:
+            producer = producers.get(inner)
+            if producer and (not hash or producer.outputs[inner] != hash):
+                untraced.add(inner)
+            elif producer and inner not in seen:
                 seen.add(inner)
-                todo.append(maker)
-    return sorted(holes)
+                todo.append(producer)
+    return sorted(untraced)

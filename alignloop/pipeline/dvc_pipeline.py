@@ -29,7 +29,7 @@ from alignloop.pipeline import dvc_code_deps
 from alignloop.pipeline.checkout_lock import PipelineBusyError
 from alignloop.pipeline.code_hash import code_hash
 from alignloop.pipeline.code_paths import is_code
-from alignloop.pipeline.dvc_repair import mend
+from alignloop.pipeline.dvc_repair import repair
 
 dvc_code_deps.install()
 
@@ -72,7 +72,7 @@ class Pipeline:
         with self._at_work():
             self._repo: Any = Repo(str(self.root))  # DVC's own types are not checked
             assert self._repo.scm  # raises if there is no git repository
-            mend(self._repo, self.root)
+            repair(self._repo, self.root)
         self._unchanged: set[str] = set()
         self._stages: tuple[list[int], dict[str, Stage]] = ([], {})
 

@@ -1,6 +1,7 @@
-"""DVC writes dvc.lock and its list of locks in place, and may be killed meanwhile.
+"""Repair of dvc.lock and of DVC's list of locks after a DVC process was killed while it wrote them.
 
-Imported here, it writes YAML whole or not at all; what `dvc repro` alone left in halves is mended from the copy that each stage keeps.
+Importing this module makes DVC write its YAML files atomically. What `dvc repro` alone, without this
+module, left half-written is restored from the copy that every stage keeps.
 """
 
 import json
@@ -16,13 +17,13 @@ from dvc.lock import make_lock
 from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 
 from alignloop.files import replacing
-from alignloop.pipeline.dvc_lock import parsed
+from alignloop.pipeline.dvc_lock import load_yaml
 
-LAST_WHOLE = Path(".cache", "dvc.lock")
+BACKUP = Path(".cache", "dvc.lock")
 
 
-def mend(repo: Any, root: Path) -> None:
-    """Put in order what a DVC that was killed while it wrote left behind: its list of locks, and dvc.lock."""
+def repair(repo: Any, root: Path) -> None:
+    """Repair a half-written list of locks and a half-written dvc.lock."""
     tmp = Path(repo.tmp_dir)
     guard = make_lock(
         str(tmp / RWLOCK_LOCK),
@@ -34,29 +35,31 @@ def mend(repo: Any, root: Path) -> None:
             json.loads((tmp / RWLOCK_FILE).read_text(encoding="utf-8"))
         except ValueError:
             (tmp / RWLOCK_FILE).unlink()
-    lock, whole = root / "dvc.lock", root / LAST_WHOLE
-    if lock.exists() and whole.exists() and not _is_whole(lock):
+    lock, backup = root / "dvc.lock", root / BACKUP
+    if lock.exists() and backup.exists() and not _is_complete(lock):
         with replacing(lock) as part:
-            shutil.copyfile(whole, part)
+            shutil.copyfile(backup, part)
 
 
-def keep_lock(root: Path) -> None:
-    """Keep a copy of dvc.lock, which DVC does not write while a stage runs."""
+def back_up_lock(root: Path) -> None:
+    """Copy dvc.lock to .cache; call it from a stage, for DVC does not write dvc.lock while a stage runs."""
     if (root / "dvc.lock").exists():
-        with replacing(root / LAST_WHOLE) as part:
+        with replacing(root / BACKUP) as part:
             shutil.copyfile(root / "dvc.lock", part)
 
 
-def _is_whole(lock: Path) -> bool:
+def _is_complete(lock: Path) -> bool:
     try:
-        return "stages" in parsed(lock.read_text(encoding="utf-8"))
+        return "stages" in load_yaml(lock.read_text(encoding="utf-8"))
     except (OSError, TypeError, ValueError, yaml.YAMLError):
         return False
 
 
-def _dump_whole(path: str, data: Any, dumper: Callable[..., Any], fs: Any = None, **more: Any) -> None:
+def _dump_atomically(
+    path: str, data: Any, dumper: Callable[..., Any], fs: Any = None, **options: Any
+) -> None:
     with replacing(Path(path)) as part, part.open("w", encoding="utf-8") as file:
-        dumper(data, file, **more)
+        dumper(data, file, **options)
 
 
-dvc.utils.serialize._common._dump_data = _dump_whole
+dvc.utils.serialize._common._dump_data = _dump_atomically

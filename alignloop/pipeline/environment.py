@@ -1,7 +1,8 @@
-"""The one place for environment variables: everything this project writes stays in its folder, and nothing phones home.
+"""Environment variables of the project: all files stay in its folder, and no tool sends telemetry.
 
-Call `settle` before Prefect, MLflow, Great Expectations or transformers are imported: they read their variables at import. What
-the caller has set wins. For a shell: `eval "$(python -m alignloop.pipeline.environment)"`.
+Call `configure` before Prefect, MLflow, Great Expectations or transformers are imported: they read their
+variables at import. Variables that the caller has set are kept. For a shell:
+`eval "$(python -m alignloop.pipeline.environment)"`.
 """
 
 import os
@@ -11,25 +12,24 @@ from pathlib import Path
 
 import yaml
 
-from alignloop.pipeline.checkout_lock import held
+from alignloop.pipeline.checkout_lock import read_lock_file
 
 ROOT = Path(__file__).resolve().parents[2]
-STORE = Path("mlruns", "mlflow.db")  # MLflow's, where none is named
+MLFLOW_DATABASE = Path("mlruns", "mlflow.db")  # the default store
 SERVING = Path(
     ".cache", "serving"
 )  # the addresses of the servers of `python -m alignloop serve`, while it runs
 
 
-def settle(root: Path = ROOT) -> dict[str, str]:
-    """Give every variable of the project that is not set its value for the project in `root`, and return all of them."""
-    servers = held(root / SERVING)  # runs show on the servers that run here
-    lasting = "PREFECT_API_URL" in {**os.environ, **servers}
+def configure(root: Path = ROOT) -> dict[str, str]:
+    """Set every variable of the project in `root` that is not set yet, and return all of them."""
+    servers = read_lock_file(root / SERVING)  # runs report to the servers that run here
+    # Eight retries are eight minutes, for a server that may be restarted. A flow's temporary server never is.
+    retries = "8" if "PREFECT_API_URL" in {**os.environ, **servers} else "3"
     settings = {
         "PREFECT_HOME": f"{root}/.prefect",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_CLIENT_MAX_RETRIES": "8"
-        if lasting
-        else "3",  # eight minutes for a server that starts again; a flow's own never does
+        "PREFECT_CLIENT_MAX_RETRIES": retries,
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -50,17 +50,18 @@ def settle(root: Path = ROOT) -> dict[str, str]:
     }
     settings |= servers
     programs = str(Path(sys.executable).parent)
-    if not os.environ.get("PATH", "").startswith(programs):
-        os.environ["PATH"] = (
-            f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # `python` in dvc.yaml is this one
-        )
+    if not os.environ.get("PATH", "").startswith(programs):  # `python` in dvc.yaml is this interpreter
+        os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return {"PATH": os.environ["PATH"]} | {
         name: os.environ.setdefault(name, value) for name, value in settings.items()
     }
 
 
 def _base_is_remote(root: Path) -> bool:
-    """Whether params.yaml takes its base model from the hub; a file that cannot be read is reported by who reads it for its values."""
+    """Whether params.yaml takes its base model from the Hugging Face hub.
+
+    A params.yaml that cannot be read counts as no; the code that loads its values reports the error.
+    """
     try:
         base = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["base"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
@@ -69,5 +70,5 @@ def _base_is_remote(root: Path) -> bool:
 
 
 if __name__ == "__main__":
-    for name, value in settle().items():
+    for name, value in configure().items():
         print(f"export {name}={shlex.quote(value)}")

@@ -1,11 +1,13 @@
-"""A process that has imported what stages need, and forks a child for each `python -m alignloop …` it is asked to run.
+"""Fork server: a process that has imported the stages' libraries and forks a child for each command.
 
-A cold stage spends about ten seconds on imports. A child of this server starts in a fraction of one and is otherwise the same: it leads
-a process group of its own, imports the project's code itself (which may have changed since the server started), and runs it as `__main__`.
-The server starts no threads and runs no tensor operation: a forked child would inherit their locks but not their threads.
+A stage started from the shell spends about ten seconds on imports. A child of this server starts in a
+fraction of a second and is otherwise the same: it leads its own process group, imports the project's code
+itself (which may have changed since the server started), and runs it as `__main__`. The server starts no
+threads and runs no tensor operations: a forked child would inherit their locks but not their threads.
 
-Its standard input is a socket. A request is a JSON object (argv, cwd, env) and three descriptors: standard output, standard error,
-and a pipe that gets the child's process id and, when it has ended, its exit code, a line each.
+Its standard input is a socket. A request is a JSON object (argv, cwd, env) and three descriptors: standard
+output, standard error, and a pipe. The server writes two lines to the pipe: the child's process id, and its
+exit code when it has ended.
 """
 
 import atexit
@@ -25,57 +27,61 @@ import traceback
 from contextlib import suppress
 from typing import Any
 
-FIRST = (
+PRELOADED_AT_START = (
     "numpy",
     "torch",
     "transformers.models.llama.modeling_llama",
     "transformers.models.auto.modeling_auto",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "pandas",
+    "pydantic",
+    "yaml",
+    "dvc.repo",
 )
-FIRST += ("mlflow.store.tracking.sqlalchemy_store", "pandas", "pydantic", "yaml", "dvc.repo")
-LATER = ("great_expectations", "matplotlib.pyplot")  # while the first stage, which needs neither, runs
+PRELOADED_LATER = (
+    "great_expectations",
+    "matplotlib.pyplot",
+)  # while the first stage, which needs neither, runs
 MESSAGE_BYTES = 1 << 20
 
 
 def serve(requests: socket.socket) -> None:
-    """Run what is asked until the other end closes; then kill what still runs."""
+    """Serve requests until the other end closes; then kill the children that still run."""
     running: dict[int, int] = {}
 
     def reap(*_: Any) -> None:
-        for child in list(running):  # only those: an import may run a program, and wait for it, too
+        for child in list(running):  # only these: an import may start a process and wait for it too
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
-                _tell(running.pop(child), os.waitstatus_to_exitcode(status), last=True)
+                _report(running.pop(child), os.waitstatus_to_exitcode(status), last=True)
 
     signal.signal(signal.SIGCHLD, reap)
-    _load(FIRST)
+    _preload(PRELOADED_AT_START)
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, 3)
         if not message:
             break
         output, errors, status = descriptors
-        signal.pthread_sigmask(
-            signal.SIG_BLOCK, {signal.SIGCHLD}
-        )  # the child's end must find the child in `running`
+        # Blocked until the child is in `running`: the handler looks it up there.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         if (child := os.fork()) == 0:
             requests.close()
             os.close(status)
-            _become(json.loads(message), output, errors)
+            _run_child(json.loads(message), output, errors)
         running[child] = status
-        with suppress(OSError):
-            os.setpgid(
-                child, child
-            )  # here as well: whoever is told of the child may signal its group at once
+        with suppress(OSError):  # in the parent too: the client may signal the group at once
+            os.setpgid(child, child)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         os.close(output)
         os.close(errors)
-        _tell(status, child)
-        _load(LATER)
+        _report(status, child)
+        _preload(PRELOADED_LATER)
     for child in list(running):
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
 
 
-def _load(modules: tuple[str, ...]) -> None:
+def _preload(modules: tuple[str, ...]) -> None:
     if any(module not in sys.modules for module in modules):
         for module in modules:
             importlib.import_module(module)
@@ -83,26 +89,26 @@ def _load(modules: tuple[str, ...]) -> None:
         gc.freeze()  # children share these pages as long as no collection touches them
 
 
-def _tell(pipe: int, number: int, last: bool = False) -> None:
-    with suppress(OSError):  # who asked may be gone
+def _report(pipe: int, number: int, last: bool = False) -> None:
+    with suppress(OSError):  # the client may be gone
         os.write(pipe, b"%d\n" % number)
     if last:
         os.close(pipe)
 
 
-def _become(request: dict[str, Any], output: int, errors: int) -> None:
-    """Turn this fork into the process that `python -m …` would have been, and end with its exit code."""
+def _run_child(request: dict[str, Any], output: int, errors: int) -> None:
+    """Run the request in this fork as `python -m …` would, and exit with its exit code."""
     code = 1
     try:
         os.setpgid(0, 0)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for descriptor, place in ((nothing, 0), (output, 1), (errors, 2)):
-            os.dup2(descriptor, place)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for descriptor, standard in ((null, 0), (output, 1), (errors, 2)):
+            os.dup2(descriptor, standard)
             os.close(descriptor)
-        threading.Thread(target=_end_unheard, daemon=True).start()
+        threading.Thread(target=_end_without_reader, daemon=True).start()
         sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
         os.chdir(request["cwd"])
         os.environ.clear()
@@ -114,7 +120,7 @@ def _become(request: dict[str, Any], output: int, errors: int) -> None:
         for name in [name for name in sys.modules if name.partition(".")[0] == module]:
             del sys.modules[name]
         importlib.invalidate_caches()
-        code = _code_of(module)
+        code = _exit_code(module)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -126,18 +132,18 @@ def _become(request: dict[str, Any], output: int, errors: int) -> None:
         os._exit(code)
 
 
-def _end_unheard() -> None:
-    """End this process group when nobody can read what it says any more: who asked for it was killed, and may be asking again."""
+def _end_without_reader() -> None:
+    """End this process group when nobody reads its output: the client was killed, and may ask again."""
     output = select.poll()
     output.register(
         1, 0
-    )  # an error is always told, and for a pipe's writing end it means that there is no reader
+    )  # POLLERR is always reported; on a pipe's write end it means that there is no reader
     while not any(event & select.POLLERR for _, event in output.poll()):
         time.sleep(1)
     os.killpg(0, signal.SIGKILL)
 
 
-def _code_of(module: str) -> int:
+def _exit_code(module: str) -> int:
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as stop:

@@ -1,4 +1,4 @@
-"""Which code runs here: git's commit, and whether the files differ from it; and what a file said at other commits."""
+"""git: the commit that is checked out, whether the code differs from it, and files at other commits."""
 
 import os
 import subprocess
@@ -13,11 +13,11 @@ CODE = ("alignloop", "dvc.yaml")
 
 
 class RevisionError(AlignloopError):
-    """git cannot tell which code this is, or cannot record what it made; the message says why and what to do."""
+    """git cannot report the code's commit, or cannot make one; the message has the cause and the remedy."""
 
 
-class Past(NamedTuple):
-    """What a file said at a commit."""
+class FileAtCommit(NamedTuple):
+    """The text of a file at a commit."""
 
     commit: str
     when: datetime
@@ -25,35 +25,34 @@ class Past(NamedTuple):
 
 
 def revision(root: Path) -> tuple[str, bool]:
-    """The commit that is checked out in `root`, and whether the package or the pipeline there differs from it."""
-    return git(root, "rev-parse", "HEAD").strip(), bool(
-        git(root, "status", "--porcelain", "--", *CODE).strip()
-    )
+    """Return the commit checked out in `root`, and whether the package or the pipeline differs from it."""
+    changes = git(root, "status", "--porcelain", "--", *CODE)
+    return git(root, "rev-parse", "HEAD").strip(), bool(changes.strip())
 
 
-def past(root: Path, file: str) -> Iterator[Past]:
-    """The file at each commit of any branch, tag or experiment that changed it, oldest first."""
+def file_history(root: Path, file: str) -> Iterator[FileAtCommit]:
+    """Yield the file at each commit of any branch, tag or experiment that changed it, oldest first."""
     log = git(root, "log", "--all", "--reverse", "--diff-filter=AM", "--format=%H %ct", "--", file)
     for commit, seconds in (line.split() for line in log.splitlines()):
-        yield Past(commit, datetime.fromtimestamp(int(seconds), UTC), git(root, "show", f"{commit}:{file}"))
+        text = git(root, "show", f"{commit}:{file}")
+        yield FileAtCommit(commit, datetime.fromtimestamp(int(seconds), UTC), text)
 
 
-def at(root: Path, name: str, file: str) -> Past | None:
-    """The file at what git knows by this name: a commit, branch or tag; None where git knows no such name, or the commit no such file."""
+def file_at(root: Path, revision: str, file: str) -> FileAtCommit | None:
+    """Return the file at a commit, branch or tag; None if there is no such revision or no such file."""
     try:
-        commit = git(root, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").strip()
+        commit = git(root, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").strip()
         text = git(root, "cat-file", "blob", f"{commit}:{file}")
-        return Past(
-            commit, datetime.fromtimestamp(int(git(root, "show", "-s", "--format=%ct", commit)), UTC), text
-        )
+        seconds = int(git(root, "show", "-s", "--format=%ct", commit))
     except RevisionError:
         return None
+    return FileAtCommit(commit, datetime.fromtimestamp(seconds, UTC), text)
 
 
 def git(root: Path, *words: str, env: Mapping[str, str] | None = None, may_fail: bool = False) -> str:
-    """What git prints. Where it fails, RevisionError, or nothing if it `may_fail`."""
+    """Return what git prints. Where it fails, raise RevisionError, or return "" if it `may_fail`."""
     try:
-        answer = subprocess.run(
+        done = subprocess.run(
             ["git", "-C", str(root), *words],
             capture_output=True,
             text=True,
@@ -64,9 +63,10 @@ def git(root: Path, *words: str, env: Mapping[str, str] | None = None, may_fail:
         raise RevisionError(
             "git is not installed; every run records its code's commit: install git"
         ) from None
-    if answer.returncode and not may_fail:
-        reason = (answer.stderr.strip().splitlines() or ["git failed"])[0]
+    if done.returncode and not may_fail:
+        reason = (done.stderr.strip().splitlines() or ["git failed"])[0]
         raise RevisionError(
-            f"{root}: {reason}; every run records its code's commit: clone the project with git, or `git init` and commit it"
+            f"{root}: {reason}; every run records its code's commit: clone the project with git, "
+            "or `git init` and commit it"
         )
-    return answer.stdout
+    return done.stdout

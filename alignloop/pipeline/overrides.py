@@ -1,4 +1,4 @@
-"""Changes to params.yaml, written into it with its comments kept, so that `dvc repro` runs with the numbers that the flow ran with."""
+"""Override keys in params.yaml itself, so that `dvc repro` uses the same values; comments are kept."""
 
 import io
 import re
@@ -16,7 +16,7 @@ from alignloop.params import Params, ParamsError, parse, values_in
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes 1e-05 as 1.0e-05: without the point, readers of YAML 1.1 take it for text."""
+    """Writes 1e-05 as 1.0e-05: without the point, YAML 1.1 parsers read it as text."""
 
     def represent_float(self, data: float) -> Any:
         node = super().represent_float(data)
@@ -30,14 +30,16 @@ _Representer.add_representer(float, _Representer.represent_float)
 def override(
     path: Path, file: Path | None = None, changes: Mapping[str, Any] | None = None
 ) -> dict[str, tuple[Any, Any]]:
-    """Merge a YAML file and then `changes` (dotted keys) over params.yaml at `path`; return what changed: {key: (before, after)}.
+    """Merge a YAML file, and then `changes` (dotted keys), into params.yaml; return {key: (before, after)}.
 
-    A section's keys are merged; a mapping that is one value, such as `rounds`, is replaced by the file's. Nothing is written
-    unless the outcome is valid; ParamsError says what is not.
+    The keys of a section are merged; a mapping that is one value, such as `rounds`, is replaced. Nothing is
+    written unless the result is valid; otherwise ParamsError names the invalid key.
     """
     before = values_in(path, "restore it with `git checkout params.yaml`")
     editor = YAML()
-    editor.Representer, editor.width, editor.preserve_quotes = _Representer, 4096, True
+    editor.Representer = _Representer
+    editor.width = 4096
+    editor.preserve_quotes = True
     editor.indent(mapping=2, sequence=4, offset=2)
     tree = editor.load(path.read_text(encoding="utf-8"))
     if file is not None:
@@ -47,10 +49,8 @@ def override(
     changed = io.StringIO()
     editor.dump(tree, changed)
     after = yaml.safe_load(changed.getvalue())
-    parse(
-        after,
-        " and ".join([path.name, *([str(file)] if file else []), *(f"--set {key}" for key in changes or {})]),
-    )
+    origins = [path.name, *([str(file)] if file else []), *(f"--set {key}" for key in changes or {})]
+    parse(after, " and ".join(origins))
     differences = _differences(before, after)
     if differences:
         with replacing(path) as part:
@@ -58,24 +58,22 @@ def override(
     return differences
 
 
-def value_of(text: str) -> Any:
-    """The value that `text` stands for on a command line: YAML, where 1e-5 is a number. Raises ParamsError."""
+def parse_value(text: str) -> Any:
+    """Parse a value from the command line: YAML, in which 1e-5 is a number. Raises ParamsError."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ParamsError(f"--set {text}: the value is not valid YAML: {error}") from None
-    return (
-        float(value)
-        if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value)
-        else value
-    )
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
 
 
 def _mapping(file: Path) -> dict[str, Any]:
     content = values_in(file, "name a YAML file with keys of params.yaml")
     if not isinstance(content, dict):
         raise ParamsError(
-            f"{file}: holds no mapping of keys; write it like params.yaml, with only the keys that change"
+            f"{file}: is not a mapping of keys; write it like params.yaml, with only the keys that change"
         )
     return content
 
@@ -99,7 +97,8 @@ def _put(tree: MutableMapping[str, Any], key: list[str], value: Any) -> None:
     for place, part in enumerate(key[:-1]):
         if not isinstance(tree.get(part), dict):
             raise ParamsError(
-                f"--set {'.'.join(key)}: {'.'.join(key[: place + 1])} is no section of params.yaml; it has {', '.join(tree)}"
+                f"--set {'.'.join(key)}: {'.'.join(key[: place + 1])} is not a section of params.yaml; "
+                f"it has {', '.join(tree)}"
             )
         tree = tree[part]
     tree[key[-1]] = value
@@ -108,7 +107,8 @@ def _put(tree: MutableMapping[str, Any], key: list[str], value: Any) -> None:
 def _differences(before: Any, after: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return {} if before == after else {prefix: (before, after)}
-    found: dict[str, tuple[Any, Any]] = {}
+    differences: dict[str, tuple[Any, Any]] = {}
     for key in {**before, **after}:
-        found |= _differences(before.get(key), after.get(key), f"{prefix}.{key}" if prefix else str(key))
-    return found
+        name = f"{prefix}.{key}" if prefix else str(key)
+        differences |= _differences(before.get(key), after.get(key), name)
+    return differences

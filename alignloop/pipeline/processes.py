@@ -1,4 +1,4 @@
-"""Running a stage's command and hearing its lines as they come: warm through the fork server where that is possible, else in a shell."""
+"""Run a stage's command and stream its output: through the fork server if possible, else in a shell."""
 
 import atexit
 import json
@@ -19,13 +19,15 @@ from typing import BinaryIO, Protocol
 
 from alignloop.errors import AlignloopError
 
-OWN = re.compile(r"python -m alignloop( [\w\s./,:+=@%-]*)?")  # nothing in it that a shell would change
-GRACE_SECONDS = 10.0  # between asking a process to end and ending it
-STOP_SECONDS = 2.0  # for the fork server to notice that nobody needs it
-LINGER_SECONDS = 1.0  # for lines that come after the exit: a grandchild may hold the pipe for ever
+ALIGNLOOP_COMMAND = re.compile(
+    r"python -m alignloop( [\w\s./,:+=@%-]*)?"
+)  # nothing that a shell would change
+GRACE_SECONDS = 10.0  # between interrupting a process and killing it
+STOP_SECONDS = 2.0  # for the fork server to end when its socket is closed
+LINGER_SECONDS = 1.0  # for output after the exit: a grandchild may keep the pipe open for ever
 
-Hear = Callable[[str, bool], None]
-"""Called with each line, and whether it came on standard error."""
+OnLine = Callable[[str, bool], None]
+"""Called with each line of output, and whether it came from standard error."""
 
 
 class ProcessError(AlignloopError):
@@ -33,7 +35,7 @@ class ProcessError(AlignloopError):
 
 
 class Process(Protocol):
-    """A running process that leads a group of its own: a subprocess.Popen, or a child of the fork server."""
+    """A process that leads its own process group: a subprocess.Popen or a child of the fork server."""
 
     pid: int
 
@@ -43,52 +45,51 @@ class Process(Protocol):
 
 
 class Child:
-    """A child of the fork server, known by the pipe on which the server tells its process id and its exit code."""
+    """A child of the fork server; the server sends its process id and its exit code through a pipe."""
 
     def __init__(self, status: BinaryIO) -> None:
         self._status, self._code = status, None
-        self.pid = self._told()
+        self.pid = self._read_number()
 
     def poll(self) -> int | None:
-        """The exit code, or None while the child runs."""
+        """Return the exit code, or None while the child runs."""
         with suppress(subprocess.TimeoutExpired):
             self.wait(0)
         return self._code
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the exit code; raises subprocess.TimeoutExpired."""
+        """Wait for the exit code. Raises subprocess.TimeoutExpired."""
         if self._code is None:
             if not select.select([self._status], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("child", timeout or 0)
-            self._code = self._told()
+            self._code = self._read_number()
         return self._code
 
-    def _told(self) -> int:
+    def _read_number(self) -> int:
         line = self._status.readline()
         if not line:
             raise ProcessError(
-                "the process that starts stages has died, perhaps for want of memory; run the same command again"
+                "the fork server has died, perhaps because memory ran out; run the same command again"
             )
         return int(line)
 
 
 class ForkServer:
-    """The fork server seen from outside: started when it is first wanted, again if it has died, and ended with this process."""
+    """Client of the fork server: it is started at first use or if it has died, and ends with this process."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
 
     def start(self) -> socket.socket:
-        """The way to a living server. It imports in the background; what is asked meanwhile waits."""
+        """Return the socket of a running server. It imports in the background; requests wait meanwhile."""
         if self._process is not None and self._process.poll() is None and self._requests is not None:
             return self._requests
         self.stop()
         atexit.register(self.stop)
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        env = os.environ | {
-            "PYTORCH_NVML_BASED_CUDA_CHECK": "1"
-        }  # to ask whether there is a GPU must not touch it before a fork
+        # torch.cuda.is_available() must not initialise CUDA before a fork.
+        env = os.environ | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
         command = [sys.executable, "-m", "alignloop.pipeline.forkserver"]
         with theirs:
             self._process = subprocess.Popen(
@@ -97,12 +98,12 @@ class ForkServer:
         return self._requests
 
     def fork(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], pipes: Sequence[BinaryIO]) -> None:
-        """Ask for a child that runs `python -m argv…` with these pipes for its output, its errors, and what the server tells of it."""
+        """Request a child that runs `python -m ARGV…`; the pipes take its output, errors and status."""
         request = json.dumps({"argv": list(argv), "cwd": str(cwd), "env": dict(env)})
         socket.send_fds(self.start(), [request.encode()], [pipe.fileno() for pipe in pipes])
 
     def stop(self) -> None:
-        """End the server, which ends what it still runs."""
+        """End the server, which kills the children that still run."""
         atexit.unregister(self.stop)
         if self._requests is not None:
             self._requests.close()
@@ -118,11 +119,16 @@ forkserver = ForkServer()
 
 
 def run(
-    argv: Sequence[str], cwd: Path, env: Mapping[str, str], hear: Hear, warm: bool = sys.platform == "linux"
+    argv: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    on_line: OnLine,
+    use_fork_server: bool = sys.platform == "linux",
 ) -> int:
-    """Run a shell's argv (…, "-c", command) to its end, and return its exit code: negative for the signal that ended it.
+    """Run a shell's argv (…, "-c", command); return its exit code, or minus the signal that ended it.
 
-    `python -m alignloop …` needs no shell and runs in a child of the fork server if `warm`. Any exception here ends the process first.
+    `python -m alignloop …` needs no shell and runs in a child of the fork server if `use_fork_server`. On any
+    exception in this process, the command is ended first.
     """
     env = {**env, "PYTHONUNBUFFERED": "1"}
     with ExitStack() as ours, ExitStack() as theirs:
@@ -130,13 +136,13 @@ def run(
             _pipe(ours, theirs) for _ in range(3)
         )
         process: Process
-        if warm and OWN.fullmatch(argv[-1]):
+        if use_fork_server and ALIGNLOOP_COMMAND.fullmatch(argv[-1]):
             try:
                 forkserver.fork(shlex.split(argv[-1])[2:], cwd, env, (its_output, its_errors, its_status))
                 theirs.close()
                 process = Child(status)
             except BaseException:
-                forkserver.stop()  # a child that nobody watches must not start
+                forkserver.stop()  # a child that nobody waits for must not start
                 raise
         else:
             process = subprocess.Popen(
@@ -150,7 +156,7 @@ def run(
             )
         try:
             theirs.close()
-            _listen(process, {output: False, errors: True}, hear)
+            _stream(process, {output: False, errors: True}, on_line)
             return process.wait()
         except BaseException:
             _end(process)
@@ -162,8 +168,8 @@ def _pipe(ours: ExitStack, theirs: ExitStack) -> tuple[BinaryIO, BinaryIO]:
     return ours.enter_context(os.fdopen(read, "rb", 0)), theirs.enter_context(os.fdopen(write, "wb", 0))
 
 
-def _listen(process: Process, streams: Mapping[BinaryIO, bool], hear: Hear) -> None:
-    """Pass on whole lines until the streams end, or the process has ended and they stay silent."""
+def _stream(process: Process, streams: Mapping[BinaryIO, bool], on_line: OnLine) -> None:
+    """Pass on whole lines until the streams end, or until the process has ended and no output comes."""
     rest = dict.fromkeys(streams, b"")
     with selectors.DefaultSelector() as selector:
         for stream in streams:
@@ -182,11 +188,11 @@ def _listen(process: Process, streams: Mapping[BinaryIO, bool], hear: Hear) -> N
                 *lines, rest[stream] = re.split(rb"[\r\n]", rest[stream] + (block or b"\n"))
                 for line in lines:
                     if text := line.decode("utf-8", "replace").rstrip():
-                        hear(text, streams[stream])
+                        on_line(text, streams[stream])
 
 
 def _end(process: Process) -> None:
-    """Interrupt the process and all it started; kill what does not end."""
+    """Interrupt the process group; kill it if it does not end."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
     try:

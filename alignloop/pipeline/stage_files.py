@@ -20,7 +20,7 @@ from alignloop.data import parquet_shards
 from alignloop.params import ParamsError
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.code_paths import CODE, is_code
-from alignloop.pipeline.dvc_lock import parsed
+from alignloop.pipeline.dvc_lock import load_yaml
 
 ALWAYS = ("seed", "threads")
 NAMED = re.compile(rb'"(labeler|licence)": ?"([^"\\]+)"')  # a quote inside a text would be escaped
@@ -162,7 +162,7 @@ def size_of(path: Path) -> dict[str, Any]:
 
 
 def _read(file: Path) -> Any:
-    return parsed(file.read_text(encoding="utf-8"))
+    return load_yaml(file.read_text(encoding="utf-8"))
 
 
 def _entry(name: str, round: str | None, stage: Mapping[str, Any]) -> Entry:

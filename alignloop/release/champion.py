@@ -1,7 +1,9 @@
-"""Which policy is the champion: decided here and nowhere else, in the log first, then in releases/champion.json and the registry's aliases.
+"""The champion: the policy in use. Decisions about it go to the log, releases/champion.json and the registry.
 
-`releases/champion.json` holds hashes alone, so that the stage `release`, which depends on it, gives the same bytes everywhere: a candidate
-is compared with the champion, or with the one before it where the candidate is the champion itself. Deciding changes no verdict.
+The log is written first, then releases/champion.json and the registry's aliases follow it; no other
+module changes them. `releases/champion.json` holds hashes only, so that the stage `release`, which
+depends on it, gives the same bytes everywhere: a candidate is compared with the champion, or with the
+previous champion if the candidate is the champion itself. So a decision changes no verdict.
 """
 
 import json
@@ -11,57 +13,59 @@ from pathlib import Path
 from alignloop.errors import AlignloopError
 from alignloop.files import write_json
 from alignloop.release import decision_log
-from alignloop.release.decision_log import STATE, Action, AuditError, Entry
+from alignloop.release.decision_log import STATE, Action, DecisionLogError, Entry
 from alignloop.tracking import registry
 from alignloop.tracking.registry import Version
 
 ALIASES = ("champion", "previous")
-SEAL = "audit"  # the registered model's tag that holds the number and the seal of the log's last entry
-POLICIES = "-policy"  # what follows release.registry in their name
-GATES = "gates"  # who decides where nobody is asked
+SEAL_TAG = "audit"  # of the registered model: the number and the seal of the log's last entry
+POLICY_SUFFIX = "-policy"  # after release.registry in the name of a policy
+GATES = "gates"  # the author of automatic decisions
 
 
 class DecisionError(AlignloopError):
-    """What is asked cannot be decided so; the message says why."""
+    """A decision that cannot be made; the message has the cause."""
 
 
-def counterpart(root: Path, hash: str) -> str | None:
-    """The hash of the model that a candidate with this hash is compared with; None: SFT."""
+def comparison_hash(root: Path, hash: str) -> str | None:
+    """Return the hash of the model that a candidate with this hash is compared with; None for SFT."""
     return next((each for each in _state(root) if each and each != hash), None)
 
 
 def _state(root: Path) -> list[str | None]:
-    """The hashes of champion and previous champion that the pipeline goes by."""
+    """Return the hashes of the champion and the previous champion in releases/champion.json."""
     try:
         state = json.loads((root / STATE).read_text(encoding="utf-8"))
         return [state[alias] for alias in ALIASES]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DecisionError(
-            f"{STATE}: cannot be read ({error}); `git checkout {STATE}`, or `python -m alignloop review restore`"
+            f"{STATE}: cannot be read ({error}); `git checkout {STATE}`, "
+            "or `python -m alignloop review restore`"
         ) from None
 
 
-def bring(root: Path, name: str, hash: str, place: Path) -> None:
-    """Put what a candidate is compared with into `place`; nothing where that is SFT."""
-    other = counterpart(root, hash)
-    if place.is_dir():
-        shutil.rmtree(place)
+def fetch_comparison_model(root: Path, name: str, hash: str, target: Path) -> None:
+    """Download the model that a candidate is compared with to `target`; nothing if that is SFT."""
+    other = comparison_hash(root, hash)
+    if target.is_dir():
+        shutil.rmtree(target)
     if other is None:
         return
-    if not (known := [version for version in registry.versions(root, other) if version.name == name]):
+    matches = [version for version in registry.versions(root, other) if version.name == name]
+    if not matches:
         raise DecisionError(
-            f"{STATE}: the champion {other} is not in this registry; set MLFLOW_TRACKING_URI to the one that has it, "
-            f"or begin without a champion: `git checkout` a {STATE} from before it"
+            f"{STATE}: the champion {other} is not in this registry; set MLFLOW_TRACKING_URI to the one that "
+            f"has it, or begin without a champion: `git checkout` a {STATE} from before it"
         )
-    registry.fetch(root, known[0], place)
+    registry.download(root, matches[0], target)
 
 
-def decided(root: Path, hash: str) -> Entry | None:
-    """The last approval or rejection of these bytes."""
+def last_decision(root: Path, hash: str) -> Entry | None:
+    """Return the last approval or rejection of these bytes."""
     return next(
         (
             entry
-            for entry in decision_log.entries(root)[::-1]
+            for entry in decision_log.read_entries(root)[::-1]
             if _hash(entry.model) == hash and entry.action in ("approve", "reject")
         ),
         None,
@@ -69,149 +73,158 @@ def decided(root: Path, hash: str) -> Entry | None:
 
 
 def approve(root: Path, version: Version, who: str, reason: str, despite_gates: bool = False) -> Entry:
-    """Make a version the champion, and the champion so far the previous one."""
+    """Make a version the champion, and the present champion the previous one."""
     if version.tags.get("gates") != "passed" and not despite_gates:
         raise DecisionError(
-            f"{version.label}: its gates say {version.tags.get('gates', 'nothing')}; to approve it all the same, say --despite-gates"
+            f"{version.label}: its gates say {version.tags.get('gates', 'nothing')}; "
+            "to approve it all the same, say --despite-gates"
         )
     return _decide(root, "approve", version, who, reason)
 
 
 def reject(root: Path, version: Version, who: str, reason: str) -> Entry:
-    """Leave the champion as it is, and say why."""
+    """Log that a version was rejected; the champion stays."""
     return _decide(root, "reject", version, who, reason)
 
 
 def rollback(root: Path, name: str, who: str, reason: str) -> Entry:
-    """Make the previous champion the champion again, and the champion so far the previous one."""
-    known = decision_log.entries(root)
-    if not known or known[-1].previous is None:
+    """Swap the champion and the previous champion."""
+    entries = decision_log.read_entries(root)
+    if not entries or entries[-1].previous is None:
         raise DecisionError(
-            f"{name}: there is no previous champion to go back to; `python -m alignloop review --audit` shows the decisions"
+            f"{name}: there is no previous champion to go back to; "
+            "`python -m alignloop review --audit` shows the decisions"
         )
-    return _decide(root, "rollback", _version(root, name, known[-1].previous), who, reason)
+    return _decide(root, "rollback", _version(root, name, entries[-1].previous), who, reason)
 
 
 def restore(root: Path, name: str, who: str, reason: str) -> Entry:
-    """Let aliases and releases/champion.json be again what the log says."""
-    known = decision_log.entries(root)
-    return _decide(
-        root,
-        "restore",
-        _version(root, name, known[-1].champion) if known and known[-1].champion else name,
-        who,
-        reason,
-    )
+    """Set the aliases and releases/champion.json to the log's last entry again."""
+    entries = decision_log.read_entries(root)
+    champion = entries[-1].champion if entries else None
+    return _decide(root, "restore", _version(root, name, champion) if champion else name, who, reason)
 
 
 def _decide(root: Path, action: Action, about: Version | str, who: str, reason: str) -> Entry:
-    """Write an entry about a version, or about the name of a model without a champion, and do what it says."""
+    """Log a decision about a version (or about a model's name, if it has no champion), and apply it."""
     who, reason = " ".join(who.split()), " ".join(reason.split())
     version = None if isinstance(about, str) else about
     label, name = (about, about) if isinstance(about, str) else (about.label, about.name)
-    if not name.endswith(POLICIES):
+    if not name.endswith(POLICY_SUFFIX):
         raise DecisionError(
-            f"{label}: only policies are approved, rejected or rolled back: name one of …{POLICIES}"
+            f"{label}: only policies are approved, rejected or rolled back: name one of …{POLICY_SUFFIX}"
         )
     if not who or not reason:
         raise DecisionError(f"{label}: a decision has a name and a reason; give both")
-    with decision_log.writing(root):
-        known = decision_log.entries(root)
-        champion, previous = (known[-1].champion, known[-1].previous) if known else (None, None)
+    with decision_log.lock_log(root):
+        entries = decision_log.read_entries(root)
+        champion, previous = (entries[-1].champion, entries[-1].previous) if entries else (None, None)
         if version and action in ("approve", "reject") and champion and _hash(champion) == version.hash:
             raise DecisionError(
-                f"{label}: is the champion already; `python -m alignloop rollback` goes back to the one before"
+                f"{label}: is the champion already; "
+                "`python -m alignloop rollback` goes back to the previous one"
             )
         if version and action in ("approve", "rollback"):
-            champion, previous = _named(version), champion
-        gates = version.tags.get("gates", "unknown") if version else "unknown"
-        entry = decision_log.append(
-            root, who, action, _named(version) if version else name, reason, gates, champion, previous
+            champion, previous = _reference(version), champion
+        entry = decision_log.append_entry(
+            root,
+            who=who,
+            action=action,
+            model=_reference(version) if version else name,
+            reason=reason,
+            gates=version.tags.get("gates", "unknown") if version else "unknown",
+            champion=champion,
+            previous=previous,
         )
         _apply(root, name, entry)
     if version:
-        registry.describe(
-            root,
-            version,
-            {"decision": f"{action} by {who}: {reason}", "decision_entry": f"{entry.number} {entry.seal}"},
-        )
+        tags = {"decision": f"{action} by {who}: {reason}", "decision_entry": f"{entry.number} {entry.seal}"}
+        registry.annotate(root, version, tags)
     return entry
 
 
 def _apply(root: Path, name: str, entry: Entry) -> None:
-    """What the log says, where it is read."""
-    held = {"champion": entry.champion, "previous": entry.previous}
-    write_json(root / STATE, {alias: _hash(version) if version else None for alias, version in held.items()})
-    for alias, version in held.items():
+    """Write an entry's champion and previous champion to releases/champion.json and the aliases."""
+    versions = {"champion": entry.champion, "previous": entry.previous}
+    state = {alias: _hash(version) if version else None for alias, version in versions.items()}
+    write_json(root / STATE, state)
+    for alias, version in versions.items():
         if version:
-            registry.point(root, alias, _version(root, name, version))
+            registry.set_alias(root, alias, _version(root, name, version))
         else:
-            registry.unpoint(root, alias, name)
-    registry.mark(root, name, SEAL, f"{entry.number} {entry.seal}")
+            registry.delete_alias(root, alias, name)
+    registry.set_model_tag(root, name, SEAL_TAG, f"{entry.number} {entry.seal}")
 
 
 def verify(root: Path, name: str) -> list[Entry]:
-    """The whole log, held against the seal that the registry keeps. Raises AuditError naming the first entry that is not as written."""
-    known, kept = decision_log.entries(root), registry.marked(root, name, SEAL)
-    if kept is None:
-        return known
-    number, _, seal = kept.partition(" ")
-    if len(known) < int(number):
-        raise AuditError(
-            f"{decision_log.LOG}, entry {len(known) + 1}: it is gone, and all after it: the registry keeps the seal of entry {number}"
+    """Return the whole log, checked against the last seal in the registry.
+
+    Raises DecisionLogError, which names the first entry that was changed, removed or added by hand.
+    """
+    entries, registered = decision_log.read_entries(root), registry.model_tag(root, name, SEAL_TAG)
+    if registered is None:
+        return entries
+    number, _, seal = registered.partition(" ")
+    if len(entries) < int(number):
+        raise DecisionLogError(
+            f"{decision_log.LOG}, entry {len(entries) + 1}: it is gone, and all after it: "
+            f"the registry has the seal of entry {number}"
         )
-    if known[int(number) - 1].seal != seal:
-        raise AuditError(
-            f"{decision_log.LOG}, entry {number}: the registry keeps another seal: the log was written anew up to there or further"
+    if entries[int(number) - 1].seal != seal:
+        raise DecisionLogError(
+            f"{decision_log.LOG}, entry {number}: the registry has another seal: "
+            "the log was rewritten up to there or further"
         )
-    if len(known) > int(number):
-        raise AuditError(
-            f"{decision_log.LOG}, entry {int(number) + 1}: the registry does not know it: it was not written by a decision here"
+    if len(entries) > int(number):
+        raise DecisionLogError(
+            f"{decision_log.LOG}, entry {int(number) + 1}: the registry does not know it: "
+            "it was not written by a decision here"
         )
-    return known
+    return entries
 
 
-def drift(root: Path, name: str) -> list[str]:
-    """What was moved past the log: aliases, or releases/champion.json, that do not mean what its last entry says."""
-    known = verify(root, name)
+def unlogged_changes(root: Path, name: str) -> list[str]:
+    """Return a message for each alias, and for champion.json, that differs from the log's last entry."""
+    entries = verify(root, name)
     aliases = {
         alias: version
         for version in registry.versions(root)
         if version.name == name
         for alias in version.aliases
     }
-    held = (
-        {"champion": known[-1].champion, "previous": known[-1].previous} if known else dict.fromkeys(ALIASES)
-    )
-    last = f"the log's last entry ({known[-1].words})" if known else "the log, which is empty,"
-    found = []
-    for alias, version in held.items():
-        is_now, should = aliases.get(alias), _hash(version) if version else None
-        if (is_now.hash if is_now else None) != should:
-            now = f"is {is_now.name}/{is_now.version}" if is_now else "is not set"
-            found.append(
-                f"the alias '{alias}' {now}, and {last} says {version.partition(' ')[0] if version else 'nobody'}: moved by hand"
-            )
+    logged: dict[str, str | None] = dict.fromkeys(ALIASES)
+    last = "the log, which is empty,"
+    if entries:
+        logged = {"champion": entries[-1].champion, "previous": entries[-1].previous}
+        last = f"the log's last entry ({entries[-1].summary})"
+    messages = []
+    for alias, version in logged.items():
+        actual, expected = aliases.get(alias), _hash(version) if version else None
+        if (actual.hash if actual else None) != expected:
+            now = f"is {actual.name}/{actual.version}" if actual else "is not set"
+            names = version.partition(" ")[0] if version else "none"
+            messages.append(f"the alias '{alias}' {now}, but {last} names {names}: moved by hand")
     try:
-        if _state(root) != [_hash(version) if version else None for version in held.values()]:
-            found.append(f"{STATE} does not say what {last} says: changed by hand")
+        if _state(root) != [_hash(version) if version else None for version in logged.values()]:
+            messages.append(f"{STATE} differs from {last.rstrip(',')}: changed by hand")
     except DecisionError as error:
-        found.append(str(error))
-    return found
+        messages.append(str(error))
+    return messages
 
 
-def _version(root: Path, name: str, named: str) -> Version:
-    known = [version for version in registry.versions(root, _hash(named)) if version.name == name]
-    if not known:
+def _version(root: Path, name: str, reference: str) -> Version:
+    matches = [version for version in registry.versions(root, _hash(reference)) if version.name == name]
+    if not matches:
         raise DecisionError(
-            f"{named}: is not in this registry; set MLFLOW_TRACKING_URI to the one that has it"
+            f"{reference}: is not in this registry; set MLFLOW_TRACKING_URI to the one that has it"
         )
-    return known[0]
+    return matches[0]
 
 
-def _named(version: Version) -> str:
+def _reference(version: Version) -> str:
+    """A version in the log: `NAME/N HASH`."""
     return f"{version.name}/{version.version} {version.hash}"
 
 
-def _hash(named: str) -> str:
-    return named.partition(" ")[2]
+def _hash(reference: str) -> str:
+    return reference.partition(" ")[2]

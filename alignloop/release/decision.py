@@ -1,4 +1,4 @@
-"""A decision about a candidate, by whichever door: with the votes of its reviewers, it goes through the one audited path."""
+"""Decide about a candidate, from the command line or the web pages; its votes are recorded first."""
 
 from pathlib import Path
 from typing import Literal
@@ -21,8 +21,8 @@ def decide(
     reason: str,
     despite_gates: bool = False,
 ) -> Entry:
-    """Approve or reject a registered model; what reviewers said of it so far stands on it, and they are asked no more."""
-    keep_votes(root, store, model)
+    """Approve or reject a registered model. Its reviewers' votes so far are recorded, and its review ends."""
+    record_votes(root, store, model)
     version = registry.find(root, model)
     if verb == "approve":
         entry = champion.approve(root, version, who, reason, despite_gates)
@@ -32,18 +32,18 @@ def decide(
     return entry
 
 
-def keep_votes(root: Path, store: LabelingDatabase, model: str) -> None:
-    """Write the human win rate so far, if anybody voted, on the registered model."""
+def record_votes(root: Path, store: LabelingDatabase, model: str) -> None:
+    """Write the human win rate so far to the registered model, if there are votes."""
     version = registry.find(root, model)
     with store.reading() as session:
-        asked = reviews.find(session, version.hash)
-        words = told(reviews.tally(session, version.hash)) if asked else ""
-    if words:
-        registration.keep_votes(root, version, words)
+        review = reviews.find(session, version.hash)
+        votes = vote_summary(reviews.tally(session, version.hash)) if review else ""
+    if votes:
+        registration.add_votes(root, version, votes)
 
 
-def told(tally: Tally) -> str:
-    """The human win rate with its interval; nothing where nobody voted."""
+def vote_summary(tally: Tally) -> str:
+    """Return the human win rate with its confidence interval; "" without votes."""
     if not tally.outcomes:
         return ""
     who = f"{tally.reviewers} reviewer{'' if tally.reviewers == 1 else 's'}"

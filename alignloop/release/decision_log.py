@@ -1,7 +1,8 @@
-"""The log of decisions about models: one JSON object a line, each sealed with a hash over itself and the seal before it.
+"""The log of decisions about models: one JSON object a line, in a hash chain.
 
-Changing, removing or moving an entry breaks the chain from there on. A log that is cut off at its end, or written anew as a whole, differs
-from the last seal that the registry keeps (release/champion.py). The file is in git.
+Each entry is sealed with a hash over itself and the seal of the entry before it: to change, remove or move an
+entry breaks the chain from there on. A log that was cut off at its end, or rewritten as a whole, differs from
+the last seal in the registry (release/champion.py). The file is in git.
 """
 
 import fcntl
@@ -19,17 +20,17 @@ from alignloop.errors import AlignloopError
 from alignloop.files import replacing
 
 LOG = Path("releases", "audit.jsonl")
-STATE = Path("releases", "champion.json")  # what the log comes to: release/champion.py
+STATE = Path("releases", "champion.json")  # the result of the log: see release/champion.py
 START = "0" * 64
 Action = Literal["approve", "reject", "rollback", "restore"]
 
 
-class AuditError(AlignloopError):
-    """The log is not what was written; the message names the first broken entry."""
+class DecisionLogError(AlignloopError):
+    """The log was changed by hand; the message names the first broken entry."""
 
 
 class Entry(BaseModel):
-    """One decision. `champion` and `previous` are the versions, `NAME/N HASH`, that the aliases mean from then on."""
+    """One decision. `champion` and `previous` are the versions (`NAME/N HASH`) of the aliases after it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,52 +47,53 @@ class Entry(BaseModel):
     seal: str
 
     @property
-    def words(self) -> str:
-        """In one line."""
-        return f"#{self.number} {self.time} {self.who}: {self.action} {self.model.partition(' ')[0]} (gates {self.gates}): {self.reason}"
+    def summary(self) -> str:
+        """The decision in one line."""
+        decision = f"{self.action} {self.model.partition(' ')[0]} (gates {self.gates})"
+        return f"#{self.number} {self.time} {self.who}: {decision}: {self.reason}"
 
 
 @contextmanager
-def writing(root: Path) -> Iterator[None]:
-    """Keep other processes from deciding meanwhile."""
-    place = root / ".cache" / "releases.lock"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("w", encoding="utf-8") as stream:
+def lock_log(root: Path) -> Iterator[None]:
+    """Keep other processes from deciding while the block runs."""
+    file = root / ".cache" / "releases.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
-def entries(root: Path) -> list[Entry]:
-    """The whole log, checked. Raises AuditError naming the first entry that was changed, removed, moved or cut in half."""
-    file, found, seal = root / LOG, list[Entry](), START
-    for line in (
-        file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        if file.exists() and file.stat().st_size
-        else ()
-    ):
-        number = len(found) + 1
+def read_entries(root: Path) -> list[Entry]:
+    """Return the whole log, verified.
+
+    Raises DecisionLogError, which names the first entry that was changed, removed, moved or cut in half.
+    """
+    file = root / LOG
+    entries: list[Entry] = []
+    seal = START
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    for line in text.removesuffix("\n").split("\n") if text else ():
+        number = len(entries) + 1
         try:
             entry = Entry.model_validate_json(line)
         except ValidationError as error:
-            reason = error.errors()[0]
-            raise _broken(
-                number, f"it is no entry ({'.'.join(map(str, reason['loc'])) or 'line'}: {reason['msg']})"
-            ) from None
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "line"
+            raise _broken(number, f"it is no entry ({place}: {first['msg']})") from None
         if entry.number != number:
-            raise _broken(
-                number, f"it says that it is entry {entry.number}: entries were removed, added or moved"
-            )
+            raise _broken(number, f"it has the number {entry.number}: entries were removed, added or moved")
         if entry.before != seal:
             raise _broken(number, "it does not follow the entry before it: one of the two was exchanged")
-        if entry.seal != sealed(entry):
-            raise _broken(number, "its seal does not fit its words: it was changed after it was written")
+        if entry.seal != seal_of(entry):
+            raise _broken(number, "its seal does not fit its content: it was changed after it was written")
         seal = entry.seal
-        found.append(entry)
-    return found
+        entries.append(entry)
+    return entries
 
 
-def append(
+def append_entry(
     root: Path,
+    *,
     who: str,
     action: Action,
     model: str,
@@ -100,38 +102,37 @@ def append(
     champion: str | None,
     previous: str | None,
 ) -> Entry:
-    """Add an entry to a log that is whole. Call it within `writing`."""
-    known = entries(root)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    """Append an entry to a log that is intact. Call it within `lock_log`."""
+    entries = read_entries(root)
     fields = {
-        "number": len(known) + 1,
-        "time": now,
+        "number": len(entries) + 1,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "who": who,
         "action": action,
         "model": model,
         "reason": reason,
         "gates": gates,
-    }
-    fields |= {
         "champion": champion,
         "previous": previous,
-        "before": known[-1].seal if known else START,
+        "before": entries[-1].seal if entries else START,
         "seal": "",
     }
     draft = Entry.model_validate(fields)
-    entry = draft.model_copy(update={"seal": sealed(draft)})
+    entry = draft.model_copy(update={"seal": seal_of(draft)})
+    lines = (f"{each.model_dump_json()}\n" for each in (*entries, entry))
     with replacing(root / LOG) as part:
-        part.write_text("".join(f"{each.model_dump_json()}\n" for each in (*known, entry)), encoding="utf-8")
+        part.write_text("".join(lines), encoding="utf-8")
     return entry
 
 
-def sealed(entry: Entry) -> str:
-    """The SHA-256 of an entry's fields, the seal before it among them."""
+def seal_of(entry: Entry) -> str:
+    """Return the SHA-256 of an entry's fields, which include the seal of the entry before."""
     fields = entry.model_dump(exclude={"seal"})
     return sha256(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _broken(number: int, what: str) -> AuditError:
-    return AuditError(
-        f"{LOG}, entry {number}: {what}; compare with `git log -p {LOG}`, and bring back the file that was right"
+def _broken(number: int, fault: str) -> DecisionLogError:
+    return DecisionLogError(
+        f"{LOG}, entry {number}: {fault}; compare with `git log -p {LOG}`, "
+        "and bring back the file that was right"
     )

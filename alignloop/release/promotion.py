@@ -1,4 +1,4 @@
-"""What a release does with the registry: the champion's bytes before its stage, models and verdict after it, then the decision."""
+"""Steps around the stage `release`: fetch the champion; register the models; decide about the candidate."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,109 +16,113 @@ from alignloop.markdown import one_line
 from alignloop.params import Params
 from alignloop.records import Answer
 from alignloop.release import champion, registration
-from alignloop.release.gates import told
+from alignloop.release.gates import render_verdict
 from alignloop.seeds import draws
 from alignloop.tracking import registry
 
-SHOWN, LETTERS = 3, 150  # on the page of a version; all of them are in its report
+EXAMPLES, EXAMPLE_CHARACTERS = 3, 150  # on the page of a version; its report has all of them
 
 
-def bring_champion(root: Path, params: Params, inputs: Mapping[str, str], place: Path) -> None:
-    """Put what the last round's policy is compared with into `place`; nothing where that is SFT."""
+def fetch_champion(root: Path, params: Params, inputs: Mapping[str, str], target: Path) -> None:
+    """Download what the last round's policy is compared with to `target`; nothing if that is SFT."""
     path = f"models/{list(params.rounds)[-1]}/policy"
-    if path in inputs:  # the stage itself says what is missing
-        champion.bring(root, f"{params.release.registry}-policy", inputs[path], place)
+    if path in inputs:  # if not, the stage itself reports what is missing
+        champion.fetch_comparison_model(root, f"{params.release.registry}-policy", inputs[path], target)
 
 
-def register(
-    root: Path, params: Params, inputs: Mapping[str, str], answers: Path, metrics: Path, run: str
+def register_release(
+    root: Path, params: Params, inputs: Mapping[str, str], responses: Path, metrics: Path, run: str
 ) -> str:
-    """Register what the release holds, and say all that is to be said of it."""
-    found = json.loads(metrics.read_text(encoding="utf-8"))
-    verdict, results = told(found["verdict"]), tables(found)
-    shown = _side_by_side(
-        _pairs(read(answers / "answers.jsonl", Answer)),
-        "champion" if found["verdict"]["against_champion"] else "SFT",
-    )
-    versions = registration.publish(root, params, inputs, run, results, found["verdict"], verdict, shown)
-    names = ", ".join(version.label for version in versions.values())
-    return f"\n{results}\n{verdict}\nregistered {names}"
-
-
-def settle(root: Path, params: Params, answers: Path, metrics: Path) -> str:
-    """What becomes of the candidate, in words. Where a person has to decide, reviewers are asked too, and Waiting is raised."""
-    candidate = registry.find(root, f"{params.release.registry}-policy@candidate")
-    if entry := champion.decided(root, candidate.hash):
-        return f"{candidate.label}: decided before: {entry.words}"
-    if candidate.tags["gates"] != "passed":
-        return f"{candidate.label}: its gates refused it; it stays registered, marked gates=failed, and the champion stays"
-    if params.release.approval == "automatic":
-        entry = champion.approve(root, candidate, champion.GATES, "met every rule of release.gates")
-        return f"{candidate.label}: is the champion now: {entry.words}"
-    asked = _ask(
+    """Register the models of the release, and return its results, verdict and versions as text."""
+    report = json.loads(metrics.read_text(encoding="utf-8"))
+    verdict, results = render_verdict(report["verdict"]), tables(report)
+    pairs = _pairs(read(responses / "answers.jsonl", Answer))
+    examples = _side_by_side(pairs, "champion" if report["verdict"]["against_champion"] else "SFT")
+    versions = registration.register_models(
         root,
         params,
-        candidate,
-        read(answers / "answers.jsonl", Answer),
-        json.loads(metrics.read_text(encoding="utf-8"))["verdict"],
+        hashes=inputs,
+        run=run,
+        results=results,
+        verdict=report["verdict"],
+        verdict_text=verdict,
+        examples=examples,
     )
+    labels = ", ".join(version.label for version in versions.values())
+    return f"\n{results}\n{verdict}\nregistered {labels}"
+
+
+def decide_candidate(root: Path, params: Params, responses: Path, metrics: Path) -> str:
+    """Return what became of the candidate, as text.
+
+    With automatic approval, passed gates make it the champion. Otherwise its review is opened, and Waiting is
+    raised until a person has decided.
+    """
+    candidate = registry.find(root, f"{params.release.registry}-policy@candidate")
+    if entry := champion.last_decision(root, candidate.hash):
+        return f"{candidate.label}: decided before: {entry.summary}"
+    if candidate.tags["gates"] != "passed":
+        return (
+            f"{candidate.label}: its gates refused it; it stays registered, marked gates=failed, "
+            "and the champion stays"
+        )
+    if params.release.approval == "automatic":
+        entry = champion.approve(root, candidate, champion.GATES, "met every rule of release.gates")
+        return f"{candidate.label}: is the champion now: {entry.summary}"
+    verdict = json.loads(metrics.read_text(encoding="utf-8"))["verdict"]
+    count = _open_review(root, params, candidate, read(responses / "answers.jsonl", Answer), verdict)
     raise Waiting(
-        f"{candidate.label} met its gates and waits for a person: `python -m alignloop review` shows it beside the other, and "
-        "`python -m alignloop review approve --name YOU --reason WHY`, or reject, decides; "
-        f"reviewers compare {asked} pairs at {params.people.url.rstrip('/')}/review. The same command continues then"
+        f"{candidate.label} met its gates and waits for a person: `python -m alignloop review` shows it "
+        "beside the other, and `python -m alignloop review approve --name YOU --reason WHY`, or reject, "
+        f"decides; reviewers compare {count} pairs at {params.people.url.rstrip('/')}/review. "
+        "The same command continues then"
     )
 
 
-def _ask(
+def _open_review(
     root: Path,
     params: Params,
     candidate: registry.Version,
-    answers: Sequence[Answer],
+    responses: Sequence[Answer],
     verdict: Mapping[str, Any],
 ) -> int:
-    """Offer some prompts, drawn once for a candidate, with both answers to reviewers; returns how many."""
-    known_pairs = _pairs(answers)
-    order = draws(params.seed, "review", candidate.hash).permutation(len(known_pairs))[
-        : params.people.review_prompts
-    ]
-    pairs = [known_pairs[place] for place in order]
-    known = (
-        registry.versions(root, champion.counterpart(root, candidate.hash))
-        if verdict["against_champion"]
-        else []
-    )
-    other = next((f"{each.name}/{each.version}" for each in known), "SFT")
+    """Publish some prompts with both responses to reviewers, drawn once per candidate; return how many."""
+    all_pairs = _pairs(responses)
+    order = draws(params.seed, "review", candidate.hash).permutation(len(all_pairs))
+    pairs = [all_pairs[place] for place in order[: params.people.review_prompts]]
+    matches: list[registry.Version] = []
+    if verdict["against_champion"]:
+        matches = registry.versions(root, champion.comparison_hash(root, candidate.hash))
+    other = next((f"{each.name}/{each.version}" for each in matches), "SFT")
     wins = {judge: in_words(win) for judge, win in verdict["wins"].items() if win}
     store = LabelingDatabase(database_url(root))
     try:
-        name = f"{candidate.name}/{candidate.version}"
         reviews.publish(
             store,
             candidate.hash,
-            name,
+            f"{candidate.name}/{candidate.version}",
             other,
             pairs,
             params.people.review_votes,
-            {"gates": told(verdict), "wins": wins},
+            {"gates": render_verdict(verdict), "wins": wins},
         )
     finally:
         store.close()
     return len(pairs)
 
 
-def _pairs(answers: Sequence[Answer]) -> list[Pair]:
-    """Each prompt that both answered, with the candidate's answer and the other's."""
-    theirs = {answer.prompt.id: answer.response for answer in answers if answer.model != "policy"}
-    mine = [answer for answer in answers if answer.model == "policy" and answer.prompt.id in theirs]
-    return [Pair(answer.prompt, answer.response, theirs[answer.prompt.id]) for answer in mine]
+def _pairs(responses: Sequence[Answer]) -> list[Pair]:
+    """Return each prompt that both models responded to, with the candidate's response and the other's."""
+    theirs = {each.prompt.id: each.response for each in responses if each.model != "policy"}
+    mine = [each for each in responses if each.model == "policy" and each.prompt.id in theirs]
+    return [Pair(each.prompt, each.response, theirs[each.prompt.id]) for each in mine]
 
 
 def _side_by_side(pairs: Sequence[Pair], other: str) -> str:
-    """The first prompts that are answered differently, and both answers, in Markdown."""
-    shown = []
-    for pair in [pair for pair in pairs if pair.candidate != pair.other][:SHOWN]:
-        asked, mine, theirs = (
-            one_line(text, LETTERS) for text in (pair.prompt.messages[-1].content, pair.candidate, pair.other)
-        )
-        shown.append(f"> {asked}\n\n- candidate: {mine}\n- {other}: {theirs}")
-    return "\n\n".join(shown)
+    """Return the first prompts with different responses, and both responses, in Markdown."""
+    examples = []
+    for pair in [pair for pair in pairs if pair.candidate != pair.other][:EXAMPLES]:
+        texts = (pair.prompt.messages[-1].content, pair.candidate, pair.other)
+        prompt, mine, theirs = (one_line(text, EXAMPLE_CHARACTERS) for text in texts)
+        examples.append(f"> {prompt}\n\n- candidate: {mine}\n- {other}: {theirs}")
+    return "\n\n".join(examples)

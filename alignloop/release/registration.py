@@ -1,4 +1,4 @@
-"""Publishing a release: its policy, reward model and SFT parent become registered versions that a reviewer can read."""
+"""Register the models of a release (SFT, reward model, policy) with descriptions for reviewers."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,123 +7,125 @@ from pathlib import Path
 from typing import Any
 
 from alignloop.core.metrics import in_words
-from alignloop.lineage import graph
+from alignloop.lineage import graph as lineage
+from alignloop.lineage.graph import Execution, Graph
 from alignloop.params import Params
 from alignloop.tracking import registry
 
-ROOM = registry.LONGEST - 100  # what people said comes later
+MAX_CHARACTERS = registry.MAX_CHARACTERS - 100  # the votes of reviewers are added later
 KINDS = {"sft": "the SFT model", "reward": "the reward model", "policy": "the policy"}
 
 
-def publish(
+def register_models(
     root: Path,
     params: Params,
+    *,
     hashes: Mapping[str, str],
     run: str,
     results: str,
     verdict: Mapping[str, Any],
-    told: str,
-    shown: str,
+    verdict_text: str,
+    examples: str,
 ) -> dict[str, registry.Version]:
-    """Register what the release holds, parents first, and let `candidate` mean the policy, which bears the verdict, whatever it is.
+    """Register the models, parents first, and point the alias `candidate` at the policy.
 
-    `run` is the release's own: it keeps the picture and the report, and bytes whose own run is not here. `told` is the verdict in
-    words, `shown` answers side by side.
+    The policy gets the verdict, whether it passed or failed, and `examples`: responses side by side.
+    `run` is the release's own run: it keeps the picture and the report, and the bytes of models whose run
+    is not in this store.
     """
     last = list(params.rounds)[-1]
     paths = {"sft": "models/sft", "reward": f"models/{last}/reward", "policy": f"models/{last}/policy"}
-    known, made = graph.graph(root), {}
+    graph = lineage.load_graph(root)
+    versions: dict[str, registry.Version] = {}
     for kind, path in paths.items():
-        hash, making = hashes[path], known.maker(path, hashes[path])
-        inputs = making.inputs if making else {}
-        registered = {version.hash: f"{version.name}/{version.version}" for version in made.values()}
+        hash, producer = hashes[path], graph.producer(path, hashes[path])
+        registered = {version.hash: f"{version.name}/{version.version}" for version in versions.values()}
         parents = {
             parent: f"{registered.get(its_hash, parent)} {its_hash}"
-            for parent, its_hash in inputs.items()
+            for parent, its_hash in (producer.inputs if producer else {}).items()
             if parent.startswith("models/")
         }
         name = f"{params.release.registry}-{kind}"
-        tags = {"stage": making.stage, "round": making.round or ""} if making else {}
-        if making and making.run:
-            tags |= {"run": making.run.id, "commit": making.run.commit}
-        holder = making.run.id if making and making.run else run
-        words = (told, _pages(run), shown) if kind == "policy" else ()
-        text = _description(known, making, kind, name, path, hash, parents, last, results, words)
-        made[kind] = registry.register(root, name, path, hash, holder, text, parents, tags)
+        tags = {"stage": producer.stage, "round": producer.round or ""} if producer else {}
+        if producer and producer.run:
+            tags |= {"run": producer.run.id, "commit": producer.run.commit}
+        parts = [
+            f"{name}: {KINDS[kind]} of the release after round {last}.",
+            *((verdict_text, _links(run), examples) if kind == "policy" else ()),
+            *_origin(graph, producer, path, hash, parents),
+            "Results:" if kind == "policy" else "Results of the whole release:",
+            *results.split("\n\n"),
+        ]
+        description = _fitted(parts)
+        versions[kind] = registry.register(
+            root,
+            name,
+            path,
+            hash,
+            run=producer.run.id if producer and producer.run else run,
+            description=description,
+            parents=parents,
+            tags=tags,
+        )
         if kind == "policy":
-            registry.describe(root, made[kind], {"release_run": run, **_verdict_tags(verdict)}, text)
-            if votes := made[kind].tags.get("wins_people"):
-                keep_votes(root, replace(made[kind], description=text), votes)
-    registry.point(root, "candidate", made["policy"])
-    return made | {"policy": registry.find(root, f"{made['policy'].name}@candidate")}
+            release_tags = {"release_run": run, **_verdict_tags(verdict)}
+            registry.annotate(root, versions[kind], release_tags, description)
+            if votes := versions[kind].tags.get("wins_people"):
+                add_votes(root, replace(versions[kind], description=description), votes)
+    registry.set_alias(root, "candidate", versions["policy"])
+    return versions | {"policy": registry.find(root, f"{versions['policy'].name}@candidate")}
 
 
-def keep_votes(root: Path, version: registry.Version, votes: str) -> None:
-    """Put what people said of a version beside what gold and the reward model say: in its tags and in its description."""
+def add_votes(root: Path, version: registry.Version, votes: str) -> None:
+    """Add the human win rate to a version's tags, and to the line of win rates in its description."""
     line = re.compile(r"^(Wins by .*?)(; by people: .*)?\.$", re.MULTILINE)
-    text = line.sub(lambda found: f"{found[1]}; by people: {votes}.", version.description, count=1)
-    registry.describe(root, version, {"wins_people": votes}, text)
+    text = line.sub(lambda match: f"{match[1]}; by people: {votes}.", version.description, count=1)
+    registry.annotate(root, version, {"wins_people": votes}, text)
 
 
 def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
-    said = {True: "met", False: "NOT MET", None: "not asked"}
+    outcomes = {True: "met", False: "NOT MET", None: "not asked"}
     tags = {
-        f"gate:{name}": f"{rule['value']}, bound {rule['bound']}: {said[rule['met']]}"
+        f"gate:{name}": f"{rule['value']}, bound {rule['bound']}: {outcomes[rule['met']]}"
         for name, rule in verdict["rules"].items()
     }
     wins = {f"wins_{judge}": in_words(win) for judge, win in verdict["wins"].items() if win}
     return {"gates": "passed" if verdict["passed"] else "failed", **tags, **wins}
 
 
-def _pages(run: str) -> str:
-    """The picture and the report that the release's run keeps, by addresses that MLflow's pages resolve."""
-    place = "get-artifact?run_uuid=" + run + "&path="
-    return f"![The rounds side by side]({place}figures/release.png)\n\n[All results, and what each model answers]({place}reports/results.md)"
+def _links(run: str) -> str:
+    """Link the picture and the report of the release's run, by addresses relative to MLflow's pages."""
+    place = f"get-artifact?run_uuid={run}&path="
+    picture = f"![The rounds side by side]({place}figures/release.png)"
+    return f"{picture}\n\n[All results, and each model's responses]({place}reports/results.md)"
 
 
-def _description(
-    known: graph.Graph,
-    making: graph.Making | None,
-    kind: str,
-    name: str,
-    path: str,
-    hash: str,
-    parents: Mapping[str, str],
-    last: str,
-    results: str,
-    told: Sequence[str],
-) -> str:
-    made = f"Made by {making.label}." if making else "No run or dvc.lock entry here tells what made it."
-    parts = [
-        f"{name}: {KINDS[kind]} of the release after round {last}.",
-        *told,
-        f"Bytes: `{path}`, DVC {hash}.\n{made}",
-    ]
-    parts += (
-        ["\n".join(["Parents:", *(f"- {parent}: {what}" for parent, what in parents.items())])]
-        if parents
-        else []
-    )
-    if data := graph.sources(known, path, hash):
+def _origin(
+    graph: Graph, producer: Execution | None, path: str, hash: str, parents: Mapping[str, str]
+) -> list[str]:
+    """Return the bytes' hash, the stage that made them, their parents and their data, in Markdown."""
+    made_by = f"Made by {producer.label}." if producer else "No run or dvc.lock entry here made it."
+    parts = [f"Bytes: `{path}`, DVC {hash}.\n{made_by}"]
+    if parents:
+        parts.append(
+            "\n".join(["Parents:", *(f"- {parent}: {version}" for parent, version in parents.items())])
+        )
+    if data := lineage.source_datasets(graph, path, hash):
         sizes = (
             f"- {inner}: {its_hash}, {size or 'size not recorded'}"
             for inner, (its_hash, size) in data.items()
         )
         parts.append("\n".join(["Data, all of it:", *sizes]))
-    return _fitted(
-        [*parts, "Results of the whole release:" if kind != "policy" else "Results:", *results.split("\n\n")]
-    )
+    return parts
 
 
 def _fitted(parts: Sequence[str]) -> str:
-    """Parts of Markdown with narrow tables, one after the other; what there is no room for is left out whole."""
+    """Join parts of Markdown, with tables made narrow; a part that exceeds MAX_CHARACTERS is left out."""
     text = ""
     for part in parts:
-        narrow = (
-            re.sub(r"-{3,}", "---", re.sub(r"(?<=\|) +| +(?=\|)", " ", part.strip()))
-            if "\n|" in f"\n{part}"
-            else part.strip()
-        )
-        if len(text) + len(narrow) <= ROOM:
+        narrow = part.strip()
+        if "\n|" in f"\n{part}":
+            narrow = re.sub(r"-{3,}", "---", re.sub(r"(?<=\|) +| +(?=\|)", " ", narrow))
+        if len(text) + len(narrow) <= MAX_CHARACTERS:
             text += f"{narrow}\n\n"
     return text

@@ -19,10 +19,10 @@ from alignloop.params.release import Release
 from alignloop.params.rounds import Rounds
 from alignloop.params.sampling import Decoding
 from alignloop.params.section import Seed
-from alignloop.pipeline.dvc_lock import untraced
+from alignloop.pipeline.dvc_lock import untraced_inputs
 from alignloop.progress import Progress
 from alignloop.records import Answer
-from alignloop.release.gates import duel, told, verdict
+from alignloop.release.gates import compare_responses, evaluate_gates, render_verdict
 
 
 class ReleaseError(AlignloopError):
@@ -79,23 +79,23 @@ def release(
         tests = load_test_set(measured, prompts, corpus, parts["reward model"])
         drawn = respond(seed, measured, decoding, "champion", champion, tests)
         theirs, other = drawn.responses, rounded(summary(drawn))
-    newest, holes = evaluations[last], untraced(Path.cwd(), parts["policy"].as_posix())
-    decided = verdict(
+    newest, holes = evaluations[last], untraced_inputs(Path.cwd(), parts["policy"].as_posix())
+    decided = evaluate_gates(
         plan.gates,
         newest["models"]["policy"],
         other,
-        wins=duel(mine, theirs),
+        wins=compare_responses(mine, theirs),
         kl=newest["kl_to_sft_nats"],
         reward=reward,
-        breaches=sum(map(_breaches, breaches)),
-        holes=len(holes),
-        champion=champion.is_dir(),
+        violations=sum(map(_breaches, breaches)),
+        untraced=len(holes),
+        against_champion=champion.is_dir(),
     )
     results = gather(evaluations)
     write(out / "answers.jsonl", [*mine, *theirs])
     examples = _examples([*responses, *(theirs if champion.is_dir() else ())], last)
     text = (
-        f"# {plan.registry}: results after {last}\n\n{told(decided)}\n{tables(results)}\n"
+        f"# {plan.registry}: results after {last}\n\n{render_verdict(decided)}\n{tables(results)}\n"
         f"## Responses to the same prompts\n\n{examples}"
     )
     write_json(metrics, {**results, "verdict": decided})

@@ -1,25 +1,32 @@
-"""What MLflow remembers of a stage: one run with its parameters, curves and files, tagged with the hash of everything it read and wrote.
+"""MLflow tracking: one run a stage, with parameters, curves, files, and the hashes of inputs and outputs.
 
-A run is found by those hashes, never by an id in a file: an id would change the file, and with it `dvc.lock`, from run to run. The
-store is MLFLOW_TRACKING_URI, or else `mlruns/mlflow.db` under the project's root with its artifacts beside it.
+A run is found by those hashes, never by an id in a file: an id would change the file, and with it
+`dvc.lock`, from run to run. The store is MLFLOW_TRACKING_URI, or else `mlruns/mlflow.db` under the
+project's root with its artifacts beside it.
 """
 
-from alignloop.tracking.active_run import Live, run, title
+from alignloop.tracking.active_run import ActiveRun, run, title
 from alignloop.tracking.finished_runs import Run, find_run, runs
-from alignloop.tracking.mlflow_store import TrackingError, client, flat, key_of, make_store, reached, store
+from alignloop.tracking.mlflow_store import (
+    TrackingError,
+    client,
+    create_store,
+    store_errors,
+    store_uri,
+    valid_key,
+)
 
 __all__ = [
-    "Live",
+    "ActiveRun",
     "Run",
     "TrackingError",
     "client",
+    "create_store",
     "find_run",
-    "flat",
-    "key_of",
-    "make_store",
-    "reached",
     "run",
     "runs",
-    "store",
+    "store_errors",
+    "store_uri",
     "title",
+    "valid_key",
 ]

@@ -1,4 +1,4 @@
-"""The runs that MLflow remembers, found by the hashes of what they made."""
+"""Search the runs in MLflow by the hashes of what they wrote."""
 
 import json
 import os
@@ -11,14 +11,14 @@ from typing import Any
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 
-from alignloop.tracking.mlflow_store import EXPERIMENT, client, key_of, reached, store
+from alignloop.tracking.mlflow_store import EXPERIMENT, client, store_errors, store_uri, valid_key
 
-PAGES = "http://127.0.0.1:5000"  # where `make serve` serves the store
+DEFAULT_SERVER = "http://127.0.0.1:5000"  # where `make serve` shows the store
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that MLflow remembers: who made what from what. `inputs`, `outputs` and `code` map paths to DVC hashes."""
+    """A run in MLflow. `inputs`, `outputs` and `code` map paths to DVC hashes."""
 
     id: str
     experiment: str
@@ -33,47 +33,49 @@ class Run:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     code: Mapping[str, str]
-    sizes: Mapping[
-        str, Mapping[str, Any]
-    ]  # of the datasets among the inputs: {"records": …, "files": …, "labelers": […], "licences": […]}
+    # of each data set among the inputs: {"records": …, "files": …, "labelers": […], "licences": […]}
+    sizes: Mapping[str, Mapping[str, Any]]
     error: str = ""  # why it FAILED or was KILLED
 
     @property
     def url(self) -> str:
-        """The run's page, where `make serve` or the server of MLFLOW_TRACKING_URI shows it."""
-        server = os.environ.get("MLFLOW_TRACKING_URI", "")
-        return f"{server.rstrip('/') if server.startswith('http') else PAGES}/#/experiments/{self.experiment}/runs/{self.id}"
+        """The run's page on the server of MLFLOW_TRACKING_URI, or else on that of `make serve`."""
+        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        server = uri.rstrip("/") if uri.startswith("http") else DEFAULT_SERVER
+        return f"{server}/#/experiments/{self.experiment}/runs/{self.id}"
 
 
 def find_run(root: Path, outputs: Mapping[str, str]) -> Run | None:
-    """The newest finished run that wrote exactly these bytes, by path and hash, whether or not a later run was skipped."""
-    same = [f"tags.`{key_of(f'out:{path}')}` = '{hash}'" for path, hash in outputs.items()]
+    """Return the newest finished run that wrote exactly these bytes (path to hash), if there is one."""
+    same = [f"tags.`{valid_key(f'out:{path}')}` = '{hash}'" for path, hash in outputs.items()]
     return next(iter(_search(root, " and ".join([*same, "attributes.status = 'FINISHED'"]), 1)), None)
 
 
 def runs(root: Path, stage: str = "") -> list[Run]:
-    """Every run of a stage, or of every stage, newest first."""
+    """Return every run of a stage, or of all stages, newest first."""
     return _search(root, f"tags.stage = '{stage}'" if stage else "", None)
 
 
-def _search(root: Path, query: str, most: int | None) -> list[Run]:
-    uri, found, token = store(root), [], None
-    with reached(uri):
+def _search(root: Path, query: str, limit: int | None) -> list[Run]:
+    uri = store_uri(root)
+    matches: list[Run] = []
+    token: str | None = None
+    with store_errors(uri):
         experiment = client(uri).get_experiment_by_name(EXPERIMENT)
-        while experiment and (most is None or len(found) < most):
+        while experiment and (limit is None or len(matches) < limit):
             page = client(uri).search_runs(
                 [experiment.experiment_id],
                 query,
-                ViewType.ACTIVE_ONLY,
-                most or 1000,
-                ["attributes.start_time DESC"],
-                token,
+                run_view_type=ViewType.ACTIVE_ONLY,
+                max_results=limit or 1000,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
             )
-            found += [_read(run) for run in page]
+            matches += [_read(run) for run in page]
             token = page.token
             if not token:
                 break
-    return found
+    return matches
 
 
 def _read(run: MlflowRun) -> Run:

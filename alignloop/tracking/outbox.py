@@ -1,4 +1,4 @@
-"""Sending from a thread of its own, in order and in batches: who puts something in never waits for who receives it."""
+"""Outbox: send items from a background thread, in order and in batches; putting an item in never blocks."""
 
 import threading
 import time
@@ -6,41 +6,43 @@ from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-MOST = 1000  # items a batch
+BATCH_ITEMS = 1000
 
 
 class Outbox(Generic[T]):
-    """Gives `send` what is put in, every few seconds and at least once. While it raises one of `troubles`, the items wait."""
+    """Calls `send` with the queued items at an interval, and keeps them while it raises `transient_error`."""
 
     def __init__(
-        self, send: Callable[[list[T]], None], every_seconds: float, troubles: type[Exception]
+        self, send: Callable[[list[T]], None], interval_seconds: float, transient_error: type[Exception]
     ) -> None:
-        self._send, self._every, self._troubles = send, every_seconds, troubles
+        self._send = send
+        self._interval = interval_seconds
+        self._transient_error = transient_error
         self._items: list[T] = []
         self._changed = threading.Condition()
-        self._hurry = self._closed = False
-        self.trouble: Exception | None = None  # what the last attempt met
+        self._send_now = self._closed = False
+        self.error: Exception | None = None  # of the last attempt
         self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
         self._thread.start()
 
     def put(self, items: Iterable[T]) -> None:
-        """Let these be sent some time soon."""
+        """Queue items."""
         with self._changed:
             self._items += items
 
-    def empty(self, patience_seconds: float) -> None:
-        """Wait until all is sent. Raises what stands in the way if it still does after an attempt of now and this much patience."""
+    def flush(self, patience_seconds: float) -> None:
+        """Wait until all items are sent. Raises the error of the last attempt when the patience is over."""
         deadline = time.monotonic() + patience_seconds
         with self._changed:
-            self.trouble, self._hurry = None, True
+            self.error, self._send_now = None, True
             self._changed.notify_all()
             while self._items:
-                if self.trouble and (self._closed or time.monotonic() >= deadline):
-                    raise self.trouble
+                if self.error and (self._closed or time.monotonic() >= deadline):
+                    raise self.error
                 self._changed.wait(0.5)
 
     def close(self) -> None:
-        """Send no more."""
+        """Stop the thread; items that are still queued are dropped."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -48,23 +50,23 @@ class Outbox(Generic[T]):
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._hurry or self._closed, self._every)
+                self._changed.wait_for(lambda: self._send_now or self._closed, self._interval)
                 if self._closed:
                     return
-                self._hurry, batch = False, self._items[:MOST]
-            trouble = self._attempt(batch) if batch else None
+                self._send_now, batch = False, self._items[:BATCH_ITEMS]
+            error = self._attempt(batch) if batch else None
             with self._changed:
-                self.trouble = trouble
-                if trouble is None:
+                self.error = error
+                if error is None:
                     del self._items[: len(batch)]
-                    self._hurry = bool(self._items) and len(batch) == MOST
-                elif not isinstance(trouble, self._troubles):
+                    self._send_now = bool(self._items) and len(batch) == BATCH_ITEMS
+                elif not isinstance(error, self._transient_error):
                     self._closed = True
                 self._changed.notify_all()
 
     def _attempt(self, batch: list[T]) -> Exception | None:
         try:
             self._send(batch)
-        except Exception as trouble:
-            return trouble
+        except Exception as error:
+            return error
         return None

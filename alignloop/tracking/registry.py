@@ -1,7 +1,8 @@
-"""MLflow's model registry: which bytes are a released model, under which name, version and alias, and what they came from.
+"""MLflow's model registry: released models with their versions, aliases, DVC hashes and parent models.
 
-A version is found by the DVC hash in its tags; registering the same bytes twice gives the same version. Its source is a copy of the
-bytes in the artifacts of the run that made them, so a server that knows nothing of this project's disk can hand them out.
+A version is found by the DVC hash in its tags; registering the same bytes twice gives the same version. Its
+source is a copy of the bytes in the artifacts of the run that made them, so a server without access to this
+project's disk can serve them.
 """
 
 from collections.abc import Mapping
@@ -9,24 +10,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
 
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing
 from alignloop.pipeline import dvc_pipeline
-from alignloop.tracking import client, key_of, reached, store
+from alignloop.tracking import client, store_errors, store_uri, valid_key
 
-LONGEST = 5000  # characters of a description that every database behind MLflow keeps
+MAX_CHARACTERS = 5000  # of a description or a tag, in every database that MLflow supports
 
 
 class RegistryError(AlignloopError):
-    """The registry has no such model; the message says which it has."""
+    """The registry has no such model, or its copy was changed; the message has what it has instead."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """One registered version: bytes with a hash, the run that made them, and its parents by path: `alignloop-sft/1 1f3a….dir`."""
+    """A registered version: the DVC hash of its bytes, the run that made them, and its parents.
+
+    `parents` maps a path to a registered version and its hash: `alignloop-sft/1 1f3a….dir`.
+    """
 
     name: str
     version: int
@@ -43,66 +47,66 @@ class Version:
     tags: Mapping[str, str]
 
     @property
-    def forgotten(self) -> tuple[str, ...]:
-        """Users that it learned from and whose data is gone, as data/forgotten.txt marks them."""
+    def forgotten_users(self) -> tuple[str, ...]:
+        """The users it was trained on whose data was removed, by their marks in data/forgotten.txt."""
         return tuple(key.removeprefix("forgotten:") for key in self.tags if key.startswith("forgotten:"))
 
     @property
     def label(self) -> str:
-        """`alignloop-policy/3`, with its aliases behind, and whether it learned from users who are forgotten."""
-        learned = f" (learned from {len(self.forgotten)} forgotten)" if self.forgotten else ""
-        return f"{self.name}/{self.version}" + "".join(f" @{alias}" for alias in self.aliases) + learned
+        """Name, version and aliases (`alignloop-policy/3 @champion`), and how many forgotten users it saw."""
+        aliases = "".join(f" @{alias}" for alias in self.aliases)
+        count = len(self.forgotten_users)
+        return f"{self.name}/{self.version}{aliases}" + (
+            f" (learned from {count} forgotten)" if count else ""
+        )
 
 
 def versions(root: Path, hash: str | None = None) -> list[Version]:
-    """Every registered version, newest first; only those of these bytes if a hash is given."""
-    uri, found, token = store(root), [], None
+    """Return every registered version, newest first; with `hash`, only those of these bytes."""
+    uri = store_uri(root)
+    matches: list[Version] = []
+    token: str | None = None
     query = f"tag.`dvc` = '{hash}'" if hash else None
-    with reached(uri):
+    with store_errors(uri):
         while True:
             page = client(uri).search_model_versions(
                 query, order_by=["creation_timestamp DESC"], page_token=token
             )
-            found += [_read(version) for version in page if "dvc" in version.tags]
+            matches += [_read(version) for version in page if "dvc" in version.tags]
             token = page.token
             if not token:
                 break
-        held = {
+        aliases = {
             name: client(uri).get_registered_model(name).aliases
-            for name in {version.name for version in found}
+            for name in {version.name for version in matches}
         }
-    return [
-        replace(
-            version,
-            aliases=tuple(
-                sorted(
-                    alias for alias, number in held[version.name].items() if int(number) == version.version
-                )
-            ),
-        )
-        for version in found
-    ]
+
+    def aliases_of(version: Version) -> tuple[str, ...]:
+        numbers = aliases[version.name].items()
+        return tuple(sorted(alias for alias, number in numbers if int(number) == version.version))
+
+    return [replace(version, aliases=aliases_of(version)) for version in matches]
 
 
 def find(root: Path, wanted: str) -> Version:
-    """The version that `NAME`, `NAME@alias` or `NAME/version` means; NAME alone is its newest."""
-    known = versions(root)
+    """Return the version named `NAME`, `NAME@alias` or `NAME/version`; NAME alone is its newest."""
+    registered = versions(root)
     name, _, alias = wanted.partition("@")
     name, _, number = name.partition("/")
-    for version in known:
+    for version in registered:
         if (
             version.name == name
             and (not alias or alias in version.aliases)
             and (not number or number == str(version.version))
         ):
             return version
-    if not known:
+    if not registered:
         raise RegistryError(
-            f"{wanted}: no model is registered in {store(root)}; the `release` stage registers (`dvc repro --force release`)"
+            f"{wanted}: no model is registered in {store_uri(root)}; "
+            "the `release` stage registers models (`dvc repro --force release`)"
         )
-    raise RegistryError(
-        f"{wanted}: no such model; registered are {', '.join(version.label for version in known[:20])}"
-    )
+    labels = ", ".join(version.label for version in registered[:20])
+    raise RegistryError(f"{wanted}: no such model; registered are {labels}")
 
 
 def register(
@@ -115,66 +119,67 @@ def register(
     parents: Mapping[str, str],
     tags: Mapping[str, str],
 ) -> Version:
-    """The version of `name` that holds the bytes of `path`; a new one only if these bytes have none. `run` keeps the copy."""
+    """Register the bytes of `path` as a version of `name`; if they have a version already, return that one.
+
+    The copy of the bytes goes into the artifacts of `run`.
+    """
     if same := [version for version in versions(root, hash) if version.name == name]:
         return same[0]
-    uri = store(root)
-    with reached(uri):
+    uri = store_uri(root)
+    with store_errors(uri):
         try:
             client(uri).create_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         client(uri).log_artifacts(run, str(root / path), "model")
-        marks = {
-            "dvc": hash,
-            "path": path,
-            **tags,
-            **{key_of(f"parent:{parent}"): what for parent, what in parents.items()},
-        }
+        all_tags = {"dvc": hash, "path": path, **tags}
+        all_tags |= {valid_key(f"parent:{parent}"): version for parent, version in parents.items()}
         source = f"{client(uri).get_run(run).info.artifact_uri}/model"
         return _read(
-            client(uri).create_model_version(name, source, run, tags=marks, description=_cut(description))
+            client(uri).create_model_version(
+                name, source, run, tags=all_tags, description=_shortened(description)
+            )
         )
 
 
-def describe(root: Path, version: Version, tags: Mapping[str, str], description: str | None = None) -> None:
-    """Put tags on a version, and a new description if one is given."""
-    uri = store(root)
-    with reached(uri):
+def annotate(root: Path, version: Version, tags: Mapping[str, str], description: str | None = None) -> None:
+    """Set tags of a version, and its description if one is given."""
+    uri = store_uri(root)
+    with store_errors(uri):
         for key, value in tags.items():
             client(uri).set_model_version_tag(
-                version.name, str(version.version), key_of(key), value[:LONGEST]
+                version.name, str(version.version), valid_key(key), value[:MAX_CHARACTERS]
             )
         if description is not None:
-            client(uri).update_model_version(version.name, str(version.version), _cut(description))
+            client(uri).update_model_version(version.name, str(version.version), _shortened(description))
 
 
-def point(root: Path, alias: str, version: Version) -> None:
-    """Let `alias` mean this version from now on."""
-    uri = store(root)
-    with reached(uri):
+def set_alias(root: Path, alias: str, version: Version) -> None:
+    """Point `alias` at this version."""
+    uri = store_uri(root)
+    with store_errors(uri):
         client(uri).set_registered_model_alias(version.name, alias, str(version.version))
 
 
-def unpoint(root: Path, alias: str, name: str) -> None:
-    """Let `alias` mean nothing from now on."""
-    uri = store(root)
-    with reached(uri):
+def delete_alias(root: Path, alias: str, name: str) -> None:
+    """Remove `alias` from a model."""
+    uri = store_uri(root)
+    with store_errors(uri):
         client(uri).delete_registered_model_alias(name, alias)
 
 
-def mark(root: Path, name: str, key: str, value: str) -> None:
-    """Keep a value with a model, over all its versions."""
-    uri = store(root)
-    with reached(uri):
+def set_model_tag(root: Path, name: str, key: str, value: str) -> None:
+    """Set a tag of a model, which holds for all its versions."""
+    uri = store_uri(root)
+    with store_errors(uri):
         client(uri).set_registered_model_tag(name, key, value)
 
 
-def marked(root: Path, name: str, key: str) -> str | None:
-    """The value kept with a model; None where there is none, or no such model."""
-    uri = store(root)
-    with reached(uri):
+def model_tag(root: Path, name: str, key: str) -> str | None:
+    """Return a tag of a model; None if there is no such tag or no such model."""
+    uri = store_uri(root)
+    with store_errors(uri):
         try:
             return client(uri).get_registered_model(name).tags.get(key)
         except MlflowException as error:
@@ -183,33 +188,33 @@ def marked(root: Path, name: str, key: str) -> str | None:
             return None
 
 
-def fetch(root: Path, version: Version, place: Path) -> None:
-    """Put the version's bytes into `place`, from the registry's own copy. Raises RegistryError unless they are what was registered."""
-    uri = store(root)
-    with replacing(place) as part, TemporaryDirectory(dir=place.parent) as folder:
-        with reached(uri):
+def download(root: Path, version: Version, target: Path) -> None:
+    """Copy a version's bytes from the registry to `target`. Raises RegistryError if they were changed."""
+    uri = store_uri(root)
+    with replacing(target) as part, TemporaryDirectory(dir=target.parent) as folder:
+        with store_errors(uri):
             copy = Path(client(uri).download_artifacts(version.run or "", "model", folder))
-        if (
-            found := dvc_pipeline.hash_of(copy, root)
-        ) != version.hash:  # before it is a *.part, which DVC does not see
+        hash = dvc_pipeline.hash_of(copy, root)  # before the rename to *.part, which DVC ignores
+        if hash != version.hash:
             raise RegistryError(
-                f"{version.label}: the registry's copy has the hash {found}, registered was {version.hash}; it was changed"
+                f"{version.label}: the registry's copy has the hash {hash}, registered was {version.hash}; "
+                "it was changed"
             )
         copy.rename(part)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 2] + " …"
+def set_version_tag(root: Path, version: Version, key: str, value: str) -> None:
+    """Set a tag of a version."""
+    uri = store_uri(root)
+    with store_errors(uri):
+        client(uri).set_model_version_tag(version.name, str(version.version), valid_key(key), value)
 
 
-def tag(root: Path, version: Version, key: str, value: str) -> None:
-    """Tag a version."""
-    uri = store(root)
-    with reached(uri):
-        client(uri).set_model_version_tag(version.name, str(version.version), key_of(key), value)
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 2] + " …"
 
 
-def _read(version: ModelVersion) -> Version:
+def _read(version: MlflowVersion) -> Version:
     tags = version.tags
     return Version(
         name=version.name,
@@ -223,7 +228,7 @@ def _read(version: ModelVersion) -> Version:
         parents={
             key.removeprefix("parent:"): value for key, value in tags.items() if key.startswith("parent:")
         },
-        aliases=tuple(version.aliases or ()),  # a search leaves them out
+        aliases=tuple(version.aliases or ()),  # a search result has none
         description=version.description or "",
         source=version.source or "",
         tags=tags,

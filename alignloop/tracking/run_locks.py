@@ -1,4 +1,4 @@
-"""Who is still at work: a file per open run, locked. The kernel drops the lock when its process ends, however it ends."""
+"""Locks of open runs: one locked file a run; the kernel drops the lock when its process ends."""
 
 import fcntl
 import uuid
@@ -9,39 +9,42 @@ from pathlib import Path
 from alignloop.errors import AlignloopError
 
 
-class ClaimError(AlignloopError):
-    """What is at work cannot be noted; the message names the folder and the remedy."""
+class RunLockError(AlignloopError):
+    """The lock of a run cannot be written; the message has the folder and the remedy."""
 
 
 @contextmanager
-def claim(folder: Path) -> Iterator[Callable[[str], None]]:
-    """Hold a locked file in `folder` while the block runs, and yield what notes in it what is held. It stays until it is settled."""
+def hold_run_lock(folder: Path) -> Iterator[Callable[[str], None]]:
+    """Hold a locked file in `folder` while the block runs; yield the function that writes text into it.
+
+    The file stays until `close_abandoned` has dealt with it.
+    """
     hidden = folder / f".{uuid.uuid4().hex}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         opened = hidden.open("w", encoding="utf-8")
     except OSError as error:
-        raise ClaimError(
+        raise RunLockError(
             f"{folder}: cannot be written: {error.strerror}; make it writable and run again"
         ) from None
     with opened as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        hidden.rename(folder / hidden.name[1:])  # others see it only now that it is locked
+        hidden.rename(folder / hidden.name[1:])  # visible to others only now that it is locked
 
-        def note(text: str) -> None:
+        def write(text: str) -> None:
             stream.write(text)
             stream.flush()
 
-        yield note
+        yield write
 
 
-def settle_abandoned(folder: Path, settle: Callable[[str], bool]) -> None:
-    """Show `settle` what each process that has ended held; what it could settle is forgotten, the rest kept for the next time."""
-    for place in folder.glob("[!.]*"):
-        with place.open(encoding="utf-8") as stream:
+def close_abandoned(folder: Path, close_run: Callable[[str], bool]) -> None:
+    """Call `close_run` with the text of each lock without a process; remove the lock if it returns True."""
+    for file in folder.glob("[!.]*"):
+        with file.open(encoding="utf-8") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                continue  # its process lives
-            if settle(stream.read()):
-                place.unlink(missing_ok=True)
+                continue  # its process is alive
+            if close_run(stream.read()):
+                file.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
-"""How busy the machine is while a stage works: MLflow's system metrics, read where a stage tells how far it is, at most every ten seconds.
+"""System metrics: MLflow's CPU, memory, disk, network and GPU monitors, read at most every ten seconds.
 
-MLflow's own thread for them ends for good when its server is away for a moment; read here, they wait with the other points of the run.
+MLflow's own monitoring thread stops for good when its server is unreachable for a moment. Read here, with the
+stage's progress, the values are queued with the other points of the run.
 """
 
 import time
@@ -13,30 +14,30 @@ from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
-EVERY_SECONDS = 10.0
+INTERVAL_SECONDS = 10.0
 
 
-class Machine:
-    """CPU, memory, disk, network, and GPU where there is one and `nvidia-ml-py` is installed."""
+class SystemMonitor:
+    """Reads CPU, memory, disk, network, and GPU where there is one and `nvidia-ml-py` is installed."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._monitors: list[BaseMetricsMonitor] = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
         with suppress(ImportError, RuntimeError):
             self._monitors.append(GPUMonitor())
         self._clock, self._last = clock, clock()
-        self._measured()  # what follows is measured from here
+        self._measure()  # rates and differences are counted from here
 
     def readings(self) -> dict[str, float]:
-        """The numbers since the last ones, by the names under which MLflow's page shows them; none if that was a moment ago."""
-        if self._clock() - self._last < EVERY_SECONDS:
+        """Return the values since the last reading, by MLflow's names; empty until the interval is over."""
+        if self._clock() - self._last < INTERVAL_SECONDS:
             return {}
         self._last = self._clock()
-        return {f"system/{name}": value for name, value in self._measured().items()}
+        return {f"system/{name}": value for name, value in self._measure().items()}
 
-    def _measured(self) -> dict[str, float]:
-        found: dict[str, float] = {}
+    def _measure(self) -> dict[str, float]:
+        values: dict[str, float] = {}
         for monitor in self._monitors:
             monitor.collect_metrics()
-            found.update(monitor.aggregate_metrics() or {})
+            values.update(monitor.aggregate_metrics() or {})
             monitor.clear_metrics()
-        return found
+        return values

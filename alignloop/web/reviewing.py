@@ -41,7 +41,7 @@ def _overview(request: Request, account: SignedInAccount, problem: str = "") -> 
         plan = reviews.newest(session)
         left = reviews.count_remaining(session, account.id)
         tally = reviews.tally(session, plan.id) if plan else None
-    win_rate = decision.told(tally) if tally else ""
+    win_rate = decision.vote_summary(tally) if tally else ""
     return render_page(
         request,
         "review.html",
@@ -74,7 +74,7 @@ def vote(request: Request, assignment: PathNumber, account: Reviewer, form: Chec
         plan = reviews.newest(session)
         tally = reviews.tally(session, plan.id) if plan else None
     if plan and tally and tally.votes >= tally.wanted:
-        decision.keep_votes(settings.root, database, plan.candidate)
+        decision.record_votes(settings.root, database, plan.candidate)
     return RedirectResponse(f"/work/review?saved={assignment}", 303)
 
 

@@ -1,4 +1,4 @@
-"""`serve` before anything is started: what it would start, and what stands in the way."""
+"""`serve` before it starts anything: its plan, and ports that are in use."""
 
 import socket
 from pathlib import Path
@@ -10,7 +10,7 @@ from alignloop.commands import serve
 PROJECT = Path(__file__).parents[2]
 
 
-def test_a_port_that_is_taken_is_said_at_once(
+def test_a_port_in_use_is_reported_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
@@ -24,17 +24,19 @@ def test_a_port_that_is_taken_is_said_at_once(
 
 
 def test_a_password_stays_in_the_environment() -> None:
-    given = {serve.PREFECT: "postgresql://a:secret@db/p", serve.MLFLOW: "postgres://a:secret@db/m"}
-    planned, env = serve.plan(1, 2, "http://127.0.0.1:3", given)
+    environ = {serve.PREFECT: "postgresql://a:secret@db/p", serve.MLFLOW: "postgres://a:secret@db/m"}
+    services, env = serve.plan_services(1, 2, "http://127.0.0.1:3", environ)
     assert (env[serve.PREFECT], env[serve.MLFLOW]) == (
         "postgresql+asyncpg://a:secret@db/p",
         "postgresql+psycopg://a:secret@db/m",
     )
-    assert "secret" not in str(planned)
+    assert "secret" not in str(services)
     assert env["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:2"
 
 
-def test_an_mlflow_server_elsewhere_is_used_and_none_is_started() -> None:
-    planned, env = serve.plan(1, 2, "http://127.0.0.1:3", {"MLFLOW_TRACKING_URI": "https://mlflow.example"})
-    assert [service.name for service in planned] == ["Prefect", "labels", "worker"]
+def test_an_external_mlflow_server_is_used_and_none_is_started() -> None:
+    services, env = serve.plan_services(
+        1, 2, "http://127.0.0.1:3", {"MLFLOW_TRACKING_URI": "https://mlflow.example"}
+    )
+    assert [service.name for service in services] == ["Prefect", "labels", "worker"]
     assert env["MLFLOW_TRACKING_URI"] == "https://mlflow.example"

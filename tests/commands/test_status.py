@@ -1,4 +1,4 @@
-"""`status` says in ten lines how things stand, whatever is there and whatever is not."""
+"""`status` prints ten lines, whatever the project has and whatever is missing."""
 
 import re
 from pathlib import Path
@@ -8,14 +8,14 @@ import pytest
 from alignloop import tracking
 from alignloop.commands import status
 from alignloop.errors import AlignloopError
-from alignloop.pipeline.checkout_lock import at_work
+from alignloop.pipeline.checkout_lock import lock_checkout
 
 
-def told(root: Path) -> dict[str, str]:
-    return dict(status.lines(root))
+def status_of(root: Path) -> dict[str, str]:
+    return dict(status.status_lines(root))
 
 
-def test_a_project_in_which_nothing_ran_says_so(
+def test_a_project_without_runs_reports_nothing(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
@@ -35,7 +35,7 @@ def test_a_project_in_which_nothing_ran_says_so(
     )
 
 
-def test_what_runs_what_ran_and_what_failed_is_told_with_the_reason(
+def test_running_finished_and_failed_runs_are_reported_with_the_error(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
@@ -44,8 +44,8 @@ def test_what_runs_what_ran_and_what_failed_is_told_with_the_reason(
     )
     with pytest.raises(AlignloopError), tracking.run(project, "ingest"):
         raise AlignloopError("data/x.jsonl:3: user: is missing\nmore")
-    with at_work(project, "flow run blue-fox"), tracking.run(project, "ppo", "r2"):
-        now = told(project)
+    with lock_checkout(project, "flow run blue-fox"), tracking.run(project, "ppo", "r2"):
+        now = status_of(project)
     assert re.fullmatch(
         r"flow run blue-fox \(process \d+, since .* UTC\): ppo · r2 since \d:\d\d", now["running"]
     )
@@ -54,7 +54,7 @@ def test_what_runs_what_ran_and_what_failed_is_told_with_the_reason(
     assert now["up to date"] == "0 of 2 stages; out of date: ingest, sft and what follows"
     with tracking.run(project, "ingest"):
         pass
-    later = told(project)
+    later = status_of(project)
     assert later["failed"] == "nothing that has not succeeded since"
     assert later["ran"].startswith("ingest, ")
     assert later["running"] == "nothing"

@@ -1,4 +1,4 @@
-"""A project whose data was made twice by the real stages under DVC, with models registered that learned from it."""
+"""A project with two versions of its data, made by real stages under DVC, and models trained on the first."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ def git(root: Path, *words: str) -> str:
     ).stdout
 
 
-def talk(*contents: str) -> list[Row]:
+def messages(*contents: str) -> list[Row]:
     return [
         {"role": ("user", "assistant")[place % 2], "content": content}
         for place, content in enumerate(contents)
@@ -43,7 +43,7 @@ def talk(*contents: str) -> list[Row]:
 def prompt(user: int, number: int) -> Row:
     return {
         "id": f"p-{user}-{number}",
-        "messages": talk(f"What is {user} and {number}?"),
+        "messages": messages(f"What is {user} and {number}?"),
         "user": f"user-{user}",
         "source": "form",
     }
@@ -62,7 +62,7 @@ def ranking(user: int) -> Row:
 
 def demonstration(user: int) -> Row:
     about = {"user": f"user-{user}", "labeler": "labeler-01", "source": "form"}
-    return {"id": f"d-{user}", "messages": talk(f"Who is {user}?", f"A number, {user}."), **about}
+    return {"id": f"d-{user}", "messages": messages(f"Who is {user}?", f"A number, {user}."), **about}
 
 
 def lines(rows: Sequence[Row]) -> bytes:
@@ -70,7 +70,7 @@ def lines(rows: Sequence[Row]) -> bytes:
 
 
 def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
-    """Run a stage's command in this process: what DVC hands over is a shell's `-c` and the command."""
+    """Run a stage's command in this process; DVC passes a shell's `-c` and the command."""
     words = shlex.split(argv[-1])
     assert words[:3] == ["python", "-m", "alignloop"]
     assert main(words[3:]) == 0
@@ -80,21 +80,23 @@ def bring_up_to_date(root: Path) -> list[str]:
     return [dvc_pipeline.pipeline(root).bring_up_to_date(stage, start) for stage in STAGES]
 
 
-def learn(root: Path, stage: str, round: str | None, inputs: Sequence[str], model: str) -> registry.Version:
-    """What a training stage leaves behind: a run that read these paths as they are, and a registered model."""
+def train(root: Path, stage: str, round: str | None, inputs: Sequence[str], model: str) -> registry.Version:
+    """Leave what a training stage leaves: a run that read these paths as they are, and a registered model."""
     place = root / model
     place.mkdir(parents=True, exist_ok=True)
     hashes = {path: dvc_pipeline.hash_of(root / path, root) for path in inputs}
     (place / "weights").write_text(json.dumps(hashes))
     hash = dvc_pipeline.hash_of(place, root)
-    with tracking.run(root, stage, round, {}, hashes) as live:
-        live.finish({model: hash})
-    return registry.register(root, f"alignloop-{place.name}", model, hash, live.id, "", {}, {})
+    with tracking.run(root, stage, round, {}, hashes) as run:
+        run.finish({model: hash})
+    return registry.register(
+        root, f"alignloop-{place.name}", model, hash, run=run.id, description="", parents={}, tags={}
+    )
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
-    """v1: all sources; v2: one prompt says something else, one ranking is turned round, one prompt is new. Models learned from v1."""
+    """v1 has all sources; in v2 one prompt and one ranking changed and one prompt is new. Models: on v1."""
     root = tmp_path_factory.mktemp("versions") / "project"
     sources = root / "data" / "sources"
     sources.mkdir(parents=True)
@@ -111,8 +113,8 @@ def built(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterat
         shutil.copy(empty_store, root / "mlruns")
         shutil.copy(PROJECT / "data" / "forgotten.txt", root / "data")
         _pipeline(root)
-        talks = [prompt(user, number) for user in range(USERS) for number in range(3)]
-        (sources / "prompts.jsonl").write_bytes(lines(talks))
+        prompts = [prompt(user, number) for user in range(USERS) for number in range(3)]
+        (sources / "prompts.jsonl").write_bytes(lines(prompts))
         (sources / "shown.json").write_text(
             json.dumps([demonstration(user) for user in range(USERS)])
         )  # all on one line
@@ -129,31 +131,34 @@ def built(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterat
         git(root, "add", "-A")
         git(root, "commit", "-qm", "one")
         git(root, "tag", "v1")
-        learn(root, "sft", None, ["data/demonstrations"], "models/sft")
-        learn(root, "reward", "r1", ["models/sft", "data/rankings/imported"], "models/r1/reward")
-        learn(
+        train(root, "sft", None, ["data/demonstrations"], "models/sft")
+        train(root, "reward", "r1", ["models/sft", "data/rankings/imported"], "models/r1/reward")
+        train(
             root,
             "ppo",
             "r1",
             ["models/sft", "models/r1/reward", "data/prompts", "data/rankings"],
             "models/r1/policy",
         )
-        changed = [*talks[:5], {**talks[5], "messages": talk("Something else?")}, *talks[6:], prompt(3, 9)]
+        other = {**prompts[5], "messages": messages("Something else?")}
+        changed = [*prompts[:5], other, *prompts[6:], prompt(3, 9)]
         (sources / "prompts.jsonl").write_bytes(lines(changed))
-        turned = [{**ranking(user), "ranks": [2, 1] if user == 2 else [1, 2]} for user in range(USERS)]
-        (sources / "ranked.jsonl.gz").write_bytes(gzip.compress(lines(turned)))
+        reversed_ranks = [
+            {**ranking(user), "ranks": [2, 1] if user == 2 else [1, 2]} for user in range(USERS)
+        ]
+        (sources / "ranked.jsonl.gz").write_bytes(gzip.compress(lines(reversed_ranks)))
         assert bring_up_to_date(root) == ["ran", "ran"]
         git(root, "commit", "-qam", "two")
         yield root
 
 
 def _pipeline(root: Path) -> None:
-    """ingest and prepare as dvc.yaml has them, without the code and the gate between them."""
+    """Write the stages ingest and prepare of dvc.yaml, without their code and the gate between them."""
     stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
-    kept = {name: stages[name] for name in STAGES}
-    for stage in kept.values():
+    selected = {name: stages[name] for name in STAGES}
+    for stage in selected.values():
         stage["deps"] = [dep for dep in stage["deps"] if dep.startswith("data/")]
-    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": kept}, sort_keys=False))
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": selected}, sort_keys=False))
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
     params["ingest"].update(source="files", licences={"*": "MIT"})
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
@@ -161,7 +166,7 @@ def _pipeline(root: Path) -> None:
 
 @pytest.fixture
 def data(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project, to look at: the working directory."""
+    """The project as the working directory, for reading."""
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(built)

@@ -1,4 +1,4 @@
-"""`data forget` leaves nothing of a user in sources, sets, labeling store, cache and remote, and marks the models that learned from it."""
+"""`data forget` removes a user's data everywhere, and marks the models that were trained on it."""
 
 import gzip
 import json
@@ -19,21 +19,24 @@ from tests.lineage.conftest import USERS, bring_up_to_date, git, prompt
 
 
 def user_in(root: Path, split: str) -> int:
-    """A user of a split."""
+    """Return a user of a split."""
     text = (root / f"data/demonstrations/{split}.jsonl").read_text()
     return next(user for user in range(4, USERS) if f'"user-{user}"' in text)
 
 
 @pytest.fixture
 def copy(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of one's own, with a remote that has everything, and a labeling store."""
+    """A copy of the project, with a remote that has everything, and a labeling store."""
     root = tmp_path / "project"
     shutil.copytree(built, root, symlinks=True)
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(root)
     shutil.copytree(root / ".dvc" / "cache", tmp_path / "remote")
-    config = f"[core]\n    site_cache_dir = {root}/.dvc/tmp/site\n    remote = away\n['remote \"away\"']\n    url = {tmp_path}/remote\n"
+    config = (
+        f"[core]\n    site_cache_dir = {root}/.dvc/tmp/site\n    remote = away\n"
+        f"['remote \"away\"']\n    url = {tmp_path}/remote\n"
+    )
     (root / ".dvc" / "config").write_text(config)
     samples = [_samples(user) for user in range(4, USERS)]
     store = LabelingDatabase(database_url(root))
@@ -43,14 +46,14 @@ def copy(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _samples(user: int) -> Samples:
-    asked = Prompt.model_validate_json(json.dumps(prompt(user, 0)))
+    record = Prompt.model_validate_json(json.dumps(prompt(user, 0)))
     return Samples(
-        id=f"s-{user}", prompt=asked, responses=("a", "b"), policy="models/sft", round="r1", split="train"
+        id=f"s-{user}", prompt=record, responses=("a", "b"), policy="models/sft", round="r1", split="train"
     )
 
 
 def holding(place: Path, user: int) -> list[str]:
-    """Every file below `place` that names the user, in plain, gzip or a database."""
+    """Return every file below `place` that has the user's id, in plain text, gzip or a database."""
     mark = f'"user-{user}"'.encode()
     files = [file for file in place.rglob("*") if file.is_file()]
     return [str(file.relative_to(place)) for file in files if mark in _bytes(file)]
@@ -92,15 +95,13 @@ def test_nothing_of_the_user_is_left_and_all_else_stays(
         assert store.execute("select count(*) from items").fetchone() == (USERS - 5,)
 
 
-def test_the_models_that_learned_from_the_user_are_named_and_marked(
-    copy: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_the_models_trained_on_the_user_are_listed_and_marked(copy: Path, capsys: pytest.CaptureFixture[str]):
     user = user_in(copy, "train")
     assert main(["data", "forget", "--user", f"user-{user}"]) == 0
     out = capsys.readouterr().out
     mark = Forgotten(copy / "data/forgotten.txt").mark(f"user-{user}")
     versions = {version.name: version for version in registry.versions(copy)}
-    assert {name: version.forgotten for name, version in versions.items()} == dict.fromkeys(
+    assert {name: version.forgotten_users for name, version in versions.items()} == dict.fromkeys(
         versions, (mark[:12],)
     )
     assert len(versions) == 3
@@ -114,19 +115,19 @@ def test_the_models_that_learned_from_the_user_are_named_and_marked(
 def test_models_only_measured_on_the_user_are_not_marked(copy: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["data", "forget", "--user", f"user-{user_in(copy, 'test')}"]) == 0
     assert "learned    no model that this MLflow store or dvc.lock knows of" in capsys.readouterr().out
-    assert not any(version.forgotten for version in registry.versions(copy))
+    assert not any(version.forgotten_users for version in registry.versions(copy))
 
 
-def test_the_next_run_makes_the_sets_anew_without_the_user_who_stays_out_when_brought_again(
+def test_the_next_run_makes_the_sets_without_the_user_even_if_a_source_has_them_again(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ):
     user = user_in(copy, "train")
-    brought = (copy / "data/sources/prompts.jsonl").read_bytes()
+    source = (copy / "data/sources/prompts.jsonl").read_bytes()
     assert main(["data", "forget", "--user", f"user-{user}"]) == 0
     assert f'"user-{user}"' not in (copy / "data/forgotten.txt").read_text()
     assert f"user-{user}" not in git(copy, "diff", "HEAD")
     assert dvc_pipeline.pipeline(copy).outdated() == ["ingest", "prepare"]
-    (copy / "data/sources/prompts.jsonl").write_bytes(brought)
+    (copy / "data/sources/prompts.jsonl").write_bytes(source)
     assert bring_up_to_date(copy) == ["ran", "ran"]
     assert holding(copy / "data", user) == ["sources/prompts.jsonl"]
     counts = json.loads((copy / "metrics/ingest.json").read_text())["sources"]["prompts.jsonl (own)"]
@@ -136,18 +137,18 @@ def test_the_next_run_makes_the_sets_anew_without_the_user_who_stays_out_when_br
     assert main(["data", "diff", "HEAD", "workspace", "--set", "data/demonstrations"]) == 1
     assert "forgotten, or to be fetched" in capsys.readouterr().err
     assert main(["data", "diff", "HEAD", "workspace"]) == 0, "the other sets are compared"
-    told = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     assert [
         line
-        for line in told
+        for line in lines
         if line.startswith("data/demonstrations  not compared: ") and "forgotten" in line
     ]
-    assert "equal: data/corpus" in told
+    assert "equal: data/corpus" in lines
     assert main(["data", "forget", "--user", f"user-{user}"]) == 0
-    assert "what learned from versions that are gone bears its mark" in capsys.readouterr().out
+    assert "no model from the versions that can still be read" in capsys.readouterr().out
 
 
-def test_forgetting_again_finishes_what_was_left_and_a_stranger_changes_nothing(
+def test_a_repeated_forget_finishes_the_rest_and_an_unknown_user_changes_nothing(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ):
     user = user_in(copy, "train")
@@ -172,7 +173,7 @@ def test_forgetting_again_finishes_what_was_left_and_a_stranger_changes_nothing(
     assert (copy / "data/forgotten.txt").read_text() == text
 
 
-def test_a_list_of_the_forgotten_that_is_damaged_stops_ingest(tmp_path: Path):
+def test_a_damaged_list_of_forgotten_users_stops_ingest(tmp_path: Path):
     file = tmp_path / "forgotten.txt"
     file.write_text("# none\n")
     mark = Forgotten(file).add("anna@example.org")

@@ -1,4 +1,4 @@
-"""From a model one walks down to raw bytes and from any bytes up to what used them, by hashes alone."""
+"""The lineage graph traces a model down to raw bytes, and any bytes to what used them, by hashes alone."""
 
 import json
 from contextlib import suppress
@@ -8,33 +8,28 @@ import pytest
 
 from alignloop import tracking
 from alignloop.__main__ import main
-from alignloop.lineage import graph
+from alignloop.lineage.graph import load_graph, render_ancestors, render_descendants, source_datasets
 from alignloop.tracking import registry
 
-RAW, PROMPTS, SFT, REWARD, POLICY = (
-    "a1" * 16,
-    "b2" * 16 + ".dir",
-    "c3" * 16 + ".dir",
-    "d4" * 16 + ".dir",
-    "e5" * 16 + ".dir",
-)
+RAW = "a1" * 16
+PROMPTS, SFT, REWARD, POLICY = (f"{pair * 16}.dir" for pair in ("b2", "c3", "d4", "e5"))
 
 
 def make(root: Path, stage: str, round: str | None, inputs: dict[str, str], outputs: dict[str, str]) -> str:
-    with tracking.run(root, stage, round, {}, inputs) as live:
-        live.finish(outputs)
-    return live.id
+    with tracking.run(root, stage, round, {}, inputs) as run:
+        run.finish(outputs)
+    return run.id
 
 
 @pytest.fixture
 def runs(project: Path) -> dict[str, str]:
-    """raw → prepare → prompts → sft, reward → ppo → policy, which is registered; ids of the runs by stage."""
+    """The run ids by stage of raw → prepare → prompts → sft, reward → ppo → policy, which is registered."""
     (project / "data" / "prompts").mkdir(parents=True)
     (project / "data" / "prompts" / "train.jsonl").write_text(
         '{"origin":{"licence":"MIT"}}\n{"origin":{"licence":"CC-BY-4.0"}}\n'
     )
     (project / "data" / "raw").write_text("bytes")
-    made = {
+    ids = {
         "prepare": make(project, "prepare", None, {"data/raw": RAW}, {"data/prompts": PROMPTS}),
         "sft": make(project, "sft", None, {"data/prompts": PROMPTS}, {"models/sft": SFT}),
         "reward": make(
@@ -46,23 +41,30 @@ def runs(project: Path) -> dict[str, str]:
         ),
     }
     inputs = {"models/sft": SFT, "models/r1/reward": REWARD}
-    made["ppo"] = make(
+    ids["ppo"] = make(
         project, "ppo", "r1", inputs, {"models/r1/policy": POLICY, "metrics/rounds/r1/ppo.json": "f6" * 16}
     )
     (project / "models" / "r1" / "policy").mkdir(parents=True)
     (project / "models" / "r1" / "policy" / "model.safetensors").write_text("x")
     version = registry.register(
-        project, "alignloop-policy", "models/r1/policy", POLICY, made["ppo"], "", {}, {}
+        project,
+        "alignloop-policy",
+        "models/r1/policy",
+        POLICY,
+        run=ids["ppo"],
+        description="",
+        parents={},
+        tags={},
     )
-    registry.point(project, "candidate", version)
-    return made
+    registry.set_alias(project, "candidate", version)
+    return ids
 
 
-def down(root: Path, path: str, hash: str) -> list[str]:
-    return list(graph.down(graph.graph(root), path, hash))
+def ancestors(root: Path, path: str, hash: str) -> list[str]:
+    return list(render_ancestors(load_graph(root), path, hash))
 
 
-def test_a_policy_is_traced_to_raw_bytes_with_every_run_hash_and_size_told_once(
+def test_a_policy_is_traced_to_raw_bytes_and_every_run_hash_and_size_is_shown_once(
     project: Path, runs: dict[str, str], capsys: pytest.CaptureFixture
 ):
     assert main(["lineage", "alignloop-policy@candidate"]) == 0
@@ -88,7 +90,7 @@ def test_a_policy_is_traced_to_raw_bytes_with_every_run_hash_and_size_told_once(
     ]
 
 
-def test_a_hash_is_followed_to_everything_made_from_it_in_order_of_time(
+def test_a_hash_is_traced_to_everything_made_from_it_in_order_of_time(
     project: Path, runs: dict[str, str], capsys: pytest.CaptureFixture
 ):
     assert main(["lineage", "--used-by", SFT[:8]]) == 0
@@ -107,35 +109,35 @@ def test_a_hash_is_followed_to_everything_made_from_it_in_order_of_time(
     assert runs["reward"] in lines[1]
 
 
-def test_bytes_that_nothing_used_say_so(project: Path, runs: dict[str, str]):
-    assert list(graph.up(graph.graph(project), "models/r1/policy", POLICY))[1:] == [
+def test_unused_bytes_are_reported_as_unused(project: Path, runs: dict[str, str]):
+    assert list(render_descendants(load_graph(project), "models/r1/policy", POLICY))[1:] == [
         "used by nothing that this MLflow store or dvc.lock knows of"
     ]
 
 
-def test_a_stage_that_was_skipped_is_found_by_the_run_that_made_its_bytes_before(
+def test_a_skipped_stage_is_traced_to_the_earlier_run_that_made_its_bytes(
     project: Path, runs: dict[str, str]
 ):
     other = "77" * 16 + ".dir"
     make(project, "sft", None, {"data/prompts": PROMPTS}, {"models/sft": other})
-    assert runs["sft"] in down(project, "models/sft", SFT)[1], "the newer run made other bytes"
+    assert runs["sft"] in ancestors(project, "models/sft", SFT)[1], "the newer run made other bytes"
 
 
-def test_of_equal_bytes_at_two_paths_each_has_its_own_maker(project: Path):
+def test_equal_bytes_at_two_paths_have_their_own_producers(project: Path):
     one = make(project, "label", "r1", {}, {"data/rankings/r1": RAW})
     two = make(project, "label", "r2", {}, {"data/rankings/r2": RAW})
-    assert one in down(project, "data/rankings/r1", RAW)[1]
-    assert two in down(project, "data/rankings/r2", RAW)[1]
+    assert one in ancestors(project, "data/rankings/r1", RAW)[1]
+    assert two in ancestors(project, "data/rankings/r2", RAW)[1]
 
 
-def test_runs_that_failed_made_nothing(project: Path):
-    with suppress(ZeroDivisionError), tracking.run(project, "sft") as live:
-        live.finish({"models/sft": SFT})
+def test_failed_runs_are_no_producers(project: Path):
+    with suppress(ZeroDivisionError), tracking.run(project, "sft") as run:
+        run.finish({"models/sft": SFT})
         raise ZeroDivisionError
-    assert down(project, "models/sft", SFT)[1] == "no stage made it: raw bytes"
+    assert ancestors(project, "models/sft", SFT)[1] == "no stage made it: raw bytes"
 
 
-def test_where_the_store_lacks_a_run_the_lock_file_tells(project: Path):
+def test_a_run_missing_in_the_store_is_read_from_dvc_lock(project: Path):
     lock = {
         "schema": "2.0",
         "stages": {
@@ -155,7 +157,7 @@ def test_where_the_store_lacks_a_run_the_lock_file_tells(project: Path):
         },
     }
     (project / "dvc.lock").write_text(json.dumps(lock))  # JSON is YAML
-    assert down(project, "models/r1/reward", REWARD) == [
+    assert ancestors(project, "models/r1/reward", REWARD) == [
         f"models/r1/reward  {REWARD}",
         "made by reward · r1, by dvc.lock; its run is not in this MLflow store",
         f"└─ data/prompts  {PROMPTS}",
@@ -181,14 +183,14 @@ def test_a_model_may_be_named_by_its_path(project: Path, runs: dict[str, str], c
         (["--used-by", ""], "lineage: : 6 hashes begin so, write more of it: "),
     ],
 )
-def test_what_is_unknown_or_ambiguous_is_one_message(
+def test_an_unknown_or_ambiguous_name_gives_one_message(
     project: Path, runs: dict[str, str], arguments: list[str], message: str, capsys: pytest.CaptureFixture
 ):
     assert main(["lineage", *arguments]) == 1
     assert capsys.readouterr().err.startswith(message)
 
 
-def test_where_no_project_is_nothing_is_made(
+def test_outside_a_project_nothing_is_created(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
@@ -198,7 +200,7 @@ def test_where_no_project_is_nothing_is_made(
 
 
 def test_every_dataset_below_a_model_is_listed_with_hash_and_size(project: Path, runs: dict[str, str]):
-    assert graph.sources(graph.graph(project), "models/r1/policy", POLICY) == {
+    assert source_datasets(load_graph(project), "models/r1/policy", POLICY) == {
         "data/prompts": (PROMPTS, "2 records in 1 file under CC-BY-4.0, MIT"),
         "data/raw": (RAW, "1 file"),
     }

@@ -1,16 +1,17 @@
-"""`data log` lists what a set has been, since when, what made the difference, and which models came of it."""
+"""`data log` lists the versions of each set, what changed, and the models trained on them."""
 
 from pathlib import Path
 
 import pytest
 
 from alignloop.__main__ import main
-from alignloop.lineage import graph as lineage
-from alignloop.lineage import log as history
+from alignloop.lineage.graph import load_graph, locked_executions
+from alignloop.lineage.log import SetVersion, versions
+from alignloop.pipeline.git import file_history
 
 
-def log(root: Path) -> dict[str, list[history.Version]]:
-    return history.versions(root, lineage.graph(root, commits=True))
+def log(root: Path) -> dict[str, list[SetVersion]]:
+    return versions(root, load_graph(root, commits=True))
 
 
 def test_each_set_has_its_versions_in_order_of_time_with_counts_and_what_changed(data: Path):
@@ -43,7 +44,7 @@ def test_each_set_has_its_versions_in_order_of_time_with_counts_and_what_changed
     )
 
 
-def test_a_version_names_the_models_that_came_of_it_and_no_others(data: Path):
+def test_a_version_lists_the_models_trained_on_it_and_no_others(data: Path):
     found = log(data)
     one, two = found["data/rankings/imported"]
     assert [model.partition(" = ")[2] for model in one.models] == ["alignloop-reward/1", "alignloop-policy/1"]
@@ -56,11 +57,11 @@ def test_a_version_names_the_models_that_came_of_it_and_no_others(data: Path):
     ]
 
 
-def test_a_version_that_only_git_knows_is_told_by_the_commit(data: Path):
-    graph = lineage.graph(data, commits=True)
-    assert all(making.run for making in graph.makings), "MLflow's runs tell of all that these commits do"
-    [text] = [each.text for each in lineage.past(data, "dvc.lock")][:1]
-    [raw] = [making for making in lineage.locked(text) if making.stage == "ingest"]
+def test_a_version_that_only_git_has_is_read_from_its_commit(data: Path):
+    graph = load_graph(data, commits=True)
+    assert all(execution.run for execution in graph.executions), "MLflow has a run for each of these commits"
+    first = next(file_history(data, "dvc.lock"))
+    [raw] = [execution for execution in locked_executions(first.text) if execution.stage == "ingest"]
     assert raw.outputs["data/raw"] == log(data)["data/raw"][0].hash
     assert raw.params["ingest.source"] == "files"
 

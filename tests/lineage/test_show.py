@@ -1,4 +1,4 @@
-"""`data show` follows a record from the line of its source to the models that saw it."""
+"""`data show` traces a record from the line of its source to the models that saw it."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from alignloop.__main__ import main
 from alignloop.data.formats import FORMATS
-from alignloop.lineage import show as trail
+from alignloop.lineage.show import quote_source
 from alignloop.records import Document
 from tests.lineage.conftest import USERS, demonstration
 
@@ -17,13 +17,13 @@ def show(id: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def place_of(root: Path, file: str, text: str) -> int:
+def line_of(root: Path, file: str, text: str) -> int:
     return next(
         number for number, line in enumerate((root / file).read_text().splitlines(), 1) if text in line
     )
 
 
-def test_a_prompt_is_followed_from_its_line_to_the_sets_and_rankings(
+def test_a_prompt_is_traced_from_its_line_to_the_sets_and_rankings(
     data: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = show("p-5-1", capsys)
@@ -35,46 +35,46 @@ def test_a_prompt_is_followed_from_its_line_to_the_sets_and_rankings(
         for split in ("train", "valid", "test")
         if "p-5-1" in (data / f"data/prompts/{split}.jsonl").read_text()
     ]
-    assert f"stands in  data/raw/prompts.jsonl:{place_of(data, 'data/raw/prompts.jsonl', 'p-5-1')}" in out
+    assert f"is in      data/raw/prompts.jsonl:{line_of(data, 'data/raw/prompts.jsonl', 'p-5-1')}" in out
     assert (
-        f"stands in  data/prompts/{split}.jsonl:{place_of(data, f'data/prompts/{split}.jsonl', 'p-5-1')}"
+        f"is in      data/prompts/{split}.jsonl:{line_of(data, f'data/prompts/{split}.jsonl', 'p-5-1')}"
         in out
     )
-    line = place_of(data, "data/raw/rankings.jsonl", "r-5")
-    assert f"stands in  data/raw, in 1 records about it: r-5 (rankings.jsonl:{line})" in out
+    line = line_of(data, "data/raw/rankings.jsonl", "r-5")
+    assert f"is in      data/raw, in 1 records about it: r-5 (rankings.jsonl:{line})" in out
     assert out[-1] == "no model that this MLflow store or dvc.lock knows of has seen it", (
-        "the models learned from the version before"
+        "the models were trained on the version before"
     )
 
 
 def prompt_of(root: Path, id: str) -> str:
-    """The id of the prompt that `ingest` takes from a demonstration."""
+    """Return the id of the prompt that `ingest` takes from a demonstration."""
     made = [
         json.loads(line)
         for name in ("prompts", "demonstrations")
         for line in (root / f"data/raw/{name}.jsonl").read_text().splitlines()
     ]
-    asked = next(row for row in made if row["id"] == id)["messages"][0]
-    return next(row["id"] for row in made if row["messages"] == [asked])
+    prompt = next(row for row in made if row["id"] == id)["messages"][0]
+    return next(row["id"] for row in made if row["messages"] == [prompt])
 
 
-def test_of_rows_that_share_a_line_the_one_that_gives_the_record_is_quoted(
+def test_of_rows_on_one_line_the_one_that_gives_the_record_is_quoted(
     data: Path, capsys: pytest.CaptureFixture[str]
 ):
     for user in (0, 7, USERS - 1):
         row = json.dumps(demonstration(user))
-        assert f"  as it stands there now: {row}" in show(f"d-{user}", capsys)
-        assert f"  as it stands there now: {row}" in show(prompt_of(data, f"d-{user}"), capsys)
+        assert f"  now on that line: {row}" in show(f"d-{user}", capsys)
+        assert f"  now on that line: {row}" in show(prompt_of(data, f"d-{user}"), capsys)
 
 
-def test_a_document_is_quoted_as_the_text_that_it_is(data: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_document_is_quoted_as_plain_text(data: Path, capsys: pytest.CaptureFixture[str]):
     for line in (data / "data/raw/documents.jsonl").read_text().splitlines()[::20]:
         row = json.loads(line)
-        [quoted] = [line for line in show(row["id"], capsys) if "now: " in line]
-        assert quoted.startswith(f"  as it stands there now: {row['text'][:80]}")
+        [quoted] = [line for line in show(row["id"], capsys) if "now on that line: " in line]
+        assert quoted.startswith(f"  now on that line: {row['text'][:80]}")
 
 
-def test_of_pieces_that_a_line_of_text_is_cut_into_the_one_that_is_the_document_is_quoted(tmp_path: Path):
+def test_of_the_pieces_of_a_line_of_text_the_one_that_is_the_document_is_quoted(tmp_path: Path):
     file = tmp_path / "text.txt"
     file.write_text(" ".join(f"Sentence {number} says little." for number in range(60)))
     source = {"source": "text.txt", "format": "text"}
@@ -83,29 +83,27 @@ def test_of_pieces_that_a_line_of_text_is_cut_into_the_one_that_is_the_document_
     ]
     assert [line for line, _ in documents] == [1, 1, 1]
     for line, document in documents:
-        told = trail.there(file, source, {"id": document.id, "origin": {"line": line}})
-        assert told.startswith(f"as it stands there now: {(document.text or '')[:90]}")
+        quote = quote_source(file, source, {"id": document.id, "origin": {"line": line}})
+        assert quote.startswith(f"now on that line: {(document.text or '')[:90]}")
 
 
-def test_rows_that_cannot_be_told_apart_are_counted(tmp_path: Path):
+def test_rows_that_cannot_be_distinguished_are_counted(tmp_path: Path):
     file = tmp_path / "shown.json"
     file.write_text(json.dumps([demonstration(user) for user in range(3)]))
-    told = "3 rows begin there now; which of them gave it cannot be told"
+    message = "3 rows begin there now; which of them gave the record is unknown"
     row = demonstration(9) | {"origin": {"line": 1}}
-    assert trail.there(file, {"source": "shown.json", "format": "own"}, row) == told, (
-        "it is none of them any more"
+    assert quote_source(file, {"source": "shown.json", "format": "own"}, row) == message, (
+        "none of them gives it any more"
     )
     row = demonstration(1) | {"origin": {"line": 1}}
-    assert trail.there(file, {"source": "shown.json", "format": "columns"}, row) == told, (
-        "the mapping may be another by now"
+    assert quote_source(file, {"source": "shown.json", "format": "columns"}, row) == message, (
+        "the mapping may have changed"
     )
     row["origin"]["line"] = 2
-    assert trail.there(file, {"source": "shown.json", "format": "own"}, row) == "no row begins there now"
+    assert quote_source(file, {"source": "shown.json", "format": "own"}, row) == "no row begins there now"
 
 
-def test_models_that_learned_are_told_from_those_that_were_measured(
-    data: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_trained_models_are_listed_apart_from_measured_ones(data: Path, capsys: pytest.CaptureFixture[str]):
     for split in ("train", "test"):
         text = (data / f"data/demonstrations/{split}.jsonl").read_text()
         out = show(next(f"d-{user}" for user in range(USERS) if f'"d-{user}"' in text), capsys)
@@ -114,6 +112,6 @@ def test_models_that_learned_are_told_from_those_that_were_measured(
         assert any(line.startswith("built on these: models/r1/reward ") for line in out) == (split == "train")
 
 
-def test_what_stands_nowhere_is_one_message(data: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_unknown_record_gives_one_message(data: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["data", "show", "p-none"]) == 1
-    assert capsys.readouterr().err.startswith("data: p-none: stands in no set, now or in DVC's cache;")
+    assert capsys.readouterr().err.startswith("data: p-none: is in no set, now or in DVC's cache;")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from alignloop.pipeline.dvc_lock import recorded
+from alignloop.pipeline.dvc_lock import locked_stages
 from alignloop.pipeline.dvc_pipeline import Pipeline
 from alignloop.pipeline.git import revision
 from alignloop.tracking import find_run
@@ -105,7 +105,7 @@ def test_data_counts_by_its_bytes(learned: Path) -> None:
 
 
 def test_dvc_lock_holds_the_hash_of_the_code(learned: Path) -> None:
-    [learn, _] = recorded(learned)
+    [learn, _] = locked_stages(learned)
     assert learn.code == {"alignloop/core": Pipeline(learned).hash_of(learned / "alignloop" / "core")}
 
 

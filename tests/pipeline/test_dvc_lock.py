@@ -1,4 +1,4 @@
-"""dvc.lock tells who made which bytes from which, and where it does not."""
+"""dvc.lock records which stage made which bytes, and `untraced_inputs` finds the bytes without a stage."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alignloop.pipeline.dvc_lock import recorded, untraced
+from alignloop.pipeline.dvc_lock import locked_stages, untraced_inputs
 
 
 def write(root: Path, **stages: tuple[dict[str, str], dict[str, str]]) -> Path:
@@ -28,9 +28,9 @@ WHOLE: dict[str, Any] = {
 }
 
 
-def test_code_is_no_input_and_a_round_stands_beside_its_stage(tmp_path: Path):
-    found = list(recorded(write(tmp_path, **WHOLE)))
-    assert [(entry.stage, entry.round, list(entry.inputs)) for entry in found] == [
+def test_code_is_not_an_input_and_the_round_is_split_from_the_stage(tmp_path: Path):
+    stages = list(locked_stages(write(tmp_path, **WHOLE)))
+    assert [(entry.stage, entry.round, list(entry.inputs)) for entry in stages] == [
         ("ingest", None, ["data/sources"]),
         ("sft", None, ["data/raw"]),
         ("ppo", "r1", ["models/sft", "data/raw"]),
@@ -38,7 +38,7 @@ def test_code_is_no_input_and_a_round_stands_beside_its_stage(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("changed", "holes"),
+    ("changed", "untraced"),
     [
         ({}, []),
         ({"sft": ({"data/raw": "other"}, {"models/sft": "3"})}, ["data/raw"]),
@@ -47,11 +47,11 @@ def test_code_is_no_input_and_a_round_stands_beside_its_stage(tmp_path: Path):
         ({"ppo_at_r1": ({}, {"models/r1/other": "4"})}, ["models/r1/policy"]),
     ],
 )
-def test_bytes_that_differ_from_what_their_stage_made_are_holes(
-    tmp_path: Path, changed: dict[str, Any], holes: list[str]
+def test_bytes_that_differ_from_their_stages_output_are_untraced(
+    tmp_path: Path, changed: dict[str, Any], untraced: list[str]
 ):
-    assert untraced(write(tmp_path, **(WHOLE | changed)), "models/r1/policy") == holes
+    assert untraced_inputs(write(tmp_path, **(WHOLE | changed)), "models/r1/policy") == untraced
 
 
 def test_without_dvc_lock_nothing_is_traced(tmp_path: Path):
-    assert untraced(tmp_path, "models/r1/policy") == ["models/r1/policy"]
+    assert untraced_inputs(tmp_path, "models/r1/policy") == ["models/r1/policy"]

@@ -1,4 +1,4 @@
-"""What the project writes stays in its folder, what the caller has set wins, and the hub is asked only for a base that is there."""
+"""The environment keeps all files in the project, keeps variables that are set, and is offline by default."""
 
 import os
 import subprocess
@@ -12,34 +12,34 @@ from alignloop.pipeline import environment
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in (*environment.settle(), "PREFECT_API_URL"):
+    for name in (*environment.configure(), "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     return tmp_path
 
 
-def test_every_place_is_in_the_project_and_this_python_comes_first(bare: Path) -> None:
-    settings = environment.settle(bare)
+def test_every_path_is_in_the_project_and_this_python_comes_first_in_path(bare: Path) -> None:
+    settings = environment.configure(bare)
     assert {name: os.environ[name] for name in settings} == settings
     places = [value for name, value in settings.items() if value.startswith("/") and name != "PATH"]
     assert places
     assert all(Path(place).is_relative_to(bare) for place in places)
     assert settings["PATH"] == f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    assert environment.settle(bare) == settings  # and nothing grows
+    assert environment.configure(bare) == settings  # PATH does not grow
 
 
-def test_what_the_caller_has_set_wins(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_the_caller_has_set_are_kept(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", "/elsewhere")
-    assert environment.settle(bare)["PREFECT_HOME"] == "/elsewhere"
+    assert environment.configure(bare)["PREFECT_HOME"] == "/elsewhere"
 
 
-def test_a_server_that_may_start_again_is_waited_for_longer_than_one_that_cannot(
+def test_requests_to_a_server_that_may_be_restarted_are_retried_longer(
     bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert environment.settle(bare)["PREFECT_CLIENT_MAX_RETRIES"] == "3"
+    assert environment.configure(bare)["PREFECT_CLIENT_MAX_RETRIES"] == "3"
     monkeypatch.delenv("PREFECT_CLIENT_MAX_RETRIES")
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
-    assert environment.settle(bare)["PREFECT_CLIENT_MAX_RETRIES"] == "8"
+    assert environment.configure(bare)["PREFECT_CLIENT_MAX_RETRIES"] == "8"
 
 
 @pytest.mark.parametrize(
@@ -53,19 +53,19 @@ def test_a_server_that_may_start_again_is_waited_for_longer_than_one_that_cannot
         (None, "1"),
     ],
 )
-def test_the_hub_is_asked_only_where_params_name_a_base_that_is_not_a_folder(
+def test_the_hub_is_online_only_if_params_name_a_base_that_is_not_a_folder(
     bare: Path, params: str | None, offline: str
 ) -> None:
     (bare / "here").mkdir()
     if params is not None:
         (bare / "params.yaml").write_text(params)
-    assert environment.settle(bare)["HF_HUB_OFFLINE"] == offline
+    assert environment.configure(bare)["HF_HUB_OFFLINE"] == offline
 
 
-def test_a_shell_can_take_it_over() -> None:
+def test_a_shell_can_evaluate_it() -> None:
     command = f'eval "$({sys.executable} -m alignloop.pipeline.environment)" && echo "$PREFECT_HOME"'
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
-    said = subprocess.run(
+    output = subprocess.run(
         ["/bin/sh", "-c", command], cwd=environment.ROOT, env=env, capture_output=True, text=True, check=True
     ).stdout
-    assert said == f"{environment.ROOT}/.prefect\n"
+    assert output == f"{environment.ROOT}/.prefect\n"

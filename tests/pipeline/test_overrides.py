@@ -1,4 +1,4 @@
-"""params.yaml is changed in place: comments stay, nothing invalid is written, and what changed is told."""
+"""params.yaml is changed in place: comments stay, nothing invalid is written, changes are returned."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import load_yaml
 
 from alignloop.params import ParamsError, load
-from alignloop.pipeline.overrides import override, value_of
+from alignloop.pipeline.overrides import override, parse_value
 
 DEFAULTS = Path(__file__).parents[2] / "params.yaml"
 
@@ -21,7 +21,7 @@ def params(tmp_path: Path) -> Path:
 
 
 def plan(**changes: str) -> dict[str, str]:
-    """A round on what is always there, but for `changes`."""
+    """Return a round on inputs that always exist, with `changes`."""
     sft = "models/sft"
     return {"policy": sft, "start": sft, "reward_start": sft, "rankings": "data/rankings/imported", **changes}
 
@@ -40,7 +40,7 @@ def test_one_key_changes_one_line_and_keeps_its_comment(params: Path) -> None:
     assert line.partition("#")[2] == before_line.partition("#")[2] != ""
 
 
-def test_nothing_asked_or_nothing_new_leaves_the_file_alone(params: Path) -> None:
+def test_no_change_leaves_the_file_alone(params: Path) -> None:
     written = params.stat().st_mtime_ns
     assert override(params) == override(params, changes={"seed": load(params).seed}) == {}
     assert params.stat().st_mtime_ns == written
@@ -50,9 +50,10 @@ def test_a_file_is_merged_by_section_and_changes_win_over_it(params: Path, tmp_p
     extra = tmp_path / "extra.yaml"
     extra.write_text(
         "ppo: {steps: 30, kl: {coef: 0.5}}\nrounds:\n"
-        "  r1: {policy: models/sft, start: models/sft, reward_start: models/sft, rankings: data/rankings/imported}\n"
+        "  r1: {policy: models/sft, start: models/sft, reward_start: models/sft, "
+        "rankings: data/rankings/imported}\n"
     )
-    seen = override(params, extra, {"ppo.steps": 45})
+    changes = override(params, extra, {"ppo.steps": 45})
     after, before = load(params), load(DEFAULTS)
     assert (after.ppo.steps, after.ppo.kl.coef, list(after.rounds)) == (
         45,
@@ -60,7 +61,7 @@ def test_a_file_is_merged_by_section_and_changes_win_over_it(params: Path, tmp_p
         ["r1"],
     )  # rounds are one value: replaced, not merged
     assert after.ppo.clip == before.ppo.clip
-    assert {"ppo.steps", "ppo.kl.coef"} <= set(seen)
+    assert {"ppo.steps", "ppo.kl.coef"} <= set(changes)
 
 
 def test_a_round_is_added_by_its_key(params: Path) -> None:
@@ -77,12 +78,12 @@ def test_a_round_is_added_by_its_key(params: Path) -> None:
     [("1e-5", 1e-5), ("2.5E3", 2500.0), ("3", 3), ("x", "x"), ("null", None), ("{a: [1]}", {"a": [1]})],
 )
 def test_values_are_yaml_and_numbers_with_an_exponent_are_numbers(text: str, value: Any) -> None:
-    assert value_of(text) == value
-    assert type(value_of(text)) is type(value)
+    assert parse_value(text) == value
+    assert type(parse_value(text)) is type(value)
 
 
-def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers(params: Path) -> None:
-    override(params, changes={"ppo.learning_rate": value_of("1e-5")})
+def test_small_numbers_are_written_so_that_every_yaml_parser_reads_numbers(params: Path) -> None:
+    override(params, changes={"ppo.learning_rate": parse_value("1e-5")})
     assert yaml.safe_load(params.read_text())["ppo"]["learning_rate"] == 1e-5
     assert load(params).ppo.learning_rate == 1e-5
 
@@ -92,8 +93,8 @@ def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers(p
     [
         ({"ppo.stepz": 3}, r"--set ppo\.stepz: ppo\.stepz: unknown key"),
         ({"ppo.steps": "many"}, r"ppo\.steps: .*not 'many'"),
-        ({"pppo.steps": 3}, r"pppo is no section of params\.yaml; it has seed, "),
-        ({"seed.deep": 3}, "seed is no section"),
+        ({"pppo.steps": 3}, r"pppo is not a section of params\.yaml; it has seed, "),
+        ({"seed.deep": 3}, "seed is not a section"),
         ({"rounds": 5}, r"rounds: Input should be a valid dictionary, not 5"),
         ({"rounds": [1, 2]}, r"rounds: Input should be a valid dictionary"),
         ({"rounds": {}}, r"rounds: .* at least 1 item"),
@@ -126,7 +127,7 @@ def test_small_numbers_are_written_so_that_every_reader_takes_them_for_numbers(p
         ),
     ],
 )
-def test_what_is_invalid_is_named_and_not_written(
+def test_an_invalid_change_is_named_and_not_written(
     params: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ParamsError, match=message):
@@ -134,12 +135,12 @@ def test_what_is_invalid_is_named_and_not_written(
     assert params.read_text() == DEFAULTS.read_text()
 
 
-def test_a_file_that_cannot_be_used_is_named(params: Path, tmp_path: Path) -> None:
+def test_an_unusable_file_is_named(params: Path, tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"nowhere\.yaml: No such file"):
         override(params, tmp_path / "nowhere.yaml")
     wrong = (
         (b"a: [", "not valid YAML"),
-        (b"- 1", "holds no mapping"),
+        (b"- 1", "is not a mapping"),
         (b"base: caf\xe9", "byte 9 is not UTF-8"),
         (b"seed: 1\nseed: 7", r"not valid YAML: the key 'seed' stands twice; remove one\n.*line 2"),
         (b"{a: 1}: 2", "not valid YAML"),
@@ -156,12 +157,12 @@ def test_a_file_that_cannot_be_used_is_named(params: Path, tmp_path: Path) -> No
         override(params, changes={"seed": 2})
 
 
-def test_a_value_that_is_no_yaml_is_refused_with_what_was_given() -> None:
+def test_a_value_that_is_not_yaml_is_refused_and_quoted() -> None:
     with pytest.raises(ParamsError, match=r"--set \{people: 0\.2: the value is not valid YAML"):
-        value_of("{people: 0.2")
+        parse_value("{people: 0.2")
 
 
-def test_an_experiment_of_dvc_changes_the_one_number_it_names(params: Path) -> None:
+def test_a_dvc_experiment_changes_only_the_key_it_names(params: Path) -> None:
     apply_overrides(params, ["ppo.kl.coef=0.25"])  # what `dvc exp run -S` does to the file
     assert load_yaml(params)["ppo"]["kl"]["coef"] == 0.25, "DVC reads what DVC wrote"
     before, after = load(DEFAULTS), load(params)

@@ -1,4 +1,4 @@
-"""A run is recorded in git beside the checkout: on a branch, with a tag for its data, and only once."""
+"""A run is committed to a branch of its own, with a tag for its data, and only once."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alignloop.pipeline.git import RevisionError
-from alignloop.pipeline.run_commits import check_clean, data_version, record
+from alignloop.pipeline.run_commits import check_clean, commit_run, data_version
 
 LOCK = """
 schema: '2.0'
@@ -32,7 +32,7 @@ def git(*words: str) -> str:
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository whose pipeline has run: its numbers changed, its lock file new, and somebody's half-finished work lying about."""
+    """A repository after a run: changed metrics, a new dvc.lock, and somebody's staged, unfinished work."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
@@ -45,35 +45,35 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_run_is_a_commit_on_its_branch_with_a_tag_and_the_checkout_stays_as_it_is(results: Path) -> None:
+def test_a_run_is_committed_to_its_branch_with_a_tag_and_the_checkout_is_unchanged(results: Path) -> None:
     before = git("rev-parse", "HEAD"), git("status", "--porcelain")
-    first = record(results, "runs", "r1: wins\n\nmore")
+    first = commit_run(results, "runs", "r1: wins\n\nmore")
     assert (git("rev-parse", "HEAD"), git("status", "--porcelain")) == before
-    assert (first.commit, first.new) == (git("rev-parse", "runs"), True)
+    assert (first.commit, first.is_new) == (git("rev-parse", "runs"), True)
     assert git("log", "-1", "--format=%s", first.tag) == "r1: wins"
     assert git("diff", "--name-only", "HEAD", "runs").split() == ["dvc.lock", "metrics/sft.json"], (
-        "nobody's unfinished work"
+        "no unfinished work"
     )
     assert git("show", f"{first.tag}:dvc.lock") == LOCK.strip()
     assert data_version(results) == {"data/raw": "aaaa.dir"}
     assert "aaaa.dir  data/raw" in git("tag", "-n9", "--list", first.tag)
 
-    again = record(results, "runs", "r1: wins")
-    assert (again.commit, again.tag, again.new) == (first.commit, first.tag, False)
+    again = commit_run(results, "runs", "r1: wins")
+    assert (again.commit, again.tag, again.is_new) == (first.commit, first.tag, False)
 
     (results / "metrics" / "sft.json").unlink()
     (results / "metrics" / "ppo.json").write_text("{}")
-    second = record(results, "runs", "the same data, other numbers")
+    second = commit_run(results, "runs", "the same data, other numbers")
     assert second.tag == first.tag.removesuffix(".1") + ".2"
     assert git("rev-list", "--parents", "-1", "runs").split() == [second.commit, first.commit]
     (results / "dvc.lock").write_text(LOCK.replace("aaaa", "ffff"))
-    assert record(results, "runs", "other data").tag.partition(".")[0] != first.tag.partition(".")[0]
+    assert commit_run(results, "runs", "other data").tag.partition(".")[0] != first.tag.partition(".")[0]
 
 
-def test_code_that_has_moved_on_becomes_part_of_the_branch(results: Path) -> None:
-    first = record(results, "runs", "one")
+def test_newer_code_becomes_a_parent_of_the_commit(results: Path) -> None:
+    first = commit_run(results, "runs", "one")
     git("commit", "-qm", "newer code")
-    second = record(results, "runs", "two")
+    second = commit_run(results, "runs", "two")
     assert git("rev-list", "--parents", "-1", "runs").split() == [
         second.commit,
         first.commit,
@@ -82,26 +82,26 @@ def test_code_that_has_moved_on_becomes_part_of_the_branch(results: Path) -> Non
     assert git("show", "runs:notes.txt") == "mine"
 
 
-def test_the_branch_may_be_the_one_that_is_checked_out(results: Path) -> None:
+def test_the_branch_may_be_checked_out(results: Path) -> None:
     branch = git("symbolic-ref", "--short", "HEAD")
-    assert record(results, branch, "here").commit == git("rev-parse", "HEAD")
+    assert commit_run(results, branch, "here").commit == git("rev-parse", "HEAD")
     assert git("status", "--porcelain").split() == ["A", "notes.txt"]
 
 
-def test_who_is_forgotten_is_recorded_with_the_lock_that_names_the_list(results: Path) -> None:
+def test_the_list_of_forgotten_users_is_committed_with_dvc_lock(results: Path) -> None:
     (results / "data").mkdir()
     (results / "data" / "forgotten.txt").write_text("salt\n")
     git("add", "data")
     git("commit", "-qm", "the list")
     (results / "data" / "forgotten.txt").write_text("salt\nmark\n")
-    done = record(results, "runs", "after `data forget`, before anybody committed")
+    done = commit_run(results, "runs", "after `data forget`, before anybody committed")
     assert git("show", f"{done.tag}:data/forgotten.txt") == "salt\nmark"
     assert git("show", "HEAD:data/forgotten.txt") == "salt"
 
 
-def test_code_that_differs_from_its_commit_is_not_recorded(results: Path) -> None:
+def test_uncommitted_code_is_not_recorded(results: Path) -> None:
     check_clean(results)
     (results / "dvc.yaml").write_text("stages: {x: {cmd: x}}\n")
     with pytest.raises(RevisionError, match="code or pipeline differs from commit"):
-        record(results, "runs", "x")
+        commit_run(results, "runs", "x")
     assert git("branch", "--list", "runs") == ""

@@ -1,4 +1,4 @@
-"""The log of decisions tells of every change: whatever is done to it by hand, the first entry that is not as written is named."""
+"""The log of decisions detects every change by hand: the first entry that is not as written is named."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alignloop.release import decision_log
-from alignloop.release.decision_log import LOG, START, AuditError
+from alignloop.release.decision_log import LOG, START, DecisionLogError
 
 Lines = list[str]
 
@@ -16,16 +16,16 @@ Lines = list[str]
 def log(tmp_path: Path) -> Path:
     """A log of four decisions."""
     for number in range(1, 5):
-        with decision_log.writing(tmp_path):
-            decision_log.append(
+        with decision_log.lock_log(tmp_path):
+            decision_log.append_entry(
                 tmp_path,
-                f"ada {number}",
-                "approve",
-                f"m/{number} h{number}",
-                "better “answers”",
-                "passed",
-                f"m/{number} h{number}",
-                None,
+                who=f"ada {number}",
+                action="approve",
+                model=f"m/{number} h{number}",
+                reason="better “responses”",
+                gates="passed",
+                champion=f"m/{number} h{number}",
+                previous=None,
             )
     return tmp_path
 
@@ -35,17 +35,17 @@ def change(lines: Lines, place: int, **fields: object) -> Lines:
 
 
 def reseal(lines: Lines, place: int, **fields: object) -> Lines:
-    """Change an entry and give it the seal that its new words ask for."""
+    """Change an entry and give it the seal of its new content."""
     entry = decision_log.Entry.model_validate(json.loads(lines[place]) | fields)
-    return change(lines, place, **fields, seal=decision_log.sealed(entry))
+    return change(lines, place, **fields, seal=decision_log.seal_of(entry))
 
 
-def test_entries_follow_each_other_by_their_seals(log: Path):
-    found = decision_log.entries(log)
-    assert [entry.number for entry in found] == [1, 2, 3, 4]
-    assert [entry.before for entry in found] == [START, *(entry.seal for entry in found[:-1])]
-    assert found[0].words.endswith("ada 1: approve m/1 (gates passed): better “answers”")
-    assert decision_log.entries(log.parent / "nowhere") == []
+def test_entries_are_chained_by_their_seals(log: Path):
+    entries = decision_log.read_entries(log)
+    assert [entry.number for entry in entries] == [1, 2, 3, 4]
+    assert [entry.before for entry in entries] == [START, *(entry.seal for entry in entries[:-1])]
+    assert entries[0].summary.endswith("ada 1: approve m/1 (gates passed): better “responses”")
+    assert decision_log.read_entries(log.parent / "nowhere") == []
 
 
 @pytest.mark.parametrize(
@@ -68,15 +68,24 @@ def test_entries_follow_each_other_by_their_seals(log: Path):
 def test_the_first_broken_entry_is_named(log: Path, tamper: Callable[[Lines], Lines], number: int):
     lines = (log / LOG).read_text().splitlines()
     (log / LOG).write_text("\n".join(tamper(lines)) + "\n")
-    with pytest.raises(AuditError, match=rf"audit\.jsonl, entry {number}: .*git log -p"):
-        decision_log.entries(log)
-    with pytest.raises(AuditError), decision_log.writing(log):
-        decision_log.append(log, "ada", "reject", "m/5 h5", "no", "passed", None, None)
+    with pytest.raises(DecisionLogError, match=rf"audit\.jsonl, entry {number}: .*git log -p"):
+        decision_log.read_entries(log)
+    with pytest.raises(DecisionLogError), decision_log.lock_log(log):
+        decision_log.append_entry(
+            log,
+            who="ada",
+            action="reject",
+            model="m/5 h5",
+            reason="no",
+            gates="passed",
+            champion=None,
+            previous=None,
+        )
     assert (log / LOG).read_text().splitlines() == tamper(lines), "nothing is added to a broken log"
 
 
-def test_a_last_line_cut_in_half_is_no_silence(log: Path):
+def test_a_last_line_cut_in_half_is_reported(log: Path):
     text = (log / LOG).read_text()
     (log / LOG).write_text(text[:-30])
-    with pytest.raises(AuditError, match="entry 4: it is no entry"):
-        decision_log.entries(log)
+    with pytest.raises(DecisionLogError, match="entry 4: it is no entry"):
+        decision_log.read_entries(log)

@@ -1,4 +1,4 @@
-"""Each rule of a release fails alone where its number passes the bound, and the verdict says every number beside its bound."""
+"""Each release gate fails alone if its value is out of bounds; the verdict lists every value and bound."""
 
 from typing import Any
 
@@ -6,9 +6,15 @@ import pytest
 
 from alignloop.params.release import Gates
 from alignloop.records import Answer, Message, Prompt
-from alignloop.release.gates import RULES, duel, falls, told, verdict
+from alignloop.release.gates import (
+    RULES,
+    behaviour_declines,
+    compare_responses,
+    evaluate_gates,
+    render_verdict,
+)
 
-OPEN: dict[str, Any] = {
+BOUNDS: dict[str, Any] = {
     "min_win_rate": 0.5,
     "max_kl_per_response_nats": 4.0,
     "min_distinct_2_ratio": 0.5,
@@ -35,25 +41,27 @@ WINS: dict[str, Any] = {
     "gold": {"rate": 0.75, "low": 0.5, "high": 0.875, "n": 8, "ties": 0.0},
     "reward_model": {"rate": 0.5, "low": 0.25, "high": 0.75, "n": 8, "ties": 0.0},
 }
-GIVEN: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "mine": MINE,
     "theirs": THEIRS,
     "wins": WINS,
     "kl": 4.0,
-    "breaches": 0,
-    "holes": 0,
-    "champion": False,
+    "violations": 0,
+    "untraced": 0,
+    "against_champion": False,
 }
 REWARD = {"train_accuracy": 0.75, "valid_accuracy": 0.5}
 
 
-def decide(gates: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
-    return verdict(Gates.model_validate(OPEN | (gates or {})), **{"reward": REWARD, **GIVEN, **given})
+def decide(gates: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    return evaluate_gates(
+        Gates.model_validate(BOUNDS | (gates or {})), **{"reward": REWARD, **DEFAULTS, **changes}
+    )
 
 
-def test_numbers_at_their_bounds_are_met():
-    found = decide()
-    assert {name: (rule["value"], rule["met"]) for name, rule in found["rules"].items()} == {
+def test_values_at_their_bounds_are_met():
+    verdict = decide()
+    assert {name: (rule["value"], rule["met"]) for name, rule in verdict["rules"].items()} == {
         "min_win_rate": (0.5, True),
         "max_kl_per_response_nats": (4.0, True),
         "min_distinct_2_ratio": (0.5, True),
@@ -64,11 +72,11 @@ def test_numbers_at_their_bounds_are_met():
         "validated": (0, True),
         "traced": (0, True),
     }
-    assert found["passed"]
+    assert verdict["passed"]
 
 
 @pytest.mark.parametrize(
-    ("rule", "gates", "given"),
+    ("rule", "gates", "changes"),
     [
         ("min_win_rate", {"min_win_rate": 0.51}, {}),
         ("max_kl_per_response_nats", {}, {"kl": 4.01}),
@@ -81,21 +89,23 @@ def test_numbers_at_their_bounds_are_met():
         ("max_reward_model_gap", {}, {"reward": REWARD | {"valid_accuracy": None}}),
         ("max_behaviour_fall", {}, {"mine": MINE | {"behaviours": {"fact": {"passed": None}}}}),
         ("min_distinct_2_ratio", {}, {"theirs": THEIRS | {"distinct_2": 0.0}}),
-        ("validated", {}, {"breaches": 1}),
-        ("traced", {}, {"holes": 1}),
+        ("validated", {}, {"violations": 1}),
+        ("traced", {}, {"untraced": 1}),
     ],
 )
-def test_each_rule_alone_refuses(rule: str, gates: dict[str, Any], given: dict[str, Any]):
-    found = decide(gates, **given)
-    assert [name for name, each in found["rules"].items() if not each["met"]] == [rule]
-    assert not found["passed"]
-    assert decide({**gates, rule: False if rule in ("validated", "traced") else None}, **given)["passed"], (
-        "a rule that is not asked refuses nobody"
+def test_each_rule_alone_fails_the_gates(rule: str, gates: dict[str, Any], changes: dict[str, Any]):
+    verdict = decide(gates, **changes)
+    assert [name for name, each in verdict["rules"].items() if not each["met"]] == [rule]
+    assert not verdict["passed"]
+    assert decide({**gates, rule: False if rule in ("validated", "traced") else None}, **changes)["passed"], (
+        "a rule without a bound is not checked"
     )
 
 
-def test_the_verdict_in_words_has_a_line_per_rule_with_number_bound_and_outcome():
-    text = told(decide({"max_kl_per_response_nats": 3.0, "max_length_drift": None}, champion=True))
+def test_the_verdict_has_a_line_per_rule_with_value_bound_and_outcome():
+    text = render_verdict(
+        decide({"max_kl_per_response_nats": 3.0, "max_length_drift": None}, against_champion=True)
+    )
     assert text.startswith("**Gates FAILED**: 7 of 8 rules are met, against the champion.")
     lines = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -107,11 +117,12 @@ def test_the_verdict_in_words_has_a_line_per_rule_with_number_bound_and_outcome(
     assert ["length, change of the mean", "0.250", "–", "not asked"] in lines
     assert ["behaviours: the greatest fall (unknown)", "0.125", "≤ 0.125", "met"] in lines
     assert text.endswith(
-        "Wins by gold: 0.750 [0.500, 0.875] on 8 prompts; by the reward model: 0.500 [0.250, 0.750] on 8 prompts.\n"
+        "Wins by gold: 0.750 [0.500, 0.875] on 8 prompts; "
+        "by the reward model: 0.500 [0.250, 0.750] on 8 prompts.\n"
     )
 
 
-def answer(model: str, number: int, gold: float | None, score: float) -> Answer:
+def response(model: str, number: int, gold: float | None, score: float) -> Answer:
     prompt = Prompt(id=f"p{number}", messages=(Message(role="user", content="?"),), user="u", source="test")
     marks = {"passed": None, "made_up": None, "over_refused": None}
     return Answer(
@@ -127,24 +138,26 @@ def answer(model: str, number: int, gold: float | None, score: float) -> Answer:
     )
 
 
-def test_a_duel_pairs_answers_by_prompt_and_counts_wins_by_gold_and_by_the_reward_model():
+def test_responses_are_compared_by_prompt_and_wins_counted_by_gold_and_by_the_reward_model():
     mine = [
-        answer("policy", n, gold, score)
+        response("policy", n, gold, score)
         for n, gold, score in ((1, 1.0, 0.0), (2, 1.0, 0.0), (3, 0.0, 1.0), (9, 9.0, 9.0))
     ]
-    theirs = [answer("sft", n, 0.0, 0.5) for n in (3, 2, 1)]
-    wins = duel(mine, theirs)
+    theirs = [response("sft", n, 0.0, 0.5) for n in (3, 2, 1)]
+    wins = compare_responses(mine, theirs)
     assert (wins["gold"]["n"], wins["gold"]["rate"], wins["gold"]["ties"]) == (
         3,
         pytest.approx(2.5 / 3, abs=1e-6),
         pytest.approx(1 / 3, abs=1e-6),
     )
     assert wins["reward_model"]["rate"] == pytest.approx(1 / 3, abs=1e-6)
-    assert duel(mine, [answer("sft", 1, None, 0.5)])["gold"] is None, "gold judges all or nothing"
+    assert compare_responses(mine, [response("sft", 1, None, 0.5)])["gold"] is None, (
+        "gold judges only if every response has a gold score"
+    )
 
 
-def test_a_behaviour_that_one_side_lacks_cannot_fall():
-    assert falls(
+def test_a_behaviour_that_one_model_lacks_cannot_decline():
+    assert behaviour_declines(
         {"behaviours": {"fact": {"passed": 0.5}}},
         {"behaviours": {"fact": {"passed": 0.75}, "gone": {"passed": 1.0}}},
     ) == {"fact": 0.25}

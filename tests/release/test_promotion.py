@@ -1,4 +1,4 @@
-"""What becomes of a candidate: refused and marked, made champion by the gates, or waiting for a person while reviewers are asked."""
+"""A candidate is refused by its gates, made champion by them, or waits for a person's decision."""
 
 import json
 import os
@@ -21,7 +21,7 @@ NAME = "alignloop-policy"
 
 @pytest.fixture
 def candidate(rounds: Path) -> Path:  # noqa: F811
-    """A project that is ready for its release."""
+    """A project before its release."""
     models = {
         "cmd": "true",
         "outs": [f"models/{name}" for name in ("sft", "r1/policy", "r1/reward", "r2/policy", "r2/reward")],
@@ -36,7 +36,7 @@ def candidate(rounds: Path) -> Path:  # noqa: F811
     return rounds
 
 
-def test_a_candidate_that_its_gates_refuse_stays_registered_and_is_marked(
+def test_a_candidate_refused_by_its_gates_stays_registered_and_is_marked(
     candidate: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     override(
@@ -44,9 +44,9 @@ def test_a_candidate_that_its_gates_refuse_stays_registered_and_is_marked(
         changes={"release.gates.min_win_rate": 0.9, "release.gates.max_length_drift": None},
     )
     assert main(COMMAND.split()) == 0
-    said = capsys.readouterr().out
-    assert "**Gates FAILED**: 7 of 8 rules are met, against SFT" in said
-    assert said.rstrip().endswith(
+    output = capsys.readouterr().out
+    assert "**Gates FAILED**: 7 of 8 rules are met, against SFT" in output
+    assert output.rstrip().endswith(
         "its gates refused it; it stays registered, marked gates=failed, and the champion stays"
     )
     version = registry.find(candidate, f"{NAME}@candidate")
@@ -63,34 +63,33 @@ def test_a_candidate_that_its_gates_refuse_stays_registered_and_is_marked(
         in version.description
     )
     assert re.search(r"^> .+\n\n- candidate: .+\n- SFT: .+$", version.description, re.MULTILINE), (
-        "answers side by side"
+        "responses side by side"
     )
     assert "\n| rule | number | bound | verdict |\n|---|---:|---:|---:|\n| wins" in version.description, (
-        "tables without padding"
+        "tables are not padded"
     )
     assert not (candidate / "releases" / "audit.jsonl").exists()
     override(candidate / "params.yaml", changes={"release.gates.min_win_rate": 0.5})
     assert main(COMMAND.split()) == 0
     after = registry.find(candidate, f"{NAME}/1")
     assert (after.tags["gates"], after.aliases) == ("passed", ("candidate", "champion")), (
-        "the same bytes, with the newest verdict"
+        "the same bytes with the newest verdict"
     )
     assert "**Gates PASSED**" in after.description
 
 
-def test_a_person_is_waited_for_while_reviewers_are_asked_and_the_same_command_goes_on(
+def test_a_release_waits_for_a_person_while_reviewers_vote_and_the_same_command_continues(
     candidate: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     override(candidate / "params.yaml", changes={"release.approval": "person", "people.review_prompts": 3})
     assert main(COMMAND.split()) == os.EX_TEMPFAIL
-    said = capsys.readouterr()
-    assert said.err.startswith(
+    errors = capsys.readouterr().err
+    assert errors.startswith(
         f"release: {NAME}/1 @candidate met its gates and waits for a person: `python -m alignloop review`"
     )
     assert (
-        "reviewers compare 3 pairs at http://127.0.0.1:4300/review. The same command continues then"
-        in said.err
+        "reviewers compare 3 pairs at http://127.0.0.1:4300/review. The same command continues then" in errors
     )
     assert "champion" not in registry.find(candidate, f"{NAME}/1").aliases
     store = LabelingDatabase(database_url(candidate))
@@ -108,5 +107,5 @@ def test_a_person_is_waited_for_while_reviewers_are_asked_and_the_same_command_g
     store.close()
     assert main(COMMAND.split()) == 0
     assert "@candidate: decided before: #1 " in capsys.readouterr().out
-    assert champion.drift(candidate, NAME) == []
+    assert champion.unlogged_changes(candidate, NAME) == []
     assert "champion" not in registry.find(candidate, f"{NAME}/1").aliases

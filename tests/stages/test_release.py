@@ -16,7 +16,7 @@ from alignloop.evaluation.results_table import gather, headline_of, tables
 from alignloop.params import Params
 from alignloop.params.binding import bind
 from alignloop.records import Answer, Message, Prompt
-from alignloop.release.gates import told
+from alignloop.release.gates import render_verdict
 from alignloop.stages.release import ReleaseError, release
 from alignloop.tracking import registry
 
@@ -355,7 +355,7 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
         assert main(COMMAND.split()) == 0
     said = capsys.readouterr().out
     numbers = json.loads((rounds / "metrics" / "release.json").read_text())
-    results, verdict = tables(numbers), told(numbers["verdict"])
+    results, verdict = tables(numbers), render_verdict(numbers["verdict"])
     registered = (
         f"{results}\n{verdict}\nregistered alignloop-sft/1, alignloop-reward/1, alignloop-policy/1 @candidate"
     )
@@ -389,9 +389,9 @@ def test_a_release_draws_the_rounds_and_puts_them_into_mlflow_as_curves(rounds: 
         (rounds / name).mkdir(parents=True)
     assert main(COMMAND.split()) == 0
     [run] = [run for run in tracking.runs(rounds) if run.stage == "release"]
-    history = tracking.client(tracking.store(rounds)).get_metric_history(run.id, "win_rate_vs_sft")
+    history = tracking.client(tracking.store_uri(rounds)).get_metric_history(run.id, "win_rate_vs_sft")
     assert [(point.step, point.value) for point in history] == [(1, 0.625), (2, 0.75)]
-    assert tracking.client(tracking.store(rounds)).get_run(run.id).data.metrics["gates_met"] == 9
+    assert tracking.client(tracking.store_uri(rounds)).get_run(run.id).data.metrics["gates_met"] == 9
     kept = rounds / "mlruns" / "artifacts" / run.id / "artifacts"
     assert sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*.*")) == [
         "figures/release.png",

@@ -15,7 +15,7 @@ from alignloop.params import ParamsError
 from alignloop.params.binding import bind
 from alignloop.records import Demonstration, Document, Message
 from alignloop.stages.sft import sft
-from alignloop.tracking.figures import curves
+from alignloop.tracking.curve_figures import curves
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.sft_validation import NoValidationPrompt
 

@@ -1,4 +1,4 @@
-"""What a run is asked for becomes what DVC reads."""
+"""The options of a run are written to the files that DVC reads."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import pytest
 
 from alignloop.params import ParamsError
 from alignloop.pipeline.overrides import override
-from tasks.plan import another_round
+from tasks.plan import next_round
 
 
-def test_a_new_round_goes_on_from_the_last_one_once_that_is_evaluated(project: Path) -> None:
-    assert another_round(project) == {}, "the last round is still to be made: this is the new one"
+def test_a_new_round_starts_from_the_last_one_once_that_is_evaluated(project: Path) -> None:
+    assert next_round(project) == {}, "the last round has not been run: it is the new one"
     (project / "metrics" / "rounds" / "r3").mkdir(parents=True)
     (project / "metrics" / "rounds" / "r3" / "evaluate.json").touch()
     follows = {
@@ -19,9 +19,9 @@ def test_a_new_round_goes_on_from_the_last_one_once_that_is_evaluated(project: P
         "reward_start": "models/r3/reward",
         "rankings": "data/rankings/r3",
     }
-    assert another_round(project) == {"rounds.r4": follows}
+    assert next_round(project) == {"rounds.r4": follows}
     override(project / "params.yaml", changes={"rounds.last": follows})
     (project / "metrics" / "rounds" / "last").mkdir()
     (project / "metrics" / "rounds" / "last" / "evaluate.json").touch()
     with pytest.raises(ParamsError, match="the name of the last round, last, ends in no number"):
-        another_round(project)
+        next_round(project)

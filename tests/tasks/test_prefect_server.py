@@ -1,4 +1,4 @@
-"""Prefect's temporary server stays for the flow's last words, though a terminal's Ctrl-C goes to it as well."""
+"""Prefect's temporary server ignores a terminal's Ctrl-C, so that the flow can report its end."""
 
 import signal
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.prefect_server import keep_server
+from tasks.prefect_server import shield_server
 
 
 @pytest.fixture(autouse=True)
@@ -21,17 +21,17 @@ def no_server_yet() -> Iterator[None]:
 
 
 def blocked(pid: int) -> int:
-    """The signals that a process does not hear, a bit each."""
+    """Return the blocked signals of a process, a bit each."""
     [line] = [
         line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigBlk:")
     ]
     return int(line.split()[1], 16)
 
 
-def test_the_temporary_server_hears_no_ctrl_c_but_sigterm_and_we_hear_both() -> None:
+def test_the_temporary_server_blocks_ctrl_c_but_not_sigterm_and_this_process_blocks_neither() -> None:
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
-        keep_server()
-    server = SubprocessASGIServer()  # the one that Prefect starts
+        shield_server()
+    server = SubprocessASGIServer()  # the instance that Prefect starts
     server.port = 0
     process = server._run_uvicorn_command()
     try:
@@ -43,7 +43,7 @@ def test_the_temporary_server_hears_no_ctrl_c_but_sigterm_and_we_hear_both() -> 
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_where_a_server_runs_none_is_prepared() -> None:
+def test_no_server_is_prepared_if_one_runs() -> None:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):
-        keep_server()
+        shield_server()
     assert SubprocessASGIServer._instances == {}

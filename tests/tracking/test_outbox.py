@@ -1,57 +1,57 @@
-"""Who puts something in never waits, everything arrives once and in order, and trouble is told to who insists."""
+"""Putting never blocks, items arrive once and in order, and `flush` raises the error of sending."""
 
 import threading
 import time
 
 import pytest
 
-from alignloop.tracking.outbox import MOST, Outbox
+from alignloop.tracking.outbox import BATCH_ITEMS, Outbox
 
 
-class AwayError(Exception):
-    """Nobody answers."""
+class UnreachableError(Exception):
+    """The receiver does not reply."""
 
 
-def test_all_of_it_arrives_in_order_in_few_batches():
+def test_all_items_arrive_in_order_in_few_batches():
     got: list[list[int]] = []
-    outbox = Outbox[int](got.append, 60.0, AwayError)
-    for number in range(2 * MOST + 5):
+    outbox = Outbox[int](got.append, 60.0, UnreachableError)
+    for number in range(2 * BATCH_ITEMS + 5):
         outbox.put([number])
-    outbox.empty(0.0)
-    assert [number for batch in got for number in batch] == list(range(2 * MOST + 5))
-    assert list(map(len, got)) == [MOST, MOST, 5]
-    outbox.empty(0.0)
+    outbox.flush(0.0)
+    assert [number for batch in got for number in batch] == list(range(2 * BATCH_ITEMS + 5))
+    assert list(map(len, got)) == [BATCH_ITEMS, BATCH_ITEMS, 5]
+    outbox.flush(0.0)
     assert len(got) == 3, "nothing is sent twice"
     outbox.close()
 
 
-def test_while_nobody_answers_putting_costs_nothing_and_later_all_arrives():
+def test_putting_does_not_block_while_the_receiver_is_unreachable_and_all_items_arrive_later():
     back, got = threading.Event(), []
 
     def send(items: list[int]) -> None:
         if not back.is_set():
-            time.sleep(0.3)  # as a connection takes its time to fail
-            raise AwayError
+            time.sleep(0.3)  # a failing connection takes time
+            raise UnreachableError
         got.extend(items)
 
-    outbox = Outbox[int](send, 0.01, AwayError)
+    outbox = Outbox[int](send, 0.01, UnreachableError)
     began = time.monotonic()
     for number in range(20):
         outbox.put([number])
     assert time.monotonic() - began < 20 * 0.3 / 2
-    with pytest.raises(AwayError):
-        outbox.empty(0.0)
+    with pytest.raises(UnreachableError):
+        outbox.flush(0.0)
     threading.Timer(0.3, back.set).start()
-    outbox.empty(60.0)
+    outbox.flush(60.0)
     assert got == list(range(20))
     outbox.close()
 
 
-def test_a_bug_is_no_trouble_that_passes():
+def test_an_error_that_is_not_transient_is_raised_at_once():
     def send(items: list[int]) -> None:
         raise ZeroDivisionError
 
-    outbox = Outbox[int](send, 0.01, AwayError)
+    outbox = Outbox[int](send, 0.01, UnreachableError)
     outbox.put([1])
     with pytest.raises(ZeroDivisionError):
-        outbox.empty(60.0)
+        outbox.flush(60.0)

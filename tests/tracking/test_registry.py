@@ -1,4 +1,4 @@
-"""Models in MLflow's registry are bytes with a hash: the same bytes are one version, and whoever asks gets them back."""
+"""The model registry: the same bytes are one version, found by name, number, alias or hash."""
 
 from pathlib import Path
 
@@ -12,18 +12,26 @@ ONE, TWO = "1" * 32 + ".dir", "2" * 32 + ".dir"
 
 
 def make(root: Path, words: str, hash: str) -> str:
-    """A model's bytes and the run that made them."""
+    """Write a model's bytes; return the id of the run that made them."""
     (root / "models" / "sft").mkdir(parents=True, exist_ok=True)
     (root / "models" / "sft" / "model.safetensors").write_text(words)
-    with tracking.run(root, "sft") as live:
-        live.finish({"models/sft": hash})
-    return live.id
+    with tracking.run(root, "sft") as run:
+        run.finish({"models/sft": hash})
+    return run.id
 
 
 def register(root: Path, hash: str, run: str, description: str = "what it is") -> Version:
     parents = {"models/base": "models/base " + "0" * 32}
+    tags = {"stage": "sft", "round": ""}
     return registry.register(
-        root, "alignloop-sft", "models/sft", hash, run, description, parents, {"stage": "sft", "round": ""}
+        root,
+        "alignloop-sft",
+        "models/sft",
+        hash,
+        run=run,
+        description=description,
+        parents=parents,
+        tags=tags,
     )
 
 
@@ -42,7 +50,7 @@ def test_the_same_bytes_are_one_version_and_other_bytes_the_next(project: Path):
     assert [version.version for version in registry.versions(project, ONE)] == [1]
 
 
-def test_a_version_tells_its_run_stage_path_parents_and_description(project: Path):
+def test_a_version_has_its_run_stage_path_parents_and_description(project: Path):
     run = make(project, "first", ONE)
     register(project, ONE, run)
     [version] = registry.versions(project)
@@ -57,17 +65,17 @@ def test_a_version_tells_its_run_stage_path_parents_and_description(project: Pat
     assert version.description == "what it is"
 
 
-def test_the_registered_bytes_stay_what_they_were(project: Path):
+def test_the_registered_bytes_do_not_change(project: Path):
     register(project, ONE, make(project, "first", ONE))
     make(project, "second", TWO)
     source = Path(registry.find(project, "alignloop-sft").source.removeprefix("file://"))
     assert (source / "model.safetensors").read_text() == "first"
 
 
-def test_a_name_is_its_newest_version_a_number_that_one_and_an_alias_what_it_points_at(project: Path):
+def test_a_version_is_found_by_name_number_or_alias(project: Path):
     one, two = (register(project, hash, make(project, hash, hash)) for hash in (ONE, TWO))
-    registry.point(project, "candidate", two)
-    registry.point(project, "candidate", one)
+    registry.set_alias(project, "candidate", two)
+    registry.set_alias(project, "candidate", one)
     assert registry.find(project, "alignloop-sft").version == 2
     assert registry.find(project, "alignloop-sft/1").version == 1
     assert registry.find(project, "alignloop-sft@candidate").version == 1
@@ -77,7 +85,7 @@ def test_a_name_is_its_newest_version_a_number_that_one_and_an_alias_what_it_poi
     )
 
 
-def test_an_unknown_model_is_answered_with_those_there_are(project: Path):
+def test_an_unknown_model_gives_a_message_with_the_registered_ones(project: Path):
     with pytest.raises(
         RegistryError, match=r"alignloop-policy: no model is registered.*dvc repro --force release"
     ):
@@ -88,7 +96,7 @@ def test_an_unknown_model_is_answered_with_those_there_are(project: Path):
             registry.find(project, wanted)
 
 
-def test_a_description_longer_than_databases_keep_ends_with_a_sign_of_it(project: Path):
+def test_a_too_long_description_is_shortened_with_an_ellipsis(project: Path):
     version = register(project, ONE, make(project, "first", ONE), "long " * 2000)
-    assert len(version.description) == registry.LONGEST
+    assert len(version.description) == registry.MAX_CHARACTERS
     assert version.description.endswith(" …")

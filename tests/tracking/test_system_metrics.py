@@ -1,14 +1,14 @@
-"""The machine is measured now and then, by the names that MLflow's page of system metrics knows."""
+"""System metrics are read at an interval, by the names of MLflow's page of system metrics."""
 
-from alignloop.tracking.system_metrics import Machine
+from alignloop.tracking.system_metrics import SystemMonitor
 
 
-def test_readings_come_every_ten_seconds_and_measure_the_time_between() -> None:
+def test_readings_come_every_ten_seconds_and_cover_the_time_between() -> None:
     now = [100.0]
-    machine = Machine(lambda: now[0])
-    assert machine.readings() == {}
+    monitor = SystemMonitor(lambda: now[0])
+    assert monitor.readings() == {}
     now[0] += 10
-    first = machine.readings()
+    first = monitor.readings()
     assert {
         "system/cpu_utilization_percentage",
         "system/system_memory_usage_megabytes",
@@ -16,6 +16,6 @@ def test_readings_come_every_ten_seconds_and_measure_the_time_between() -> None:
     } <= set(first)
     assert 0 < first["system/system_memory_usage_percentage"] < 100
     assert first["system/network_receive_megabytes"] >= 0
-    assert machine.readings() == {}
+    assert monitor.readings() == {}
     now[0] += 10
-    assert set(machine.readings()) == set(first)
+    assert set(monitor.readings()) == set(first)

@@ -51,7 +51,7 @@ def publish_review(
     """Make one policy the champion, publish a review of another, and return the latter."""
     old, new = register(root, "old"), register(root, "new")
     champion.approve(root, old, "ada", "first")
-    registry.point(root, "candidate", new)
+    registry.set_alias(root, "candidate", new)
     pairs = []
     for number in range(count):
         messages = (Message(role="user", content=f"What is the moon made of? ({number})"),)

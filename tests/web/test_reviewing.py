@@ -81,7 +81,7 @@ def test_the_votes_are_recorded_on_the_model_version_beside_gold_and_the_reward_
         f"{NAME}/2 {new.hash}",
         "people like it",
     )
-    assert champion.drift(project, NAME) == []
+    assert champion.unlogged_changes(project, NAME) == []
     assert registry.find(project, f"{NAME}@champion").version == 2
     assert "decision about the last candidate" in ada.get("/review").text
     with database.reading() as session:
@@ -208,13 +208,13 @@ def test_the_command_line_shows_decides_verifies_and_rolls_back(
     log = project / "releases" / "audit.jsonl"
     log.write_text(log.read_text().replace("better", "bitter"))
     assert main(["review", "--audit"]) == 1
-    assert "releases/audit.jsonl, entry 2: its seal does not fit its words" in capsys.readouterr().err
+    assert "releases/audit.jsonl, entry 2: its seal does not fit its content" in capsys.readouterr().err
 
 
 def test_the_command_line_shows_how_to_approve_a_candidate_that_the_gates_refused(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    registry.point(project, "candidate", register(project, "new", gates="failed"))
+    registry.set_alias(project, "candidate", register(project, "new", gates="failed"))
     assert main(["review"]) == 0
     *_, last = capsys.readouterr().out.splitlines()
     suggested = (

@@ -1,4 +1,4 @@
-"""How a set differs from its version before: warnings in the log, a page and a picture beside the gate's pages, and links in MLflow."""
+"""Data drift: compare a validated data set with its version before, as warnings, a page and a picture."""
 
 from alignloop.lineage.drift.report import report
 

@@ -1,4 +1,4 @@
-"""The version before: what the same gate last let pass that was other data, as dvc.lock, MLflow's runs or git's commits tell."""
+"""The baseline of a drift report: the last version of other data that the same gate let pass."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,50 +6,50 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alignloop.errors import AlignloopError
-from alignloop.lineage import graph
-from alignloop.lineage.graph import LOCK, Making
+from alignloop.lineage.graph import LOCK, Execution, locked_executions, tracked_executions
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.git import past
+from alignloop.pipeline.git import file_history
 
 
-class ProfileMissing(AlignloopError):
-    """There is a version before, and what is known of it is not here."""
+class MissingProfileError(AlignloopError):
+    """There is a version before, but its profile is not in DVC's cache."""
 
 
-class Before(NamedTuple):
-    """The profiles of the version before, and which it is, in words."""
+class Baseline(NamedTuple):
+    """The profiles of the version before, and a label of the execution that passed it."""
 
     profiles: Mapping[str, Any]
-    words: str
+    label: str
 
 
-def before(
+def find_baseline(
     root: Path, stage: str, round: str | None, inputs: Mapping[str, str], profile: str
-) -> Before | None:
-    """The newest version that the gate let pass of other data than `inputs`; None where there was none that has a `profile`.
+) -> Baseline | None:
+    """Return the newest version of data other than `inputs` that the gate let pass with a `profile`, if any.
 
-    Raises ProfileMissing where DVC's cache has its profile no more, or not yet.
+    Raises MissingProfileError if its profile is not in DVC's cache.
     """
-    for making in _makings(root, stage):
-        other = any(
-            making.inputs.get(path, hash) != hash for path, hash in inputs.items() if path.startswith("data/")
-        )
-        if (making.stage, making.round) == (stage, round) and other and (hash := making.outputs.get(profile)):
+    for execution in _executions(root, stage):
+        data = ((path, hash) for path, hash in inputs.items() if path.startswith("data/"))
+        is_other = any(execution.inputs.get(path, hash) != hash for path, hash in data)
+        hash = execution.outputs.get(profile)
+        if (execution.stage, execution.round) == (stage, round) and is_other and hash:
             place = dvc_pipeline.pipeline(root.resolve()).place(hash)
             if not place.exists():
-                raise ProfileMissing(
-                    f"{profile} {hash} ({making.label}) is not in DVC's cache; `dvc fetch --all-commits` may bring it"
+                raise MissingProfileError(
+                    f"{profile} {hash} ({execution.label}) is not in DVC's cache; "
+                    "`dvc fetch --all-commits` may bring it"
                 )
-            return Before(json.loads(place.read_text(encoding="utf-8")), making.label)
+            return Baseline(json.loads(place.read_text(encoding="utf-8")), execution.label)
     return None
 
 
-def _makings(root: Path, stage: str) -> Iterator[Making]:
-    """What passed before: what this checkout had last, the runs, newest first, and what was committed, newest first."""
-    runs = graph.recorded(root, stage)
+def _executions(root: Path, stage: str) -> Iterator[Execution]:
+    """Yield earlier executions: that in dvc.lock, then MLflow's runs and the commits, each newest first."""
+    tracked = tracked_executions(root, stage)
     if (root / LOCK).exists():
-        for making in graph.locked((root / LOCK).read_text(encoding="utf-8")):
-            yield next((run for run in runs if run.outputs == making.outputs), making)
-    yield from runs
-    for commit in reversed(list(past(root, LOCK))):
-        yield from graph.locked(commit.text, commit)
+        for execution in locked_executions((root / LOCK).read_text(encoding="utf-8")):
+            yield next((each for each in tracked if each.outputs == execution.outputs), execution)
+    yield from tracked
+    for commit in reversed(list(file_history(root, LOCK))):
+        yield from locked_executions(commit.text, commit)

@@ -1,4 +1,4 @@
-"""A gate compares what it lets pass with the version before, wherever that is known from, and no file of DVC's depends on it."""
+"""A gate compares the data it lets pass with the version before; no file that DVC tracks depends on it."""
 
 import base64
 import html
@@ -14,12 +14,15 @@ import yaml
 
 from alignloop import tracking
 from alignloop.__main__ import main
-from alignloop.lineage.drift.baseline import before
+from alignloop.lineage.drift.baseline import find_baseline
 from alignloop.pipeline import dvc_pipeline
 
 STAGE = "validate_rankings"
 DOCS, PROFILE = Path("reports/validation/rankings"), Path("reports/profiles/rankings.json")
-COMMAND = f"--suite rankings --data data/rankings --docs {DOCS} --profile {PROFILE} --metrics metrics/validation/rankings.json"
+COMMAND = (
+    f"--suite rankings --data data/rankings --docs {DOCS} --profile {PROFILE} "
+    "--metrics metrics/validation/rankings.json"
+)
 
 
 def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
@@ -48,14 +51,14 @@ class Gate:
         )
 
     def check(
-        self, category: str, others: tuple[int, int], force: bool = False, say: str = "What is"
+        self, category: str, others: tuple[int, int], force: bool = False, question: str = "What is"
     ) -> list[str]:
-        """Let 150 prompts pass that two labelers ranked, the second in this order; what is said of drift."""
+        """Pass 150 prompts that two labelers ranked, one in this order; return the lines about drift."""
         rows = []
         for number in range(300):
-            asked = {
+            prompt = {
                 "id": f"p{number // 2}",
-                "messages": [{"role": "user", "content": f"{say} {number // 2}?"}],
+                "messages": [{"role": "user", "content": f"{question} {number // 2}?"}],
                 "user": f"u{number // 2}",
             }
             by = {"labeler": f"labeler-{number % 2}", "kind": "person", "policy": "m", "round": "r1"}
@@ -63,7 +66,7 @@ class Gate:
             rows.append(
                 {
                     "id": f"r{number}",
-                    "prompt": asked | {"category": category, "source": "s"},
+                    "prompt": prompt | {"category": category, "source": "s"},
                     "responses": ["a", "b"],
                     "ranks": ranks,
                     **by,
@@ -76,8 +79,8 @@ class Gate:
         lines = self.capsys.readouterr().out.splitlines()
         return [line.partition("  ")[2] for line in lines if "drift" in line]
 
-    def note(self) -> str:
-        client = tracking.client(tracking.store(self.root))
+    def description(self) -> str:
+        client = tracking.client(tracking.store_uri(self.root))
         return client.get_run(tracking.runs(self.root)[0].id).data.tags["mlflow.note.content"]
 
 
@@ -89,21 +92,19 @@ def gate(project: Path, capsys: pytest.CaptureFixture[str]) -> Gate:
 FIRST = "drift: there is no version before this one to compare with"
 
 
-def test_what_moved_is_a_warning_with_a_picture_in_the_pages_and_in_mlflow_and_the_way_back_is_one_too(
+def test_a_shift_is_a_warning_in_the_log_in_the_pages_and_in_mlflow_and_so_is_the_way_back(
     gate: Gate,
 ) -> None:
     assert gate.check("fact", (1, 2)) == [FIRST]
     assert FIRST in html.unescape((DOCS / "index.html").read_text())
     profile, lock = PROFILE.read_bytes(), Path("dvc.lock").read_bytes()
     data = dvc_pipeline.hash_of(gate.root / "data" / "rankings", gate.root)
-    assert before(gate.root, STAGE, None, {"data/rankings": data}, str(PROFILE)) is None, (
+    assert find_baseline(gate.root, STAGE, None, {"data/rankings": data}, str(PROFILE)) is None, (
         "the same data has no version before it"
     )
-    [told, *warnings] = gate.check("<b>sum</b>", (2, 1))
-    assert re.fullmatch(
-        r"drift: against the version before, which passed .*, run \w{32}, .* UTC: 2 of 4 measures moved .*",
-        told,
-    )
+    [summary, *warnings] = gate.check("<b>sum</b>", (2, 1))
+    passed = r"drift: compared with the version before, which passed .*, run \w{32}, .* UTC"
+    assert re.fullmatch(rf"{passed}: 2 of 4 measures moved .*", summary)
     assert [warning.partition(";")[0] for warning in warnings] == [
         "warning: drift: rankings: category: <b>sum</b> 0.0% → 100.0%",
         "warning: drift: rankings: agreement: pairs ordered alike 100.0% → 0.0%",
@@ -113,45 +114,50 @@ def test_what_moved_is_a_warning_with_a_picture_in_the_pages_and_in_mlflow_and_t
     index, page = (DOCS / "index.html").read_text(), (DOCS / "drift.html").read_text()
     assert 'href="drift.html"' in index
     assert "rankings: category" in index
-    assert "<b>sum" not in index + page, "what a category is called is text"
+    assert "<b>sum" not in index + page, "a category's name is text"
     picture = (DOCS / "drift.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert base64.b64encode(picture).decode() in page, "MLflow shows one file at a time"
     run = tracking.runs(gate.root)[0]
-    kept = {
-        file.path for file in tracking.client(tracking.store(gate.root)).list_artifacts(run.id, "reports")
+    uploaded = {
+        file.path for file in tracking.client(tracking.store_uri(gate.root)).list_artifacts(run.id, "reports")
     }
-    assert kept >= {"reports/drift.html", "reports/drift.png", "reports/index.html", "reports/rankings.json"}
-    assert f"/runs/{run.id}/artifacts/reports/drift.html)" in gate.note()
+    assert uploaded >= {
+        "reports/drift.html",
+        "reports/drift.png",
+        "reports/index.html",
+        "reports/rankings.json",
+    }
+    assert f"/runs/{run.id}/artifacts/reports/drift.html)" in gate.description()
     [linked] = re.findall(
-        r"\(#/experiments/\d+/runs/\w+/artifacts/(reports/validations/\S+\.html)\)", gate.note()
+        r"\(#/experiments/\d+/runs/\w+/artifacts/(reports/validations/\S+\.html)\)", gate.description()
     )
     assert (DOCS / Path(linked).relative_to("reports")).exists()
 
-    [told, *warnings] = gate.check("fact", (1, 2), force=True)
+    [summary, *warnings] = gate.check("fact", (1, 2), force=True)
     assert [warning.partition(";")[0].rpartition(": ")[2] for warning in warnings] == [
         "fact 0.0% → 100.0%",
         "pairs ordered alike 0.0% → 100.0%",
     ]
     assert (PROFILE.read_bytes(), Path("dvc.lock").read_bytes()) == (profile, lock), (
-        "what ran before changes nothing that DVC knows"
+        "the version before changes nothing that DVC tracks"
     )
 
 
-def test_a_clone_without_runs_knows_the_version_before_from_git_and_says_where_its_profile_is_missing(
+def test_a_clone_without_runs_finds_the_version_before_in_git_and_reports_a_missing_profile(
     gate: Gate,
 ) -> None:
     gate.check("fact", (1, 2))
     gate.git("add", "-A")
     gate.git("commit", "-qm", "one")
-    tracking.client(tracking.store(gate.root)).delete_run(tracking.runs(gate.root)[0].id)
+    tracking.client(tracking.store_uri(gate.root)).delete_run(tracking.runs(gate.root)[0].id)
     Path("dvc.lock").unlink()
-    earlier = before(gate.root, STAGE, None, {"data/rankings": "another"}, str(PROFILE))
-    assert earlier is not None
-    assert earlier.words.startswith("validate_rankings, by dvc.lock of commit ")
-    assert earlier.profiles == json.loads(PROFILE.read_bytes())
+    baseline = find_baseline(gate.root, STAGE, None, {"data/rankings": "another"}, str(PROFILE))
+    assert baseline is not None
+    assert baseline.label.startswith("validate_rankings, by dvc.lock of commit ")
+    assert baseline.profiles == json.loads(PROFILE.read_bytes())
     pipeline = dvc_pipeline.pipeline(gate.root)
     pipeline.discard(pipeline.stored())
-    [told] = gate.check("other", (1, 2))
-    assert told.startswith(f"drift: not compared with the version before: {PROFILE} ")
-    assert "is not in DVC's cache; `dvc fetch --all-commits` may bring it" in told
+    [summary] = gate.check("other", (1, 2))
+    assert summary.startswith(f"drift: not compared with the version before: {PROFILE} ")
+    assert "is not in DVC's cache; `dvc fetch --all-commits` may bring it" in summary
