@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from alignloop import params as parameters
-from alignloop.data.content_ids import identify
-from alignloop.data.forgotten import Forgotten
-from alignloop.data.formats import Changed, Refused, row_removal
-from alignloop.data.formats.sources import Source, sources
-from alignloop.data.record_files import read_rows, without
+from alignloop.data.content_ids import content_id
+from alignloop.data.forgotten import ForgottenUsers
+from alignloop.data.formats import row_removal
+from alignloop.data.formats.importer import Changed, Refused
+from alignloop.data.formats.sources import Source, find_sources
+from alignloop.data.record_files import read_rows, remove_records
 from alignloop.errors import AlignloopError
 from alignloop.labeling import erasure
 from alignloop.lineage import graph as lineage
@@ -47,7 +48,7 @@ class Person:
     def __post_init__(self) -> None:
         self.names = {
             self.user,
-            identify("user", self.user),
+            content_id("user", self.user),
         }  # the latter is `prepare`'s, where an id is personal data itself
 
     def owns(self, row: Row) -> bool:
@@ -72,7 +73,7 @@ class Traces:
 
 def forget(root: Path, user: str) -> Iterator[str]:
     """Forget a user, and tell line by line what was done."""
-    person, graph, known = Person(user), lineage.graph(root, commits=True), Forgotten(root / LIST)
+    person, graph, known = Person(user), lineage.graph(root, commits=True), ForgottenUsers(root / LIST)
     # 1. Look everywhere; who is nowhere is not written down.
     traces, brought, present = look(root, graph, person), _sources(root, person), _sets(root, person)
     if not (user in known or traces.objects or brought or present or erasure.held(root, person.names)):
@@ -84,12 +85,12 @@ def forget(root: Path, user: str) -> Iterator[str]:
     # 3. What is there now. A row that holds others as well goes whole.
     for path, lines in brought.items():
         name = path.relative_to(root).as_posix()
-        left = row_removal.without(path, lines)
+        left = row_removal.remove_rows(path, lines)
         yield f"removed    {len(lines):,} rows from {name}" + (
             "" if left else ", and the file, for no other is left"
         )
     for file in present:
-        yield f"removed    {without(file, person.owns):,} records from {file.relative_to(root).as_posix()}"
+        yield f"removed    {remove_records(file, person.owns):,} records from {file.relative_to(root).as_posix()}"
     if counts := erasure.forget(root, person.names, mark):
         yield f"removed    {', '.join(f'{count:,} {what}' for what, count in counts.items())} from the labeling store"
     # 4. Who learned from it.
@@ -144,9 +145,9 @@ def _sources(root: Path, person: Person) -> dict[Path, set[int]]:
     plan = parameters.load(root / "params.yaml").ingest
     found: dict[Path, set[int]] = {}
     if plan.source == "files":
-        for source in sources(root / SOURCES, plan.formats, plan.columns, plan.licences):
+        for source in find_sources(root / SOURCES, plan.formats, plan.columns, plan.licences):
             lines = _lines(source, person)
-            if lines and row_removal.spread(source.path):
+            if lines and row_removal.one_row_per_line(source.path):
                 lines = _lines(source, person)
             found |= {source.path: lines} if lines else {}
     return found

@@ -6,7 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from alignloop.data.record_files import DataError, count
+from alignloop.data.input_files import DataError
+from alignloop.data.record_files import count
 from alignloop.lineage import graph as lineage
 from alignloop.lineage.graph import Graph, Making
 from alignloop.pipeline import dvc_pipeline

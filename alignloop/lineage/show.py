@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignloop.data.formats import FORMATS, Changed, Refused, containers
-from alignloop.data.formats.importer import Found
+from alignloop.data.formats import FORMATS, containers
+from alignloop.data.formats.importer import Changed, Imported, Refused
 from alignloop.data.formats.text import TEXT
 from alignloop.data.record_files import read_rows
 from alignloop.errors import AlignloopError
@@ -159,7 +159,7 @@ def _giving(begun: Sequence[Any], source: Row, row: Row) -> list[int]:
         ]
 
 
-def _gives(item: Found, row: Row) -> bool:
+def _gives(item: Imported, row: Row) -> bool:
     """Whether what an importer found is a record, or what `ingest` takes the record from: a ranking's prompt, a demonstration's."""
     record: Any = item.record if isinstance(item, Changed) else item
     if isinstance(record, Refused):

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from alignloop.data import record_files
-from alignloop.data.forgotten import Forgotten
-from alignloop.data.formats import containers, glance
-from alignloop.data.formats.parsed_rows import Arrival, Line, arrived, gather, hash_of
-from alignloop.data.formats.sources import Source
-from alignloop.data.formats.sources import sources as found_in
-from alignloop.data.parquet_shards import Writer
-from alignloop.data.record_files import DataError, line_of
+from alignloop.data.forgotten import ForgottenUsers
+from alignloop.data.formats import containers
+from alignloop.data.formats.parsed_rows import ParsedRow, RecordLine, content_digest, parse_piece, parse_rows
+from alignloop.data.formats.sniffing import glance
+from alignloop.data.formats.sources import Source, find_sources
+from alignloop.data.input_files import DataError
+from alignloop.data.parquet_shards import SetWriter
+from alignloop.data.record_files import line_of
 from alignloop.data.workers import Workers
 from alignloop.files import replacing, write_json
 from alignloop.params import Params
@@ -47,9 +48,9 @@ WORLD = Origin(licence="Apache-2.0")  # it is made by this project
 def ingest(params: Params, sources: Path, forgotten: Path, out: Path, metrics: Path) -> Iterator[Progress]:
     """Write documents, prompts, demonstrations and rankings, and how many of each source were kept, refused and changed."""
     plan = params.ingest
-    found = [] if plan.source == "world" else found_in(sources, plan.formats, plan.columns, plan.licences)
+    found = [] if plan.source == "world" else find_sources(sources, plan.formats, plan.columns, plan.licences)
     accounts: list[_Account] = []
-    gone = Forgotten(forgotten)
+    gone = ForgottenUsers(forgotten)
     with replacing(out) as part, Workers() as workers:
         part.mkdir()
         with ExitStack() as stack:
@@ -65,7 +66,7 @@ def ingest(params: Params, sources: Path, forgotten: Path, out: Path, metrics: P
             if plan.source == "world":
                 world = make_world(params.seed, plan.world)
                 made = ((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))
-                accounts.append(raw.keep(_Account("world", "world", WORLD), arrived(made, WORLD)))
+                accounts.append(raw.keep(_Account("world", "world", WORLD), parse_rows(made, WORLD)))
                 yield Progress(1, 1, accounts[0].tally)
             for done, source in enumerate(found, 1):
                 account = _Account(
@@ -124,14 +125,16 @@ class _Account:
 class _Raw:
     """The open files, which prompts they hold already, and which ids."""
 
-    def __init__(self, files: Mapping[type[Record], Writer], refused: IO[str], forgotten: Forgotten) -> None:
+    def __init__(
+        self, files: Mapping[type[Record], SetWriter], refused: IO[str], forgotten: ForgottenUsers
+    ) -> None:
         self._files, self._forgotten = files, forgotten
         self._refused = csv.writer(refused, lineterminator="\n")
         self._refused.writerow(["source", "line", "reason"])
         self._prompts, self._ids = set[bytes](), set[bytes]()  # hashes: a million of each is to fit
         self._times = Counter[bytes]()
 
-    def keep(self, account: _Account, found: Iterable[Arrival]) -> _Account:
+    def keep(self, account: _Account, found: Iterable[ParsedRow]) -> _Account:
         """Write a source's records and the prompts in them; count what was kept, and list what was refused."""
         tally, before = account.tally, None
         for row, refused, user, ways, record, prompt in found:
@@ -150,18 +153,18 @@ class _Raw:
             if ways:
                 account.change(ways)
             if prompt and (record.kind is Ranking or account.source != "world"):
-                if prompt.asked in self._prompts:
+                if prompt.digest in self._prompts:
                     tally["prompts met again"] += 1
                 else:
                     self._write(prompt, tally)
         return account
 
-    def _write(self, line: Line, tally: Counter[str]) -> str | None:
+    def _write(self, line: RecordLine, tally: Counter[str]) -> str | None:
         """Write a record; one whose id stands there already gets a number behind it, which is a change."""
         name, text = SETS[line.kind], line.text
-        if line.asked:
-            self._prompts.add(line.asked)
-        key = hash_of(name, line.id)
+        if line.digest:
+            self._prompts.add(line.digest)
+        key = content_digest(name, line.id)
         if again := key in self._ids:
             self._times[key] += 1
             record: Any = line.kind.model_validate_json(text, strict=True)
@@ -172,12 +175,12 @@ class _Raw:
         return "its id numbered, for it is met again" if again else None
 
 
-def _arrivals(source: Source, origin: Origin, workers: Workers) -> Iterator[Arrival]:
+def _arrivals(source: Source, origin: Origin, workers: Workers) -> Iterator[ParsedRow]:
     """What a source holds; workers read lines that stand by themselves."""
-    if source.reader.read_piece and containers.container(source.path) == "lines":
-        read = partial(gather, source.reader.read_piece, origin)
-        return chain.from_iterable(workers.map(read, containers.pieces(source.path)))
-    return arrived(source.reader.read(source.path, source.name), origin)
+    if source.reader.read_piece and containers.container_of(source.path) == "lines":
+        read = partial(parse_piece, source.reader.read_piece, origin)
+        return chain.from_iterable(workers.map(read, containers.line_pieces(source.path)))
+    return parse_rows(source.reader.read(source.path, source.name), origin)
 
 
 def _counts(accounts: list[_Account]) -> dict[str, Any]:

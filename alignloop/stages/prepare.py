@@ -4,8 +4,8 @@ A user is in one split, and so is a prompt's text, whoever wrote it: where users
 before valid, and valid before train, so that what measures is never learned. The corpus has no users: equal documents go together,
 none is dropped (how often a thing is said is part of a corpus), and long ones stay, for they are cut to the model's context later.
 With `near_duplicates` what is nearly the same counts as the same, in the corpus too; with `contamination` what shares so many words in a
-row with a measured record goes. Workers read the records (facts.py), which then wait on disk;
-what is known of them meanwhile is in entries.py.
+row with a measured record goes. Workers read the records (record_features.py), which then wait on disk;
+what is known of them meanwhile is in filtering.py.
 """
 
 from collections import Counter
@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from alignloop.data import record_files
-from alignloop.data.preparation.decontamination import Overlaps
-from alignloop.data.preparation.filtering import Entries, Questions
-from alignloop.data.preparation.question_cache import Told
-from alignloop.data.preparation.question_cache import write as write_known
-from alignloop.data.preparation.record_features import SPLITS, Reading, gather
-from alignloop.data.preparation.word_hashes import Places
-from alignloop.data.record_files import DataError, pieces
+from alignloop.data.input_files import DataError
+from alignloop.data.preparation.decontamination import Decontaminator
+from alignloop.data.preparation.filtering import PromptIndex, RecordFilter
+from alignloop.data.preparation.prompt_cache import CacheEntries
+from alignloop.data.preparation.prompt_cache import write as write_known
+from alignloop.data.preparation.record_features import SPLITS, FeatureOptions, extract_features
+from alignloop.data.preparation.word_hashes import Indices
+from alignloop.data.record_files import pieces
 from alignloop.data.workers import Workers
 from alignloop.files import replacing, scratch, write_json
 from alignloop.params import Params
@@ -66,7 +67,7 @@ def prepare(
             sets.write(name, out)
         record_files.write_lines(rankings / "imported.jsonl", sets.lines("rankings", *SPLITS), Ranking)
     sets.tallies["rankings"].update(
-        {split: count for split in SPLITS if (count := sum(sets.entries["rankings"].of(split)))}
+        {split: count for split in SPLITS if (count := sum(sets.entries["rankings"].in_splits(split)))}
     )
     tallies = sets.tallies
     write_json(metrics, {name: dict(sorted(tallies[name].items())) for name in KINDS})
@@ -80,10 +81,10 @@ class _Sets:
     def __init__(self, params: Params, waiting: Path, workers: Workers) -> None:
         self._params, self._waiting, self._workers = params, waiting, workers
         self._near, beginning = params.prepare.near_duplicates, params.prepare.common_beginning
-        self._questions, self._documents = Questions(self._near, beginning), Questions(self._near, None)
-        self.entries: dict[str, Entries] = {}
+        self._questions, self._documents = PromptIndex(self._near, beginning), PromptIndex(self._near, None)
+        self.entries: dict[str, RecordFilter] = {}
         self.tallies = {name: Counter[str]() for name in KINDS}
-        self._told: list[Told] = []
+        self._told: list[CacheEntries] = []
 
     def take(self, name: str, raw: Path) -> None:
         """Read a set, clean each record, and let it wait."""
@@ -93,15 +94,17 @@ class _Sets:
         known = None if corpus or not self._told else self._waiting / f"known before {name}"
         if known:
             write_known(self._told, known)
-        reading = Reading(kind, plan.languages, longest, plan.valid, plan.test, near, beginning, whole, known)
-        entries = Entries(self._near if whole else None)
+        reading = FeatureOptions(
+            kind, plan.languages, longest, plan.valid, plan.test, near, beginning, whole, known
+        )
+        entries = RecordFilter(self._near if whole else None)
         with (self._waiting / name).open("w", encoding="utf-8", newline="\n") as file:
             for found in self._workers.map(
-                partial(gather, reading), pieces(raw, kind, allow_empty=name == "rankings")
+                partial(extract_features, reading), pieces(raw, kind, allow_empty=name == "rankings")
             ):
                 entries.add(found, questions.add(found))
                 if not corpus:
-                    self._told.append(Told(np.array(found.questions, np.uint64), *found.spoken))
+                    self._told.append(CacheEntries(np.array(found.prompts, np.uint64), *found.text_languages))
                 self.tallies[name].update(found.tally)
                 file.writelines(found.lines)
         self.tallies[name]["raw"] = len(entries)
@@ -111,26 +114,30 @@ class _Sets:
         """Decide what stays."""
         for name, entries in self.entries.items():
             if name == "corpus":
-                dropped = entries.sift(self._documents, None)
+                dropped = entries.apply(self._documents, None)
             else:
-                dropped = entries.sift(self._questions, self._params.prepare.prompts_per_user)
+                dropped = entries.apply(self._questions, self._params.prepare.prompts_per_user)
             self.tallies[name].update(dropped)
         if self._params.prepare.contamination:
             self._drop_overlaps(self._params.prepare.contamination)
 
     def _drop_overlaps(self, length: int) -> None:
         """Of what is learned, drop what shares so many words in a row with what is measured."""
-        overlaps = Overlaps(length, self._waiting / "measured.npy", self._workers)
-        overlaps.measure(chain.from_iterable(self.lines(name, split) for name, split in MEASURED.items()))
-        staying: dict[str, Places] = {}
+        overlaps = Decontaminator(length, self._waiting / "measured.npy", self._workers)
+        overlaps.index_evaluation_records(
+            chain.from_iterable(self.lines(name, split) for name, split in MEASURED.items())
+        )
+        staying: dict[str, Indices] = {}
         for name, entries in self.entries.items():
             learned: list[Split] = [split for split in SPLITS if split != MEASURED[name]]
-            places = staying[name] = np.flatnonzero(np.fromiter(entries.of(*learned), np.bool_, len(entries)))
-            overlaps.learn(
-                self.lines(name, *learned),
-                -places if name == "corpus" else np.array(entries.asked, np.int64)[places],
+            places = staying[name] = np.flatnonzero(
+                np.fromiter(entries.in_splits(*learned), np.bool_, len(entries))
             )
-        found = overlaps.found()
+            overlaps.check_training_records(
+                self.lines(name, *learned),
+                -places if name == "corpus" else np.array(entries.prompt_numbers, np.int64)[places],
+            )
+        found = overlaps.contaminated()
         for name, places in staying.items():
             gone, found = places[found[: len(places)]], found[len(places) :]
             for place in gone.tolist():
@@ -140,7 +147,7 @@ class _Sets:
     def lines(self, name: str, *splits: Split) -> Iterator[str]:
         """The lines of the records of a set that stay and are in these splits, in their order."""
         with (self._waiting / name).open(encoding="utf-8", newline="\n") as file:
-            yield from compress(file, self.entries[name].of(*splits))
+            yield from compress(file, self.entries[name].in_splits(*splits))
 
     def write(self, name: str, out: Path) -> None:
         """Write a set, a file for each split."""

@@ -12,9 +12,9 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
+from alignloop.data.set_statistics import size_of
 from alignloop.pipeline.dvc_lock import recorded
 from alignloop.pipeline.git import revision
-from alignloop.pipeline.stage_files import size_of
 from alignloop.tracking.mlflow_store import (
     EXPERIMENT,
     TrackingError,

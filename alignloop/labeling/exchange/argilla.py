@@ -12,8 +12,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.argilla import RANKLESS, Row, options, records
-from alignloop.data.formats.importer import Refused, each, ranks_of
+from alignloop.data.formats.argilla import RANKLESS, Row, option_ranks, page_records
+from alignloop.data.formats.importer import Refused, convert_rows, ranks_of
 from alignloop.files import replacing, write_json
 from alignloop.labeling.exchange.items import ExchangeError, Offer, Said, known_here, known_there
 
@@ -62,8 +62,10 @@ def write(path: Path, offers: Sequence[Offer], guidelines: str, people: Mapping[
 
 def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, Offer | Refused]]:
     """The items of records, alone or in pages, with what annotators said of each, and what of it cannot be used, by line."""
-    return each(
-        path, Row, lambda row: (found for record in records(row.root) for found in _offer(record, people))
+    return convert_rows(
+        path,
+        Row,
+        lambda row: (found for record in page_records(row.root) for found in _offer(record, people)),
     )
 
 
@@ -158,7 +160,7 @@ def _said(response: Response, names: Sequence[str], people: Mapping[str, str]) -
     if response.status != "submitted":
         return Said(labeler, None, seconds, "discarded in Argilla")
     value = (response.values or {}).get(QUESTION, {}).get("value")
-    ranks = options(value)
+    ranks = option_ranks(value)
     if sorted(ranks) != sorted(names):
         ranked = isinstance(value, list) and all(isinstance(each, dict) for each in value)
         return Refused("options left unranked, or of another question" if ranked else RANKLESS)

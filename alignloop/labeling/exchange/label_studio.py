@@ -12,8 +12,8 @@ from xml.sax.saxutils import quoteattr
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Refused, each
-from alignloop.data.formats.label_studio import Annotation, Result, Task, order
+from alignloop.data.formats.importer import Refused, convert_rows
+from alignloop.data.formats.label_studio import Annotation, Result, Task, item_ranks
 from alignloop.files import replacing
 from alignloop.labeling.exchange.items import ExchangeError, Offer, Said, known_here, known_there
 
@@ -50,7 +50,7 @@ def write(path: Path, offers: Sequence[Offer], guidelines: str, people: Mapping[
 
 def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, Offer | Refused]]:
     """The items of a JSON export with what annotators said of each, and what of it cannot be used, by line."""
-    return each(path, Task, lambda task: _offer(task, people))
+    return convert_rows(path, Task, lambda task: _offer(task, people))
 
 
 def _task(offer: Offer, people: Mapping[str, str]) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _said(annotation: Annotation, places: Sequence[str], people: Mapping[str, st
     ]
     if len(judged) != 1:
         return Refused("not one ranker result: nothing was moved, or the interface is another")
-    ranks = order(judged[0])
+    ranks = item_ranks(judged[0])
     if isinstance(ranks, Refused):
         return ranks
     if sorted(ranks) != sorted(places):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from math import pi, sqrt
 from typing import Any, NamedTuple
 
-from alignloop.data.validation.profiles import MIXES, UNTOLD
+from alignloop.data.validation.profiles import MIXES, UNSTATED
 
 Profile = Mapping[str, Any]  # of one set, as `profile_of` makes it
 Profiles = Mapping[str, Profile]
@@ -44,7 +44,7 @@ def shifts(before: Profiles, now: Profiles, bounds: Mapping[str, float | None]) 
         old, new = before[name], now[name]
         for measure in MIXES:
             was, has = _mix(old, measure), _mix(new, measure)
-            if was.keys() | has.keys() != {UNTOLD}:
+            if was.keys() | has.keys() != {UNSTATED}:
                 yield Shift(name, measure, *_best(measure, old, new), *distance(was, has), bounds[measure])
         (gained, of), (gains, pairs) = (_agreed(each) for each in (old, new))
         if of and pairs:
@@ -76,7 +76,7 @@ def _chance(p: float, n: int, m: int) -> float:
 
 
 def _mix(profile: Profile, measure: str) -> Mapping[str, int]:
-    return profile["mixes"].get(measure) or {UNTOLD: profile["rows"]}
+    return profile["mixes"].get(measure) or {UNSTATED: profile["rows"]}
 
 
 def shares(profile: Profile, measure: str) -> dict[str, float]:

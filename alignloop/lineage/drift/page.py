@@ -47,7 +47,7 @@ def write(
         "“Chance”: about how far two samples of so few records from one source differ. What moved further than its bound "
         "(<code>validate.drift</code> in params.yaml) and chance together is a warning, and stops nothing.</p>"
     )
-    data_docs.write(page, "Drift", body)
+    data_docs.write_page(page, "Drift", body)
 
 
 def _numbers(shift: Shift) -> list[str]:

@@ -48,14 +48,15 @@ def report(
     yield told
     for shift in warnings:
         yield f"warning: drift: {shift}; {docs / PAGE} shows it"
-    data_docs.add(docs / "index.html", page.section(told, warnings, PAGE if found else None))
+    data_docs.append_to_page(docs / "index.html", page.section(told, warnings, PAGE if found else None))
     run.describe(_links(run, docs, told, warnings))
 
 
 def _links(run: tracking.Live, docs: Path, told: str, warnings: list[Shift]) -> str:
     """The pages as Markdown, by addresses that MLflow's pages resolve."""
     shown = {
-        f"{name}: every rule, and what was seen": place for name, place in data_docs.results(docs).items()
+        f"{name}: every rule, and what was seen": place
+        for name, place in data_docs.result_pages(docs).items()
     }
     shown |= {"drift: before and now": docs / PAGE} if (docs / PAGE).exists() else {}
     address = run.page
