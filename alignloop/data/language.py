@@ -91,4 +91,11 @@ def _model() -> Model:
     rows, features = (np.asarray(each, np.int64) for each in (library.tk_row, library.tk_output))
     weights, prior = (np.asarray(each, np.float32) for each in (library.nb_ptc, library.nb_pc))
     names = np.asarray(library.nb_classes)
-    return Model(np.asarray(library.tk_nextmove), rows << 8, features, weights, prior, names)
+    return Model(
+        moves=np.asarray(library.tk_nextmove),
+        rows=rows << 8,
+        features=features,
+        weights=weights,
+        prior=prior,
+        names=names,
+    )

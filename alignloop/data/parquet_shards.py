@@ -40,7 +40,9 @@ class ShardWriter:
         self._schema, self._pack = schema_of(kind), _packer(schema_of(kind))
         self._lines: list[str] = []
         self._file: Any = None
-        self._collected = self._written = self._count = 0
+        self._collected = 0  # characters of the lines of this group
+        self._written = 0  # bytes of this shard
+        self._count = 0  # shards
         self._converting, self._writing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._pending = deque[Future[None]]()
 

@@ -240,6 +240,6 @@ def _lines(piece: Piece) -> Iterator[tuple[int, str]]:
         text = decode_line(raw, piece.path, line)
         if not text.strip():
             raise DataError(
-                f"{piece.path}:{line}: the line is empty; remove it: one JSON object stands on each line"
+                f"{piece.path}:{line}: the line is empty; remove it: each line must hold one JSON object"
             )
         yield line, text

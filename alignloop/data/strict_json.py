@@ -61,7 +61,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         duplicate = next(key for key, _ in pairs if key in seen or seen.add(key))
         raise InvalidJson(
-            f"{duplicate}: the key stands twice in one object; keep one", "a key stands twice in one object"
+            f"{duplicate}: the key occurs twice in one object; keep one", "a key stands twice in one object"
         )
     return fields
 

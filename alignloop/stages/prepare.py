@@ -141,7 +141,7 @@ class _Sets:
         for name, places in staying.items():
             gone, found = places[found[: len(places)]], found[len(places) :]
             for place in gone.tolist():
-                self.entries[name].kept[place] = False
+                self.entries[name].is_kept[place] = False
             self.tallies[name]["overlaps what is measured"] = len(gone)
 
     def lines(self, name: str, *splits: Split) -> Iterator[str]:

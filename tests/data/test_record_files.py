@@ -93,10 +93,10 @@ def test_a_file_called_gz_must_be_gzip(tmp_path: Path):
         ('{"id":"d2","text":"cut of', "set.jsonl:2: broken JSON at column 19"),
         ("{'id': 1}", "set.jsonl:2: broken JSON at column 2"),
         ("", "set.jsonl:2: the line is empty; remove it"),
-        ('{"id":"a","id":"b","text":"x","source":"s"}', "set.jsonl:2: id: the key stands twice"),
+        ('{"id":"a","id":"b","text":"x","source":"s"}', "set.jsonl:2: id: the key occurs twice"),
         (
             '{"id":"a","text":"x","source":"s","messages":[{"role":"user","role":"user","content":"x"}]}',
-            "set.jsonl:2: role: the key stands twice",
+            "set.jsonl:2: role: the key occurs twice",
         ),
         ('{"id":"a","text":NaN,"source":"s"}', "set.jsonl:2: NaN is not JSON"),
         ('{"id":"a","text":-Infinity,"source":"s"}', "set.jsonl:2: -Infinity is not JSON"),
@@ -119,7 +119,7 @@ def test_an_invalid_line_is_an_error_with_file_line_and_field(tmp_path: Path, li
 
 def test_a_duplicate_key_among_very_many_is_found_quickly(tmp_path: Path):
     keys = ",".join(f'"k{number}":1' for number in range(60_000))
-    assert "k59999: the key stands twice" in refusal(tmp_path / "set.jsonl", "{" + keys + ',"k59999":2}\n')
+    assert "k59999: the key occurs twice" in refusal(tmp_path / "set.jsonl", "{" + keys + ',"k59999":2}\n')
 
 
 def test_ranks_must_be_whole_numbers_not_booleans_or_strings(tmp_path: Path):

@@ -210,7 +210,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no object": (
         lambda path: path.write_text("[]\n"),
-        "data/prompts.jsonl:1: is not a JSON object; one Prompt stands on each line",
+        "data/prompts.jsonl:1: is not a JSON object; each line must hold one Prompt",
     ),
     "nothing": (
         lambda path: path.write_text(""),

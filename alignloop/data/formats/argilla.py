@@ -27,7 +27,9 @@ from alignloop.data.formats.importer import (
 from alignloop.data.formats.record_builders import prompt, ranking
 
 PROMPTS, CONTEXTS = ("prompt", "instruction", "question", "query"), ("context", "input")
-USERS, STATUS, RESPONSES = ".responses.users", ".responses.status", ".responses"
+USERS = ".responses.users"
+STATUS = ".responses.status"
+RESPONSES = ".responses"
 RANKLESS = (
     "options without their ranks, as Argilla's SDK exports them: "
     "the order is the question's and nobody's ranking; "

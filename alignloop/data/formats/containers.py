@@ -78,13 +78,15 @@ def _lines(path: Path) -> Iterator[NumberedRow]:
 def line_pieces(path: Path) -> Iterator[Piece]:
     """The lines of a JSON Lines source in pieces, which any process may parse."""
     with open_input(path) as file:
-        first, lines, size = 1, list[bytes](), 0
+        lines = list[bytes]()
+        first, size = 1, 0
         for line, raw in _bounded(file):
             lines.append(raw)
             size += len(raw)
             if size >= PIECE:
                 yield Piece(path, first, lines)
-                first, lines, size = line + 1, [], 0
+                lines = []
+                first, size = line + 1, 0
         if lines:
             yield Piece(path, first, lines)
 

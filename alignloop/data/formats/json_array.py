@@ -27,7 +27,7 @@ def elements(file: IO[bytes], path: Path, longest: int) -> Iterator[tuple[int, s
         yield text.line, text.element(longest)
         text.skip()
         if text.ahead() != "]":
-            text.take(",", "a comma or the array's end must stand")
+            text.take(",", "a comma or the end of the array must be")
             text.skip()
     text.take("]", "the array must end")
     text.skip()

@@ -75,7 +75,7 @@ def find_sources(
         reader = mapped_table(mapped, mappings[mapped]) if mapped else FORMATS[format]
         licence = _licence(name, spdx)
         unlicensed += [] if licence else [name]
-        found.append(Source(name, path, format, reader, licence or UNKNOWN, _sha256(path)))
+        found.append(Source(name, path, format, reader, licence=licence or UNKNOWN, sha256=_sha256(path)))
     if not found:
         ignored = f"hidden files, {'* and '.join(ASIDE)}* do not count"
         raise DataError(

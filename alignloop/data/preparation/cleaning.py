@@ -26,7 +26,9 @@ class Cleaner:
     """
 
     def __init__(self, tally: Counter[str], languages: bool, cache: PromptCache | None) -> None:
-        self._tally, self._languages, self._cache = tally, languages, cache
+        self._tally = tally
+        self._languages = languages
+        self._cache = cache
         self.text_languages = NO_LANGUAGES
 
     def clean(self, records: Iterable[Record]) -> list[Record]:

@@ -30,7 +30,9 @@ class Decontaminator:
     """
 
     def __init__(self, length: int, file: Path, workers: Workers) -> None:
-        self._length, self._file, self._workers = length, file, workers
+        self._length = length
+        self._file = file
+        self._workers = workers
         self._overlaps: list[Pairs] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         self._prompt_numbers = [np.zeros(0, np.int64)]
 

@@ -66,8 +66,11 @@ class RecordFilter:
 
     def __init__(self, near: float | None = None) -> None:
         """With `near`, records are compared by prompt and responses; without, by their prompts alone."""
-        self.splits, self.kept = bytearray(), bytearray()
-        self.prompt_numbers, self._users, self._contents, self._judgements = (array("Q") for _ in range(4))
+        self.splits, self.is_kept = bytearray(), bytearray()
+        self.prompt_numbers = array("Q")
+        self._users = array("Q")
+        self._contents = array("Q")
+        self._judgements = array("Q")
         self._too_long = bytearray()
         self._near_duplicates = NearDuplicates(near) if near else None
 
@@ -91,7 +94,8 @@ class RecordFilter:
         `cap` is the number of records that a user keeps. Without one, as in the corpus, equal records are
         all kept.
         """
-        numbers, splits, strictest = self.prompt_numbers, self.splits, prompts.strictest_splits()
+        numbers, splits = self.prompt_numbers, self.splits
+        strictest = prompts.strictest_splits()
         contents, judgements = self._contents, self._judgements
         kept_contents, kept_groups = set[int](), set[tuple[int, int]]()
         kept_of_user = Counter[int]()
@@ -111,12 +115,12 @@ class RecordFilter:
         if cap is not None:
             rules["over the user's cap"] = lambda record: kept_of_user[self._users[record]] >= cap
         tally = Counter(dict.fromkeys(rules, 0))
-        self.kept = bytearray(len(self))
+        self.is_kept = bytearray(len(self))
         for record in range(len(self)):
             if reason := next((reason for reason, violated in rules.items() if violated(record)), None):
                 tally[reason] += 1
                 continue
-            self.kept[record] = True
+            self.is_kept[record] = True
             kept_contents.add(contents[record])
             kept_of_user[self._users[record]] += 1
             if groups:
@@ -134,4 +138,4 @@ class RecordFilter:
     def in_splits(self, *splits: Split) -> Iterator[bool]:
         """For each record whether it is kept and in one of these splits."""
         wanted = [split in splits for split in SPLITS]
-        return (bool(kept) and wanted[split] for kept, split in zip(self.kept, self.splits, strict=True))
+        return (bool(kept) and wanted[split] for kept, split in zip(self.is_kept, self.splits, strict=True))

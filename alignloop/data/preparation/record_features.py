@@ -41,7 +41,10 @@ class RecordFeatures:
     def __init__(self) -> None:
         self.lines: list[str] = []  # the cleaned records as they will be written
         self.splits, self.too_long = bytearray(), bytearray()
-        self.users, self.prompts, self.contents, self.judgements = (array("Q") for _ in range(4))
+        self.users = array("Q")
+        self.prompts = array("Q")
+        self.contents = array("Q")
+        self.judgements = array("Q")
         self.tally = Counter[str]()
         self.text_languages = NO_LANGUAGES
         self.prompt_sketches: Sketches | None = None

@@ -86,7 +86,7 @@ def _columns(options: _TableOptions, piece: Piece) -> dict[str, list[Any]]:
         if not isinstance(record, dict):
             raise DataError(
                 f"{piece.path}:{line}: is not a JSON object; "
-                f"one {kind.__name__} stands on each line (data/README.md)"
+                f"each line must hold one {kind.__name__} (data/README.md)"
             )
         given = {name: _plain(record.get(name, default)) for name, default in plain.items()}
         for name, value in (given | _derived(options, record, fields, error)).items():

@@ -168,7 +168,7 @@ def read_and_sniff(path: Path) -> str:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'[{"a": 1}', "rows.json:1: broken JSON: a comma or the array's end must stand here"),
+        (b'[{"a": 1}', "rows.json:1: broken JSON: a comma or the end of the array must be here"),
         (
             b'[{"a": 1},\n {"a": "cut',
             "rows.json:2: broken JSON, or a truncated file, in the value that begins here",

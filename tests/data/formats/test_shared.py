@@ -76,7 +76,8 @@ def test_every_file_is_listed_here_with_the_counts_of_the_readme():
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_give_exactly_the_expected_records_and_refusals(name: str):
     path, (rows, expected) = SHARED / name, REAL[name]
-    counts, lines, ids = Counter[str](), set[int](), list[str]()
+    counts = Counter[str]()
+    lines, ids = set[int](), list[str]()
     for line, item in FORMATS[sniff(path)].read(path, name):
         lines.add(line)
         if isinstance(item, Refused):

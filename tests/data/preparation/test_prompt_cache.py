@@ -20,23 +20,33 @@ TEXTS = [
     "Quel temps fera-t-il demain à la montagne, et que dois-je emporter ?",
     "Where does the river end, and who has ever seen the place with their own eyes?",
 ]
+OPTIONS = FeatureOptions(
+    kind=Prompt,
+    languages=True,
+    max_characters=1000,
+    valid=0.1,
+    test=0.2,
+    near=True,
+    beginning=5,
+    whole=False,
+)
 
 
 def test_cached_prompts_and_languages_are_reused_and_the_results_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     prompt_records = [prompt(f"p{number}", TRAIN[number], text) for number, text in enumerate(TEXTS[:3])]
-    rankings_records = [
+    ranking_records = [
         ranking(f"r{number}", user, text, "a", "b")
         for number, (user, text) in enumerate(zip(TEST, TEXTS[::-1], strict=False))
     ]
     write(tmp_path / "prompts.jsonl", prompt_records)
-    write(tmp_path / "rankings.jsonl", [*rankings_records, *rankings_records[:1]])
+    write(tmp_path / "rankings.jsonl", [*ranking_records, *ranking_records[:1]])
     [first], [second] = (
         pieces(tmp_path / f"{kind.__name__.lower()}s.jsonl", kind) for kind in (Prompt, Ranking)
     )
-    prompts = extract_features(FeatureOptions(Prompt, True, 1000, 0.1, 0.2, True, 5, False), first)
-    options = FeatureOptions(Ranking, True, 1000, 0.1, 0.2, True, 5, True)
+    prompts = extract_features(OPTIONS, first)
+    options = OPTIONS._replace(kind=Ranking, whole=True)
     without_cache = extract_features(options, second)
     assert len(prompts.text_languages[0]) == len(prompts.prompts) == 3
     prompt_cache.write(
@@ -67,7 +77,7 @@ def test_cached_prompts_and_languages_are_reused_and_the_results_are_the_same(
 def test_the_cache_has_no_languages_where_they_are_not_wanted(tmp_path: Path):
     write(tmp_path / "prompts.jsonl", [prompt("p", TRAIN[0], TEXTS[0])])
     [piece] = pieces(tmp_path / "prompts.jsonl", Prompt)
-    features = extract_features(FeatureOptions(Prompt, False, 1000, 0.1, 0.2, True, None, False), piece)
+    features = extract_features(OPTIONS._replace(languages=False, beginning=None), piece)
     entries = CacheEntries(np.array(features.prompts, np.uint64), *features.text_languages)
     assert list(map(len, entries)) == [1, 0, 0]
     prompt_cache.write([entries], tmp_path / "cache")
