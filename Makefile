@@ -43,15 +43,12 @@ serve ui: $(READY)  ## Prefect with a worker, MLflow and the labeling pages on l
 
 env: $(READY)
 
-# The .pth file acts whenever this environment's Python starts. Its first line puts the environment's programs first, so
-# that `python` in dvc.yaml is always this one; its second lets DVC compare code without comments and type hints.
-$(READY): pyproject.toml constraints.txt
+# start.pth puts the environment's programs first in PATH, and lets DVC compare code without comments and type hints.
+$(READY): pyproject.toml constraints.txt alignloop/pipeline/start.pth
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found: install one, or make PYTHON=/path/to/python3" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv (some minutes the first time)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
-	@printf '%s\n' 'import os, sys; os.environ["PATH"] = sys.prefix + "/bin" + os.pathsep + os.environ.get("PATH", os.defpath)' \
-		'import alignloop.pipeline.dvc_code_deps; alignloop.pipeline.dvc_code_deps.install()' \
-		> "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/alignloop-start.pth"
+	@cp alignloop/pipeline/start.pth "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/alignloop-start.pth"
 	@$(BIN)/dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
 	@touch $@

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from alignloop.data.pii import Place, places
+from alignloop.data.pii import Span, find_spans
 
 CASES = Path(__file__).with_name("redaction.tsv")
 MARKED = re.compile(r"\[\[([A-Z]+)\|(.+?)\]\]")
@@ -25,7 +25,7 @@ class Case(NamedTuple):
 
     locale: str
     text: str
-    places: frozenset[Place]
+    places: frozenset[Span]
 
 
 class Score(NamedTuple):
@@ -52,10 +52,10 @@ def cases() -> Iterator[Case]:
         if line.startswith("#"):
             continue
         locale, marked = line.replace("·", "").split("\t")
-        text, here, end = "", set[Place](), 0
+        text, here, end = "", set[Span](), 0
         for match in MARKED.finditer(marked):
             text += marked[end : match.start()]
-            here.add(Place(len(text), len(text) + len(match[2]), match[1]))
+            here.add(Span(len(text), len(text) + len(match[2]), match[1]))
             text, end = text + match[2], match.end()
         yield Case(locale, text + marked[end:], frozenset(here))
 
@@ -64,7 +64,7 @@ def scores() -> dict[str, Score]:
     """The score of each kind, of each locale, and of all."""
     right, found, there = Counter[str](), Counter[str](), Counter[str]()
     for case in cases():
-        seen = set(places(case.text))
+        seen = set(find_spans(case.text))
         for counter, group in ((right, seen & case.places), (found, seen), (there, case.places)):
             for place in group:
                 counter.update([place.kind, case.locale, "all"])
@@ -80,7 +80,7 @@ def main() -> int:
     )
     if parser.parse_args().misses:
         for case in cases():
-            seen = set(places(case.text))
+            seen = set(find_spans(case.text))
             for what, wrong in (("missed", case.places - seen), ("none", seen - case.places)):
                 for place in sorted(wrong):
                     print(

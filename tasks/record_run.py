@@ -9,11 +9,11 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from alignloop.data.set_statistics import size_of
 from alignloop.evaluation.results_table import gather
 from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.git import revision
 from alignloop.pipeline.run_commits import RunCommit
-from alignloop.pipeline.stage_files import size_of
 from alignloop.progress import Progress, paced
 from tasks.plan import Plan
 from tasks.publish_results import results

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from alignloop.data.formats import sniff
+from alignloop.data.formats.sniffing import sniff
 from alignloop.labeling import rounds
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.exchange import argilla, external_rounds, label_studio

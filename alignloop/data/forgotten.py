@@ -1,7 +1,8 @@
-"""Who is forgotten: `data/forgotten.txt`, in git, holds a salted hash of each user's id, and `ingest` leaves their records out for good.
+"""The list of forgotten users: `data/forgotten.txt` holds salted hashes of the user ids that `ingest` skips.
 
-The hash keeps ids from readers of the repository and ties a line to this project alone. It is no anonymity: who has the file and an id can
-test whether it is there, as `ingest` has to.
+The file is kept in git. The hash hides the ids from readers of the repository, and the salt ties a line
+to this project. This is not anonymity: whoever has the file and an id can test whether it is listed, as
+`ingest` does.
 """
 
 import re
@@ -13,18 +14,20 @@ from alignloop.errors import AlignloopError
 from alignloop.files import replacing
 
 SALT = re.compile(r"salt ([0-9a-f]{32})")
-MARK = re.compile(r"[0-9a-f]{32}")
+HASH = re.compile(r"[0-9a-f]{32}")
 
 
 class ForgottenError(AlignloopError):
-    """The file of the forgotten cannot be used; the message says why: nothing is ingested on a guess."""
+    """The list of forgotten users cannot be read; the message says why. Nothing is ingested without it."""
 
 
-class Forgotten:
-    """The users that a file names by their hashes; `user in forgotten` asks."""
+class ForgottenUsers:
+    """The users whose hashes a file lists; test one with `user in forgotten`."""
 
     def __init__(self, file: Path) -> None:
-        self._file, self._salt, self._marks = file, b"", set[str]()
+        self._file = file
+        self._salt = b""
+        self._hashes = set[str]()
         try:
             self._lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -34,32 +37,33 @@ class Forgotten:
         for number, line in enumerate(self._lines, 1):
             if salt := SALT.fullmatch(line):
                 self._salt = bytes.fromhex(salt[1])
-            elif MARK.fullmatch(line) and self._salt:
-                self._marks.add(line)
+            elif HASH.fullmatch(line) and self._salt:
+                self._hashes.add(line)
             elif line and not line.startswith("#"):
                 raise ForgottenError(
-                    f"{file}:{number}: is neither a comment nor a mark below a salt; restore it with `git checkout {file}`"
+                    f"{file}:{number}: must be a comment, or a hash below the salt; "
+                    f"restore it with `git checkout {file}`"
                 )
 
     def __contains__(self, user: str | None) -> bool:
-        return bool(self._marks) and user is not None and self.mark(user) in self._marks
+        return bool(self._hashes) and user is not None and self.user_hash(user) in self._hashes
 
     def __len__(self) -> int:
-        return len(self._marks)
+        return len(self._hashes)
 
-    def mark(self, user: str) -> str:
-        """The hash that stands for a user here."""
+    def user_hash(self, user: str) -> str:
+        """The user's salted hash, as the file lists it."""
         return blake2b(user.encode(), key=self._salt, digest_size=16).hexdigest()
 
     def add(self, user: str) -> str:
-        """Write the user's mark into the file, once, and return it."""
+        """Add the user's hash to the file unless it is listed already, and return the hash."""
         if not self._salt:
             self._salt = secrets.token_bytes(16)
             self._lines.append(f"salt {self._salt.hex()}")
-        mark = self.mark(user)
-        if mark not in self._marks:
-            self._marks.add(mark)
-            self._lines.append(mark)
+        user_hash = self.user_hash(user)
+        if user_hash not in self._hashes:
+            self._hashes.add(user_hash)
+            self._lines.append(user_hash)
             with replacing(self._file) as part:
                 part.write_text("".join(f"{line}\n" for line in self._lines), encoding="utf-8")
-        return mark
+        return user_hash

@@ -1,6 +1,7 @@
-"""Which language a text is in, by py3langid's naive Bayes model of byte n-grams: 4 MB that come with the package, no network.
+"""Language detection by py3langid's naive Bayes model of byte n-grams, which needs no network.
 
-The library reads text after text, byte by byte; here many go through its automaton side by side, which gives the same answers.
+The library runs its automaton over one text at a time, byte by byte; here many texts go through it at
+once, with the same results. The model, 4 MB, comes with the package.
 """
 
 import unicodedata
@@ -11,24 +12,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SURE = 0.5  # below this probability a text's language is undetermined: most are of a word or two, or no language at all
-READ = 400  # characters: more tell no more
+SURE = 0.5  # a less probable language is undetermined: mostly texts of a word or two, or of no language
+READ = 400  # characters: more do not improve the detection
 AT_ONCE = 4096
 
 
 class Model(NamedTuple):
-    """py3langid's automaton over bytes (`moves[rows[state] + byte]` is the next state, `tells` its feature or −1), and its weights."""
+    """py3langid's automaton over bytes and its weights.
+
+    `moves[rows[state] + byte]` is the next state; `features[state]` is the feature of a state, or −1.
+    """
 
     moves: NDArray[Any]
     rows: NDArray[np.int64]
-    tells: NDArray[np.int64]
+    features: NDArray[np.int64]
     weights: NDArray[np.float32]
     prior: NDArray[np.float32]
     names: NDArray[np.str_]
 
 
 def languages_of(texts: Sequence[str]) -> list[str]:
-    """Each text's language as an ISO 639-1 code; `und` where it cannot be told, `zxx` where it is none."""
+    """The language of each text as an ISO 639-1 code; `und` if undetermined, `zxx` if it is not language."""
     return [
         name
         for start in range(0, len(texts), AT_ONCE)
@@ -36,56 +40,62 @@ def languages_of(texts: Sequence[str]) -> list[str]:
     ]
 
 
-def _languages(read: Sequence[bytes]) -> list[str]:
+def _languages(texts: Sequence[bytes]) -> list[str]:
     from scipy.sparse import csr_array
 
-    model, lengths = _model(), np.array(list(map(len, read)))
-    features = len(model.weights)
-    order = np.argsort(
-        -lengths, kind="stable"
-    )  # the longest first: those that go on are always the first ones
-    letters = (
-        np.frombuffer(b"".join(text.ljust(lengths.max(initial=0), b"\0") for text in read), np.uint8)
-        .reshape(len(read), -1)[order]
-        .T
+    model = _model()
+    lengths = np.array(list(map(len, texts)))
+    count = len(model.weights)
+    # 1. Bytes as columns, the longest text first: the texts that have not ended are always the first ones.
+    order = np.argsort(-lengths, kind="stable")
+    padded = b"".join(text.ljust(lengths.max(initial=0), b"\0") for text in texts)
+    columns = np.frombuffer(padded, np.uint8).reshape(len(texts), -1)[order].T
+    # 2. Run the automaton, and collect the features that it meets as text · count + feature.
+    state = np.zeros(len(texts), np.int64)
+    collected = [np.zeros(0, np.int64)]
+    running = np.searchsorted(-lengths[order], -np.arange(len(columns)))
+    for column, going in zip(columns, running, strict=True):
+        state[:going] = model.moves[model.rows[state[:going]] + column[:going]]
+        features = model.features[state[:going]]
+        met = np.flatnonzero(features >= 0)
+        collected.append(met * count + features[met])
+    # 3. Score the languages by naive Bayes, and normalise to probabilities.
+    pairs, counts = np.unique(np.concatenate(collected), return_counts=True)
+    frequencies = csr_array(
+        (np.log1p(counts, dtype=np.float32), (order[pairs // count], pairs % count)),
+        shape=(len(texts), count),
     )
-    state, met = np.zeros(len(read), np.int64), [np.zeros(0, np.int64)]
-    for letter, going in zip(
-        letters, np.searchsorted(-lengths[order], -np.arange(len(letters))), strict=True
-    ):
-        state[:going] = model.moves[model.rows[state[:going]] + letter[:going]]
-        told = model.tells[state[:going]]
-        telling = np.flatnonzero(told >= 0)
-        met.append(telling * features + told[telling])
-    found, counts = np.unique(np.concatenate(met), return_counts=True)
-    seen = csr_array(
-        (np.log1p(counts, dtype=np.float32), (order[found // features], found % features)),
-        shape=(len(read), features),
-    )
-    scores = (seen @ model.weights + model.prior * (seen.sum(axis=1) > 0)[:, None]) / np.sqrt(
-        np.maximum(lengths, 1)
-    )[:, None]
+    prior = model.prior * (frequencies.sum(axis=1) > 0)[:, None]
+    scores = (frequencies @ model.weights + prior) / np.sqrt(np.maximum(lengths, 1))[:, None]
     scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     scores /= scores.sum(axis=1, keepdims=True)
-    names, same = np.unique(model.names, return_inverse=True)  # some have two columns
-    sums = scores @ (same[:, None] == np.arange(len(names)))
+    # 4. Add up the columns of one language (some have two), and choose the most probable.
+    names, columns_of = np.unique(model.names, return_inverse=True)
+    sums = scores @ (columns_of[:, None] == np.arange(len(names)))
     best = sums.argmax(axis=1)
     return np.where(sums.max(axis=1) < SURE, "und", names[best]).tolist()
 
 
 def _bytes(text: str) -> bytes:
-    """A text as the model was taught to read it."""
+    """A text as the model was trained to read it."""
     text = text[:READ]
-    return unicodedata.normalize("NFC", text.lower() if text.isupper() else text).encode(
-        errors="surrogatepass"
-    )
+    text = unicodedata.normalize("NFC", text.lower() if text.isupper() else text)
+    return text.encode(errors="surrogatepass")
 
 
 @cache
 def _model() -> Model:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    own: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    rows, tells = (np.asarray(each, np.int64) for each in (own.tk_row, own.tk_output))
-    weights, prior = (np.asarray(each, np.float32) for each in (own.nb_ptc, own.nb_pc))
-    return Model(np.asarray(own.tk_nextmove), rows << 8, tells, weights, prior, np.asarray(own.nb_classes))
+    library: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    rows, features = (np.asarray(each, np.int64) for each in (library.tk_row, library.tk_output))
+    weights, prior = (np.asarray(each, np.float32) for each in (library.nb_ptc, library.nb_pc))
+    names = np.asarray(library.nb_classes)
+    return Model(
+        moves=np.asarray(library.tk_nextmove),
+        rows=rows << 8,
+        features=features,
+        weights=weights,
+        prior=prior,
+        names=names,
+    )

@@ -1,7 +1,8 @@
-"""Parquet shards of a large set: a record type as an Arrow schema, lines of JSON in, rows out as JSON Lines would give them.
+"""Writes and reads the Parquet shards of a large set: JSON lines in, the same rows out as from JSON Lines.
 
-Objects of no fixed fields (`key`, ratings) stand as JSON text, and the schema says so. Equal lines in equal order give equal bytes with one
-version of pyarrow. Left out: statistics and dictionaries, for every reader here reads all rows.
+The Arrow schema follows the record type. Objects without fixed fields (`key`, ratings) are stored as JSON
+text and marked so in the schema. With one version of pyarrow, equal lines in equal order give equal
+bytes. Left out: statistics and dictionaries, since every reader here reads all rows.
 """
 
 import json
@@ -18,18 +19,19 @@ from typing import Any, Literal, Union, get_args, get_origin
 from alignloop.records import Record
 
 MAGIC = b"PAR1"
-GROUP = 8 * 2**20  # characters of JSON in a row group: what is in memory at a time
-AHEAD = 2  # groups that are made or written at a time
-ROWS = 1000  # read at a time
-JSON_TEXT = {b"alignloop": b"json"}  # marks a field
+GROUP = 8 * 2**20  # characters of JSON in a row group, which is held in memory
+AHEAD = 2  # row groups that are converted or written at a time
+ROWS = 1000  # rows that are read at a time
+JSON_TEXT = {b"alignloop": b"json"}  # metadata of a field that holds JSON text
 SCALARS = {str: "string", int: "int64", float: "float64", bool: "bool_"}
 WRITTEN: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
 
 
-class Shards:
-    """A folder of shards being written, each of about `size` bytes of content.
+class ShardWriter:
+    """Writes a folder of shards, each of about `size` bytes of content.
 
-    While a group of lines is collected, one thread makes a table of the group before, and another writes the one before that.
+    While a group of lines is collected, one thread converts the group before it into a table, and another
+    thread writes the group before that.
     """
 
     def __init__(self, folder: Path, kind: type[Record], size: int) -> None:
@@ -38,23 +40,25 @@ class Shards:
         self._schema, self._pack = schema_of(kind), _packer(schema_of(kind))
         self._lines: list[str] = []
         self._file: Any = None
-        self._waiting = self._written = self._count = 0
-        self._reading, self._writing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-        self._going = deque[Future[None]]()
+        self._collected = 0  # characters of the lines of this group
+        self._written = 0  # bytes of this shard
+        self._count = 0  # shards
+        self._converting, self._writing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._pending = deque[Future[None]]()
 
     def write(self, line: str) -> None:
         """Add a record's line."""
         self._lines.append(self._pack(line) if self._pack else line)
-        self._waiting += len(line)
-        if self._waiting >= GROUP:
+        self._collected += len(line)
+        if self._collected >= GROUP:
             self._flush()
 
     def _flush(self) -> None:
-        while len(self._going) >= AHEAD:
-            self._going.popleft().result()  # what went wrong with it goes wrong here
-        table = self._reading.submit(self._table, self._lines)
-        self._going.append(self._writing.submit(self._write, table))
-        self._lines, self._waiting = [], 0
+        while len(self._pending) >= AHEAD:
+            self._pending.popleft().result()  # raises the error of that group
+        table = self._converting.submit(self._table, self._lines)
+        self._pending.append(self._writing.submit(self._write, table))
+        self._lines, self._collected = [], 0
 
     def _table(self, lines: list[str]) -> Any:
         from pyarrow.json import ParseOptions, ReadOptions, read_json
@@ -63,14 +67,13 @@ class Shards:
         read = ReadOptions(
             use_threads=False, block_size=len(text) + 1
         )  # all lines in one block, however long
-        return read_json(
-            BytesIO(text), read, ParseOptions(explicit_schema=self._schema, unexpected_field_behavior="error")
-        )
+        parse = ParseOptions(explicit_schema=self._schema, unexpected_field_behavior="error")
+        return read_json(BytesIO(text), read, parse)
 
-    def _write(self, made: Future[Any]) -> None:
+    def _write(self, table_future: Future[Any]) -> None:
         from pyarrow.parquet import ParquetWriter
 
-        table = made.result()
+        table = table_future.result()
         if self._file is None:
             self._file = ParquetWriter(self._folder / f"{self._count:05d}.parquet", self._schema, **WRITTEN)
             self._count += 1
@@ -84,7 +87,7 @@ class Shards:
             self._file.close()
         self._file, self._written = None, 0
 
-    def __enter__(self) -> "Shards":
+    def __enter__(self) -> "ShardWriter":
         return self
 
     def __exit__(
@@ -94,21 +97,22 @@ class Shards:
             if kind is None:
                 if self._lines:
                     self._flush()
-                while self._going:
-                    self._going.popleft().result()
+                while self._pending:
+                    self._pending.popleft().result()
         finally:
-            self._reading.shutdown(cancel_futures=True)
+            self._converting.shutdown(cancel_futures=True)
             self._writing.shutdown(cancel_futures=True)
             self._end()
 
 
-class Writer:
-    """A set being written: JSON Lines, and shards of `large` characters as soon as it is larger than one."""
+class SetWriter:
+    """Writes a set as JSON Lines, and turns it into shards of `large` characters once it outgrows one."""
 
     def __init__(self, place: Path, open: ExitStack, large: int) -> None:
         self.count = 0
-        self._place, self._open, self._large, self._size = place, open, large, 0
-        self._shards: Shards | None = None
+        self._place, self._open = place, open
+        self._large, self._size = large, 0
+        self._shards: ShardWriter | None = None
         self._file = open.enter_context(place.open("w", encoding="utf-8", newline="\n"))
 
     def write(self, record: Record) -> None:
@@ -116,7 +120,7 @@ class Writer:
         self.add(record.model_dump_json() + "\n", type(record))
 
     def add(self, line: str, kind: type[Record]) -> None:
-        """Add the line of a record of this kind."""
+        """Add a record of this type as a line of JSON with its end."""
         self.count += 1
         self._size += len(line)
         if self._shards is None and self._size > self._large:
@@ -127,19 +131,24 @@ class Writer:
             self._file.write(line)
 
     def _grow(self, kind: type[Record]) -> None:
-        """Turn the lines so far into shards."""
+        """Turn the lines written so far into shards."""
         self._file.close()
         lines = self._place.with_name(f"{self._place.name}.lines")
         self._place.rename(lines)
-        self._shards = self._open.enter_context(Shards(self._place, kind, self._large))
+        self._shards = self._open.enter_context(ShardWriter(self._place, kind, self._large))
         with lines.open(encoding="utf-8", newline="\n") as file:
             for line in file:
                 self._shards.write(line)
         lines.unlink()
 
 
-def rows(path: Path, kind: type[Record] | None = None, group: int | None = None) -> Iterator[dict[str, Any]]:
-    """Stream the rows of one shard, or of one group of it. Raises ValueError where its schema is not that of `kind`."""
+def read_rows(
+    path: Path, kind: type[Record] | None = None, group: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Stream the rows of a shard, or of one row group.
+
+    Raises ValueError if its schema is not that of `kind`.
+    """
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(path) as file:
@@ -149,43 +158,43 @@ def rows(path: Path, kind: type[Record] | None = None, group: int | None = None)
         for batch in file.iter_batches(ROWS, None if group is None else [group]):
             batch.validate(
                 full=True
-            )  # places in damaged bytes may point anywhere: reading there would end the process
+            )  # offsets in damaged bytes may point anywhere: reading there would crash
             for row in batch.to_pylist():
                 yield unpack(row) if unpack else row
 
 
-def groups(path: Path) -> Iterator[int]:
-    """How many rows each group of a shard holds."""
+def group_sizes(path: Path) -> Iterator[int]:
+    """The number of rows of each row group of a shard."""
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(path) as file:
         yield from (file.metadata.row_group(place).num_rows for place in range(file.num_row_groups))
 
 
-def without(path: Path, part: Path, drop: Callable[[dict[str, Any]], bool]) -> int:
-    """Write a shard anew into `part`, without the rows that are to be dropped. Returns how many were."""
+def write_without(path: Path, part: Path, drop: Callable[[dict[str, Any]], bool]) -> int:
+    """Write a shard into `part` without the rows for which `drop` is true; returns how many were dropped."""
     from pyarrow import array
     from pyarrow.parquet import ParquetFile, write_table
 
-    keep = [not drop(row) for row in rows(path)]
+    keep = [not drop(row) for row in read_rows(path)]
     with ParquetFile(path) as file:
         write_table(file.read().filter(array(keep)), part, **WRITTEN)
     return keep.count(False)
 
 
-def count(path: Path) -> int:
-    """How many rows a shard holds."""
+def count_rows(path: Path) -> int:
+    """The number of rows of a shard."""
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(path) as file:
         return file.metadata.num_rows
 
 
-def named(path: Path, names: Collection[str]) -> set[tuple[str, str]]:
-    """What stands in the columns of these names, at any depth, with the column's name: read column by column, and nothing else."""
+def distinct_values(path: Path, names: Collection[str]) -> set[tuple[str, str]]:
+    """The (column, value) pairs of the columns with these names, at any depth; no others are read."""
     from pyarrow.parquet import ParquetFile
 
-    found = set[tuple[str, str]]()
+    pairs = set[tuple[str, str]]()
     with ParquetFile(path) as file:
         places = [file.schema.column(place).path for place in range(len(file.schema))]
         for place in (place for place in places if place.split(".")[-1] in names):
@@ -194,12 +203,12 @@ def named(path: Path, names: Collection[str]) -> set[tuple[str, str]]:
                 for _ in place.split(".")[1:]:
                     column = column.flatten()
                 values = column.column(0).unique().to_pylist()
-                found |= {(place.split(".")[-1], value) for value in values if value is not None}
-    return found
+                pairs |= {(place.split(".")[-1], value) for value in values if value is not None}
+    return pairs
 
 
 def schema_of(kind: type[Record]) -> Any:
-    """A record type as an Arrow schema."""
+    """The Arrow schema of a record type."""
     import pyarrow
 
     return pyarrow.schema([_field(name, field.annotation) for name, field in kind.model_fields.items()])
@@ -213,7 +222,7 @@ def _field(name: str, annotation: Any) -> Any:
 
 
 def _type(annotation: Any) -> Any:
-    """The Arrow type of an annotation; None for what stands as JSON text."""
+    """The Arrow type of an annotation; None for a field that is stored as JSON text."""
     import pyarrow
 
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -233,33 +242,36 @@ def _type(annotation: Any) -> Any:
 
 
 def _packer(schema: Any) -> Callable[[str], str] | None:
-    """What puts the free fields of a line into text; None where there are none."""
-    if not (names := {name for place in _free(schema) for name in place[-1:]}):
+    """A function that turns the schema-free objects of a line into JSON text; None if the type has none."""
+    if not (names := {name for place in _json_text_fields(schema) for name in place[-1:]}):
         return None
-    given = re.compile(rf'"({"|".join(sorted(names))})": ?[\[{{]')  # in a text the quotes would be escaped
+    filled = re.compile(rf'"({"|".join(sorted(names))})": ?[\[{{]')  # in a text the quotes would be escaped
     pack = _coder(schema, json.dumps)
     return lambda line: (
-        json.dumps(pack(json.loads(line)), ensure_ascii=False) + "\n" if given.search(line) else line
+        json.dumps(pack(json.loads(line)), ensure_ascii=False) + "\n" if filled.search(line) else line
     )
 
 
 def _unpacker(schema: Any) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
-    return _coder(schema, json.loads) if _free(schema) else None
+    return _coder(schema, json.loads) if _json_text_fields(schema) else None
 
 
-def _free(fields: Any) -> list[tuple[str, ...]]:
-    """The places of the fields that stand as JSON text: their names from the outside in."""
+def _json_text_fields(fields: Any) -> list[tuple[str, ...]]:
+    """The paths of the fields that are stored as JSON text: their names from the outside in."""
     from pyarrow import types
 
     own = [(field.name,) for field in fields if field.metadata == JSON_TEXT]
     return own + [
-        (field.name, *place) for field in fields if types.is_struct(field.type) for place in _free(field.type)
+        (field.name, *place)
+        for field in fields
+        if types.is_struct(field.type)
+        for place in _json_text_fields(field.type)
     ]
 
 
 def _coder(schema: Any, code: Callable[[Any], Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """What puts a row's free fields through `code`, in place."""
-    places = _free(schema)
+    """A function that applies `code` to a row's schema-free fields, in place."""
+    places = _json_text_fields(schema)
 
     def coded(row: dict[str, Any]) -> dict[str, Any]:
         for *outer, name in places:

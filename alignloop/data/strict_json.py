@@ -1,4 +1,7 @@
-"""The JSON value that a line holds: strictly, for a key that stands twice or a number that is none makes a wrong record of a right one."""
+"""Strict parsing of one line of JSON: duplicate keys, NaN and numbers out of range are errors.
+
+Python's own parser would accept them and silently turn a faulty line into a wrong record.
+"""
 
 import json
 import math
@@ -11,30 +14,39 @@ LONGEST_NUMBER = 4000  # digits; Python reads no number of 4,300 and more
 FETCH_AGAIN = "fetch the file again (`dvc pull`), or make it again with `dvc repro`"
 
 
-class Broken(Exception):
-    """Text that is no JSON value, or none that we take: in words for people, and as a `reason` to count, which quotes nothing."""
+class InvalidJson(Exception):
+    """Text that is not a JSON value, or not one that is accepted.
 
-    def __init__(self, words: str, reason: str) -> None:
-        super().__init__(words)
+    The message is for people; `reason` quotes no content, so that equal faults can be counted together.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
         self.reason = reason
 
 
-def value_of(text: str) -> Any:
-    """The JSON value that a line holds. Raises Broken where it holds none, a key twice, or a number that is none."""
+def parse_json(text: str) -> Any:
+    """The JSON value of a line.
+
+    Raises InvalidJson for broken JSON, a duplicate key, NaN or a number out of range.
+    """
     text = text.rstrip("\r\n")
     if (value := _compact(text)) is not None:
         return value
     try:
         return _decoder.decode(text)
     except json.JSONDecodeError as error:
-        told = f"broken JSON at column {error.colno}: {error.msg}; correct the line or {FETCH_AGAIN}"
-        raise Broken(told, f"broken JSON: {error.msg}") from None
+        message = f"broken JSON at column {error.colno}: {error.msg}; correct the line or {FETCH_AGAIN}"
+        raise InvalidJson(message, f"broken JSON: {error.msg}") from None
     except RecursionError:
-        raise Broken("JSON nested too deeply; correct the line", "JSON nested too deeply") from None
+        raise InvalidJson("JSON nested too deeply; correct the line", "JSON nested too deeply") from None
 
 
 def _compact(text: str) -> Any:
-    """The value, if it is written without spaces and comes out as it went in, as our own lines do: then no key stands twice in it."""
+    """The value of a line that survives a round trip unchanged, as our own lines do; else None.
+
+    A line that survives has no duplicate key, and orjson parses it much faster than Python's parser.
+    """
     if text.startswith('": ', text.find('":')):
         return None
     with suppress(ValueError, TypeError):
@@ -47,20 +59,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise Broken(
-            f"{twice}: the key stands twice in one object; keep one", "a key stands twice in one object"
+        duplicate = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise InvalidJson(
+            f"{duplicate}: the key occurs twice in one object; keep one", "a key stands twice in one object"
         )
     return fields
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise Broken(f"{name} is not JSON; write a number or null", f"{name} is not JSON")
+    raise InvalidJson(f"{name} is not JSON; write a number or null", f"{name} is not JSON")
 
 
 def _whole(digits: str) -> int:
     if len(digits) > LONGEST_NUMBER:
-        raise Broken(
+        raise InvalidJson(
             f"a number of {len(digits):,} digits; write a shorter one", "a number of thousands of digits"
         )
     return int(digits)
@@ -69,7 +81,7 @@ def _whole(digits: str) -> int:
 def _finite(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise Broken(
+        raise InvalidJson(
             f"{digits[:20]} is too large for a number; write a smaller one", "a number that is too large"
         )
     return number

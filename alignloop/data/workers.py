@@ -1,7 +1,8 @@
-"""Work on the pieces of a set in processes beside this one, the results in the order of the pieces: equal bytes, however many work.
+"""Worker processes that map a function over the pieces of a data set and yield the results in order.
 
-They start when there is more to do than starting them costs, and each imports what it needs and nothing else. Who holds them ends
-them; if that process is killed they end by themselves.
+The order of the results, and so the bytes that are written, do not depend on the number of workers.
+Workers start only when there is more to do than starting them costs; each imports only what it needs.
+They end with the process that owns them, also when that process is killed.
 """
 
 import multiprocessing
@@ -21,17 +22,17 @@ from alignloop.errors import AlignloopError
 
 A = TypeVar("A")
 B = TypeVar("B")
-ALONE = 6  # pieces that are sooner done here than workers start
-MOST = 8  # workers: one process can feed no more
-AHEAD = 2  # pieces that each worker may be ahead
+ALONE = 6  # with fewer pieces, starting workers takes longer than doing the work here
+MOST = 8  # workers: one process cannot feed more
+AHEAD = 2  # pieces that may wait for each worker
 
 
 class WorkersError(AlignloopError):
-    """A worker ended before its work did."""
+    """A worker process ended before its work was done."""
 
 
 class Workers:
-    """Processes that do pieces of work, as many as this one may use cores."""
+    """A pool of processes, by default one per core that this process may use, and at most MOST."""
 
     def __init__(self, count: int | None = None) -> None:
         self._count = count or min(
@@ -40,15 +41,18 @@ class Workers:
         self._pool: ProcessPoolExecutor | None = None
 
     def map(self, function: Callable[[A], B], pieces: Iterable[A]) -> Iterator[B]:
-        """The function of each piece, in their order. It must be one that a module has; it may raise AlignloopError."""
+        """Apply the function to each piece and yield the results in the order of the pieces.
+
+        The function must be importable from a module; an AlignloopError that it raises is raised here.
+        """
         pieces = iter(pieces)
-        few = list(islice(pieces, ALONE)) if self._pool is None else []
-        if self._count == 1 or (self._pool is None and len(few) < ALONE):
-            yield from map(function, chain(few, pieces))
+        first = list(islice(pieces, ALONE)) if self._pool is None else []
+        if self._count == 1 or (self._pool is None and len(first) < ALONE):
+            yield from map(function, chain(first, pieces))
             return
         waiting = deque[Future[B]]()
         try:
-            for piece in chain(few, pieces):
+            for piece in chain(first, pieces):
                 waiting.append(self._started().submit(function, piece))
                 if len(waiting) > AHEAD * self._count:
                     yield waiting.popleft().result()
@@ -56,7 +60,7 @@ class Workers:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
             raise WorkersError(
-                "a process that helped was ended, perhaps for want of memory; make room and run again"
+                "a worker process was killed, perhaps for lack of memory; free some memory and run again"
             ) from None
 
     def _started(self) -> ProcessPoolExecutor:
@@ -76,7 +80,7 @@ class Workers:
 
 
 def _watch() -> None:
-    """Leave Ctrl-C to who waits for the results, and end when that process has ended."""
+    """Ignore Ctrl-C, which the parent process handles, and end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
 

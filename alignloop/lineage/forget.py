@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from alignloop import params as parameters
-from alignloop.data.content_ids import identify
-from alignloop.data.forgotten import Forgotten
-from alignloop.data.formats import Changed, Refused, row_removal
-from alignloop.data.formats.sources import Source, sources
-from alignloop.data.record_files import read_rows, without
+from alignloop.data.content_ids import content_id
+from alignloop.data.forgotten import ForgottenUsers
+from alignloop.data.formats.importer import Changed, Refused
+from alignloop.data.formats.sources import Source, find_sources
+from alignloop.data.record_files import read_rows, remove_records
 from alignloop.errors import AlignloopError
 from alignloop.labeling import erasure
-from alignloop.lineage import show
+from alignloop.lineage import row_removal, show
 from alignloop.lineage.graph import Graph, descendants, load_graph
 from alignloop.lineage.log import DATA, RECORD_SUFFIXES, model_label
 from alignloop.lineage.show import Occurrence
@@ -47,7 +47,7 @@ class User:
 
     def __post_init__(self) -> None:
         # `prepare` replaces an id that is personal data itself by the second form
-        self.ids = {self.id, identify("user", self.id)}
+        self.ids = {self.id, content_id("user", self.id)}
 
     def owns(self, row: Row) -> bool:
         """Whether a record is the user's prompt or demonstration, or made from one of the user's prompts."""
@@ -75,7 +75,7 @@ class UserData:
 
 def forget_user(root: Path, id: str) -> Iterator[str]:
     """Forget a user, and yield a line for each thing that was done."""
-    user, forgotten = User(id), Forgotten(root / FORGOTTEN)
+    user, forgotten = User(id), ForgottenUsers(root / FORGOTTEN)
     graph = load_graph(root, commits=True)
     # 1. Search everywhere first: a user without data is not written down.
     data = search_versions(root, graph, user)
@@ -90,11 +90,11 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
     yield f"noted      {mark} in {FORGOTTEN}: `ingest` leaves this user out from now on"
     # 3. The data in the workspace. A row that holds other users as well goes whole.
     for path, lines in rows.items():
-        is_left = row_removal.without(path, lines)
+        is_left = row_removal.remove_rows(path, lines)
         emptied = "" if is_left else ", and the file, for no other is left"
         yield f"removed    {len(lines):,} rows from {path.relative_to(root).as_posix()}{emptied}"
     for file in files:
-        yield f"removed    {without(file, user.owns):,} records from {file.relative_to(root).as_posix()}"
+        yield f"removed    {remove_records(file, user.owns):,} records from {file.relative_to(root).as_posix()}"
     if counts := erasure.forget(root, user.ids, mark):
         removed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
         yield f"removed    {removed} from the labeling store"
@@ -153,9 +153,9 @@ def _search_sources(root: Path, user: User) -> dict[Path, set[int]]:
     plan = parameters.load(root / "params.yaml").ingest
     lines_of: dict[Path, set[int]] = {}
     if plan.source == "files":
-        for source in sources(root / SOURCES, plan.formats, plan.columns, plan.licences):
+        for source in find_sources(root / SOURCES, plan.formats, plan.columns, plan.licences):
             lines = _lines(source, user)
-            if lines and row_removal.spread(source.path):
+            if lines and row_removal.one_row_per_line(source.path):
                 lines = _lines(source, user)
             if lines:
                 lines_of[source.path] = lines

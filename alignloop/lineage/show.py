@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignloop.data.formats import FORMATS, Changed, Refused, containers
-from alignloop.data.formats.importer import Found
+from alignloop.data.formats import FORMATS, containers
+from alignloop.data.formats.importer import Changed, Imported, Refused
 from alignloop.data.formats.text import TEXT
 from alignloop.data.record_files import read_rows
 from alignloop.errors import AlignloopError
@@ -25,7 +25,7 @@ TRAINED, MEASURED = "learned from by", "measured on by "
 Row = dict[str, Any]
 
 
-class RecordNotFoundError(AlignloopError):
+class RecordNotImportedError(AlignloopError):
     """No data set holds this record."""
 
 
@@ -159,7 +159,7 @@ def _matching_rows(rows: Sequence[Any], source: Row, row: Row) -> list[int]:
         ]
 
 
-def _gives(item: Found, row: Row) -> bool:
+def _gives(item: Imported, row: Row) -> bool:
     """Whether an imported item is a record, or the one that `ingest` takes it from (a ranking's prompt)."""
     record: Any = item.record if isinstance(item, Changed) else item
     if isinstance(record, Refused):
@@ -223,7 +223,7 @@ def _earlier_versions(root: Path, graph: Graph, id: str) -> Iterator[str]:
                 yield f"was in {place.file}:{place.line} of {version.hash}, used by {models}"
                 is_found = True
     if not is_found:
-        raise RecordNotFoundError(
+        raise RecordNotImportedError(
             f"{id}: is in no set, now or in DVC's cache; give the `id` of a record in {DATA}"
         )
 

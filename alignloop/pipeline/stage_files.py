@@ -16,14 +16,12 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from alignloop.data import parquet_shards
 from alignloop.params import ParamsError
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.code_paths import CODE, is_code
 from alignloop.pipeline.dvc_lock import load_yaml
 
 ALWAYS = ("seed", "threads")
-NAMED = re.compile(rb'"(labeler|licence)": ?"([^"\\]+)"')  # a quote inside a text would be escaped
 
 
 @dataclass(frozen=True)
@@ -135,30 +133,6 @@ def entries(root: Path) -> Iterator[Entry]:
 def hashes(root: Path, paths: Iterable[str]) -> dict[str, str]:
     """The DVC hash of each path that exists."""
     return {path: dvc_pipeline.hash_of(root / path, root) for path in paths if (root / path).exists()}
-
-
-def size_of(path: Path) -> dict[str, Any]:
-    """Records, files and bytes of a data set; its labelers and licences where its records name them."""
-    files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
-    records, named = 0, set[tuple[bytes, bytes]]()
-    for file in files:
-        if file.suffix == ".jsonl":
-            with file.open("rb") as lines:
-                for line in lines:
-                    records += 1
-                    named.update(NAMED.findall(line))
-        elif file.suffix == ".parquet":
-            records += parquet_shards.count(file)
-            named.update(
-                (what.encode(), name.encode())
-                for what, name in parquet_shards.named(file, ("labeler", "licence"))
-            )
-    size = {"records": records, "files": len(files), "bytes": sum(file.stat().st_size for file in files)}
-    names = {"labelers": b"labeler", "licences": b"licence"}
-    told = {
-        key: sorted(name.decode() for what, name in named if what == field) for key, field in names.items()
-    }
-    return size | {key: value for key, value in told.items() if value}
 
 
 def _read(file: Path) -> Any:

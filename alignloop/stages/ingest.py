@@ -1,11 +1,10 @@
-"""Bring every source into the four record types: the embedded world, or whatever files lie in the sources'
-directory.
+"""Bring every source into the four record types: the built-in environment, or the files in the sources' directory.
 
-A ranking's prompt, and a demonstration's, is a prompt too: PPO needs prompts and no labels, so each enters
-`prompts` once. Where a source knows no user, the importer makes the conversation one. Every record says
-where it was read: licence, file, line. What a source holds and we cannot use is refused, counted by reason
-and listed with its line, and stops the stage when it is more than `ingest.max_refused` of that source, or
-all of it. Records of users whom `forgotten` lists are left out, and counted.
+The prompt of a ranking or of a demonstration is a prompt too: PPO needs prompts and no labels, so each enters
+`prompts` once. Where a source names no user, the importer makes the conversation one. Every record states where it was
+read: licence, file, line. Records that cannot be used are refused, counted by reason and listed with their lines; they
+stop the stage when they are more than `ingest.max_refused` of a source, or all of it. Records of users in `forgotten`
+are left out, and counted.
 """
 
 import csv
@@ -20,13 +19,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from alignloop.data import record_files
-from alignloop.data.forgotten import Forgotten
-from alignloop.data.formats import containers, glance
-from alignloop.data.formats.parsed_rows import Arrival, Line, arrived, gather, hash_of
-from alignloop.data.formats.sources import Source
-from alignloop.data.formats.sources import sources as found_in
-from alignloop.data.parquet_shards import Writer
-from alignloop.data.record_files import DataError, line_of
+from alignloop.data.forgotten import ForgottenUsers
+from alignloop.data.formats import containers
+from alignloop.data.formats.parsed_rows import ParsedRow, RecordLine, content_digest, parse_piece, parse_rows
+from alignloop.data.formats.sniffing import glance
+from alignloop.data.formats.sources import Source, find_sources
+from alignloop.data.input_files import DataError
+from alignloop.data.parquet_shards import SetWriter
+from alignloop.data.record_files import line_of
 from alignloop.data.workers import Workers
 from alignloop.files import replacing, write_json
 from alignloop.params.ingest import Ingest
@@ -50,12 +50,12 @@ WORLD = Origin(licence="Apache-2.0")  # it is made by this project
 def ingest(
     seed: Seed, plan: Ingest, sources: Path, forgotten: Path, out: Path, metrics: Path
 ) -> Iterator[Progress]:
-    """Write documents, prompts, demonstrations and rankings, and how many of each source were kept, refused
-    and changed.
-    """
-    found = [] if plan.source == "world" else found_in(sources, plan.formats, plan.columns, plan.licences)
+    """Write documents, prompts, demonstrations and rankings, and count what was kept, refused and changed."""
+    found = []
+    if plan.source == "files":
+        found = find_sources(sources, plan.formats, plan.columns, plan.licences)
     accounts: list[_Account] = []
-    gone = Forgotten(forgotten)
+    forgotten_users = ForgottenUsers(forgotten)
     with replacing(out) as part, Workers() as workers:
         part.mkdir()
         with ExitStack() as stack:
@@ -63,39 +63,35 @@ def ingest(
                 kind: stack.enter_context(record_files.writing(part / f"{name}.jsonl"))
                 for kind, name in SETS.items()
             }
-            raw = _Raw(
-                files,
-                stack.enter_context((part / "refused.csv").open("w", encoding="utf-8", newline="\n")),
-                gone,
-            )
+            refused = (part / "refused.csv").open("w", encoding="utf-8", newline="\n")
+            raw = _Raw(files, stack.enter_context(refused), forgotten_users)
             if plan.source == "world":
                 world = make_world(seed, plan.world)
                 made = ((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))
-                accounts.append(raw.keep(_Account("world", "world", WORLD), arrived(made, WORLD)))
+                accounts.append(raw.add(_Account("world", "world", WORLD), parse_rows(made, WORLD)))
                 yield Progress(1, 1, accounts[0].tally)
             for done, source in enumerate(found, 1):
                 account = _Account(
                     source.name, source.format, Origin(licence=source.licence, sha256=source.sha256)
                 )
-                accounts.append(raw.keep(account, _arrivals(source, account.origin, workers)))
+                accounts.append(raw.add(account, _rows(source, account.origin, workers)))
                 yield Progress(
                     done, len(found), {name: account.tally[name] for name in (*SETS.values(), *COUNTS)}
                 )
         pairs = zip(found, accounts, strict=plan.source == "files")
-        if breaches := [
-            breach for source, account in pairs for breach in _breaches(source, account, plan.max_refused)
-        ]:
-            raise DataError("\n".join(breaches))
-        _all_there(sources, accounts)
-        told = json.dumps([account.told() for account in accounts], indent=2, ensure_ascii=False)
-        (part / "sources.json").write_text(told + "\n", encoding="utf-8")
+        problems = [
+            line for source, account in pairs for line in _problems(source, account, plan.max_refused)
+        ]
+        if problems:
+            raise DataError("\n".join(problems))
+        _check_sets(sources, accounts)
+        report = json.dumps([account.report() for account in accounts], indent=2, ensure_ascii=False)
+        (part / "sources.json").write_text(report + "\n", encoding="utf-8")
     write_json(metrics, _counts(accounts))
 
 
 class _Account:
-    """What became of one source: counts, the lines of what was refused by reason, and how often what was
-    changed.
-    """
+    """The counts of one source, the first lines refused for each reason, and how often each change was made."""
 
     def __init__(self, source: str, format: str, origin: Origin) -> None:
         self.source, self.format, self.origin = source, format, origin
@@ -114,7 +110,7 @@ class _Account:
         self.changed.update(ways)
         self.tally.update(f"changed: {way}" for way in ways)
 
-    def told(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         counts = {name: self.tally[name] for name in (*COUNTS, *SETS.values())}
         reasons = {
             reason: {"records": self.tally[f"refused: {reason}"], "lines": lines}
@@ -130,16 +126,18 @@ class _Account:
 
 
 class _Raw:
-    """The open files, which prompts they hold already, and which ids."""
+    """The files being written, with the prompts and ids that are in them already."""
 
-    def __init__(self, files: Mapping[type[Record], Writer], refused: IO[str], forgotten: Forgotten) -> None:
+    def __init__(
+        self, files: Mapping[type[Record], SetWriter], refused: IO[str], forgotten: ForgottenUsers
+    ) -> None:
         self._files, self._forgotten = files, forgotten
         self._refused = csv.writer(refused, lineterminator="\n")
         self._refused.writerow(["source", "line", "reason"])
-        self._prompts, self._ids = set[bytes](), set[bytes]()  # hashes: a million of each is to fit
+        self._prompts, self._ids = set[bytes](), set[bytes]()  # hashes: a million of each must fit
         self._times = Counter[bytes]()
 
-    def keep(self, account: _Account, found: Iterable[Arrival]) -> _Account:
+    def add(self, account: _Account, found: Iterable[ParsedRow]) -> _Account:
         """Write a source's records and the prompts in them; count what was kept, and list what was refused."""
         tally, before = account.tally, None
         for row, refused, user, ways, record, prompt in found:
@@ -158,18 +156,18 @@ class _Raw:
             if ways:
                 account.change(ways)
             if prompt and (record.kind is Ranking or account.source != "world"):
-                if prompt.asked in self._prompts:
+                if prompt.digest in self._prompts:
                     tally["prompts met again"] += 1
                 else:
                     self._write(prompt, tally)
         return account
 
-    def _write(self, line: Line, tally: Counter[str]) -> str | None:
-        """Write a record; one whose id stands there already gets a number behind it, which is a change."""
+    def _write(self, line: RecordLine, tally: Counter[str]) -> str | None:
+        """Write a record; an id that is there already gets a number appended, which counts as a change."""
         name, text = SETS[line.kind], line.text
-        if line.asked:
-            self._prompts.add(line.asked)
-        key = hash_of(name, line.id)
+        if line.digest:
+            self._prompts.add(line.digest)
+        key = content_digest(name, line.id)
         if again := key in self._ids:
             self._times[key] += 1
             record: Any = line.kind.model_validate_json(text, strict=True)
@@ -180,18 +178,16 @@ class _Raw:
         return "its id numbered, for it is met again" if again else None
 
 
-def _arrivals(source: Source, origin: Origin, workers: Workers) -> Iterator[Arrival]:
-    """What a source holds; workers read lines that stand by themselves."""
-    if source.reader.read_piece and containers.container(source.path) == "lines":
-        read = partial(gather, source.reader.read_piece, origin)
-        return chain.from_iterable(workers.map(read, containers.pieces(source.path)))
-    return arrived(source.reader.read(source.path, source.name), origin)
+def _rows(source: Source, origin: Origin, workers: Workers) -> Iterator[ParsedRow]:
+    """The rows of a source; workers read those of files whose lines are separate rows."""
+    if source.reader.read_piece and containers.container_of(source.path) == "lines":
+        read = partial(parse_piece, source.reader.read_piece, origin)
+        return chain.from_iterable(workers.map(read, containers.line_pieces(source.path)))
+    return parse_rows(source.reader.read(source.path, source.name), origin)
 
 
 def _counts(accounts: list[_Account]) -> dict[str, Any]:
-    """What the metrics file holds: all sources together, each by itself, and the records kept under each
-    licence.
-    """
+    """The metrics: all sources together, each by itself, and the records kept under each licence."""
     total = Counter[str]()
     licences = Counter[str]()
     for account in accounts:
@@ -207,7 +203,7 @@ def _counts(accounts: list[_Account]) -> dict[str, Any]:
     }
 
 
-def _breaches(source: Source, account: _Account, bound: float) -> list[str]:
+def _problems(source: Source, account: _Account, bound: float) -> list[str]:
     tally, format = account.tally, source.format
     if not tally["records"]:
         return [f"{source.path}: holds no record of format {format}; fetch it again or take it away"]
@@ -232,12 +228,11 @@ def _breaches(source: Source, account: _Account, bound: float) -> list[str]:
 
 
 def _some(account: _Account, reason: str) -> str:
-    return ", ".join(map(str, account.refused[reason])) + ", …" * (
-        account.tally[f"refused: {reason}"] > SHOWN
-    )
+    more = ", …" if account.tally[f"refused: {reason}"] > SHOWN else ""
+    return ", ".join(map(str, account.refused[reason])) + more
 
 
-def _all_there(sources: Path, accounts: list[_Account]) -> None:
+def _check_sets(sources: Path, accounts: list[_Account]) -> None:
     for kind, name in SETS.items():
         if kind is not Ranking and not any(account.tally[name] for account in accounts):
             raise DataError(

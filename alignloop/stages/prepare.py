@@ -1,13 +1,12 @@
-"""From raw records to the sets that models learn from: personal data redacted, over-long and repeated texts
-out, split by user.
+"""From raw records to the sets that models learn from: redacted, de-duplicated and split by user.
 
-A user is in one split, and so is a prompt's text, whoever wrote it: where users of several splits wrote the
-same, test keeps it before valid, and valid before train, so that what measures is never learned. The corpus
-has no users: equal documents go together, none is dropped (how often a thing is said is part of a corpus),
-and long ones stay, for they are cut to the model's context later. With `near_duplicate_similarity` what is
-nearly the same counts as the same, in the corpus too; with `decontamination_ngram` what shares so many words
-in a row with a measured record goes. Workers read the records (facts.py), which then wait on disk; what is
-known of them meanwhile is in entries.py.
+A user is in one split, and so is a prompt's text, whoever wrote it: where users of several splits wrote the same
+prompt, test keeps it before valid, and valid before train, so that evaluation data is never trained on. The corpus has
+no users: equal documents share a split and none is dropped (how often a statement occurs is part of a corpus), and
+long ones stay, because they are cut to the model's context later. With `near_duplicate_similarity` near-duplicates
+count as equal, in the corpus too; with `decontamination_ngram` training records that share an n-gram of words with an
+evaluation record are dropped. Workers compute features of the records (record_features.py), which wait on disk;
+filtering.py decides from the features which records are kept.
 """
 
 from collections import Counter
@@ -19,13 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from alignloop.data import record_files
-from alignloop.data.preparation.decontamination import Overlaps
-from alignloop.data.preparation.filtering import Entries, Questions
-from alignloop.data.preparation.question_cache import Told
-from alignloop.data.preparation.question_cache import write as write_known
-from alignloop.data.preparation.record_features import SPLITS, Reading, gather
-from alignloop.data.preparation.word_hashes import Places
-from alignloop.data.record_files import DataError, pieces
+from alignloop.data.input_files import DataError
+from alignloop.data.preparation.decontamination import Decontaminator
+from alignloop.data.preparation.filtering import PromptIndex, RecordFilter
+from alignloop.data.preparation.prompt_cache import CacheEntries
+from alignloop.data.preparation.prompt_cache import write as write_cache
+from alignloop.data.preparation.record_features import SPLITS, FeatureOptions, extract_features
+from alignloop.data.preparation.word_hashes import Indices
+from alignloop.data.record_files import pieces
 from alignloop.data.workers import Workers
 from alignloop.files import replacing, scratch, write_json
 from alignloop.params.prepare import Prepare
@@ -39,7 +39,7 @@ KINDS: dict[str, type[Record]] = {
     "rankings": Ranking,
     "corpus": Document,
 }
-MEASURED: dict[str, Split] = {
+EVALUATION: dict[str, Split] = {  # the split that nothing in training may overlap with
     "prompts": "test",
     "demonstrations": "test",
     "rankings": "test",
@@ -58,22 +58,20 @@ def prepare(
     rankings: Path,
     metrics: Path,
 ) -> Iterator[Progress]:
-    """Write prompts and demonstrations (train, valid, test), the corpus (train, valid) and imported
-    rankings; count what was dropped.
-    """
+    """Write prompts, demonstrations, the corpus and imported rankings by split, and count what was dropped."""
     with scratch(prompts.parent / ".prepare.part") as waiting, Workers() as workers:
         sets = _Sets(plan, bounds.max_characters, waiting, workers)
         for name in KINDS:
-            sets.take(name, raw / ("documents.jsonl" if name == "corpus" else f"{name}.jsonl"))
-            yield Progress(len(sets.entries), len(KINDS) + 2, {f"{name} raw": sets.tallies[name]["raw"]})
-        sets.sift()
+            sets.read(name, raw / ("documents.jsonl" if name == "corpus" else f"{name}.jsonl"))
+            yield Progress(len(sets.filters), len(KINDS) + 2, {f"{name} raw": sets.tallies[name]["raw"]})
+        sets.filter()
         yield Progress(len(KINDS) + 1, len(KINDS) + 2)
         for name, out in (("prompts", prompts), ("demonstrations", demonstrations), ("corpus", corpus)):
             sets.write(name, out)
         record_files.write_lines(rankings / "imported.jsonl", sets.lines("rankings", *SPLITS), Ranking)
-    sets.tallies["rankings"].update(
-        {split: count for split in SPLITS if (count := sum(sets.entries["rankings"].of(split)))}
-    )
+    for split in SPLITS:
+        if count := sum(sets.filters["rankings"].in_splits(split)):
+            sets.tallies["rankings"][split] = count
     tallies = sets.tallies
     write_json(metrics, {name: dict(sorted(tallies[name].items())) for name in KINDS})
     numbers = {f"{name} {split}": tally[split] for name, tally in tallies.items() for split in SPLITS}
@@ -81,97 +79,101 @@ def prepare(
 
 
 class _Sets:
-    """All sets on their way: each record redacted and waiting in a file, what is known of it in `entries`."""
+    """All sets while they are prepared: the redacted records wait in files, their features are in `filters`."""
 
     def __init__(self, plan: Prepare, max_characters: int, waiting: Path, workers: Workers) -> None:
         self._plan, self._max_characters = plan, max_characters
         self._waiting, self._workers = waiting, workers
-        self._near, beginning = plan.near_duplicate_similarity, plan.shared_prefix_words
-        self._questions, self._documents = Questions(self._near, beginning), Questions(self._near, None)
-        self.entries: dict[str, Entries] = {}
+        self._near = plan.near_duplicate_similarity
+        self._prompts = PromptIndex(self._near, plan.shared_prefix_words)
+        self._documents = PromptIndex(self._near, None)
+        self.filters: dict[str, RecordFilter] = {}
         self.tallies = {name: Counter[str]() for name in KINDS}
-        self._told: list[Told] = []
+        self._cached: list[CacheEntries] = []
 
-    def take(self, name: str, raw: Path) -> None:
-        """Read a set, clean each record, and let it wait."""
-        plan, kind, corpus, near = self._plan, KINDS[name], name == "corpus", self._near is not None
-        questions, beginning = (
-            (self._documents, None) if corpus else (self._questions, plan.shared_prefix_words)
-        )
-        whole, longest = near and name != "prompts", self._max_characters
-        known = None if corpus or not self._told else self._waiting / f"known before {name}"
-        if known:
-            write_known(self._told, known)
-        reading = Reading(
-            kind,
-            plan.detect_language,
-            longest,
-            plan.valid_share,
-            plan.test_share,
-            near,
-            beginning,
-            whole,
-            known,
-        )
-        entries = Entries(self._near if whole else None)
+    def read(self, name: str, raw: Path) -> None:
+        """Read a set, clean each record, and write it to a file where it waits."""
+        is_corpus, kind = name == "corpus", KINDS[name]
+        index = self._documents if is_corpus else self._prompts
+        whole = self._near is not None and name != "prompts"
+        extract = partial(extract_features, self._options(name, whole))
+        kept = RecordFilter(self._near if whole else None)
         with (self._waiting / name).open("w", encoding="utf-8", newline="\n") as file:
-            for found in self._workers.map(
-                partial(gather, reading), pieces(raw, kind, allow_empty=name == "rankings")
-            ):
-                entries.add(found, questions.add(found))
-                if not corpus:
-                    self._told.append(Told(np.array(found.questions, np.uint64), *found.spoken))
-                self.tallies[name].update(found.tally)
-                file.writelines(found.lines)
-        self.tallies[name]["raw"] = len(entries)
-        self.entries[name] = entries
+            for part in self._workers.map(extract, pieces(raw, kind, allow_empty=name == "rankings")):
+                kept.add(part, index.add(part))
+                if not is_corpus:
+                    hashes = np.array(part.prompts, np.uint64)
+                    self._cached.append(CacheEntries(hashes, *part.text_languages))
+                self.tallies[name].update(part.tally)
+                file.writelines(part.lines)
+        self.tallies[name]["raw"] = len(kept)
+        self.filters[name] = kept
 
-    def sift(self) -> None:
-        """Decide what stays."""
-        for name, entries in self.entries.items():
+    def _options(self, name: str, whole: bool) -> FeatureOptions:
+        cache = None
+        if name != "corpus" and self._cached:
+            cache = self._waiting / f"known before {name}"
+            write_cache(self._cached, cache)
+        return FeatureOptions(
+            kind=KINDS[name],
+            languages=self._plan.detect_language,
+            max_characters=self._max_characters,
+            valid=self._plan.valid_share,
+            test=self._plan.test_share,
+            near=self._near is not None,
+            beginning=None if name == "corpus" else self._plan.shared_prefix_words,
+            whole=whole,
+            cache=cache,
+        )
+
+    def filter(self) -> None:
+        """Decide which records are kept."""
+        for name, records in self.filters.items():
             if name == "corpus":
-                dropped = entries.sift(self._documents, None)
+                dropped = records.apply(self._documents, None)
             else:
-                dropped = entries.sift(self._questions, self._plan.prompts_per_user)
+                dropped = records.apply(self._prompts, self._plan.prompts_per_user)
             self.tallies[name].update(dropped)
         if self._plan.decontamination_ngram:
-            self._drop_overlaps(self._plan.decontamination_ngram)
+            self._decontaminate(self._plan.decontamination_ngram)
 
-    def _drop_overlaps(self, length: int) -> None:
-        """Of what is learned, drop what shares so many words in a row with what is measured."""
-        overlaps = Overlaps(length, self._waiting / "measured.npy", self._workers)
-        overlaps.measure(chain.from_iterable(self.lines(name, split) for name, split in MEASURED.items()))
-        staying: dict[str, Places] = {}
-        for name, entries in self.entries.items():
-            learned: list[Split] = [split for split in SPLITS if split != MEASURED[name]]
-            places = staying[name] = np.flatnonzero(np.fromiter(entries.of(*learned), np.bool_, len(entries)))
-            overlaps.learn(
-                self.lines(name, *learned),
-                -places if name == "corpus" else np.array(entries.asked, np.int64)[places],
-            )
-        found = overlaps.found()
-        for name, places in staying.items():
-            gone, found = places[found[: len(places)]], found[len(places) :]
-            for place in gone.tolist():
-                self.entries[name].kept[place] = False
-            self.tallies[name]["overlaps what is measured"] = len(gone)
+    def _decontaminate(self, length: int) -> None:
+        """Drop training records that share an n-gram of this length with an evaluation record."""
+        overlaps = Decontaminator(length, self._waiting / "measured.npy", self._workers)
+        evaluated = (self.lines(name, split) for name, split in EVALUATION.items())
+        overlaps.index_evaluation_records(chain.from_iterable(evaluated))
+        kept: dict[str, Indices] = {}
+        for name, records in self.filters.items():
+            training: list[Split] = [split for split in SPLITS if split != EVALUATION[name]]
+            chosen = np.fromiter(records.in_splits(*training), np.bool_, len(records))
+            places = kept[name] = np.flatnonzero(chosen)
+            if name == "corpus":
+                numbers = -places
+            else:
+                numbers = np.array(records.prompt_numbers, np.int64)[places]
+            overlaps.check_training_records(self.lines(name, *training), numbers)
+        contaminated = overlaps.contaminated()
+        for name, places in kept.items():
+            own, contaminated = contaminated[: len(places)], contaminated[len(places) :]
+            dropped = places[own]
+            for place in dropped.tolist():
+                self.filters[name].is_kept[place] = False
+            self.tallies[name]["overlaps what is measured"] = len(dropped)
 
     def lines(self, name: str, *splits: Split) -> Iterator[str]:
-        """The lines of the records of a set that stay and are in these splits, in their order."""
+        """The lines of a set's records that are kept and in these splits, in their order."""
         with (self._waiting / name).open(encoding="utf-8", newline="\n") as file:
-            yield from compress(file, self.entries[name].of(*splits))
+            yield from compress(file, self.filters[name].in_splits(*splits))
 
     def write(self, name: str, out: Path) -> None:
-        """Write a set, a file for each split."""
+        """Write a set, one file per split."""
         tally = self.tallies[name]
         with replacing(out) as part:
             for split in SPLITS[:2] if name == "corpus" else SPLITS:
-                tally[split] = record_files.write_lines(
-                    part / f"{split}.jsonl", self.lines(name, split), KINDS[name]
-                )
+                lines = self.lines(name, split)
+                tally[split] = record_files.write_lines(part / f"{split}.jsonl", lines, KINDS[name])
                 if not tally[split] and split in NEEDED[name]:
-                    advice = "add data of more users, or change prepare.valid_share and prepare.test_share"
                     raise DataError(
-                        f"{out / split}.jsonl: of {tally['raw'] or 'all'} {name} none is left for this "
-                        f"split; {advice}"
+                        f"{out / split}.jsonl: of {tally['raw'] or 'all'} {name} none is left for this split; "
+                        "add data of more users, or change prepare.valid_share and prepare.test_share"
                     )

@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from alignloop.data.record_files import DataError, files
+from alignloop.data.input_files import DataError
+from alignloop.data.record_files import files
 from alignloop.data.validation import record_tables
 from alignloop.data.validation.expectations import (
-    Breach,
     Check,
     ValidationFailed,
+    Violation,
     content_rules,
-    learning_rules,
-    run,
+    run_checks,
     schema_rules,
+    training_rules,
 )
 from alignloop.data.validation.profiles import profile_of
 from alignloop.data.workers import Workers
@@ -70,7 +71,7 @@ def validate(
     sets = SUITES[suite](data)
     with Workers() as workers:
         how = {"generated": suite == "rankings", "private": suite != "raw", "workers": workers}
-        rows = {name: record_tables.table(kind, paths, **how) for name, (kind, paths) in sets.items()}
+        rows = {name: record_tables.record_table(kind, paths, **how) for name, (kind, paths) in sets.items()}
     for name, (kind, _) in sets.items():
         if rows[name].empty and (kind is not Ranking or suite == "rankings"):
             raise DataError(f"{data}: the {name} are empty; add data to the sources, and run from `ingest`")
@@ -79,11 +80,11 @@ def validate(
     for name, (kind, _) in sets.items():
         if not rows[name].empty:
             rules = [*schema_rules(kind), *content_rules(kind, bounds)]
-            rules = rules if suite == "raw" else [*rules, *learning_rules(kind, bounds)]
+            rules = rules if suite == "raw" else [*rules, *training_rules(kind, bounds)]
             checks.append(Check(name, rows[name], rules, _notes(data / "sources.json", name)))
     counts: dict[str, dict[str, int]] = {}
-    breaches: list[Breach] = []
-    for check, found in run(suite, checks, docs):
+    breaches: list[Violation] = []
+    for check, found in run_checks(suite, checks, docs):
         breaches += found
         counts[check.name] = {"rows": len(check.rows), "rules": len(check.rules), "breaches": len(found)}
         yield Progress(

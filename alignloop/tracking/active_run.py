@@ -12,10 +12,10 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
+from alignloop.data.set_statistics import size_of
 from alignloop.flatten import flatten
 from alignloop.pipeline.dvc_lock import locked_stages
 from alignloop.pipeline.git import revision
-from alignloop.pipeline.stage_files import size_of
 from alignloop.tracking.mlflow_store import (
     EXPERIMENT,
     TrackingError,

@@ -80,7 +80,7 @@ def test_the_pages_are_served_on_the_loopback_by_default() -> None:
     ("words", "message"),
     [
         (("export", "--round", "r7", "--to", "argilla", "x"), "round r7 was never published"),
-        (("import", "--round", "r1", "params.yaml"), "params.yaml:1: no format can be seen"),
+        (("import", "--round", "r1", "params.yaml"), "params.yaml:1: no format can be recognised"),
         (("import", "--round", "r1", "own.jsonl"), "own.jsonl: is not an export of argilla or label-studio"),
         (
             ("export", "--round", "r1", "--to", "argilla", "--people", "none.yaml", "x"),

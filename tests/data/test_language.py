@@ -1,4 +1,4 @@
-"""Languages are told offline, and where a text does not tell, that is said."""
+"""Languages are detected offline; undetermined ones are marked as such."""
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +7,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from alignloop.data.language import READ, SURE, languages_of
 
-SAID = {
+SENTENCES = {
     "en": "What is the tallest mountain of the world, and who climbed it first?",
     "de": "Was ist der höchste Berg der Welt, und wer hat ihn zuerst bestiegen?",
     "fr": "Quelle est la plus haute montagne du monde, et qui l'a gravie en premier ?",
@@ -21,18 +21,18 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("language", SAID)
-def test_a_question_is_told_by_its_language(language: str):
-    assert languages_of([SAID[language], SAID[language] * 1000]) == [language] * 2
+@pytest.mark.parametrize("language", SENTENCES)
+def test_the_language_of_a_sentence_is_detected(language: str):
+    assert languages_of([SENTENCES[language], SENTENCES[language] * 1000]) == [language] * 2
 
 
 @pytest.mark.parametrize("text", ["", "?", "48", "ok"])
-def test_what_tells_no_language_has_none(text: str):
+def test_texts_without_a_clear_language_are_undetermined(text: str):
     assert languages_of([text])[0] in ("und", "zxx")
 
 
 IDENTIFIER = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=SURE)
-PARTS = st.sampled_from([*SAID.values(), *" ?!ABCdefß\x00\ud800我", "HELLO", "ok "])
+PARTS = st.sampled_from([*SENTENCES.values(), *" ?!ABCdefß\x00\ud800我", "HELLO", "ok "])
 
 
 @settings(max_examples=60, deadline=None)
@@ -42,7 +42,7 @@ PARTS = st.sampled_from([*SAID.values(), *" ?!ABCdefß\x00\ud800我", "HELLO", "
         max_size=12,
     )
 )
-def test_many_texts_side_by_side_get_what_the_library_gives_each_alone(texts: list[str]):
+def test_many_texts_at_once_get_the_languages_that_the_library_gives_each(texts: list[str]):
     def near(text: str) -> bool:
         return abs(IDENTIFIER.classify(text[:READ])[1] - SURE) < 1e-4  # sums in another order
 

@@ -1,4 +1,4 @@
-"""A set larger than a bound is a folder of Parquet shards, and nobody who reads it can tell but by its size."""
+"""A set above a certain size is a folder of Parquet shards, and is read like any other."""
 
 import json
 from collections.abc import Iterable
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from alignloop.data import parquet_shards, record_files
-from alignloop.data.record_files import DataError
-from alignloop.pipeline.stage_files import size_of
+from alignloop.data.input_files import DataError
+from alignloop.data.set_statistics import size_of
 from alignloop.records import Labeling, Message, Origin, Prompt, Ranking, Record, Rollout
 
 TEXT = 'quoted "key":{"a":1} \\ and\u2028a line,\nand more 你好 🙂\x7f'
@@ -69,7 +69,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_large_set_is_sharded_under_its_own_name_and_comes_back_as_it_was(tmp_path: Path):
+def test_a_large_set_is_sharded_under_its_own_name_and_read_back_unchanged(tmp_path: Path):
     records = [ranking(number) for number in range(100)]
     path = written(tmp_path / "set.jsonl", records)
     names = [file.name for file in record_files.files(path)]
@@ -100,7 +100,7 @@ def test_a_small_set_stays_json_lines_up_to_the_last_character(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("small")
-def test_equal_sets_are_equal_bytes_and_one_form_takes_the_others_place(tmp_path: Path):
+def test_equal_sets_are_equal_bytes_and_one_form_replaces_the_other(tmp_path: Path):
     records = [ranking(number) for number in range(60)]
     one, two = written(tmp_path / "one.jsonl", records), written(tmp_path / "two.jsonl", iter(records))
     assert contents(one) == contents(two)
@@ -111,7 +111,7 @@ def test_equal_sets_are_equal_bytes_and_one_form_takes_the_others_place(tmp_path
 
 
 @pytest.mark.usefixtures("small")
-def test_the_counts_of_a_sharded_set_are_those_of_its_lines(tmp_path: Path):
+def test_the_statistics_of_a_sharded_set_are_those_of_its_lines(tmp_path: Path):
     records = [ranking(number) for number in range(60)]
     large = size_of(written(tmp_path / "set.jsonl", records))
     (tmp_path / "lines.jsonl").write_text("".join(map(record_files.line_of, records)), encoding="utf-8")
@@ -121,19 +121,19 @@ def test_the_counts_of_a_sharded_set_are_those_of_its_lines(tmp_path: Path):
     assert {key: large[key] for key in same} == {key: lines[key] for key in same}
 
 
-def test_rows_are_taken_out_and_the_others_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_records_are_removed_and_the_others_stay_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     records = [ranking(number) for number in range(60)]
     lines = tmp_path / "set.jsonl"
     lines.write_text(
         "".join(map(record_files.line_of, records)).replace('"kind":', '"kind" : '), encoding="utf-8"
     )
     before = lines.read_bytes().splitlines(keepends=True)
-    assert record_files.without(lines, lambda row: row["prompt"]["user"] == "user-3") == 9
+    assert record_files.remove_records(lines, lambda row: row["prompt"]["user"] == "user-3") == 9
     assert lines.read_bytes() == b"".join(line for line in before if b'"user-3"' not in line)
     monkeypatch.setattr(record_files, "LARGE", 10_000)
     folder = written(tmp_path / "large.jsonl", records)
     gone = sum(
-        record_files.without(file, lambda row: row["prompt"]["user"] == "user-3")
+        record_files.remove_records(file, lambda row: row["prompt"]["user"] == "user-3")
         for file in record_files.files(folder)
     )
     assert gone == 9
@@ -143,7 +143,7 @@ def test_rows_are_taken_out_and_the_others_stay_as_they_are(tmp_path: Path, monk
 
 
 @pytest.mark.usefixtures("small")
-def test_a_shard_that_is_damaged_or_of_another_kind_is_one_message(tmp_path: Path):
+def test_a_damaged_shard_or_one_of_another_type_is_an_error(tmp_path: Path):
     path = written(tmp_path / "set.jsonl", [ranking(number) for number in range(60)])
     shard = path / "00001.parquet"
     with pytest.raises(
@@ -156,7 +156,7 @@ def test_a_shard_that_is_damaged_or_of_another_kind_is_one_message(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("small")
-def test_a_record_that_its_schema_refuses_is_named_by_shard_and_row(tmp_path: Path):
+def test_an_invalid_record_is_an_error_with_its_shard_and_row(tmp_path: Path):
     records = [ranking(number) for number in range(60)]
     records[3] = records[3].model_copy(update={"ranks": (1, 3, 3)})
     path = written(tmp_path / "set.jsonl", records)
@@ -165,7 +165,7 @@ def test_a_record_that_its_schema_refuses_is_named_by_shard_and_row(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("small")
-def test_a_set_whose_making_fails_leaves_what_was_there(tmp_path: Path):
+def test_a_failed_write_leaves_the_old_set(tmp_path: Path):
     path = written(tmp_path / "set.jsonl", [ranking(1)])
     before = path.read_bytes()
 

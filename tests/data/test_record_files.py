@@ -1,4 +1,4 @@
-"""What stands in a file comes back as it was written; what is not in the format is refused with its place and the remedy."""
+"""Records are read back as they were written; faulty files are errors with place and remedy."""
 
 import gzip
 import random
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignloop.data import record_files
-from alignloop.data.record_files import DataError
+from alignloop.data.input_files import DataError
 from alignloop.records import Document, Prompt, Ranking
 
 GOOD = '{"id":"d1","text":"The moon is made of rock.","messages":null,"source":"s"}\n'
@@ -26,7 +26,7 @@ def refusal(path: Path, content: bytes | str | None, kind: type = Document) -> s
     return str(caught.value)
 
 
-def test_records_come_back_as_they_were_written_and_equal_sets_are_equal_bytes(tmp_path: Path):
+def test_records_are_read_back_as_written_and_equal_sets_are_equal_bytes(tmp_path: Path):
     records = [
         Document(id="d1", text="a\u2028b\u0085c\r\x0bd 猫 <|end|>", source="s"),
         Document(id="d2", text="x", source="s"),
@@ -40,34 +40,34 @@ def test_records_come_back_as_they_were_written_and_equal_sets_are_equal_bytes(t
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
-def test_any_text_survives_the_file(tmp_path_factory: pytest.TempPathFactory, texts: list[str]):
+def test_any_text_survives_a_round_trip(tmp_path_factory: pytest.TempPathFactory, texts: list[str]):
     path = tmp_path_factory.mktemp("any") / "set.jsonl"
     records = [Document(id=str(place), text="." + text, source="s") for place, text in enumerate(texts)]
     record_files.write(path, records)
     assert record_files.read(path, Document, allow_empty=True) == records
 
 
-def test_lines_are_numbered_from_one_and_gzip_is_seen_by_content_not_by_name(tmp_path: Path):
+def test_lines_are_numbered_from_one_and_gzip_is_recognised_by_content(tmp_path: Path):
     (tmp_path / "set.jsonl").write_bytes(gzip.compress((GOOD + GOOD.replace("d1", "d2")).encode()))
     assert [
         (line, record.id) for line, record in record_files.read_lines(tmp_path / "set.jsonl", Document)
     ] == [(1, "d1"), (2, "d2")]
 
 
-def test_a_directory_is_the_files_in_it_by_name(tmp_path: Path):
+def test_a_directory_is_read_file_by_file_in_order_of_name(tmp_path: Path):
     for name in ("r1", "imported"):
         record_files.write(tmp_path / f"{name}.jsonl", [Document(id=name, text="x", source="s")])
     assert [record.id for record in record_files.read(tmp_path, Document)] == ["imported", "r1"]
 
 
-def test_a_missing_file_names_itself_and_the_way_to_get_it(tmp_path: Path):
+def test_a_missing_file_is_an_error_with_the_remedy(tmp_path: Path):
     message = refusal(tmp_path / "gone.jsonl", None)
     assert "gone.jsonl: no such file" in message
     assert "dvc pull" in message
 
 
 @pytest.mark.parametrize("name", ["set.jsonl", "set.jsonl.gz"])
-def test_a_git_lfs_pointer_is_called_by_its_name_whatever_the_file_is_called(tmp_path: Path, name: str):
+def test_a_git_lfs_pointer_is_recognised_whatever_the_file_is_called(tmp_path: Path, name: str):
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
     message = refusal(tmp_path / name, pointer)
     assert f"{name}: is a Git LFS pointer" in message
@@ -75,7 +75,7 @@ def test_a_git_lfs_pointer_is_called_by_its_name_whatever_the_file_is_called(tmp
 
 
 @pytest.mark.parametrize("cut", [5, 40, 700])
-def test_a_gzip_cut_short_is_refused_wherever_the_cut_is(tmp_path: Path, cut: int):
+def test_truncated_gzip_is_an_error_wherever_it_ends(tmp_path: Path, cut: int):
     noise = "".join(random.Random(1).choices("abcdefghij", k=3000))
     whole = gzip.compress((GOOD * 3 + GOOD.replace("rock", noise)).encode())
     message = refusal(tmp_path / "set.jsonl.gz", whole[:cut])
@@ -83,20 +83,20 @@ def test_a_gzip_cut_short_is_refused_wherever_the_cut_is(tmp_path: Path, cut: in
     assert "fetch the file again" in message
 
 
-def test_a_name_that_promises_gzip_must_hold_gzip(tmp_path: Path):
+def test_a_file_called_gz_must_be_gzip(tmp_path: Path):
     assert "called .gz but is not gzip; rename it" in refusal(tmp_path / "set.jsonl.gz", GOOD)
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "error"),
     [
         ('{"id":"d2","text":"cut of', "set.jsonl:2: broken JSON at column 19"),
         ("{'id': 1}", "set.jsonl:2: broken JSON at column 2"),
         ("", "set.jsonl:2: the line is empty; remove it"),
-        ('{"id":"a","id":"b","text":"x","source":"s"}', "set.jsonl:2: id: the key stands twice"),
+        ('{"id":"a","id":"b","text":"x","source":"s"}', "set.jsonl:2: id: the key occurs twice"),
         (
             '{"id":"a","text":"x","source":"s","messages":[{"role":"user","role":"user","content":"x"}]}',
-            "set.jsonl:2: role: the key stands twice",
+            "set.jsonl:2: role: the key occurs twice",
         ),
         ('{"id":"a","text":NaN,"source":"s"}', "set.jsonl:2: NaN is not JSON"),
         ('{"id":"a","text":-Infinity,"source":"s"}', "set.jsonl:2: -Infinity is not JSON"),
@@ -111,29 +111,32 @@ def test_a_name_that_promises_gzip_must_hold_gzip(tmp_path: Path):
         ("[" * 100_000, "set.jsonl:2: JSON nested too deeply"),
     ],
 )
-def test_a_bad_line_is_named_by_file_line_and_field(tmp_path: Path, line: str, says: str):
+def test_an_invalid_line_is_an_error_with_file_line_and_field(tmp_path: Path, line: str, error: str):
     message = refusal(tmp_path / "set.jsonl", GOOD + line + "\n" + GOOD)
-    assert says in message
+    assert error in message
     assert any(remedy in message for remedy in ("correct the line", "remove it", "keep one", "write a"))
 
 
-def test_a_key_that_stands_twice_among_very_many_is_found_at_once(tmp_path: Path):
+def test_a_duplicate_key_among_very_many_is_found_quickly(tmp_path: Path):
     keys = ",".join(f'"k{number}":1' for number in range(60_000))
-    assert "k59999: the key stands twice" in refusal(tmp_path / "set.jsonl", "{" + keys + ',"k59999":2}\n')
+    assert "k59999: the key occurs twice" in refusal(tmp_path / "set.jsonl", "{" + keys + ',"k59999":2}\n')
 
 
-def test_ranks_must_be_whole_numbers_not_truths_or_words(tmp_path: Path):
+def test_ranks_must_be_whole_numbers_not_booleans_or_strings(tmp_path: Path):
     prompt = '{"id":"p","messages":[{"role":"user","content":"Hi?"}],"user":"u","source":"s"}'
-    line = '{"id":"r","prompt":%s,"responses":["a","b"],"ranks":[%s],"labeler":"l","kind":"person","policy":"p","round":"r1"}\n'
-    datasets_path = tmp_path / "r.jsonl"
+    line = (
+        '{"id":"r","prompt":%s,"responses":["a","b"],"ranks":[%s],'
+        '"labeler":"l","kind":"person","policy":"p","round":"r1"}\n'
+    )
+    path = tmp_path / "r.jsonl"
     for wrong in ("true,2", '"1",2', "1.5,2"):
-        assert "r.jsonl:1: ranks." in refusal(datasets_path, line % (prompt, wrong), Ranking)
-    assert "without gaps" in refusal(datasets_path, line % (prompt, "1,3"), Ranking)
-    datasets_path.write_text(line % (prompt, "1,1"))
-    assert record_files.read(datasets_path, Ranking)[0].ranks == (1, 1)
+        assert "r.jsonl:1: ranks." in refusal(path, line % (prompt, wrong), Ranking)
+    assert "without gaps" in refusal(path, line % (prompt, "1,3"), Ranking)
+    path.write_text(line % (prompt, "1,1"))
+    assert record_files.read(path, Ranking)[0].ranks == (1, 1)
 
 
-def test_bytes_that_are_not_utf8_and_a_byte_order_mark_are_named(tmp_path: Path):
+def test_bytes_that_are_not_utf8_and_a_byte_order_mark_are_errors(tmp_path: Path):
     latin = b'{"id":"d2","text":"caf' + b"\xe9" + b'","source":"s"}\n'
     message = refusal(tmp_path / "set.jsonl", GOOD.encode() + latin)
     assert "set.jsonl:2: byte 23 of the line is not UTF-8" in message
@@ -162,7 +165,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     assert [each.name for each in tmp_path.iterdir()] == ["set.jsonl"]
 
 
-def test_a_full_disk_is_one_message_and_loses_nothing(tmp_path: Path):
+def test_a_full_disk_is_one_error_and_loses_nothing(tmp_path: Path):
     path = tmp_path / "set.jsonl"
     record_files.write(path, [Document(id="old", text="x", source="s")])
     program = """
@@ -171,7 +174,8 @@ from alignloop.errors import AlignloopError
 from alignloop.data import record_files
 from alignloop.records import Document
 try:
-    record_files.write(Path(sys.argv[1]), (Document(id=str(i), text="x" * 1000, source="s") for i in range(1000)))
+    records = (Document(id=str(i), text="x" * 1000, source="s") for i in range(1000))
+    record_files.write(Path(sys.argv[1]), records)
 except AlignloopError as error:
     print(error)
 """
@@ -187,13 +191,3 @@ except AlignloopError as error:
     assert "free some space" in done.stdout
     assert [record.id for record in record_files.read(path, Document)] == ["old"]
     assert [each.name for each in tmp_path.iterdir()] == ["set.jsonl"]
-
-
-def test_users_are_split_by_their_id_alone_and_in_the_stated_shares():
-    splits = [record_files.split_of(f"user-{number}", valid=0.1, test=0.2) for number in range(20_000)]
-    assert abs(splits.count("test") / 20_000 - 0.2) < 0.01
-    assert abs(splits.count("valid") / 20_000 - 0.1) < 0.01
-    assert record_files.split_of("ann", 0.0, 0.0) == "train"
-    assert record_files.split_of("ann", 0.0, 1.0) == "test"
-    found = {user: record_files.split_of(user, 0.1, 0.2) for user in ("ann", "bob", "cem")}
-    assert found == {"ann": "train", "bob": "valid", "cem": "test"}, "stable from release to release"

@@ -1,4 +1,4 @@
-"""A line holds the value that Python reads in it, however it is written; what is not quite JSON holds none."""
+"""Valid JSON is parsed as by Python's parser; everything else is an error."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignloop.data.strict_json import Broken, value_of
+from alignloop.data.strict_json import InvalidJson, parse_json
 
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -15,9 +15,9 @@ VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st
 
 
 @given(VALUES)
-def test_a_value_is_the_same_with_spaces_and_without_them(value: object):
+def test_a_value_is_the_same_with_and_without_spaces(value: object):
     for text in (json.dumps(value), json.dumps(value, separators=(",", ":"), ensure_ascii=False)):
-        assert repr(value_of(text + "\n")) == repr(value)
+        assert repr(parse_json(text + "\n")) == repr(value)
 
 
 @pytest.mark.parametrize("space", ["", " "])
@@ -35,7 +35,7 @@ def test_a_value_is_the_same_with_spaces_and_without_them(value: object):
     ],
     ids=lambda text: text[:30],
 )
-def test_what_is_not_quite_json_is_refused_with_spaces_and_without_them(text: str, reason: str, space: str):
-    with pytest.raises(Broken) as refused:
-        value_of(text.replace("_", space))
+def test_invalid_json_is_an_error_with_and_without_spaces(text: str, reason: str, space: str):
+    with pytest.raises(InvalidJson) as refused:
+        parse_json(text.replace("_", space))
     assert refused.value.reason == reason

@@ -1,4 +1,4 @@
-"""Work in other processes comes back in its order; what fails there fails here, and no process is left."""
+"""Results of worker processes come in order, their errors are raised here, and no process is left behind."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alignloop.data import workers
-from alignloop.data.record_files import DataError
+from alignloop.data.input_files import DataError
 from alignloop.data.workers import Workers, WorkersError
 
 
@@ -42,9 +42,7 @@ def test_results_come_in_the_order_of_the_pieces_and_from_other_processes():
         found = list(many.map(later, range(20)))
         assert [number for number, _ in found] == list(range(20))
         assert os.getpid() not in {process for _, process in found}
-        assert [number for number, _ in many.map(later, [5])] == [5], (
-            "once they run, they do what little there is, too"
-        )
+        assert [number for number, _ in many.map(later, [5])] == [5], "running workers also do small work"
     for _, process in found:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
@@ -59,7 +57,7 @@ def test_little_work_and_one_core_start_no_process(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("at_once")
-def test_what_a_worker_refuses_is_refused_here_after_all_that_came_before_it():
+def test_an_error_in_a_worker_is_raised_here_after_the_results_before_it():
     done: list[int] = []
     with pytest.raises(DataError, match=r"file\.jsonl:4: is broken"), Workers(2) as many:
         done.extend(many.map(refuse, range(9)))
@@ -70,12 +68,12 @@ def test_what_a_worker_refuses_is_refused_here_after_all_that_came_before_it():
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_worker_that_is_killed_ends_the_work_with_a_message():
-    with pytest.raises(WorkersError, match="want of memory"), Workers(2) as many:
+def test_a_killed_worker_is_an_error():
+    with pytest.raises(WorkersError, match="lack of memory"), Workers(2) as many:
         list(many.map(vanish, range(9)))
 
 
-def test_workers_end_when_the_process_that_holds_them_is_killed():
+def test_workers_end_when_their_parent_is_killed():
     code = """
 from alignloop.data import workers
 from tests.data.test_workers import later
@@ -87,11 +85,11 @@ if __name__ == "__main__":
 """
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as holder:
-        assert holder.stdout is not None
-        ids = {int(holder.stdout.readline()) for _ in range(4)}
-        holder.kill()
+    ) as parent:
+        assert parent.stdout is not None
+        ids = {int(parent.stdout.readline()) for _ in range(4)}
+        parent.kill()
     deadline = time.monotonic() + 60
     while any(Path(f"/proc/{process}").exists() for process in ids):
-        assert time.monotonic() < deadline, "a worker outlived its holder"
+        assert time.monotonic() < deadline, "a worker outlived its parent"
         time.sleep(0.05)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from alignloop.__main__ import main
-from alignloop.data.forgotten import Forgotten, ForgottenError
+from alignloop.data.forgotten import ForgottenError, ForgottenUsers
 from alignloop.labeling import rounds
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.pipeline import dvc_pipeline
@@ -99,7 +99,7 @@ def test_the_models_trained_on_the_user_are_listed_and_marked(copy: Path, capsys
     user = user_in(copy, "train")
     assert main(["data", "forget", "--user", f"user-{user}"]) == 0
     out = capsys.readouterr().out
-    mark = Forgotten(copy / "data/forgotten.txt").mark(f"user-{user}")
+    mark = ForgottenUsers(copy / "data/forgotten.txt").user_hash(f"user-{user}")
     versions = {version.name: version for version in registry.versions(copy)}
     assert {name: version.forgotten_users for name, version in versions.items()} == dict.fromkeys(
         versions, (mark[:12],)
@@ -176,17 +176,15 @@ def test_a_repeated_forget_finishes_the_rest_and_an_unknown_user_changes_nothing
 def test_a_damaged_list_of_forgotten_users_stops_ingest(tmp_path: Path):
     file = tmp_path / "forgotten.txt"
     file.write_text("# none\n")
-    mark = Forgotten(file).add("anna@example.org")
-    assert "anna@example.org" in Forgotten(file)
-    assert "bruno@example.org" not in Forgotten(file)
-    assert None not in Forgotten(file)
-    assert Forgotten(file).add("anna@example.org") == mark
-    assert len(Forgotten(file)) == 1
+    mark = ForgottenUsers(file).add("anna@example.org")
+    assert "anna@example.org" in ForgottenUsers(file)
+    assert "bruno@example.org" not in ForgottenUsers(file)
+    assert None not in ForgottenUsers(file)
+    assert ForgottenUsers(file).add("anna@example.org") == mark
+    assert len(ForgottenUsers(file)) == 1
     file.write_text(f"{mark}\n")
-    with pytest.raises(
-        ForgottenError, match=r"forgotten.txt:1: is neither a comment nor a mark below a salt"
-    ):
-        Forgotten(file)
+    with pytest.raises(ForgottenError, match=r"forgotten.txt:1: must be a comment, or a hash below the salt"):
+        ForgottenUsers(file)
     file.unlink()
     with pytest.raises(ForgottenError, match="cannot be read"):
-        Forgotten(file)
+        ForgottenUsers(file)

@@ -8,7 +8,7 @@ import pytest
 
 from alignloop.params import ParamsError
 from alignloop.pipeline.dvc_pipeline import Pipeline
-from alignloop.pipeline.stage_files import Footprint, entries, footprint, size_of
+from alignloop.pipeline.stage_files import Footprint, entries, footprint
 
 PROJECT = Path(__file__).parents[2]
 
@@ -85,29 +85,3 @@ def test_a_command_that_dvc_yaml_lacks_reads_what_is_there_and_makes_the_rest(tm
 )
 def test_a_stage_uses_the_keys_it_declares_and_all_below_them(key: str, used: bool):
     assert Footprint("ppo", None, (), (), (), (), ("ppo",)).uses(key) is used
-
-
-def test_sizes_count_lines_of_jsonl_files_and_bytes_of_all(tmp_path: Path):
-    (tmp_path / "a.jsonl").write_bytes("é\u2028\n{}\n".encode())
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "b.txt").write_bytes(b"one\ntwo\n")
-    assert size_of(tmp_path) == {"records": 2, "files": 2, "bytes": 17}
-    assert size_of(tmp_path / "deep" / "b.txt") == {"records": 0, "files": 1, "bytes": 8}
-
-
-def test_labelers_are_those_the_records_name_and_none_that_a_text_mentions(tmp_path: Path):
-    rows = [{"text": 'he wrote "labeler":"mallory"', "labeler": name} for name in ("bob", "ann", "bob")]
-    (tmp_path / "set.jsonl").write_text(
-        "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
-    )
-    assert size_of(tmp_path)["labelers"] == ["ann", "bob"]
-
-
-def test_licences_are_those_under_which_records_were_read(tmp_path: Path):
-    origins = [
-        {"origin": {"licence": licence, "sha256": "0", "line": 1}} for licence in ("MIT", "CC-BY-4.0", "MIT")
-    ]
-    (tmp_path / "set.jsonl").write_text(
-        "".join(json.dumps({"text": '"licence":"x"', **row}) + "\n" for row in origins)
-    )
-    assert size_of(tmp_path)["licences"] == ["CC-BY-4.0", "MIT"]

@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from alignloop import params as parameters
-from alignloop.data.record_files import read, split_of, write
+from alignloop.data.preparation.record_features import split_of
+from alignloop.data.record_files import read, write
 from alignloop.params.binding import bind
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Split
 from alignloop.stages.prepare import prepare

@@ -189,7 +189,7 @@ def test_sources_without_data_say_what_to_do(tmp_path: Path):
     drop(tmp_path, ".gitkeep")
     message = refusal(tmp_path)
     assert "sources: holds no data" in message
-    assert "drop files there, or set ingest.source: world" in message
+    assert "put files there, or set ingest.source: world" in message
 
 
 @pytest.mark.parametrize(("gone", "what"), [("book.txt", "documents"), ("sums.jsonl", "demonstrations")])
@@ -206,7 +206,7 @@ def test_a_file_that_is_unreadable_or_unknown_is_named(root: Path):
     assert "sources/table.csv: the file is empty" in refusal(root)
     drop(root, "table.csv", "id,words\n1,a\n")
     assert (
-        "sources/table.csv:2: no known format: its first row is an object of 'id', 'words'; name its "
+        "sources/table.csv:2: no known format: its first row is an object with 'id', 'words'; name its "
         "format in ingest.formats" in refusal(root)
     )
     drop(root, "table.csv", "version https://git-lfs.github.com/spec/v1\n")

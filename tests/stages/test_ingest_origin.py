@@ -10,7 +10,7 @@ from typing import Any
 from datasets import Dataset
 
 from alignloop.data.record_files import read
-from alignloop.pipeline.stage_files import size_of
+from alignloop.data.set_statistics import size_of
 from alignloop.records import Demonstration, Document, Prompt, Ranking
 from tests.stages.test_ingest import PAIR, PROBLEM, drop, refusal, root, run
 
@@ -51,7 +51,7 @@ def test_a_source_without_a_licence_is_refused_with_the_line_to_write(root: Path
     message = refusal(root, licences={"book.txt": "MIT"})
     assert message.split("\n") == [
         f"sources/{name}: no licence is stated; write its SPDX expression in params.yaml, "
-        f'ingest.licences: {{"{name}": MIT}}, or unknown-accepted to take it without one'
+        f'ingest.licences: {{"{name}": MIT}}, or unknown-accepted to accept it without one'
         for name in ("chats/test.jsonl", "sums.jsonl")
     ]
     assert "book.txt: no licence" not in message
@@ -65,7 +65,7 @@ def test_a_stated_licence_wins_over_an_accepted_unknown_one_whatever_their_order
 
 def test_what_is_no_licence_and_a_pattern_that_fits_nothing_are_named(root: Path):
     assert (
-        "ingest.licences: *: 'free' is no SPDX expression; write one (https://spdx.org/licenses), "
+        "ingest.licences: *: 'free' is not an SPDX expression; write one (https://spdx.org/licenses), "
         "LicenseRef-NAME" in refusal(root, licences={"*": "free"})
     )
     assert "ingest.licences: no file in sources is called cook.txt; correct the pattern" in refusal(
@@ -86,7 +86,7 @@ def test_a_format_that_is_stated_wrongly_is_refused_with_what_was_seen_however_m
             "required; output: Field required" in message
         )
         assert (
-            "; the first row is an object of 'chosen', 'rejected', which looks like hh-rlhf; correct "
+            "; the first row is an object with 'chosen', 'rejected', which looks like hh-rlhf; correct "
             "it, or state its format" in message
         )
 

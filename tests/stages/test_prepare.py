@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from alignloop.data.record_files import DataError, read, split_of
+from alignloop.data.input_files import DataError
+from alignloop.data.preparation.record_features import split_of
+from alignloop.data.record_files import read
 from alignloop.records import Demonstration, Document, Prompt
 from tests.stages.sets import SPLITS, TEST, TRAIN, VALID, Sets, demonstration, messages, prompt, ranking
 

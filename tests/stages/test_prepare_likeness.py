@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from alignloop.data import record_files, workers
 from alignloop.data.preparation import decontamination
-from alignloop.data.record_files import files, read, split_of
+from alignloop.data.preparation.record_features import split_of
+from alignloop.data.record_files import files, read
 from alignloop.records import Document, Prompt, Split
 from tests.stages.sets import SPLITS, TEST, TRAIN, VALID, Sets, demonstration, messages, prompt, ranking
 

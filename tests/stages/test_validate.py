@@ -150,7 +150,7 @@ def test_a_prompt_or_a_user_in_two_splits_is_named_in_both_whatever_the_set_and_
     sets.rows["demonstrations/train.jsonl"][2]["messages"] = turns("What is 21?", "Twenty-one.")
     sets.rows["demonstrations/test.jsonl"][2]["user"] = "user-11"
     *breaches, _ = sets.message()
-    rule = "breaks the rule 'stands in one split' in 1 of 3 rows"
+    rule = "breaks the rule 'is in one split' in 1 of 3 rows"
     assert [breach.split("; ")[0].removeprefix("data/") for breach in breaches] == [
         f"prompts/train.jsonl:2: prompt: {rule} (line 2: test, train)",
         f"prompts/test.jsonl:1, 2: prompt: {rule.replace('1 of', '2 of')} (line 1: test, train)",
@@ -213,7 +213,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no object": (
         lambda path: path.write_text("[]\n"),
-        "data/prompts.jsonl:1: is not a JSON object; one Prompt stands on each line",
+        "data/prompts.jsonl:1: is not a JSON object; each line must hold one Prompt",
     ),
     "nothing": (
         lambda path: path.write_text(""),

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from alignloop.data.record_files import split_of
+from alignloop.data.preparation.record_features import split_of
 from alignloop.params.ingest import World as Sizes
 from alignloop.records import Demonstration, Document, Prompt
 from alignloop.world.behaviours import BEHAVIOURS

@@ -1,6 +1,9 @@
-"""Alpaca: instructions with answers by a model, and its many relatives. https://github.com/tatsu-lab/stanford_alpaca
+"""Alpaca and the many data sets in its format: instructions with a model's responses.
 
-The input stands below the instruction after an empty line; one that only says that there is none (`<noinput>`) is taken away.
+https://github.com/tatsu-lab/stanford_alpaca
+
+The input follows the instruction after an empty line; a placeholder for an empty input (`<noinput>`) is
+removed.
 """
 
 import re
@@ -9,10 +12,17 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Format, Found, Item, changed, each, has
+from alignloop.data.formats.importer import (
+    Format,
+    Imported,
+    ImportedRow,
+    convert_rows,
+    has_keys,
+    with_changes,
+)
 from alignloop.data.formats.record_builders import demonstration
 
-NOTHING = re.compile(r"<?\s*no\s*-?\s*input\s*>?\.?", re.IGNORECASE)
+NO_INPUT = re.compile(r"<?\s*no\s*-?\s*input\s*>?\.?", re.IGNORECASE)
 
 
 class Task(BaseModel):
@@ -21,22 +31,22 @@ class Task(BaseModel):
     output: str
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Task, lambda task: [_demonstration(task, source)])
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Task, lambda task: [_demonstration(task, source)])
 
 
-def _demonstration(task: Task, source: str) -> Found:
-    given = (task.input or "").strip()
-    nothing = bool(NOTHING.fullmatch(given))
-    question = "\n\n".join(part for part in (task.instruction.strip(), "" if nothing else given) if part)
-    made = demonstration(
-        "alpaca", [("user", question), ("assistant", task.output)], source, user=task.instruction.strip()
+def _demonstration(task: Task, source: str) -> Imported:
+    input = (task.input or "").strip()
+    empty = bool(NO_INPUT.fullmatch(input))
+    text = "\n\n".join(part for part in (task.instruction.strip(), "" if empty else input) if part)
+    record = demonstration(
+        "alpaca", [("user", text), ("assistant", task.output)], source, user=task.instruction.strip()
     )
-    return changed(made, "an input that says there is none taken away" if nothing else None)
+    return with_changes(record, "an input that says there is none taken away" if empty else None)
 
 
 ALPACA = Format(
     "{instruction, input, output}",
-    lambda row: has(row, "instruction", "output", other=("input", "id", "text", "category")),
+    lambda row: has_keys(row, "instruction", "output", other=("input", "id", "text", "category")),
     _read,
 )

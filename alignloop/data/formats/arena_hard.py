@@ -1,12 +1,13 @@
-"""Arena-Hard: hard prompts of Chatbot Arena's users. https://github.com/lmarena/arena-hard-auto"""
+"""Arena-Hard: hard prompts from users of Chatbot Arena. https://github.com/lmarena/arena-hard-auto"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Format, Item, each, has
+from alignloop.data.formats.importer import Format, ImportedRow, convert_rows, has_keys
 from alignloop.data.formats.record_builders import prompt
+from alignloop.records import Prompt
 
 
 class Question(BaseModel):
@@ -16,20 +17,17 @@ class Question(BaseModel):
     subcategory: str = ""
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(
-        path,
-        Question,
-        lambda given: [
-            prompt(
-                "arena-hard", [("user", given.prompt)], source, category=given.subcategory or given.category
-            )
-        ],
-    )
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Question, lambda question: [_prompt(question, source)])
+
+
+def _prompt(question: Question, source: str) -> Prompt:
+    category = question.subcategory or question.category
+    return prompt("arena-hard", [("user", question.prompt)], source, category=category)
 
 
 ARENA_HARD = Format(
     "{uid, category, prompt}",
-    lambda row: has(row, "uid", "category", "prompt", other=("subcategory", "cluster")),
+    lambda row: has_keys(row, "uid", "category", "prompt", other=("subcategory", "cluster")),
     _read,
 )

@@ -1,14 +1,15 @@
-"""Rows of Parquet files and of Hugging Face datasets on disk (`save_to_disk`), a batch at a time; the number of a row is its line."""
+"""Reads rows of Parquet files and of datasets that Hugging Face `datasets` saved to disk, batch by batch."""
 
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from alignloop.data.record_files import FETCH_AGAIN, DataError
+from alignloop.data.input_files import DataError
+from alignloop.data.strict_json import FETCH_AGAIN
 
 PARQUET = b"PAR1"
 BATCH = 256  # rows in memory
-MARKS = ("state.json", "dataset_dict.json")  # one of them stands in a dataset's folder
+MARKS = ("state.json", "dataset_dict.json")  # a dataset's folder contains one of them
 
 
 def is_dataset(path: Path) -> bool:
@@ -16,8 +17,8 @@ def is_dataset(path: Path) -> bool:
     return any((path / mark).is_file() for mark in MARKS)
 
 
-def parquet(path: Path) -> Iterator[tuple[int, Any]]:
-    """Stream a Parquet file's rows."""
+def parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Stream the rows of a Parquet file with their numbers."""
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
@@ -26,11 +27,14 @@ def parquet(path: Path) -> Iterator[tuple[int, Any]]:
             _distinct(file.schema_arrow.names, path)
             yield from _numbered(file.iter_batches(BATCH))
     except (ArrowException, OSError, ValueError, OverflowError) as error:
-        raise DataError(f"{path}: is no whole Parquet file: {_first(error)}; {FETCH_AGAIN}") from None
+        raise DataError(f"{path}: is not a complete Parquet file: {_first(error)}; {FETCH_AGAIN}") from None
 
 
-def dataset(path: Path) -> Iterator[tuple[int, Any]]:
-    """Stream the rows of a saved dataset; of one with splits, split by split. Features are not decoded: no picture is opened."""
+def dataset_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Stream the rows of a saved dataset with their numbers, which continue from split to split.
+
+    Features are not decoded: no image is opened.
+    """
     import datasets
     from pyarrow import ArrowException
 
@@ -47,47 +51,44 @@ def dataset(path: Path) -> Iterator[tuple[int, Any]]:
         ) from None
 
 
-def parquet_without(path: Path, part: Path, numbers: Collection[int]) -> None:
-    """Write a Parquet file anew without the rows of these numbers."""
+def write_parquet_without(path: Path, part: Path, numbers: Collection[int]) -> None:
+    """Write a Parquet file into `part` without the rows with these numbers."""
     from pyarrow import array
     from pyarrow.parquet import ParquetFile, write_table
 
     with ParquetFile(path) as file:
         table = file.read()
-        write_table(
-            table.filter(array(number not in numbers for number in range(1, table.num_rows + 1))), part
-        )
+        keep = array(number not in numbers for number in range(1, table.num_rows + 1))
+        write_table(table.filter(keep), part)
 
 
-def dataset_without(path: Path, part: Path, numbers: Collection[int]) -> None:
-    """Save a dataset anew without the rows of these numbers, which go on from split to split."""
+def write_dataset_without(path: Path, part: Path, numbers: Collection[int]) -> None:
+    """Save a dataset into `part` without the rows with these numbers, which continue from split to split."""
     import datasets
 
     datasets.disable_progress_bars()
     saved = datasets.load_from_disk(str(path), keep_in_memory=True)
     parts = saved if isinstance(saved, datasets.DatasetDict) else {"": saved}
-    first, kept = 1, {}
-    for name, each in parts.items():
-        kept[name] = each.select(
-            [place for place in range(len(each)) if first + place not in numbers], keep_in_memory=True
-        )
-        first += len(each)
-    (datasets.DatasetDict(kept) if parts is saved else kept[""]).save_to_disk(str(part))
+    first = 1
+    remaining = {}
+    for name, split in parts.items():
+        rows = [index for index in range(len(split)) if first + index not in numbers]
+        remaining[name] = split.select(rows, keep_in_memory=True)
+        first += len(split)
+    (datasets.DatasetDict(remaining) if parts is saved else remaining[""]).save_to_disk(str(part))
 
 
 def _numbered(batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
     number = 0
     for batch in batches:
-        batch.validate(
-            full=True
-        )  # places in damaged bytes may point anywhere: reading there would end the process
+        batch.validate(full=True)  # offsets in damaged bytes may point anywhere: reading there would crash
         yield from enumerate(batch.to_pylist(), number + 1)
         number += batch.num_rows
 
 
 def _distinct(names: list[str], path: Path) -> None:
     if len(set(names)) < len(names):
-        raise DataError(f"{path}: two columns have one name; rename one")
+        raise DataError(f"{path}: two columns have the same name; rename one")
 
 
 def _first(error: Exception) -> str:

@@ -1,8 +1,9 @@
-"""The rows of a source, whatever holds them: JSON Lines, a JSON array, CSV, Parquet, or a Hugging Face dataset on disk.
+"""Streams the rows of a source from its container: JSON Lines, a JSON array, CSV, Parquet or a saved dataset.
 
-Rows stream by, each with the line it begins on (in Parquet and Arrow: its number), so that memory does not grow with the file. A
-row that cannot be read is refused and the next one is read; what leaves no next row to be found is a DataError. Files are plain or
-gzip by content, and told apart by content but for tables, which are called .csv or .tsv.
+Each row comes with the line it begins on (in Parquet and Arrow: its number); memory does not grow with
+the file. A row that cannot be read is refused and reading continues; a fault after which no next row can
+be found is a DataError. Containers, plain or gzip, are recognised by content, except tables, which must
+be called .csv or .tsv.
 """
 
 import codecs
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 from alignloop.data.formats import arrow, json_array
-from alignloop.data.record_files import PIECE, Broken, DataError, Piece, opened, value_of
+from alignloop.data.input_files import DataError, open_input
+from alignloop.data.record_files import PIECE, Piece
+from alignloop.data.strict_json import InvalidJson, parse_json
 
-LONGEST = 16 * 2**20  # bytes of one row; the longest of the public sets have some hundred thousand
+LONGEST = 16 * 2**20  # bytes of one row; the longest rows of public data sets have some hundred thousand
 TABLES = {".csv": ",", ".tsv": "\t"}
-WHOLE = re.compile(
-    r"\\u[dD][89abAB]..\\u[dD][c-fC-F]|\\(?!u[dD][89a-fA-F])."
-)  # an escaped surrogate pair, or any other escape
+# an escaped surrogate pair, or any other escape
+WHOLE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]|\\(?!u[dD][89a-fA-F]).")
 MARKS = {
     codecs.BOM_UTF8: "UTF-8",
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -29,28 +31,28 @@ MARKS = {
 
 
 class Refused(NamedTuple):
-    """What the source holds and cannot be used; reasons are counted, so they quote no content."""
+    """A row that cannot be used, and why; reasons are counted, so they quote no content."""
 
     reason: str
 
 
 EMPTY = Refused("an empty line")
-Row = tuple[int, Any]  # the line and the value, or Refused
+NumberedRow = tuple[int, Any]  # the line, and the value or Refused
 Container = Literal["dataset", "parquet", "table", "array", "lines"]
 
 
-def read(path: Path) -> Iterator[Row]:
-    """Stream a source's rows with their lines. Raises DataError where nothing can be read."""
-    return READERS[container(path)](path)
+def read(path: Path) -> Iterator[NumberedRow]:
+    """Stream a source's rows with their lines. Raises DataError if reading cannot continue."""
+    return READERS[container_of(path)](path)
 
 
-def container(path: Path) -> Container:
-    """What holds the rows of a source. Raises DataError where nothing can be read."""
+def container_of(path: Path) -> Container:
+    """The container of a source's rows. Raises DataError if the file cannot be read."""
     if path.is_dir():
         return "dataset"
-    with opened(path) as file:
+    with open_input(path) as file:
         start = file.readline(LONGEST)
-        more = file.readline(LONGEST)
+        second = file.readline(LONGEST)
     if start.startswith(arrow.PARQUET):
         return "parquet"
     if mark := next((mark for mark in MARKS if start.startswith(mark)), None):
@@ -63,32 +65,34 @@ def container(path: Path) -> Container:
     opening = start.lstrip()[:1]
     if set(path.suffixes) & TABLES.keys() and opening not in (b"{", b"["):
         return "table"
-    arrays = start.rstrip().endswith(b"]") and more.lstrip().startswith(b"[")  # one a line
+    arrays = start.rstrip().endswith(b"]") and second.lstrip().startswith(b"[")  # one array per line
     return "array" if opening == b"[" and not arrays else "lines"
 
 
-def _lines(path: Path) -> Iterator[Row]:
-    with opened(path) as file:
+def _lines(path: Path) -> Iterator[NumberedRow]:
+    with open_input(path) as file:
         for line, raw in _bounded(file):
             yield line, _value(raw)
 
 
-def pieces(path: Path) -> Iterator[Piece]:
-    """The lines of a source, some at a time, to be read wherever that is done."""
-    with opened(path) as file:
-        first, lines, size = 1, list[bytes](), 0
+def line_pieces(path: Path) -> Iterator[Piece]:
+    """The lines of a JSON Lines source in pieces, which any process may parse."""
+    with open_input(path) as file:
+        lines = list[bytes]()
+        first, size = 1, 0
         for line, raw in _bounded(file):
             lines.append(raw)
             size += len(raw)
             if size >= PIECE:
                 yield Piece(path, first, lines)
-                first, lines, size = line + 1, [], 0
+                lines = []
+                first, size = line + 1, 0
         if lines:
             yield Piece(path, first, lines)
 
 
-def of(piece: Piece) -> Iterator[Row]:
-    """The rows of such a piece."""
+def piece_rows(piece: Piece) -> Iterator[NumberedRow]:
+    """The rows of a piece from `line_pieces`."""
     return ((line, _value(raw)) for line, raw in enumerate(piece.lines, piece.first))
 
 
@@ -105,27 +109,26 @@ def _value(raw: bytes) -> Any:
         return Refused("not UTF-8")
 
 
-def _array(path: Path) -> Iterator[Row]:
-    with opened(path) as file:
+def _array(path: Path) -> Iterator[NumberedRow]:
+    with open_input(path) as file:
         for line, text in json_array.elements(file, path, LONGEST):
             yield line, _json(text)
 
 
 def _json(text: str) -> Any:
     try:
-        value = value_of(text)
-    except Broken as error:
+        value = parse_json(text)
+    except InvalidJson as error:
         return Refused(error.reason)
-    escaped = "\\" in text and (
-        "\\ud" in text or "\\uD" in text
-    )  # only an escape can be half a pair: UTF-8 knows none
+    # only an escape can be half a surrogate pair: UTF-8 has none
+    escaped = "\\" in text and ("\\ud" in text or "\\uD" in text)
     return Refused("half a surrogate pair") if escaped and "\\" in WHOLE.sub("", text) else value
 
 
-def _table(path: Path) -> Iterator[Row]:
+def _table(path: Path) -> Iterator[NumberedRow]:
     delimiter = next(TABLES[suffix] for suffix in path.suffixes if suffix in TABLES)
     csv.field_size_limit(LONGEST)
-    with opened(path) as file:
+    with open_input(path) as file:
         cells = csv.reader(_texts(file, path), delimiter=delimiter, strict=True)
         header: list[str] | None = None
         line = 1
@@ -134,14 +137,15 @@ def _table(path: Path) -> Iterator[Row]:
                 row = next(cells, None)
             except csv.Error as error:
                 raise DataError(
-                    f"{path}:{line}: no CSV from here on: {error}; quote cells as RFC 4180 says, or fetch the file again"
+                    f"{path}:{line}: not valid CSV from here on: {error}; "
+                    "quote cells as RFC 4180 requires, or fetch the file again"
                 ) from None
             if row is None:
                 return
             if header is None:
                 header = row
                 if len(set(header)) < len(header):
-                    raise DataError(f"{path}:1: two columns have one name; rename one")
+                    raise DataError(f"{path}:1: two columns have the same name; rename one")
             elif not row:
                 yield line, EMPTY
             elif len(row) != len(header):
@@ -155,7 +159,8 @@ def _texts(file: IO[bytes], path: Path) -> Iterator[str]:
     for line, raw in _bounded(file):
         if len(raw) > LONGEST or b"\0" in raw:
             raise DataError(
-                f"{path}:{line}: a line of more than {LONGEST >> 20} MiB, or NUL bytes in it: no CSV; fetch the file again"
+                f"{path}:{line}: a line of more than {LONGEST >> 20} MiB, or with NUL bytes: not CSV; "
+                "fetch the file again"
             )
         try:
             yield raw.decode()
@@ -164,7 +169,7 @@ def _texts(file: IO[bytes], path: Path) -> Iterator[str]:
 
 
 def _bounded(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their numbers; of one that is too long, no more than shows that it is."""
+    """The lines of a file with their numbers; of a line that is too long, the first LONGEST + 1 bytes."""
     line = 0
     while raw := file.readline(LONGEST + 1):
         line += 1
@@ -173,9 +178,9 @@ def _bounded(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
             raw = file.readline(LONGEST + 1)
 
 
-READERS: dict[Container, Callable[[Path], Iterator[Row]]] = {
-    "dataset": arrow.dataset,
-    "parquet": arrow.parquet,
+READERS: dict[Container, Callable[[Path], Iterator[NumberedRow]]] = {
+    "dataset": arrow.dataset_rows,
+    "parquet": arrow.parquet_rows,
     "table": _table,
     "array": _array,
     "lines": _lines,

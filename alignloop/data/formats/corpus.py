@@ -1,15 +1,16 @@
-"""Corpora as JSON Lines (C4, the Pile, Dolma, FineWeb, …): the text of each row, cut into documents as plain text is."""
+"""Corpora as JSON Lines (C4, the Pile, Dolma, FineWeb, …): each row's text is split like plain text."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from alignloop.data.content_ids import identify
-from alignloop.data.formats.importer import Format, Found, Item, each, has
+from alignloop.data.content_ids import content_id
+from alignloop.data.formats.importer import Format, Imported, ImportedRow, convert_rows, has_keys
 from alignloop.data.formats.text import documents
 
-# what is known to stand beside a corpus' text: a row with anything else may be a message, say, and is stated rather than guessed
+# fields known to accompany the text of a corpus; a row with others may be something else, such as a message,
+# and its format must be stated rather than guessed
 BESIDE = (
     "id",
     "url",
@@ -24,25 +25,29 @@ BESIDE = (
     "attributes",
     "title",
     "dump",
+    "file_path",
+    "language",
+    "language_score",
+    "token_count",
+    "lang",
 )
-BESIDE += ("file_path", "language", "language_score", "token_count", "lang")
 
 
 class Row(BaseModel):
     text: str
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Row, lambda row: _documents(row, source))
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Row, lambda row: _documents(row, source))
 
 
-def _documents(row: Row, source: str) -> Iterator[Found]:
+def _documents(row: Row, source: str) -> Iterator[Imported]:
     lines = ((0, f"{line}\n") for line in row.text.split("\n"))
-    yield from (document for _, document in documents(lines, identify("corpus", row.text), source))
+    yield from (document for _, document in documents(lines, content_id("corpus", row.text), source))
 
 
 CORPUS = Format(
-    "{text}, and what is known about it",
-    lambda row: has(row, "text", other=BESIDE) and isinstance(row["text"], str),
+    "{text}, and metadata such as url or timestamp",
+    lambda row: has_keys(row, "text", other=BESIDE) and isinstance(row["text"], str),
     _read,
 )

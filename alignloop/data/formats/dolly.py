@@ -1,6 +1,8 @@
-"""Databricks' Dolly: instructions and answers written by employees. https://huggingface.co/datasets/databricks/databricks-dolly-15k
+"""Databricks' Dolly: instructions and responses written by employees.
 
-The context stands below the instruction after an empty line. Marks of citations, [1], stay where they are.
+https://huggingface.co/datasets/databricks/databricks-dolly-15k
+
+The context follows the instruction after an empty line. Citation marks, [1], are kept.
 """
 
 from collections.abc import Iterator
@@ -8,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Format, Found, Item, each, has
+from alignloop.data.formats.importer import Format, Imported, ImportedRow, convert_rows, has_keys
 from alignloop.data.formats.record_builders import demonstration
 
 
@@ -19,18 +21,18 @@ class Task(BaseModel):
     category: str = ""
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Task, lambda task: [_demonstration(task, source)])
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Task, lambda task: [_demonstration(task, source)])
 
 
-def _demonstration(task: Task, source: str) -> Found:
-    question = "\n\n".join(part for part in (task.instruction.strip(), (task.context or "").strip()) if part)
-    turns = [("user", question), ("assistant", task.response)]
+def _demonstration(task: Task, source: str) -> Imported:
+    text = "\n\n".join(part for part in (task.instruction.strip(), (task.context or "").strip()) if part)
+    turns = [("user", text), ("assistant", task.response)]
     return demonstration("dolly", turns, source, user=task.instruction.strip(), category=task.category)
 
 
 DOLLY = Format(
     "{instruction, context, response, category}",
-    lambda row: has(row, "instruction", "context", "response"),
+    lambda row: has_keys(row, "instruction", "context", "response"),
     _read,
 )

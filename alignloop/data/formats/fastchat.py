@@ -1,6 +1,9 @@
-"""FastChat's benchmark questions (MT-Bench, Vicuna): prompts of one or two turns. https://github.com/lm-sys/FastChat
+"""FastChat's benchmark questions (MT-Bench, Vicuna): prompts of one or two turns.
 
-The first turn is a prompt. A second one follows an answer that does not exist yet, so it is left out, which counts as changed.
+https://github.com/lm-sys/FastChat
+
+The first turn is the prompt. A second turn would follow a response that does not exist yet: it is
+dropped, and the record counts as changed.
 """
 
 from collections.abc import Iterator
@@ -8,7 +11,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from alignloop.data.formats.importer import Format, Found, Item, changed, each, has
+from alignloop.data.formats.importer import (
+    Format,
+    Imported,
+    ImportedRow,
+    convert_rows,
+    has_keys,
+    with_changes,
+)
 from alignloop.data.formats.record_builders import prompt
 
 
@@ -17,17 +27,17 @@ class Question(BaseModel):
     category: str = ""
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Question, lambda question: [_prompt(question, source)])
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Question, lambda question: [_prompt(question, source)])
 
 
-def _prompt(question: Question, source: str) -> Found:
-    made = prompt("fastchat", [("user", question.turns[0])], source, category=question.category)
-    return changed(
-        made, "later turns left out: no answer stands between them" if len(question.turns) > 1 else None
+def _prompt(question: Question, source: str) -> Imported:
+    record = prompt("fastchat", [("user", question.turns[0])], source, category=question.category)
+    return with_changes(
+        record, "later turns left out: no answer stands between them" if len(question.turns) > 1 else None
     )
 
 
 FASTCHAT = Format(
-    "{question_id, category, turns: [text, …]}", lambda row: has(row, "question_id", "turns"), _read
+    "{question_id, category, turns: [text, …]}", lambda row: has_keys(row, "question_id", "turns"), _read
 )

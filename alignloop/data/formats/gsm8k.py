@@ -1,6 +1,8 @@
-"""GSM8K: school mathematics with people's worked answers, `#### n` at the end. https://github.com/openai/grade-school-math
+"""GSM8K: school mathematics with worked answers by people, which end with `#### n`.
 
-The `<<16-3=13>>` marks were written for a calculator, not for the reader: they are taken out of the answer.
+https://github.com/openai/grade-school-math
+
+The `<<16-3=13>>` marks are for a calculator, not for the reader: they are removed from the answer.
 """
 
 import re
@@ -10,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from alignloop.data.content_ids import identify
-from alignloop.data.formats.importer import Changed, Format, Item, changed, each, has
+from alignloop.data.content_ids import content_id
+from alignloop.data.formats.importer import Changed, Format, ImportedRow, convert_rows, has_keys, with_changes
 from alignloop.records import Demonstration, Message
 
 CALCULATOR = re.compile(r"<<[^<>]*>>")
@@ -22,29 +24,31 @@ class Problem(BaseModel):
     answer: str
 
 
-def _sees(row: Any) -> bool:
+def _matches(row: Any) -> bool:
     return (
-        has(row, "question", "answer")
+        has_keys(row, "question", "answer")
         and isinstance(row["question"], str)
         and "\n#### " in str(row["answer"])
     )
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Problem, lambda problem: [_demonstration(problem, source)])
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Problem, lambda problem: [_demonstration(problem, source)])
 
 
 def _demonstration(problem: Problem, source: str) -> Demonstration | Changed:
     question, answer = problem.question.strip(), CALCULATOR.sub("", problem.answer).strip()
-    made = Demonstration(
-        id=identify("gsm8k", question, answer),
+    record = Demonstration(
+        id=content_id("gsm8k", question, answer),
         messages=(Message(role="user", content=question), Message(role="assistant", content=answer)),
-        user=identify("gsm8k", question),
+        user=content_id("gsm8k", question),
         labeler="gsm8k",
         category="mathematics",
         source=source,
     )
-    return changed(made, "the calculator's marks taken out" if CALCULATOR.search(problem.answer) else None)
+    return with_changes(
+        record, "the calculator's marks taken out" if CALCULATOR.search(problem.answer) else None
+    )
 
 
-GSM8K = Format("{question, answer}: an answer that ends with '#### n'", _sees, _read)
+GSM8K = Format("{question, answer}: an answer that ends with '#### n'", _matches, _read)

@@ -1,9 +1,11 @@
-"""Anthropic's HH-RLHF: two transcripts that differ in the last answer; people chose one. https://github.com/anthropics/hh-rlhf
+"""Anthropic's HH-RLHF: two transcripts that differ in the last response, of which people chose one.
 
-The prompt is what both transcripts share, up to the last turn of the assistant that begins in both. The files hold pairs that
-part earlier, answers in which the model went on and spoke for the person too, empty turns and equal pairs: those are refused,
-except an empty last answer, which is an answer that people saw and ranked. A conversation appears once per turn; its first
-words are the user, so that all of it falls into one split.
+https://github.com/anthropics/hh-rlhf
+
+The prompt is the common part of both transcripts, up to the last assistant turn that begins in both.
+Refused are pairs that diverge earlier, responses in which the model also wrote the human's turn, empty
+turns and equal pairs. An empty last response is kept: people saw and ranked it. A conversation appears
+once per turn; its first message identifies the user, so that all of it is in one split.
 """
 
 import re
@@ -15,11 +17,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from alignloop.data.content_ids import identify
-from alignloop.data.formats.importer import Format, Item, Refused, each, has
+from alignloop.data.content_ids import content_id
+from alignloop.data.formats.importer import Format, ImportedRow, Refused, convert_rows, has_keys
 from alignloop.records import Message, Prompt, Ranking
 
-ANSWER = "\n\nAssistant:"
+ASSISTANT = "\n\nAssistant:"
 TURN = re.compile(r"\n\n(Human|Assistant):")
 ROLES = {"Human": "user", "Assistant": "assistant"}
 
@@ -29,42 +31,39 @@ class Pair(BaseModel):
     rejected: str
 
 
-def _sees(row: Any) -> bool:
-    return has(row, "chosen", "rejected") and all(
+def _matches(row: Any) -> bool:
+    return has_keys(row, "chosen", "rejected") and all(
         str(row[key]).startswith("\n\nHuman:") for key in ("chosen", "rejected")
     )
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    folder = (
-        Path(source).parent.name or "dialogue"
-    )  # harmless-base, helpful-online, …: the kind of conversation
-    return each(path, Pair, lambda pair: _ranking(pair, source, folder))
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    folder = Path(source).parent.name or "dialogue"  # harmless-base, helpful-online, …: the category
+    return convert_rows(path, Pair, lambda pair: _ranking(pair, source, folder))
 
 
 def _ranking(pair: Pair, source: str, category: str) -> Iterator[Ranking | Refused]:
-    shared = commonprefix([pair.chosen, pair.rejected])  # noqa: RUF071  of characters, as wanted
-    before, found, _ = shared.rpartition(ANSWER)
-    answers = tuple(
-        transcript[len(before) + len(found) :].strip() for transcript in (pair.chosen, pair.rejected)
+    shared = commonprefix([pair.chosen, pair.rejected])  # noqa: RUF071  characters are intended
+    before, separator, _ = shared.rpartition(ASSISTANT)
+    responses = tuple(
+        transcript[len(before) + len(separator) :].strip() for transcript in (pair.chosen, pair.rejected)
     )
-    turns = [
-        (ROLES[role], said.strip()) for role, said in zip(*[iter(TURN.split(before)[1:])] * 2, strict=True)
-    ]
-    if refused := _refused(before, found, turns, answers):
-        yield Refused(refused)
+    parts = TURN.split(before)[1:]
+    turns = [(ROLES[role], text.strip()) for role, text in zip(parts[::2], parts[1::2], strict=True)]
+    if reason := _refusal(before, separator, turns, responses):
+        yield Refused(reason)
         return
     prompt = Prompt(
-        id=identify("hh-rlhf", *(said for _, said in turns)),
-        messages=tuple(Message.model_validate({"role": role, "content": said}) for role, said in turns),
-        user=identify("hh-rlhf", turns[0][1]),
+        id=content_id("hh-rlhf", *(text for _, text in turns)),
+        messages=tuple(Message.model_validate({"role": role, "content": text}) for role, text in turns),
+        user=content_id("hh-rlhf", turns[0][1]),
         category=category,
         source=source,
     )
     yield Ranking(
-        id=identify("hh-rlhf", pair.chosen, pair.rejected),
+        id=content_id("hh-rlhf", pair.chosen, pair.rejected),
         prompt=prompt,
-        responses=answers,
+        responses=responses,
         ranks=(1, 2),
         labeler="hh-rlhf",
         kind="person",
@@ -73,18 +72,21 @@ def _ranking(pair: Pair, source: str, category: str) -> Iterator[Ranking | Refus
     )
 
 
-def _refused(before: str, found: str, turns: list[tuple[str, str]], answers: tuple[str, ...]) -> str | None:
-    if not found or not before.startswith("\n\nHuman:"):
+def _refusal(
+    before: str, separator: str, turns: list[tuple[str, str]], responses: tuple[str, ...]
+) -> str | None:
+    """Why a pair cannot be used; None if it can."""
+    if not separator or not before.startswith("\n\nHuman:"):
         return "the transcripts share no prompt"
-    if answers[0] == answers[1]:
+    if responses[0] == responses[1]:
         return "chosen and rejected are the same"
-    if any(TURN.search(answer) for answer in answers):
+    if any(TURN.search(response) for response in responses):
         return "the transcripts part before the last turn"
-    if not all(said for _, said in turns):
+    if not all(text for _, text in turns):
         return "an empty turn before the last"
     if any(role == after for (role, _), (after, _) in pairwise(turns)) or turns[-1][0] != "user":
         return "a speaker talks twice in a row"
     return None
 
 
-HH_RLHF = Format("{chosen, rejected}: transcripts that begin with '\\n\\nHuman:'", _sees, _read)
+HH_RLHF = Format("{chosen, rejected}: transcripts that begin with '\\n\\nHuman:'", _matches, _read)

@@ -1,4 +1,4 @@
-"""What an importer yields for a row of a source: a record, a record that it had to change, or the reason why there is none."""
+"""The interface of a format: for each row it yields a record, a changed record or a refusal."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,75 +17,84 @@ from alignloop.records import Record
 S = TypeVar("S", bound=BaseModel)
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
-TOLD = 3  # breaches of one row that a reason names
+SHOWN = 3  # violations of one row that a reason names
 
 
 class Changed(NamedTuple):
-    """A record that says something else than its source, and how; white space around a turn and a format's own marks do not count."""
+    """A record whose content differs from its source, and the changes.
+
+    White space around a turn, and a format's own markup, do not count.
+    """
 
     record: Record
-    how: tuple[str, ...]
+    changes: tuple[str, ...]
 
 
-Found = Record | Changed | Refused
-Item = tuple[int, Found]
+Imported = Record | Changed | Refused
+ImportedRow = tuple[int, Imported]  # with the line that the row begins on
 
 
 class Format(NamedTuple):
-    """One public format: how its rows look to a person, whether a first row is one of them, and the reader of a source.
+    """One public format: a description of its rows, a test of a first row, and the importer of a source.
 
-    Where rows stand by themselves, `read_piece` reads some lines of a source as `read` reads them all: a function that a module has.
+    Where rows can be imported independently of each other, `read_piece` imports some lines of a source as
+    `read` imports them all; it must be a module-level function, for worker processes.
     """
 
-    looks: str
-    sees: Callable[[Any], bool]
-    read: Callable[[Path, str], Iterator[Item]]
-    read_piece: Callable[[record_files.Piece], Iterator[Item]] | None = None
+    description: str
+    matches: Callable[[Any], bool]
+    read: Callable[[Path, str], Iterator[ImportedRow]]
+    read_piece: Callable[[record_files.Piece], Iterator[ImportedRow]] | None = None
 
 
-def each(path: Path, row: type[S], convert: Callable[[S], Iterable[T]]) -> Iterator[tuple[int, T | Refused]]:
-    """Stream a source whose rows fit `row` through `convert`; what fits no schema, there or here, is refused with the reason."""
+def convert_rows(
+    path: Path, row: type[S], convert: Callable[[S], Iterable[T]]
+) -> Iterator[tuple[int, T | Refused]]:
+    """Stream the rows of a source, parsed as `row`, through `convert`.
+
+    A row that violates the source's schema, or gives a record that violates ours, is refused with the reason.
+    """
     for line, value in containers.read(path):
         if isinstance(value, Refused):
             yield line, value
             continue
         try:
-            found: list[T | Refused] = [*convert(row.model_validate(value, strict=True))]
+            results: list[T | Refused] = [*convert(row.model_validate(value, strict=True))]
         except ValidationError as error:
-            found = [refusal(error)]
-        for item in found or [Refused("nothing in it to learn from")]:
+            results = [schema_refusal(error)]
+        for item in results or [Refused("nothing in it to learn from")]:
             yield line, item
 
 
-def changed(record: R, *how: str | None) -> R | Changed:
-    """The record, with the ways in which it was changed where there are any."""
-    ways = tuple(way for way in how if way)
-    return Changed(record, ways) if ways else record
+def with_changes(record: R, *changes: str | None) -> R | Changed:
+    """The record, as Changed if any change is given; None stands for no change."""
+    made = tuple(change for change in changes if change)
+    return Changed(record, made) if made else record
 
 
-def has(row: Any, *keys: str, other: Iterable[str] | None = None) -> bool:
-    """Whether a row is an object with these keys, and, where `other` names some, with none beside them and those."""
+def has_keys(row: Any, *keys: str, other: Iterable[str] | None = None) -> bool:
+    """Whether a row is an object with these keys; with `other`, also whether it has no keys beyond both."""
     return (
         isinstance(row, dict) and row.keys() >= set(keys) and (other is None or row.keys() <= {*keys, *other})
     )
 
 
 def ranks_of(values: Sequence[float | Fraction], best: str = "lowest") -> tuple[int, ...]:
-    """The values' weak order: 1 for the `lowest` or `highest`, equal values tie, and gaps between them close."""
+    """The ranks of the values: 1 for the `lowest` or `highest`; equal values tie, and there are no gaps."""
     order = {value: rank for rank, value in enumerate(sorted(set(values), reverse=best == "highest"), 1)}
     return tuple(order[value] for value in values)
 
 
-def refusal(error: ValidationError) -> Refused:
-    """A schema's breaches as a reason to count: fields without their places, sentences without their numbers."""
-    return _refusal(error.title, tuple(record_files.breaches_of(error)))
+def schema_refusal(error: ValidationError) -> Refused:
+    """A schema's violations as one reason, without indices and numbers, so that equal ones can be counted."""
+    return _refusal(error.title, tuple(record_files.schema_violations(error)))
 
 
-@lru_cache(1024)  # a source's rows have their breaches in common
-def _refusal(title: str, breaches: tuple[tuple[str, str], ...]) -> Refused:
-    told = set[str]()
-    for field, message in breaches:
+@lru_cache(1024)  # the rows of a source share their violations
+def _refusal(title: str, violations: tuple[tuple[str, str], ...]) -> Refused:
+    reasons = set[str]()
+    for field, message in violations:
         place = ".".join(part for part in field.split(".") if not part.isdigit())
-        told.add(f"{place or title}: {re.sub(r'[0-9]+', '#', message)}")
-    more = f"; and {len(told) - TOLD} more" if len(told) > TOLD else ""
-    return Refused("; ".join(sorted(told)[:TOLD]) + more)
+        reasons.add(f"{place or title}: {re.sub(r'[0-9]+', '#', message)}")
+    more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
+    return Refused("; ".join(sorted(reasons)[:SHOWN]) + more)

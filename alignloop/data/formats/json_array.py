@@ -1,4 +1,4 @@
-"""The elements of a JSON array that may be larger than memory: each one's text, and the line it begins on."""
+"""Streams the elements of a JSON array that may be larger than memory, with the lines they begin on."""
 
 import codecs
 import json
@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NoReturn
 
-from alignloop.data.record_files import DataError
+from alignloop.data.input_files import DataError
 
 CHUNK = 2**16
 SPACE = " \t\r\n"
-_skimmer = json.JSONDecoder(
-    parse_int=str, parse_float=str
-)  # finds where an element ends; numbers of any length
+# finds the end of an element; numbers may have any length
+_skimmer = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
 def elements(file: IO[bytes], path: Path, longest: int) -> Iterator[tuple[int, str]]:
-    """Stream the elements of the array that a file holds. Raises DataError where it is cut short, broken, or followed by more."""
+    """Stream the texts of an array's elements.
+
+    Raises DataError if it is truncated, broken or not the only value.
+    """
     text = _Text(file, path)
     text.skip()
     text.take("[", "an array must begin")
@@ -25,47 +27,48 @@ def elements(file: IO[bytes], path: Path, longest: int) -> Iterator[tuple[int, s
         yield text.line, text.element(longest)
         text.skip()
         if text.ahead() != "]":
-            text.take(",", "a comma or the array's end must stand")
+            text.take(",", "a comma or the end of the array must be")
             text.skip()
     text.take("]", "the array must end")
     text.skip()
     if text.ahead():
-        text.fail(
-            "more follows after the array's end; give each array a file of its own, or write JSON Lines"
-        )
+        text.fail("more follows the end of the array; put each array into its own file, or write JSON Lines")
 
 
 class _Text:
-    """The part of a file in memory, a place in it, and the line of that place."""
+    """The part of a file in memory, the position in it, and the line of that position."""
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
         self._file, self._path = file, path
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._text, self._place, self._ended, self.line = "", 0, False, 1
+        self._text = ""
+        self._place = 0
+        self._ended = False
+        self.line = 1
 
-    def fail(self, words: str) -> NoReturn:
-        raise DataError(f"{self._path}:{self.line}: {words}")
+    def fail(self, message: str) -> NoReturn:
+        raise DataError(f"{self._path}:{self.line}: {message}")
 
     def ahead(self) -> str:
-        """The next character; none at the end."""
+        """The next character; empty at the end of the file."""
         while self._place == len(self._text) and self._more(CHUNK):
             pass
         return self._text[self._place : self._place + 1]
 
     def skip(self) -> None:
-        """Go on to what is no white space."""
+        """Skip white space."""
         while (character := self.ahead()) and character in SPACE:
             self.line += character == "\n"
             self._place += 1
 
-    def take(self, wanted: str, words: str) -> None:
-        """Go past a character that must stand here."""
-        if self.ahead() != wanted:
-            self.fail(f"broken JSON: {words} here; fetch the file again, or correct it")
+    def take(self, expected: str, message: str) -> None:
+        """Skip a character that must be here."""
+        if self.ahead() != expected:
+            self.fail(f"broken JSON: {message} here; fetch the file again, or correct it")
         self._place += 1
 
     def element(self, longest: int) -> str:
-        """The text of the value that begins here, read on until it is whole; the place is then behind it."""
+        """The text of the value that begins here; reads until it is complete, and moves behind it."""
         while True:
             try:
                 _, end = _skimmer.raw_decode(self._text, self._place)
@@ -74,16 +77,17 @@ class _Text:
             except json.JSONDecodeError as error:
                 if self._ended:
                     self.fail(
-                        f"broken JSON, or a file cut short, in the value that begins here: {error.msg}; fetch the file again"
+                        "broken JSON, or a truncated file, in the value that begins here: "
+                        f"{error.msg}; fetch the file again"
                     )
             except RecursionError:
-                self.fail("JSON nested too deeply; take that value out")
-            held = len(self._text) - self._place
-            if held > longest:
+                self.fail("JSON nested too deeply; remove that value")
+            length = len(self._text) - self._place
+            if length > longest:
                 self.fail(
-                    f"a value of more than {longest >> 20} MiB begins here, or one that never ends; take it out"
+                    f"a value of more than {longest >> 20} MiB begins here, or one that never ends; remove it"
                 )
-            self._more(max(CHUNK, held))
+            self._more(max(CHUNK, length))
         value = self._text[self._place : end]
         self.line += value.count("\n")
         self._place = end
@@ -93,11 +97,11 @@ class _Text:
         raw = b"" if self._ended else self._file.read(amount)
         self._ended = not raw
         if b"\0" in raw:
-            self.fail("NUL bytes from here on: not UTF-8, or no text; fetch the file again")
+            self.fail("NUL bytes from here on: not UTF-8, or not text; fetch the file again")
         try:
             self._text = self._text[self._place :] + self._decoder.decode(raw, final=self._ended)
         except UnicodeDecodeError as error:
             self.line += self._text.count("\n", self._place) + raw.count(b"\n", 0, error.start)
-            self.fail("from here on, not all is UTF-8; convert the file with `iconv -t UTF-8`")
+            self.fail("not valid UTF-8 from here on; convert the file with `iconv -t UTF-8`")
         self._place = 0
         return not self._ended

@@ -1,9 +1,12 @@
-"""Label Studio's JSON export: annotators ranked a list of answers (Ranker) or chose one of two (Pairwise). https://labelstud.io/tags/ranker
+"""Label Studio's JSON export: annotators ranked a list of responses (Ranker) or chose one of two (Pairwise).
 
-The prompt is `data.prompt` (or question, instruction, query, text). A Ranker's answers are the items of the list whose ids it orders; a
-Pairwise' are what `to_name` names, or a pair of fields called so. Each annotation is a ranking; its annotator is known by number, never
-by e-mail address. Versions write an order in three shapes (`order`); buckets that are named by ranks hold ties. Refused are skipped
-annotations, items left unranked, and items sorted into buckets of other names, which is no order.
+https://labelstud.io/tags/ranker
+
+The prompt is `data.prompt` (or question, instruction, query, text). A Ranker's responses are the items of
+the list whose ids it orders; a Pairwise's are the fields that `to_name` names, or one of PAIRS. Each
+annotation is a ranking; its annotator is identified by number, never by e-mail address. Versions write an
+order in three shapes (see `item_ranks`); buckets that are named by ranks hold ties. Refused are skipped
+annotations, unranked items, and items in buckets with other names, which have no order.
 """
 
 import re
@@ -13,7 +16,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Format, Found, Item, Refused, each, has, ranks_of
+from alignloop.data.formats.importer import (
+    Format,
+    Imported,
+    ImportedRow,
+    Refused,
+    convert_rows,
+    has_keys,
+    ranks_of,
+)
 from alignloop.data.formats.record_builders import prompt, ranking
 from alignloop.records import Prompt
 
@@ -23,8 +34,6 @@ PAIRS = (
     ("answer_1", "answer_2"),
     ("response1", "response2"),
     ("response_1", "response_2"),
-)
-PAIRS += (
     ("answer_a", "answer_b"),
     ("response_a", "response_b"),
     ("text1", "text2"),
@@ -32,7 +41,7 @@ PAIRS += (
     ("left", "right"),
 )
 RANKS = {"left": (1, 2), "right": (2, 1)}
-UNRANKED = "_"  # the bucket of what was never moved
+UNRANKED = "_"  # the bucket of items that were never moved
 BUCKET = re.compile(r"(?:rank[ _-]?)?([1-9][0-9]?)")
 
 
@@ -60,7 +69,7 @@ class Annotation(BaseModel):
 
     @property
     def annotator(self) -> int | None:
-        """The annotator's number."""
+        """The number of the annotator."""
         return self.completed_by.id if isinstance(self.completed_by, User) else self.completed_by
 
 
@@ -70,74 +79,79 @@ class Task(BaseModel):
     annotations: list[Annotation]
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Task, lambda task: _rankings(task, source))
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Task, lambda task: _rankings(task, source))
 
 
-def _rankings(task: Task, source: str) -> Iterator[Found]:
+def _rankings(task: Task, source: str) -> Iterator[Imported]:
     text = next(
-        (said for key in PROMPTS if isinstance(said := task.data.get(key), str) and said.strip()), None
+        (value for key in PROMPTS if isinstance(value := task.data.get(key), str) and value.strip()), None
     )
     if text is None:
         yield Refused("no prompt: none of the fields prompt, question, instruction, query, text holds any")
     elif not task.annotations:
         yield Refused("nobody has annotated it")
     else:
-        asked = prompt("label-studio", [("user", text)], source)
-        yield from (_ranking(task, annotation, asked) for annotation in task.annotations)
+        row_prompt = prompt("label-studio", [("user", text)], source)
+        yield from (_ranking(task, annotation, row_prompt) for annotation in task.annotations)
 
 
-def _ranking(task: Task, annotation: Annotation, asked: Prompt) -> Found:
+def _ranking(task: Task, annotation: Annotation, row_prompt: Prompt) -> Imported:
     if annotation.was_cancelled:
         return Refused("the annotator skipped it")
     if annotation.annotator is None:
         return Refused("nobody is named as its annotator")
-    judged = [
+    results = [
         result
         for result in annotation.result
         if isinstance(result, Result) and result.type in ("ranker", "pairwise")
     ]
-    if len(judged) != 1:
+    if len(results) != 1:
         return Refused("not one ranker or pairwise result")
-    found = (_ordered if judged[0].type == "ranker" else _chosen)(judged[0], task.data)
-    if isinstance(found, Refused):
-        return found
-    answers, ranks = found
+    ranked = (_ordered if results[0].type == "ranker" else _chosen)(results[0], task.data)
+    if isinstance(ranked, Refused):
+        return ranked
+    responses, ranks = ranked
     return ranking(
         "label-studio",
-        asked,
-        answers,
+        row_prompt,
+        responses,
         ranks,
         labeler=f"label-studio-{annotation.annotator}",
         row=str(task.id),
     )
 
 
-def order(result: Result) -> dict[str, int] | Refused:
-    """The items' ids with their ranks: from a list of ids, from such a list under the Ranker's name, or from buckets named by ranks."""
-    given = result.value.ranker or {}
-    lists = {result.from_name: given} if isinstance(given, list) else given
+def item_ranks(result: Result) -> dict[str, int] | Refused:
+    """The ranks of the items by their ids.
+
+    The ids are in a list, in a list under the Ranker's name, or in buckets that are named by ranks.
+    """
+    ranker = result.value.ranker or {}
+    lists = {result.from_name: ranker} if isinstance(ranker, list) else ranker
     buckets = {name: [str(id) for id in ids] for name, ids in lists.items() if ids}
     if UNRANKED in buckets:
         return Refused("items left unranked")
     ids = [id for bucket in buckets.values() for id in bucket]
     if len(set(ids)) != len(ids):
         return Refused("not every item stands once in the order")
-    named = [BUCKET.fullmatch(name) for name in buckets]
-    if buckets and all(named) and [*buckets] != [result.from_name]:
-        of_bucket = ranks_of([int(name[1]) for name in named if name])
-        return {id: rank for rank, bucket in zip(of_bucket, buckets.values(), strict=True) for id in bucket}
+    names = [BUCKET.fullmatch(name) for name in buckets]
+    if buckets and all(names) and [*buckets] != [result.from_name]:
+        bucket_ranks = ranks_of([int(name[1]) for name in names if name])
+        return {
+            id: rank for rank, bucket in zip(bucket_ranks, buckets.values(), strict=True) for id in bucket
+        }
     if len(buckets) != 1:
         return Refused("items in several buckets, or in none: no order")
     return {id: rank for rank, id in enumerate(ids, 1)}
 
 
 def _ordered(result: Result, data: dict[str, Any]) -> tuple[list[str], tuple[int, ...]] | Refused:
-    ranks = order(result)
+    ranks = item_ranks(result)
     if isinstance(ranks, Refused):
         return ranks
     for items in data.values():
-        if not (isinstance(items, list) and items and all(has(item, "id") for item in items)):
+        if not (isinstance(items, list) and items and all(has_keys(item, "id") for item in items)):
             continue
         ids, texts = [str(item["id"]) for item in items], [item.get("body") for item in items]
         if set(ids) >= ranks.keys():
@@ -151,7 +165,7 @@ def _ordered(result: Result, data: dict[str, Any]) -> tuple[list[str], tuple[int
 
 def _chosen(result: Result, data: dict[str, Any]) -> tuple[list[str], tuple[int, ...]] | Refused:
     named = tuple(name.strip() for name in result.to_name.split(","))
-    answers = next(
+    responses = next(
         (
             [data[key] for key in pair]
             for pair in (named, *PAIRS)
@@ -159,15 +173,15 @@ def _chosen(result: Result, data: dict[str, Any]) -> tuple[list[str], tuple[int,
         ),
         None,
     )
-    if answers is None or not all(isinstance(answer, str) for answer in answers):
+    if responses is None or not all(isinstance(response, str) for response in responses):
         return Refused("no two answers: neither `to_name` nor a known pair of fields holds texts")
     if result.value.selected not in RANKS:
         return Refused("neither left nor right was selected")
-    return answers, RANKS[result.value.selected]
+    return responses, RANKS[result.value.selected]
 
 
 LABEL_STUDIO = Format(
     "{data: {prompt, …}, annotations: [{result: [{type: ranker or pairwise, value}]}]}",
-    lambda row: has(row, "data", "annotations"),
+    lambda row: has_keys(row, "data", "annotations"),
     _read,
 )

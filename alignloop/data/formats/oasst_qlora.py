@@ -1,7 +1,10 @@
-"""Open-Assistant conversations as QLoRA's evaluation wrote them: `### Human: … ### Assistant:`. https://github.com/artidoro/qlora
+"""Open-Assistant conversations as QLoRA's evaluation stores them: `### Human: … ### Assistant:`.
 
-The conversation is `input`, the answer to imitate `output`; the preamble in `prompt` is that project's own and is not read. A
-conversation's first words are the user, so that its turns fall into one split.
+https://github.com/artidoro/qlora
+
+`input` is the conversation and `output` the response to imitate; the preamble in `prompt` belongs to that
+project and is not read. A conversation's first message identifies the user, so that its turns are in one
+split.
 """
 
 import re
@@ -10,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Format, Found, Item, Refused, each, has
+from alignloop.data.formats.importer import Format, Imported, ImportedRow, Refused, convert_rows, has_keys
 from alignloop.data.formats.record_builders import demonstration
 
 TURN = re.compile(r"(?:^|\s)### (Human|Assistant):")
@@ -23,20 +26,20 @@ class Question(BaseModel):
     message_id: str
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Question, lambda question: [_demonstration(question, source)])
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Question, lambda question: [_demonstration(question, source)])
 
 
-def _demonstration(question: Question, source: str) -> Found:
+def _demonstration(question: Question, source: str) -> Imported:
     before, *parts = TURN.split(question.input)
-    said = [(ROLES[role], text.strip()) for role, text in zip(parts[::2], parts[1::2], strict=True)]
-    if before.strip() or not said or said[-1] != ("assistant", ""):
+    turns = [(ROLES[role], text.strip()) for role, text in zip(parts[::2], parts[1::2], strict=True)]
+    if before.strip() or not turns or turns[-1] != ("assistant", ""):
         return Refused("the input is no conversation that waits for the assistant")
-    return demonstration("open-assistant", [*said[:-1], ("assistant", question.output)], source)
+    return demonstration("open-assistant", [*turns[:-1], ("assistant", question.output)], source)
 
 
 OASST_QLORA = Format(
     "{input: '### Human: … ### Assistant:', output, message_id}",
-    lambda row: has(row, "input", "output", "message_id") and str(row["input"]).startswith("### Human:"),
+    lambda row: has_keys(row, "input", "output", "message_id") and str(row["input"]).startswith("### Human:"),
     _read,
 )

@@ -1,7 +1,10 @@
-"""Open-Assistant's message trees: each prompt's replies were ranked by volunteers, 0 is the best. https://github.com/LAION-AI/Open-Assistant
+"""Open-Assistant's message trees: volunteers ranked the replies to each prompt, 0 is the best.
 
-Every message of a person is a prompt, with the path to it as the conversation; where two or more answers to it carry ranks it
-is a ranking as well (equal ranks are ties, gaps left by deleted answers close). The tree is the user: one conversation, one split.
+https://github.com/LAION-AI/Open-Assistant
+
+Every message of a person is a prompt, with the path to it as the conversation. Where all of two or more
+replies to it have ranks, it gives a ranking as well: equal ranks tie, and gaps left by deleted replies
+close. The tree identifies the user, so that it is in one split.
 """
 
 from collections.abc import Iterator
@@ -10,8 +13,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from alignloop.data.content_ids import identify
-from alignloop.data.formats.importer import Format, Found, Item, Refused, changed, each, has, ranks_of
+from alignloop.data.content_ids import content_id
+from alignloop.data.formats.importer import (
+    Format,
+    Imported,
+    ImportedRow,
+    Refused,
+    convert_rows,
+    has_keys,
+    ranks_of,
+    with_changes,
+)
 from alignloop.records import Message, Prompt, Ranking
 
 
@@ -29,15 +41,15 @@ class Tree(BaseModel):
     prompt: Node
 
 
-def _sees(row: Any) -> bool:
-    return has(row, "message_tree_id", "prompt") and isinstance(row["prompt"], dict)
+def _matches(row: Any) -> bool:
+    return has_keys(row, "message_tree_id", "prompt") and isinstance(row["prompt"], dict)
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Tree, lambda tree: _records(tree, source))
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Tree, lambda tree: _records(tree, source))
 
 
-def _records(tree: Tree, source: str) -> Iterator[Found]:
+def _records(tree: Tree, source: str) -> Iterator[Imported]:
     todo: list[tuple[Node, tuple[Message, ...]]] = [(tree.prompt, ())]
     while todo:
         node, before = todo.pop()
@@ -53,8 +65,8 @@ def _records(tree: Tree, source: str) -> Iterator[Found]:
         )
         replies = node.replies
         if node.role == "prompter":
-            user = identify("open-assistant", tree.message_tree_id)
-            id = identify("open-assistant", node.message_id)
+            user = content_id("open-assistant", tree.message_tree_id)
+            id = content_id("open-assistant", node.message_id)
             prompt = Prompt(id=id, messages=messages, user=user, category="open-assistant", source=source)
             yield prompt
             yield from _ranking(
@@ -63,15 +75,15 @@ def _records(tree: Tree, source: str) -> Iterator[Found]:
         todo += [(reply, messages) for reply in reversed(replies)]
 
 
-def _ranking(prompt: Prompt, replies: list[Node]) -> Iterator[Found]:
-    given = [reply.rank for reply in replies if reply.rank is not None]
+def _ranking(prompt: Prompt, replies: list[Node]) -> Iterator[Imported]:
+    numbers = [reply.rank for reply in replies if reply.rank is not None]
     if len(replies) < 2:
         return
-    if len(given) < len(replies):
+    if len(numbers) < len(replies):
         yield Refused("two or more answers, not all of them ranked")
         return
-    ranks = ranks_of(given)
-    made = Ranking(
+    ranks = ranks_of(numbers)
+    record = Ranking(
         id=f"{prompt.id}-ranked",
         prompt=prompt,
         responses=tuple(reply.text.strip() for reply in replies),
@@ -81,7 +93,10 @@ def _ranking(prompt: Prompt, replies: list[Node]) -> Iterator[Found]:
         policy="open-assistant",
         round="imported",
     )
-    yield changed(made, "gaps between ranks closed" if list(ranks) != [rank + 1 for rank in given] else None)
+    gaps = list(ranks) != [number + 1 for number in numbers]
+    yield with_changes(record, "gaps between ranks closed" if gaps else None)
 
 
-OPEN_ASSISTANT = Format("{message_tree_id, prompt: {text, role, replies}}: a tree of messages", _sees, _read)
+OPEN_ASSISTANT = Format(
+    "{message_tree_id, prompt: {text, role, replies}}: a tree of messages", _matches, _read
+)

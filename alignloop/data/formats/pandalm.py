@@ -1,7 +1,10 @@
-"""PandaLM's test set: three annotators compared the answers of two models, ties allowed. https://github.com/WeOpenML/PandaLM
+"""PandaLM's test set: three annotators compared the responses of two models, ties allowed.
 
-Each annotator gives a ranking: 1 and 2 name the better answer, 0 is a tie. Where a model's answer was `True` the file holds JSON's
-true: what the people saw is not known, so the row is refused. An empty answer is one. Instruction and input are the user.
+https://github.com/WeOpenML/PandaLM
+
+Each annotator gives a ranking: 1 and 2 name the better response, 0 is a tie. Where a model's response was
+`True`, the file holds JSON's true: what the annotators saw is unknown, so the row is refused. An empty
+response is a response. Instruction and input identify the user.
 """
 
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Format, Found, Item, each, has
+from alignloop.data.formats.importer import Format, Imported, ImportedRow, convert_rows, has_keys
 from alignloop.data.formats.record_builders import prompt, ranking
 
 RANKS = {0: (1, 1), 1: (1, 2), 2: (2, 1)}
@@ -28,26 +31,28 @@ class Comparison(BaseModel):
     motivation_app: str = ""
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Comparison, lambda comparison: _rankings(comparison, source))
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Comparison, lambda comparison: _rankings(comparison, source))
 
 
-def _rankings(given: Comparison, source: str) -> Iterator[Found]:
-    text = "\n\n".join(part for part in (given.instruction.strip(), given.input.strip()) if part)
-    asked = prompt("pandalm", [("user", text)], source, category=given.motivation_app)
-    for place, choice in enumerate((given.annotator1, given.annotator2, given.annotator3), 1):
+def _rankings(comparison: Comparison, source: str) -> Iterator[Imported]:
+    parts = (comparison.instruction.strip(), comparison.input.strip())
+    text = "\n\n".join(part for part in parts if part)
+    row_prompt = prompt("pandalm", [("user", text)], source, category=comparison.motivation_app)
+    choices = (comparison.annotator1, comparison.annotator2, comparison.annotator3)
+    for annotator, choice in enumerate(choices, 1):
         yield ranking(
             "pandalm",
-            asked,
-            (given.response1, given.response2),
+            row_prompt,
+            (comparison.response1, comparison.response2),
             RANKS[choice],
-            labeler=f"pandalm-{place}",
-            row=str(given.idx),
+            labeler=f"pandalm-{annotator}",
+            row=str(comparison.idx),
         )
 
 
 PANDALM = Format(
     "{instruction, input, response1, response2, annotator1, annotator2, annotator3}",
-    lambda row: has(row, "response1", "response2", "annotator1"),
+    lambda row: has_keys(row, "response1", "response2", "annotator1"),
     _read,
 )

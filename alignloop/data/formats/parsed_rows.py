@@ -1,78 +1,85 @@
-"""What `ingest` gets of a row: a record as the line to be written, traced to its own, and what decides whether it is; workers make it."""
+"""What `ingest` gets for each row of a source: a refusal, or the record as a line to write, with its origin.
+
+Workers parse the rows; the lines that they return are written as they are.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from alignloop.data.content_ids import SEPARATOR, identify
-from alignloop.data.formats import Changed, Item, Refused
+from alignloop.data.content_ids import SEPARATOR, content_id
+from alignloop.data.formats.importer import Changed, ImportedRow, Refused
 from alignloop.data.record_files import Piece, line_of
 from alignloop.records import Demonstration, Origin, Prompt, Ranking, Record
 
 
-class Line(NamedTuple):
-    """A record as it is written."""
+class RecordLine(NamedTuple):
+    """A record as the line that is written."""
 
     kind: type[Record]
     id: str
     text: str
-    asked: bytes | None  # of a prompt a hash of all that it is
+    digest: bytes | None  # of a prompt's id, user and messages; None for other records
 
 
-class Arrival(NamedTuple):
-    """What one row of a source holds, or one of several things: why it is refused, or a record, and the prompt in it where there is one."""
+class ParsedRow(NamedTuple):
+    """One result of a row: why it is refused, or its record, and the prompt in that record if there is one.
+
+    A row that gives several records has several results.
+    """
 
     row: int
     refused: str | None
-    user: str | None = None  # whose it is; a document is nobody's
-    ways: tuple[str, ...] = ()  # in which the importer changed it
-    record: Line | None = None
-    prompt: Line | None = None
+    user: str | None = None  # None for a document
+    changes: tuple[str, ...] = ()  # that the importer made
+    record: RecordLine | None = None
+    prompt: RecordLine | None = None
 
 
-def gather(read: Callable[[Piece], Iterable[Item]], origin: Origin, piece: Piece) -> list[Arrival]:
-    """What a piece of a source holds."""
-    return list(arrived(read(piece), origin))
+def parse_piece(
+    read: Callable[[Piece], Iterable[ImportedRow]], origin: Origin, piece: Piece
+) -> list[ParsedRow]:
+    """Parse a piece of a source with the importer `read`."""
+    return list(parse_rows(read(piece), origin))
 
 
-def arrived(items: Iterable[Item], origin: Origin) -> Iterator[Arrival]:
-    """What an importer yields, each with where it was read."""
-    for row, item in items:
-        if isinstance(item, Refused):
-            yield Arrival(row, item.reason)
+def parse_rows(rows: Iterable[ImportedRow], origin: Origin) -> Iterator[ParsedRow]:
+    """Turn what an importer yields into lines; each record's origin gets the line that it was read from."""
+    for row, imported in rows:
+        if isinstance(imported, Refused):
+            yield ParsedRow(row, imported.reason)
             continue
-        record, ways = item if isinstance(item, Changed) else (item, ())
+        record, changes = imported if isinstance(imported, Changed) else (imported, ())
         at = Origin(licence=origin.licence, sha256=origin.sha256, line=row) if origin.sha256 else origin
-        asked = record.prompt if isinstance(record, Ranking) else record
-        user = asked.user if isinstance(asked, Prompt | Demonstration) else None
-        prompt = (
-            record.prompt
-            if isinstance(record, Ranking)
-            else _prompt_of(record)
-            if isinstance(record, Demonstration)
-            else None
-        )
-        yield Arrival(row, None, user, ways, _line(record, at), _line(prompt, at) if prompt else None)
+        conversation = record.prompt if isinstance(record, Ranking) else record
+        user = conversation.user if isinstance(conversation, Prompt | Demonstration) else None
+        prompt = _prompt_in(record)
+        line, prompt_line = _line(record, at), _line(prompt, at) if prompt else None
+        yield ParsedRow(row, None, user, changes, record=line, prompt=prompt_line)
 
 
-def _line(record: Any, origin: Origin) -> Line:
-    asked = _hash_of(record) if isinstance(record, Prompt) else None
-    return Line(type(record), record.id, line_of(record.model_copy(update={"origin": origin})), asked)
-
-
-def hash_of(*content: str) -> bytes:
-    """A hash of what was said."""
+def content_digest(*content: str) -> bytes:
+    """An 8-byte hash of the content."""
     return blake2b(SEPARATOR.join(content).encode(), digest_size=8).digest()
 
 
-def _hash_of(prompt: Prompt) -> bytes:
-    return hash_of(
-        prompt.id, prompt.user, *(f"{message.role}:{message.content}" for message in prompt.messages)
-    )
+def _line(record: Any, origin: Origin) -> RecordLine:
+    text = line_of(record.model_copy(update={"origin": origin}))
+    return RecordLine(type(record), record.id, text, _digest(record) if isinstance(record, Prompt) else None)
 
 
-def _prompt_of(demonstration: Demonstration) -> Prompt:
-    asked = demonstration.messages[:-1]
-    name = identify("prompt", demonstration.user, *(message.content for message in asked))
-    about = demonstration.model_dump(include={"user", "category", "time", "source"})
-    return Prompt(id=name, messages=asked, **about)
+def _digest(prompt: Prompt) -> bytes:
+    messages = (f"{message.role}:{message.content}" for message in prompt.messages)
+    return content_digest(prompt.id, prompt.user, *messages)
+
+
+def _prompt_in(record: Record) -> Prompt | None:
+    """The prompt of a ranking, or of a demonstration; None for other records."""
+    if isinstance(record, Ranking):
+        return record.prompt
+    if not isinstance(record, Demonstration):
+        return None
+    messages = record.messages[:-1]
+    id = content_id("prompt", record.user, *(message.content for message in messages))
+    about = record.model_dump(include={"user", "category", "time", "source"})
+    return Prompt(id=id, messages=messages, **about)

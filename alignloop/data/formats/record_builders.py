@@ -1,41 +1,48 @@
-"""Our records from what a source says: ids made of the content, white space off the ends of what is said, first words as the user.
+"""Builds our records from the content of a source.
 
-An importer's `name` stands in ids, and as labeler and category where the source names none.
+Ids are hashes of the content, and white space around each turn is stripped. Where the source names no
+user, the first user message identifies one. The importer's `name` is part of the ids, and the labeler and
+category where the source names none.
 """
 
 from collections.abc import Sequence
 from typing import Literal
 
-from alignloop.data.content_ids import identify
+from alignloop.data.content_ids import content_id
 from alignloop.records import Demonstration, Message, Prompt, Ranking
 
-Turns = Sequence[tuple[str, str]]  # who speaks, what is said
+Turns = Sequence[tuple[str, str]]  # (role, content) of each turn
 
 
 def messages(turns: Turns) -> tuple[Message, ...]:
-    """The turns of a conversation. Raises ValidationError for a role that we do not know, or an empty turn."""
-    return tuple(Message.model_validate({"role": role, "content": said.strip()}) for role, said in turns)
+    """The messages of a conversation. Raises ValidationError for an unknown role or an empty turn."""
+    return tuple(Message.model_validate({"role": role, "content": text.strip()}) for role, text in turns)
 
 
 def prompt(
     name: str, turns: Turns, source: str, *, user: str = "", category: str = "", time: str = ""
 ) -> Prompt:
-    """A conversation that waits for the assistant."""
-    said = messages(turns)
-    owner = identify(name, user or _first(said))
-    id = identify(name, *(message.content for message in said))
-    return Prompt(id=id, messages=said, user=owner, category=category or name, time=time, source=source)
+    """A prompt: a conversation whose last turn is the user's."""
+    conversation = messages(turns)
+    return Prompt(
+        id=content_id(name, *(message.content for message in conversation)),
+        messages=conversation,
+        user=content_id(name, user or _first_user_message(conversation)),
+        category=category or name,
+        time=time,
+        source=source,
+    )
 
 
 def demonstration(
     name: str, turns: Turns, source: str, *, labeler: str = "", user: str = "", category: str = ""
 ) -> Demonstration:
-    """A conversation whose assistant turns were written to be imitated."""
-    said = messages(turns)
+    """A demonstration: a conversation whose assistant turns were written to be imitated."""
+    conversation = messages(turns)
     return Demonstration(
-        id=identify(name, *(message.content for message in said), labeler),
-        messages=said,
-        user=identify(name, user or _first(said)),
+        id=content_id(name, *(message.content for message in conversation), labeler),
+        messages=conversation,
+        user=content_id(name, user or _first_user_message(conversation)),
         labeler=labeler or name,
         category=category or name,
         source=source,
@@ -52,12 +59,12 @@ def ranking(
     kind: Literal["person", "judge"] = "person",
     row: str = "",
 ) -> Ranking:
-    """One labeler's order of some answers; `row` keeps the ids of a source apart where it repeats itself."""
-    answers = tuple(response.strip() for response in responses)
+    """A labeler's ranking of responses; `row` keeps the ids of repeated rankings apart."""
+    stripped = tuple(response.strip() for response in responses)
     return Ranking(
-        id=identify(name, prompt.id, *answers, *map(str, ranks), labeler, row),
+        id=content_id(name, prompt.id, *stripped, *map(str, ranks), labeler, row),
         prompt=prompt,
-        responses=answers,
+        responses=stripped,
         ranks=tuple(ranks),
         labeler=labeler or name,
         kind=kind,
@@ -67,5 +74,5 @@ def ranking(
     )
 
 
-def _first(said: tuple[Message, ...]) -> str:
-    return next((message.content for message in said if message.role == "user"), "")
+def _first_user_message(messages: tuple[Message, ...]) -> str:
+    return next((message.content for message in messages if message.role == "user"), "")

@@ -1,6 +1,9 @@
-"""Self-Instruct's seed tasks and user-oriented instructions, written by experts. https://github.com/yizhongw/self-instruct
+"""Self-Instruct's seed tasks and user-oriented instructions, written by experts.
 
-The instruction and, after an empty line, its input are the prompt; each instance is a demonstration of its own. The task is the user.
+https://github.com/yizhongw/self-instruct
+
+The prompt is the instruction and, after an empty line, its input; each instance is a demonstration. The task
+identifies the user.
 """
 
 from collections.abc import Iterator
@@ -9,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from alignloop.data.content_ids import identify
-from alignloop.data.formats.importer import Format, Item, each, has
+from alignloop.data.content_ids import content_id
+from alignloop.data.formats.importer import Format, ImportedRow, convert_rows, has_keys
 from alignloop.records import Demonstration, Message
 
 
@@ -25,29 +28,29 @@ class Task(BaseModel):
     is_classification: bool = False
 
 
-def _sees(row: Any) -> bool:
-    return has(row, "instruction", "instances") and isinstance(row["instances"], list)
+def _matches(row: Any) -> bool:
+    return has_keys(row, "instruction", "instances") and isinstance(row["instances"], list)
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(
         path, Task, lambda task: (_demonstration(task, instance, source) for instance in task.instances)
     )
 
 
 def _demonstration(task: Task, instance: Instance, source: str) -> Demonstration:
-    question = "\n\n".join(part for part in (task.instruction.strip(), instance.input.strip()) if part)
+    text = "\n\n".join(part for part in (task.instruction.strip(), instance.input.strip()) if part)
     return Demonstration(
-        id=identify("self-instruct", question, instance.output),
+        id=content_id("self-instruct", text, instance.output),
         messages=(
-            Message(role="user", content=question),
+            Message(role="user", content=text),
             Message(role="assistant", content=instance.output.strip()),
         ),
-        user=identify("self-instruct", task.instruction),
+        user=content_id("self-instruct", task.instruction),
         labeler="self-instruct",
         category="classification" if task.is_classification else "instruction",
         source=source,
     )
 
 
-SELF_INSTRUCT = Format("{instruction, instances: [{input, output}]}", _sees, _read)
+SELF_INSTRUCT = Format("{instruction, instances: [{input, output}]}", _matches, _read)

@@ -1,4 +1,4 @@
-"""What lies in the sources' folder: each file, or saved dataset, with its format, licence and hash."""
+"""Lists the sources in a folder: each file or saved dataset, with its format, licence and hash."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,16 +8,20 @@ from pathlib import Path
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from alignloop.data.formats import FORMATS, Format, columns, is_dataset, sniff
-from alignloop.data.record_files import DataError
+from alignloop.data.formats import FORMATS
+from alignloop.data.formats.arrow import is_dataset
+from alignloop.data.formats.column_mapping import mapped_table
+from alignloop.data.formats.importer import Format
+from alignloop.data.formats.sniffing import sniff
+from alignloop.data.input_files import DataError
 
 SKIP, UNKNOWN = "skip", "unknown-accepted"
-ASIDE = ("README", "LICENSE")  # how names begin, in whatever case, of files that tell about data
+ASIDE = ("README", "LICENSE")  # prefixes, in any case, of the names of files that are not data
 
 
 @dataclass(frozen=True)
 class Source:
-    """One source: `name` is its path below the folder, `format` the name of how `reader` reads it."""
+    """One source: `name` is its path below the folder, `format` the name of the format `reader`."""
 
     name: str
     path: Path
@@ -27,37 +31,40 @@ class Source:
     sha256: str
 
 
-def sources(
+def find_sources(
     folder: Path,
     formats: Mapping[str, str],
     mappings: Mapping[str, Mapping[str, str | list[str]]],
     licences: Mapping[str, str],
 ) -> list[Source]:
-    """The sources by name, each of the format that the first fitting pattern states, or that is seen.
+    """The sources by name, each in the format of the first matching pattern, or else in the guessed one.
 
-    Raises DataError for a source without a licence, of no known format, or named wrongly.
+    Raises DataError for a source without a licence or a known format, and for a pattern that matches no
+    source.
     """
     names = list(_names(folder))
     for pattern, format in formats.items():
         if format not in (*FORMATS, SKIP):
             raise DataError(
-                f"ingest.formats: {pattern}: there is no format '{format}'; known are {', '.join(FORMATS)} and {SKIP}"
+                f"ingest.formats: {pattern}: there is no format '{format}'; "
+                f"known are {', '.join(FORMATS)} and {SKIP}"
             )
     for key, patterns in (("formats", formats), ("columns", mappings), ("licences", licences)):
         for pattern in patterns:
-            if not any(_fits(name, pattern) for name in names) and not (key == "licences" and pattern == "*"):
+            if not any(_matches(name, pattern) for name in names) and not (
+                key == "licences" and pattern == "*"
+            ):
                 raise DataError(
                     f"ingest.{key}: no file in {folder} is called {pattern}; correct the pattern or remove it"
                 )
     spdx = {pattern: _spdx(pattern, licence) for pattern, licence in licences.items()}
     found, unlicensed = [], []
     for name in names:
-        stated = next((format for pattern, format in formats.items() if _fits(name, pattern)), None)
-        mapped = next((pattern for pattern in mappings if _fits(name, pattern)), None)
-        unasked = any(part.startswith(".") for part in Path(name).parts) or Path(
-            name
-        ).name.upper().startswith(ASIDE)
-        if stated == SKIP or (unasked and not (stated or mapped)):
+        stated = next((format for pattern, format in formats.items() if _matches(name, pattern)), None)
+        mapped = next((pattern for pattern in mappings if _matches(name, pattern)), None)
+        hidden = any(part.startswith(".") for part in Path(name).parts)
+        ignored = hidden or Path(name).name.upper().startswith(ASIDE)
+        if stated == SKIP or (ignored and not (stated or mapped)):
             continue
         path = folder / name
         if stated and mapped:
@@ -65,14 +72,15 @@ def sources(
                 f"{path}: has a format in ingest.formats and a mapping in ingest.columns; remove one of them"
             )
         format = "columns" if mapped else stated or sniff(path)
-        reader = columns(mapped, mappings[mapped]) if mapped else FORMATS[format]
+        reader = mapped_table(mapped, mappings[mapped]) if mapped else FORMATS[format]
         licence = _licence(name, spdx)
         unlicensed += [] if licence else [name]
-        found.append(Source(name, path, format, reader, licence or UNKNOWN, _sha256(path)))
+        found.append(Source(name, path, format, reader, licence=licence or UNKNOWN, sha256=_sha256(path)))
     if not found:
-        aside = f"hidden files, {'* and '.join(ASIDE)}* do not count"
+        ignored = f"hidden files, {'* and '.join(ASIDE)}* do not count"
         raise DataError(
-            f"{folder}: holds no data ({aside}); drop files there, or set ingest.source: world in params.yaml"
+            f"{folder}: holds no data ({ignored}); "
+            "put files there, or set ingest.source: world in params.yaml"
         )
     if unlicensed:
         raise DataError("\n".join(f"{folder / name}: {_unlicensed(name)}" for name in unlicensed))
@@ -80,37 +88,41 @@ def sources(
 
 
 def _names(folder: Path) -> Iterator[str]:
-    """Every file below the folder, and every saved dataset in place of its files, by name."""
+    """The names of all files below the folder; a saved dataset stands for its files."""
     saved = [path for path in sorted(folder.rglob("*")) if path.is_dir() and is_dataset(path)]
-    saved = [
-        path for path in saved if not set(saved) & set(path.parents)
-    ]  # a dataset's splits are datasets too
+    # the splits of a dataset are datasets too
+    saved = [path for path in saved if not set(saved) & set(path.parents)]
     files = [path for path in folder.rglob("*") if path.is_file() and not set(saved) & set(path.parents)]
     return iter(sorted(path.relative_to(folder).as_posix() for path in (*saved, *files)))
 
 
-def _fits(name: str, pattern: str) -> bool:
+def _matches(name: str, pattern: str) -> bool:
     return fnmatch(name, pattern) or fnmatch(Path(name).name, pattern)
 
 
 def _licence(name: str, licences: Mapping[str, str]) -> str | None:
-    """The first stated licence that fits; that it is unknown counts only where none is stated."""
-    fitting: Sequence[str] = [licence for pattern, licence in licences.items() if _fits(name, pattern)]
-    return next((licence for licence in fitting if licence != UNKNOWN), fitting[0] if fitting else None)
+    """The first matching licence; `unknown-accepted` counts only where no other matches."""
+    matching: Sequence[str] = [licence for pattern, licence in licences.items() if _matches(name, pattern)]
+    return next((licence for licence in matching if licence != UNKNOWN), matching[0] if matching else None)
 
 
 def _spdx(pattern: str, licence: str) -> str:
-    """The licence as SPDX writes it."""
+    """The licence in SPDX's canonical spelling."""
     try:
         return licence if licence == UNKNOWN else canonicalize_license_expression(licence)
     except InvalidLicenseExpression:
-        remedy = f"write one (https://spdx.org/licenses), LicenseRef-NAME for what has none, or {UNKNOWN}"
-        raise DataError(f"ingest.licences: {pattern}: '{licence}' is no SPDX expression; {remedy}") from None
+        remedy = f"write one (https://spdx.org/licenses), LicenseRef-NAME where SPDX has none, or {UNKNOWN}"
+        raise DataError(
+            f"ingest.licences: {pattern}: '{licence}' is not an SPDX expression; {remedy}"
+        ) from None
 
 
 def _unlicensed(name: str) -> str:
-    stated = f"""ingest.licences: {{"{name}": MIT}}"""
-    return f"no licence is stated; write its SPDX expression in params.yaml, {stated}, or {UNKNOWN} to take it without one"
+    example = f"""ingest.licences: {{"{name}": MIT}}"""
+    return (
+        f"no licence is stated; write its SPDX expression in params.yaml, {example}, "
+        f"or {UNKNOWN} to accept it without one"
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -1,7 +1,8 @@
 """SQuALITY: questions on a story, each answered by four writers. https://github.com/nyu-mll/SQuALITY
 
-The prompt is the story and the question below it; each writer's answer is a demonstration. The story is the user, so that all that
-is asked about one falls into one split. Stories are long: `prepare` drops what passes validate.max_characters.
+The prompt is the story, followed by the question; each writer's response is a demonstration. The story
+identifies the user, so that all its questions are in one split. Stories are long: `prepare` drops those
+that exceed validate.max_characters.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Format, Found, Item, each, has
+from alignloop.data.formats.importer import Format, Imported, ImportedRow, convert_rows, has_keys
 from alignloop.data.formats.record_builders import demonstration
 
 
@@ -35,33 +36,35 @@ class Story(BaseModel):
     questions: list[Question]
 
 
-def sees(row: Any) -> bool:
+def is_story(row: Any) -> bool:
     """Whether a row is a story with its questions."""
-    return has(row, "metadata", "document", "questions") and isinstance(row["questions"], list)
+    return has_keys(row, "metadata", "document", "questions") and isinstance(row["questions"], list)
 
 
-def asks(story: Story, question: Question) -> str:
-    """What a writer had to read: the story, and the question."""
+def prompt_text(story: Story, question: Question) -> str:
+    """The prompt that a writer answered: the story, and the question."""
     return f"{story.document.strip()}\n\n{question.question_text.strip()}"
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Story, lambda story: _demonstrations(story, source))
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Story, lambda story: _demonstrations(story, source))
 
 
-def _demonstrations(story: Story, source: str) -> Iterator[Found]:
+def _demonstrations(story: Story, source: str) -> Iterator[Imported]:
     for question in story.questions:
-        for answer in question.responses:
-            turns = [("user", asks(story, question)), ("assistant", answer.response_text)]
+        for response in question.responses:
+            turns = [("user", prompt_text(story, question)), ("assistant", response.response_text)]
             yield demonstration(
                 "squality",
                 turns,
                 source,
-                labeler=f"squality-{answer.worker_id}",
+                labeler=f"squality-{response.worker_id}",
                 user=story.metadata.passage_id,
             )
 
 
 SQUALITY = Format(
-    "{metadata, document, questions: [{question_text, responses: [{worker_id, response_text}]}]}", sees, _read
+    "{metadata, document, questions: [{question_text, responses: [{worker_id, response_text}]}]}",
+    is_story,
+    _read,
 )

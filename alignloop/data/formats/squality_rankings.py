@@ -1,9 +1,13 @@
-"""SQuALITY's human evaluation: each of three reviewers ranked three systems' answers. https://github.com/nyu-mll/SQuALITY
+"""SQuALITY's human evaluation: three reviewers each ranked the responses of three systems.
 
-The file names a passage and a question's place, counted from 0; story and question stand in the dataset's own files, where questions are
-numbered from 1, and which must lie among the sources too (any folder). What they do not hold is refused, and so is a question to which
-the system called `human` gave no answer there: then the numbers do not match. A reviewer is known by `worker_id`, whatever the order of
-the reviews; `overall-rank` is the ranking, and equal ratings below different ranks are no tie: the reviewers put one of them first.
+https://github.com/nyu-mll/SQuALITY
+
+The file names a passage and the index of a question, from 0. The story and the question are in the data
+set's own files, where questions are numbered from 1; these must be among the sources too, in any folder.
+A question that they lack is refused, and so is one whose response by the system `human` is not among the
+writers' responses there: then the numbers do not match. A reviewer is identified by `worker_id`, not by
+the order of the reviews. `overall-rank` is the ranking; equal ratings with different ranks are not a tie,
+since the reviewer put one of them first.
 """
 
 from collections.abc import Iterator
@@ -13,13 +17,21 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from alignloop.data.formats import containers, squality
-from alignloop.data.formats.importer import Format, Found, Item, Refused, changed, each, has, ranks_of
+from alignloop.data.formats.importer import (
+    Format,
+    Imported,
+    ImportedRow,
+    Refused,
+    convert_rows,
+    has_keys,
+    ranks_of,
+    with_changes,
+)
 from alignloop.data.formats.record_builders import prompt, ranking
-from alignloop.data.record_files import DataError
+from alignloop.data.input_files import DataError
 
-Questions = dict[
-    tuple[str, str], tuple[str, set[str]]
-]  # what is asked and what writers answered, by passage and place
+# the prompt and the writers' responses, by passage and index of the question
+Questions = dict[tuple[str, str], tuple[str, set[str]]]
 
 
 class Review(BaseModel):
@@ -37,27 +49,26 @@ class Passage(BaseModel):
     questions: dict[str, dict[str, System]]
 
 
-def _sees(row: Any) -> bool:
-    return has(row, "passage-id", "questions") and isinstance(row["questions"], dict)
+def _matches(row: Any) -> bool:
+    return has_keys(row, "passage-id", "questions") and isinstance(row["questions"], dict)
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    known = _questions(path, source)
-    return each(path, Passage, lambda passage: _rankings(passage, known, source))
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    questions = _questions(path, source)
+    return convert_rows(path, Passage, lambda passage: _rankings(passage, questions, source))
 
 
-def _rankings(passage: Passage, known: Questions, source: str) -> Iterator[Found]:
+def _rankings(passage: Passage, stories: Questions, source: str) -> Iterator[Imported]:
     for number, systems in passage.questions.items():
-        text, written = known.get((passage.passage_id, number), (None, set()))
+        text, written = stories.get((passage.passage_id, number), (None, set()))
         human = systems.get("human")
         by_worker = [
             {review.worker_id: review.overall_rank for review in system.reviews}
             for system in systems.values()
         ]
-        workers = list(dict.fromkeys(worker for given in by_worker for worker in given)) or [""]
+        workers = list(dict.fromkeys(worker for ranks in by_worker for worker in ranks)) or [""]
         for worker in workers:
-            given = [each.get(worker) for each in by_worker]
-            ranks = [rank for rank in given if rank is not None]
+            ranks = [given[worker] for given in by_worker if worker in given]
             if text is None:
                 yield Refused("its story and question stand in no SQuALITY file among the sources")
             elif human and human.response.strip() not in written:
@@ -65,39 +76,42 @@ def _rankings(passage: Passage, known: Questions, source: str) -> Iterator[Found
             elif len(ranks) < len(systems) or len(systems) < 2:
                 yield Refused("a reviewer ranked not all answers, or there are fewer than two")
             else:
-                asked = prompt("squality", [("user", text)], source, user=passage.passage_id)
+                row_prompt = prompt("squality", [("user", text)], source, user=passage.passage_id)
                 order = ranks_of(ranks)
-                made = ranking(
+                record = ranking(
                     "squality",
-                    asked,
+                    row_prompt,
                     [system.response for system in systems.values()],
                     order,
                     labeler=f"squality-{worker}",
                 )
-                yield changed(made, "gaps between ranks closed" if list(order) != ranks else None)
+                yield with_changes(record, "gaps between ranks closed" if list(order) != ranks else None)
 
 
 def _questions(path: Path, source: str) -> Questions:
-    """Every question of the stories among the sources: 127 stories of 30 kB, at most."""
+    """The questions of all stories among the sources: at most 127 stories of 30 kB."""
     depth = len(PurePosixPath(source).parts)
     root = path.parents[depth - 1] if path.parts[-depth:] == PurePosixPath(source).parts else path.parent
-    known: Questions = {}
+    questions: Questions = {}
     for file in sorted(root.rglob("*.jsonl*")):
         for story in _stories(file):
             for question in story.questions:
-                written = {answer.response_text.strip() for answer in question.responses}
-                known[story.metadata.passage_id, str(question.question_number - 1)] = (
-                    squality.asks(story, question),
+                written = {response.response_text.strip() for response in question.responses}
+                questions[story.metadata.passage_id, str(question.question_number - 1)] = (
+                    squality.prompt_text(story, question),
                     written,
                 )
-    return known
+    return questions
 
 
 def _stories(file: Path) -> Iterator[squality.Story]:
-    """The stories of a file; none where it holds something else. What is broken in it is told when it is imported itself."""
+    """The stories of a file; none if it holds something else.
+
+    Its faults are reported when it is imported itself.
+    """
     try:
-        for place, (_, row) in enumerate(containers.read(file)):
-            if place == 0 and not squality.sees(row):
+        for index, (_, row) in enumerate(containers.read(file)):
+            if index == 0 and not squality.is_story(row):
                 return
             try:
                 yield squality.Story.model_validate(row, strict=True)
@@ -109,6 +123,6 @@ def _stories(file: Path) -> Iterator[squality.Story]:
 
 SQUALITY_RANKINGS = Format(
     "{passage-id, questions: {number: {system: {response, reviews: [{worker_id, overall-rank}]}}}}",
-    _sees,
+    _matches,
     _read,
 )

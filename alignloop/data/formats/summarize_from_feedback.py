@@ -1,6 +1,9 @@
-"""OpenAI's summarize-from-feedback comparisons: people chose one of two summaries. https://github.com/openai/summarize-from-feedback
+"""OpenAI's summarize-from-feedback comparisons: people chose one of two summaries.
 
-The prompt is the query of the paper's models (subreddit, title, post, `TL;DR:`; for news: article, `TL;DR:`). The post is the user.
+https://github.com/openai/summarize-from-feedback
+
+The prompt is the query format of the paper's models (subreddit, title, post, `TL;DR:`; for news: article,
+`TL;DR:`). The post identifies the user.
 """
 
 from collections.abc import Iterator
@@ -9,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from alignloop.data.formats.importer import Format, Found, Item, Refused, each, has
+from alignloop.data.formats.importer import Format, Imported, ImportedRow, Refused, convert_rows, has_keys
 from alignloop.data.formats.record_builders import prompt, ranking
 from alignloop.records import Prompt
 
@@ -35,22 +38,22 @@ class Comparison(BaseModel):
     worker: str
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Comparison, lambda comparison: _ranking(comparison, source))
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Comparison, lambda comparison: _ranking(comparison, source))
 
 
-def _ranking(comparison: Comparison, source: str) -> Iterator[Found]:
-    asked = _prompt(comparison.info, source)
-    answers = [summary.text for summary in comparison.summaries]
-    if asked is None:
+def _ranking(comparison: Comparison, source: str) -> Iterator[Imported]:
+    row_prompt = _prompt(comparison.info, source)
+    responses = [summary.text for summary in comparison.summaries]
+    if row_prompt is None:
         yield Refused("neither a post nor an article")
-    elif answers[0].strip() == answers[1].strip():
+    elif responses[0].strip() == responses[1].strip():
         yield Refused("both summaries are the same")
     else:
         yield ranking(
             NAME,
-            asked,
-            answers,
+            row_prompt,
+            responses,
             (1, 2) if comparison.choice == 0 else (2, 1),
             labeler=f"{NAME}-{comparison.worker}",
         )
@@ -58,7 +61,8 @@ def _ranking(comparison: Comparison, source: str) -> Iterator[Found]:
 
 def _prompt(info: Info, source: str) -> Prompt | None:
     if info.post and info.post.strip():
-        text = f"SUBREDDIT: r/{info.subreddit or ''}\n\nTITLE: {info.title or ''}\n\nPOST: {info.post.strip()}\n\nTL;DR:"
+        head = f"SUBREDDIT: r/{info.subreddit or ''}\n\nTITLE: {info.title or ''}"
+        text = f"{head}\n\nPOST: {info.post.strip()}\n\nTL;DR:"
     elif info.article and info.article.strip():
         text = f"Article: {info.article.strip()}\n\nTL;DR:"
     else:
@@ -68,6 +72,6 @@ def _prompt(info: Info, source: str) -> Prompt | None:
 
 SUMMARIZE_FROM_FEEDBACK = Format(
     "{info, summaries: [{text}, {text}], choice, worker}",
-    lambda row: has(row, "info", "summaries", "choice"),
+    lambda row: has_keys(row, "info", "summaries", "choice"),
     _read,
 )

@@ -1,6 +1,9 @@
-"""Google's Taskmaster-4: dialogs of a customer and an assistant, written by crowd workers. https://github.com/google-research-datasets/Taskmaster
+"""Google's Taskmaster-4: dialogs of a customer and an assistant, written by crowd workers.
 
-A dialog is a demonstration and its own user. The calls of an API that stand beside the assistant's turns are left out.
+https://github.com/google-research-datasets/Taskmaster
+
+A dialog is a demonstration, or a prompt if the customer speaks last, and identifies its user. API calls
+beside the assistant's turns are dropped.
 """
 
 from collections.abc import Iterator
@@ -9,7 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Format, Found, Item, changed, each, has
+from alignloop.data.formats.importer import (
+    Format,
+    Imported,
+    ImportedRow,
+    convert_rows,
+    has_keys,
+    with_changes,
+)
 from alignloop.data.formats.record_builders import demonstration, prompt
 
 
@@ -25,21 +35,22 @@ class Dialog(BaseModel):
     utterances: list[Utterance]
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Dialog, lambda dialog: [_record(dialog, source)])
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Dialog, lambda dialog: [_record(dialog, source)])
 
 
-def _record(dialog: Dialog, source: str) -> Found:
+def _record(dialog: Dialog, source: str) -> Imported:
     turns = [(utterance.speaker, utterance.text) for utterance in dialog.utterances]
     make = prompt if turns and turns[-1][0] == "user" else demonstration
-    made = make("taskmaster", turns, source, user=dialog.conversation_id, category=dialog.vertical.casefold())
-    return changed(
-        made, "calls of an API left out" if any(each.annotations for each in dialog.utterances) else None
+    record = make(
+        "taskmaster", turns, source, user=dialog.conversation_id, category=dialog.vertical.casefold()
     )
+    calls = any(utterance.annotations for utterance in dialog.utterances)
+    return with_changes(record, "calls of an API left out" if calls else None)
 
 
 TASKMASTER = Format(
     "{conversation_id, utterances: [{speaker, text}]}",
-    lambda row: has(row, "conversation_id", "utterances"),
+    lambda row: has_keys(row, "conversation_id", "utterances"),
     _read,
 )

@@ -1,7 +1,10 @@
-"""Tulu's human evaluation: named evaluators compared two models' answers on a scale of five. https://github.com/allenai/open-instruct
+"""Tulu's human evaluation: named evaluators compared the responses of two models on a scale of five.
 
-A worksheet as CSV. The scale's strength (better, slightly better) is lost in a ranking, so the slight ones count as changed;
-`tie` is a tie. Whether an answer is acceptable is not read. The time, days since 1899-12-30 in the sheet, becomes a date.
+https://github.com/allenai/open-instruct
+
+The source is a worksheet as CSV. A ranking cannot express how much better a response is, so slight
+preferences count as changed. Whether a response is acceptable is not read. The time, days since
+1899-12-30 in the sheet, becomes a date.
 """
 
 from collections.abc import Iterator
@@ -11,7 +14,15 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Format, Found, Item, Refused, changed, each, has
+from alignloop.data.formats.importer import (
+    Format,
+    Imported,
+    ImportedRow,
+    Refused,
+    convert_rows,
+    has_keys,
+    with_changes,
+)
 from alignloop.data.formats.record_builders import prompt, ranking
 
 RANKS = {
@@ -34,25 +45,27 @@ class Comparison(BaseModel):
     timestamp: str
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Comparison, lambda comparison: _ranking(comparison, source))
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Comparison, lambda comparison: _ranking(comparison, source))
 
 
-def _ranking(given: Comparison, source: str) -> Iterator[Found]:
-    if not given.evaluator.strip():
+def _ranking(comparison: Comparison, source: str) -> Iterator[Imported]:
+    if not comparison.evaluator.strip():
         yield Refused("no evaluator is named")
         return
-    asked = prompt("tulu", [("user", given.prompt)], source, time=_time(given.timestamp))
-    answers = (given.completion_a, given.completion_b)
-    made = ranking(
+    row_prompt = prompt("tulu", [("user", comparison.prompt)], source, time=_time(comparison.timestamp))
+    responses = (comparison.completion_a, comparison.completion_b)
+    record = ranking(
         "tulu",
-        asked,
-        answers,
-        RANKS[given.preference],
-        labeler=f"tulu-{given.evaluator.strip()}",
-        row=given.id,
+        row_prompt,
+        responses,
+        RANKS[comparison.preference],
+        labeler=f"tulu-{comparison.evaluator.strip()}",
+        row=comparison.id,
     )
-    yield changed(made, "a slight preference counts as one" if "slightly" in given.preference else None)
+    yield with_changes(
+        record, "a slight preference counts as one" if "slightly" in comparison.preference else None
+    )
 
 
 def _time(days: str) -> str:
@@ -67,6 +80,6 @@ def _time(days: str) -> str:
 
 TULU = Format(
     "a table of prompt, completion_a, completion_b, preference, evaluator, timestamp",
-    lambda row: has(row, "completion_a", "completion_b", "preference", "evaluator"),
+    lambda row: has_keys(row, "completion_a", "completion_b", "preference", "evaluator"),
     _read,
 )

@@ -1,7 +1,10 @@
-"""UltraFeedback: four models' answers, scored by a judge model on four aspects. https://huggingface.co/datasets/openbmb/UltraFeedback
+"""UltraFeedback: the responses of four models, scored by a judge model on four aspects.
 
-An answer's score is the mean of its aspects' ratings, as the authors' `fine-grained_score` is; equal means are ties. `overall_score` is
-not used: where the judge wrote 1 it often says 10. An answer with an aspect that is not rated (`N/A`) is left out.
+https://huggingface.co/datasets/openbmb/UltraFeedback
+
+A response's score is the mean of its ratings, like the authors' `fine-grained_score`; equal means tie.
+`overall_score` is not used: it is often 10 where the judge wrote 1. A response with an unrated aspect
+(`N/A`) is dropped.
 """
 
 import re
@@ -11,7 +14,16 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Format, Found, Item, Refused, changed, each, has, ranks_of
+from alignloop.data.formats.importer import (
+    Format,
+    Imported,
+    ImportedRow,
+    Refused,
+    convert_rows,
+    has_keys,
+    ranks_of,
+    with_changes,
+)
 from alignloop.data.formats.record_builders import prompt, ranking
 
 RATING = re.compile(r"[0-9]{1,2}(\.[0-9]{1,2})?")
@@ -39,30 +51,36 @@ class Instruction(BaseModel):
     source: str = ""
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Instruction, lambda instruction: _ranking(instruction, source))
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Instruction, lambda instruction: _ranking(instruction, source))
 
 
-def _ranking(given: Instruction, source: str) -> Iterator[Found]:
-    scored = [(each.response, score) for each in given.completions if (score := _score(each)) is not None]
+def _ranking(instruction: Instruction, source: str) -> Iterator[Imported]:
+    scored = [
+        (completion.response, score)
+        for completion in instruction.completions
+        if (score := _score(completion)) is not None
+    ]
     if len(scored) < 2:
         yield Refused("fewer than two answers with all aspects rated")
         return
-    asked = prompt("ultrafeedback", [("user", given.instruction)], source, category=given.source)
-    made = ranking(
+    row_prompt = prompt(
+        "ultrafeedback", [("user", instruction.instruction)], source, category=instruction.source
+    )
+    record = ranking(
         "ultrafeedback",
-        asked,
-        [each for each, _ in scored],
+        row_prompt,
+        [response for response, _ in scored],
         ranks_of([score for _, score in scored], "highest"),
         kind="judge",
     )
-    yield changed(
-        made, "answers without all ratings left out" if len(scored) < len(given.completions) else None
+    yield with_changes(
+        record, "answers without all ratings left out" if len(scored) < len(instruction.completions) else None
     )
 
 
 def _score(completion: Completion) -> Fraction | None:
-    """The exact mean, so that equal ratings in another order still tie."""
+    """The exact mean of the ratings, for which their order is irrelevant; None if one is missing."""
     aspects = [getattr(completion.annotations, aspect) for aspect in Annotations.model_fields]
     ratings = [Fraction(aspect.Rating) for aspect in aspects if aspect and RATING.fullmatch(aspect.Rating)]
     return sum(ratings, Fraction()) / len(aspects) if len(ratings) == len(aspects) else None
@@ -70,6 +88,6 @@ def _score(completion: Completion) -> Fraction | None:
 
 ULTRAFEEDBACK = Format(
     "{instruction, completions: [{response, annotations: {helpfulness: {Rating}, …}}]}",
-    lambda row: has(row, "instruction", "completions"),
+    lambda row: has_keys(row, "instruction", "completions"),
     _read,
 )

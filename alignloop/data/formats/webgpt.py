@@ -1,7 +1,10 @@
-"""WebGPT comparisons: two answers to a question with a score each, how much better it is than the other. https://huggingface.co/datasets/openai/webgpt_comparisons
+"""WebGPT comparisons: two answers to a question, each with a score of how much better it is than the other.
 
-Both shapes are read: OpenAI's, an array of two answers a line, and the Hub's, one flat object. Equal scores are ties. Quotes are
-not read; the marks that cite them, [1], stay in the answers. The question is the user.
+https://huggingface.co/datasets/openai/webgpt_comparisons
+
+Two shapes are read: an array of two answers per line, as OpenAI published them, and the flat object of
+the Hub. Equal scores tie. Quotes are not read; the marks that cite them, [1], stay in the answers. The
+question identifies the user.
 """
 
 from collections.abc import Iterator
@@ -10,7 +13,15 @@ from typing import Any
 
 from pydantic import BaseModel, Field, FiniteFloat, RootModel
 
-from alignloop.data.formats.importer import Format, Found, Item, Refused, each, has, ranks_of
+from alignloop.data.formats.importer import (
+    Format,
+    Imported,
+    ImportedRow,
+    Refused,
+    convert_rows,
+    has_keys,
+    ranks_of,
+)
 from alignloop.data.formats.record_builders import prompt, ranking
 
 
@@ -41,38 +52,38 @@ class Comparison(RootModel[Flat | Pair]):
     pass
 
 
-def _sees(row: Any) -> bool:
+def _matches(row: Any) -> bool:
     pair = (
         isinstance(row, list)
         and len(row) == 2
-        and all(has(answer, "question", "answer", "score") for answer in row)
+        and all(has_keys(answer, "question", "answer", "score") for answer in row)
     )
-    return pair or has(row, "question", "answer_0", "answer_1", "score_0", "score_1")
+    return pair or has_keys(row, "question", "answer_0", "answer_1", "score_0", "score_1")
 
 
-def _read(path: Path, source: str) -> Iterator[Item]:
-    return each(path, Comparison, lambda comparison: _ranking(comparison.root, source))
+def _read(path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Comparison, lambda comparison: _ranking(comparison.root, source))
 
 
-def _ranking(given: Flat | Pair, source: str) -> Iterator[Found]:
-    if isinstance(given, Flat):
-        question, answers, scores = (
-            given.question,
-            (given.answer_0, given.answer_1),
-            (given.score_0, given.score_1),
-        )
+def _ranking(comparison: Flat | Pair, source: str) -> Iterator[Imported]:
+    if isinstance(comparison, Flat):
+        question = comparison.question
+        responses = (comparison.answer_0, comparison.answer_1)
+        scores = (comparison.score_0, comparison.score_1)
     else:
-        first, second = given.root
+        first, second = comparison.root
         if first.question != second.question:
             yield Refused("two answers to two questions")
             return
-        question, answers, scores = first.question, (first.answer, second.answer), (first.score, second.score)
-    asked = prompt("webgpt", [("user", question.full_text)], source, category=question.dataset)
-    yield ranking("webgpt", asked, answers, ranks_of(scores, "highest"))
+        question = first.question
+        responses = (first.answer, second.answer)
+        scores = (first.score, second.score)
+    row_prompt = prompt("webgpt", [("user", question.full_text)], source, category=question.dataset)
+    yield ranking("webgpt", row_prompt, responses, ranks_of(scores, "highest"))
 
 
 WEBGPT = Format(
     "{question: {full_text}, answer_0, answer_1, score_0, score_1}, or two such answers in an array",
-    _sees,
+    _matches,
     _read,
 )

@@ -1,8 +1,9 @@
-"""Personal data in text: found by form, and by check digits where there are some, and replaced by a placeholder that says what stood there.
+"""Detects personal data (PII) in text and replaces it by placeholders that name its kind.
 
-Keys of programs, e-mail addresses, IBANs, payment cards, IP addresses, national ids, telephone numbers, street addresses. Numbers are
-checked by python-stdnum and phonenumbers, keys by detect-secrets. Left out: names, which form does not tell from other words.
-`python -m benchmarks.redaction` measures how much is found, and how much of what is found is some.
+Kinds: credentials, e-mail addresses, IBANs, payment cards, IP addresses, national ids, phone numbers,
+street addresses. They are found by patterns; python-stdnum and phonenumbers check the numbers,
+detect-secrets the credentials. Left out: names, which patterns cannot tell from other words. `python -m
+benchmarks.redaction` measures precision and recall.
 """
 
 import re
@@ -13,65 +14,67 @@ from typing import NamedTuple
 
 from alignloop.data.pii import addresses, credentials, national_ids, patterns, phone_numbers
 
-FINDERS: dict[
-    str, Callable[[str], Iterable[tuple[int, int]]]
-] = {  # what is more certain first: it keeps its place
+# the more certain kinds first: they win where spans overlap
+FINDERS: dict[str, Callable[[str], Iterable[tuple[int, int]]]] = {
     "KEY": credentials.find,
     "EMAIL": patterns.emails,
     "IBAN": patterns.ibans,
     "ID": national_ids.find,
     "CARD": patterns.cards,
-    "IP": patterns.addresses,
+    "IP": patterns.ip_addresses,
     "PHONE": phone_numbers.find,
     "ADDRESS": addresses.find,
 }
-SIGNS = b"@0123456789"  # all personal data has one of these: one look at other texts, and done
-OTHER_DIGITS = re.compile(r"\d")  # those of other scripts as well
+SIGNS = b"@0123456789"  # every kind contains one of these: other texts are done after one look
+ANY_DIGIT = re.compile(r"\d")  # of any script
 
 
-class Place(NamedTuple):
-    """Where personal data of a kind stands in a text."""
+class Span(NamedTuple):
+    """A span of personal data in a text, and its kind."""
 
     start: int
     end: int
     kind: str
 
 
-def places(text: str) -> list[Place]:
-    """Personal data in `text`, in its order; no two places overlap."""
+def find_spans(text: str) -> list[Span]:
+    """The spans of personal data in `text`, in order; none overlap."""
     if not _likely(text):
         return []
-    taken: list[Place] = []
+    spans: list[Span] = []
     for kind, find in FINDERS.items():
         for start, end in find(text):
-            if all(end <= other.start or other.end <= start for other in taken):
-                taken.append(Place(start, end, kind))
-    return sorted(taken)
+            if all(end <= other.start or other.end <= start for other in spans):
+                spans.append(Span(start, end, kind))
+    return sorted(spans)
 
 
 def _likely(text: str) -> bool:
     raw = text.encode(errors="surrogatepass")
-    return len(raw.translate(None, SIGNS)) < len(raw) or not (
-        text.isascii() or OTHER_DIGITS.search(text) is None
-    )
+    if len(raw.translate(None, SIGNS)) < len(raw):
+        return True
+    return not text.isascii() and ANY_DIGIT.search(text) is not None
 
 
-def found(text: str) -> list[str]:
-    """The kinds of personal data in `text`, one name per place."""
-    return [place.kind for place in places(text)]
+def kinds_in(text: str) -> list[str]:
+    """The kinds of personal data in `text`, one per span."""
+    return [span.kind for span in find_spans(text)]
 
 
 @lru_cache(2**16)
-def found_in_id(id: str) -> tuple[str, ...]:
-    """The same of an id, kept in mind: many records have it in common."""
-    return tuple(found(id))
+def kinds_in_id(id: str) -> tuple[str, ...]:
+    """Like `kinds_in`, cached, for user ids, which many records share."""
+    return tuple(kinds_in(id))
 
 
 def redact(text: str) -> tuple[str, Counter[str]]:
-    """The text with <EMAIL>, <PHONE>, … in place of personal data, and how often each was put; nothing is found in the result."""
+    """Replace personal data by <EMAIL>, <PHONE>, …; returns the text and the number of each placeholder.
+
+    Repeats until nothing is found in the result.
+    """
     counts: Counter[str] = Counter()
-    while seen := places(text):
-        for start, end, kind in reversed(seen):
+    while spans := find_spans(text):
+        for start, end, kind in reversed(spans):
             text = f"{text[:start]}<{kind}>{text[end:]}"
             counts[kind] += 1
     return text, counts

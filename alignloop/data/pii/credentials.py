@@ -1,4 +1,4 @@
-"""Keys and tokens of programs: the forms that detect-secrets knows, and those of some services that it does not know yet."""
+"""Credentials: the keys and tokens that detect-secrets knows, and those of some services that it does not."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ PLUGINS = {
 OTHERS = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"(?<![\w-])eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*", re.ASCII),  # JSON Web Tokens
-    re.compile(r"(?<=://)[^\s/:@]+:[^\s/:@]+(?=@[\w.-])"),  # a name and its password in an address
+    re.compile(r"(?<=://)[^\s/:@]+:[^\s/:@]+(?=@[\w.-])"),  # user name and password in a URL
     re.compile(r"(?<![\w-])sk-(?:[a-z]+[0-9]*-)*[A-Za-z0-9_-]{20,}", re.ASCII),  # OpenAI, Anthropic
     re.compile(r"(?<![\w-])AIza[0-9A-Za-z_-]{35}", re.ASCII),  # Google
     re.compile(r"(?<![\w-])hf_[A-Za-z0-9]{30,}", re.ASCII),  # Hugging Face
@@ -35,16 +35,16 @@ LIKELY = re.compile(r"[A-Za-z0-9_-]{16}|://[^\s/]+@|-----BEGIN", re.ASCII)
 
 
 def find(text: str) -> Iterator[tuple[int, int]]:
-    """Keys and tokens."""
+    """The spans of keys and tokens."""
     if LIKELY.search(text):
-        for form in _forms():
-            for match in form.finditer(text):
+        for pattern in _patterns():
+            for match in pattern.finditer(text):
                 yield match.span()
 
 
 @cache
-def _forms() -> tuple[re.Pattern[str], ...]:
+def _patterns() -> tuple[re.Pattern[str], ...]:
     plugins = (
         getattr(import_module(f"detect_secrets.plugins.{module}"), name) for module, name in PLUGINS.items()
     )
-    return (*OTHERS, *(form for plugin in plugins for form in plugin.denylist))
+    return (*OTHERS, *(pattern for plugin in plugins for pattern in plugin.denylist))

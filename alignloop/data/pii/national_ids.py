@@ -1,19 +1,22 @@
-"""Numbers by which states know people: a form, check digits by python-stdnum, and a word before it where both are weak."""
+"""National ids: a pattern, python-stdnum's check digits, and a keyword where both are weak."""
 
 import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import NamedTuple
 
-NEAR = 40  # characters before a number in which a word may say what it is
+NEAR = 40  # characters before a number that are searched for a keyword
 
 
 class Identity(NamedTuple):
-    """One kind of number: its form, python-stdnum's module that checks it (None: the form tells), and words of which one stands before."""
+    """One kind of id: its pattern, the module of python-stdnum that checks it, and keywords before it.
 
-    form: str
+    Without a module, or without keywords, the pattern suffices.
+    """
+
+    pattern: str
     module: str | None = None
-    words: str | None = None
+    keywords: str | None = None
 
 
 IDENTITIES = (
@@ -52,22 +55,22 @@ IDENTITIES = (
     Identity(r"\d{3} ?\d{3} ?\d{2,3}", "au.tfn", r"TFN|tax file"),
     Identity(r"[1-9]\d{10}", "tr.tckimlik", r"kimlik|T\.?C\."),
 )
-FORMS = [
-    re.compile(rf"(?<![A-Za-z0-9.+-])(?<!\d )(?:{each.form})(?![A-Za-z0-9]|[ .-]\d|-[A-Za-z])", re.ASCII)
+PATTERNS = [
+    re.compile(rf"(?<![A-Za-z0-9.+-])(?<!\d )(?:{each.pattern})(?![A-Za-z0-9]|[ .-]\d|-[A-Za-z])", re.ASCII)
     for each in IDENTITIES
 ]
-WORDS = [re.compile(each.words, re.IGNORECASE) if each.words else None for each in IDENTITIES]
+KEYWORDS = [re.compile(each.keywords, re.IGNORECASE) if each.keywords else None for each in IDENTITIES]
 LIKELY = re.compile(r"\d{4}[A-Z\d]|\d{2}[ .-]?\d{2,}[ .-]?[A-Z\d]|[A-Z]\d{2}[A-Z]", re.ASCII)
 
 
 def find(text: str) -> Iterator[tuple[int, int]]:
-    """National identity, tax and social security numbers."""
+    """The spans of national identity, tax and social security numbers."""
     if not LIKELY.search(text):
         return
-    for identity, form, words in zip(IDENTITIES, FORMS, WORDS, strict=True):
-        for match in form.finditer(text):
-            told = words is None or words.search(text, max(0, match.start() - NEAR), match.start())
-            if told and (identity.module is None or _check(identity.module)(match[0].replace(" ", ""))):
+    for identity, pattern, keywords in zip(IDENTITIES, PATTERNS, KEYWORDS, strict=True):
+        for match in pattern.finditer(text):
+            named = keywords is None or keywords.search(text, max(0, match.start() - NEAR), match.start())
+            if named and (identity.module is None or _check(identity.module)(match[0].replace(" ", ""))):
                 yield match.span()
 
 

@@ -1,6 +1,7 @@
-"""Telephone numbers, by Google's libphonenumber (phonenumbers): written internationally, or as people of these countries write their own.
+"""Phone numbers, checked by Google's libphonenumber: international ones, and national ones of REGIONS.
 
-A number without a country is taken for one only if it shows that it is: by the 0 before it, brackets, the American grouping, or a word.
+A number without a country code must show that it is a phone number: by a leading 0, brackets, the
+American grouping, or a keyword before it.
 """
 
 import re
@@ -9,55 +10,58 @@ from functools import partial
 
 import phonenumbers
 
-from alignloop.data.pii.patterns import extent
+from alignloop.data.pii.patterns import valid_prefix
 
 REGIONS = ("GB", "DE", "FR", "ES", "IT", "NL", "CH", "AT", "BR", "CN", "JP", "IN", "AU", "KR")
 NUMBER = re.compile(
-    r"(?<![A-Za-z0-9$€£¥#.,/+-])(?:\+|00)?\(?[0-9](?:[ \u00a0./()-]{0,2}[0-9]){6,16}(?: ?(?:ext\.?|x) ?[0-9]{1,5})?"
+    r"(?<![A-Za-z0-9$€£¥#.,/+-])(?:\+|00)?\(?[0-9](?:[ \u00a0./()-]{0,2}[0-9]){6,16}"
+    r"(?: ?(?:ext\.?|x) ?[0-9]{1,5})?"
     r"(?![A-Za-z0-9€$£%]|[.,:-][0-9A-Za-z])",
     re.IGNORECASE,
 )
 AMERICAN = re.compile(
-    r"(?:\+?1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}(?: ?(?:ext\.?|x) ?[0-9]{1,5})?"
+    r"(?:\+?1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}"
+    r"(?: ?(?:ext\.?|x) ?[0-9]{1,5})?"
 )
 CHINESE = re.compile(r"1[3-9][0-9]{9}|1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4}")
 DATE = re.compile(
     r"(?:[0-9]{1,2}([./-])[0-9]{1,2}\1(?:[0-9]{4}|[0-9]{2}(?![./-]?[0-9]))|[0-9]{4}([./-])[0-9]{1,2}\2[0-9]{1,2})(?![0-9])"
 )
-WORDS = re.compile(
-    r"\b(?:tel|phone|call|ring|mobile|cell|fax|whatsapp|text me|number is|ruf|handy|mobil|anruf|telefon|erreich|appel|portable|joindre"
-    r"|num[ée]ro|m[óo]vil|ll[áa]m|tel[ée]f|cellulare|chiam|numero|celular|ligue|ligar|fone|bel|bereik)|电话|手机|致电|拨打|號碼|号码|電話|携帯|फ़ोन|फोन|मोबाइल|전화",
+KEYWORDS = re.compile(
+    r"\b(?:tel|phone|call|ring|mobile|cell|fax|whatsapp|text me|number is|ruf|handy|mobil|anruf|telefon"
+    r"|erreich|appel|portable|joindre|num[ée]ro|m[óo]vil|ll[áa]m|tel[ée]f|cellulare|chiam|numero|celular|ligue|ligar"
+    r"|fone|bel|bereik)|电话|手机|致电|拨打|號碼|号码|電話|携帯|फ़ोन|फोन|मोबाइल|전화",
     re.IGNORECASE,
 )
-NEAR = 30  # characters before a number in which a word may say what it is
+NEAR = 30  # characters before a number that are searched for a keyword
 
 
 def find(text: str) -> Iterator[tuple[int, int]]:
-    """Telephone numbers."""
+    """The spans of phone numbers."""
     for match in NUMBER.finditer(text):
-        told = bool(WORDS.search(text, max(0, match.start() - NEAR), match.start()))
-        if not DATE.match(match[0]) and (end := extent(match[0], partial(_is_number, told=told))):
+        named = bool(KEYWORDS.search(text, max(0, match.start() - NEAR), match.start()))
+        if not DATE.match(match[0]) and (end := valid_prefix(match[0], partial(_is_number, named=named))):
             yield match.start(), match.start() + end
 
 
-def _is_number(text: str, told: bool) -> bool:
-    digits = sum(sign.isdigit() for sign in text)
+def _is_number(text: str, named: bool) -> bool:
+    digits = sum(character.isdigit() for character in text)
     if text.startswith(("+", "00")):
         return 8 <= digits <= 17 and _possible("+" + text.lstrip("+0"))
     if AMERICAN.fullmatch(text):
-        return told or _valid(text, ("US",))
+        return named or _valid(text, ("US",))
     shown = (
-        told
+        named
         or bool(CHINESE.fullmatch(text))
         or (text.startswith(("0", "(")) and not text.isdigit() and digits >= 9)
     )
     if not shown or digits < 8 or re.fullmatch(r"[0-9]+[.][0-9]+", text):
         return False
-    return _valid(text, (*REGIONS, "US") if told else REGIONS)
+    return _valid(text, (*REGIONS, "US") if named else REGIONS)
 
 
 def _possible(text: str) -> bool:
-    """Whether a number that names its country has one that exists, and a length that is used there."""
+    """Whether an international number has an existing country code and a length that is used there."""
     try:
         return phonenumbers.is_possible_number(phonenumbers.parse(text))
     except phonenumbers.NumberParseException:

@@ -1,4 +1,4 @@
-"""A record as models may see it: without personal data, and tagged with its language where that is wanted; what was done is counted."""
+"""Cleans records: redacts personal data, tags the language if wanted, and counts both."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -6,44 +6,47 @@ from typing import TypeVar
 
 import numpy as np
 
-from alignloop.data.content_ids import identify, number_of
+from alignloop.data.content_ids import content_id, hash64
 from alignloop.data.language import languages_of
-from alignloop.data.pii import found_in_id, redact
-from alignloop.data.preparation.question_cache import Codes, Known
+from alignloop.data.pii import kinds_in_id, redact
+from alignloop.data.preparation.prompt_cache import LanguageCodes, PromptCache
 from alignloop.data.preparation.word_hashes import Hashes
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record
 
 R = TypeVar("R", bound=Record)
-Spoken = tuple[Hashes, Codes]
-NOTHING: Spoken = np.zeros(0, np.uint64), np.zeros(0, "S3")
+TextLanguages = tuple[Hashes, LanguageCodes]  # hashes of texts, and the language of each
+NO_LANGUAGES: TextLanguages = np.zeros(0, np.uint64), np.zeros(0, "S3")
 
 
 class Cleaner:
-    """Cleans records of one set, and counts in `tally` what it took out and which languages it saw.
+    """Cleans the records of one set; `tally` counts the redactions and the languages.
 
-    `spoken` are the hashes of what people say in them, and its languages, where these are wanted.
+    `text_languages` holds, where languages are wanted, the hashes of the texts by which they were
+    detected, and the languages.
     """
 
-    def __init__(self, tally: Counter[str], languages: bool, known: Known | None) -> None:
-        self._tally, self._languages, self._known = tally, languages, known
-        self.spoken = NOTHING
+    def __init__(self, tally: Counter[str], languages: bool, cache: PromptCache | None) -> None:
+        self._tally = tally
+        self._languages = languages
+        self._cache = cache
+        self.text_languages = NO_LANGUAGES
 
     def clean(self, records: Iterable[Record]) -> list[Record]:
         """The records, redacted and tagged."""
         redacted = [self._redacted(record) for record in records]
         if not self._languages:
             return redacted
-        languages = self._languages_of([_spoken(record) for record in redacted])
+        languages = self._languages_of([_language_text(record) for record in redacted])
         self._tally.update(f"language {language}" for language in languages)
         return [_tagged(record, language) for record, language in zip(redacted, languages, strict=True)]
 
     def _languages_of(self, texts: Sequence[str]) -> list[str]:
-        spoken = [number_of(text) for text in texts]
-        languages = self._known.languages_of(spoken) if self._known else [""] * len(texts)
-        unknown = [place for place, language in enumerate(languages) if not language]
-        for place, language in zip(unknown, languages_of([texts[place] for place in unknown]), strict=True):
-            languages[place] = language
-        self.spoken = np.array(spoken, np.uint64), np.array(languages, "S3")
+        hashes = [hash64(text) for text in texts]
+        languages = self._cache.languages_of(hashes) if self._cache else [""] * len(texts)
+        unknown = [index for index, language in enumerate(languages) if not language]
+        for index, language in zip(unknown, languages_of([texts[index] for index in unknown]), strict=True):
+            languages[index] = language
+        self.text_languages = np.array(hashes, np.uint64), np.array(languages, "S3")
         return languages
 
     def _redacted(self, record: Record) -> Record:
@@ -71,20 +74,22 @@ class Cleaner:
         return clean
 
     def _user(self, user: str) -> str:
-        """The user's id, or a pseudonym of it where the id is personal data itself: the same one wherever the user appears."""
-        if not found_in_id(user):
+        """The user's id, or a pseudonym where the id itself is personal data: the same in every record."""
+        if not kinds_in_id(user):
             return user
         self._tally["redacted user ids"] += 1
-        return identify("user", user)
+        return content_id("user", user)
 
 
-def _spoken(record: Record) -> str:
-    """What tells a record's language: of a ranking and a prompt what people say."""
-    asked = record.prompt if isinstance(record, Ranking) else record
-    assert isinstance(asked, Prompt | Demonstration | Document)
-    text = asked.text or "" if isinstance(asked, Document) else ""
-    turns = (turn for turn in asked.messages or () if turn.role == "user" or not isinstance(asked, Prompt))
-    return "\n".join([*([text] if isinstance(asked, Document) else []), *(turn.content for turn in turns)])
+def _language_text(record: Record) -> str:
+    """The text whose language is detected: of a prompt and of a ranking, the user's turns only."""
+    conversation = record.prompt if isinstance(record, Ranking) else record
+    assert isinstance(conversation, Prompt | Demonstration | Document)
+    messages = conversation.messages or ()
+    if isinstance(conversation, Prompt):
+        messages = tuple(message for message in messages if message.role == "user")
+    text = [conversation.text or ""] if isinstance(conversation, Document) else []
+    return "\n".join([*text, *(message.content for message in messages)])
 
 
 def _tagged(record: Record, language: str) -> Record:
@@ -94,9 +99,7 @@ def _tagged(record: Record, language: str) -> Record:
 
 
 def _with(record: R, **fields: object) -> R:
-    """The record with these fields: itself where they are its own, for copies take time."""
-    return (
-        record
-        if all(getattr(record, name) == value for name, value in fields.items())
-        else record.model_copy(update=fields)
-    )
+    """The record with these fields; the record itself where nothing changes, because copies take time."""
+    if all(getattr(record, name) == value for name, value in fields.items()):
+        return record
+    return record.model_copy(update=fields)

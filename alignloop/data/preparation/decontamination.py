@@ -1,4 +1,4 @@
-"""Which records that are to be learned share a run of words with one that is measured: told from their lines, in pieces, by workers."""
+"""Finds training records that share word n-grams with evaluation records, on several workers."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -10,63 +10,74 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from alignloop.data.preparation.ngram_overlap import index, overlapping, shared, told
-from alignloop.data.preparation.word_hashes import Hashes, Places
+from alignloop.data.preparation.ngram_overlap import (
+    contaminated_records,
+    find_overlaps,
+    record_ngrams,
+    write_ngram_index,
+)
+from alignloop.data.preparation.word_hashes import Hashes, Indices
 from alignloop.data.workers import Workers
 
 AT_ONCE = 2000  # lines
-Pair = tuple[Places, Places]
+Pairs = tuple[Indices, Indices]
 
 
-class Overlaps:
-    """The runs of words of what is measured, in a file that all workers read, and which learned records share them."""
+class Decontaminator:
+    """Compares training records with the n-grams of evaluation records.
+
+    The n-grams are in a file that all workers read.
+    """
 
     def __init__(self, length: int, file: Path, workers: Workers) -> None:
-        self._length, self._file, self._workers = length, file, workers
-        self._shared: list[Pair] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-        self._about = [np.zeros(0, np.int64)]
+        self._length = length
+        self._file = file
+        self._workers = workers
+        self._overlaps: list[Pairs] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        self._prompt_numbers = [np.zeros(0, np.int64)]
 
-    def measure(self, lines: Iterable[str]) -> None:
-        """Take all that is measured: what people say in its records, or its documents."""
-        index(self._workers.map(partial(_measured, self._length), _pieces(lines)), self._file)
+    def index_evaluation_records(self, lines: Iterable[str]) -> None:
+        """Index the n-grams of all evaluation records: of the users' turns, or of the documents."""
+        write_ngram_index(
+            self._workers.map(partial(_evaluation_ngrams, self._length), _pieces(lines)), self._file
+        )
 
-    def learn(self, lines: Iterable[str], about: NDArray[np.int64]) -> None:
-        """Take the next records that are to be learned, and the number of each one's question; all that is measured has to be known."""
-        first = sum(map(len, self._about))
-        for count, (records, runs) in self._workers.map(
-            partial(_shared, self._length, self._file), _pieces(lines)
-        ):
-            self._shared.append((records + first, runs))
+    def check_training_records(self, lines: Iterable[str], prompt_numbers: NDArray[np.int64]) -> None:
+        """Compare the next training records, each with the number of its prompt.
+
+        All evaluation records must have been indexed before.
+        """
+        first = sum(map(len, self._prompt_numbers))
+        compare = partial(_overlaps, self._length, self._file)
+        for count, (records, ngrams) in self._workers.map(compare, _pieces(lines)):
+            self._overlaps.append((records + first, ngrams))
             first += count
-        self._about.append(about)
+        self._prompt_numbers.append(prompt_numbers)
 
-    def found(self) -> NDArray[np.bool_]:
-        """For each learned record whether it shares a run with a measured one that is no common phrase."""
-        records, runs = (np.concatenate(parts) for parts in zip(*self._shared, strict=True))
-        return overlapping(records, runs, np.concatenate(self._about))
-
-
-def _measured(length: int, lines: Sequence[str]) -> Hashes:
-    return np.unique(
-        told(
-            [[text for role, text in _texts(line) if role in ("user", None)] for line in lines], length
-        ).values
-    )
+    def contaminated(self) -> NDArray[np.bool_]:
+        """For each training record whether it shares an n-gram that is not a common phrase: (N,)."""
+        records, ngrams = (np.concatenate(parts) for parts in zip(*self._overlaps, strict=True))
+        return contaminated_records(records, ngrams, np.concatenate(self._prompt_numbers))
 
 
-def _shared(length: int, file: Path, lines: Sequence[str]) -> tuple[int, Pair]:
-    return len(lines), shared(told([[text for _, text in _texts(line)] for line in lines], length), file)
+def _evaluation_ngrams(length: int, lines: Sequence[str]) -> Hashes:
+    texts = [[text for role, text in _texts(line) if role in ("user", None)] for line in lines]
+    return np.unique(record_ngrams(texts, length).values)
+
+
+def _overlaps(length: int, file: Path, lines: Sequence[str]) -> tuple[int, Pairs]:
+    texts = [[text for _, text in _texts(line)] for line in lines]
+    return len(lines), find_overlaps(record_ngrams(texts, length), file)
 
 
 def _texts(line: str) -> Iterator[tuple[str | None, str]]:
-    """All that a record says, and by whom: None for a document."""
+    """All texts of a record with the roles of their speakers; None for a document."""
     record: dict[str, Any] = from_json(line)
     if (text := record.get("text")) is not None:
         yield None, text
-    asked = record.get("prompt", record)
-    yield from (
-        (None if "text" in record else turn["role"], turn["content"]) for turn in asked.get("messages") or ()
-    )
+    conversation = record.get("prompt", record)
+    for turn in conversation.get("messages") or ():
+        yield None if "text" in record else turn["role"], turn["content"]
     yield from (("assistant", response) for response in record.get("responses", ()))
 
 

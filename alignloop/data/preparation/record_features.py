@@ -1,119 +1,129 @@
-"""What `prepare` needs to know of a piece of a set: its records cleaned, as lines, and what they say as numbers; workers make it."""
+"""Computes the features of records by which `prepare` splits, filters and compares them, in workers."""
 
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from alignloop.data import record_files
-from alignloop.data.content_ids import number_of, wording
-from alignloop.data.preparation import question_cache
-from alignloop.data.preparation.cleaning import NOTHING, Cleaner
-from alignloop.data.preparation.near_duplicates import Sketches, sketches
-from alignloop.data.preparation.word_hashes import Places
-from alignloop.data.record_files import Piece, split_of
+from alignloop.data.content_ids import hash64, normalised_text
+from alignloop.data.preparation import prompt_cache
+from alignloop.data.preparation.cleaning import NO_LANGUAGES, Cleaner
+from alignloop.data.preparation.near_duplicates import Sketches, sketch_texts
+from alignloop.data.preparation.word_hashes import Indices
+from alignloop.data.record_files import Piece
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record, Split
 
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # the later, the cleaner it must be
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # from the least to the most strictly held out
 
 
-class Reading(NamedTuple):
-    """How a set is read: `near` and `beginning` say how questions are compared, `whole` whether records are as well, with their answers.
-
-    In `known` lies what the sets before have told of questions.
-    """
+class FeatureOptions(NamedTuple):
+    """Which features of a set's records to compute, and how."""
 
     kind: type[Record]
-    languages: bool
-    longest: int
-    valid: float
+    languages: bool  # whether to tag records with their language
+    max_characters: int
+    valid: float  # share of the users
     test: float
-    near: bool
-    beginning: int | None
-    whole: bool
-    known: Path | None = None
+    near: bool  # whether to compute signatures of the prompts for near-duplicates
+    beginning: int | None  # words of a common beginning
+    whole: bool  # whether to compute signatures of whole records, prompt and responses, as well
+    cache: Path | None = None  # the prompt cache, from the sets before
 
 
-class Facts:
-    """Of each record the line, the split, and 64 bits each that stand for its user, its question, all that it says, and a judgement."""
+class RecordFeatures:
+    """The features of a piece's records; users, prompts, contents and judgements are 64-bit hashes."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.splits, self.long = bytearray(), bytearray()
-        self.users, self.questions, self.content, self.judged = (array("Q") for _ in range(4))
+        self.lines: list[str] = []  # the cleaned records as they will be written
+        self.splits, self.too_long = bytearray(), bytearray()
+        self.users = array("Q")
+        self.prompts = array("Q")
+        self.contents = array("Q")
+        self.judgements = array("Q")
         self.tally = Counter[str]()
-        self.spoken = NOTHING
-        self.asked: Sketches | None = None  # of the questions at these places: the others are known
-        self.places: Places = np.zeros(0, np.int64)
-        self.wholes: Sketches | None = None
+        self.text_languages = NO_LANGUAGES
+        self.prompt_sketches: Sketches | None = None
+        self.sketched: Indices = np.zeros(
+            0, np.int64
+        )  # records whose prompts are sketched: the rest is cached
+        self.record_sketches: Sketches | None = None
 
 
-class _Said(NamedTuple):
-    """A record in words: the question's last turn, what was said before it, and all of it with the answers."""
+class _Texts(NamedTuple):
+    """A record as text: the prompt's last turn, the turns before it, and all with the responses."""
 
     last: str
     before: str
     whole: str
 
 
-def gather(reading: Reading, piece: Piece) -> Facts:
-    """Read a piece, clean its records, and say what is to be known of them."""
-    made = Facts()
-    before = question_cache.read(reading.known) if reading.known else None
-    cleaner = Cleaner(made.tally, reading.languages, before)
-    said = [
-        _add(made, reading, record)
-        for record in cleaner.clean([record for _, record in record_files.records(piece, reading.kind)])
-    ]
-    made.spoken = cleaner.spoken
-    if reading.near or reading.beginning:
-        made.places = before.unknown(made.questions) if before else np.arange(len(said))
-        fresh = [said[place] for place in made.places.tolist()]
-        asked = [each.last for each in fresh], [each.before for each in fresh]
-        made.asked = sketches(*asked, near=reading.near, beginning=reading.beginning)
-    if reading.whole:
-        made.wholes = sketches([each.whole for each in said])
-    return made
+def extract_features(options: FeatureOptions, piece: Piece) -> RecordFeatures:
+    """Read a piece, clean its records and compute their features."""
+    features = RecordFeatures()
+    cache = prompt_cache.read(options.cache) if options.cache else None
+    cleaner = Cleaner(features.tally, options.languages, cache)
+    records = cleaner.clean([record for _, record in record_files.records(piece, options.kind)])
+    texts = [_add(features, options, record) for record in records]
+    features.text_languages = cleaner.text_languages
+    if options.near or options.beginning:
+        features.sketched = cache.unknown(features.prompts) if cache else np.arange(len(texts))
+        new = [texts[index] for index in features.sketched.tolist()]
+        features.prompt_sketches = sketch_texts(
+            [text.last for text in new],
+            [text.before for text in new],
+            near=options.near,
+            beginning=options.beginning,
+        )
+    if options.whole:
+        features.record_sketches = sketch_texts([text.whole for text in texts])
+    return features
 
 
-def _add(made: Facts, reading: Reading, record: Record) -> _Said:
+def split_of(user: str, valid: float, test: float) -> Split:
+    """The split of a user's records: by a hash of the id alone, so that it never changes as data grows."""
+    share = int.from_bytes(blake2b(user.encode(), digest_size=7).digest(), "big") / 2**56
+    if share < test:
+        return "test"
+    return "valid" if share < test + valid else "train"
+
+
+def _add(features: RecordFeatures, options: FeatureOptions, record: Record) -> _Texts:
+    """Append the features of one record, and return its texts."""
+    responses: tuple[str, ...] = ()
+    judgement: object = None
     if isinstance(record, Document):
-        user, answers, judged, long = "", (), None, False
-        text = record.text if record.text is not None else _wording(record.messages or ())
-        split, said = split_of(text, reading.valid, 0.0), _Said(text, "", text)
+        user, too_long = "", False
+        text = record.text if record.text is not None else _text(record.messages or ())
+        split = split_of(text, options.valid, 0.0)
+        texts = _Texts(text, "", text)
     else:
-        user, asked, answers, judged = _parts(record)
-        split, before, last = (
-            split_of(user, reading.valid, reading.test),
-            _wording(asked[:-1]),
-            _wording(asked[-1:]),
-        )
-        whole = "\n".join([*([before] if before else []), last, *answers]) if reading.whole else ""
-        said = _Said(last, before, whole)
-        long = (
-            sum(len(message.content) for message in asked) + max(map(len, answers), default=0)
-            > reading.longest
-        )
-    question = number_of(said.before, said.last)
-    made.lines.append(
-        record_files.line_of(
-            record.model_copy(update={"split": split}) if isinstance(record, Ranking) else record
-        )
-    )
-    made.splits.append(SPLITS.index(split))
-    made.long.append(long)
-    made.users.append(number_of(user))
-    made.questions.append(question)
-    made.judged.append(number_of(judged))
-    made.content.append(number_of(question, *answers, judged))
-    return said
+        user, messages, responses, judgement = _parts(record)
+        split = split_of(user, options.valid, options.test)
+        before, last = _text(messages[:-1]), _text(messages[-1:])
+        whole = "\n".join([*([before] if before else []), last, *responses]) if options.whole else ""
+        texts = _Texts(last, before, whole)
+        length = sum(len(message.content) for message in messages) + max(map(len, responses), default=0)
+        too_long = length > options.max_characters
+    if isinstance(record, Ranking):
+        record = record.model_copy(update={"split": split})
+    prompt = hash64(texts.before, texts.last)
+    features.lines.append(record_files.line_of(record))
+    features.splits.append(SPLITS.index(split))
+    features.too_long.append(too_long)
+    features.users.append(hash64(user))
+    features.prompts.append(prompt)
+    features.judgements.append(hash64(judgement))
+    features.contents.append(hash64(prompt, *responses, judgement))
+    return texts
 
 
 def _parts(record: Record) -> tuple[str, tuple[Message, ...], tuple[str, ...], object]:
-    """Who asked, what, the answers to it, and what was judged of them."""
+    """The user, the prompt's messages, the responses, and the labeler's judgement of them."""
     if isinstance(record, Ranking):
         return record.prompt.user, record.prompt.messages, record.responses, (record.labeler, record.ranks)
     if isinstance(record, Demonstration):
@@ -122,5 +132,5 @@ def _parts(record: Record) -> tuple[str, tuple[Message, ...], tuple[str, ...], o
     return record.user, record.messages, (), None
 
 
-def _wording(messages: Sequence[Message]) -> str:
-    return wording((message.role, message.content) for message in messages)
+def _text(messages: Sequence[Message]) -> str:
+    return normalised_text((message.role, message.content) for message in messages)

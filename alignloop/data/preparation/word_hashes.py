@@ -1,7 +1,8 @@
-"""Words of a text in any script, to compare texts by: case, width, white space and punctuation make no difference.
+"""Hashes of words and word n-grams, in any script; case, width, white space and punctuation do not count.
 
-Scripts that put no space between words (Chinese, Japanese, Thai, …) go sign by sign, a sign with the marks on it, as a reader sees it.
-Hashes are polynomials modulo 2⁶⁴, of a word's bytes and of a run's words, so that those of many texts are made at once.
+In scripts without spaces between words (Chinese, Japanese, Thai, …) each character, with its combining
+marks, counts as a word. The hashes are polynomials modulo 2⁶⁴ over the bytes of a word, or the words of
+an n-gram, so that the hashes of many texts are computed at once.
 """
 
 import re
@@ -16,121 +17,123 @@ import regex
 from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 UNSPACED = "".join(
     rf"\p{{{name}}}" for name in ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan")
 )
-SIGN_OR_WORD = regex.compile(rf"(?V1)[[{UNSPACED}]&&\w]\p{{M}}*|[\w--[{UNSPACED}]]+")
+CHARACTER_OR_WORD = regex.compile(rf"(?V1)[[{UNSPACED}]&&\w]\p{{M}}*|[\w--[{UNSPACED}]]+")
 ASCII_WORD = re.compile(r"\w+")
 BASE = 0xD6E8FEB86659FD93  # odd, so that it has an inverse modulo 2**64
 MIX = np.uint64(0xFF51AFD7ED558CCD)
-AT_ONCE = 2**18  # bytes whose words are hashed together: some 10 MB while it lasts
-IN_WORDS = bytes(
-    byte >= 0x80 or bytes([byte]).isalnum() or byte == ord("_") for byte in range(256)
-)  # 1 for a byte of a word, else 0
+AT_ONCE = 2**18  # bytes whose words are hashed together, which takes some 10 MB
+# 1 for a byte of a word, else 0
+IN_WORDS = bytes(byte >= 0x80 or bytes([byte]).isalnum() or byte == ord("_") for byte in range(256))
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, and the signs where its script has no spaces."""
+    """The words of a text; the characters, where its script has no spaces."""
     if text.isascii():
         return ASCII_WORD.findall(text.lower())
-    return SIGN_OR_WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return CHARACTER_OR_WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
-class Rows(NamedTuple):
-    """Hashes of several texts end to end: (M,), and where each text's begin: (N + 1,) offsets, the last of which is the end."""
+class TextHashes(NamedTuple):
+    """The hashes of N texts end to end.
+
+    `values` is (M,). `offsets` is (N + 1,): where the hashes of each text begin, and the end.
+    """
 
     values: Hashes
-    offsets: Places
+    offsets: Indices
 
     def row(self, number: int) -> Hashes:
-        """One text's."""
+        """The hashes of one text."""
         return self.values[self.offsets[number] : self.offsets[number + 1]]
 
-    def lengths(self) -> Places:
-        """How many each text has."""
+    def lengths(self) -> Indices:
+        """The number of hashes of each text: (N,)."""
         return np.diff(self.offsets)
 
-    def owners(self) -> Places:
-        """The number of the text that each is of."""
+    def owners(self) -> Indices:
+        """The number of the text that each hash belongs to: (M,)."""
         return np.repeat(np.arange(len(self.offsets) - 1), self.lengths())
 
 
-def hashed(texts: Sequence[str]) -> Rows:
-    """A 64-bit hash of each word of each text, the same in every process."""
-    spelt = [_spelt(text) for text in texts]
-    ends = np.cumsum([0, *map(len, spelt)])
-    cuts = sorted({0, *(np.flatnonzero(np.diff(ends // AT_ONCE)) + 1).tolist(), len(spelt)})
-    parts = [_hashed(spelt[start:end]) for start, end in pairwise(cuts)] or [_hashed([])]
-    return Rows(
+def word_hashes(texts: Sequence[str]) -> TextHashes:
+    """The 64-bit hash of each word of each text, the same in every process."""
+    encoded = [_encoded(text) for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)])
+    cuts = sorted({0, *(np.flatnonzero(np.diff(ends // AT_ONCE)) + 1).tolist(), len(encoded)})
+    parts = [_hashes(encoded[start:end]) for start, end in pairwise(cuts)] or [_hashes([])]
+    return TextHashes(
         np.concatenate([part.values for part in parts]),
         _offsets(np.concatenate([part.lengths() for part in parts])),
     )
 
 
-def runs(rows: Rows, length: int) -> Rows:
-    """A hash of each run of so many words of a text; a text of fewer has none."""
-    lengths = np.maximum(rows.lengths() - length + 1, 0)
+def ngram_hashes(words: TextHashes, length: int) -> TextHashes:
+    """The hash of each n-gram of `length` words of each text; a text with fewer words has none."""
+    lengths = np.maximum(words.lengths() - length + 1, 0)
     offsets = _offsets(lengths)
-    starts = np.arange(offsets[-1]) + np.repeat(rows.offsets[:-1] - offsets[:-1], lengths)
-    return Rows(_spans(rows.values, starts, starts + length), offsets)
+    starts = np.arange(offsets[-1]) + np.repeat(words.offsets[:-1] - offsets[:-1], lengths)
+    return TextHashes(_span_hashes(words.values, starts, starts + length), offsets)
 
 
-def beginnings(rows: Rows, lengths: Places) -> Hashes:
-    """A hash of the first words of each text, so many of each: (N,)."""
-    return _spans(rows.values, rows.offsets[:-1], rows.offsets[:-1] + lengths)
+def prefix_hashes(words: TextHashes, lengths: Indices) -> Hashes:
+    """The hash of the first `lengths[n]` words of each text n: (N,)."""
+    return _span_hashes(words.values, words.offsets[:-1], words.offsets[:-1] + lengths)
 
 
-def look_up(known: Hashes, values: Hashes) -> tuple[Places, NDArray[np.bool_]]:
-    """Where each value stands, or would stand, among those known, which are in order; and whether it is one of them."""
-    places = np.searchsorted(known, values)
-    met = places < len(known)
-    met[met] = known[places[met]] == values[met]
-    return places, met
+def look_up(index: Hashes, values: Hashes) -> tuple[Indices, NDArray[np.bool_]]:
+    """Where each value is, or would be, in the sorted index, and whether it is there: (M,) each."""
+    places = np.searchsorted(index, values)
+    present = places < len(index)
+    present[present] = index[places[present]] == values[present]
+    return places, present
 
 
-def _spelt(text: str) -> bytes:
-    """A text's words, with something between them that is of none."""
-    spelt = text.lower() if text.isascii() else " ".join(words(text))
-    return spelt.encode(errors="surrogatepass") + b"\n"
+def _encoded(text: str) -> bytes:
+    """The words of a text as bytes, separated by bytes that belong to no word."""
+    encoded = text.lower() if text.isascii() else " ".join(words(text))
+    return encoded.encode(errors="surrogatepass") + b"\n"
 
 
-def _hashed(spelt: Sequence[bytes]) -> Rows:
-    joined = b"".join(spelt)
+def _hashes(encoded: Sequence[bytes]) -> TextHashes:
+    joined = b"".join(encoded)
     edges = np.flatnonzero(np.diff(np.frombuffer(joined.translate(IN_WORDS), np.bool_), prepend=False))
     starts, ends = edges[::2], edges[1::2]
-    values = _spans(np.frombuffer(joined, np.uint8), starts, ends)
-    upto = np.searchsorted(starts, np.cumsum([0, *map(len, spelt)]))
-    return Rows(values, upto.astype(np.int64))
+    values = _span_hashes(np.frombuffer(joined, np.uint8), starts, ends)
+    offsets = np.searchsorted(starts, np.cumsum([0, *map(len, encoded)]))
+    return TextHashes(values, offsets.astype(np.int64))
 
 
-def _spans(values: NDArray[Any], starts: Places, ends: Places) -> Hashes:
-    """A hash of each span of the values: Σ vᵢ·BASEⁱ from its start on, as a difference of two sums from the first value on."""
+def _span_hashes(values: NDArray[Any], starts: Indices, ends: Indices) -> Hashes:
+    """The hash of each span: Σ vᵢ·BASEⁱ from its start on, as a difference of two prefix sums."""
     powers, inverses = _powers(len(values))
     sums = np.zeros(len(values) + 1, np.uint64)
     np.cumsum(values * powers, out=sums[1:])
-    found = (sums[ends] - sums[starts]) * inverses[starts]
-    found ^= found >> np.uint64(32)
-    found *= MIX
-    found ^= found >> np.uint64(29)
-    return found
+    hashes = (sums[ends] - sums[starts]) * inverses[starts]
+    hashes ^= hashes >> np.uint64(32)
+    hashes *= MIX
+    hashes ^= hashes >> np.uint64(29)
+    return hashes
 
 
 def _powers(count: int) -> tuple[Hashes, Hashes]:
-    """BASEⁿ modulo 2**64, and what undoes it, for n = 0, 1, …; one more of the latter, for a span of nothing at the end."""
+    """BASEⁿ modulo 2**64 for n < count, and inverses for n ≤ count: the last for an empty final span."""
     powers, inverses = _tables(1 << count.bit_length())
     return powers[:count], inverses[: count + 1]
 
 
 @cache
 def _tables(count: int) -> tuple[Hashes, Hashes]:
-    made = []
+    tables = []
     for base in (BASE, pow(BASE, -1, 2**64)):
         factors = np.full(count, base, np.uint64)
         factors[0] = 1
-        made.append(np.cumprod(factors))
-    return made[0], made[1]
+        tables.append(np.cumprod(factors))
+    return tables[0], tables[1]
 
 
-def _offsets(lengths: Places) -> Places:
+def _offsets(lengths: Indices) -> Indices:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

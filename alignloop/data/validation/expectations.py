@@ -1,6 +1,7 @@
-"""Rules for records, run by Great Expectations: schemas from records.py, and what a set must hold to be learned from.
+"""Validation rules for records, run by Great Expectations: the schemas, and rules for training sets.
 
-This file and `rules/` alone know Great Expectations (its import takes seconds). Everything happens in memory, but the data docs.
+Only this file and `rules/` import Great Expectations, which takes seconds. Everything is in memory except
+the data docs, which are HTML pages.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -28,7 +29,7 @@ from great_expectations.expectations.expectation import Expectation
 
 from alignloop.data.validation import data_docs
 from alignloop.data.validation.record_tables import last_turn, schema_of
-from alignloop.data.validation.rules.alternating_roles import ExpectColumnValuesToTakeTurns
+from alignloop.data.validation.rules.alternating_roles import ExpectColumnValuesToAlternateRoles
 from alignloop.data.validation.rules.one_split import ExpectColumnValuesToNameOneSplit
 from alignloop.data.validation.rules.weak_order import ExpectColumnValuesToBeWeakOrders
 from alignloop.errors import AlignloopError
@@ -36,63 +37,63 @@ from alignloop.files import replacing
 from alignloop.params.validate import Validate
 from alignloop.records import Document, Ranking, Record
 
-pandas_execution_engine.HASH_THRESHOLD = (
-    0  # no fingerprint of a table: a quarter of a check's time, and DVC knows its files' hashes
-)
-SHOWN = 5  # lines named per file and rule
+# no fingerprints of tables: they take a quarter of the time, and DVC hashes the files anyway
+pandas_execution_engine.HASH_THRESHOLD = 0
+SHOWN = 5  # line numbers shown per file and rule
 PYTHON = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
 
 
 class ValidationFailed(AlignloopError):
-    """Data breaks rules; the message names file, lines, field, rule and count of each breach, and the remedy."""
+    """Data violates rules; the message names the place, rule, count and remedy of each violation."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation of a field, in words for people, and what to do about a breach."""
+    """An expectation of a field, with a description for people and the remedy of a violation."""
 
     field: str
-    words: str
+    description: str
     remedy: str
     expectation: Expectation
 
 
 @dataclass(frozen=True)
 class Check:
-    """A table, the rules for it, and what to know about it."""
+    """A table of records, the rules for it, and notes on it."""
 
     name: str
     rows: pd.DataFrame
     rules: list[Rule]
-    notes: tuple[str, ...] = ()  # Markdown, shown with the rules
+    notes: tuple[str, ...] = ()  # Markdown, shown beside the rules
 
 
 @dataclass(frozen=True)
-class Breach:
-    """Where in one file a rule is broken, and what stands in the first of these lines."""
+class Violation:
+    """The lines of one file that violate a rule, and the value in the first of them."""
 
     rule: Rule
     file: str
     lines: tuple[int, ...]
     rows: int
-    seen: str | None
+    example: str | None
 
     def __str__(self) -> str:
         lines = ", ".join(map(str, self.lines[:SHOWN])) + ", …" * (len(self.lines) > SHOWN)
-        seen = "" if self.seen is None else f" (line {self.lines[0]}: {self.seen[:120]})"
+        example = "" if self.example is None else f" (line {self.lines[0]}: {self.example[:120]})"
         share = f"{len(self.lines)} of {self.rows} rows"
-        return f"{self.file}:{lines}: {self.rule.field}: breaks the rule '{self.rule.words}' in {share}{seen}; {self.rule.remedy}"
+        fault = f"breaks the rule '{self.rule.description}' in {share}{example}"
+        return f"{self.file}:{lines}: {self.rule.field}: {fault}; {self.rule.remedy}"
 
 
 def schema_rules(kind: type[Record]) -> Iterator[Rule]:
-    """A record type's own rules: each field is there, of its type, in its bounds; nothing else stands in a line."""
+    """A record type's schema as rules: each field is present, of its type and in bounds; no other exists."""
     remedy = f"correct the lines (data/README.md shows a {kind.__name__})"
     for name, schema in schema_of(kind).items():
-        if (wanted := PYTHON.get(schema.get("type", ""))) is None:
+        if (python := PYTHON.get(schema.get("type", ""))) is None:
             yield Rule(name, "fits its schema", remedy, _null(f"schema of {name}"))
             continue
-        yield Rule(name, "is there", remedy, expect.ExpectColumnValuesToNotBeNull(column=name))
-        typed = expect.ExpectColumnValuesToBeInTypeList(column=name, type_list=[wanted])
+        yield Rule(name, "is present", remedy, expect.ExpectColumnValuesToNotBeNull(column=name))
+        typed = expect.ExpectColumnValuesToBeInTypeList(column=name, type_list=[python])
         yield Rule(name, f"is a {schema['type']}", remedy, typed)
         if values := schema.get("enum"):
             yield Rule(
@@ -105,31 +106,33 @@ def schema_rules(kind: type[Record]) -> Iterator[Rule]:
             low, high = schema["minLength"], schema["maxLength"]
             bounded = expect.ExpectColumnValueLengthsToBeBetween(column=name, min_value=low, max_value=high)
             yield Rule(name, f"is {low} to {high} characters long", remedy, bounded)
-    yield Rule("unknown fields", "are none", f"remove or rename the field; {remedy}", _null("unknown fields"))
+    yield Rule(
+        "unknown fields", "do not exist", f"remove or rename the field; {remedy}", _null("unknown fields")
+    )
     yield Rule(
         "id",
-        "stands once",
+        "is unique",
         "give each record an id of its own",
         expect.ExpectColumnValuesToBeUnique(column="id"),
     )
-    said = "text" if kind is Document else "messages"
-    yield Rule(said, "is not empty", "write the turn or remove the record", _null("empty turns"))
-    last = f" and the {ends}'s last" if (ends := last_turn(kind)) else ""
-    turns = ExpectColumnValuesToTakeTurns(column="roles", last=last_turn(kind))
+    content = "text" if kind is Document else "messages"
+    yield Rule(content, "is not empty", "write the turn or remove the record", _null("empty turns"))
+    last = f" and the {role}'s last" if (role := last_turn(kind)) else ""
+    turns = ExpectColumnValuesToAlternateRoles(column="roles", last=last_turn(kind))
     yield Rule("messages", f"has roles that alternate, the user's first{last}", remedy, turns)
 
 
 def content_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
-    """Who judged, what a ranking is, and how much may be said twice."""
+    """Rules for labelers, for rankings, and for the share of duplicates."""
     if "labeler" in kind.model_fields:
-        known = expect.ExpectColumnValuesToMatchRegexList(
+        listed = expect.ExpectColumnValuesToMatchRegexList(
             column="labeler", regex_list=[translate(name) for name in bounds.labelers]
         )
         yield Rule(
             "labeler",
             "is known",
             "add the labeler to validate.labelers in params.yaml, if it is one of yours",
-            known,
+            listed,
         )
     if kind is Ranking:
         order = ExpectColumnValuesToBeWeakOrders(column="order")
@@ -142,7 +145,7 @@ def content_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
         k = expect.ExpectColumnValuesToBeBetween(column="k", min_value=2, max_value=bounds.max_responses)
         yield Rule(
             "responses",
-            f"holds 2 to {bounds.max_responses} answers",
+            f"holds 2 to {bounds.max_responses} responses",
             "remove the record, or set validate.max_responses",
             k,
         )
@@ -158,8 +161,8 @@ def content_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
     )
 
 
-def learning_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
-    """What must hold of the sets that models learn from and are measured on."""
+def training_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
+    """Rules for the sets that models are trained and evaluated on."""
     yield Rule(
         "content",
         "holds no personal data",
@@ -169,34 +172,33 @@ def learning_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
     if kind is Document:
         return
     fits = expect.ExpectColumnValuesToBeBetween(column="characters", max_value=bounds.max_characters)
-    words = f"fits the model's context ({bounds.max_characters} characters)"
     yield Rule(
         "messages",
-        words,
+        f"fits the model's context ({bounds.max_characters} characters)",
         "run the stage `prepare`, which drops longer ones, or raise validate.max_characters",
         fits,
     )
     remedy = "run the stage `prepare`, which splits by user and keeps a prompt in one split"
     yield Rule(
         "prompt",
-        "stands in one split",
+        "is in one split",
         remedy,
         ExpectColumnValuesToNameOneSplit(column="splits of the wording"),
     )
     yield Rule(
-        "user", "stands in one split", remedy, ExpectColumnValuesToNameOneSplit(column="splits of the owner")
+        "user", "is in one split", remedy, ExpectColumnValuesToNameOneSplit(column="splits of the owner")
     )
 
 
-def run(name: str, checks: Sequence[Check], docs: Path) -> Iterator[tuple[Check, list[Breach]]]:
-    """Check each table, one after the other, yield what breaks its rules, and leave the data docs (HTML) in `docs`."""
-    told = []
+def run_checks(name: str, checks: Sequence[Check], docs: Path) -> Iterator[tuple[Check, list[Violation]]]:
+    """Check the tables one by one, yield each with its violations, and write the data docs to `docs`."""
+    summaries = []
     with replacing(docs) as part:
         context = _context(part)
         source = context.data_sources.add_pandas(name)
         for check in checks:
             for rule in check.rules:
-                rule.expectation.description = f"{rule.field} {rule.words}"
+                rule.expectation.description = f"{rule.field} {rule.description}"
             rules = [rule.expectation for rule in check.rules]
             suite = context.suites.add(
                 gx.ExpectationSuite(name=check.name, expectations=rules, notes=list(check.notes) or None)
@@ -212,19 +214,22 @@ def run(name: str, checks: Sequence[Check], docs: Path) -> Iterator[tuple[Check,
             outcome = checkpoint.run(batch_parameters={"dataframe": check.rows})
             results = {
                 each.expectation_config.id: each
-                for ran in outcome.run_results.values()
-                for each in ran.results
+                for validation in outcome.run_results.values()
+                for each in validation.results
             }
             failed = [
                 (rule, results[rule.expectation.id])
                 for rule in check.rules
                 if not results[rule.expectation.id].success
             ]
-            told.append((check.name, len(check.rows), len(check.rules), len(failed)))
-            yield check, [breach for rule, result in failed for breach in _breaches(rule, result, check.rows)]
+            summaries.append((check.name, len(check.rows), len(check.rules), len(failed)))
+            yield (
+                check,
+                [found for rule, result in failed for found in _violations(rule, result, check.rows)],
+            )
         context.build_data_docs()
-        data_docs.settle(part)
-        data_docs.index(part, name, told)
+        data_docs.make_self_contained(part)
+        data_docs.write_index(part, name, summaries)
 
 
 def _context(docs: Path) -> Any:
@@ -247,23 +252,24 @@ def _null(column: str) -> Expectation:
     return expect.ExpectColumnValuesToBeNull(column=column)
 
 
-def _breaches(rule: Rule, result: Any, rows: pd.DataFrame) -> Iterator[Breach]:
-    """One breach per file, in the files' order."""
+def _violations(rule: Rule, result: Any, rows: pd.DataFrame) -> Iterator[Violation]:
+    """The violations of a rule, one per file, in the order of the files."""
     if "unexpected_index_list" in result.result:
         column = result.expectation_config.kwargs["column"]
         places = [
             (each["file"], int(each["line"]), each[column]) for each in result.result["unexpected_index_list"]
         ]
-    elif "observed_value" in result.result:  # a share of the whole table: the rows that repeat an earlier one
-        again = rows[rows["content"].duplicated()]
-        places = [(file, int(line), None) for file, line in zip(again["file"], again["line"], strict=True)]
+    elif "observed_value" in result.result:  # a share of the whole table: show the repeated rows
+        repeated = rows[rows["content"].duplicated()]
+        places = [
+            (file, int(line), None) for file, line in zip(repeated["file"], repeated["line"], strict=True)
+        ]
     else:
         raise ValidationFailed(
-            f"{rule.field}: the rule '{rule.words}' could not be checked: {result.exception_info}"
+            f"{rule.field}: the rule '{rule.description}' could not be checked: {result.exception_info}"
         )
     for file in dict.fromkeys(file for file, _, _ in places):
         lines = tuple(line for each, line, _ in places if each == file)
-        seen = next(value for each, _, value in places if each == file)
-        yield Breach(
-            rule, file, lines, int((rows["file"] == file).sum()), None if seen is None else str(seen)
-        )
+        value = next(value for each, _, value in places if each == file)
+        count = int((rows["file"] == file).sum())
+        yield Violation(rule, file, lines, count, None if value is None else str(value))

@@ -1,7 +1,7 @@
-"""Records as tables to be validated: a row per line, however wrong, with the fields as they stand and what is derived from them.
+"""Builds the tables to be validated: a row per line, however faulty, with its fields and derived columns.
 
-Nothing is checked here. A derived column holds what is wrong with a row in words (`schema of …`, `empty turns`), or a number or text to be
-judged (`characters`, `roles`, `order`, `wording`); a rule in expectations.py says which of them may hold what.
+Nothing is checked here. A derived column describes a fault (`schema of …`, `empty turns`), or holds a
+number or text (`characters`, `roles`, `order`, `wording`) that a rule in expectations.py checks.
 """
 
 import json
@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, get_args
 import pandas as pd
 from pydantic import ValidationError
 
-from alignloop.data.content_ids import SEPARATOR, wording
-from alignloop.data.pii import found, found_in_id
-from alignloop.data.record_files import DataError, Piece, examine, pieces_of
+from alignloop.data.content_ids import SEPARATOR, normalised_text
+from alignloop.data.input_files import DataError
+from alignloop.data.pii import kinds_in, kinds_in_id
+from alignloop.data.record_files import Piece, file_pieces, parse_unchecked
 from alignloop.data.workers import Workers
 from alignloop.records import Demonstration, Document, Message, Ranking, Record
 
@@ -27,13 +28,15 @@ ROLES = get_args(Message.model_fields["role"].annotation)
 
 
 def last_turn(kind: type[Record]) -> str | None:
-    """Who has the last word in a record's conversation; None: either."""
-    return None if kind is Document else "assistant" if kind is Demonstration else "user"
+    """The role of the last turn in a record's conversation; None: either."""
+    if kind is Document:
+        return None
+    return "assistant" if kind is Demonstration else "user"
 
 
 @cache
 def schema_of(kind: type[Record]) -> dict[str, dict[str, Any]]:
-    """The fields of a record type with their JSON schemas; `required` says whether a line must have the field."""
+    """The fields of a record type with their JSON schemas; `required` fields must be in every line."""
     schema = kind.model_json_schema()
     return {
         name: {**field, "required": name in schema["required"]}
@@ -41,51 +44,52 @@ def schema_of(kind: type[Record]) -> dict[str, dict[str, Any]]:
     }
 
 
-class _Reading(NamedTuple):
+class _TableOptions(NamedTuple):
     kind: type[Record]
     split: str | None
     generated: bool
     private: bool
 
 
-def table(
+def record_table(
     kind: type[Record],
     files: Mapping[Path, str | None],
     generated: bool = True,
     private: bool = True,
     workers: Workers | None = None,
 ) -> pd.DataFrame:
-    """All lines of some files of one record type; each file with its split, None where the lines say it themselves.
+    """The table of all lines of some files of one record type.
 
-    With `private`, personal data is looked for: in everything but, with `generated`, the answers of a ranking that no people's data set
-    brought. Workers read the lines if there are some.
+    `files` maps each file to its split; None where the records state it themselves. With `private`,
+    personal data is searched for; with `generated`, not in responses that a model wrote (those of
+    rankings that were not imported). The workers, if given, read the lines.
     """
-    columns: dict[str, list[Any]] = defaultdict(
-        list
-    )  # a million rows are to fit: no row is kept, and what is long is hashed
+    # sized for a million rows: no row is kept, and long texts are hashed
+    columns: dict[str, list[Any]] = defaultdict(list)
     for file, split in files.items():
-        read = partial(_columns, _Reading(kind, split, generated, private))
-        for piece in (workers or Workers(1)).map(read, pieces_of(file)):
+        read = partial(_columns, _TableOptions(kind, split, generated, private))
+        for piece in (workers or Workers(1)).map(read, file_pieces(file)):
             for name, values in piece.items():
-                columns[name] += _once(values)
+                columns[name] += _interned(values)
     if not columns:
         return pd.DataFrame(columns=["wording", "owner", "split"], dtype=object)
     return pd.DataFrame({name: pd.Series(columns.pop(name), dtype=object) for name in list(columns)})
 
 
-def _columns(reading: _Reading, piece: Piece) -> dict[str, list[Any]]:
+def _columns(options: _TableOptions, piece: Piece) -> dict[str, list[Any]]:
     """The rows of a piece, column by column."""
-    kind = reading.kind
+    kind = options.kind
     fields = schema_of(kind)
     plain = {name: field.get("default") for name, field in fields.items() if _scalar(field)}
     columns: dict[str, list[Any]] = defaultdict(list)
-    for line, record, error in examine(piece, kind):
+    for line, record, error in parse_unchecked(piece, kind):
         if not isinstance(record, dict):
             raise DataError(
-                f"{piece.path}:{line}: is not a JSON object; one {kind.__name__} stands on each line (data/README.md)"
+                f"{piece.path}:{line}: is not a JSON object; "
+                f"each line must hold one {kind.__name__} (data/README.md)"
             )
         given = {name: _plain(record.get(name, default)) for name, default in plain.items()}
-        for name, value in (given | _derived(reading, record, fields, error)).items():
+        for name, value in (given | _derived(options, record, fields, error)).items():
             columns[name].append(value)
         columns["file"].append(str(piece.path))
         columns["line"].append(line)
@@ -93,65 +97,65 @@ def _columns(reading: _Reading, piece: Piece) -> dict[str, list[Any]]:
 
 
 def mark_leaks(tables: Iterable[pd.DataFrame]) -> None:
-    """Add to each table the splits that a row's prompt, and its user, stand in anywhere in these tables."""
+    """Add to each table the splits in which a row's prompt, and its user, occur anywhere in these tables."""
     tables = list(tables)
     for name in ("wording", "owner"):
-        places: dict[Any, tuple[str, ...]] = {}  # nearly all values stand in one split, and share its tuple
+        # nearly all values occur in one split, and share its tuple
+        splits_of: dict[Any, tuple[str, ...]] = {}
         for each in tables:
             for value, split in zip(each[name], each["split"], strict=True):
-                if value and isinstance(split, str) and split not in (known := places.get(value, ())):
-                    places[value] = _together(known, split)
+                if value and isinstance(split, str) and split not in (known := splits_of.get(value, ())):
+                    splits_of[value] = _merged(known, split)
         for each in tables:
             each[f"splits of the {name}"] = pd.Series(
-                [_named(places.get(value)) for value in each[name]], index=each.index, dtype=object
+                [_split_names(splits_of.get(value)) for value in each[name]], index=each.index, dtype=object
             )
 
 
 @cache
-def _together(known: tuple[str, ...], split: str) -> tuple[str, ...]:
+def _merged(known: tuple[str, ...], split: str) -> tuple[str, ...]:
     return tuple(sorted((*known, split)))
 
 
 @cache
-def _named(splits: tuple[str, ...] | None) -> str | None:
+def _split_names(splits: tuple[str, ...] | None) -> str | None:
     return ", ".join(splits) if splits else None
 
 
 def _derived(
-    reading: _Reading, record: dict[str, Any], fields: dict[str, Any], error: ValidationError | None
+    options: _TableOptions, record: dict[str, Any], fields: dict[str, Any], error: ValidationError | None
 ) -> dict[str, Any]:
-    kind = reading.kind
-    asked = record.get("prompt") if kind is Ranking else record
-    asked = asked if isinstance(asked, dict) else {}
-    messages = _list(asked.get("messages"))
+    kind = options.kind
+    prompt = record.get("prompt") if kind is Ranking else record
+    prompt = prompt if isinstance(prompt, dict) else {}
+    messages = _list(prompt.get("messages"))
     turns = [(turn["role"], turn["content"]) for turn in messages if _is_turn(turn)]
     responses = [each for each in _list(record.get("responses")) if isinstance(each, str)]
-    last = last_turn(kind)
-    opening = turns if last == "user" else turns[:-1]
+    prompt_turns = turns if last_turn(kind) == "user" else turns[:-1]
     text = record.get("text")
-    said = [content for _, content in turns] + ([text] if isinstance(text, str) else [])
-    # what a model answered keeps to its context as it is drawn, and is shown to labelers as it is
-    brought = [] if reading.generated and record.get("round") != "imported" else responses
-    owner = asked.get("user")
-    searched = [*map(found, (*said, *brought)), found_in_id(str(owner or ""))] if reading.private else ()
+    contents = [content for _, content in turns] + ([text] if isinstance(text, str) else [])
+    # a model's responses are bounded when they are sampled, and are shown to labelers unredacted
+    written = [] if options.generated and record.get("round") != "imported" else responses
+    owner = prompt.get("user")
+    kinds = [*map(kinds_in, (*contents, *written)), kinds_in_id(str(owner or ""))] if options.private else ()
     columns = {
         "unknown fields": ", ".join(sorted(record.keys() - fields.keys())) or None,
-        **_schema_breaches(kind, record, fields, error),
+        **_schema_violations(kind, record, fields, error),
         "empty turns": ", ".join(
-            f"turn {place}" for place, content in enumerate(said, 1) if not content.strip()
+            f"turn {number}" for number, content in enumerate(contents, 1) if not content.strip()
         )
         or None,
-        "characters": sum(map(len, said)) + max(map(len, brought), default=0),
-        "personal data": ", ".join(sorted(set(chain.from_iterable(searched)))) or None,
-        "wording": _hash(wording(opening)) if opening and kind is not Document else None,
+        "characters": sum(map(len, contents)) + max(map(len, written), default=0),
+        "personal data": ", ".join(sorted(set(chain.from_iterable(kinds)))) or None,
+        "wording": _hash(normalised_text(prompt_turns)) if prompt_turns and kind is not Document else None,
         "owner": owner if isinstance(owner, str) else None,
-        "language": language if isinstance(language := asked.get("language"), str) else None,
+        "language": language if isinstance(language := prompt.get("language"), str) else None,
         "content": _hash(
-            SEPARATOR.join([*said, *responses, repr((record.get("ranks"), record.get("labeler")))])
+            SEPARATOR.join([*contents, *responses, repr((record.get("ranks"), record.get("labeler")))])
         ),
     }
     formed = len(turns) == len(messages) and (
-        isinstance(asked.get("messages"), list) or "messages" not in asked
+        isinstance(prompt.get("messages"), list) or "messages" not in prompt
     )
     columns["roles"] = (
         intern(" ".join(role for role, _ in turns)) if formed and (messages or kind is not Document) else None
@@ -161,36 +165,37 @@ def _derived(
         columns["order"] = intern(f"{ranks} of {len(_list(record.get('responses')))}")
         columns["k"] = len(_list(record.get("responses")))
         columns["category"] = (
-            category if isinstance(category := asked.get("category", "other"), str) else None
+            category if isinstance(category := prompt.get("category", "other"), str) else None
         )
-        columns["item"], columns["ranked"] = _ranked(said, responses, ranks.split())
+        columns["item"], columns["ranked"] = _ranked_item(contents, responses, ranks.split())
     else:
-        columns["split"] = reading.split
+        columns["split"] = options.split
     return columns
 
 
-def _ranked(said: list[str], responses: list[str], ranks: list[str]) -> tuple[int, str | None]:
-    """What was ranked, whatever order the answers stood in, and their ranks in one order; None where not every answer has its rank."""
-    places = sorted(range(len(responses)), key=responses.__getitem__)
-    item = _hash(SEPARATOR.join([*said, *(responses[place] for place in places)]))
-    return item, intern(" ".join(ranks[place] for place in places)) if len(ranks) == len(responses) else None
+def _ranked_item(contents: list[str], responses: list[str], ranks: list[str]) -> tuple[int, str | None]:
+    """A hash of the prompt and its responses, in sorted order, and the ranks in that order.
+
+    The ranks are None unless every response has one.
+    """
+    order = sorted(range(len(responses)), key=responses.__getitem__)
+    item = _hash(SEPARATOR.join([*contents, *(responses[index] for index in order)]))
+    return item, intern(" ".join(ranks[index] for index in order)) if len(ranks) == len(responses) else None
 
 
-def _schema_breaches(
+def _schema_violations(
     kind: type[Record], record: dict[str, Any], fields: dict[str, Any], error: ValidationError | None
 ) -> dict[str, str | None]:
-    """A column per field that is no plain value: what its schema says is wrong with it, what other columns tell left out."""
+    """A column per list or object field: its schema violation, unless another column already covers it."""
     columns: dict[str, str | None] = dict.fromkeys(_schema_columns(kind))
-    for breach in error.errors() if error else ():
-        name, *rest = map(str, breach["loc"] or ("",))
-        empty = (rest[-1:] == ["content"] or name == "text") and breach["type"] in (
+    for violation in error.errors() if error else ():
+        name, *rest = map(str, violation["loc"] or ("",))
+        empty = (rest[-1:] == ["content"] or name == "text") and violation["type"] in (
             "string_too_short",
             "string_pattern_mismatch",
         )
-        if f"schema of {name}" in columns and not empty and breach["type"] != "value_error":
-            columns[f"schema of {name}"] = ": ".join(
-                [".".join(rest), breach["msg"]] if rest else [breach["msg"]]
-            )
+        if f"schema of {name}" in columns and not empty and violation["type"] != "value_error":
+            columns[f"schema of {name}"] = ": ".join([*([".".join(rest)] if rest else []), violation["msg"]])
     if kind is Document and (record.get("text") is None) == (record.get("messages") is None):
         columns["schema of text"] = "a document has either `text` or `messages`"
     return columns
@@ -206,12 +211,12 @@ def _scalar(field: dict[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Lists and objects as bytes of JSON: tables hash their cells, and bytes are no type of any schema's."""
+    """Lists and objects as bytes of JSON: cells must be hashable, and no schema has the type bytes."""
     return json.dumps(value).encode() if isinstance(value, list | dict) else value
 
 
-def _once(values: list[Any]) -> Iterator[Any]:
-    """The values, equal short texts as one: a million rows have few labelers."""
+def _interned(values: list[Any]) -> Iterator[Any]:
+    """The values, with equal short texts sharing memory: a million rows have few labelers."""
     return (intern(value) if type(value) is str and len(value) < 100 else value for value in values)
 
 

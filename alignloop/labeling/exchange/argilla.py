@@ -13,8 +13,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.argilla import RANKLESS, Row, options, records
-from alignloop.data.formats.importer import Refused, each, ranks_of
+from alignloop.data.formats.argilla import RANKLESS, Row, option_ranks, page_records
+from alignloop.data.formats.importer import Refused, convert_rows, ranks_of
 from alignloop.files import replacing, write_json
 from alignloop.labeling.exchange.items import (
     ExchangeError,
@@ -81,8 +81,8 @@ def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, ExchangeI
 
     A line holds one record, or one page of them.
     """
-    return each(
-        path, Row, lambda row: (item for record in records(row.root) for item in _items(record, people))
+    return convert_rows(
+        path, Row, lambda row: (item for record in page_records(row.root) for item in _items(record, people))
     )
 
 
@@ -179,7 +179,7 @@ def _ranking(response: Response, names: Sequence[str], people: Mapping[str, str]
     if response.status != "submitted":
         return LabelerRanking(labeler, None, seconds, "discarded in Argilla")
     value = (response.values or {}).get(QUESTION, {}).get("value")
-    ranks = options(value)
+    ranks = option_ranks(value)
     if sorted(ranks) != sorted(names):
         has_ranks = isinstance(value, list) and all(isinstance(each, dict) for each in value)
         return Refused("options are unranked, or belong to another question" if has_ranks else RANKLESS)

@@ -13,8 +13,8 @@ from xml.sax.saxutils import quoteattr
 
 from pydantic import BaseModel
 
-from alignloop.data.formats.importer import Refused, each
-from alignloop.data.formats.label_studio import Annotation, Result, Task, order
+from alignloop.data.formats.importer import Refused, convert_rows
+from alignloop.data.formats.label_studio import Annotation, Result, Task, item_ranks
 from alignloop.files import replacing
 from alignloop.labeling.exchange.items import (
     ExchangeError,
@@ -61,7 +61,7 @@ def write(
 
 def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, ExchangeItem | Refused]]:
     """The items of a JSON export with their rankings, and what is refused, by line number."""
-    return each(path, Task, lambda task: _items(task, people))
+    return convert_rows(path, Task, lambda task: _items(task, people))
 
 
 def _task(item: ExchangeItem, people: Mapping[str, str]) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _ranking(
     ]
     if len(results) != 1:
         return Refused("expected one ranker result: nothing was moved, or the interface is another")
-    ranks = order(results[0])
+    ranks = item_ranks(results[0])
     if isinstance(ranks, Refused):
         return ranks
     if sorted(ranks) != sorted(places):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from math import pi, sqrt
 from typing import Any, NamedTuple
 
-from alignloop.data.validation.profiles import MIXES, UNTOLD
+from alignloop.data.validation.profiles import MIXES, UNSTATED
 
 Profile = Mapping[str, Any]  # of one set, as `profile_of` makes it
 Profiles = Mapping[str, Profile]
@@ -45,7 +45,7 @@ def measure_shifts(before: Profiles, now: Profiles, bounds: Mapping[str, float |
         old, new = before[name], now[name]
         for measure in MIXES:
             was, has = _counts(old, measure), _counts(new, measure)
-            if was.keys() | has.keys() != {UNTOLD}:
+            if was.keys() | has.keys() != {UNSTATED}:
                 statistic, old_value, new_value = _statistic(measure, old, new)
                 distance, chance = total_variation(was, has)
                 yield Shift(
@@ -93,7 +93,7 @@ def _chance(p: float, n: int, m: int) -> float:
 
 
 def _counts(profile: Profile, measure: str) -> Mapping[str, int]:
-    return profile["mixes"].get(measure) or {UNTOLD: profile["rows"]}
+    return profile["mixes"].get(measure) or {UNSTATED: profile["rows"]}
 
 
 def shares(profile: Profile, measure: str) -> dict[str, float]:

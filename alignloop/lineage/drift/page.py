@@ -58,7 +58,7 @@ def write(
         "differ. A measure that moved by more than its bound (<code>validate.drift</code> in params.yaml) "
         "plus chance is a warning; it stops no run.</p>"
     )
-    data_docs.write(page, "Drift", body)
+    data_docs.write_page(page, "Drift", body)
 
 
 def _numbers(shift: Shift) -> list[str]:

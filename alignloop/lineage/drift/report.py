@@ -53,14 +53,17 @@ def report(
     yield summary
     for shift in warnings:
         yield f"warning: drift: {shift}; {docs / PAGE} shows it"
-    data_docs.add(docs / "index.html", page.index_section(summary, warnings, PAGE if shifts else None))
+    data_docs.append_to_page(
+        docs / "index.html", page.index_section(summary, warnings, PAGE if shifts else None)
+    )
     run.describe(_links(run, docs, summary, warnings))
 
 
 def _links(run: tracking.ActiveRun, docs: Path, summary: str, warnings: list[Shift]) -> str:
     """Return the pages as Markdown, linked by addresses relative to MLflow's pages."""
     pages = {
-        f"{name}: every rule, and what was seen": place for name, place in data_docs.results(docs).items()
+        f"{name}: every rule, and what was seen": place
+        for name, place in data_docs.result_pages(docs).items()
     }
     if (docs / PAGE).exists():
         pages["drift: before and now"] = docs / PAGE

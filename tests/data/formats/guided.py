@@ -1,9 +1,9 @@
-"""Every importer under libFuzzer, which sees which lines an input reaches and changes it on from there.
+"""Coverage-guided fuzzing of every importer with libFuzzer.
 
-    python -m tests.data.formats.guided FOLDER -runs=1000000 -timeout=5      # FOLDER holds what was found to be worth changing
+    python -m tests.data.formats.guided FOLDER -runs=1000000 -timeout=5  # FOLDER: corpus
 
-An input's first byte chooses the format, the rest is the file. Ends with an error, and the input in a file of its own, where an importer
-does what `survives` does not allow, or takes more than five seconds.
+    python -m tests.data.formats.guided CORPUS_FOLDER -runs=1000000 -timeout=5
+checks, or takes more than five seconds, the run ends with an error and saves the input in a file.
 """
 
 import json
@@ -17,14 +17,14 @@ import atheris  # pyright: ignore[reportMissingImports]  # no wheel for every ma
 with atheris.instrument_imports(include=["alignloop.data"]):  # pyright: ignore[reportAttributeAccessIssue]
     from alignloop.data.formats import FORMATS
 
+from tests.data.formats.fuzzing import sniffed, survives
 from tests.data.formats.samples import SAMPLES, STORY, write
-from tests.data.formats.test_fuzz import sniffed, survives
 
 NAMES = sorted(SAMPLES)
 
 
 def begin(corpus: Path) -> None:
-    """What to change first: a good row of each format."""
+    """Write the initial corpus: a valid row of each format."""
     corpus.mkdir(parents=True, exist_ok=True)
     for place, name in enumerate(NAMES):
         (corpus / name).write_bytes(

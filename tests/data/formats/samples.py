@@ -1,11 +1,12 @@
-"""A small good row of every public format, as its source writes them, and how to read rows back."""
+"""A small valid row of every public format, as its source writes it, and helpers that import rows."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from alignloop.data.formats import FORMATS, Changed, Refused
+from alignloop.data.formats import FORMATS
+from alignloop.data.formats.importer import Changed, Refused
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
 
 ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
@@ -23,39 +24,39 @@ def write(path: Path, rows: Sequence[Any], array: bool = False) -> Path:
     return path
 
 
-def found(path: Path, format: str) -> list[Any]:
+def read_items(path: Path, format: str, source: str = "") -> list[Any]:
     """What an importer yields: records, changed records, and refusals."""
-    return [item for _, item in FORMATS[format].read(path, path.name)]
+    return [item for _, item in FORMATS[format].read(path, source or path.name)]
 
 
-def imported(tmp_path: Path, format: str, *rows: Any) -> list[Any]:
+def import_rows(tmp_path: Path, format: str, *rows: Any) -> list[Any]:
     """What an importer yields for some rows."""
-    return found(write(tmp_path / "rows.jsonl", rows), format)
+    return read_items(write(tmp_path / "rows.jsonl", rows), format)
 
 
-def record(item: Any) -> Record:
-    """The record of an item that was kept."""
+def record_of(item: Any) -> Record:
+    """The record of an item, which must not be refused."""
     assert not isinstance(item, Refused), item
     return item.record if isinstance(item, Changed) else item
 
 
-def said(item: Any) -> list[str]:
-    """A conversation in short."""
-    given = record(item)
-    given = given.prompt if isinstance(given, Ranking) else given
-    assert isinstance(given, Prompt | Demonstration)
-    return [f"{message.role}: {message.content}" for message in given.messages]
+def turns_of(item: Any) -> list[str]:
+    """The turns of a conversation as `role: content`."""
+    record = record_of(item)
+    conversation = record.prompt if isinstance(record, Ranking) else record
+    assert isinstance(conversation, Prompt | Demonstration)
+    return [f"{message.role}: {message.content}" for message in conversation.messages]
 
 
-def ranked(item: Any) -> list[tuple[str, int]]:
-    """The answers of a ranking with their ranks."""
-    given = record(item)
-    assert isinstance(given, Ranking)
-    return list(zip(given.responses, given.ranks, strict=True))
+def ranked_responses(item: Any) -> list[tuple[str, int]]:
+    """The responses of a ranking with their ranks."""
+    record = record_of(item)
+    assert isinstance(record, Ranking)
+    return list(zip(record.responses, record.ranks, strict=True))
 
 
 def completion(response: str, *ratings: str) -> dict[str, Any]:
-    """An answer of UltraFeedback; its overall score is the wrong ten that the set is known for."""
+    """A completion of UltraFeedback; its overall score is the wrong 10 that the data set is known for."""
     annotations = {
         aspect: {"Rating": rating, "Rationale": "…"} for aspect, rating in zip(ASPECTS, ratings, strict=True)
     }
@@ -63,7 +64,7 @@ def completion(response: str, *ratings: str) -> dict[str, Any]:
 
 
 def reviews(*ranks: int) -> list[dict[str, Any]]:
-    """Three reviewers' ranks of one system; their ratings tie."""
+    """The ranks that reviewers gave one system; their ratings tie."""
     return [
         {"system": "s", "worker_id": str(worker), "overall-rank": rank, "overall-rating": 50}
         for worker, rank in enumerate(ranks, 2)
@@ -281,4 +282,4 @@ KINDS = {
     "own": Prompt,
     "prompts": Prompt,
     "corpus": Document,
-}  # of the first record; a ranking where nothing is said
+}  # the type of the first record; a ranking where none is listed

@@ -1,4 +1,4 @@
-"""Exports of annotation tools: Label Studio and Argilla; who ranked what, and what is no ranking."""
+"""Exports of annotation tools, Label Studio and Argilla: rankings by annotator, and what is refused."""
 
 import copy
 from pathlib import Path
@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from alignloop.data.formats import Refused, sniff
-from tests.data.formats.samples import SAMPLES, found, imported, ranked, said, write
+from alignloop.data.formats.importer import Refused
+from alignloop.data.formats.sniffing import sniff
+from tests.data.formats.samples import SAMPLES, import_rows, ranked_responses, read_items, turns_of, write
 
 
 def task(*result: Any, data: dict[str, Any] | None = None, **annotation: Any) -> dict[str, Any]:
@@ -30,20 +31,20 @@ def choice(selected: str, to_name: str = "txt-1,txt-2") -> dict[str, Any]:
 RATING = {"from_name": "r", "to_name": "items", "type": "rating", "value": {"rating": 4}}
 
 
-def test_a_ranker_orders_the_items_whose_ids_it_names(tmp_path: Path):
+def test_a_ranker_ranks_the_items_whose_ids_it_lists(tmp_path: Path):
     bucket = {**order(), "value": {"ranker": {"rank": ["hen", "owl", "bee"], "_": []}}}
     by_mail = {"completed_by": {"id": 9, "email": "ann@example.org"}}
-    items = imported(
+    items = import_rows(
         tmp_path,
         "label-studio",
         SAMPLES["label-studio"],
         task(RATING, bucket),
         task(order("bee", "hen", "owl"), **by_mail),
     )
-    assert ranked(items[0]) == ranked(items[1]) == [("owl.", 2), ("bee.", 3), ("hen.", 1)]
-    assert ranked(items[2]) == [("owl.", 3), ("bee.", 1), ("hen.", 2)]
+    assert ranked_responses(items[0]) == ranked_responses(items[1]) == [("owl.", 2), ("bee.", 3), ("hen.", 1)]
+    assert ranked_responses(items[2]) == [("owl.", 3), ("bee.", 1), ("hen.", 2)]
     assert [item.labeler for item in items] == ["label-studio-7", "label-studio-7", "label-studio-9"]
-    assert said(items[0]) == ["user: Name a bird."]
+    assert turns_of(items[0]) == ["user: Name a bird."]
     assert "example.org" not in items[2].model_dump_json()
 
 
@@ -51,18 +52,18 @@ def buckets(given: dict[str, list[str]], name: str = "rank") -> dict[str, Any]:
     return {**order(), "from_name": name, "value": {"ranker": given}}
 
 
-def test_buckets_that_are_named_by_ranks_hold_ties_and_gaps_between_them_close(tmp_path: Path):
+def test_buckets_named_by_ranks_hold_ties_and_gaps_between_them_close(tmp_path: Path):
     rows = (
         task(buckets({"rank-1": ["hen", "owl"], "rank-3": ["bee"], "rank-2": [], "_": []})),
         task(buckets({"10": ["bee"], "9": ["hen"], "2": ["owl"]})),
         task(buckets({"rank-2": ["bee", "hen", "owl"]})),
         task(buckets({"rank-1": ["bee", "hen", "owl"]}, "rank-1")),  # no bucket: the Ranker is called so
     )
-    tied, ordered, equal, named = imported(tmp_path, "label-studio", *rows)
-    assert ranked(tied) == [("owl.", 1), ("bee.", 2), ("hen.", 1)]
-    assert ranked(ordered) == [("owl.", 1), ("bee.", 3), ("hen.", 2)]
-    assert ranked(equal) == [("owl.", 1), ("bee.", 1), ("hen.", 1)]
-    assert ranked(named) == [("owl.", 3), ("bee.", 1), ("hen.", 2)]
+    tied, ordered, equal, named = import_rows(tmp_path, "label-studio", *rows)
+    assert ranked_responses(tied) == [("owl.", 1), ("bee.", 2), ("hen.", 1)]
+    assert ranked_responses(ordered) == [("owl.", 1), ("bee.", 3), ("hen.", 2)]
+    assert ranked_responses(equal) == [("owl.", 1), ("bee.", 1), ("hen.", 1)]
+    assert ranked_responses(named) == [("owl.", 3), ("bee.", 1), ("hen.", 2)]
 
 
 def test_each_annotation_of_a_task_is_a_ranking(tmp_path: Path):
@@ -70,21 +71,21 @@ def test_each_annotation_of_a_task_is_a_ranking(tmp_path: Path):
     given["annotations"] = [
         {"completed_by": who, "result": [order("owl", "bee", "hen")]} for who in (1, 2, 3)
     ]
-    assert [item.labeler[-1] for item in imported(tmp_path, "label-studio", given)] == ["1", "2", "3"]
+    assert [item.labeler[-1] for item in import_rows(tmp_path, "label-studio", given)] == ["1", "2", "3"]
 
 
-def test_a_pairwise_choice_is_of_the_fields_it_names_or_of_a_known_pair(tmp_path: Path):
+def test_a_pairwise_choice_compares_the_fields_it_names_or_a_known_pair(tmp_path: Path):
     pair = {"text1": "Owl.", "text2": "Bee.", "x": "Yak.", "y": "Emu."}
-    left, right, named = imported(
+    left, right, named = import_rows(
         tmp_path,
         "label-studio",
         task(choice("left"), data=pair),
         task(choice("right"), data=pair),
         task(choice("left", "x, y"), data=pair),
     )
-    assert ranked(left) == [("Owl.", 1), ("Bee.", 2)]
-    assert ranked(right) == [("Owl.", 2), ("Bee.", 1)]
-    assert ranked(named) == [("Yak.", 1), ("Emu.", 2)]
+    assert ranked_responses(left) == [("Owl.", 1), ("Bee.", 2)]
+    assert ranked_responses(right) == [("Owl.", 2), ("Bee.", 1)]
+    assert ranked_responses(named) == [("Yak.", 1), ("Emu.", 2)]
 
 
 @pytest.mark.parametrize(
@@ -124,8 +125,8 @@ def test_a_pairwise_choice_is_of_the_fields_it_names_or_of_a_known_pair(tmp_path
         ),
     ],
 )
-def test_what_an_annotator_left_open_is_refused(tmp_path: Path, row: Any, reason: str):
-    assert imported(tmp_path, "label-studio", row) == [Refused(reason)]
+def test_incomplete_annotations_are_refused(tmp_path: Path, row: Any, reason: str):
+    assert import_rows(tmp_path, "label-studio", row) == [Refused(reason)]
 
 
 def argilla(value: Any, **response: Any) -> dict[str, Any]:
@@ -137,25 +138,25 @@ def ranks(*given: Any) -> list[dict[str, Any]]:
     return [{"value": f"reply-{number}", "rank": rank} for number, rank in enumerate(given, 1)]
 
 
-def test_argillas_ranks_are_the_ranking_wherever_its_versions_put_them(tmp_path: Path):
+def test_argillas_ranks_are_read_from_every_version(tmp_path: Path):
     old = {**SAMPLES["argilla"], "responses": {"preference": [{"value": ranks(1, 5), "user_id": "u2"}]}}
     page = {"items": [argilla(ranks(2, 1)), argilla(ranks(1, 2))], "total": 2}
-    first, tied, older, *paged = imported(
+    first, tied, older, *paged = import_rows(
         tmp_path, "argilla", SAMPLES["argilla"], argilla(ranks(1, 1)), old, page
     )
-    assert ranked(first) == [("Bee.", 2), ("Owl.", 1)]
-    assert ranked(tied) == [("Bee.", 1), ("Owl.", 1)]
-    assert ranked(older) == [("Bee.", 1), ("Owl.", 2)]
-    assert [ranked(each)[0] for each in paged] == [("Bee.", 2), ("Bee.", 1)]
+    assert ranked_responses(first) == [("Bee.", 2), ("Owl.", 1)]
+    assert ranked_responses(tied) == [("Bee.", 1), ("Owl.", 1)]
+    assert ranked_responses(older) == [("Bee.", 1), ("Owl.", 2)]
+    assert [ranked_responses(each)[0] for each in paged] == [("Bee.", 2), ("Bee.", 1)]
     assert (first.labeler, older.labeler) == ("argilla-u1", "argilla-u2")
-    assert said(first) == ["user: Name a bird."]
+    assert turns_of(first) == ["user: Name a bird."]
 
 
-def test_a_page_of_argillas_records_is_seen_as_such(tmp_path: Path):
+def test_a_page_of_argilla_records_is_recognised(tmp_path: Path):
     assert sniff(write(tmp_path / "a.json", [{"items": [SAMPLES["argilla"]], "total": 1}])) == "argilla"
 
 
-def test_argillas_table_has_a_list_of_responses_with_users_and_states(tmp_path: Path):
+def test_argillas_table_has_lists_of_responses_users_and_states(tmp_path: Path):
     row = {
         "id": "r",
         "status": "completed",
@@ -170,13 +171,13 @@ def test_argillas_table_has_a_list_of_responses_with_users_and_states(tmp_path: 
     }
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
     assert sniff(tmp_path / "a.parquet") == "argilla"
-    first, draft = found(tmp_path / "a.parquet", "argilla")
-    assert ranked(first) == [("Bee.", 2), ("Owl.", 1)]
-    assert said(first) == ["user: Name a bird.\n\nIn Spain."]
+    first, draft = read_items(tmp_path / "a.parquet", "argilla")
+    assert ranked_responses(first) == [("Bee.", 2), ("Owl.", 1)]
+    assert turns_of(first) == ["user: Name a bird.\n\nIn Spain."]
     assert draft == Refused("a draft, or a discarded response")
 
 
-def test_the_sdks_exports_which_hold_the_options_in_the_questions_order_are_refused_with_the_way_out(
+def test_exports_of_argillas_sdk_are_refused_with_the_remedy(
     tmp_path: Path,
 ):
     flat = {
@@ -190,7 +191,7 @@ def test_the_sdks_exports_which_hold_the_options_in_the_questions_order_are_refu
         **SAMPLES["argilla"],
         "responses": {"preference": [{"value": ["reply-1", "reply-2"], "user_id": "u1"}]},
     }
-    for item in imported(tmp_path, "argilla", nested, flat, argilla(["reply-2", "reply-1"])):
+    for item in import_rows(tmp_path, "argilla", nested, flat, argilla(["reply-2", "reply-1"])):
         assert isinstance(item, Refused)
         assert item.reason.startswith("options without their ranks, as Argilla's SDK exports them")
         assert "/api/v1/datasets/ID/records?include=responses" in item.reason
@@ -221,5 +222,5 @@ NOBODY = "nobody has ranked two or more of its fields"
         ),
     ],
 )
-def test_what_is_no_submitted_ranking_of_argilla_is_refused(tmp_path: Path, row: Any, reason: str):
-    assert imported(tmp_path, "argilla", row) == [Refused(reason)]
+def test_argilla_records_without_a_submitted_ranking_are_refused(tmp_path: Path, row: Any, reason: str):
+    assert import_rows(tmp_path, "argilla", row) == [Refused(reason)]

@@ -1,4 +1,4 @@
-"""Comparisons and rankings by people and judges: who judged, in which order, and what each source's traps become."""
+"""Comparisons and rankings by people and judges: labelers, ranks, and each source's faulty rows."""
 
 import copy
 from pathlib import Path
@@ -6,26 +6,27 @@ from typing import Any
 
 import pytest
 
-from alignloop.data.formats import FORMATS, Changed, Refused
+from alignloop.data.formats import FORMATS
+from alignloop.data.formats.importer import Changed, Refused
 from alignloop.records import Ranking
 from tests.data.formats.samples import (
     REVIEWED,
     SAMPLES,
     STORY,
     completion,
-    found,
-    imported,
-    ranked,
+    import_rows,
+    ranked_responses,
+    read_items,
     reviews,
-    said,
+    turns_of,
     write,
 )
 
 
-def by(item: Any) -> tuple[str, str]:
-    given = item.record if isinstance(item, Changed) else item
-    assert isinstance(given, Ranking)
-    return given.labeler, given.kind
+def labeler_of(item: Any) -> tuple[str, str]:
+    record = item.record if isinstance(item, Changed) else item
+    assert isinstance(record, Ranking)
+    return record.labeler, record.kind
 
 
 def test_a_choice_of_two_summaries_is_a_ranking_of_the_papers_query(tmp_path: Path):
@@ -34,12 +35,14 @@ def test_a_choice_of_two_summaries_is_a_ranking_of_the_papers_query(tmp_path: Pa
     neither = {**post, "info": {"id": "x", "post": " "}}
     same = {**post, "summaries": [{"text": "Cat."}, {"text": " Cat."}]}
     third = {**post, "choice": 2}
-    first, second, *refused = imported(tmp_path, "summarize-from-feedback", post, news, neither, same, third)
-    assert said(first) == ["user: SUBREDDIT: r/pets\n\nTITLE: Cat\n\nPOST: I lost my cat.\n\nTL;DR:"]
-    assert ranked(first) == [("Cat lost.", 2), ("Cat.", 1)]
-    assert by(first) == ("summarize-from-feedback-w1", "person")
-    assert said(second) == ["user: Article: A king died.\n\nTL;DR:"]
-    assert ranked(second) == [("Cat lost.", 1), ("Cat.", 2)]
+    first, second, *refused = import_rows(
+        tmp_path, "summarize-from-feedback", post, news, neither, same, third
+    )
+    assert turns_of(first) == ["user: SUBREDDIT: r/pets\n\nTITLE: Cat\n\nPOST: I lost my cat.\n\nTL;DR:"]
+    assert ranked_responses(first) == [("Cat lost.", 2), ("Cat.", 1)]
+    assert labeler_of(first) == ("summarize-from-feedback-w1", "person")
+    assert turns_of(second) == ["user: Article: A king died.\n\nTL;DR:"]
+    assert ranked_responses(second) == [("Cat lost.", 1), ("Cat.", 2)]
     assert refused == [
         Refused("neither a post nor an article"),
         Refused("both summaries are the same"),
@@ -47,15 +50,17 @@ def test_a_choice_of_two_summaries_is_a_ranking_of_the_papers_query(tmp_path: Pa
     ]
 
 
-def test_webgpts_scores_become_ranks_in_both_of_its_shapes(tmp_path: Path):
+def test_webgpt_scores_become_ranks_in_both_shapes(tmp_path: Path):
     flat = SAMPLES["webgpt"]
     pair = [
         {"question": flat["question"], "quotes": {}, "answer": text, "tokens": {}, "score": score}
         for text, score in (("a", 1), ("b", -1))
     ]
     other = [pair[0], {**pair[1], "question": {"full_text": "Else?"}}]
-    items = imported(tmp_path, "webgpt", flat, {**flat, "score_0": 0, "score_1": 0.0}, pair, other, pair[:1])
-    assert [ranked(item) for item in items[:3]] == [
+    items = import_rows(
+        tmp_path, "webgpt", flat, {**flat, "score_0": 0, "score_1": 0.0}, pair, other, pair[:1]
+    )
+    assert [ranked_responses(item) for item in items[:3]] == [
         [("Air scatters blue [1].", 2), ("It is.", 1)],
         [("Air scatters blue [1].", 1), ("It is.", 1)],
         [("a", 1), ("b", 2)],
@@ -64,12 +69,12 @@ def test_webgpts_scores_become_ranks_in_both_of_its_shapes(tmp_path: Path):
     assert isinstance(items[4], Refused)
 
 
-def test_shp_labels_say_that_a_is_preferred_and_must_not_contradict_the_scores(tmp_path: Path):
+def test_shp_label_1_prefers_comment_a_and_must_not_contradict_the_scores(tmp_path: Path):
     row = SAMPLES["shp"]
     contradicting = {**row, "labels": 1}
-    first, second, third = imported(tmp_path, "shp", row, {**contradicting, "score_A": 10}, contradicting)
-    assert ranked(first) == [("Ten minutes.", 2), ("Six.", 1)]
-    assert ranked(second) == [("Ten minutes.", 1), ("Six.", 2)]
+    first, second, third = import_rows(tmp_path, "shp", row, {**contradicting, "score_A": 10}, contradicting)
+    assert ranked_responses(first) == [("Ten minutes.", 2), ("Six.", 1)]
+    assert ranked_responses(second) == [("Ten minutes.", 1), ("Six.", 2)]
     assert third == Refused("the label and the scores contradict each other")
     assert first.prompt.category == "askculinary_train"
 
@@ -78,34 +83,38 @@ def test_ultrafeedback_ranks_by_the_mean_of_all_aspects_and_not_by_the_overall_s
     row = SAMPLES["ultrafeedback"]
     gap = {**row, "completions": [*row["completions"], completion("Yak.", "5", "N/A", "5", "5")]}
     one = {**row, "completions": row["completions"][:1]}
-    first, second, third = imported(tmp_path, "ultrafeedback", row, gap, one)
-    assert ranked(first) == [("Owl.", 1), ("Bee.", 2), ("Hen.", 1)], (
+    first, second, third = import_rows(tmp_path, "ultrafeedback", row, gap, one)
+    assert ranked_responses(first) == [("Owl.", 1), ("Bee.", 2), ("Hen.", 1)], (
         "4.5 and 4.5 tie, whatever the order of their ratings; ten is no score"
     )
-    assert by(first) == ("ultrafeedback", "judge")
-    assert ranked(second) == ranked(first)
-    assert second.how == ("answers without all ratings left out",)
+    assert labeler_of(first) == ("ultrafeedback", "judge")
+    assert ranked_responses(second) == ranked_responses(first)
+    assert second.changes == ("answers without all ratings left out",)
     assert third == Refused("fewer than two answers with all aspects rated")
 
 
-def test_each_annotator_of_pandalm_gives_a_ranking_zero_is_a_tie_and_true_is_no_answer(tmp_path: Path):
+def test_each_pandalm_annotator_gives_a_ranking_zero_is_a_tie_and_true_is_refused(tmp_path: Path):
     row = SAMPLES["pandalm"]
-    *three, refused, fourth = imported(
+    *three, refused, fourth = import_rows(
         tmp_path, "pandalm", row, {**row, "response1": True}, {**row, "annotator3": 3}
     )
-    assert [ranked(item) for item in three] == [[("4", 1), ("", 2)], [("4", 2), ("", 1)], [("4", 1), ("", 1)]]
-    assert [by(item) for item in three] == [
+    assert [ranked_responses(item) for item in three] == [
+        [("4", 1), ("", 2)],
+        [("4", 2), ("", 1)],
+        [("4", 1), ("", 1)],
+    ]
+    assert [labeler_of(item) for item in three] == [
         ("pandalm-1", "person"),
         ("pandalm-2", "person"),
         ("pandalm-3", "person"),
     ]
-    assert said(three[0]) == ["user: Answer.\n\n2+2?"]
+    assert turns_of(three[0]) == ["user: Answer.\n\n2+2?"]
     assert refused == Refused("response1: Input should be a valid string")
     assert fourth == Refused("annotator3: Input should be #, # or #")
     assert len({item.id for item in three}) == 3
 
 
-def test_tulus_five_steps_become_ranks_by_named_evaluators_and_the_sheets_days_a_date(tmp_path: Path):
+def test_tulus_five_preferences_become_rankings_by_evaluator_and_days_become_a_date(tmp_path: Path):
     header = list(SAMPLES["tulu"])
     steps = ["a-is-better", "a-is-slightly-better", "tie", "b-is-slightly-better", "b-is-better", "b"]
     lines = [",".join(header)]
@@ -114,17 +123,19 @@ def test_tulus_five_steps_become_ranks_by_named_evaluators_and_the_sheets_days_a
         lines.append(",".join(row[name] for name in header).replace("Name a bird.\n", '"Name a bird.\r\n"'))
     lines += [lines[1].replace(",yo,", ",,"), "too,few"]
     (tmp_path / "t.csv").write_text("\r\n".join(lines) + "\r\n", encoding="utf-8", newline="")
-    items = found(tmp_path / "t.csv", "tulu")
-    assert [[rank for _, rank in ranked(item)] for item in items[:5]] == [
+    items = read_items(tmp_path / "t.csv", "tulu")
+    assert [[rank for _, rank in ranked_responses(item)] for item in items[:5]] == [
         [1, 2],
         [1, 2],
         [1, 1],
         [2, 1],
         [2, 1],
     ]
-    assert ranked(items[0])[0][0] == 'Owl,\r\n"an" owl\u2028.', "a cell may hold quotes, commas and line ends"
+    assert ranked_responses(items[0])[0][0] == 'Owl,\r\n"an" owl\u2028.', (
+        "a cell may hold quotes, commas and line ends"
+    )
     assert [isinstance(item, Changed) for item in items[:5]] == [False, True, False, True, False]
-    assert by(items[0]) == ("tulu-yo", "person")
+    assert labeler_of(items[0]) == ("tulu-yo", "person")
     assert items[0].time == "2023-05-19T12:00:00", "day 45065 of a sheet is 2023-05-19"
     assert isinstance(items[5], Refused)
     assert items[6:] == [
@@ -139,18 +150,22 @@ def squality(tmp_path: Path, reviewed: Any, story: Any = STORY) -> list[Any]:
     return [item for _, item in FORMATS["squality-rankings"].read(path, "reviews/all.jsonl")]
 
 
-def test_each_reviewer_of_squality_gives_a_ranking_found_by_worker_and_never_by_the_reviews_order(
+def test_each_squality_reviewer_gives_a_ranking_identified_by_worker_not_by_the_order_of_reviews(
     tmp_path: Path,
 ):
     items = squality(tmp_path, REVIEWED)
-    assert [[rank for _, rank in ranked(item)] for item in items] == [[1, 2, 3], [1, 3, 2], [2, 3, 1]]
-    assert [by(item)[0] for item in items] == ["squality-2", "squality-3", "squality-4"]
-    assert said(items[0]) == ["user: Once there was a robot.\n\nWhat happens?"], (
+    assert [[rank for _, rank in ranked_responses(item)] for item in items] == [
+        [1, 2, 3],
+        [1, 3, 2],
+        [2, 3, 1],
+    ]
+    assert [labeler_of(item)[0] for item in items] == ["squality-2", "squality-3", "squality-4"]
+    assert turns_of(items[0]) == ["user: Once there was a robot.\n\nWhat happens?"], (
         "question 1 of the story is called 0 among the reviews"
     )
 
 
-def test_squality_refuses_what_lacks_its_question_its_reviewers_or_the_right_number(tmp_path: Path):
+def test_squality_rankings_without_their_question_or_all_reviews_are_refused(tmp_path: Path):
     shifted = copy.deepcopy(REVIEWED)
     shifted["questions"] = {"1": shifted["questions"]["0"]}
     assert set(squality(tmp_path, shifted)) == {
@@ -199,9 +214,9 @@ def turns(*said: str) -> list[dict[str, str]]:
     ],
 )
 def test_every_shape_of_a_trl_preference_is_the_same_ranking(tmp_path: Path, row: Any):
-    [item] = imported(tmp_path, "trl", row)
-    assert said(item) == ["user: Hi?"]
-    assert ranked(item) == [("Hi!", 1), ("No.", 2)]
+    [item] = import_rows(tmp_path, "trl", row)
+    assert turns_of(item) == ["user: Hi?"]
+    assert ranked_responses(item) == [("Hi!", 1), ("No.", 2)]
 
 
 @pytest.mark.parametrize(
@@ -246,21 +261,21 @@ def test_every_shape_of_a_trl_preference_is_the_same_ranking(tmp_path: Path, row
         ({"messages": []}, "the conversation has no turns"),
     ],
 )
-def test_what_trl_holds_and_is_no_comparison_is_refused(tmp_path: Path, row: Any, reason: str):
-    [item] = imported(tmp_path, "trl", row)
+def test_trl_rows_that_give_no_record_are_refused(tmp_path: Path, row: Any, reason: str):
+    [item] = import_rows(tmp_path, "trl", row)
     assert isinstance(item, Refused)
     assert reason in item.reason
 
 
 def test_equal_scores_of_a_trl_preference_tie(tmp_path: Path):
-    [item] = imported(tmp_path, "trl", preference(score_chosen=5.0, score_rejected=5.0))
-    assert [rank for _, rank in ranked(item)] == [1, 1]
+    [item] = import_rows(tmp_path, "trl", preference(score_chosen=5.0, score_rejected=5.0))
+    assert [rank for _, rank in ranked_responses(item)] == [1, 1]
 
 
-def test_gaps_in_open_assistants_ranks_close_and_that_is_told(tmp_path: Path):
+def test_closed_gaps_in_open_assistants_ranks_are_reported(tmp_path: Path):
     tree = copy.deepcopy(SAMPLES["open-assistant"])
-    assert not any(isinstance(item, Changed) for item in imported(tmp_path, "open-assistant", tree))
+    assert not any(isinstance(item, Changed) for item in import_rows(tmp_path, "open-assistant", tree))
     tree["prompt"]["replies"][1]["rank"] = 4
-    [_, item] = imported(tmp_path, "open-assistant", tree)
-    assert ranked(item) == [("a", 1), ("b", 2)]
-    assert item.how == ("gaps between ranks closed",)
+    [_, item] = import_rows(tmp_path, "open-assistant", tree)
+    assert ranked_responses(item) == [("a", 1), ("b", 2)]
+    assert item.changes == ("gaps between ranks closed",)

@@ -1,4 +1,4 @@
-"""Every format is seen by its first row, whatever holds it; the same rows give the same records from all of these."""
+"""Every format is recognised in every container, and the same rows give the same records from each."""
 
 import gzip
 import json
@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict
 
-from alignloop.data.formats import FORMATS, Changed, Refused, containers, glance, sniff
-from alignloop.data.record_files import DataError
+from alignloop.data.formats import FORMATS, containers
+from alignloop.data.formats.importer import Changed, Refused
+from alignloop.data.formats.sniffing import glance, sniff
+from alignloop.data.input_files import DataError
 from alignloop.records import Ranking, Record
-from tests.data.formats.samples import KINDS, SAMPLES, found, record, write
+from tests.data.formats.samples import KINDS, SAMPLES, read_items, record_of, write
 
 
 def test_there_is_a_sample_of_every_format_but_text():
@@ -21,9 +23,7 @@ def test_there_is_a_sample_of_every_format_but_text():
 
 
 @pytest.mark.parametrize("format", SAMPLES)
-def test_a_format_is_seen_by_its_first_row_and_gives_records_from_lines_array_and_gzip(
-    tmp_path: Path, format: str
-):
+def test_a_format_is_recognised_and_imported_from_json_lines_an_array_and_gzip(tmp_path: Path, format: str):
     write(tmp_path / "stories.jsonl", [SAMPLES["squality"]])
     lines = write(tmp_path / "rows.jsonl", [SAMPLES[format]] * 2)
     array = write(tmp_path / "rows.json", [SAMPLES[format]] * 2, array=True)
@@ -31,14 +31,14 @@ def test_a_format_is_seen_by_its_first_row_and_gives_records_from_lines_array_an
     for path in (lines, array, tmp_path / "rows.json.gz"):
         assert sniff(path) == format
         assert glance(path).endswith(f"which looks like {format}")
-    records = [record(item) for item in found(lines, format)]
+    records = [record_of(item) for item in read_items(lines, format)]
     assert type(records[0]) is KINDS.get(format, Ranking)
     assert len(records) == len({each.id for each in records if hasattr(each, "id")}) * 2, "the same row twice"  # type: ignore[attr-defined]
-    assert found(array, format) == [as_source(item, "rows.json") for item in found(lines, format)]
+    assert read_items(array, format) == [as_source(item, "rows.json") for item in read_items(lines, format)]
 
 
 def as_source(item: Record | Changed, name: str) -> Record | Changed:
-    """The item as another file gives it."""
+    """The item with the name of another source file."""
     if isinstance(item, Changed):
         return item._replace(record=as_source(item.record, name))
     return type(item).model_validate_json(item.model_dump_json().replace("rows.jsonl", name))
@@ -50,25 +50,29 @@ TABULAR = sorted(
 
 
 @pytest.mark.parametrize("format", TABULAR)
-def test_the_same_rows_come_in_from_parquet(tmp_path: Path, format: str):
-    expected = [record(item) for item in found(write(tmp_path / "rows.jsonl", [SAMPLES[format]] * 3), format)]
+def test_the_same_rows_are_imported_from_parquet(tmp_path: Path, format: str):
+    expected = [
+        record_of(item) for item in read_items(write(tmp_path / "rows.jsonl", [SAMPLES[format]] * 3), format)
+    ]
     pq.write_table(pa.Table.from_pylist([SAMPLES[format]] * 3), tmp_path / "rows.parquet")
     assert sniff(tmp_path / "rows.parquet") == format
-    assert [record(item) for item in found(tmp_path / "rows.parquet", format)] == [
+    assert [record_of(item) for item in read_items(tmp_path / "rows.parquet", format)] == [
         as_source(each, "rows.parquet") for each in expected
     ]
 
 
-def test_the_same_rows_come_in_from_datasets_on_disk_with_splits_and_without(tmp_path: Path):
+def test_the_same_rows_are_imported_from_saved_datasets_with_and_without_splits(tmp_path: Path):
     row = SAMPLES["ultrafeedback"]  # lists of objects in objects
-    expected = [record(item) for item in found(write(tmp_path / "rows.jsonl", [row] * 3), "ultrafeedback")]
+    expected = [
+        record_of(item) for item in read_items(write(tmp_path / "rows.jsonl", [row] * 3), "ultrafeedback")
+    ]
     Dataset.from_list([row] * 3).save_to_disk(tmp_path / "saved")
     DatasetDict({"train": Dataset.from_list([row]), "test": Dataset.from_list([row] * 2)}).save_to_disk(
         tmp_path / "splits"
     )
     for path in (tmp_path / "saved", tmp_path / "splits"):
         assert sniff(path) == "ultrafeedback"
-        assert [record(item) for item in found(path, "ultrafeedback")] == [
+        assert [record_of(item) for item in read_items(path, "ultrafeedback")] == [
             as_source(each, path.name) for each in expected
         ]
         assert [line for line, _ in FORMATS["ultrafeedback"].read(path, "s")] == [1, 2, 3], (
@@ -76,7 +80,7 @@ def test_the_same_rows_come_in_from_datasets_on_disk_with_splits_and_without(tmp
         )
 
 
-def test_an_elements_line_is_where_it_begins(tmp_path: Path):
+def test_the_line_of_an_array_element_is_where_it_begins(tmp_path: Path):
     path = write(tmp_path / "rows.json", [SAMPLES["alpaca"], "no object", SAMPLES["alpaca"]], array=True)
     lines = path.read_text().split("\n")
     found = [(line, type(item).__name__) for line, item in FORMATS["alpaca"].read(path, "rows.json")]
@@ -130,7 +134,7 @@ def test_a_row_that_cannot_be_read_is_refused_and_the_next_one_is_read(tmp_path:
 @pytest.mark.parametrize(
     ("format", "word"), [("hh-rlhf", "Hi?"), ("sharegpt", "abc_0"), ("fastchat", "writing"), ("own", "user")]
 )
-def test_half_a_surrogate_pair_anywhere_in_a_row_refuses_it_and_the_next_one_is_read(
+def test_a_row_with_half_a_surrogate_pair_is_refused_and_the_next_one_is_read(
     tmp_path: Path, format: str, word: str, half: str
 ):
     good = json.dumps(SAMPLES[format])
@@ -141,36 +145,38 @@ def test_half_a_surrogate_pair_anywhere_in_a_row_refuses_it_and_the_next_one_is_
         before, *refused, after = FORMATS[format].read(tmp_path / name, name)
         assert refused == [(line, Refused("half a surrogate pair")) for line in (2, 3)]
         assert (before[0], after[0]) == (1, 4)
-        assert record(before[1]) == record(after[1])
+        assert record_of(before[1]) == record_of(after[1])
 
 
 @pytest.mark.parametrize(
     "whole",
     [r"\ud83d\ude00", r"\uD83D\uDE00\ud83d\ude00", r"\\ud83d", r"\\\\uDE00", r"\ud7ff\ue000", "\U0001f600"],
 )
-def test_whole_pairs_and_what_only_looks_like_half_of_one_are_kept(tmp_path: Path, whole: str):
+def test_whole_surrogate_pairs_and_escapes_that_only_look_like_half_of_one_are_kept(
+    tmp_path: Path, whole: str
+):
     (tmp_path / "rows.jsonl").write_text(f'"{whole}"\n', encoding="utf-8")
     assert list(containers.read(tmp_path / "rows.jsonl")) == [(1, json.loads(f'"{whole}"'))]
 
 
-def sniff_after_all(path: Path) -> str:
-    """The file's format, once it has been read to its end."""
+def read_and_sniff(path: Path) -> str:
+    """Read the file to its end, and guess its format."""
     list(containers.read(path))
     return sniff(path)
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        (b'[{"a": 1}', "rows.json:1: broken JSON: a comma or the array's end must stand here"),
+        (b'[{"a": 1}', "rows.json:1: broken JSON: a comma or the end of the array must be here"),
         (
             b'[{"a": 1},\n {"a": "cut',
-            "rows.json:2: broken JSON, or a file cut short, in the value that begins here",
+            "rows.json:2: broken JSON, or a truncated file, in the value that begins here",
         ),
         (b"[{}]\n[{}, {}]\n{}", "rows.json:1: no known format: its first row is a bare list"),
-        (b"[{}]\n{}", "rows.json:2: more follows after the array's end"),
+        (b"[{}]\n{}", "rows.json:2: more follows the end of the array"),
         (b'[{"a": 1}, \x00]', "rows.json:1: NUL bytes from here on"),
-        (b'[\n{"a": 1},\n"\xff"]', "rows.json:3: from here on, not all is UTF-8"),
+        (b'[\n{"a": 1},\n"\xff"]', "rows.json:3: not valid UTF-8 from here on"),
         (b"[" * 100_000, "rows.json:1: JSON nested too deeply"),
         (b'["' + b"x" * (17 * 2**20), "rows.json:1: a value of more than 16 MiB begins here"),
         (
@@ -179,38 +185,42 @@ def sniff_after_all(path: Path) -> str:
         ),
         (
             "[{}]".encode("utf-16"),
-            "rows.json:1: starts with a byte-order mark of UTF-16; convert it with `iconv -f UTF-16 -t UTF-8`",
+            "rows.json:1: starts with a byte-order mark of UTF-16; "
+            "convert it with `iconv -f UTF-16 -t UTF-8`",
         ),
-        ('{"a": 1}'.encode("utf-16-le"), "rows.json:1: no format can be seen: NUL bytes"),
+        ('{"a": 1}'.encode("utf-16-le"), "rows.json:1: no format can be recognised: NUL bytes"),
         (gzip.compress(b"[{}]" * 900, mtime=0)[:-9], "rows.json: the gzip stream is truncated"),
-        (b"PAR1 and no more", "rows.json: is no whole Parquet file"),
+        (b"PAR1 and no more", "rows.json: is not a complete Parquet file"),
         (b"", "rows.json: the file is empty"),
     ],
 )
-def test_a_file_that_leaves_no_next_row_to_be_found_is_named_with_what_was_seen(
-    tmp_path: Path, content: bytes, says: str
+def test_a_file_in_which_no_next_row_can_be_found_is_an_error_with_place_and_fault(
+    tmp_path: Path, content: bytes, message: str
 ):
     (tmp_path / "rows.json").write_bytes(content)
     with pytest.raises(DataError) as caught:
-        sniff_after_all(tmp_path / "rows.json")
-    assert says in str(caught.value)
+        read_and_sniff(tmp_path / "rows.json")
+    assert message in str(caught.value)
 
 
-def test_a_parquet_file_or_a_dataset_that_is_cut_short_is_named(tmp_path: Path):
+def test_a_truncated_parquet_file_or_dataset_is_an_error(tmp_path: Path):
     pq.write_table(pa.Table.from_pylist([SAMPLES["alpaca"]] * 3), tmp_path / "rows.parquet")
     whole = (tmp_path / "rows.parquet").read_bytes()
     (tmp_path / "rows.parquet").write_bytes(whole[: len(whole) // 2])
     Dataset.from_list([SAMPLES["alpaca"]]).save_to_disk(tmp_path / "saved")
     next((tmp_path / "saved").glob("*.arrow")).write_bytes(b"no arrow")
-    for name, says in (("rows.parquet", "is no whole Parquet file"), ("saved", "`datasets` cannot load it")):
-        with pytest.raises(DataError, match=says):
+    for name, message in (
+        ("rows.parquet", "is not a complete Parquet file"),
+        ("saved", "`datasets` cannot load it"),
+    ):
+        with pytest.raises(DataError, match=message):
             sniff(tmp_path / name)
     (tmp_path / "saved" / "state.json").write_text("{}")
     with pytest.raises(DataError, match="`datasets` cannot load it"):
         sniff(tmp_path / "saved")
 
 
-def test_arrays_are_read_in_parts_and_no_cut_between_these_is_seen(
+def test_the_size_of_the_parts_in_which_an_array_is_read_makes_no_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     containers = [
@@ -218,14 +228,14 @@ def test_arrays_are_read_in_parts_and_no_cut_between_these_is_seen(
         for number in range(40)
     ]
     path = write(tmp_path / "rows.json", containers, array=True)
-    whole = found(path, "alpaca")
+    whole = read_items(path, "alpaca")
     assert len(whole) == 40
     for part in (1, 7, 64):
         monkeypatch.setattr("alignloop.data.formats.json_array.CHUNK", part)
-        assert found(path, "alpaca") == whole
+        assert read_items(path, "alpaca") == whole
 
 
-MISTAKEN = {  # rows that look like a format but hold more than it reads: a guess would lose it
+MISTAKEN = {  # rows that resemble a format but hold more than it reads: a guess would lose data
     "an oasst message": {"text": "Hi", "message_id": "m", "parent_id": None, "role": "prompter"},
     "a prompt with a response": {"prompt": "Hi?", "response": "Hi!"},
     "an instruction with a history": {"instruction": "Hi?", "output": "Hi!", "history": [["a", "b"]]},
@@ -234,6 +244,6 @@ MISTAKEN = {  # rows that look like a format but hold more than it reads: a gues
 
 
 @pytest.mark.parametrize("name", MISTAKEN)
-def test_a_row_that_holds_more_than_a_format_reads_is_not_guessed(tmp_path: Path, name: str):
-    with pytest.raises(DataError, match="no known format: its first row is an object of"):
+def test_the_format_of_a_row_with_more_fields_than_the_format_reads_is_not_guessed(tmp_path: Path, name: str):
+    with pytest.raises(DataError, match="no known format: its first row is an object with"):
         sniff(write(tmp_path / "rows.jsonl", [MISTAKEN[name]]))

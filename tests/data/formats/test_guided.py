@@ -1,4 +1,4 @@
-"""Inputs that a coverage-guided fuzzer makes up; atheris is there where it has a wheel: Linux on x86."""
+"""A coverage-guided fuzzer finds no failing input. Skipped without atheris (wheels for Linux on x86 only)."""
 
 import subprocess
 import sys
@@ -9,10 +9,10 @@ import pytest
 PROJECT = Path(__file__).parents[3]
 
 
-def test_no_input_that_reaches_new_lines_of_an_importer_makes_it_fail(tmp_path: Path):
+def test_no_input_of_a_coverage_guided_fuzzer_makes_an_importer_fail(tmp_path: Path):
     pytest.importorskip("atheris")
     options = ["-runs=1500", "-seed=1", "-max_len=4096", "-timeout=5", f"-artifact_prefix={tmp_path}/"]
-    words = [sys.executable, "-m", "tests.data.formats.guided", str(tmp_path / "corpus"), *options]
-    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tests.data.formats.guided", str(tmp_path / "corpus"), *options]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Done 1500 runs" in done.stderr

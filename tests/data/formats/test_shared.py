@@ -1,4 +1,4 @@
-"""The real sample beside this repository comes in with exactly the counts that its README states, every trap of it told."""
+"""The real data beside this repository is imported with exactly the counts that its README states."""
 
 import json
 from collections import Counter
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from alignloop.data.formats import FORMATS, Changed, Refused, sniff
+from alignloop.data.formats import FORMATS
+from alignloop.data.formats.importer import Changed, Refused
+from alignloop.data.formats.sniffing import sniff
 from alignloop.records import Document
 
 SHARED = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
@@ -60,7 +62,7 @@ REAL: dict[str, tuple[int, dict[str, int]]] = {  # rows, as the README states th
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"the shared sample is not at {SHARED}")
-def test_every_file_of_the_sample_is_told_here_with_the_counts_of_its_readme():
+def test_every_file_is_listed_here_with_the_counts_of_the_readme():
     stated = {
         each["path"]: each["records"]
         for each in json.loads((SHARED / "MANIFEST.json").read_text(encoding="utf-8"))
@@ -72,15 +74,16 @@ def test_every_file_of_the_sample_is_told_here_with_the_counts_of_its_readme():
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"the shared sample is not at {SHARED}")
 @pytest.mark.parametrize("name", REAL)
-def test_real_files_give_exactly_what_they_hold(name: str):
+def test_real_files_give_exactly_the_expected_records_and_refusals(name: str):
     path, (rows, expected) = SHARED / name, REAL[name]
-    counts, lines, ids = Counter[str](), set[int](), list[str]()
+    counts = Counter[str]()
+    lines, ids = set[int](), list[str]()
     for line, item in FORMATS[sniff(path)].read(path, name):
         lines.add(line)
         if isinstance(item, Refused):
             counts[item.reason] += 1
             continue
-        counts.update(item.how if isinstance(item, Changed) else ())
+        counts.update(item.changes if isinstance(item, Changed) else ())
         record = item.record if isinstance(item, Changed) else item
         counts[type(record).__name__] += 1
         ids.append(record.id)  # type: ignore[attr-defined]
@@ -90,7 +93,7 @@ def test_real_files_give_exactly_what_they_hold(name: str):
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"the shared sample is not at {SHARED}")
-def test_shakespeare_comes_in_whole():
+def test_shakespeare_is_imported_completely():
     path = SHARED / "pretraining/tinyshakespeare/input.txt"
     documents = [item for _, item in FORMATS["text"].read(path, "input.txt") if isinstance(item, Document)]
     assert "".join("".join((document.text or "").split()) for document in documents) == "".join(

@@ -1,10 +1,10 @@
-"""Personal data is found where it is, nothing else is touched, and after redaction none is left."""
+"""Personal data is found and redacted, other text is left unchanged, and redacted text holds none."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignloop.data.pii import found, places, redact
+from alignloop.data.pii import find_spans, kinds_in, redact
 from alignloop.data.pii.patterns import is_card
 from benchmarks.redaction import cases, scores
 
@@ -44,12 +44,12 @@ def test_each_kind_is_replaced_by_its_placeholder(text: str):
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_what_only_looks_a_little_like_it_stays(text: str):
-    assert found(text) == []
+def test_similar_looking_text_is_not_redacted(text: str):
+    assert kinds_in(text) == []
     assert redact(text) == (text, {})
 
 
-def test_of_the_made_test_set_at_least_95_of_100_places_found_are_right_and_90_of_100_are_found():
+def test_on_the_test_set_precision_is_at_least_95_percent_and_recall_90_percent():
     listed, score = list(cases()), scores()
     assert len(listed) >= 300
     assert len({case.locale for case in listed}) >= 3
@@ -60,16 +60,16 @@ def test_of_the_made_test_set_at_least_95_of_100_places_found_are_right_and_90_o
     assert all(score[kind].there >= 15 and score[kind].recall >= 0.8 for kind in kinds)
 
 
-def test_what_is_more_certain_keeps_its_place_and_no_two_overlap():
+def test_the_more_certain_kind_wins_and_spans_do_not_overlap():
     text = "ann@93.184.216.34.example.org, DE89 3704 0044 0532 0130 00 or 4111 1111 1111 1111"
-    assert [(place.kind, text[place.start : place.end]) for place in places(text)] == [
+    assert [(place.kind, text[place.start : place.end]) for place in find_spans(text)] == [
         ("EMAIL", "ann@93.184.216.34.example.org"),
         ("IBAN", "DE89 3704 0044 0532 0130 00"),
         ("CARD", "4111 1111 1111 1111"),
     ]
 
 
-def test_scripts_without_spaces_part_words_from_numbers():
+def test_personal_data_is_found_in_scripts_without_spaces():
     assert (
         redact("邮箱ann@example.cn电话13812345678，住在北京市海淀区中关村大街27号。")[0]
         == "邮箱<EMAIL>电话<PHONE>，住在<ADDRESS>。"
@@ -82,9 +82,9 @@ def test_check_sums_by_hand():
     assert not is_card("0079927398710")
     assert not is_card("79927398713"), "eleven digits are no card"
     # GB82 WEST 1234 5698 7654 32 → 3214282912345698765432161182 ≡ 1 (mod 97)
-    assert found("GB82 WEST 1234 5698 7654 32") == ["IBAN"]
+    assert kinds_in("GB82 WEST 1234 5698 7654 32") == ["IBAN"]
     assert 3214282912345698765432161182 % 97 == 1
-    assert "IBAN" not in found("GB83 WEST 1234 5698 7654 32")
+    assert "IBAN" not in kinds_in("GB83 WEST 1234 5698 7654 32")
 
 
 @settings(max_examples=150, deadline=None)
@@ -112,5 +112,5 @@ def test_check_sums_by_hand():
 )
 def test_nothing_is_found_in_what_was_redacted(pieces: list[str]):
     clean, _ = redact("".join(pieces))
-    assert found(clean) == []
+    assert kinds_in(clean) == []
     assert redact(clean) == (clean, {})

@@ -1,4 +1,4 @@
-"""Words are the same however they are typed, and texts without spaces have words too."""
+"""Words do not depend on case, width or punctuation; scripts without spaces have words too."""
 
 import subprocess
 import sys
@@ -6,7 +6,14 @@ import sys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignloop.data.preparation.word_hashes import AT_ONCE, Hashes, beginnings, hashed, runs, words
+from alignloop.data.preparation.word_hashes import (
+    AT_ONCE,
+    Hashes,
+    ngram_hashes,
+    prefix_hashes,
+    word_hashes,
+    words,
+)
 
 
 def test_case_width_punctuation_and_white_space_make_no_difference():
@@ -16,7 +23,7 @@ def test_case_width_punctuation_and_white_space_make_no_difference():
     assert words("café") == words("cafe\u0301")
 
 
-def test_scripts_without_spaces_go_sign_by_sign_with_the_marks_on_them_and_others_by_word():
+def test_scripts_without_spaces_are_split_by_character_with_combining_marks():
     assert words("我住在北京，OK？") == ["我", "住", "在", "北", "京", "ok"]
     assert words("東京タワー") == ["東", "京", "タ", "ワ", "ー"]
     assert words("น้ำ กิน") == ["น้ํ", "า", "กิ", "น"]  # NFKC writes ำ as two
@@ -25,10 +32,10 @@ def test_scripts_without_spaces_go_sign_by_sign_with_the_marks_on_them_and_other
 
 
 def of(text: str, length: int) -> list[int]:
-    return runs(hashed([text]), length).values.tolist()
+    return ngram_hashes(word_hashes([text]), length).values.tolist()
 
 
-def test_a_run_is_told_by_its_words_and_their_order():
+def test_an_ngram_depends_on_its_words_and_their_order():
     said = of("one two three one two", 2)
     assert len(said) == 4
     assert said[0] == said[3]
@@ -39,33 +46,36 @@ def test_a_run_is_told_by_its_words_and_their_order():
 
 @settings(deadline=None)
 @given(st.lists(st.text("ab我 ", max_size=12), max_size=5), st.integers(1, 4))
-def test_equal_runs_have_equal_hashes_and_different_ones_do_not(texts: list[str], length: int):
+def test_equal_ngrams_have_equal_hashes_and_different_ones_do_not(texts: list[str], length: int):
     said = [words(text) for text in texts]
     told = {tuple(text[n : n + length]) for text in said for n in range(len(text) - length + 1)}
-    found = runs(hashed(texts), length)
+    found = ngram_hashes(word_hashes(texts), length)
     assert len(set(found.values.tolist())) == len(told)
     assert found.lengths().tolist() == [max(0, len(text) - length + 1) for text in said]
 
 
-def test_texts_keep_to_themselves_wherever_the_parts_are_cut_that_are_hashed_at_once():
+def test_texts_are_hashed_independently_of_how_they_are_batched():
     texts = ["one two", "", "…", "two", "three " * (AT_ONCE // 4), "four", "one two three"]
-    rows, alone = hashed(texts), [hashed([text]).values.tolist() for text in texts]
+    rows, alone = word_hashes(texts), [word_hashes([text]).values.tolist() for text in texts]
     assert [rows.row(number).tolist() for number in range(len(texts))] == alone
-    assert runs(rows, 2).lengths().tolist() == [1, 0, 0, 0, AT_ONCE // 4 - 1, 0, 2]
-    first = beginnings(rows, rows.lengths() // 2)
-    assert [first[0], first[6]] == [beginnings(hashed(["one"]), hashed(["one"]).lengths())[0]] * 2
-    assert hashed([]).values.tolist() == []
+    assert ngram_hashes(rows, 2).lengths().tolist() == [1, 0, 0, 0, AT_ONCE // 4 - 1, 0, 2]
+    first = prefix_hashes(rows, rows.lengths() // 2)
+    assert [first[0], first[6]] == [
+        prefix_hashes(word_hashes(["one"]), word_hashes(["one"]).lengths())[0]
+    ] * 2
+    assert word_hashes([]).values.tolist() == []
 
 
-def test_of_many_words_no_two_share_a_hash():
+def test_no_two_of_many_words_share_a_hash():
     made = [f"{first}{number}" for first in ("a", "b", "word", "слово") for number in range(20_000)]
-    values: Hashes = hashed([" ".join(made)]).values
+    values: Hashes = word_hashes([" ".join(made)]).values
     assert len(set(values.tolist())) == len(made)
 
 
 def test_hashes_are_the_same_in_every_process():
-    code = (
-        "from alignloop.data.preparation.word_hashes import hashed; print(hashed(['one 我']).values.tolist())"
-    )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert told == f"{hashed(['one 我']).values.tolist()}\n"
+    code = """
+from alignloop.data.preparation.word_hashes import word_hashes
+print(word_hashes(["one 我"]).values.tolist())
+"""
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == f"{word_hashes(['one 我']).values.tolist()}\n"

@@ -1,4 +1,4 @@
-"""Every fault of a record breaks its own rule and no other, and what is right at the edge of a rule breaks none."""
+"""Every fault of a record violates its own rule and no other; valid values at the bounds violate none."""
 
 import html
 import re
@@ -6,27 +6,33 @@ from pathlib import Path
 
 from alignloop import params as parameters
 from alignloop.data.validation import record_tables
-from alignloop.data.validation.expectations import Check, content_rules, learning_rules, run, schema_rules
+from alignloop.data.validation.expectations import (
+    Check,
+    content_rules,
+    run_checks,
+    schema_rules,
+    training_rules,
+)
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
 from tests.rows import Row, demonstration, document, lines, prompt, ranking, turns
 
 PARAMS = parameters.load(Path(__file__).parents[3] / "params.yaml")
 
 
-def broken(kind: type[Record], rows: list[Row], root: Path) -> dict[int, set[tuple[str, str]]]:
-    """Which rules, as (field, words), each line of these rows breaks when all of the rules are checked at once."""
+def violated(kind: type[Record], rows: list[Row], root: Path) -> dict[int, set[tuple[str, str]]]:
+    """The rules, as (field, description), that each line violates when all rules are checked at once."""
     rules = [
         *schema_rules(kind),
         *content_rules(kind, PARAMS.validate_),
-        *learning_rules(kind, PARAMS.validate_),
+        *training_rules(kind, PARAMS.validate_),
     ]
-    rows_table = record_tables.table(kind, {lines(root / "rows.jsonl", rows): None})
+    rows_table = record_tables.record_table(kind, {lines(root / "rows.jsonl", rows): None})
     record_tables.mark_leaks([rows_table])
     found: dict[int, set[tuple[str, str]]] = {line: set() for line in range(1, len(rows) + 1)}
-    for _, breaches in run("faults", [Check("rows", rows_table, rules)], root / "docs"):
-        for breach in breaches:
-            for line in breach.lines:
-                found[line].add((breach.rule.field, breach.rule.words))
+    for _, violations in run_checks("faults", [Check("rows", rows_table, rules)], root / "docs"):
+        for violation in violations:
+            for line in violation.lines:
+                found[line].add((violation.rule.field, violation.rule.description))
     return found
 
 
@@ -41,16 +47,16 @@ PROMPTS: dict[str, tuple[Row, tuple[str, str] | None]] = {
         prompt(1, messages=[{"role": "system", "content": "Be kind."}, *turns("Hi?", "Hi!", "And 1?")]),
         None,
     ),
-    "no id": (without(prompt(2), "id"), ("id", "is there")),
+    "no id": (without(prompt(2), "id"), ("id", "is present")),
     "a number as id": (prompt(3, id=3), ("id", "is a string")),
     "a list as id": (prompt(4, id=["p4"]), ("id", "is a string")),
     "a long id": (prompt(5, id="p" * 201), ("id", "is 1 to 200 characters long")),
     "an empty id": (prompt(6, id=""), ("id", "is 1 to 200 characters long")),
-    "an id that another has": (prompt(7, id="p8"), ("id", "stands once")),
-    "an id that one before has": (prompt(8), ("id", "stands once")),
-    "a null for a source": (prompt(9, source=None), ("source", "is there")),
+    "an id that another has": (prompt(7, id="p8"), ("id", "is unique")),
+    "an id that one before has": (prompt(8), ("id", "is unique")),
+    "a null for a source": (prompt(9, source=None), ("source", "is present")),
     "a truth for a user": (prompt(10, user=True), ("user", "is a string")),
-    "an unknown field": (prompt(11, nots=1), ("unknown fields", "are none")),
+    "an unknown field": (prompt(11, nots=1), ("unknown fields", "do not exist")),
     "a text for messages": (prompt(12, messages="Hi?"), ("messages", "fits its schema")),
     "an unknown role": (
         prompt(13, messages=[{"role": "human", "content": "13?"}]),
@@ -76,23 +82,23 @@ PROMPTS: dict[str, tuple[Row, tuple[str, str] | None]] = {
 }
 
 
-def test_each_fault_of_a_prompt_breaks_its_own_rule_and_no_other(tmp_path: Path):
-    found = broken(Prompt, [row for row, _ in PROMPTS.values()], tmp_path)
+def test_each_fault_of_a_prompt_violates_its_own_rule_and_no_other(tmp_path: Path):
+    found = violated(Prompt, [row for row, _ in PROMPTS.values()], tmp_path)
     assert dict(zip(PROMPTS, found.values(), strict=True)) == {
         name: {rule} if rule else set() for name, (_, rule) in PROMPTS.items()
     }
 
 
 ORDER = ("ranks", "is a weak order of the responses")
-ANSWERS = ("responses", "holds 2 to 9 answers")
+RESPONSES = ("responses", "holds 2 to 9 responses")
 RANKINGS: dict[str, tuple[Row, set[tuple[str, str]]]] = {
     "ties and an empty answer": (ranking(0), set()),
     "a gap in the ranks": (ranking(1, ranks=[1, 3, 3]), {ORDER}),
     "ranks from zero": (ranking(2, ranks=[0, 1, 2]), {ORDER}),
     "a rank too few": (ranking(3, ranks=[1, 2]), {ORDER}),
     "a rank that is a truth": (ranking(4, ranks=[True, 2, 3]), {ORDER, ("ranks", "fits its schema")}),
-    "one answer": (ranking(5, responses=["a"], ranks=[1]), {ANSWERS, ("responses", "fits its schema")}),
-    "ten answers": (ranking(6, responses=list("abcdefghij"), ranks=[1] * 10), {ANSWERS}),
+    "one answer": (ranking(5, responses=["a"], ranks=[1]), {RESPONSES, ("responses", "fits its schema")}),
+    "ten answers": (ranking(6, responses=list("abcdefghij"), ranks=[1] * 10), {RESPONSES}),
     "nine answers": (ranking(7, responses=list("abcdefghi"), ranks=[1] * 9), set()),
     "an answer that is a truth": (ranking(8, responses=["a", True, "c"]), {("responses", "fits its schema")}),
     "an unknown labeler": (ranking(9, labeler="mallory"), {("labeler", "is known")}),
@@ -118,8 +124,8 @@ RANKINGS: dict[str, tuple[Row, set[tuple[str, str]]]] = {
 }
 
 
-def test_each_fault_of_a_ranking_is_seen(tmp_path: Path):
-    found = broken(Ranking, [row for row, _ in RANKINGS.values()], tmp_path)
+def test_each_fault_of_a_ranking_is_found(tmp_path: Path):
+    found = violated(Ranking, [row for row, _ in RANKINGS.values()], tmp_path)
     assert dict(zip(RANKINGS, found.values(), strict=True)) == {
         name: rules for name, (_, rules) in RANKINGS.items()
     }
@@ -137,31 +143,35 @@ def test_a_document_is_a_text_or_a_dialogue(tmp_path: Path):
         {**dialogue, "id": "t5", "messages": turns("Hi?", "Hi!")[::-1]},
     ]
     rows += [document(6, text="\n"), document(7, text=7)]
-    assert list(broken(Document, rows, tmp_path).values()) == [
+    assert list(violated(Document, rows, tmp_path).values()) == [
         set(), {fits}, set(), {fits}, set(), {roles}, {("text", "is not empty")}, {fits},
     ]  # fmt: skip
 
 
-def test_a_demonstration_ends_with_an_answer_of_a_known_labeler(tmp_path: Path):
+def test_a_demonstration_ends_with_a_response_by_a_known_labeler(tmp_path: Path):
     rows = [demonstration(0), demonstration(1, messages=turns("1?")), demonstration(2, labeler="mallory")]
     ends = ("messages", "has roles that alternate, the user's first and the assistant's last")
-    assert list(broken(Demonstration, rows, tmp_path).values()) == [set(), {ends}, {("labeler", "is known")}]
+    assert list(violated(Demonstration, rows, tmp_path).values()) == [
+        set(),
+        {ends},
+        {("labeler", "is known")},
+    ]
 
 
-def test_repeats_up_to_the_bound_pass_and_above_it_are_named(tmp_path: Path):
+def test_repeats_up_to_the_bound_pass_and_more_are_violations(tmp_path: Path):
     few, many = (
         [prompt(n, messages=turns(text)) for n, text in enumerate(texts)] for texts in ("aabb", "aabbb")
     )
-    assert set().union(*broken(Prompt, few, tmp_path).values()) == set()
+    assert set().union(*violated(Prompt, few, tmp_path).values()) == set()
     repeats = {("content", "repeats in at most 50% of the rows")}
-    assert list(broken(Prompt, many, tmp_path).values()) == [set(), repeats, set(), repeats, repeats]
+    assert list(violated(Prompt, many, tmp_path).values()) == [set(), repeats, set(), repeats, repeats]
 
 
-def test_the_pages_fetch_nothing_and_say_every_rule_in_words(tmp_path: Path):
-    rows = record_tables.table(Prompt, {lines(tmp_path / "rows.jsonl", [prompt(1)]): None})
+def test_the_pages_load_nothing_and_describe_every_rule(tmp_path: Path):
+    rows = record_tables.record_table(Prompt, {lines(tmp_path / "rows.jsonl", [prompt(1)]): None})
     record_tables.mark_leaks([rows])
-    rules = [*schema_rules(Prompt), *learning_rules(Prompt, PARAMS.validate_)]
-    list(run("pages", [Check("prompts", rows, rules)], tmp_path / "docs"))
+    rules = [*schema_rules(Prompt), *training_rules(Prompt, PARAMS.validate_)]
+    list(run_checks("pages", [Check("prompts", rows, rules)], tmp_path / "docs"))
     written = {page: page.read_text(encoding="utf-8") for page in (tmp_path / "docs").rglob("*.html")}
     assert len(written) == 3
     for page, text in written.items():
@@ -170,7 +180,7 @@ def test_the_pages_fetch_nothing_and_say_every_rule_in_words(tmp_path: Path):
     assert "<td>prompts</td><td>1</td>" in index
     assert "✓ all met" in index
     links = re.findall(r'href="([^"]+)"', index)
-    assert len(links) == 2, "what was seen, and the rules"
+    assert len(links) == 2, "the results, and the rules"
     assert all((tmp_path / "docs" / link).exists() for link in links)
     [result] = [text for page, text in written.items() if "validations" in page.parts]
-    assert all(f"{rule.field} {rule.words}" in html.unescape(result) for rule in rules)
+    assert all(f"{rule.field} {rule.description}" in html.unescape(result) for rule in rules)

@@ -1,4 +1,4 @@
-"""An expectation of our own: what a row is about stands in one split only, wherever else it stands."""
+"""A custom expectation: the user or prompt of a row occurs in one split only, over all sets."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from great_expectations.expectations.metrics.map_metric_provider.column_map_metr
 
 
 class ColumnValuesOneSplit(ColumnMapMetricProvider):
-    """Which values name one split."""
+    """The metric behind the expectation: which values name one split."""
 
     condition_metric_name = "column_values.one_split"
 
@@ -24,7 +24,7 @@ class ColumnValuesOneSplit(ColumnMapMetricProvider):
 
 
 class ExpectColumnValuesToNameOneSplit(ColumnMapExpectation):
-    """Expect each value, the splits that a row's user (or prompt) stands in as in `test, train`, to be one."""
+    """Expect each value, the splits of a row's user or prompt as in `test, train`, to be a single one."""
 
     map_metric = "column_values.one_split"
     success_keys = ("mostly",)

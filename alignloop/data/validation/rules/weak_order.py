@@ -1,4 +1,4 @@
-"""An expectation of our own: ranks are a weak order of the answers, 1, 2, … without gaps, ties allowed."""
+"""A custom expectation: ranks are a weak order of the responses, 1, 2, … without gaps, ties allowed."""
 
 from functools import cache
 from typing import Any
@@ -18,17 +18,17 @@ from alignloop.records import check_order
 
 @cache
 def is_weak_order(order: str) -> bool:
-    """Whether `1 2 2 of 3` ranks so many answers."""
-    ranks, _, answers = order.partition(" of ")
+    """Whether an order, as in `1 2 2 of 3`, ranks every response."""
+    ranks, _, responses = order.partition(" of ")
     try:
-        check_order(tuple(map(int, ranks.split())), int(answers))
+        check_order(tuple(map(int, ranks.split())), int(responses))
     except ValueError:
         return False
     return True
 
 
 class ColumnValuesWeakOrder(ColumnMapMetricProvider):
-    """Which values are a weak order."""
+    """The metric behind the expectation: which values are weak orders."""
 
     condition_metric_name = "column_values.weak_order"
 
@@ -38,7 +38,10 @@ class ColumnValuesWeakOrder(ColumnMapMetricProvider):
 
 
 class ExpectColumnValuesToBeWeakOrders(ColumnMapExpectation):
-    """Expect each value, ranks and the number of answers as in `1 2 2 of 3`, to rank every answer, without gaps, ties allowed."""
+    """Expect each value, ranks and the number of responses as in `1 2 2 of 3`, to be a weak order.
+
+    Every response is ranked, without gaps; ties are allowed.
+    """
 
     map_metric = "column_values.weak_order"
     success_keys = ("mostly",)

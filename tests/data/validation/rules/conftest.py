@@ -1,4 +1,4 @@
-"""Great Expectations itself, asked which of some values do not meet an expectation."""
+"""A fixture that lets Great Expectations list the values that violate an expectation."""
 
 import os
 from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
-"""Roles alternate from the user on, or Great Expectations names them."""
+"""Roles must alternate, the user first; Great Expectations lists those that do not."""
 
-from alignloop.data.validation.rules.alternating_roles import ExpectColumnValuesToTakeTurns
+from alignloop.data.validation.rules.alternating_roles import ExpectColumnValuesToAlternateRoles
 from tests.data.validation.rules.conftest import Unmet
 
 ENDED = {
@@ -19,17 +19,19 @@ NEVER = [
 ]
 
 
-def test_the_last_word_is_whose_it_has_to_be(unmet: Unmet) -> None:
+def test_the_last_turn_must_have_the_given_role(unmet: Unmet) -> None:
     for last, other in (("user", "assistant"), ("assistant", "user")):
-        expectation = ExpectColumnValuesToTakeTurns(column="value", last=last)
+        expectation = ExpectColumnValuesToAlternateRoles(column="value", last=last)
         assert unmet(expectation, [*ENDED["user"], *ENDED["assistant"], *NEVER, None]) == [
             *ENDED[other],
             *NEVER,
         ]
 
 
-def test_either_may_have_the_last_word_of_a_dialogue(unmet: Unmet) -> None:
+def test_either_role_may_be_last_in_a_dialogue(unmet: Unmet) -> None:
     assert (
-        unmet(ExpectColumnValuesToTakeTurns(column="value"), [*ENDED["user"], *ENDED["assistant"], *NEVER])
+        unmet(
+            ExpectColumnValuesToAlternateRoles(column="value"), [*ENDED["user"], *ENDED["assistant"], *NEVER]
+        )
         == NEVER
     )

@@ -1,10 +1,10 @@
-"""Ranks are a weak order of the answers, or Great Expectations names them."""
+"""Ranks must be a weak order of the responses; Great Expectations lists those that are not."""
 
 from alignloop.data.validation.rules.weak_order import ExpectColumnValuesToBeWeakOrders
 from tests.data.validation.rules.conftest import Unmet
 
 
-def test_ties_and_any_number_of_answers_are_orders_and_gaps_zeros_and_missing_ranks_are_not(
+def test_ties_and_any_number_of_responses_are_valid_and_gaps_zeros_and_missing_ranks_are_not(
     unmet: Unmet,
 ) -> None:
     orders = ["1 2 of 2", "1 1 of 2", "2 1 2 3 of 4", f"{' '.join(map(str, range(1, 41)))} of 40", None]

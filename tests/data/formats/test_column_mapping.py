@@ -1,4 +1,4 @@
-"""A mapping of columns makes records of any table; what the table or the mapping lacks is named."""
+"""A mapping of columns turns any table into records; faults of table and mapping are errors."""
 
 import json
 from datetime import UTC, date, datetime
@@ -9,16 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from alignloop.data.formats import Changed, Refused, columns
-from alignloop.data.record_files import DataError
+from alignloop.data.formats.column_mapping import mapped_table
+from alignloop.data.formats.importer import Changed, Refused
+from alignloop.data.input_files import DataError
 from alignloop.records import Demonstration, Document, Prompt, Ranking
-from tests.data.formats.samples import ranked, said
+from tests.data.formats.samples import ranked_responses, turns_of
 
 PAIR = {"prompt": "q", "responses": ["a", "b"], "kind": "person"}
 
 
 def read(path: Path, mapping: dict[str, Any]) -> list[Any]:
-    return [item for _, item in columns("t*", mapping).read(path, path.name)]
+    return [item for _, item in mapped_table("t*", mapping).read(path, path.name)]
 
 
 def table(tmp_path: Path, *lines: str, name: str = "t.csv") -> Path:
@@ -35,31 +36,33 @@ def test_columns_become_each_kind_of_record(tmp_path: Path):
     assert isinstance(document, Document)
     assert document.text == "Hi?"
     assert isinstance(prompt, Prompt)
-    assert (said(prompt), prompt.category, prompt.time) == (
+    assert (turns_of(prompt), prompt.category, prompt.time) == (
         ["system: Be kind.", "user: Hi?"],
         "greeting",
         "2024",
     )
     assert isinstance(demonstration, Demonstration)
-    assert (said(demonstration), demonstration.labeler) == (["user: Hi?", "assistant: Hi!"], "ann")
+    assert (turns_of(demonstration), demonstration.labeler) == (["user: Hi?", "assistant: Hi!"], "ann")
     assert isinstance(ranking, Ranking)
-    assert (ranked(ranking), ranking.kind, ranking.labeler) == ([("Hi!", 1), ("No.", 2)], "judge", "ann"), (
-        "listed best first"
-    )
+    assert (ranked_responses(ranking), ranking.kind, ranking.labeler) == (
+        [("Hi!", 1), ("No.", 2)],
+        "judge",
+        "ann",
+    ), "listed best first"
 
 
 def test_ranks_are_lowest_first_and_scores_highest_first_and_both_tie(tmp_path: Path):
     path = table(tmp_path, "q\ta\tb\tc\tx\ty\tz", "Hi?\tA\tB\tC\t3\t1\t3", name="t.tsv")
     three = {"prompt": "q", "responses": ["a", "b", "c"], "kind": "person"}
-    assert [ranked(item) for item in read(path, {**three, "ranks": ["x", "y", "z"]})] == [
+    assert [ranked_responses(item) for item in read(path, {**three, "ranks": ["x", "y", "z"]})] == [
         [("A", 2), ("B", 1), ("C", 2)]
     ]
-    assert [ranked(item) for item in read(path, {**three, "scores": ["x", "y", "z"]})] == [
+    assert [ranked_responses(item) for item in read(path, {**three, "scores": ["x", "y", "z"]})] == [
         [("A", 1), ("B", 2), ("C", 1)]
     ]
 
 
-def test_an_empty_answer_with_a_rank_is_one_and_an_empty_one_without_is_left_out(tmp_path: Path):
+def test_an_empty_response_counts_if_it_has_a_rank_and_is_dropped_otherwise(tmp_path: Path):
     lines = [
         "q,a,b,c,x,y,z",
         "Hi?,A,,C,1,2,3",
@@ -71,12 +74,12 @@ def test_an_empty_answer_with_a_rank_is_one_and_an_empty_one_without_is_left_out
     ]
     mapping = {"prompt": "q", "responses": ["a", "b", "c"], "ranks": ["x", "y", "z"], "kind": "person"}
     whole, left, *refused = read(table(tmp_path, *lines), mapping)
-    assert ranked(whole) == [("A", 1), ("", 2), ("C", 3)]
+    assert ranked_responses(whole) == [("A", 1), ("", 2), ("C", 3)]
     assert isinstance(left, Changed)
-    assert left.how == ("empty cells without a rank left out",)
-    assert ranked(left) == [("A", 1), ("B", 2)]
+    assert left.changes == ("empty cells without a rank left out",)
+    assert ranked_responses(left) == [("A", 1), ("B", 2)]
     assert refused[:2] == [Refused("a rank or score that is missing or no number")] * 2
-    assert "responses" in refused[2].reason, "one answer is no ranking"
+    assert "responses" in refused[2].reason, "one response is no ranking"
     assert refused[3] == Refused("an empty cell, or one that is no text, where a text must stand")
 
 
@@ -92,8 +95,8 @@ def test_lists_in_one_column_and_conversations_are_read_from_parquet(tmp_path: P
         tmp_path / "t.parquet",
         {"prompt": "chat", "responses": "answers", "scores": "scores", "kind": "judge"},
     )
-    assert said(first) == ["user: Hi?"]
-    assert ranked(first) == [("a", 2), ("b", 1)]
+    assert turns_of(first) == ["user: Hi?"]
+    assert ranked_responses(first) == [("a", 2), ("b", 1)]
     assert [item.reason for item in refused] == [
         "a rank or score that is missing or no number",
         "not as many ranks or scores as responses",
@@ -101,7 +104,7 @@ def test_lists_in_one_column_and_conversations_are_read_from_parquet(tmp_path: P
     ]
 
 
-def test_whole_numbers_and_dates_name_users_and_times_and_what_else_is_no_text_is_refused(tmp_path: Path):
+def test_whole_numbers_and_dates_are_read_as_text_and_other_cells_are_refused(tmp_path: Path):
     day, at = date(2024, 5, 6), datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
     cells = {
         "q": ["Hi?"] * 4,
@@ -123,21 +126,21 @@ def test_whole_numbers_and_dates_name_users_and_times_and_what_else_is_no_text_i
     assert read(tmp_path / "t.parquet", {"prompt": "q", "answer": "q", "labeler": "u"})[3] == refused
 
 
-def test_json_lines_may_be_mapped_too_and_true_is_no_text(tmp_path: Path):
+def test_json_lines_can_be_mapped_too_and_true_is_not_a_text(tmp_path: Path):
     path = table(
         tmp_path, *(json.dumps({"q": "Hi?", "r": answer}) for answer in ("Hi!", True, None)), name="t.jsonl"
     )
     first, *refused = read(path, {"prompt": "q", "answer": "r"})
-    assert said(first)[-1] == "assistant: Hi!"
+    assert turns_of(first)[-1] == "assistant: Hi!"
     assert refused == [Refused("an empty cell, or one that is no text, where a text must stand")] * 2
 
 
 @pytest.mark.parametrize(
-    ("mapping", "says"),
+    ("mapping", "message"),
     [
         ({}, "map either `text` or `prompt`"),
         ({"text": "q", "prompt": "q"}, "map either `text` or `prompt`"),
-        ({"text": "q", "answer": "a"}, "a text has no answers"),
+        ({"text": "q", "answer": "a"}, "a text has no responses"),
         (
             {"prompt": "q", "answer": "a", "responses": ["b"], "kind": "person"},
             "map either `answer` or `responses`",
@@ -147,19 +150,19 @@ def test_json_lines_may_be_mapped_too_and_true_is_no_text(tmp_path: Path):
             "`responses` and `kind` (person or judge) belong together",
         ),
         ({**PAIR, "kind": "panel"}, "kind: Input should be 'person' or 'judge'"),
-        ({**PAIR, "ranks": ["a", "b"], "scores": ["a", "b"]}, "either `ranks` or `scores`"),
+        ({**PAIR, "ranks": ["a", "b"], "scores": ["a", "b"]}, "and either their `ranks` or their `scores`"),
         ({**PAIR, "ranks": ["a"]}, "1 ranks or scores for 2 responses"),
         ({"prompt": "q", "respones": "a"}, "respones: Extra inputs are not permitted"),
     ],
 )
-def test_a_mapping_that_maps_nothing_sensible_is_named(mapping: dict[str, Any], says: str):
+def test_an_invalid_mapping_is_an_error(mapping: dict[str, Any], message: str):
     with pytest.raises(DataError) as caught:
-        columns("t*", mapping)
+        mapped_table("t*", mapping)
     assert "ingest.columns: t*: " in str(caught.value)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path):
+def test_a_missing_column_is_an_error_that_lists_the_present_ones(tmp_path: Path):
     with pytest.raises(
         DataError, match=r"ingest.columns: t\*: .*t.csv has no column 'z', 'y'; it has 'q', 'a'"
     ):
@@ -167,24 +170,24 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        ('q,a\n"x,y\n', "t.csv:2: no CSV from here on: unexpected end of data"),
-        ('q,a\n"x"y,z\n', "t.csv:2: no CSV from here on: ',' expected after '\"'"),
-        ("q,q\nx,y\n", "t.csv:1: two columns have one name"),
-        ("q,a\nx,\0\n", "t.csv:2: a line of more than 16 MiB, or NUL bytes in it"),
+        ('q,a\n"x,y\n', "t.csv:2: not valid CSV from here on: unexpected end of data"),
+        ('q,a\n"x"y,z\n', "t.csv:2: not valid CSV from here on: ',' expected after '\"'"),
+        ("q,q\nx,y\n", "t.csv:1: two columns have the same name"),
+        ("q,a\nx,\0\n", "t.csv:2: a line of more than 16 MiB, or with NUL bytes"),
     ],
 )
-def test_a_table_whose_rows_cannot_be_told_apart_is_named(tmp_path: Path, content: str, says: str):
+def test_invalid_csv_is_an_error_with_its_line(tmp_path: Path, content: str, message: str):
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(DataError) as caught:
         read(tmp_path / "t.csv", {"prompt": "q", "answer": "a"})
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_empty_lines_and_short_rows_of_a_table_are_refused_with_their_lines(tmp_path: Path):
     path = table(tmp_path, "q,a", "x,y", "", '"two\nlines",y', "x")
-    items = list(columns("t*", {"prompt": "q", "answer": "a"}).read(path, "t.csv"))
+    items = list(mapped_table("t*", {"prompt": "q", "answer": "a"}).read(path, "t.csv"))
     assert [(line, isinstance(item, Refused)) for line, item in items] == [
         (2, False),
         (3, True),

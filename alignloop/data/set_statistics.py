@@ -1,0 +1,35 @@
+"""Statistics of a data set on disk: its records, files and bytes, and the labelers and licences they name."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from alignloop.data import parquet_shards
+
+NAMED = re.compile(rb'"(labeler|licence)": ?"([^"\\]+)"')  # a quote inside a text would be escaped
+
+
+def size_of(path: Path) -> dict[str, Any]:
+    """The number of records, files and bytes; with the labelers and licences, where the records name them."""
+    files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
+    records = 0
+    names = set[tuple[bytes, bytes]]()
+    for file in files:
+        if file.suffix == ".jsonl":
+            with file.open("rb") as lines:
+                for line in lines:
+                    records += 1
+                    names.update(NAMED.findall(line))
+        elif file.suffix == ".parquet":
+            records += parquet_shards.count_rows(file)
+            values = parquet_shards.distinct_values(file, ("labeler", "licence"))
+            names.update((field.encode(), name.encode()) for field, name in values)
+    size: dict[str, Any] = {
+        "records": records,
+        "files": len(files),
+        "bytes": sum(file.stat().st_size for file in files),
+    }
+    for key, field in (("labelers", b"labeler"), ("licences", b"licence")):
+        if values := sorted(name.decode() for named, name in names if named == field):
+            size[key] = values
+    return size
