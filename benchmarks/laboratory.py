@@ -12,8 +12,9 @@ import yaml
 
 from alignloop import params as parameters
 from alignloop.core.logprobs import response_logprobs
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, vocabulary_of
+from alignloop.core.models import context_of, load_policy, token_rules
 from alignloop.core.reward import score
+from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.responses import answer, examination, summary
@@ -220,12 +221,12 @@ class Laboratory:
             )
             found = answer(self.params, name, self.model(name), asked)
             reference, tokenizer = load_policy(self.model("sft"))
-            allowed, heat = (
-                allowed_tokens(tokenizer, vocabulary_of(reference)),
-                self.params.evaluate.temperature,
-            )
             theirs = response_logprobs(
-                reference, found.ids, found.drawn.ids, allowed, heat, pad_of(tokenizer)
+                reference,
+                found.ids,
+                found.drawn.ids,
+                token_rules(tokenizer, reference),
+                self.params.evaluate.temperature,
             )
             numbers = summary(found)
             kept = {

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from transformers import logging
 
-from alignloop.core.models import RewardModel, new_policy, save_policy
+from alignloop.core.models import new_policy, save_policy
+from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import train_tokenizer
 from alignloop.data.record_files import write
 from alignloop.stages.ppo import ppo

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from alignloop.core.batches import by_fill, by_length
-from alignloop.core.lm_training import accumulate, targets_in
+from alignloop.core.batches import by_length, first_fit
+from alignloop.core.lm_training import accumulate_gradients, count_targets
 from alignloop.core.models import new_policy
 from alignloop.core.tokens import pad_of, train_tokenizer
 from alignloop.params import load
@@ -47,7 +47,7 @@ def main() -> None:
     for _ in range(given.repetitions):
         for packing in (False, True):
             began = time.process_time()
-            losses[packing] = [accumulate(model, batch, pad, packing=packing) for batch in batches]
+            losses[packing] = [accumulate_gradients(model, batch, pad, packing=packing) for batch in batches]
             best[packing] = min(best.get(packing, float("inf")), time.process_time() - began)
             model.zero_grad()
     real = sum(len(row.ids) for row in rows)
@@ -56,11 +56,11 @@ def main() -> None:
         for batch in batches
         for part in by_length([len(row.ids) for row in batch])
     )
-    packs = sum(len(by_fill([len(row.ids) for row in batch])) for batch in batches)
+    packs = sum(len(first_fit([len(row.ids) for row in batch])) for batch in batches)
     passes = sum(len(by_length([len(row.ids) for row in batch])) for batch in batches)
     apart = max(abs(one - other) for one, other in zip(*losses.values(), strict=True))
     print(
-        f"{len(rows)} rows, {real} tokens, {targets_in(rows)} targets; padding adds {padded / real - 1:.1%}; losses differ by {apart:.1e}"
+        f"{len(rows)} rows, {real} tokens, {count_targets(rows)} targets; padding adds {padded / real - 1:.1%}; losses differ by {apart:.1e}"
     )
     for packing, seconds in best.items():
         name, count = ("packed", packs) if packing else ("rows of like length", passes)

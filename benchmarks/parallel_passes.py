@@ -72,7 +72,7 @@ def steps_per_second(
     lm_training.by_length = partial(batches.by_length, tokens=tokens)
     started = time.perf_counter()
     for start in range(0, len(rows), size):
-        lm_training.accumulate(model, rows[start : start + size], pad)
+        lm_training.accumulate_gradients(model, rows[start : start + size], pad)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()

@@ -23,21 +23,21 @@ from alignloop.core.experience import Score
 from alignloop.core.generate import sample
 from alignloop.core.kl_controller import FixedKl
 from alignloop.core.lm_training import fit
-from alignloop.core.models import RewardModel
-from alignloop.core.ppo_config import Settings
-from alignloop.core.tokens import Encoded
+from alignloop.core.ppo_config import PpoConfig
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import Encoded, TokenRules
 from alignloop.files import write_json
 from alignloop.seeds import draws, seed_of
 from benchmarks.walks import END, LONGEST, PAD, VOCABULARY, Task, make_task
 
-ALLOWED = torch.arange(VOCABULARY) != PAD
+RULES = TokenRules(allowed=torch.arange(VOCABULARY) != PAD, end=END, pad=PAD)
 GREEDY = 1e-3  # a temperature this low draws the likeliest token
 EVERY, ENOUGH = 80, 0.9  # rollouts between evaluations until 0.9 is reached; five times as many after that
 KL_COEF = (
     0.03  # the peer has 0: a start whose answers all fail then teaches nothing, and is never found again
 )
 KL_COEF_LEARNED = 1.0  # against a reward model's scores, which spread ten times as far and are wrong far from what it learned from
-SETTINGS = Settings(
+CONFIG = PpoConfig(
     steps=70,
     prompts_per_step=40,
     responses_per_prompt=1,
@@ -67,7 +67,7 @@ SETTINGS = Settings(
     max_new_tokens=LONGEST - 1,
     batch=512,
 )
-ROLLOUTS = SETTINGS.prompts_per_step * SETTINGS.responses_per_prompt  # of a step
+ROLLOUTS = CONFIG.prompts_per_step * CONFIG.responses_per_prompt  # of a step
 
 
 def new_model(seed: int) -> PreTrainedModel:
@@ -111,10 +111,16 @@ def answers(
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Starts, each `per_start` times, and the policy's answers."""
     starts = [prompt for prompt in task.prompts for _ in range(per_start)]
-    generator = torch.Generator().manual_seed(seed)
-    return starts, sample(
-        policy, starts, ALLOWED, END, temperature, LONGEST - 1, generator, SETTINGS.batch
-    ).ids
+    drawn = sample(
+        policy,
+        starts,
+        RULES,
+        temperature=temperature,
+        max_new_tokens=LONGEST - 1,
+        generator=torch.Generator().manual_seed(seed),
+        batch=CONFIG.batch,
+    )
+    return starts, drawn.ids
 
 
 def optimality(policy: PreTrainedModel, task: Task, seed: int, temperature: float = 1.0) -> float:
@@ -136,7 +142,9 @@ def learned_score(policy: PreTrainedModel, task: Task, seed: int) -> tuple[Score
             for start, answer in zip(starts[first : first + 4], drawn[first : first + 4], strict=True)
         ]
         rankings.append(
-            reward.RankedRow(rows, [better.index(score) + 1 for score in scores[first : first + 4]], shared=1)
+            reward.EncodedRanking(
+                rows, [better.index(score) + 1 for score in scores[first : first + 4]], shared=1
+            )
         )
     order = draws(seed, "rankings").permutation(len(rankings)).tolist()
     learned, held_out = (
@@ -179,20 +187,18 @@ def run(task: Task, seed: int, with_reward_model: bool) -> dict[str, Any]:
         policy,
         reference,
         value,
-        score,
-        task.prompts,
-        (),
-        FixedKl(KL_COEF_LEARNED if with_reward_model else KL_COEF),
-        ALLOWED,
-        END,
-        PAD,
-        SETTINGS,
-        draws(seed, "ppo"),
-        torch.Generator().manual_seed(seed_of(seed, "sampling")),
+        score=score,
+        prompts=task.prompts,
+        ptx=(),
+        controller=FixedKl(KL_COEF_LEARNED if with_reward_model else KL_COEF),
+        rules=RULES,
+        config=CONFIG,
+        random=draws(seed, "ppo"),
+        generator=torch.Generator().manual_seed(seed_of(seed, "sampling")),
     )
     for step, took in timed(steps):
         seconds += took
-        tokens += SETTINGS.epochs * sum(map(len, step.rollouts.responses))
+        tokens += CONFIG.epochs * sum(map(len, step.rollouts.responses))
         rollouts = step.number * ROLLOUTS
         if rollouts % (EVERY if first is None else 5 * EVERY) == 0:
             curve.append(
@@ -211,7 +217,7 @@ def run(task: Task, seed: int, with_reward_model: bool) -> dict[str, Any]:
         "ppo_greedy": optimality(policy, task, seed, GREEDY),
         "score": fmean(score(*answers(policy, task, 100, 1.0, seed)).tolist()),
         "rollouts_until_0.9": first,
-        "rollouts_per_cpu_second": SETTINGS.steps * ROLLOUTS / seconds,
+        "rollouts_per_cpu_second": CONFIG.steps * ROLLOUTS / seconds,
         "learner_tokens_per_cpu_second": tokens / seconds,
         "curve": curve,
     }

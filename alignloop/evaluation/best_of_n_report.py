@@ -15,11 +15,12 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop import params as parameters
-from alignloop.core.best_of_n import chances, expected, kl_if_all_differ, kl_measured
+from alignloop.core.best_of_n import expected_value, kl_if_all_differ, kl_measured, win_probabilities
 from alignloop.core.experience import Score
 from alignloop.core.generate import sample
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, vocabulary_of
-from alignloop.core.tokens import decode, end_of
+from alignloop.core.models import context_of, load_policy, token_rules
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import decode
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.responses import Answered
 from alignloop.params import Params
@@ -58,10 +59,10 @@ def rows_of_best(params: Params, model: Answered, reward_model: RewardModel) -> 
     outcomes = (gaps > 1e-9).double() + 0.5 * (gaps.abs() <= 1e-9)
     return {
         str(n): {
-            "score": float(expected(scores, scores, n).mean()),
-            "gold": None if gold is None else float(expected(scores, gold, n).mean()),
-            "length": float(expected(scores, tokens, n).mean()),
-            "wins": _mean_with_interval(expected(scores, outcomes, n)),
+            "score": float(expected_value(scores, scores, n).mean()),
+            "gold": None if gold is None else float(expected_value(scores, gold, n).mean()),
+            "length": float(expected_value(scores, tokens, n).mean()),
+            "wins": _mean_with_interval(expected_value(scores, outcomes, n)),
             "kl_if_all_differ_nats": kl_if_all_differ(n),
             "kl_measured_nats": float(kl_measured(scores, n).mean()),
         }
@@ -87,14 +88,20 @@ def _pool(
     say: Callable[[int], None] = lambda done: None,
 ) -> tuple[list[list[str]], Tensor, Tensor]:
     """`size` answers to each prompt: their texts, scores (P, N) and lengths in tokens (P, N)."""
-    allowed, end, plan = allowed_tokens(tokenizer, vocabulary_of(policy)), end_of(tokenizer), params.decoding
+    rules, plan = token_rules(tokenizer, policy), params.decoding
     generator = torch.Generator().manual_seed(seed_of(params.seed, use, "best of"))
     texts: list[list[str]] = []
     scores, tokens = [], []
     for start in range(0, len(prompts), PROMPTS_PER_CALL):
         repeated = [ids for ids in prompts[start : start + PROMPTS_PER_CALL] for _ in range(size)]
         drawn = sample(
-            policy, repeated, allowed, end, temperature, plan.max_new_tokens, generator, plan.batch
+            policy,
+            repeated,
+            rules,
+            temperature=temperature,
+            max_new_tokens=plan.max_new_tokens,
+            generator=generator,
+            batch=plan.batch,
         )
         said = [decode(tokenizer, ids) for ids in drawn.ids]
         texts += [said[place : place + size] for place in range(0, len(said), size)]
@@ -145,7 +152,10 @@ def command(arguments: Sequence[str]) -> int:
         "best-of",
         lambda done: print(f"{done:,}/{len(rows):,} prompts", flush=True),
     )
-    best = [row[int(place)] for row, place in zip(texts, chances(scores, asked.n).argmax(1), strict=True)]
+    best = [
+        row[int(place)]
+        for row, place in zip(texts, win_probabilities(scores, asked.n).argmax(1), strict=True)
+    ]
     made = [
         _demonstration(prompt, text, asked.n)
         for (prompt, _), text in zip(rows, best, strict=True)
@@ -153,7 +163,7 @@ def command(arguments: Sequence[str]) -> int:
     ]
     one, most, kl = (
         float(part.mean())
-        for part in (scores, expected(scores, scores, asked.n), kl_measured(scores, asked.n))
+        for part in (scores, expected_value(scores, scores, asked.n), kl_measured(scores, asked.n))
     )
     print(
         f"{write(asked.out, made):,} demonstrations in {asked.out}; {len(best) - len(made):,} best answers were empty\n"

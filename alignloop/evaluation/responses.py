@@ -13,9 +13,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core.generate import Responses, sample
 from alignloop.core.lm_training import mean_loss
-from alignloop.core.metrics import distinct, distinct_answers
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, vocabulary_of
-from alignloop.core.tokens import decode, end_of, pad_of
+from alignloop.core.metrics import distinct, distinct_responses
+from alignloop.core.models import context_of, load_policy, token_rules
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import decode, pad_of
 from alignloop.data.record_files import read
 from alignloop.params import Params
 from alignloop.records import Answer, Document, Prompt
@@ -59,14 +60,14 @@ def answer(params: Params, name: str, path: Path, asked: Examination) -> Answere
     rows, too_long = prompt_rows(tokenizer, asked.prompts, context_of(model) - params.decoding.max_new_tokens)
     order = draws(params.seed, "evaluate").permutation(len(rows))[: params.evaluate.prompts]
     chosen, ids = [rows[index][0] for index in order], [rows[index][1] for index in order]
-    allowed, limit, batch = (
-        allowed_tokens(tokenizer, vocabulary_of(model)),
-        params.decoding.max_new_tokens,
-        params.decoding.batch,
-    )
-    generator = torch.Generator().manual_seed(seed_of(params.seed, "evaluate", name))
     drawn = sample(
-        model, ids, allowed, end_of(tokenizer), params.evaluate.temperature, limit, generator, batch
+        model,
+        ids,
+        token_rules(tokenizer, model),
+        temperature=params.evaluate.temperature,
+        max_new_tokens=params.decoding.max_new_tokens,
+        generator=torch.Generator().manual_seed(seed_of(params.seed, "evaluate", name)),
+        batch=params.decoding.batch,
     )
     scores = scorer(asked.reward_model, tokenizer)(ids, drawn.ids).tolist()
     answers = [
@@ -112,7 +113,7 @@ def summary(model: Answered) -> dict[str, Any]:
         "ended": fmean(each.ended for each in answers),
         "distinct_1": distinct(model.drawn.ids, 1),
         "distinct_2": distinct(model.drawn.ids, 2),
-        "distinct_answers": distinct_answers([each.response for each in answers]),
+        "distinct_answers": distinct_responses([each.response for each in answers]),
         "perplexity": exp(model.loss),
         "too_long": model.too_long,
         "behaviours": {

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from alignloop.core.labeler_agreement import Points, Ranks, alpha, by_labeler, share, total
+from alignloop.core.labeler_agreement import Points, Ranks, agreement_rate, alpha, by_labeler, total
 from alignloop.records import Ranking
 
 Items = dict[object, dict[str, Ranks]]
@@ -47,8 +47,8 @@ class Found:
             each.rankings for each in self.labelers if each.name in self.excluded
         )
         told = {
-            "agreement_others": share(self.others),
-            "agreement_gold": share(self.gold),
+            "agreement_others": agreement_rate(self.others),
+            "agreement_gold": agreement_rate(self.gold),
             "alpha": self.alpha,
         }
         return {**counts, **{name: round(value, 6) for name, value in told.items() if value is not None}}
@@ -159,7 +159,7 @@ def _below(points: Points, bound: float) -> bool:
 
 
 def _told(points: Points) -> str:
-    found = share(points)
+    found = agreement_rate(points)
     return "–" if found is None else f"{100 * found:.1f} % of {points[1]:,}"
 
 

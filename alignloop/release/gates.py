@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alignloop.core.metrics import in_words, win_rate
+from alignloop.core.metrics import format_win_rate, win_rate
 from alignloop.evaluation.results_table import number, table
 from alignloop.params.release import Gates
 from alignloop.records import Answer
@@ -118,7 +118,7 @@ def told(verdict: Mapping[str, Any]) -> str:
     sentence = f"**Gates {'PASSED' if verdict['passed'] else 'FAILED'}**: {met} of {len(asked)} rules are met, against {other}."
     judges = {"gold": "gold", "reward_model": "the reward model"}
     wins = [
-        f"{judge}: {in_words(verdict['wins'][name])}"
+        f"{judge}: {format_win_rate(verdict['wins'][name])}"
         for name, judge in judges.items()
         if verdict["wins"][name]
     ]

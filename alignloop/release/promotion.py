@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignloop.core.metrics import in_words
+from alignloop.core.metrics import format_win_rate
 from alignloop.data.record_files import read
 from alignloop.errors import Waiting
 from alignloop.evaluation.results_table import one_line, tables
@@ -87,7 +87,7 @@ def _ask(
         else []
     )
     other = next((f"{each.name}/{each.version}" for each in known), "SFT")
-    wins = {judge: in_words(win) for judge, win in verdict["wins"].items() if win}
+    wins = {judge: format_win_rate(win) for judge, win in verdict["wins"].items() if win}
     store = Store(store_url(root))
     try:
         name = f"{candidate.name}/{candidate.version}"

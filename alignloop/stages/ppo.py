@@ -9,22 +9,15 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core import ppo as algorithm
-from alignloop.core.guards import Guard, Watch
+from alignloop.core.checkpoint_folder import CheckpointError
+from alignloop.core.guards import Guard, GuardMonitor
 from alignloop.core.kl_controller import AdaptiveKl, FixedKl
-from alignloop.core.lora import adapt, merged
+from alignloop.core.lora import add_adapters, merge_adapters
 from alignloop.core.memory import recompute_activations
-from alignloop.core.models import (
-    HELD_OUT,
-    CheckpointError,
-    RewardModel,
-    allowed_tokens,
-    context_of,
-    load_policy,
-    save_policy,
-    vocabulary_of,
-)
-from alignloop.core.ppo_config import Settings
-from alignloop.core.tokens import decode, end_of, pad_of
+from alignloop.core.models import context_of, load_policy, save_policy, token_rules
+from alignloop.core.ppo_config import PpoConfig
+from alignloop.core.reward_model import HELD_OUT, RewardModel
+from alignloop.core.tokens import decode
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
 from alignloop.params import Params
@@ -57,7 +50,7 @@ def ppo(
     policy, tokenizer = load_policy(start)
     model, value = RewardModel.load(reward), value_model(params, reward, policy)
     adapted = (
-        adapt(policy, **plan.lora.model_dump(), seed=seed_of(params.seed, "ppo", round, "adapters"))
+        add_adapters(policy, **plan.lora.model_dump(), seed=seed_of(params.seed, "ppo", round, "adapters"))
         if plan.lora
         else None
     )
@@ -66,7 +59,7 @@ def ppo(
         recompute_activations(policy)
         if value and plan.value == "reward":
             recompute_activations(value.trunk)
-    context, pad = context_of(policy), pad_of(tokenizer)
+    context = context_of(policy)
     rows, too_long = prompt_rows(
         tokenizer, read(prompts / "train.jsonl", Prompt), context - params.decoding.max_new_tokens
     )
@@ -77,18 +70,16 @@ def ppo(
         policy,
         reference,
         value,
-        scorer(model, tokenizer),
-        [ids for _, ids in rows],
-        ptx,
-        controller(params),
-        allowed_tokens(tokenizer, vocabulary_of(policy)),
-        end_of(tokenizer),
-        pad,
-        settings(params),
-        draws(params.seed, "ppo", round),
-        torch.Generator().manual_seed(seed_of(params.seed, "ppo", round, "sampling")),
-        guarding,
-        [prompt.id for prompt, _ in rows],
+        score=scorer(model, tokenizer),
+        prompts=[ids for _, ids in rows],
+        ptx=ptx,
+        controller=controller(params),
+        rules=token_rules(tokenizer, policy),
+        config=settings(params),
+        random=draws(params.seed, "ppo", round),
+        generator=torch.Generator().manual_seed(seed_of(params.seed, "ppo", round, "sampling")),
+        guards=guarding,
+        names=[prompt.id for prompt, _ in rows],
     )
     journal, kept = checkpoint.journal("curve"), checkpoint.journal("rollouts")
     checkpoint.hold(trainer=trainer)
@@ -97,7 +88,11 @@ def ppo(
         journal.add(json.dumps([step.number, step.metrics]))
         if step.number % plan.keep_rollouts_every == 0:
             kept.add(*(record.model_dump_json() for record in records(step, round, tokenizer, prompt_of)))
-        fresh = [trip for trip in step.trips if guarding and guarding.first[trip.guard] == step.number]
+        fresh = [
+            trip
+            for trip in step.violations
+            if guarding and guarding.first_violations[trip.guard] == step.number
+        ]
         yield Progress(
             step.number,
             plan.steps,
@@ -106,7 +101,7 @@ def ppo(
         )
         checkpoint.after(step.number, last=trainer.stopped or step.number == plan.steps)
     with replacing(out) as part:
-        save_policy(merged(adapted) if adapted else policy, tokenizer, part)
+        save_policy(merge_adapters(adapted) if adapted else policy, tokenizer, part)
     write(rollouts / "rollouts.jsonl", (Rollout.model_validate_json(line) for line in kept))
     curve = points(journal)
     last = [numbers for _, numbers in curve[-5:]]
@@ -115,7 +110,7 @@ def ppo(
         for name in ("score", "kl", "length", "ended", "entropy")
     }
     drawn = len(curve) * plan.prompts_per_step * plan.responses_per_prompt
-    trips = {"first_step_beyond": guarding.first} if guarding and guarding.first else {}
+    trips = {"first_step_beyond": guarding.first_violations} if guarding and guarding.first_violations else {}
     write_json(metrics, {"rollouts": drawn, "too_long": too_long, **means, **trips})
     write_curve(plots, curve)
 
@@ -135,21 +130,21 @@ def controller(params: Params) -> FixedKl | AdaptiveKl:
     return AdaptiveKl(kl.coef, kl.target_kl_per_response_nats, kl.horizon_responses)
 
 
-def watch(params: Params, reward: Path, tokenizer: PreTrainedTokenizerBase) -> Watch | None:
+def watch(params: Params, reward: Path, tokenizer: PreTrainedTokenizerBase) -> GuardMonitor | None:
     """The guards that params.yaml asks for, with the held-out reward model where one of them needs it."""
     guards = {name: Guard(guard.limit, guard.strength) for name, guard in params.ppo.guards.items()}
     if "max_held_out_fall" not in guards:
-        return Watch(guards, params.ppo.guard_window_steps) if guards else None
+        return GuardMonitor(guards, params.ppo.guard_window_steps) if guards else None
     if not (reward / HELD_OUT).is_dir():
         raise CheckpointError(
             f"{reward / HELD_OUT}: ppo.guards.max_held_out_fall needs this reward model; set reward.held_out to true"
         )
-    return Watch(
+    return GuardMonitor(
         guards, params.ppo.guard_window_steps, scorer(RewardModel.load(reward / HELD_OUT), tokenizer)
     )
 
 
-def settings(params: Params) -> Settings:
+def settings(params: Params) -> PpoConfig:
     """PPO's numbers with those of decoding."""
     apart = {
         "value",
@@ -162,7 +157,7 @@ def settings(params: Params) -> Settings:
         "keep_rollouts_every",
     }
     numbers = params.ppo.model_dump(exclude=apart)
-    return Settings(**numbers, **params.decoding.model_dump())
+    return PpoConfig(**numbers, **params.decoding.model_dump())
 
 
 def records(

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 
-from alignloop.core.models import HELD_OUT, RewardModel, context_of, load_policy
+from alignloop.core.models import context_of, load_policy
 from alignloop.core.reward import normalise, train
+from alignloop.core.reward_model import HELD_OUT, RewardModel
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read
 from alignloop.errors import AlignloopError

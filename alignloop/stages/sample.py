@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from alignloop.core.generate import sample as draw
-from alignloop.core.models import allowed_tokens, context_of, load_policy, vocabulary_of
-from alignloop.core.tokens import decode, end_of
+from alignloop.core.models import context_of, load_policy, token_rules
+from alignloop.core.tokens import decode
 from alignloop.data.record_files import read, write
 from alignloop.files import write_json
 from alignloop.params import Params
@@ -24,7 +24,7 @@ def sample(
 ) -> Iterator[Progress]:
     """Draw answers to fresh prompts of training users, and to some of validation users."""
     model, tokenizer = load_policy(policy)
-    model_tokens = allowed_tokens(tokenizer, vocabulary_of(model))
+    rules = token_rules(tokenizer, model)
     room = context_of(model) - params.decoding.max_new_tokens
     chosen: list[tuple[Split, Prompt, list[int]]] = []
     too_long, short = 0, list[str]()
@@ -55,12 +55,11 @@ def sample(
         answers = draw(
             model,
             repeated,
-            model_tokens,
-            end_of(tokenizer),
-            params.decoding.temperature,
-            params.decoding.max_new_tokens,
-            generator,
-            params.decoding.batch,
+            rules,
+            temperature=params.decoding.temperature,
+            max_new_tokens=params.decoding.max_new_tokens,
+            generator=generator,
+            batch=params.decoding.batch,
         )
         texts = [decode(tokenizer, ids) for ids in answers.ids]
         ended += sum(answers.ended)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from math import exp
 from pathlib import Path
 
-from alignloop.core.checkpoint_selection import Choice, check_steps
+from alignloop.core.checkpoint_selection import BestWeights, check_steps
 from alignloop.core.lm_training import fit
 from alignloop.core.models import context_of, load_policy, save_policy
 from alignloop.core.tokens import pad_of
@@ -64,18 +64,18 @@ def sft(
         mixed_share=plan.pretrain_share,
         packing=plan.packing,
     )
-    choice, due = Choice(model), check_steps(training.steps, plan.checks)
+    choice, due = BestWeights(model), check_steps(training.steps, plan.checks)
 
     def checked(step: int) -> dict[str, float]:
         found = check() if step in due else {}
         if found:
-            choice.see(step, found.get("valid_score", -found["valid_loss"]))
+            choice.update(step, found.get("valid_score", -found["valid_loss"]))
         return found
 
     checkpoint.hold(choice=choice)
     curve = checkpoint.journal("curve")
     yield from learn(training, checkpoint, curve, check=checked)
-    known, kept = points(curve), choice.take() if choice.step else training.steps
+    known, kept = points(curve), choice.load_best() if choice.step else training.steps
     with replacing(out) as part:
         save_policy(model, tokenizer, part)
     chosen = known[kept - 1][1]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
 
-from alignloop.core.reward import RankedRow
+from alignloop.core.reward import EncodedRanking
 from alignloop.core.tokens import Encoded, encode_dialogue, encode_prompt, encode_response, encode_text
 from alignloop.errors import AlignloopError
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking
@@ -60,7 +60,7 @@ def prompt_rows(
 
 def ranked_rows(
     tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int
-) -> tuple[list[tuple[Ranking, RankedRow]], int]:
+) -> tuple[list[tuple[Ranking, EncodedRanking]], int]:
     """Each ranking with its K rows, and how many held an answer that is too long."""
     rows = []
     for ranking in rankings:
@@ -71,7 +71,7 @@ def ranked_rows(
         rows.append(
             (
                 ranking,
-                RankedRow(
+                EncodedRanking(
                     [answers[response] for response in ranking.responses],
                     list(ranking.ranks),
                     len(prompt),

@@ -6,11 +6,13 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from alignloop.core.checkpoint_folder import load_tokenizer
 from alignloop.core.generate import sample
 from alignloop.core.lm_training import mean_loss
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_tokenizer, vocabulary_of
+from alignloop.core.models import context_of, token_rules
 from alignloop.core.reward import score
-from alignloop.core.tokens import decode, encode_prompt, encode_response, end_of, pad_of
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import decode, encode_prompt, encode_response, pad_of
 from alignloop.errors import AlignloopError
 from alignloop.params import Params
 from alignloop.records import Demonstration
@@ -67,7 +69,7 @@ def _answers(
         raise NothingToCheck(
             "sft.reward_model: no validation demonstration has a prompt that fits; raise prepare.valid, or set it to null"
         )
-    allowed = allowed_tokens(tokenizer, vocabulary_of(model))
+    rules = token_rules(tokenizer, model)
 
     def answer() -> dict[str, float]:
         draws = torch.Generator().manual_seed(seed_of(params.seed, "sft", "check"))
@@ -75,12 +77,11 @@ def _answers(
         drawn = sample(
             model,
             [ours for ours, _ in prompts],
-            allowed,
-            end_of(tokenizer),
-            plan.temperature,
-            limit,
-            draws,
-            plan.batch,
+            rules,
+            temperature=plan.temperature,
+            max_new_tokens=limit,
+            generator=draws,
+            batch=plan.batch,
         )
         read = [encode_response(its_tokenizer, decode(tokenizer, ids)) for ids in drawn.ids]
         rows = [(theirs + ids)[:its_context] for (_, theirs), ids in zip(prompts, read, strict=True)]
