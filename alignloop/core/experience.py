@@ -108,7 +108,9 @@ def compute_experience(
         scores = torch.where(torch.tensor(responses.ended), scores, torch.tensor(config.missing_eos_score))
     kl = (logprobs - reference_logprobs) * mask
     rewards = token_rewards(scores, kl, mask, kl_coef)
-    rollouts = Rollouts(prompts, responses.ids, responses.ended, scores, kl.sum(1), rewards.sum(1))
+    rollouts = Rollouts(
+        prompts, responses.ids, responses.ended, scores=scores, kl=kl.sum(1), rewards=rewards.sum(1)
+    )
     if config.advantages == "gae":
         scaled = whiten(rewards, mask, shift_mean=False) if config.whiten_rewards else rewards
         advantages, returns = gae(values, scaled, mask, config.gamma, config.lam)

@@ -10,9 +10,8 @@ from alignloop.errors import AlignloopError
 
 MOST_NAMES = 8  # row names listed in one message
 SANE = 1e6  # trained weights stay far below this magnitude
-ANY = (
-    "lower the learning rate, or look for broken rows in the batch"  # the remedy where the cause is not known
-)
+# the remedy where the cause is not known
+ANY = "lower the learning rate, or look for broken rows in the batch"
 
 
 class NonFiniteLoss(AlignloopError):
@@ -57,8 +56,7 @@ def naming(names: Sequence[str]) -> Iterator[None]:
 def at_step(step: int, names: Sequence[str], weights: Iterable[Tensor]) -> Iterator[None]:
     """Add the step, the row names and the likely cause to a NonFiniteLoss raised inside the block.
 
-    The cause is told from the weights: whether they have diverged already, or are still finite and of usual
-    size.
+    The cause depends on whether the weights have diverged already.
     """
     try:
         with naming(names):

@@ -81,9 +81,10 @@ class Trainer:
         if (value is None) == (config.advantages == "gae"):
             verb = "need" if value is None else "take no"
             raise ValueError(f"advantages by {config.advantages} {verb} value model")
-        self.policy, self.reference, self.value = policy, reference, value
-        self.score, self.prompts = score, prompts
-        self.ptx, self.controller = ptx, controller
+        self.policy, self.reference = policy, reference
+        self.value, self.score = value, score
+        self.prompts, self.ptx = prompts, ptx
+        self.controller = controller
         self.rules, self.config = rules, config
         self.random, self.generator = random, generator
         self.guards, self.names = guards, names

@@ -16,8 +16,11 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from alignloop.errors import AlignloopError
 
-PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
-SPECIAL = (PAD, END, SYSTEM, USER, ASSISTANT)
+PAD, END = "<|pad|>", "<|end|>"
+SYSTEM = "<|system|>"
+USER = "<|user|>"
+ASSISTANT = "<|assistant|>"
+SPECIAL = (PAD, END, SYSTEM, USER, ASSISTANT)  # their ids are 0 to 4
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' }}"
     "{% if message['role'] == 'assistant' %}{% generation %}"

@@ -42,31 +42,31 @@ FAMILIES: dict[str, PreTrainedConfig] = {
 
 def rankings(count: int) -> list[EncodedRanking]:
     draw = random.Random(count)
-    made = []
+    ranked = []
     for _ in range(count):
         prompt = [draw.randrange(5, VOCABULARY) for _ in range(draw.randrange(1, 20))]
         responses = [
             [draw.randrange(5, VOCABULARY) for _ in range(draw.randrange(1, 12))]
             for _ in range(draw.randrange(2, 7))
         ]
-        made.append(
+        ranked.append(
             EncodedRanking(
                 [prompt + response for response in responses],
                 list(range(1, len(responses) + 1)),
                 len(prompt),
             )
         )
-    return made
+    return ranked
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_packed_row_has_the_scores_of_separate_rows(family: str) -> None:
     torch.manual_seed(0)
     model = RewardModel(AutoModel.from_config(FAMILIES[family]), 32).eval()
-    made = rankings(12)
+    ranked = rankings(12)
     with torch.no_grad():
-        together = torch.cat(list(ranked_scores(model, made, 0)))
-        apart = scores_of(model, [row for ranking in made for row in ranking.rows], 0)
+        together = torch.cat(list(ranked_scores(model, ranked, 0)))
+        apart = scores_of(model, [row for ranking in ranked for row in ranking.rows], 0)
     assert torch.allclose(together, apart, atol=1e-5)
     assert apart.std() > 1e-2  # else the comparison would be trivial
 

@@ -169,15 +169,15 @@ def test_no_more_logits_are_computed_at_a_time_than_a_pass_has_tokens(
 ):
     for module in (experience, ppo_update):
         monkeypatch.setattr(module, "by_length", partial(by_length, tokens=100))
-    made: list[int] = []
-    seen = lambda _, inputs: made.append(inputs[0].reshape(-1, inputs[0].shape[-1]).shape[0])  # noqa: E731
+    sizes: list[int] = []
+    seen = lambda _, inputs: sizes.append(inputs[0].reshape(-1, inputs[0].shape[-1]).shape[0])  # noqa: E731
     for model in (run.policy, run.reference):
         head = model.get_output_embeddings()
         assert isinstance(head, nn.Module)
         head.register_forward_pre_hook(seen)
     [step] = run.steps(prompts_per_step=64, minibatches=1, max_new_tokens=12, batch=16)
     assert sum(map(len, step.rollouts.responses)) > 200, "all responses together have more tokens than a pass"
-    assert max(made) <= 100
+    assert max(sizes) <= 100
 
 
 def test_kl_and_entropy_are_reported_per_response_and_per_token(run: Run):

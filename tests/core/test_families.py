@@ -49,15 +49,15 @@ def test_a_checkpoint_of_any_family_runs_through_sft_reward_model_and_ppo(
     config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast, sentences: list[str], tmp_path: Path
 ):
     torch.manual_seed(0)
-    made = AutoModelForCausalLM.from_config(config)
+    base = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
-        for weight in made.parameters():
+        for weight in base.parameters():
             weight.mul_(4 if weight.dim() > 1 else 1)
     template = tokenizer.chat_template
     if config.model_type.startswith("qwen"):
         tokenizer.chat_template = CHATML.replace("<|im_end|>", "<|end|>").replace("<|im_start|>", "<|user|>")
     try:
-        save_policy(made, tokenizer, tmp_path / "base")
+        save_policy(base, tokenizer, tmp_path / "base")
     finally:
         tokenizer.chat_template = template
     policy, its_tokenizer = load_policy(tmp_path / "base")

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from alignloop.core.losses import language_model_loss, pairs_of, policy_loss, ranking_loss, value_loss
 
-HALF, ONE, TWO = math.log(2), 0.3132617, 0.1269280  # −log σ(0), −log σ(1), −log σ(2)
+HALF = math.log(2)  # −log σ(0)
+ONE, TWO = 0.3132617, 0.1269280  # −log σ(1), −log σ(2)
 
 
 def loss_of(scores: list[float], ranks: list[int]) -> float:

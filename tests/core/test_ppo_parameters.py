@@ -131,9 +131,9 @@ def test_the_score_is_the_reward_of_the_last_token_and_a_cut_response_has_the_mi
     for row, (last, score) in enumerate([(0, 10), (1, 20), (2, 30), (3, 40), (4, 50), (4, -7), (0, -7)]):
         expected[row, last] = score
     torch.testing.assert_close(learned.returns, expected, atol=1e-4, rtol=0)
-    kept = experience_of(run, [5, 1], [False] * 2, gamma=0.0, missing_eos_score=None)
+    uncut = experience_of(run, [5, 1], [False] * 2, gamma=0.0, missing_eos_score=None)
     torch.testing.assert_close(
-        kept.returns, torch.tensor([[0, 0, 0, 0, 10.0], [20.0, 0, 0, 0, 0]]), atol=1e-4, rtol=0
+        uncut.returns, torch.tensor([[0, 0, 0, 0, 10.0], [20.0, 0, 0, 0, 0]]), atol=1e-4, rtol=0
     )
 
 

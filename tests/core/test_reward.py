@@ -37,17 +37,17 @@ def rows(prompts: list[list[int]], letters: list[int]) -> list[list[int]]:
 def rankings(prompts: list[list[int]], letters: list[int], count: int) -> list[EncodedRanking]:
     """The more of the first letter a response has, the better; K is 2, 3 or 4, and some responses tie."""
     random = np.random.default_rng(count)
-    made = []
+    ranked = []
     for n in range(count):
         responses = [[letters[i] for i in random.integers(0, 2, size=3)] for _ in range(2 + n % 3)]
         counts = [response.count(letters[0]) for response in responses]
         ranks = [1 + sum(other > mine for other in set(counts)) for mine in counts]
-        made.append(
+        ranked.append(
             EncodedRanking(
                 [[*prompts[n % 8], *response, 1] for response in responses], ranks, shared=len(prompts[n % 8])
             )
         )
-    return made
+    return ranked
 
 
 def plan(**changes: Any) -> dict[str, Any]:

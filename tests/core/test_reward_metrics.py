@@ -60,8 +60,8 @@ def test_scores_that_do_not_match_the_rankings_are_refused():
 
 def test_the_ten_bins_are_equal_parts_and_certainty_is_in_the_last():
     chances = [0.525 + 0.05 * place for place in range(10)]
-    found = calibration([gap(chance) for chance in chances], [[1, 2]] * 10)
-    assert [(each["pairs"], each["chance"]) for each in found["bins"]] == [
+    result = calibration([gap(chance) for chance in chances], [[1, 2]] * 10)
+    assert [(each["pairs"], each["chance"]) for each in result["bins"]] == [
         (1, pytest.approx(chance)) for chance in chances
     ]
     assert [
@@ -84,9 +84,9 @@ def test_a_calibrated_model_has_no_calibration_error():
 def test_the_calibration_error_weights_bins_by_their_pairs():
     # three pairs at 0.62, of which one is right, and one at 0.97 that is right: (3 · (0.62 − 1/3) + 1 ·
     # 0.03) / 4
-    found = calibration([gap(0.62)] * 3 + [gap(0.97)], [[1, 2], [2, 1], [2, 1], [1, 2]])
-    assert [each["pairs"] for each in found["bins"]] == [3, 1]
-    assert found["expected_error"] == pytest.approx((3 * (0.62 - 1 / 3) + 0.03) / 4)
+    result = calibration([gap(0.62)] * 3 + [gap(0.97)], [[1, 2], [2, 1], [2, 1], [1, 2]])
+    assert [each["pairs"] for each in result["bins"]] == [3, 1]
+    assert result["expected_error"] == pytest.approx((3 * (0.62 - 1 / 3) + 0.03) / 4)
     assert calibration([], []) == {"expected_error": None, "bins": []}
 
 
@@ -94,17 +94,17 @@ def test_calibration_uses_the_scale_and_the_tie_threshold():
     assert calibration([gap(0.75) / 4], [[1, 2]], scale=4.0)["bins"][0]["chance"] == pytest.approx(0.75)
     # θ = 2 and a worth twice b: a wins with 1/2, loses with 1/5 (see the losses), so of the pairs without a
     # tie it wins 5/7
-    found = calibration(
+    result = calibration(
         [torch.tensor([math.log(2), 0.0], dtype=torch.float64)], [[1, 2]], threshold=math.log(2)
     )
-    assert found["bins"][0]["chance"] == pytest.approx(5 / 7)
+    assert result["bins"][0]["chance"] == pytest.approx(5 / 7)
 
 
 def test_the_length_correlation_is_within_the_responses_to_one_prompt():
     scores = [torch.tensor([1.0, 2.0]), torch.tensor([-9.0, -7.0])]
-    found = length_correlation(scores, [[2, 1], [1, 2]], [[3, 5], [40, 44]])
+    result = length_correlation(scores, [[2, 1], [1, 2]], [[3, 5], [40, 44]])
     # centred scores ∓½ and ∓1, lengths ∓1 and ∓2: in step; centred −ranks ∓½ and ±½: Σxy = 1 − 2 = −1,
     # spreads √1 and √10
-    assert found["score"] == pytest.approx(1)
-    assert found["labelers"] == pytest.approx(-1 / math.sqrt(10))
+    assert result["score"] == pytest.approx(1)
+    assert result["labelers"] == pytest.approx(-1 / math.sqrt(10))
     assert length_correlation(scores, [[1, 1], [1, 1]], [[3, 5], [40, 44]])["labelers"] is None

@@ -25,7 +25,8 @@ PLAN: dict[str, Any] = {
 
 def training(seed: int = 0, **changes: Any) -> tuple[Training, nn.Linear, list[list[int]]]:
     """A linear fit to ten noisy points, and the rows of each step."""
-    model, seen, random = nn.Linear(1, 1), [], np.random.default_rng(seed)
+    model, random = nn.Linear(1, 1), np.random.default_rng(seed)
+    seen: list[list[int]] = []
     nn.init.zeros_(model.weight)
     nn.init.zeros_(model.bias)
 
