@@ -38,7 +38,7 @@ def facts(sizes: data.World) -> Facts:
 
 
 @pytest.fixture(scope="session")
-def asked(facts: Facts) -> Callable[[str, Random], Prompt]:
+def prompt_for(facts: Facts) -> Callable[[str, Random], Prompt]:
     """Generates plain prompts of one behaviour."""
 
     def make(name: str, rng: Random) -> Prompt:

@@ -14,7 +14,7 @@ from alignloop.world.corpus import as_messages
 from alignloop.world.gold import GoldError, judge
 from alignloop.world.things import ATTRIBUTES, POOLS, Facts
 
-Asked = Callable[[str, Random], Prompt]
+PromptFor = Callable[[str, Random], Prompt]
 KINDS = [(name, kind) for name, behaviour in BEHAVIOURS.items() for kind in behaviour.bad]
 LAMP = {"behaviour": "fact", "subject": "lamp", "attribute": "material", "value": "stone"}
 
@@ -30,10 +30,10 @@ def prompt_of(key: dict, *turns: str) -> Prompt:
 
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
-def test_flawless_responses_pass(name: str, facts: Facts, asked: Asked):
+def test_flawless_responses_pass(name: str, facts: Facts, prompt_for: PromptFor):
     rng, passed = Random(1), 0
     for _ in range(300):
-        prompt = asked(name, rng)
+        prompt = prompt_for(name, rng)
         gold = judge(prompt, BEHAVIOURS[name].good(prompt.key or {}, facts, rng))
         assert gold.score > 1.2
         assert not gold.made_up
@@ -42,10 +42,10 @@ def test_flawless_responses_pass(name: str, facts: Facts, asked: Asked):
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS)
-def test_each_kind_of_bad_response_fails(name: str, kind: str, facts: Facts, asked: Asked):
+def test_each_kind_of_bad_response_fails(name: str, kind: str, facts: Facts, prompt_for: PromptFor):
     rng = Random(2)
     for _ in range(100):
-        prompt = asked(name, rng)
+        prompt = prompt_for(name, rng)
         text = BEHAVIOURS[name].bad[kind](prompt.key or {}, facts, rng)
         gold = judge(prompt, text)
         assert not gold.passed, text
@@ -58,11 +58,11 @@ def test_each_kind_of_bad_response_fails(name: str, kind: str, facts: Facts, ask
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
 def test_padding_rudeness_repetition_and_small_talk_make_a_flawless_response_fail(
-    name: str, facts: Facts, asked: Asked
+    name: str, facts: Facts, prompt_for: PromptFor
 ):
     rng = Random(3)
     for _ in range(50):
-        prompt = asked(name, rng)
+        prompt = prompt_for(name, rng)
         good = BEHAVIOURS[name].good(prompt.key or {}, facts, rng)
         best = judge(prompt, good)
         off_topic = f"{good} {wording.small_talk(rng)} {wording.small_talk(rng)}"
@@ -77,12 +77,14 @@ def test_padding_rudeness_repetition_and_small_talk_make_a_flawless_response_fai
             assert gold.score < best.score - 0.3, worse
 
 
-def test_a_correct_response_in_bad_style_scores_above_a_wrong_one_in_good_style(facts: Facts, asked: Asked):
+def test_a_correct_response_in_bad_style_scores_above_a_wrong_one_in_good_style(
+    facts: Facts, prompt_for: PromptFor
+):
     rng = Random(4)
     right, wrong = [], []
     for name, behaviour in BEHAVIOURS.items():
         for _ in range(40):
-            prompt = asked(name, rng)
+            prompt = prompt_for(name, rng)
             good = behaviour.good(prompt.key or {}, facts, rng)
             if name not in ("constraint", "summary"):  # padding violates what these prompts ask for
                 right += [
