@@ -1,8 +1,10 @@
-"""What checkpoints cost: `python -m benchmarks.checkpoints --run .`, in a finished run, whose data and models the stages that train take.
+"""Cost of checkpoints in the four training stages: `python -m benchmarks.checkpoints --run .`, in a
+finished run.
 
-Each of the four begins its work at the sizes of params.yaml and writes a checkpoint after every step. A checkpoint's share is its median
-time over that of as many steps as lie between two of them by `checkpoint_every`: by the clock, and of processor time, which other work on
-the machine hardly moves. Prints a Markdown table; 1 if a share by processor time is above 5 %.
+Each stage starts at the sizes of params.yaml, on the run's data and models, and writes a checkpoint after
+every step. The share of a checkpoint is its median time divided by that of the steps between two
+checkpoints (`checkpoint_every`), in wall time and in processor time, which other work on the machine hardly
+changes. Prints a Markdown table; exits with 1 if a share of processor time is above 5 %.
 """
 
 import argparse
@@ -30,12 +32,12 @@ STEPS = {"pretrain": 40, "sft": 40, "reward": 20, "ppo": 10}
 
 
 def now() -> Tensor:
-    """Seconds by the clock, and of this process on all processors."""
+    """Wall seconds, and processor seconds of this process."""
     return torch.tensor([time.perf_counter(), time.process_time()], dtype=torch.float64)
 
 
 class Timed(Checkpoint):
-    """A checkpoint after every step, with a watch."""
+    """A checkpoint after every step that records its time."""
 
     def __init__(self, root: Path, stage: str) -> None:
         super().__init__(root, stage, "watched", 1)
@@ -47,14 +49,16 @@ class Timed(Checkpoint):
         self.took.append(now() - began)
 
     def bytes(self) -> int:
-        """Of the newest."""
+        """The size of the newest checkpoint."""
         return sum(file.stat().st_size for file in max(self.folder.glob("[0-9]*")).iterdir())
 
 
 def begin(stage: str, params: Params, run: Path, out: Path, checkpoint: Checkpoint) -> Iterator[Progress]:
-    """The stage at its beginning, on what a finished run left."""
-    data, models, round = run / "data", run / "models", next(iter(params.rounds))
-    numbers, curve, model = out / "numbers.json", out / "curve.csv", out / "model"
+    """Start the stage on the data and models of a finished run."""
+    data, models = run / "data", run / "models"
+    round = next(iter(params.rounds))
+    numbers, curve = out / "numbers.json", out / "curve.csv"
+    model = out / "model"
     if stage == "pretrain":
         return bind(pretrain, params)(checkpoint, data / "corpus", model, numbers, curve)
     if stage == "sft":
@@ -68,40 +72,42 @@ def begin(stage: str, params: Params, run: Path, out: Path, checkpoint: Checkpoi
             curve,
         )
     if stage == "reward":
-        given = (
+        inputs = (
             models / "sft",
             run / params.rounds[round].reward_start,
             data / "rankings" / round,
             data / "demonstrations",
         )
-        return bind(reward, params)(checkpoint, round, *given, model, numbers, curve)
-    given = (
+        return bind(reward, params)(checkpoint, round, *inputs, model, numbers, curve)
+    inputs = (
         run / params.rounds[round].start,
         models / round / "reward",
         models / "sft",
         data / "prompts",
         data / "corpus",
     )
-    return bind(ppo, params)(checkpoint, round, *given, model, out / "rollouts", numbers, curve)
+    return bind(ppo, params)(checkpoint, round, *inputs, model, out / "rollouts", numbers, curve)
 
 
 def cost(stage: str, params: Params, run: Path, steps: int) -> tuple[Tensor, Tensor, int]:
-    """Medians of a step without its checkpoint and of a checkpoint, both by the clock and of processor time; a checkpoint's bytes.
+    """Median times of a step without its checkpoint and of a checkpoint, and a checkpoint's bytes.
+
+    Times are wall and processor seconds.
 
     The very first step, which warms up, is left out.
     """
-    found: list[Tensor] = []
+    times: list[Tensor] = []
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Timed(Path(folder), stage)
         work = begin(stage, params, run, Path(folder), checkpoint)
         while next(work).step < 1:
             pass
-        while len(found) < steps:
-            began, known = now(), len(checkpoint.took)
+        while len(times) < steps:
+            began, before = now(), len(checkpoint.took)
             next(work)
-            found.append(now() - began - sum(checkpoint.took[known:]))
+            times.append(now() - began - sum(checkpoint.took[before:]))
         return (
-            torch.stack(found).median(0).values,
+            torch.stack(times).median(0).values,
             torch.stack(checkpoint.took[1:]).median(0).values,
             checkpoint.bytes(),
         )
@@ -111,25 +117,25 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.checkpoints", description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="the checkout of a finished run")
     parser.add_argument("--stages", nargs="+", choices=list(STEPS), default=list(STEPS))
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     params = load(Path(__file__).parents[1] / "params.yaml")
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True)
     parallel_passes.use(params.parallel_passes)
     worst = 0.0
     print(
-        "| stage | a step | its CPU | a checkpoint | its CPU | size | steps between two | share | share of CPU |\n|---"
-        + "|---" * 8
-        + "|"
+        "| stage | a step | its CPU | a checkpoint | its CPU | size | steps between two | share | share of "
+        "CPU |\n|---" + "|---" * 8 + "|"
     )
-    for stage in asked.stages:
+    for stage in arguments.stages:
         every = params.checkpoint_every.model_dump()[stage]
-        step, save, size = cost(stage, params, asked.run.resolve(), STEPS[stage])
+        step, save, size = cost(stage, params, arguments.run.resolve(), STEPS[stage])
         share = (save / (step * every)).tolist()
         worst = max(worst, share[1])
         (wall, cpu), (saving, its_cpu) = step.tolist(), (save * 1000).tolist()
         print(
-            f"| {stage} | {wall:.3f} s | {cpu:.3f} s | {saving:.0f} ms | {its_cpu:.0f} ms | {size / 1e6:.1f} MB | {every} ",
+            f"| {stage} | {wall:.3f} s | {cpu:.3f} s | {saving:.0f} ms | {its_cpu:.0f} ms | "
+            f"{size / 1e6:.1f} MB | {every} ",
             end="",
         )
         print(f"| {share[0]:.2%} | {share[1]:.2%} |", flush=True)

@@ -1,7 +1,9 @@
-"""The papers' claims in the small, on the embedded world, over seeds: `python -m benchmarks.claims --help`.
+"""The papers' claims at a small scale, on the built-in environment, over seeds: `python -m
+benchmarks.claims --help`.
 
-Each claim is one difference, or several, that must be above zero. It holds where the 95 % interval over seeds (Student's t) lies above
-zero for all of them, fails where one lies below, and is undecided otherwise. Everything is made by the pipeline's own stages.
+Each claim is one or several differences that must be above zero. It holds where the 95 % interval over
+seeds (Student's t) is above zero for all of them, fails where one interval is below zero, and is undecided
+otherwise. All models come from the pipeline's own stages.
 """
 
 import argparse
@@ -18,10 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from matplotlib.figure import Figure
 from transformers import logging
 
 from alignloop.core.metrics import win_rate
+from benchmarks.claims_figure import picture
 from benchmarks.laboratory import Laboratory, load
 
 T = {
@@ -34,30 +36,30 @@ T = {
     8: 2.365,
     9: 2.306,
     10: 2.262,
-}  # Student's 97.5 % points, by seeds
+}  # number of seeds -> Student's 97.5 % point
 SHARES = (0.25, 0.5, 1.0)  # of the rankings
 Results = Sequence[dict[str, Any]]
 
 
 def run(lab: Laboratory, from_run: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
     """All experiments of one seed."""
-    lab.found(from_run)
-    say("world, base and SFT")
+    lab.set_up(from_run)
+    say("records, base and SFT")
     lab.rank("all", "sft")
-    found: dict[str, Any] = {"rankings": {}}
+    results: dict[str, Any] = {"rankings": {}}
     for share in SHARES:
         name = f"{share:g}"
         lab.fewer(name, "all", share)
         numbers = lab.learn_reward(f"reward-{name}", name)
-        found["rankings"][str(numbers["rankings"])] = numbers["valid_accuracy"]
+        results["rankings"][str(numbers["rankings"])] = numbers["valid_accuracy"]
     say("reward models of more and more rankings")
 
     to_a_ranking = lab.pairs("pairs", "0.5")
     shuffled = lab.learn_reward(
         "reward-pairs", "pairs", rankings_per_step=round(lab.params.reward.rankings_per_step * to_a_ranking)
     )
-    found["batches"] = {
-        "k-way": [*found["rankings"].values()][1],
+    results["batches"] = {
+        "k-way": [*results["rankings"].values()][1],
         "shuffled": shuffled["valid_accuracy"],
         "comparisons": shuffled["rankings"],
     }
@@ -83,20 +85,20 @@ def run(lab: Laboratory, from_run: Path | None, say: Callable[[str], None]) -> d
         name: lab.measure(name, "reward-1")
         for name in ("base", "sft", "ppo", "no-ptx", "no-penalty", "static", "fresh")
     }
-    found["policies"] = {
+    results["policies"] = {
         name: {key: number for key, number in each.items() if key != "golds"}
         for name, each in policies.items()
     }
     duels = (("sft", "base"), ("ppo", "sft"), ("fresh", "static"))
-    found["wins"] = {
+    results["wins"] = {
         f"{mine} against {theirs}": win_rate(policies[mine]["golds"], policies[theirs]["golds"]).rate
         for mine, theirs in duels
     }
-    found["path"] = lab.path("no-penalty")
-    found["demonstrations"] = {
+    results["path"] = lab.path("no-penalty")
+    results["demonstrations"] = {
         split: fmean(lab.scores_of_demonstrations("reward-1", split)) for split in ("train", "test")
     }
-    return found
+    return results
 
 
 def parabola(path: Sequence[dict[str, float]]) -> tuple[float, float]:
@@ -109,7 +111,7 @@ def parabola(path: Sequence[dict[str, float]]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim: its words, and by name the numbers, one a seed, that it says are above zero."""
+    """A claim in words, and its differences by name, which must be above zero."""
 
     words: str
     numbers: Callable[[dict[str, Any]], dict[str, float]]
@@ -128,7 +130,8 @@ CLAIMS = {
         },
     ),
     "batches": Claim(
-        "all pairs of a ranking in one batch element beat the same pairs shuffled, after as many comparisons (arXiv 2203.02155, §3.5)",
+        "all pairs of a ranking in one batch element beat the same pairs shuffled, after as many "
+        "comparisons (arXiv 2203.02155, §3.5)",
         lambda r: {"accuracy, K-way less shuffled": r["batches"]["k-way"] - r["batches"]["shuffled"]},
     ),
     "order": Claim(
@@ -143,7 +146,7 @@ CLAIMS = {
         lambda r: dict(zip(("rise: α", "fall: β"), parabola(r["path"]), strict=True)),
     ),
     "fresh": Claim(
-        "rankings of the newest policy beat as many more of SFT's answers (arXiv 2009.01325, §4.3)",
+        "rankings of the newest policy beat as many more of SFT's responses (arXiv 2009.01325, §4.3)",
         lambda r: {
             "gold, fresh less static": _policy(r, "fresh", "gold") - _policy(r, "static", "gold"),
             "gold win rate, fresh against static, less ½": r["wins"]["fresh against static"] - 0.5,
@@ -172,14 +175,14 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def verdict(bounds: Sequence[tuple[float, float, float]]) -> str:
-    """What the intervals say of a claim."""
+    """The verdict on a claim from its intervals."""
     if any(high < 0 for _, _, high in bounds):
         return "does not hold"
     return "holds" if all(low > 0 for _, low, _ in bounds) else "undecided"
 
 
 def table(results: Results) -> str:
-    """The claims in Markdown: mean difference with its interval, seed by seed, and the verdict."""
+    """The claims as a Markdown table: mean differences with intervals, each seed, and the verdict."""
     lines = ["| claim | must be above 0 | mean [95 % over seeds] | seeds | |", "|---|---|---|---|---|"]
     for claim in CLAIMS.values():
         numbers = [claim.numbers(result) for result in results]
@@ -196,74 +199,20 @@ def _signed(number: float) -> str:
     return f"{number:.3g}".replace("-", "−")
 
 
-def picture(results: Results) -> Figure:
-    """A panel a claim, a line or point a seed."""
-    figure = Figure(figsize=(13, 6.4), layout="constrained")
-    panels = figure.subplots(2, 4).flatten()
-    for axes, (name, claim) in zip(panels, CLAIMS.items(), strict=False):
-        for result in results:
-            _draw(axes, name, result)
-        axes.set_title(
-            f"{name}: {verdict([interval(v) for v in _columns(claim, results)])}", fontsize=10, loc="left"
-        )
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[-1].set_axis_off()
-    figure.suptitle(
-        f"The papers' claims on the embedded world: {len(results)} seeds, a colour each",
-        fontsize=11,
-        x=0.01,
-        ha="left",
-    )
-    return figure
-
-
-def _columns(claim: Claim, results: Results) -> list[list[float]]:
-    numbers = [claim.numbers(result) for result in results]
-    return [[each[name] for each in numbers] for name in numbers[0]]
-
-
-def _draw(axes: Any, name: str, result: dict[str, Any]) -> None:
-    def lines(values: dict[str, float], unit: str) -> None:
-        axes.plot(range(len(values)), [*values.values()], marker="o", markersize=3, linewidth=1)
-        axes.set_xticks(range(len(values)), [*values], fontsize=8)
-        axes.set_ylabel(unit, fontsize=8)
-
-    if name == "over-optimisation":
-        path = result["path"]
-        axes.plot(
-            [sqrt(max(step["kl"], 0.0)) for step in path],
-            [step["gold"] for step in path],
-            marker=".",
-            linewidth=0.8,
-        )
-        axes.set_xlabel("√KL to SFT, nats per response", fontsize=8)
-        axes.set_ylabel("gold of the rollouts", fontsize=8)
-    elif name == "rankings":
-        lines(result["rankings"], "accuracy on held-out labelers' pairs")
-    elif name == "batches":
-        lines(
-            {key: result["batches"][key] for key in ("shuffled", "k-way")},
-            "accuracy on held-out labelers' pairs",
-        )
-    elif name == "order":
-        lines({key: result["policies"][key]["gold"] for key in ("base", "sft", "ppo")}, "gold, test users")
-    elif name == "fresh":
-        lines(
-            {key: result["policies"][key]["gold"] for key in ("ppo", "static", "fresh")}, "gold, test users"
-        )
-    elif name == "ptx":
-        lines(
-            {key: result["policies"][key]["perplexity"] for key in ("base", "sft", "ppo", "no-ptx")},
-            "corpus perplexity",
-        )
-    else:
-        lines(result["demonstrations"], "mean score of demonstrations")
+def _titles(results: Results) -> dict[str, str]:
+    """Each claim's name with its verdict."""
+    titles = {}
+    for name, claim in CLAIMS.items():
+        numbers = [claim.numbers(result) for result in results]
+        bounds = [interval([each[key] for each in numbers]) for key in numbers[0]]
+        titles[name] = f"{name}: {verdict(bounds)}"
+    return titles
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        "python -m benchmarks.claims", description="The papers' claims on the embedded world, over seeds."
+        "python -m benchmarks.claims",
+        description="The papers' claims in the built-in environment, over seeds.",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument(
@@ -272,35 +221,41 @@ def main() -> None:
     parser.add_argument(
         "--run",
         type=Path,
-        help="a finished run: its world, base and SFT model for all seeds, which then vary what follows",
+        help="a finished run, whose records, base and SFT model all seeds use",
     )
     parser.add_argument("--out", type=Path, help="a folder for claims.json, claims.md and claims.png")
     parser.add_argument(
-        "--work", type=Path, help="a folder to work in, and to go on from; else a temporary one"
+        "--work", type=Path, help="a folder to work in, and to resume from; else a temporary one"
     )
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     logging.set_verbosity_error()
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
-        for seed in given.seeds:
-            changes = yaml.safe_load(given.sizes.read_text(encoding="utf-8")) | {"seed": seed}
+        for seed in arguments.seeds:
+            changes = yaml.safe_load(arguments.sizes.read_text(encoding="utf-8")) | {"seed": seed}
             params = load(changes)
             torch.set_num_threads(params.threads)
-            lab = Laboratory((given.work or Path(temporary)) / f"seed-{seed}", params)
+            lab = Laboratory((arguments.work or Path(temporary)) / f"seed-{seed}", params)
             results.append(
                 {
                     "seed": seed,
                     **run(
-                        lab, given.run, lambda words, seed=seed: print(f"seed {seed}: {words}", flush=True)
+                        lab,
+                        arguments.run,
+                        lambda words, seed=seed: print(f"seed {seed}: {words}", flush=True),
                     ),
                 }
             )
             print(json.dumps(results[-1], default=str), flush=True)
-            if given.out:
-                given.out.mkdir(parents=True, exist_ok=True)
-                (given.out / "claims.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-                (given.out / "claims.md").write_text(table(results), encoding="utf-8")
-                picture(results).savefig(given.out / "claims.png", dpi=110, metadata={"Software": None})
+            if arguments.out:
+                arguments.out.mkdir(parents=True, exist_ok=True)
+                (arguments.out / "claims.json").write_text(
+                    json.dumps(results, indent=1) + "\n", encoding="utf-8"
+                )
+                (arguments.out / "claims.md").write_text(table(results), encoding="utf-8")
+                picture(results, _titles(results)).savefig(
+                    arguments.out / "claims.png", dpi=110, metadata={"Software": None}
+                )
     print(table(results))
 
 

@@ -1,7 +1,9 @@
-"""What the guards do about a policy that collapses: `python -m benchmarks.collapse --run FOLDER`, FOLDER being a finished run.
+"""PPO that collapses, with guards that stop it: `python -m benchmarks.collapse --run FOLDER`, with a
+finished run's folder.
 
-PPO of its first round once more, without a KL penalty, without pretraining gradients and at ten times the learning rate, with every
-guard of params.yaml set to stop; with `--healthy` as params.yaml has it, where no guard may trip.
+Repeats PPO of the first round without a KL penalty, without pretraining gradients and at ten times the
+learning rate, with every guard of params.yaml set to stop. With `--healthy`, the values are those of
+params.yaml, and no guard may be violated.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from benchmarks.laboratory import load
 
 
 def settings(healthy: bool) -> Params:
-    """params.yaml, or what makes a policy collapse; either way a guard beyond its limit stops the run."""
+    """The values of params.yaml, or values that make a policy collapse; guards stop in both cases."""
     plain = load({})
     guards = {name: {"limit": guard.limit, "strength": "stop"} for name, guard in plain.ppo.guards.items()}
     worse: dict[str, Any] = {"kl": {"coef": 0.0}, "ptx_coef": 0.0, "warmup_steps": 0, "value_warmup_steps": 0}
@@ -38,30 +40,30 @@ def main() -> None:
         "--run", type=Path, required=True, help="a finished run: its world, SFT model and first reward model"
     )
     parser.add_argument("--healthy", action="store_true", help="the numbers of params.yaml instead")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     logging.set_verbosity_error()
-    params = settings(given.healthy)
+    params = settings(arguments.healthy)
     torch.set_num_threads(params.threads)
     began, processor = time.monotonic(), time.process_time()
     print("| step | score | KL | entropy | distinct-2 | ended |\n|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as temporary:
-        root, sft = Path(temporary), given.run / "models/sft"
+        root, sft = Path(temporary), arguments.run / "models/sft"
         sources = (
             sft,
-            given.run / "models/r1/reward",
+            arguments.run / "models/r1/reward",
             sft,
-            given.run / "data/prompts",
-            given.run / "data/corpus",
+            arguments.run / "data/prompts",
+            arguments.run / "data/corpus",
         )
         outs = root / "policy", root / "rollouts", root / "metrics.json", root / "curve.csv"
-        said = ""
+        messages = ""
         for progress in bind(ppo, params)(Checkpoint.fresh(root, "ppo"), "r1", *sources, *outs):
             numbers = [progress.metrics[name] for name in ("score", "kl", "entropy", "distinct_2", "ended")]
             print(
                 f"| {progress.step} | " + " | ".join(f"{number:.3f}" for number in numbers) + " |", flush=True
             )
-            said = progress.note or said
-    print("\n" + (said.replace("; stop: ", "\nstop: ") or "No guard tripped."))
+            messages = progress.note or messages
+    print("\n" + (messages.replace("; stop: ", "\nstop: ") or "No guard was violated."))
     print(f"{time.monotonic() - began:.0f} s, {time.process_time() - processor:.0f} s of processor time")
 
 

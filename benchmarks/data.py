@@ -1,14 +1,15 @@
-"""What the data stages cost by the size of the data: `python -m benchmarks.data --sizes 10000 100000 1000000`.
+"""Cost of the data stages by the size of the data: `python -m benchmarks.data --sizes 10000 100000 1000000`.
 
-For each size N, N prompts and N rankings of K = 4 answers to them are drawn, and N / 100 demonstrations and documents. The commands of
-`ingest`, `validate_raw`, `prepare` and `validate_sets` in dvc.yaml run on them as they stand there, with the numbers of params.yaml and
-configs/files.yaml, each by itself on two cores, with its workers, MLflow, and the hashing of all they read and write. Wall time, CPU
-time and peak memory of each go into `results.json` and a picture. What stands in `results.json` is not measured again: a run that was
-interrupted goes on with the next stage.
+For each size N, N prompts, N rankings of K = 4 responses to them, and N / 100 demonstrations and documents
+are drawn. The commands of `ingest`, `validate_raw`, `prepare` and `validate_sets` in dvc.yaml run on them
+unchanged, with the values of params.yaml and configs/files.yaml, one at a time on two cores, with their
+workers, MLflow, and the hashing of all inputs and outputs. Wall time, CPU time and peak memory of each are
+written to `results.json` and a picture. Results in `results.json` are not measured again: an interrupted
+run resumes with the next stage.
 
-Lengths are log-normal: prompts of 40 words in the median (66 in the mean), answers of 45 (57); a third of the prompts have two turns of the
-user. Words are made up, of 1 to 4 syllables, and drawn by Zipf's law. 1 % of the prompts repeat another, 1 % hold personal data, and a
-user writes 20 of them on average.
+Lengths are log-normal: prompts have 40 words in the median (66 in the mean), responses 45 (57); a third of
+the prompts have two user turns. Words are artificial, of 1 to 4 syllables, and drawn by Zipf's law. 1 % of
+the prompts repeat another one, 1 % contain personal data, and a user writes 20 of them on average.
 """
 
 import argparse
@@ -44,7 +45,7 @@ Row = dict[str, Any]
 
 
 class Text:
-    """Made-up words, drawn in bulk."""
+    """Artificial words, drawn in bulk."""
 
     def __init__(self, rng: np.random.Generator, words: int = 20_000) -> None:
         syllables = [first + vowel for first in "bdfghklmnprstvz" for vowel in "aeiou"]
@@ -54,7 +55,7 @@ class Text:
         self._upto, self._rng = np.cumsum(share / share.sum()), rng
 
     def draw(self, count: int, median: float, spread: float) -> Iterator[str]:
-        """Texts of log-normal lengths in words."""
+        """Draw texts of log-normal lengths in words."""
         lengths = np.clip(self._rng.lognormal(np.log(median), spread, count), 3, 1500).astype(int)
         drawn = self._words[np.searchsorted(self._upto[:-1], self._rng.random(lengths.sum()))]
         for end, length in zip(np.cumsum(lengths), lengths, strict=True):
@@ -62,42 +63,48 @@ class Text:
 
 
 def prompts(text: Text, rng: np.random.Generator, count: int, users: int, name: str) -> list[Row]:
-    """Prompts as our own records."""
-    first, answers, later = text.draw(count, 40, 1.0), text.draw(count, 45, 0.7), text.draw(count, 15, 0.7)
-    made: list[Row] = []
-    for number, (asked, answer, again) in enumerate(zip(first, answers, later, strict=True)):
+    """Prompts in the project's own format."""
+    first, responses = text.draw(count, 40, 1.0), text.draw(count, 45, 0.7)
+    later = text.draw(count, 15, 0.7)
+    rows: list[Row] = []
+    for number, (question, response, again) in enumerate(zip(first, responses, later, strict=True)):
         chance, user = rng.random(2)
-        asked = (
-            asked if chance > 0.01 else f"{asked} {CONTACTS[number % len(CONTACTS)].format(number % 1000)}"
+        question = (
+            question
+            if chance > 0.01
+            else f"{question} {CONTACTS[number % len(CONTACTS)].format(number % 1000)}"
         )
         talk = (
-            [("user", asked)] if chance < 0.67 else [("user", asked), ("assistant", answer), ("user", again)]
+            [("user", question)]
+            if chance < 0.67
+            else [("user", question), ("assistant", response), ("user", again)]
         )
         messages = [{"role": role, "content": content} for role, content in talk]
-        if 0.01 < chance < 0.02 and made:
-            messages = made[-1]["messages"]
+        if 0.01 < chance < 0.02 and rows:
+            messages = rows[-1]["messages"]
         about = {
             "user": f"user-{int(user * users)}",
             "category": "other",
             "time": "2026-01-05T08:00:00Z",
             "source": "drawn",
         }
-        made.append({"id": f"{name}-{number}", "messages": messages, **about})
-    return made
+        rows.append({"id": f"{name}-{number}", "messages": messages, **about})
+    return rows
 
 
 def draw(size: int, sources: Path, seed: int) -> None:
-    """Write the sources of a size."""
+    """Write the source files of a size."""
     sources.mkdir(parents=True)
     rng = np.random.default_rng(seed)
-    text, few, users = Text(rng), max(200, size // 100), max(50, size // 20)
-    with (sources / "prompts.jsonl").open("w") as asked, (sources / "rankings.jsonl").open("w") as ranked:
+    text = Text(rng)
+    few, users = max(200, size // 100), max(50, size // 20)
+    with (sources / "prompts.jsonl").open("w") as listed, (sources / "rankings.jsonl").open("w") as ranked:
         for start in range(0, size, DRAWN):
             batch = prompts(text, rng, min(DRAWN, size - start), users, f"p{start}")
             answers = text.draw(len(batch) * K, 45, 0.7)
-            asked.writelines(json.dumps(prompt) + "\n" for prompt in batch)
+            listed.writelines(json.dumps(prompt) + "\n" for prompt in batch)
             for prompt in batch:
-                given = {
+                responses = {
                     "responses": [next(answers) for _ in range(K)],
                     "ranks": [int(each) + 1 for each in rng.permutation(K)],
                 }
@@ -107,7 +114,9 @@ def draw(size: int, sources: Path, seed: int) -> None:
                     "policy": "drawn",
                     "round": "imported",
                 }
-                ranked.write(json.dumps({"id": f"r-{prompt['id']}", "prompt": prompt, **given, **by}) + "\n")
+                ranked.write(
+                    json.dumps({"id": f"r-{prompt['id']}", "prompt": prompt, **responses, **by}) + "\n"
+                )
     written = zip(prompts(text, rng, few, users, "d"), text.draw(few, 45, 0.7), strict=True)
     shown = (
         {
@@ -130,7 +139,7 @@ def _write(path: Path, rows: Iterable[Row]) -> None:
 
 
 def project(root: Path, seed: int) -> None:
-    """An empty project with this one's pipeline."""
+    """Make an empty project with this project's pipeline."""
     (root / ".dvc").mkdir(parents=True)
     (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
     shutil.copy(PROJECT / "dvc.yaml", root)
@@ -150,7 +159,7 @@ def project(root: Path, seed: int) -> None:
 
 
 def measure(root: Path, stage: str) -> Row:
-    """Run a stage's command from dvc.yaml: seconds of wall and of CPU, and the most memory that its processes held together, in MiB."""
+    """Run a stage's command from dvc.yaml; returns wall and CPU seconds and peak memory in MiB."""
     command = shlex.split(next(entry.command for entry in entries(root) if entry.name == stage))
     began = time.monotonic()
     env = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": str(CORES)}
@@ -168,7 +177,7 @@ def measure(root: Path, stage: str) -> Row:
 
 
 def _group(leader: int) -> Iterator[Path]:
-    """The processes of a group, as Linux shows them."""
+    """The processes of a process group."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if int((process / "stat").read_text().rpartition(")")[2].split()[2]) == leader:
@@ -176,7 +185,7 @@ def _group(leader: int) -> Iterator[Path]:
 
 
 def _held(process: Path) -> int:
-    """KiB of memory that a process holds; what it shares with others counts for its part."""
+    """The memory of a process in KiB, with its part of shared memory."""
     with suppress(OSError):
         return next(
             (
@@ -190,7 +199,7 @@ def _held(process: Path) -> int:
 
 
 def picture(results: list[Row], file: Path) -> None:
-    """CPU time and memory by size, on logarithmic scales, beside a straight line."""
+    """CPU time and memory by size, on logarithmic scales, with a proportional line."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -230,13 +239,13 @@ def main() -> None:
         default=Path(".cache/benchmarks/data"),
         help="a folder for the projects, results.json and data.png",
     )
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    file = given.out / "results.json"
+    file = arguments.out / "results.json"
     results = json.loads(file.read_text()) if file.exists() else []
-    for size in given.sizes:
-        root = given.out.resolve() / str(size)
+    for size in arguments.sizes:
+        root = arguments.out.resolve() / str(size)
         left = [
             stage
             for stage in STAGES
@@ -244,15 +253,15 @@ def main() -> None:
         ]
         if len(left) == len(STAGES) and not (root / "drawn").exists():
             shutil.rmtree(root, ignore_errors=True)
-            project(root, given.seed)
-            draw(size, root / "data" / "sources", given.seed)
+            project(root, arguments.seed)
+            draw(size, root / "data" / "sources", arguments.seed)
             (root / "drawn").touch()
         for stage in left:
             results.append({"size": size, **measure(root, stage)})
             print(json.dumps(results[-1]), flush=True)
             file.write_text(json.dumps(results, indent=1))
         shutil.rmtree(root, ignore_errors=True)
-    picture(results, given.out / "data.png")
+    picture(results, arguments.out / "data.png")
 
 
 if __name__ == "__main__":

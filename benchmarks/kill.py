@@ -1,11 +1,14 @@
-"""What `kill -9` costs: the whole loop, killed at random moments of all its stages and started again, against one that was left alone.
+"""Cost of `kill -9`: the whole loop, killed at random moments of all stages and restarted, compared with an
+undisturbed run.
 
-    python -m benchmarks.kill --kills 30
+python -m benchmarks.kill --kills 30
 
-Both run in clones of their own, with the changes to params.yaml that benchmarks/kill.yaml makes. Each stage is hit equally often. A kill is
-SIGKILL to the run's process group and to every process that works in the clone, at a random moment of a stage (of the seconds that the
-undisturbed run took for it), or, where it ends before that, just after its end, while DVC records it; then the same command starts again.
-In the end the hash of every out and every point of every curve in MLflow are compared. Prints a Markdown table; 1 if anything differs.
+Both run in clones of their own, with the changes to params.yaml in benchmarks/kill.yaml. Each stage is
+killed equally often. A kill is SIGKILL to the run's process group and to every process that works in the
+clone, at a random moment of a stage (within the seconds that the undisturbed run took for it) or, where the
+stage ends earlier, just after its end, while DVC records it; then the same command starts again. At the end
+the hash of every out and every point of every curve in MLflow are compared. Prints a Markdown table; exits
+with 1 if anything differs.
 """
 
 import argparse
@@ -35,7 +38,7 @@ from benchmarks import worktree
 from benchmarks.worktree import PROJECT
 
 REPRO = '"$0" -m alignloop.pipeline.dvc_pipeline && exec "$0" -m dvc repro'
-DOORS = {
+RUNNERS = {
     "flow": [sys.executable, "-m", "flows.pipeline"],
     "dvc": ["sh", "-c", REPRO, sys.executable],
 }  # as in the Makefile
@@ -46,7 +49,7 @@ WRITE = (
 
 
 class Kill(NamedTuple):
-    """The stage that was to be hit, the one that was, how long the start had lived, and how much it and those before it had said."""
+    """One kill: the target stage, the stage that was hit, seconds since the start, and the log's size."""
 
     target: str
     hit: str
@@ -55,17 +58,18 @@ class Kill(NamedTuple):
 
 
 class Clone:
-    """A clone of this working tree with the configuration to run, and the command that runs it."""
+    """A clone of this working tree with its own configuration, and the command that runs it."""
 
-    def __init__(self, root: Path, door: str) -> None:
-        self.root, self.log, self.words = root, root.with_suffix(".log"), DOORS[door]
+    def __init__(self, root: Path, runner: str) -> None:
+        self.root, self.log = root, root.with_suffix(".log")
+        self.command = RUNNERS[runner]
         ours = {
             name: value.replace(str(PROJECT), str(root)) for name, value in environment.configure().items()
         }
         self.environment = worktree.surroundings() | ours
 
-    def lay_out(self, configuration: Path) -> None:
-        """Make the clone anew."""
+    def create(self, configuration: Path) -> None:
+        """Create the clone, replacing an old one."""
         shutil.rmtree(self.root, ignore_errors=True)
         self.log.unlink(missing_ok=True)
         worktree.copy(self.root)
@@ -84,10 +88,10 @@ class Clone:
         subprocess.run(command, cwd=self.root, env=self.environment, check=True)
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start, or go on: always the same command."""
+        """Start or resume the run; the command is the same."""
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                self.words,
+                self.command,
                 cwd=self.root,
                 env=self.environment,
                 stdout=log,
@@ -96,7 +100,7 @@ class Clone:
             )
 
     def at_work(self) -> str:
-        """The stage that a living process works on: it holds the stage's lock."""
+        """The stage that a running process works on, by the stage's lock."""
         for path in sorted((self.root / ".cache" / "working").glob("*")):
             with path.open() as stream:
                 try:
@@ -106,15 +110,15 @@ class Clone:
         return ""
 
     def kill(self, run: subprocess.Popen[bytes]) -> None:
-        """SIGKILL to the run's group and to every process that works in the clone."""
+        """Send SIGKILL to the run's process group and to every process that works in the clone."""
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
-        while left := [place for place in Path("/proc").glob("[0-9]*") if _is_of(place, self.root)]:
-            for place in left:
+        while alive := [place for place in Path("/proc").glob("[0-9]*") if _is_of(place, self.root)]:
+            for place in alive:
                 with suppress(ProcessLookupError):
                     os.kill(int(place.name), signal.SIGKILL)
             time.sleep(0.05)
-        while self.at_work():  # the kernel drops a dead process's locks when it comes to it
+        while self.at_work():  # the kernel releases a dead process's locks with a delay
             time.sleep(0.05)
 
     def outs(self) -> dict[str, str]:
@@ -122,21 +126,21 @@ class Clone:
         stages = yaml.safe_load((self.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
         return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
 
-    def asked(self, query: str) -> list[Any]:
-        """What MLflow's store answers."""
+    def query(self, query: str) -> list[Any]:
+        """The rows of a query of MLflow's database."""
         with sqlite3.connect(self.root / environment.MLFLOW_DATABASE) as store:
             return store.execute(query).fetchall()
 
     def points(self) -> list[tuple[str, str, int, float]]:
-        """Every point of every run's curves: a gap or a point that is there twice shows."""
-        found = self.asked(
+        """Every point of every run's curves; a missing or a double point shows."""
+        points = self.query(
             "select r.name, m.key, m.step, m.value from metrics m join runs r using (run_uuid)"
         )
-        return sorted(point for point in found if not point[1].startswith("system/"))
+        return sorted(point for point in points if not point[1].startswith("system/"))
 
     def seconds(self) -> dict[str, float]:
         """How long each stage took, by its name in DVC."""
-        took = self.asked("select name, end_time - start_time from runs order by start_time")
+        took = self.query("select name, end_time - start_time from runs order by start_time")
         return {name.replace(" · ", "@"): milliseconds / 1000 for name, milliseconds in took}
 
 
@@ -152,7 +156,7 @@ def _is_of(place: Path, root: Path) -> bool:
 
 
 def whole(clone: Clone) -> float:
-    """Run to the end, and return the seconds."""
+    """Run to the end and return the seconds."""
     began = time.monotonic()
     if code := clone.start().wait():
         raise SystemExit(f"the run in {clone.root} ended with {code}: {clone.log}")
@@ -160,11 +164,12 @@ def whole(clone: Clone) -> float:
 
 
 def killed(clone: Clone, stages: Sequence[str], after: float) -> tuple[str, float] | None:
-    """Start, wait for the first of `stages` or one that follows, and for some seconds or its end, and kill.
+    """Start a run and kill it in the first of `stages` or a later one, after some seconds or at its end.
 
-    Returns the stage that was hit and how long this start lived; None if the run came to its end before.
+    Returns the stage that was hit and the seconds since the start; None if the run ended before.
     """
-    run, began, met, name = clone.start(), time.monotonic(), 0.0, ""
+    run, began = clone.start(), time.monotonic()
+    met, name = 0.0, ""
     while run.poll() is None:
         now, at = time.monotonic(), clone.at_work()
         if not met and at in stages:
@@ -179,15 +184,15 @@ def killed(clone: Clone, stages: Sequence[str], after: float) -> tuple[str, floa
 
 
 def resumed(log: str, stage: str) -> str:
-    """After which step the start that wrote this log went on with the stage."""
+    """The step from which the stage was resumed, by the log."""
     found = re.search(
-        rf"{stage.replace('@', ' · ')}  (?:goes on after step ([\d,]+)|all ([\d,]+) steps)", log
+        rf"{stage.replace('@', ' · ')}  (?:resumes after step ([\d,]+)|all ([\d,]+) steps)", log
     )
     return (found[1] or found[2]) if found else "its beginning"
 
 
 def digest(outs: dict[str, str]) -> str:
-    """One hash of all."""
+    """One hash of all outs."""
     return blake2b(json.dumps(outs, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
@@ -201,50 +206,51 @@ def main() -> int:
         default=PROJECT / "benchmarks" / "kill.yaml",
         help="what to change in params.yaml",
     )
-    parser.add_argument("--door", choices=list(DOORS), default="flow", help="how the loop is run")
+    parser.add_argument("--runner", choices=list(RUNNERS), default="flow", help="how the loop is run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--work",
         type=Path,
-        help="a folder for the clones, kept; a benchmark that was broken off goes on in it",
+        help="a folder for the clones, which is kept; an interrupted benchmark resumes in it",
     )
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        work = (asked.work or Path(temporary)).resolve()
-        left, hurt = (Clone(work / name, asked.door) for name in ("left", "killed"))
-        if not (left.root / "metrics" / "release.json").exists():
-            left.lay_out(asked.configuration)
-            print(f"undisturbed: {whole(left):.0f} s", flush=True)
-        known = work / "kills.json"  # so that a benchmark that was broken off goes on
+        work = (arguments.work or Path(temporary)).resolve()
+        undisturbed, disturbed = (Clone(work / name, arguments.runner) for name in ("undisturbed", "killed"))
+        if not (undisturbed.root / "metrics" / "release.json").exists():
+            undisturbed.create(arguments.configuration)
+            print(f"undisturbed: {whole(undisturbed):.0f} s", flush=True)
+        known = work / "kills.json"  # so that an interrupted benchmark can be resumed
         rows: list[Kill] = [Kill(*row) for row in json.loads(known.read_text())] if known.exists() else []
         if not rows:
-            hurt.lay_out(asked.configuration)
+            disturbed.create(arguments.configuration)
         began = time.monotonic()
-        took, draw = left.seconds(), random.Random(asked.seed)
-        times, rest = divmod(asked.kills, len(took))
+        took, draw = undisturbed.seconds(), random.Random(arguments.seed)
+        times, rest = divmod(arguments.kills, len(took))
         names = [*took]
         targets = sorted(names * times + draw.sample(names, rest), key=names.index)
         for target in (Counter(targets) - Counter(row.target for row in rows)).elements():
-            if hit := killed(hurt, names[names.index(target) :], draw.uniform(0, took[target])):
-                rows.append(Kill(target, *hit, hurt.log.stat().st_size))
+            if hit := killed(disturbed, names[names.index(target) :], draw.uniform(0, took[target])):
+                rows.append(Kill(target, *hit, disturbed.log.stat().st_size))
                 known.write_text(json.dumps(rows))
                 print(f"{len(rows)}: killed {rows[-1].hit} after {rows[-1].seconds:.1f} s", flush=True)
             else:
-                print(f"{target}: came too late", flush=True)
-        whole(hurt)
-        log = hurt.log.read_bytes()
+                print(f"{target}: the run had ended", flush=True)
+        whole(disturbed)
+        log = disturbed.log.read_bytes()
         ends = [row.size for row in rows[1:]] + [len(log)]
-        outs, theirs = left.outs(), hurt.outs()
-        recorded = yaml.safe_load((hurt.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+        outs, theirs = undisturbed.outs(), disturbed.outs()
+        recorded = yaml.safe_load((disturbed.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
         print(
-            "\n| | stage hit | seconds after the start | went on after step | its outs equal |\n|---|---|---|---|---|"
+            "\n| | stage killed | seconds after the start | resumed after step | its outs equal "
+            "|\n|---|---|---|---|---|"
         )
         for number, (row, end) in enumerate(zip(rows, ends, strict=True), 1):
             stage = row.hit.partition(",")[0]
             equal = all(outs.get(out["path"]) == out["md5"] for out in recorded[stage]["outs"])
             after = resumed(log[row.size : end].decode(errors="replace"), stage)
             print(f"| {number} | {row.hit} | {row.seconds:.1f} | {after} | {'yes' if equal else 'NO'} |")
-        same, curves = outs == theirs, left.points() == hurt.points()
+        same, curves = outs == theirs, undisturbed.points() == disturbed.points()
         print(
             f"\n{len(rows)} kills, the last of them in {(time.monotonic() - began) / 60:.0f} minutes; ",
             end="",
@@ -253,9 +259,10 @@ def main() -> int:
             f"outs: {len(outs)}, {'all equal' if same else 'DIFFERENT'} ({digest(outs)}, {digest(theirs)}); ",
             end="",
         )
-        runs = hurt.asked("select name, count(*) from runs group by name having count(*) > 1")
+        runs = disturbed.query("select name, count(*) from runs group by name having count(*) > 1")
         print(
-            f"points in MLflow: {len(left.points()):,}, {'all equal, none missing, none twice' if curves else 'DIFFERENT'}; ",
+            f"points in MLflow: {len(undisturbed.points()):,}, "
+            f"{'all equal, none missing, none twice' if curves else 'DIFFERENT'}; ",
             end="",
         )
         print(f"stages with more than one run in MLflow: {', '.join(name for name, _ in runs) or 'none'}")

@@ -1,4 +1,6 @@
-"""The pipeline's own stages as verbs for experiments: in a folder of one seed, make a world and its models, or take a finished run's."""
+"""The pipeline's stages as methods for experiments, in a folder of one seed, with models of its own or of a
+finished run.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,8 +14,9 @@ import yaml
 
 from alignloop import params as parameters
 from alignloop.core.logprobs import response_logprobs
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, vocabulary_of
+from alignloop.core.models import context_of, load_policy, token_rules
 from alignloop.core.reward import score
+from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.responses import load_test_set, respond, summary
@@ -38,13 +41,13 @@ PROJECT = Path(__file__).parents[1]
 
 
 def load(changes: Mapping[str, Any]) -> Params:
-    """params.yaml with `changes` merged over it, section by section."""
+    """The parameters of params.yaml with `changes` merged in, section by section."""
     values = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     return parameters.parse(merged(values, changes), "params.yaml")
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`changes` over `values`, mapping by mapping."""
+    """`values` with `changes` merged in, mapping by mapping."""
     both = {
         key: merged(values[key], new) if isinstance(values.get(key), dict) else new
         for key, new in changes.items()
@@ -54,13 +57,13 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 @dataclass(frozen=True)
 class Laboratory:
-    """One seed's folder, laid out like the project's: `data/`, `models/`, `metrics/`. What is there is not made again."""
+    """One seed's folder with `data/`, `models/` and `metrics/`; existing results are not computed again."""
 
     root: Path
     params: Params
 
-    def found(self, run: Path | None) -> None:
-        """The world, the base and the SFT model: made here, or those of a finished run in `run`."""
+    def set_up(self, run: Path | None) -> None:
+        """Provide the records, the base and the SFT model: new ones, or those of a finished run."""
         names = ("data/prompts", "data/demonstrations", "data/corpus", "models/base", "models/sft")
         if run is not None:
             for name in names:
@@ -69,11 +72,8 @@ class Laboratory:
                 if not place.exists():
                     place.symlink_to((run / name).resolve())
             return
-        raw, sources, forgotten = (
-            self.root / "data/raw",
-            self.root / "data/sources",
-            PROJECT / "data/forgotten.txt",
-        )
+        raw, sources = self.root / "data/raw", self.root / "data/sources"
+        forgotten = PROJECT / "data/forgotten.txt"
         prompts, demonstrations, corpus, base, model = (self.root / name for name in names)
         self._unless(raw, bind(ingest, self.params)(sources, forgotten, raw, self._numbers("ingest")))
         imported = self.root / "data/imported"
@@ -97,12 +97,12 @@ class Laboratory:
         self._unless(model, bind(sft, self.params)(Checkpoint.fresh(self.root, "sft"), *places))
 
     def rank(self, name: str, policy: str, earlier: str | None = None, round: str = "r1") -> None:
-        """Rankings of a policy's answers in `data/rankings/name`, and those of `earlier`; a round's prompts are the same for any policy."""
-        samples, out, before = (
-            self.root / f"data/samples/{name}.jsonl",
-            self._rankings(name),
-            self.root / "data/none",
-        )
+        """Write rankings of a policy's responses to `data/rankings/name`, with those of `earlier`.
+
+        A round's prompts are the same for every policy.
+        """
+        samples, out = self.root / f"data/samples/{name}.jsonl", self._rankings(name)
+        before = self.root / "data/none"
         before.mkdir(exist_ok=True)
         self._unless(
             samples,
@@ -128,7 +128,7 @@ class Laboratory:
         )
 
     def fewer(self, name: str, of: str, share: float) -> None:
-        """The first `share` of the training rankings of a set, and all of its validation rankings, as a set of their own."""
+        """Write a set with the first `share` of another's training rankings and all validation rankings."""
         rankings = read(self._rankings(of), Ranking)
         learned = [ranking for ranking in rankings if ranking.split == "train"]
         kept = learned[: round(share * len(learned))]
@@ -138,7 +138,7 @@ class Laboratory:
         )
 
     def pairs(self, name: str, of: str) -> float:
-        """Every training pair that a set's rankings tell apart as a ranking of two; returns how many there are to a ranking."""
+        """Write a set with each training pair as a ranking of two; returns the pairs per ranking."""
         rankings = read(self._rankings(of), Ranking)
         learned = [ranking for ranking in rankings if ranking.split == "train"]
         apart = [
@@ -161,7 +161,7 @@ class Laboratory:
         return len(apart) / len(learned)
 
     def learn_reward(self, name: str, rankings: str, **changes: Any) -> dict[str, Any]:
-        """A reward model, begun at SFT, from a set's rankings; returns its numbers, and its accuracy by gold on the validation rankings."""
+        """Train a reward model from SFT on a set's rankings; returns its metrics and accuracies."""
         out, numbers = self.model(name), self._numbers(name)
         params = self.params.model_copy(update={"reward": self.params.reward.model_copy(update=changes)})
         sft = self.model("sft")
@@ -178,7 +178,7 @@ class Laboratory:
         return json.loads(numbers.read_text(encoding="utf-8"))
 
     def improve(self, name: str, start: str, reward_model: str, **changes: Any) -> None:
-        """PPO from `start` against a reward model, with changes to `ppo`."""
+        """Run PPO from `start` against a reward model, with changes to `ppo`."""
         out, rollouts = self.model(name), self.root / f"data/policy/{name}"
         kl = self.params.ppo.kl.model_copy(update=changes.pop("kl", {}))
         params = self.params.model_copy(
@@ -196,7 +196,7 @@ class Laboratory:
         self._unless(out, bind(ppo, params)(Checkpoint.fresh(self.root, name), "r1", *models, *places))
 
     def path(self, name: str) -> list[dict[str, float]]:
-        """What PPO went through: of each step's rollouts the mean score, KL and gold."""
+        """The mean score, KL and gold score of the rollouts of each PPO step."""
         prompts = {prompt.id: prompt for prompt in read(self.root / "data/prompts/train.jsonl", Prompt)}
         steps: dict[int, list[Rollout]] = {}
         for rollout in read(self.root / f"data/policy/{name}/rollouts.jsonl", Rollout):
@@ -212,7 +212,7 @@ class Laboratory:
         ]
 
     def measure(self, name: str, reward_model: str) -> dict[str, Any]:
-        """A policy's answers to prompts of test users, the same for every policy: gold of each, and what they are like on average."""
+        """Metrics of a policy's responses to the test prompts, with the gold score of each."""
         file = self._numbers(f"measured-{name}")
         if not file.exists():
             plan, decoding = self.params.evaluate, self.params.decoding
@@ -220,12 +220,12 @@ class Laboratory:
             tests = load_test_set(plan, data / "prompts", data / "corpus", self.model(reward_model))
             found = respond(self.params.seed, plan, decoding, name, self.model(name), tests)
             reference, tokenizer = load_policy(self.model("sft"))
-            allowed, heat = (
-                allowed_tokens(tokenizer, vocabulary_of(reference)),
-                self.params.evaluate.temperature,
-            )
             theirs = response_logprobs(
-                reference, found.ids, found.drawn.ids, allowed, heat, pad_of(tokenizer)
+                reference,
+                found.ids,
+                found.drawn.ids,
+                token_rules(tokenizer, reference),
+                self.params.evaluate.temperature,
             )
             numbers = summary(found)
             kept = {
@@ -236,7 +236,7 @@ class Laboratory:
         return json.loads(file.read_text(encoding="utf-8"))
 
     def scores_of_demonstrations(self, name: str, split: str) -> list[float]:
-        """What a reward model, as loaded from disk, says of the demonstrations of a split."""
+        """The scores that a reward model, loaded from disk, gives the demonstrations of a split."""
         model, tokenizer = RewardModel.load(self.model(name)), load_policy(self.model("sft"))[1]
         demonstrations = read(self.root / f"data/demonstrations/{split}.jsonl", Demonstration)
         rows, _ = demonstration_rows(tokenizer, demonstrations, "last", context_of(self.model("sft")))
@@ -255,7 +255,7 @@ class Laboratory:
         return self.root / f"plots/{name}.csv"
 
     def _unless(self, out: Path, stage: Iterator[Progress]) -> None:
-        """Run a stage to its end, unless what it makes is there."""
+        """Run a stage to its end, unless its output exists."""
         if not out.exists():
             for _ in stage:
                 pass

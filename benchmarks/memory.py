@@ -1,8 +1,9 @@
-"""What PPO's ways to save memory save, and what they cost: `python -m benchmarks.memory`.
+"""Memory saved by PPO's options, and their cost in time: `python -m benchmarks.memory`.
 
-A Llama of random weights (`--layers`, `--width`), its reward model and a world's prompts and documents are written to a folder, and each
-way runs the stage `ppo` on them in a process of its own, in one lane. Memory is the peak of the process over what it held when all was
-imported and nothing read; time is that of a step, of processor time, the first one left out.
+A Llama with random weights (`--layers`, `--width`), its reward model, prompts and documents are written to
+a folder, and each option runs the stage `ppo` on them in a process of its own, with one parallel pass.
+Memory is the peak of the process above its level after imports; time is the processor time of a step,
+without the first.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from typing import Any
 import torch
 from transformers import logging
 
-from alignloop.core.models import RewardModel, new_policy, save_policy
+from alignloop.core.models import new_policy, save_policy
+from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import train_tokenizer
 from alignloop.data.record_files import write
 from alignloop.params.binding import bind
@@ -45,9 +47,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 SIZES: dict[str, Any] = {
     "threads": 1,
-    "rounds": {
-        round: {"start": "models/sft"} for round in ("r2", "r3")
-    },  # what `reference: adapter` asks for
+    "rounds": {round: {"start": "models/sft"} for round in ("r2", "r3")},  # `reference: adapter` needs these
     "decoding": {"max_new_tokens": 24},
     "ppo": {
         "steps": 3,
@@ -62,7 +62,7 @@ SIZES["ppo"] |= {"guards": {}, "missing_eos_score": None}
 
 
 def make(root: Path, layers: int, width: int) -> int:
-    """The models and sets that all ways start from; returns the policy's number of weights."""
+    """Write the models and sets for all variants; returns the policy's number of weights."""
     plan = load({}).ingest.world.model_copy(update={"prompts": 400, "demonstrations": 40, "documents": 400})
     world = make_world(1, plan)
     write(root / "prompts" / "train.jsonl", world.prompts)
@@ -79,17 +79,17 @@ def make(root: Path, layers: int, width: int) -> int:
 
 
 def peak() -> int:
-    """The most that this process has held at a time, in bytes."""
+    """The peak memory of this process in bytes."""
     status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
 
 
 def run(root: Path, way: str) -> dict[str, float]:
-    """One way's three steps: its peak of memory in bytes, and the processor seconds of a step."""
+    """Run three steps of a variant; returns peak memory in bytes and processor seconds per step."""
     logging.set_verbosity_error()
     params = load({**SIZES, "ppo": {**SIZES["ppo"], **WAYS[way]}})
     torch.set_num_threads(params.threads)
-    import_module("peft")  # for all, though only some need it
+    import_module("peft")  # in all variants, so that its size is not measured
     before, moments = peak(), list[float]()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
@@ -108,13 +108,13 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--way", choices=list(WAYS), help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.way:
-        print(json.dumps(run(given.root, given.way)))
+    arguments = parser.parse_args()
+    if arguments.way:
+        print(json.dumps(run(arguments.root, arguments.way)))
         return
     logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as folder:
-        weights = make(Path(folder), given.layers, given.width)
+        weights = make(Path(folder), arguments.layers, arguments.width)
         print(f"{weights:,} weights, {4 * weights / 1e6:,.0f} MB\n")
         print("| PPO | peak | of the first | a step's CPU | of the first |\n|---|---:|---:|---:|---:|")
         first: dict[str, float] = {}

@@ -1,7 +1,8 @@
-"""Mutants of `alignloop.core`, module by module, each against its own tests: `python -m benchmarks.mutants --help`.
+"""Mutation tests of `alignloop.core`, each module against its own tests: `python -m benchmarks.mutants
+--help`.
 
-mutmut breaks every line of a module and runs the tests named for it, the fastest first, until one fails. A mutant that none of these
-tests notices survives, though a test of another module might have noticed it: what is counted is what a module's own tests hold.
+mutmut changes every line of a module and runs the tests named for it, the fastest first, until one fails. A
+mutant that none of these tests detects survives, even if a test of another module would detect it.
 """
 
 import argparse
@@ -25,34 +26,32 @@ from alignloop.files import write_json
 
 PROJECT = Path(__file__).parents[1]
 CORE, TESTS = "alignloop/core", "tests/core"
-MORE = {  # tests that stand elsewhere than in tests/core/test_MODULE.py
-    "adapters": ["test_memory"],
-    "choice": ["test_fit"],
+PPO = ["test_experience", "test_memory", "test_ppo_numbers", "test_ppo_parameters", "test_ppo_resume"]
+MORE = {  # a module's tests in other files than tests/core/test_MODULE.py
+    "checkpoint_folder": ["test_models"],
+    "checkpoint_selection": ["test_lm_training"],
     "experience": ["test_ppo_numbers"],
-    "layout": ["test_branch", "test_fit"],
+    "lora": ["test_memory"],
     "losses": ["test_reward"],
     "models": ["test_memory", "test_reward"],
-    "ppo": [
-        "test_experience",
-        "test_memory",
-        "test_ppo_numbers",
-        "test_ppo_parameters",
-        "test_ppo_resume",
-        "test_guards",
-    ],
-    "state": ["test_choice", "test_training", "test_ppo_resume"],
+    "packing": ["test_branch", "test_lm_training"],
+    "ppo": [*PPO, "test_guards"],
+    "ppo_update": ["test_ppo", *PPO],
+    "reward_model": ["test_reward", "test_models", "test_memory"],
+    "train_state": ["test_checkpoint_selection", "test_training_loop", "test_ppo_resume"],
 }
-KILLED = ("killed", "timeout", "segfault", "caught by type check")  # a mutant that hangs or crashes is seen
+# a mutant that hangs or crashes is detected
+KILLED = ("killed", "timeout", "segfault", "caught by type check")
 
 
 def tests_of(module: str) -> list[str]:
-    """The files whose tests a module's mutants meet."""
+    """The test files of a module."""
     files = [PROJECT / TESTS / f"{name}.py" for name in (f"test_{module}", *MORE.get(module, []))]
     return [f"{TESTS}/{file.name}" for file in files if file.exists()]
 
 
 def prepare(folder: Path, module: str) -> None:
-    """A copy of the project that breaks one module only, and knows its tests only."""
+    """Write a copy of the project in which one module is mutated and its tests run."""
     for name in ("alignloop", "tests", "benchmarks"):
         shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PROJECT / "params.yaml", folder)
@@ -72,7 +71,7 @@ def prepare(folder: Path, module: str) -> None:
 
 
 def mutmut(folder: Path, *arguments: str) -> str:
-    """What a command of mutmut prints, in that copy."""
+    """Run a command of mutmut in the copy and return its output."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "mutmut", *arguments],
@@ -87,23 +86,23 @@ def mutmut(folder: Path, *arguments: str) -> str:
 
 
 def names_of(folder: Path, module: str) -> list[str]:
-    """All mutants of a module, as mutmut calls them."""
+    """The names of all mutants of a module."""
     file = f"{CORE}/{module}.py"
     with chdir(folder):  # where mutmut looks for its configuration
-        made = mutate_file_contents(file, Path(file).read_text(encoding="utf-8"))
-    return sorted(get_mutant_name(Path(file), name) for name in made.mutant_names)
+        mutated = mutate_file_contents(file, Path(file).read_text(encoding="utf-8"))
+    return sorted(get_mutant_name(Path(file), name) for name in mutated.mutant_names)
 
 
 def states(folder: Path) -> dict[str, str]:
-    """What became of each mutant."""
+    """The result of each mutant."""
     lines = mutmut(folder, "results", "--all", "true").splitlines()
     return dict(line.strip().split(": ", 1) for line in lines if ": " in line)
 
 
 def measure(module: str, before: dict[str, Any], sample: int, seed: int, children: int) -> dict[str, Any]:
-    """How many mutants a module has, what became of those tried, and the changes that none noticed.
+    """The mutants of a module, their results, and the changes that no test detected.
 
-    Of mutants tried `before`, of the same code, only those that survived are tried again.
+    Of mutants tried `before` on the same code, only survivors are tried again.
     """
     code = hashlib.sha256((PROJECT / CORE / f"{module}.py").read_bytes()).hexdigest()
     known = before["tried"] if before.get("code") == code else {}
@@ -143,25 +142,25 @@ def main() -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="a folder for MODULE.json, each mutant's fate; what was noticed before is not tried again",
+        help="a folder for MODULE.json with each mutant's result; killed ones are not tried again",
     )
-    given = parser.parse_args()
-    if unknown := set(given.modules) - set(modules):
+    arguments = parser.parse_args()
+    if unknown := set(arguments.modules) - set(modules):
         parser.error(f"no module of {CORE}: {', '.join(sorted(unknown))}")
     print("| module | mutants | tried | killed | survived | killed, % |\n|---|---:|---:|---:|---:|---:|")
-    for module in given.modules or modules:
-        file = given.out / f"{module}.json" if given.out else None
+    for module in arguments.modules or modules:
+        file = arguments.out / f"{module}.json" if arguments.out else None
         before = json.loads(file.read_text(encoding="utf-8")) if file and file.exists() else {}
-        found = measure(module, before, given.sample, given.seed, given.children)
-        tried, survived = len(found["tried"]), len(found["survived"])
+        result = measure(module, before, arguments.sample, arguments.seed, arguments.children)
+        tried, survived = len(result["tried"]), len(result["survived"])
         share = f"{100 * (tried - survived) / tried:.1f}" if tried else "–"
         print(
-            f"| `{module}.py` | {found['mutants']} | {tried} | {tried - survived} | {survived} | {share} |",
+            f"| `{module}.py` | {result['mutants']} | {tried} | {tried - survived} | {survived} | {share} |",
             flush=True,
         )
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, found)
+            write_json(file, result)
 
 
 if __name__ == "__main__":

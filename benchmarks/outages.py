@@ -1,10 +1,12 @@
-"""What a run loses when its servers die: MLflow's in the middle of pretraining, Prefect's in the middle of SFT, each started again later.
+"""Effect of dead servers on a run: MLflow's is killed during pretraining, Prefect's during SFT, and each is
+restarted later.
 
-    python -m benchmarks.outages --seconds 60
+python -m benchmarks.outages --seconds 60
 
-Both servers are those of `make serve`, and end by SIGKILL. The whole loop (benchmarks/kill.yaml, with more pretraining and SFT) runs once
-on them and once undisturbed, each in a clone of its own. In the end the hash of every out, every point of every curve in MLflow, and every
-task on Prefect's page are compared. Prints what happened and a Markdown table; 1 if anything differs.
+Both servers are those of `make serve`, and are killed by SIGKILL. The whole loop (benchmarks/kill.yaml,
+with more pretraining and SFT) runs once with the outages and once undisturbed, each in a clone of its own.
+At the end the hash of every out, every point of every curve in MLflow, and every task on Prefect's page are
+compared. Prints a report and a Markdown table; exits with 1 if anything differs.
 """
 
 import argparse
@@ -34,13 +36,14 @@ LONGER = {"pretrain": {"epochs": 160}, "sft": {"epochs": 40}}
 
 
 class Server:
-    """One of the two, with a log of its own."""
+    """One of the two servers, with a log of its own."""
 
     def __init__(self, service: Service, root: Path, env: Mapping[str, str]) -> None:
-        self._service, self._root, self._env = service, root, env
+        self._service, self._root = service, root
+        self._env = env
 
     def start(self) -> None:
-        """Start it, again or for the first time, and wait until it answers."""
+        """Start the server and wait until it responds."""
         with (self._root.parent / f"{self._service.name.lower()}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._service.command,
@@ -50,17 +53,17 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        while not self._answers():
+        while not self._responds():
             if self._process.poll() is not None:
                 raise SystemExit(f"{self._service.name} has ended: {log.name}")
             time.sleep(0.2)
 
     def kill(self) -> None:
-        """SIGKILL to it and all it started."""
+        """Send SIGKILL to the server and its child processes."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             return httpx.get(str(self._service.health), trust_env=False).is_success
         except httpx.HTTPError:
@@ -68,7 +71,7 @@ class Server:
 
 
 def serve(clone: Clone) -> dict[str, Server]:
-    """Prefect's server and MLflow's, on ports of their own, for the clone's runs from now on."""
+    """Make the clone's servers, on free ports, and point the clone's runs to them."""
     with ExitStack() as stack:
         prefect, mlflow, labels = (
             stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(3)
@@ -85,15 +88,15 @@ def serve(clone: Clone) -> dict[str, Server]:
 
 
 def step(clone: Clone, stage: str) -> int:
-    """The step that the stage has told of last."""
-    told = re.findall(
+    """The last step that the stage has logged."""
+    logged = re.findall(
         rf"- {stage}  ([\d,]+)/[\d,]+ · (?!valid)", clone.log.read_text(encoding="utf-8", errors="replace")
     )
-    return int(told[-1].replace(",", "")) if told else 0
+    return int(logged[-1].replace(",", "")) if logged else 0
 
 
-def away(clone: Clone, run: subprocess.Popen[bytes], server: Server, stage: str, seconds: float) -> str:
-    """Kill the server when the stage is in its middle, start it again, and say what the stage did meanwhile."""
+def interrupt(clone: Clone, run: subprocess.Popen[bytes], server: Server, stage: str, seconds: float) -> str:
+    """Kill the server during the stage and restart it; returns a report on the stage."""
     while run.poll() is None and not (clone.at_work() == stage and step(clone, stage) > 1):
         time.sleep(0.1)
     before = step(clone, stage)
@@ -106,8 +109,8 @@ def away(clone: Clone, run: subprocess.Popen[bytes], server: Server, stage: str,
     return f"killed after step {before} of {stage}; {seconds:.0f} s later, at step {after}, started again"
 
 
-def page(clone: Clone) -> list[tuple[str, str]]:
-    """The state of every flow run and task run that Prefect has written down."""
+def prefect_states(clone: Clone) -> list[tuple[str, str]]:
+    """The state of every flow run and task run in Prefect's database."""
     with sqlite3.connect(clone.root / ".prefect" / "prefect.db") as store:
         tasks = store.execute("select name, state_name from task_run").fetchall()
         flows = store.execute(
@@ -118,57 +121,65 @@ def page(clone: Clone) -> list[tuple[str, str]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.outages", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60, help="how long each server is away")
+    parser.add_argument("--seconds", type=float, default=60, help="how long each server is down")
     parser.add_argument(
         "--work",
         type=Path,
-        help="a folder for the clones, kept; an undisturbed run that is there is not run again",
+        help="a folder for the clones, which is kept; an undisturbed run in it is not repeated",
     )
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        work = (asked.work or Path(temporary)).resolve()
+        work = (arguments.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
         configuration = work / "outages.yaml"
         kill = yaml.safe_load((PROJECT / "benchmarks" / "kill.yaml").read_text(encoding="utf-8"))
         configuration.write_text(yaml.safe_dump(merged(kill, LONGER)), encoding="utf-8")
-        left, hurt = Clone(work / "left", "flow"), Clone(work / "hurt", "flow")
-        if not (left.root / "metrics" / "release.json").exists():
-            left.lay_out(configuration)
-            print(f"undisturbed: {whole(left):.0f} s", flush=True)
-        hurt.lay_out(configuration)
-        servers = serve(hurt)
+        undisturbed, disturbed = Clone(work / "undisturbed", "flow"), Clone(work / "disturbed", "flow")
+        if not (undisturbed.root / "metrics" / "release.json").exists():
+            undisturbed.create(configuration)
+            print(f"undisturbed: {whole(undisturbed):.0f} s", flush=True)
+        disturbed.create(configuration)
+        servers = serve(disturbed)
         for server in servers.values():
             server.start()
         try:
-            began, run = time.monotonic(), hurt.start()
+            began, run = time.monotonic(), disturbed.start()
             for name, stage in (("MLflow", "pretrain"), ("Prefect", "sft")):
-                print(f"{name}: {away(hurt, run, servers[name], stage, asked.seconds)}", flush=True)
+                print(
+                    f"{name}: {interrupt(disturbed, run, servers[name], stage, arguments.seconds)}",
+                    flush=True,
+                )
             status = run.wait()
             print(f"disturbed: {time.monotonic() - began:.0f} s, exit status {status}", flush=True)
         finally:
             for server in servers.values():
                 server.kill()
-        found = {
+        compared = {
             "exit status": (0, status),
-            "outs": tuple(f"{len(clone.outs())}: {digest(clone.outs())}" for clone in (left, hurt)),
+            "outs": tuple(
+                f"{len(clone.outs())}: {digest(clone.outs())}" for clone in (undisturbed, disturbed)
+            ),
             "points in MLflow": tuple(
-                f"{len(clone.points()):,}: {digest({'all': str(clone.points())})}" for clone in (left, hurt)
+                f"{len(clone.points()):,}: {digest({'all': str(clone.points())})}"
+                for clone in (undisturbed, disturbed)
             ),
             "runs in MLflow": tuple(
-                f"{clone.asked('select status, count(*) from runs group by status')}"
-                for clone in (left, hurt)
+                f"{clone.query('select status, count(*) from runs group by status')}"
+                for clone in (undisturbed, disturbed)
             ),
             "flows and tasks on Prefect's page": tuple(
-                f"{len(page(clone))}: {digest({'all': str(page(clone))})}" for clone in (left, hurt)
+                f"{len(prefect_states(clone))}: {digest({'all': str(prefect_states(clone))})}"
+                for clone in (undisturbed, disturbed)
             ),
             "of them not Completed": tuple(
-                f"{sum(state != 'Completed' for _, state in page(clone))}" for clone in (left, hurt)
+                f"{sum(state != 'Completed' for _, state in prefect_states(clone))}"
+                for clone in (undisturbed, disturbed)
             ),
         }
         print("\n| | undisturbed | disturbed | |\n|---|---|---|---|")
-        for what, (one, other) in found.items():
+        for what, (one, other) in compared.items():
             print(f"| {what} | {one} | {other} | {'equal' if one == other else 'DIFFERENT'} |")
-        return int(any(one != other for one, other in found.values()))
+        return int(any(one != other for one, other in compared.values()))
 
 
 if __name__ == "__main__":

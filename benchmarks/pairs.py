@@ -1,10 +1,11 @@
-"""Where a round's reward model errs: held-out labelers' pairs of this round and those before, by what gold says of the two answers.
+"""Errors of a round's reward model by kind of pair, on held-out labelers' rankings of this round and
+earlier ones.
 
-    python -m benchmarks.pairs . r1
+python -m benchmarks.pairs . r1
 
-A pair is one that the labelers tell apart, as in the evaluation of a round. *Gold* is what gold itself would reach as a reward model
-there: the most that a model can learn from labelers who err. Where one answer passes, the pairs stand once more by what is wrong with the
-other.
+A pair is two responses with different ranks. The kinds are by the ground-truth (gold) score of the two
+responses. The column *gold* is the accuracy of the gold score itself, the most that a model can learn from
+labelers who err. Where one of two responses passes, the pairs are also listed by the fault of the other.
 """
 
 import argparse
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from alignloop.core.models import RewardModel, context_of, load_policy
+from alignloop.core.models import context_of, load_policy
 from alignloop.core.reward import score_rankings
+from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read
 from alignloop.records import Ranking
@@ -27,16 +29,16 @@ ALL = "all"
 
 @dataclass
 class Tally:
-    """Pairs of one kind; how many the model and gold order as the labelers did; of those gold tells apart, how many the model orders so."""
+    """Counts of the pairs of one kind."""
 
     pairs: int = 0
-    model: float = 0.0
-    gold: float = 0.0
-    apart: int = 0
-    sign: float = 0.0
+    model: float = 0.0  # in the labelers' order by the reward model's scores
+    gold: float = 0.0  # in the labelers' order by the gold scores
+    apart: int = 0  # with different gold scores
+    sign: float = 0.0  # of these, in the order of the gold scores by the reward model's scores
 
     def add(self, scores: tuple[float, float], golds: tuple[float, float]) -> None:
-        """Count a pair; the labelers' better answer comes first."""
+        """Count a pair; the response that the labelers prefer comes first."""
         self.pairs += 1
         self.model += _ordered(*scores)
         self.gold += _ordered(*golds)
@@ -46,11 +48,11 @@ class Tally:
 
 
 def _ordered(better: float, worse: float) -> float:
-    return 1.0 if better > worse else 0.5 if better == worse else 0.0
+    return 0.5 if better == worse else float(better > worse)
 
 
 def kinds(one: Gold, other: Gold) -> Iterator[str]:
-    """What a pair is counted as."""
+    """The kinds that a pair belongs to."""
     yield ALL
     if one.passed != other.passed:
         yield "one passes"
@@ -63,7 +65,7 @@ def kinds(one: Gold, other: Gold) -> Iterator[str]:
 
 
 def tallies(run: Path, round: str) -> dict[str, Tally]:
-    """The held-out pairs that a finished run knew in a round, by kind; none of prompts without gold."""
+    """The held-out pairs of a finished run's round, by kind; prompts without gold score are left out."""
     policy, tokenizer = load_policy(run / "models" / "sft")
     model = RewardModel.load(run / "models" / round / "reward")
     held_out = [
@@ -72,36 +74,36 @@ def tallies(run: Path, round: str) -> dict[str, Tally]:
         if ranking.split == "valid" and ranking.prompt.key
     ]
     ranked, _ = ranked_rows(tokenizer, held_out, context_of(policy))
-    found: dict[str, Tally] = defaultdict(Tally)
+    by_kind: dict[str, Tally] = defaultdict(Tally)
     for (ranking, row), scores in zip(
         ranked, score_rankings(model, [row for _, row in ranked], pad_of(tokenizer)), strict=True
     ):
-        answers = zip(
+        responses = zip(
             row.ranks,
             scores.tolist(),
             [judge(ranking.prompt, text) for text in ranking.responses],
             strict=True,
         )
         for better, worse in (
-            sorted(pair, key=lambda answer: answer[0]) for pair in combinations(answers, 2)
+            sorted(pair, key=lambda response: response[0]) for pair in combinations(responses, 2)
         ):
             if better[0] != worse[0]:
                 for kind in kinds(better[2], worse[2]):
-                    found[kind].add((better[1], worse[1]), (better[2].score, worse[2].score))
-    return found
+                    by_kind[kind].add((better[1], worse[1]), (better[2].score, worse[2].score))
+    return by_kind
 
 
-def table(found: dict[str, Tally]) -> str:
-    """The kinds, the most frequent first, then those of what is wrong with one of the two."""
+def table(by_kind: dict[str, Tally]) -> str:
+    """The kinds as a table, the most frequent first, then those by fault."""
     lines = [
         "| pair | share | reward model | gold | reward model on gold's sign |",
         "|---|---:|---:|---:|---:|",
     ]
     for kind, tally in sorted(
-        found.items(), key=lambda item: (item[0].startswith("one passes, "), -item[1].pairs)
+        by_kind.items(), key=lambda item: (item[0].startswith("one passes, "), -item[1].pairs)
     ):
         sign = f"{tally.sign / tally.apart:.3f}" if tally.apart else "–"
-        shares = (tally.pairs / found[ALL].pairs, tally.model / tally.pairs, tally.gold / tally.pairs)
+        shares = (tally.pairs / by_kind[ALL].pairs, tally.model / tally.pairs, tally.gold / tally.pairs)
         lines.append(f"| {kind} | {' | '.join(f'{share:.3f}' for share in shares)} | {sign} |")
     return "\n".join(lines)
 
@@ -113,13 +115,16 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("round", help="whose reward model: r1")
-    asked = parser.parse_args()
-    found = tallies(asked.run, asked.round)
-    if not found:
-        parser.error(f"{asked.run}: no held-out ranking of {asked.round} has gold and tells answers apart")
-    reached = found[ALL].model / found[ALL].gold
+    arguments = parser.parse_args()
+    by_kind = tallies(arguments.run, arguments.round)
+    if not by_kind:
+        parser.error(
+            f"{arguments.run}: no held-out ranking of {arguments.round} has gold scores and different ranks"
+        )
+    reached = by_kind[ALL].model / by_kind[ALL].gold
     print(
-        f"{table(found)}\n\nOf what gold itself reaches on these pairs the reward model reaches {reached:.3f}."
+        f"{table(by_kind)}\n\nThe reward model's accuracy is {reached:.3f} of that of the "
+        "gold score on these pairs."
     )
 
 

@@ -1,9 +1,9 @@
-"""How much faster one learning step of the default is with passes side by side, and with smaller passes.
+"""Speed-up of a pretraining step by parallel passes and by smaller passes: `python
+benchmarks/parallel_passes.py`.
 
-`python benchmarks/parallel_passes.py` prints it.
-
-Steps per second of the embedded world's pretraining, at the sizes of params.yaml, as ratios to one lane and passes of 1,024 tokens. Each
-way takes its turn in every repetition, and the best of them counts: other work on the machine slows all ways alike.
+Measures steps per second of the built-in environment's pretraining at the sizes of params.yaml, as ratios
+to one parallel pass of 1,024 tokens. Each variant has its turn in every repetition and the best counts,
+because other work on the machine slows all variants alike.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from alignloop.params import Params, load
 from alignloop.training.encoding import document_rows
 from alignloop.world.builder import make_world
 
-WAYS = [(1, 1024), (2, 1024), (1, 384), (2, 384), (1, 256), (2, 256)]  # lanes, tokens a pass
+WAYS = [(1, 1024), (2, 1024), (1, 384), (2, 384), (1, 256), (2, 256)]  # parallel passes, tokens per pass
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--repetitions", type=int, default=5)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     params = load(Path(__file__).parents[1] / "params.yaml")
     torch.set_num_threads(params.threads)
     documents = make_world(
@@ -44,15 +44,15 @@ def main() -> None:
     rows, pad = document_rows(tokenizer, documents, params.pretrain.context), pad_of(tokenizer)
     size = params.pretrain.documents_per_step
     best: dict[tuple[int, int], float] = {}
-    for _ in range(given.repetitions):
+    for _ in range(arguments.repetitions):
         for way in WAYS:
             best[way] = max(
                 best.get(way, 0.0),
-                steps_per_second(way, params, tokenizer, rows[: given.steps * size], size, pad),
+                steps_per_second(way, params, tokenizer, rows[: arguments.steps * size], size=size, pad=pad),
             )
-    print(f"{'lanes':>5}  {'tokens a pass':>13}  {'steps/s':>7}  {'ratio':>5}")
+    print(f"{'passes':>6}  {'tokens a pass':>13}  {'steps/s':>7}  {'ratio':>5}")
     for (number, tokens), speed in best.items():
-        print(f"{number:>5}  {tokens:>13}  {speed:>7.1f}  {speed / best[WAYS[0]]:>5.2f}")
+        print(f"{number:>6}  {tokens:>13}  {speed:>7.1f}  {speed / best[WAYS[0]]:>5.2f}")
 
 
 def steps_per_second(
@@ -63,16 +63,18 @@ def steps_per_second(
     size: int,
     pad: int,
 ) -> float:
-    """Steps of learning on `rows`, `size` a step, per second."""
+    """Optimiser steps per second on `rows`, `size` rows per step."""
     number, tokens = way
     plan = params.pretrain
-    model = new_policy(tokenizer, plan.layers, plan.width, plan.heads, plan.context, params.seed)
+    model = new_policy(
+        tokenizer, plan.layers, plan.width, heads=plan.heads, context=plan.context, seed=params.seed
+    )
     optimiser = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate)
     parallel_passes.use(number)
     lm_training.by_length = partial(batches.by_length, tokens=tokens)
     started = time.perf_counter()
     for start in range(0, len(rows), size):
-        lm_training.accumulate(model, rows[start : start + size], pad)
+        lm_training.accumulate_gradients(model, rows[start : start + size], pad)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()

@@ -1,9 +1,10 @@
-"""How much personal data is found (recall), and how much of what is found is some (precision): `python -m benchmarks.redaction`.
+"""Precision and recall of the detection of personal data (PII): `python -m benchmarks.redaction`.
 
-The test set, redaction.tsv beside this file, is made: sentences of eleven locales, a locale and a sentence a line, with values of every
-kind as [[KIND|value]]; and sentences with numbers that are nobody's. The forms were written against the first part of it; the second
-part, from the line "# by Faker" on, has values as Faker 40 makes them, unseen when the forms were written. A place counts as found only
-with its kind and from its first character to its last. "·" stands in keys, which scanners of repositories would take for real ones.
+The test set is redaction.tsv beside this file: one sentence per line in eleven locales, with personal
+values marked as [[KIND|value]], and sentences with numbers that are not personal. The patterns were written
+against the first part; the second part, from the line "# by Faker" on, has values of Faker 40 that were
+unseen at that time. A match counts only with the right kind and the exact boundaries. "·" is inserted into
+keys, which secret scanners would take for real ones.
 """
 
 import argparse
@@ -21,7 +22,7 @@ MARKED = re.compile(r"\[\[([A-Z]+)\|(.+?)\]\]")
 
 
 class Case(NamedTuple):
-    """A sentence and what is personal in it."""
+    """A sentence and its personal data."""
 
     locale: str
     text: str
@@ -29,7 +30,7 @@ class Case(NamedTuple):
 
 
 class Score(NamedTuple):
-    """Places found that are right, all that were found, and all that there are."""
+    """Correct matches, all matches, and all marked places."""
 
     right: int
     found: int
@@ -37,12 +38,12 @@ class Score(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """Share of what was found that is right."""
+        """The share of matches that are correct."""
         return self.right / self.found if self.found else 1.0
 
     @property
     def recall(self) -> float:
-        """Share of what is there that was found."""
+        """The share of marked places that were found."""
         return self.right / self.there if self.there else 1.0
 
 
@@ -52,7 +53,8 @@ def cases() -> Iterator[Case]:
         if line.startswith("#"):
             continue
         locale, marked = line.replace("·", "").split("\t")
-        text, here, end = "", set[Span](), 0
+        text, end = "", 0
+        here = set[Span]()
         for match in MARKED.finditer(marked):
             text += marked[end : match.start()]
             here.add(Span(len(text), len(text) + len(match[2]), match[1]))
@@ -62,7 +64,8 @@ def cases() -> Iterator[Case]:
 
 def scores() -> dict[str, Score]:
     """The score of each kind, of each locale, and of all."""
-    right, found, there = Counter[str](), Counter[str](), Counter[str]()
+    right, found = Counter[str](), Counter[str]()
+    there = Counter[str]()
     for case in cases():
         seen = set(find_spans(case.text))
         for counter, group in ((right, seen & case.places), (found, seen), (there, case.places)):
@@ -73,18 +76,17 @@ def scores() -> dict[str, Score]:
 
 
 def main() -> int:
-    """Print the table, or every case that is not as it should be."""
+    """Print the table, or every case with an error."""
     parser = argparse.ArgumentParser("python -m benchmarks.redaction", description=main.__doc__)
-    parser.add_argument(
-        "--misses", action="store_true", help="print what was missed, and what was found and is none"
-    )
+    parser.add_argument("--misses", action="store_true", help="print missed places and wrong matches")
     if parser.parse_args().misses:
         for case in cases():
             seen = set(find_spans(case.text))
             for what, wrong in (("missed", case.places - seen), ("none", seen - case.places)):
                 for place in sorted(wrong):
                     print(
-                        f"{case.locale}  {what}  {place.kind}  {case.text[place.start : place.end]}  in: {case.text}"
+                        f"{case.locale}  {what}  {place.kind}  {case.text[place.start : place.end]}  in: "
+                        f"{case.text}"
                     )
         return 0
     listed = list(cases())
@@ -92,7 +94,8 @@ def main() -> int:
     print("| what | there | found | right | precision | recall |\n|---|---:|---:|---:|---:|---:|")
     for name, score in scores().items():
         print(
-            f"| {name} | {score.there} | {score.found} | {score.right} | {score.precision:.3f} | {score.recall:.3f} |"
+            f"| {name} | {score.there} | {score.found} | {score.right} | {score.precision:.3f} | "
+            f"{score.recall:.3f} |"
         )
     return 0
 

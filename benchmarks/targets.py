@@ -1,10 +1,14 @@
-"""Finished runs of the default, one for each seed, against what the default should show: a Markdown table.
+"""Finished runs of the default, one for each seed, compared with the targets of the default, as a Markdown
+table.
 
-    for seed in 1 2 3 4 5; do git clone -q . seeds/$seed; make -C seeds/$seed run ARGS="--set seed=$seed"; done
+    for seed in 1 2 3 4 5; do
+        git clone -q . seeds/$seed; make -C seeds/$seed run ARGS="--set seed=$seed"
+    done
     python -m benchmarks.targets seeds/*
 
-A target is reached where the mean over the runs meets it, and all runs but one in five do. Ends with 1 if one is missed. Below the table
-stands what distinct-2 would be if every answer were flawless: a measure of how much variety being right leaves.
+A target is reached where the mean over the runs meets it, and all but one in five runs do. Exits with 1 if
+one is missed. Below the table is the distinct-2 of flawless responses: a measure of how much variety
+correct responses allow.
 """
 
 import argparse
@@ -29,7 +33,7 @@ Rounds = Sequence[Mapping[str, Any]]  # the evaluation of each round, first to l
 
 @dataclass(frozen=True)
 class Target:
-    """A number of a run, and the bound that it has to meet: at least, or at most."""
+    """A metric of a run, and its bound: at least, or at most."""
 
     name: str
     bound: float
@@ -37,7 +41,7 @@ class Target:
     at_most: bool = False
 
     def met(self, number: float) -> bool:
-        """Whether a number, as exact as the table shows it, meets the bound."""
+        """Whether a number, rounded as in the table, meets the bound."""
         return round(number, 3) <= self.bound if self.at_most else round(number, 3) >= self.bound
 
 
@@ -86,7 +90,7 @@ TARGETS = (
         lambda rounds: rounds[-1]["models"]["policy"]["over_refused"],
         at_most=True,
     ),
-    Target("answers made up, of SFT's", 0.6, _of_sft("made_up"), at_most=True),
+    Target("made-up responses, of SFT's", 0.6, _of_sft("made_up"), at_most=True),
     Target(
         "reward model on held-out labelers' pairs, of their agreement with gold on these", 0.95, _of_labelers
     ),
@@ -96,14 +100,14 @@ TARGETS = (
         lambda rounds: rounds[-1]["reward_model"]["accuracy_gold"],
     ),
     Target("the same, first round", 0.75, lambda rounds: rounds[0]["reward_model"]["accuracy_gold"]),
-    Target("distinct answers, of SFT's", 0.5, _of_sft("distinct_answers")),
+    Target("distinct responses, of SFT's", 0.5, _of_sft("distinct_answers")),
     Target("distinct-2, of SFT's", 0.8, _of_sft("distinct_2")),
     Target("length-controlled win rate, distance from the raw one", 0.10, _control, at_most=True),
 )
 
 
 def evaluations(run: Path) -> Rounds:
-    """The evaluation of each round of a finished run, the last with its wins against the first, on the prompts that all rounds answer."""
+    """The evaluation of each round of a finished run, the last with its wins against the first."""
     plan = list(yaml.safe_load((run / "params.yaml").read_text(encoding="utf-8"))["rounds"])
     rounds = [
         json.loads((run / "metrics" / "rounds" / name / "evaluate.json").read_text(encoding="utf-8"))
@@ -126,7 +130,7 @@ def _answers(path: Path, model: str) -> list[dict[str, Any]]:
 
 
 def flawless_distinct_2(run: Path) -> float:
-    """Distinct-2 of flawless answers in the words of the world's labelers, mean of ten draws, over that of SFT's to the same prompts."""
+    """Distinct-2 of flawless responses, mean of ten draws, relative to that of SFT's responses."""
     params = yaml.safe_load((run / "params.yaml").read_text(encoding="utf-8"))
     facts, words = make_facts(params["seed"], params["ingest"]["world"]["facts"]), Random(params["seed"])
     tokenizer = AutoTokenizer.from_pretrained(run / "models" / "sft")
@@ -159,7 +163,8 @@ def table(runs: Mapping[str, Rounds]) -> tuple[str, list[str]]:
         cells = " | ".join(f"{number:.3f}" for number in (*numbers, fmean(numbers)))
         sign = "≤" if target.at_most else "≥"
         lines.append(
-            f"| {target.name} | {sign} {target.bound} | {cells} | {met} of {len(runs)} | {'reached' if reached else '**missed**'} |"
+            f"| {target.name} | {sign} {target.bound} | {cells} | {met} of {len(runs)} | "
+            f"{'reached' if reached else '**missed**'} |"
         )
     return "\n".join(lines), missed
 
@@ -175,7 +180,8 @@ def main() -> None:
     flawless = [flawless_distinct_2(run) for run in runs]
     each = " ".join(f"{number:.3f}" for number in flawless)
     print(
-        f"{text}\n\nFlawless answers to the same prompts have {fmean(flawless):.3f} of SFT's distinct-2 ({each})."
+        f"{text}\n\nFlawless responses to the same prompts have {fmean(flawless):.3f} of SFT's distinct-2 "
+        f"({each})."
     )
     sys.exit(1 if missed else 0)
 

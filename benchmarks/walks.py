@@ -1,7 +1,8 @@
-"""The task of CarperAI/trlx's `examples/randomwalks`: find a short way to the goal of a directed graph, node after node.
+"""The task of CarperAI/trlx's `examples/randomwalks`: find a short path to the goal of a directed graph,
+node by node.
 
-A node is a letter and a letter is a token; a prompt is the start, a response the nodes that follow it and the end token. The order of
-draws is the peer's, so that the seed makes the peer's graph and walks.
+A node is a letter and a letter is a token; a prompt is the start, a response the nodes that follow it and
+the end token. The order of random draws is that of trlx, so that the seed gives the same graph and walks.
 """
 
 from collections.abc import Sequence
@@ -11,19 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SEED, NODES, GOAL, LONGEST = (
-    1000,
-    21,
-    0,
-    10,
-)  # the goal absorbs; a way holds at most 10 nodes, start and goal counted
-PAD, END, FIRST = 0, 1, 2  # node n is token FIRST + n
+SEED, NODES = 1000, 21
+GOAL, LONGEST = 0, 10  # paths end at the goal, and have at most 10 nodes, with start and goal
+PAD, END = 0, 1
+FIRST = 2  # node n is token FIRST + n
 VOCABULARY = FIRST + NODES
 
 
 @dataclass(frozen=True)
 class Task:
-    """A graph's edges (21, 21), the length of the shortest way from each node, and 1,000 random walks as token rows."""
+    """A graph's edges (21, 21), the length of the shortest path from each node, and random walks."""
 
     edges: np.ndarray
     shortest: list[int]
@@ -31,19 +29,19 @@ class Task:
 
     @property
     def prompts(self) -> list[list[int]]:
-        """One start each, the goal left out."""
+        """One prompt per start, without the goal."""
         return [[FIRST + node] for node in range(NODES) if node != GOAL]
 
     def optimality(self, prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
-        """(10 − L)/(10 − L*) in [0, 1] for each answer: L nodes until the goal, 10 if the goal is not reached by edges that exist."""
-        ways = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
+        """(10 − L)/(10 − L*) in [0, 1] for each response, with L nodes to the goal; L = 10 where it fails."""
+        paths = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
         return torch.tensor(
-            [(LONGEST - self.length(way)) / (LONGEST - self.shortest[way[0] - FIRST]) for way in ways]
+            [(LONGEST - self.length(path)) / (LONGEST - self.shortest[path[0] - FIRST]) for path in paths]
         )
 
-    def length(self, way: Sequence[int]) -> int:
-        """Nodes of the way up to the goal; what follows the goal does not count."""
-        nodes = [token - FIRST for token in way]
+    def length(self, path: Sequence[int]) -> int:
+        """The number of nodes up to the goal; nodes after it do not count."""
+        nodes = [token - FIRST for token in path]
         for place, node in enumerate(nodes[:LONGEST]):
             if node < 0 or (place and not self.edges[nodes[place - 1], node]):
                 return LONGEST
@@ -53,7 +51,7 @@ class Task:
 
 
 def make_task(walks: int = 1000) -> Task:
-    """Edges are drawn with probability 0.1 until every node has one out; walks start anywhere but at the goal and stop there."""
+    """Draw edges with probability 0.1 until every node has one, and walks that stop at the goal."""
     random = np.random.RandomState(SEED)
     while True:
         edges = random.rand(NODES, NODES) > 0.9
@@ -65,16 +63,16 @@ def make_task(walks: int = 1000) -> Task:
         node = GOAL
         while node == GOAL:
             node = random.randint(NODES)
-        way = [node]
-        while node != GOAL and len(way) < LONGEST:
+        path = [node]
+        while node != GOAL and len(path) < LONGEST:
             node = random.choice(np.flatnonzero(edges[node]))
-            way.append(int(node))
-        rows.append([FIRST + node for node in way])
+            path.append(int(node))
+        rows.append([FIRST + node for node in path])
     return Task(edges, _shortest(edges), rows)
 
 
 def _shortest(edges: np.ndarray) -> list[int]:
-    """Nodes of the shortest way from every node to the goal, 10 where there is none within 10."""
+    """The number of nodes of the shortest path from every node to the goal, at most 10."""
     lengths = [LONGEST] * NODES
     lengths[GOAL] = 1
     for length in range(2, LONGEST):

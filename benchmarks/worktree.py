@@ -1,4 +1,4 @@
-"""A copy of this working tree, in which a benchmark or a test runs the project as people do, with nothing around it."""
+"""A clean copy of this working tree, in which a benchmark or a test runs the project as users do."""
 
 import os
 import shutil
@@ -16,7 +16,10 @@ OURS = ("PREFECT", "MLFLOW", "DVC", "DATABASE_URL")
 
 
 def copy(root: Path, *parts: str, project: Path = PROJECT) -> None:
-    """Copy what git tracks or would track, or only what begins with one of `parts`; what runs leave stays behind: no champion yet."""
+    """Copy the files that git tracks or would track, without results of runs.
+
+    `parts` restricts the copy to paths that begin with one of them.
+    """
     command = ["git", "ls-files", "-zco", "--exclude-standard"]
     listed = subprocess.run(command, cwd=project, capture_output=True, check=True).stdout.decode().split("\0")
     for name in filter(None, listed):
@@ -31,7 +34,7 @@ def copy(root: Path, *parts: str, project: Path = PROJECT) -> None:
 
 
 def surroundings() -> dict[str, str]:
-    """The variables of whoever runs this, without those that the project, or its tools, were given here."""
+    """The environment variables without those of the project and its tools."""
     own = environment.configure()
     kept = {
         name: value for name, value in os.environ.items() if name not in own and not name.startswith(OURS)

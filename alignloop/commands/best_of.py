@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 
 from alignloop import params as parameters
-from alignloop.core.best_of_n import chances, expected, kl_if_all_differ, kl_measured
-from alignloop.core.models import RewardModel, context_of, load_policy
+from alignloop.core.best_of_n import expected_value, kl_if_all_differ, kl_measured, win_probabilities
+from alignloop.core.models import context_of, load_policy
+from alignloop.core.reward_model import RewardModel
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.best_of_n_report import draw_pool
 from alignloop.records import Demonstration, Message, Prompt
@@ -46,12 +47,14 @@ def command(arguments: Sequence[str]) -> int:
         say=lambda done: print(f"{done:,}/{len(rows):,} prompts", flush=True),
     )
     scores, n = pool.scores, options.n
-    best = [row[int(place)] for row, place in zip(pool.texts, chances(scores, n).argmax(1), strict=True)]
+    best = [
+        row[int(place)] for row, place in zip(pool.texts, win_probabilities(scores, n).argmax(1), strict=True)
+    ]
     demonstrations = [
         _demonstration(prompt, text, n) for (prompt, _), text in zip(rows, best, strict=True) if text.strip()
     ]
     count = write(options.out, demonstrations)
-    mean, of_best = float(scores.mean()), float(expected(scores, scores, n).mean())
+    mean, of_best = float(scores.mean()), float(expected_value(scores, scores, n).mean())
     kl = float(kl_measured(scores, n).mean())
     print(
         f"{count:,} demonstrations in {options.out}; {len(best) - count:,} best responses were empty\n"

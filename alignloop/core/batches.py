@@ -1,15 +1,18 @@
-"""Rows of different lengths through a model without paying for padding: neighbours in length share a forward pass."""
+"""Grouping of rows into forward passes: rows of similar length share a pass, so that little is padding."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-TOKENS_PER_PASS = 384  # padded tokens of one forward pass: little padding, a CPU core's cache, and parts enough for every lane
-ROWS_PER_LANE = 64  # with fewer, a step of decoding takes hardly less time
+TOKENS_PER_PASS = 384  # padded: a pass fits a CPU core's cache, and there are enough passes for all threads
+ROWS_PER_THREAD = 64  # with fewer rows, a decoding step is hardly faster
 
 
 def by_length(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[list[int]]:
-    """All indices, shortest row first, cut so that (rows × longest) of a batch stays within `tokens` (one row at least)."""
+    """All indices, shortest row first, in batches whose padded size (rows × longest) is at most `tokens`.
+
+    A batch has at least one row, however long.
+    """
     batches: list[list[int]] = []
     batch: list[int] = []
     for index in np.argsort(np.asarray(lengths), kind="stable").tolist():
@@ -20,17 +23,23 @@ def by_length(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[lis
     return [*batches, batch] if batch else batches
 
 
-def in_pairs(lengths: Sequence[int], most: int) -> list[list[int]]:
-    """All indices, shortest row first, in groups of at most `most` and nearly equal in size; where rows are many, as many for two lanes."""
+def even_groups(lengths: Sequence[int], max_rows: int) -> list[list[int]]:
+    """All indices, shortest row first, in groups of nearly equal size, at most `max_rows` rows each.
+
+    Where there are many rows, the number of groups is even, so that two threads have equal work.
+    """
     order = np.argsort(np.asarray(lengths), kind="stable")
-    groups = -(-len(order) // most)
-    if len(order) >= 2 * ROWS_PER_LANE:
+    groups = -(-len(order) // max_rows)
+    if len(order) >= 2 * ROWS_PER_THREAD:
         groups = min(groups + groups % 2, len(order))
     return [group.tolist() for group in np.array_split(order, max(groups, 1)) if len(group)]
 
 
-def by_fill(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[list[int]]:
-    """All indices in packs of at most `tokens` tokens in all (one row at least): the longest first, each where it is the first to fit."""
+def first_fit(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[list[int]]:
+    """All indices in packs of at most `tokens` tokens, by first-fit decreasing bin packing.
+
+    A pack has at least one row, however long.
+    """
     packs: list[list[int]] = []
     room: list[int] = []
     for index in np.argsort(-np.asarray(lengths), kind="stable").tolist():
@@ -44,7 +53,7 @@ def by_fill(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[list[
 
 
 def steps_of(rows: int, rows_per_step: int, epochs: float) -> int:
-    """Number of optimiser steps of a training of `epochs` passes; the last, smaller step of each pass counts."""
+    """Number of optimiser steps in `epochs` epochs; the last, smaller step of each epoch counts."""
     if rows == 0:
         return 0
     return max(1, round(epochs * -(-rows // rows_per_step)))

@@ -1,6 +1,6 @@
-"""Best of n: draw n answers, keep the one that scores best. What it would earn for any n, from one pool of N answers to each prompt.
+"""Best of n (draw n responses, keep the one with the highest score), estimated for every n from one pool.
 
-`scores` (P, N) are those of the pools of P prompts. Equal scores (often equal answers) win equally often.
+`scores` (P, N) are those of the pools of P prompts. Responses with equal scores win equally often.
 """
 
 from math import comb, log
@@ -9,35 +9,42 @@ import torch
 from torch import Tensor
 
 
-def chances(scores: Tensor, n: int) -> Tensor:
-    """Chance (P, N) of each answer to be the best of n drawn from its pool without putting back.
+def win_probabilities(scores: Tensor, n: int) -> Tensor:
+    """Probability (P, N) that each response is the best of n drawn from its pool without replacement.
 
-    The best of n stands among the i lowest with chance C(i, n) / C(N, n), so weighing by it estimates the expectation under best of n
-    without bias, for every n up to N at once (arXiv 2112.09332, appendix I, whose formula is this for scores that never tie).
+    The best of n is among the i lowest with probability C(i, n) / C(N, n). Weighting by these probabilities
+    estimates the expectation under best of n without bias, for every n up to N (arXiv 2112.09332, appendix I,
+    whose formula is this one for scores without ties). Raises ValueError if n is not within 1 … N.
     """
     below, upto = _below(scores)
     pool = scores.shape[1]
     if not 1 <= n <= pool:
-        raise ValueError(f"best of {n} cannot be told from pools of {pool}")
+        raise ValueError(
+            f"best of {n} cannot be estimated from pools of {pool}; n must be within 1 and {pool}"
+        )
     within = torch.tensor([comb(count, n) / comb(pool, n) for count in range(pool + 1)], dtype=torch.float64)
     return (within[upto] - within[below]) / (upto - below)
 
 
-def expected(scores: Tensor, values: Tensor, n: int) -> Tensor:
-    """The value (P,) that the best of n, by score, has on average, from the values (P, N) of the pool."""
-    return (chances(scores, n) * values).sum(1)
+def expected_value(scores: Tensor, values: Tensor, n: int) -> Tensor:
+    """Expected value (P,) of the response with the best of n scores, from the pool's values (P, N)."""
+    return (win_probabilities(scores, n) * values).sum(1)
 
 
 def kl_if_all_differ(n: int) -> float:
-    """KL(best of n ‖ policy) in nats per response where no two answers score alike, log n − (n − 1)/n; else less (arXiv 2401.01879)."""
+    """KL(best of n ‖ policy) in nats per response if no two scores are equal: log n − (n − 1)/n.
+
+    With equal scores it is an upper bound (arXiv 2401.01879).
+    """
     return log(n) - (n - 1) / n
 
 
 def kl_measured(scores: Tensor, n: int) -> Tensor:
-    """KL(best of n ‖ policy) (P,) in nats per response, with the pool in the policy's place: a score's answers are F^n − F₋^n likely.
+    """KL(best of n ‖ policy) (P,) in nats per response, estimated with the pool as the policy's distribution.
 
-    F and F₋ are the shares of the pool up to that score and below it. A policy that repeats itself stays nearer to itself than the formula
-    says. For n = N the pool, being finite, reads low by about 0.04 nats.
+    The responses of one score have probability Fⁿ − F₋ⁿ under best of n, where F is the share of the pool
+    up to that score and F₋ the share below it. Where a policy repeats itself the estimate is lower than
+    `kl_if_all_differ`. For n = N it is about 0.04 nats too low, because the pool is finite.
     """
     below, upto = (part.double() / scores.shape[1] for part in _below(scores))
     likely = upto**n - below**n
@@ -45,8 +52,6 @@ def kl_measured(scores: Tensor, n: int) -> Tensor:
 
 
 def _below(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """How many of its pool score less than each answer, and how many at most as much, both (P, N)."""
-    order = scores.sort(1).values.contiguous()
-    return torch.searchsorted(order, scores.contiguous()), torch.searchsorted(
-        order, scores.contiguous(), right=True
-    )
+    """How many of its pool's scores are lower than each response's, and lower or equal, both (P, N)."""
+    order, scores = scores.sort(1).values.contiguous(), scores.contiguous()
+    return torch.searchsorted(order, scores), torch.searchsorted(order, scores, right=True)

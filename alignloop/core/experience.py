@@ -1,4 +1,4 @@
-"""From drawn answers to what PPO learns from: scores, KL, rewards, values, advantages and returns."""
+"""Experience of a PPO step: scores, KL, rewards, values, advantages and returns of the drawn responses."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,43 +11,43 @@ from transformers import PreTrainedModel
 from alignloop.core.advantages import gae, grpo, rloo, token_rewards, whiten
 from alignloop.core.batches import by_length
 from alignloop.core.generate import Responses
-from alignloop.core.logprobs import answer_logprobs, answer_places
-from alignloop.core.lora import reading
-from alignloop.core.losses import NonFiniteLoss
-from alignloop.core.memory import precise
+from alignloop.core.logprobs import response_positions, token_logprobs
+from alignloop.core.lora import adapters_off
+from alignloop.core.memory import autocast
 from alignloop.core.metrics import distinct, self_bleu
-from alignloop.core.models import RewardModel
-from alignloop.core.parallel_passes import in_lanes
-from alignloop.core.ppo_config import Settings
-from alignloop.core.tokens import pad_right
+from alignloop.core.models import logits_at
+from alignloop.core.numeric_checks import NonFiniteLoss
+from alignloop.core.parallel_passes import in_parallel
+from alignloop.core.ppo_config import PpoConfig
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import TokenRules, pad_right
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-Score = Callable[
-    [Sequence[list[int]], Sequence[list[int]]], Tensor
-]  # ids of N prompts and of their answers -> N scores, in any precision
-GROUPED = {"rloo": rloo, "grpo": grpo}
+# ids of N prompts and of their responses -> N scores, in any precision
+Score = Callable[[Sequence[list[int]], Sequence[list[int]]], Tensor]
+GROUP_ADVANTAGES = {"rloo": rloo, "grpo": grpo}
 
 
 @dataclass(frozen=True)
 class Rollouts:
-    """What a step drew: prompt and answer ids, whether it ended, and scores, KL (nats, summed over the answer) and rewards, each (B,)."""
+    """The B responses drawn in one step, with their scores and rewards."""
 
-    prompts: list[list[int]]
-    responses: list[list[int]]
-    ended: list[bool]
-    scores: Tensor
-    kl: Tensor
-    rewards: Tensor
+    prompts: list[list[int]]  # token ids
+    responses: list[list[int]]  # token ids
+    ended: list[bool]  # whether the end token was drawn
+    scores: Tensor  # (B,)
+    kl: Tensor  # (B,) in nats, summed over the response
+    rewards: Tensor  # (B,) score and KL penalty together
 
 
 @dataclass(frozen=True)
 class Experience:
-    """Everything the updates need, per token in (B, R) tensors; `mask` is true on real answer tokens."""
+    """What policy and value model are trained on, as (B, R) tensors; `mask` is true on response tokens."""
 
-    rows: list[list[int]]
-    starts: list[int]  # where the answer begins in each row
+    rows: list[list[int]]  # token ids of prompt and response
+    starts: list[int]  # where the response begins in each row
     mask: Tensor
     logprobs: Tensor
     values: Tensor  # values and returns are zero without a value model
@@ -55,78 +55,93 @@ class Experience:
     returns: Tensor
 
 
-def appraise(
+def compute_experience(
     reference: "PreTrainedModel | PeftModel",
     value: RewardModel | None,
     score: Score,
     prompts: list[list[int]],
     responses: Responses,
+    *,
     kl_coef: float,
-    allowed: Tensor,
-    pad: int,
-    settings: Settings,
+    rules: TokenRules,
+    config: PpoConfig,
 ) -> tuple[Rollouts, Experience]:
-    """Scores, KL, rewards, values, advantages and returns of what was drawn."""
-    rows = [prompt + answer for prompt, answer in zip(prompts, responses.ids, strict=True)]
+    """Compute scores, KL, rewards, values, advantages and returns of the drawn responses.
+
+    Raises NonFiniteLoss where a score or a log-probability of the reference is NaN or infinite.
+    """
+    rows = [prompt + response for prompt, response in zip(prompts, responses.ids, strict=True)]
     starts = [len(prompt) for prompt in prompts]
-    mask = pad_right([[1] * len(answer) for answer in responses.ids], 0)[0].bool()
+    mask = pad_right([[1] * len(response) for response in responses.ids], 0)[0].bool()
     logprobs = _unflatten(torch.cat(responses.logprobs), mask)
     with torch.no_grad():
         batches = by_length([len(row) for row in rows])
 
         def per_token(read: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Tensor:
-            def seen(batch: list[int]) -> Tensor:
-                return read(
-                    *answer_places([rows[index] for index in batch], [starts[index] for index in batch], pad)
-                )
+            """Apply `read`, which gives the values (N,) of a batch's response tokens, to all rows: (B, R)."""
 
-            found = torch.zeros_like(logprobs)
-            for batch, flat in zip(batches, in_lanes(seen, batches), strict=True):
-                found[batch] = _unflatten(flat, mask[batch])
-            return found
+            def of_batch(batch: list[int]) -> Tensor:
+                chosen = [rows[index] for index in batch]
+                return read(*response_positions(chosen, [starts[index] for index in batch], rules.pad))
 
-        with precise(settings.precision, logprobs.device), reading(reference) as model:
-            reference_logprobs = per_token(
-                lambda ids, real, places, targets: answer_logprobs(
-                    model, ids, real, places, targets, allowed, settings.temperature
-                )[0]
-            )
+            values = torch.zeros_like(logprobs)
+            for batch, flat in zip(batches, in_parallel(of_batch, batches), strict=True):
+                values[batch] = _unflatten(flat, mask[batch])
+            return values
+
+        with autocast(config.precision, logprobs.device), adapters_off(reference) as model:
+
+            def of_reference(ids: Tensor, real: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
+                logits = logits_at(model, ids, real, positions)
+                return token_logprobs(logits, targets, rules.allowed, config.temperature)[0]
+
+            reference_logprobs = per_token(of_reference)
         values = torch.zeros_like(logprobs)
         if value is not None:
-            with precise(settings.precision, logprobs.device):
-                values = per_token(lambda ids, real, places, targets: value.per_token(ids, real)[places])
+            with autocast(config.precision, logprobs.device):
+                values = per_token(
+                    lambda ids, real, positions, targets: value.per_token(ids, real)[positions]
+                )
         scores = score(prompts, responses.ids).float()
-    broken = (~torch.isfinite(scores)).nonzero().flatten().tolist()
-    if broken:
-        raise NonFiniteLoss(
-            f"the scores of answers {broken} are not finite",
-            "look at the reward model or score function",
-            broken,
-        )
-    unread = (~torch.isfinite(reference_logprobs)).any(1).nonzero().flatten().tolist()
-    if unread:
-        raise NonFiniteLoss(
-            f"the reference's log-probabilities of answers {unread} are not finite",
-            "restore the reference's weights",
-            unread,
-        )
-    if settings.missing_eos_score is not None:
-        scores = torch.where(torch.tensor(responses.ended), scores, torch.tensor(settings.missing_eos_score))
+    _check_finite(scores, reference_logprobs)
+    if config.missing_eos_score is not None:
+        scores = torch.where(torch.tensor(responses.ended), scores, torch.tensor(config.missing_eos_score))
     kl = (logprobs - reference_logprobs) * mask
     rewards = token_rewards(scores, kl, mask, kl_coef)
-    rollouts = Rollouts(prompts, responses.ids, responses.ended, scores, kl.sum(1), rewards.sum(1))
-    if settings.advantages == "gae":
-        learned = whiten(rewards, mask, shift_mean=False) if settings.whiten_rewards else rewards
-        advantages, returns = gae(values, learned, mask, settings.gamma, settings.lam)
-        return rollouts, Experience(rows, starts, mask, logprobs, values, whiten(advantages, mask), returns)
-    grouped = GROUPED[settings.advantages](rollouts.rewards, settings.responses_per_prompt)
+    rollouts = Rollouts(
+        prompts, responses.ids, responses.ended, scores=scores, kl=kl.sum(1), rewards=rewards.sum(1)
+    )
+    if config.advantages == "gae":
+        scaled = whiten(rewards, mask, shift_mean=False) if config.whiten_rewards else rewards
+        advantages, returns = gae(values, scaled, mask, config.gamma, config.lam)
+        advantages = whiten(advantages, mask)
+    else:
+        grouped = GROUP_ADVANTAGES[config.advantages](rollouts.rewards, config.responses_per_prompt)
+        advantages, returns = grouped[:, None] * mask, torch.zeros_like(values)
     return rollouts, Experience(
-        rows, starts, mask, logprobs, values, grouped[:, None] * mask, torch.zeros_like(values)
+        rows, starts, mask, logprobs, values=values, advantages=advantages, returns=returns
     )
 
 
-def numbers_of(rollouts: Rollouts, experience: Experience, kl_coef: float) -> dict[str, float]:
-    """What a batch of rollouts says about the policy that drew it."""
+def _check_finite(scores: Tensor, reference_logprobs: Tensor) -> None:
+    broken = (~torch.isfinite(scores)).nonzero().flatten().tolist()
+    if broken:
+        raise NonFiniteLoss(
+            f"the scores of responses {broken} are not finite",
+            "look at the reward model or score function",
+            broken,
+        )
+    broken = (~torch.isfinite(reference_logprobs)).any(1).nonzero().flatten().tolist()
+    if broken:
+        raise NonFiniteLoss(
+            f"the reference's log-probabilities of responses {broken} are not finite",
+            "restore the reference's weights",
+            broken,
+        )
+
+
+def rollout_metrics(rollouts: Rollouts, experience: Experience, kl_coef: float) -> dict[str, float]:
+    """Metrics of a step's rollouts: scores, rewards, KL, entropy, length and diversity."""
     return {
         "score": float(rollouts.scores.mean()),
         "score_spread": float(rollouts.scores.std(correction=0)),
@@ -143,7 +158,7 @@ def numbers_of(rollouts: Rollouts, experience: Experience, kl_coef: float) -> di
 
 
 def _unflatten(flat: Tensor, mask: Tensor) -> Tensor:
-    """(N,) values, row by row, into a (B, R) tensor that is zero where the mask is false."""
+    """Values (N,), row by row, as a tensor (B, R) that is zero where the mask is false."""
     out = torch.zeros(mask.shape)
     out[mask] = flat
     return out

@@ -1,4 +1,7 @@
-"""How well orders agree: pair by pair, and by Krippendorff's α. An order is a rank per answer, 1 the best, ties share one."""
+"""Labeler agreement on rankings: pair by pair, and by Krippendorff's α.
+
+A ranking has a rank per response, 1 the best; tied responses share a rank.
+"""
 
 import warnings
 from collections import Counter, defaultdict
@@ -9,42 +12,49 @@ from typing import Any
 import numpy as np
 
 Ranks = Sequence[int]
-Points = tuple[float, int]  # gained, of so many pairs
+Points = tuple[float, int]  # points, and the number of pairs, which is the most points possible
 
 
-def agreement(known: Ranks, given: Ranks | None) -> Points:
-    """Points and pairs: for each pair that `known` orders, 1 if `given` orders it so, ½ if it ties it; no answer gains nothing."""
+def agreement(reference: Ranks, ranks: Ranks | None) -> Points:
+    """Points and pairs of a ranking compared with a reference ranking of the same responses.
+
+    Only pairs that `reference` does not tie count: 1 point where `ranks` has the same order, ½ where it has
+    a tie, 0 otherwise; no points at all where `ranks` is None.
+    """
     points, pairs = 0.0, 0
-    for a, b in combinations(range(len(known)), 2):
-        if known[a] != known[b]:
+    for a, b in combinations(range(len(reference)), 2):
+        if reference[a] != reference[b]:
             pairs += 1
-            if given is not None:
-                points += (
-                    0.5 if given[a] == given[b] else float((given[a] < given[b]) == (known[a] < known[b]))
-                )
+            if ranks is None:
+                continue
+            if ranks[a] == ranks[b]:
+                points += 0.5
+            else:
+                points += float((ranks[a] < ranks[b]) == (reference[a] < reference[b]))
     return points, pairs
 
 
 def total(parts: Iterable[Points]) -> Points:
-    """Points and pairs of all parts together."""
+    """The sums of the points and of the pairs."""
     listed = list(parts)
     return sum(points for points, _ in listed), sum(pairs for _, pairs in listed)
 
 
-def share(points: Points) -> float | None:
-    """Points a pair; None without pairs."""
+def agreement_rate(points: Points) -> float | None:
+    """Points per pair; None without pairs."""
     return points[0] / points[1] if points[1] else None
 
 
 def with_others(name: str, by: Mapping[str, Ranks]) -> Points:
-    """How one labeler's order of an item agrees with those of all others who ranked it, theirs taken as known."""
+    """Agreement of one labeler's ranking of an item with each other labeler's as the reference."""
     return total(agreement(other, by[name]) for who, other in by.items() if who != name)
 
 
 def alpha(rankings: Mapping[Any, Mapping[str, Ranks]]) -> float | None:
-    """Krippendorff's α of item → labeler → ranks, ordinal, a unit per answer, missing ranks left out; None where nothing is shared.
+    """Krippendorff's α of item → labeler → ranks: ordinal, one unit per response, missing ranks left out.
 
-    Krippendorff, Content Analysis (2004), ch. 11: 1 is full agreement, 0 what chance gives. None as well where all is one rank.
+    1 is full agreement, 0 what chance gives (Krippendorff, Content Analysis, 2004, ch. 11). None where no
+    item has two labelers, or where all ranks are equal.
     """
     units: list[Counter[int]] = []
     for by in rankings.values():
@@ -53,9 +63,8 @@ def alpha(rankings: Mapping[Any, Mapping[str, Ranks]]) -> float | None:
     values = sorted({rank for unit in units for rank in unit})
     if len(values) < 2:
         return None
-    counts = np.array(
-        [[unit[value] for value in values] for unit in units]
-    )  # (units, ranks): who gave which does not matter
+    # (units, ranks): which labeler gave which rank does not matter
+    counts = np.array([[unit[value] for value in values] for unit in units])
     import krippendorff
 
     with warnings.catch_warnings():
@@ -66,9 +75,9 @@ def alpha(rankings: Mapping[Any, Mapping[str, Ranks]]) -> float | None:
 
 
 def by_labeler(rankings: Mapping[object, Mapping[str, Ranks]]) -> dict[str, Points]:
-    """Each labeler's agreement with the others on the items that they share."""
-    found: dict[str, list[Points]] = defaultdict(list)
+    """Each labeler's agreement with the others on the items that they have in common."""
+    points: dict[str, list[Points]] = defaultdict(list)
     for by in rankings.values():
         for name in by:
-            found[name].append(with_others(name, by))
-    return {name: total(parts) for name, parts in sorted(found.items())}
+            points[name].append(with_others(name, by))
+    return {name: total(parts) for name, parts in sorted(points.items())}

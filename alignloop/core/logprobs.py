@@ -1,4 +1,4 @@
-"""Log-probabilities of answers under a policy, token by token, only where an answer stands."""
+"""Log-probabilities of responses under a policy, computed at response tokens only."""
 
 from collections.abc import Sequence
 
@@ -9,38 +9,29 @@ from transformers import PreTrainedModel
 from alignloop.core.batches import by_length
 from alignloop.core.generate import log_distribution
 from alignloop.core.models import logits_at
-from alignloop.core.parallel_passes import in_lanes
-from alignloop.core.tokens import pad_right
+from alignloop.core.parallel_passes import in_parallel
+from alignloop.core.tokens import TokenRules, pad_right
 
 
-def answer_places(
+def response_positions(
     rows: list[list[int]], starts: list[int], pad: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """ids (B, T), mask (B, T), places (B, T) from which an answer token is predicted, and those tokens (N,), row by row."""
+    """A padded batch of prompts with their responses, which begin at `starts`, and where its targets are.
+
+    Returns ids (B, T), mask (B, T), the positions (B, T) whose next token is a response token, and these N
+    tokens (N,), row by row.
+    """
     ids, mask = pad_right(rows, pad)
     column = torch.arange(ids.shape[1])
     ends = mask.sum(1, keepdim=True) - 1
-    places = (column >= torch.tensor(starts)[:, None] - 1) & (column < ends)
-    return ids, mask, places, ids[:, 1:][places[:, :-1]]
+    positions = (column >= torch.tensor(starts)[:, None] - 1) & (column < ends)
+    return ids, mask, positions, ids[:, 1:][positions[:, :-1]]
 
 
-def answer_logprobs(
-    model: PreTrainedModel,
-    ids: Tensor,
-    mask: Tensor,
-    places: Tensor,
-    targets: Tensor,
-    allowed: Tensor,
-    temperature: float,
-) -> tuple[Tensor, Tensor]:
-    """Log-probabilities (N,) of the targets, and the entropy (N,) of each distribution, in nats."""
-    return logprobs_of(logits_at(model, ids, mask, places), targets, allowed, temperature)
-
-
-def logprobs_of(
+def token_logprobs(
     logits: Tensor, targets: Tensor, allowed: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Log-probabilities (N,) of the targets under logits (N, V), and the entropy (N,) of each distribution, in nats."""
+    """Log-probabilities (N,) of targets (N,) under logits (N, V), and each entropy (N,), in nats."""
     distribution = log_distribution(logits, allowed, temperature)
     entropy = -(distribution.detach().exp() * distribution.detach().masked_fill(~allowed, 0)).sum(-1)
     return distribution.gather(1, targets[:, None]).squeeze(1), entropy
@@ -51,22 +42,22 @@ def response_logprobs(
     model: PreTrainedModel,
     prompts: Sequence[list[int]],
     responses: Sequence[list[int]],
-    allowed: Tensor,
+    rules: TokenRules,
     temperature: float,
-    pad: int,
 ) -> Tensor:
-    """Log-probability (N,) in nats of each whole answer, summed over its tokens."""
+    """Log-probability (N,) in nats of each response, summed over its tokens."""
     model.eval()
-    rows = [prompt + answer for prompt, answer in zip(prompts, responses, strict=True)]
+    rows = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
     sums, batches = torch.zeros(len(rows)), by_length([len(row) for row in rows])
 
     def summed(batch: list[int]) -> Tensor:
-        ids, mask, places, targets = answer_places(
-            [rows[index] for index in batch], [len(prompts[index]) for index in batch], pad
+        ids, mask, positions, targets = response_positions(
+            [rows[index] for index in batch], [len(prompts[index]) for index in batch], rules.pad
         )
-        chosen, _ = answer_logprobs(model, ids, mask, places, targets, allowed, temperature)
+        logits = logits_at(model, ids, mask, positions)
+        chosen, _ = token_logprobs(logits, targets, rules.allowed, temperature)
         return torch.stack([part.sum() for part in chosen.split([len(responses[index]) for index in batch])])
 
-    for batch, part in zip(batches, in_lanes(summed, batches), strict=True):
+    for batch, part in zip(batches, in_parallel(summed, batches), strict=True):
         sums[batch] = part
     return sums

@@ -1,4 +1,4 @@
-"""LoRA (arXiv 2106.09685): a policy of which only small matrices beside its linear layers learn; with them off, it is its own reference."""
+"""LoRA (arXiv 2106.09685): trains small adapter matrices only; with these off the policy is its reference."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, cast
 import torch
 from transformers import PreTrainedModel
 
-if TYPE_CHECKING:  # peft takes a second to import, and few runs adapt
+if TYPE_CHECKING:  # peft takes a second to import, and few runs use LoRA
     from peft import PeftModel
 
 
-def adapt(policy: PreTrainedModel, rank: int, alpha: int, seed: int) -> "PeftModel":
-    """Put adapters into the policy itself, beside each linear layer but the head, and freeze all else; no logit changes yet."""
+def add_adapters(policy: PreTrainedModel, rank: int, alpha: int, seed: int) -> "PeftModel":
+    """Add adapters to every linear layer except the head, in place, and freeze all other weights.
+
+    Adapters start at zero, so no logit changes.
+    """
     from peft import LoraConfig, get_peft_model
 
-    with torch.random.fork_rng(devices=[]):  # the caller's own stream of random numbers stays as it is
+    with torch.random.fork_rng(devices=[]):  # leaves the caller's random number stream unchanged
         torch.manual_seed(seed)
         config = LoraConfig(
             r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
@@ -23,14 +26,14 @@ def adapt(policy: PreTrainedModel, rank: int, alpha: int, seed: int) -> "PeftMod
         return get_peft_model(policy, config)
 
 
-def merged(adapted: "PeftModel") -> PreTrainedModel:
-    """The policy with its adapters added into its weights: a checkpoint that any loader reads."""
+def merge_adapters(adapted: "PeftModel") -> PreTrainedModel:
+    """The policy with its adapters merged into its weights, so that any loader reads its checkpoint."""
     return adapted.merge_and_unload()
 
 
 @contextmanager
-def reading(reference: "PreTrainedModel | PeftModel") -> Iterator[PreTrainedModel]:
-    """The reference while it is read: a model, or an adapted policy whose adapters are off inside the block."""
+def adapters_off(reference: "PreTrainedModel | PeftModel") -> Iterator[PreTrainedModel]:
+    """The reference model: a model itself, or a policy whose adapters are off inside the block."""
     if isinstance(reference, PreTrainedModel):
         yield reference
     else:

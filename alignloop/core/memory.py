@@ -1,4 +1,4 @@
-"""What lets a larger model fit: activations in bf16 while weights stay fp32, and activations computed twice instead of kept."""
+"""Memory savings for larger models: bf16 activations with fp32 weights, and gradient checkpointing."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,28 +14,32 @@ from alignloop.errors import AlignloopError
 Precision = Literal["fp32", "bf16"]
 
 
-def precise(precision: Precision, device: torch.device) -> torch.autocast:
-    """Inside the block matrix products are made in this precision; weights, gradients, optimiser and log-probabilities stay fp32."""
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Compute matrix products in this precision inside the block.
+
+    Weights, gradients, optimiser state and log-probabilities stay fp32.
+    """
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def recompute_activations(model: PreTrainedModel) -> None:
-    """For the gradient keep only what enters each layer, and run the layer again; no number changes (arXiv 1604.06174).
+    """Gradient checkpointing: keep only each layer's input and compute the layer again in the backward pass.
 
-    transformers' own switch works in training mode only, which would bring dropout back.
+    No result changes (arXiv 1604.06174). transformers' own switch works in training mode only, which would
+    also switch dropout on.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
     if not layers:
         raise AlignloopError(
-            f"{model.config.model_type}: the layers of this family cannot be computed again; set ppo.gradient_checkpointing to false"
+            f"{model.config.model_type}: this model family does not support gradient checkpointing; "
+            "set ppo.gradient_checkpointing to false"
         )
     for layer in layers:
-        layer.forward = partial(_twice, layer.forward)
+        layer.forward = partial(_checkpointed, layer.forward)
 
 
-def _twice(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _checkpointed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
-    return checkpoint(
-        forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs
-    )  # nothing draws: no dropout anywhere
+    # no random state to preserve: dropout is off everywhere
+    return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)

@@ -1,4 +1,4 @@
-"""Several token rows in one, side by side: what may see what is said by who owns a place, so that no row sees its neighbours."""
+"""Packing: several token rows in one row, with an attention mask that keeps them apart."""
 
 from collections.abc import Sequence
 
@@ -6,27 +6,28 @@ import torch
 from torch import Tensor
 
 
-def lay_out(groups: Sequence[Sequence[Sequence[int]]], pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Each group of segments as one row: ids, positions and owners (B, T).
+def pack(groups: Sequence[Sequence[Sequence[int]]], pad: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Each group of segments packed into one row: ids, positions and segment numbers, each (B, T).
 
-    Segment 0 comes first and is shared: the others, side by side behind it, each continue it, and their positions do. It may be empty: then
-    the others are rows of their own, packed. A place's owner is its segment's number; −1 is padding.
+    Segment 0 comes first and is shared: every other segment, and its positions, continue segment 0. If
+    segment 0 is empty, the others are independent rows. The segment number of padding is −1.
     """
     width = max(sum(map(len, group)) for group in groups)
     ids, positions = torch.full((len(groups), width), pad), torch.zeros(len(groups), width, dtype=torch.long)
-    owners = torch.full((len(groups), width), -1)
+    segments = torch.full((len(groups), width), -1)
     for place, group in enumerate(groups):
         start = 0
         for number, segment in enumerate(group):
             stop = start + len(segment)
             ids[place, start:stop] = torch.tensor(segment, dtype=torch.long)
             positions[place, start:stop] = torch.arange(len(segment)) + (len(group[0]) if number else 0)
-            owners[place, start:stop] = number
+            segments[place, start:stop] = number
             start = stop
-    return ids, positions, owners
+    return ids, positions, segments
 
 
-def sight(owners: Tensor) -> Tensor:
-    """What each place attends to (B, T, T): the shared segment and its own, up to itself."""
-    own = owners[:, :, None] == owners[:, None, :]
-    return (own | (owners[:, None, :] == 0)) & torch.ones(2 * owners.shape[1:], dtype=torch.bool).tril()
+def packed_attention(segments: Tensor) -> Tensor:
+    """The attention mask (B, T, T): a token attends to segment 0 and its own segment, up to itself."""
+    own = segments[:, :, None] == segments[:, None, :]
+    causal = torch.ones(2 * segments.shape[1:], dtype=torch.bool).tril()
+    return (own | (segments[:, None, :] == 0)) & causal

@@ -1,6 +1,7 @@
-"""Lanes: several passes of a small model at a time, a thread for each, for its operators are too small to be split among the cores.
+"""Parallel passes: several passes of a small model at the same time, one thread each.
 
-What comes back stands in the order of the parts, and gradients are summed in it: no bit of a result depends on the number of lanes.
+The operators of a small model are too small to be split among cores. Results come in the order of the
+parts, and gradients are summed in that order, so that no bit of a result depends on the number of threads.
 """
 
 from collections import deque
@@ -14,58 +15,63 @@ from torch import Tensor
 P = TypeVar("P")
 R = TypeVar("R")
 _pool: ThreadPoolExecutor | None = None
-_lanes = 1
+_threads = 1
 
 
-def use(lanes: int) -> None:
-    """Work on `lanes` lanes from now on, in this process; on one, everything runs in the caller's thread."""
-    global _pool, _lanes
+def use(threads: int) -> None:
+    """Set the number of parallel passes in this process; with one, everything runs in the caller's thread."""
+    global _pool, _threads
     if _pool is not None:
         _pool.shutdown()
-    _pool, _lanes = (ThreadPoolExecutor(lanes, "lane") if lanes > 1 else None), lanes
+    _pool, _threads = (ThreadPoolExecutor(threads, "pass") if threads > 1 else None), threads
 
 
-def in_lanes(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
-    """`work` of each part, in their order; at most one result more than there are lanes waits to be taken."""
+def in_parallel(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
+    """The results of `work` for all parts, in their order.
+
+    At most one part more than there are threads is submitted at a time.
+    """
     if _pool is None or len(parts) < 2:
         yield from map(work, parts)
         return
-    # each thread has switches of its own: without these, work under no_grad would record, and work in bf16 would be in fp32
-    with_gradients, mixed, kind = (
-        torch.is_grad_enabled(),
-        torch.is_autocast_enabled("cpu"),
-        torch.get_autocast_dtype("cpu"),
-    )
+    # gradient mode and autocast are per thread: without these lines, work under no_grad would record
+    # gradients, and
+    # bf16 work would run in fp32
+    with_gradients = torch.is_grad_enabled()
+    mixed, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def task(part: P) -> R:
-        with torch.set_grad_enabled(with_gradients), torch.autocast("cpu", kind, enabled=mixed):
+        with torch.set_grad_enabled(with_gradients), torch.autocast("cpu", dtype, enabled=mixed):
             return work(part)
 
-    going: deque[Future[R]] = deque()
+    pending: deque[Future[R]] = deque()
     try:
         for part in parts:
-            going.append(_pool.submit(task, part))
-            if len(going) > _lanes:
-                yield going.popleft().result()
-        while going:
-            yield going.popleft().result()
+            pending.append(_pool.submit(task, part))
+            if len(pending) > _threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
-        for future in going:
+        for future in pending:
             future.cancel()
 
 
 def backward(loss: Callable[[P], tuple[Tensor, R]], parts: Sequence[P], weights: Sequence[Tensor]) -> list[R]:
-    """Add the gradient of the sum of the parts' losses to the weights' `.grad`, but to frozen ones; returns what `loss` returned beside."""
-    learned = [weight for weight in weights if weight.requires_grad]
+    """Add the gradient of the summed losses of all parts to the `.grad` of the trainable weights.
+
+    `loss` returns a part's loss and a result; the results of all parts are returned.
+    """
+    trainable = [weight for weight in weights if weight.requires_grad]
 
     def gradients(part: P) -> tuple[tuple[Tensor | None, ...], R]:
-        value, beside = loss(part)
-        return torch.autograd.grad(value, learned, allow_unused=True), beside
+        value, result = loss(part)
+        return torch.autograd.grad(value, trainable, allow_unused=True), result
 
-    found: list[R] = []
-    for parts_gradients, beside in in_lanes(gradients, parts):
-        for weight, gradient in zip(learned, parts_gradients, strict=True):
+    results: list[R] = []
+    for part_gradients, result in in_parallel(gradients, parts):
+        for weight, gradient in zip(trainable, part_gradients, strict=True):
             if gradient is not None:
                 weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
-        found.append(beside)
-    return found
+        results.append(result)
+    return results

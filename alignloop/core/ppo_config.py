@@ -1,4 +1,4 @@
-"""The numbers of PPO as one value."""
+"""The configuration of PPO as one frozen value, with the checks across its fields."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,11 @@ from alignloop.errors import AlignloopError
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The numbers of params.yaml's `ppo`, with what decoding shares (see there for units and reasons)."""
+class PpoConfig:
+    """The values of `ppo` and `decoding` in params.yaml, where their units and reasons are stated.
+
+    Raises AlignloopError where two values contradict each other.
+    """
 
     steps: int
     prompts_per_step: int
@@ -44,15 +47,16 @@ class Settings:
     def __post_init__(self) -> None:
         responses = self.prompts_per_step * self.responses_per_prompt
         if self.minibatches > responses:
-            asked = "ppo.prompts_per_step" + (
-                " x ppo.responses_per_prompt" if self.responses_per_prompt > 1 else ""
-            )
+            product = "ppo.prompts_per_step"
+            if self.responses_per_prompt > 1:
+                product += " x ppo.responses_per_prompt"
             raise AlignloopError(
-                f"ppo.minibatches ({self.minibatches}) exceeds {asked} ({responses}); lower it"
+                f"ppo.minibatches ({self.minibatches}) exceeds {product} ({responses}); lower it"
             )
         if self.advantages != "gae" and self.responses_per_prompt < 2:
             raise AlignloopError(
-                f"ppo.advantages: {self.advantages} compares responses to one prompt; raise ppo.responses_per_prompt to 2"
+                f"ppo.advantages: {self.advantages} compares responses to one prompt; "
+                "raise ppo.responses_per_prompt to 2"
             )
         if self.advantages != "gae" and (self.value_warmup_steps or self.whiten_rewards):
             raise AlignloopError(

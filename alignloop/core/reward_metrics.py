@@ -1,7 +1,7 @@
-"""How well a reward model's scores agree with rankings: accuracy, its parts, calibration, and what length has to do with it.
+"""Metrics of a reward model on rankings: accuracy in groups, calibration and correlation with length.
 
-`scores` holds the scores (K,) of each ranking's responses and `ranks` their ranks, 1 the best. A pair is two responses that the ranking
-tells apart.
+`scores` holds the scores (K,) of each ranking's responses and `ranks` their ranks, 1 the best. A pair is two
+responses with different ranks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ BINS = 10
 
 
 def accuracy(scores: Sequence[Tensor], ranks: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """The number of pairs, and the share of them that the scores order likewise (equal scores count a half)."""
+    """The number of pairs, and the share in the order of the rankings (equal scores count a half)."""
     right, pairs = correct_pairs(scores, ranks)
     return {"pairs": pairs, "accuracy": right / pairs if pairs else None}
 
@@ -26,7 +26,7 @@ def accuracy(scores: Sequence[Tensor], ranks: Sequence[Sequence[int]]) -> dict[s
 def by_group(
     scores: Sequence[Tensor], ranks: Sequence[Sequence[int]], groups: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """The accuracy on the rankings of each group, by name."""
+    """The accuracy on the rankings of each group, by group name."""
     places: dict[str, list[int]] = {name: [] for name in sorted(set(groups))}
     for place, name in enumerate(groups):
         places[name].append(place)
@@ -38,26 +38,27 @@ def by_group(
 
 def by_rank_distance(scores: Sequence[Tensor], ranks: Sequence[Sequence[int]]) -> dict[str, dict[str, Any]]:
     """The accuracy on pairs that are 1, 2, … ranks apart."""
-    found: dict[int, list[float]] = {}
+    outcomes: dict[int, list[float]] = {}
     for part, order in zip(scores, ranks, strict=True):
         for better, worse in zip(*pairs_of(order), strict=True):
-            found.setdefault(order[worse] - order[better], []).append(
-                _right(float(part[better] - part[worse]))
-            )
+            outcome = _outcome(float(part[better] - part[worse]))
+            outcomes.setdefault(order[worse] - order[better], []).append(outcome)
     return {
         str(distance): {"pairs": len(hits), "accuracy": sum(hits) / len(hits)}
-        for distance, hits in sorted(found.items())
+        for distance, hits in sorted(outcomes.items())
     }
 
 
 def calibration(
     scores: Sequence[Tensor], ranks: Sequence[Sequence[int]], scale: float = 1.0, threshold: float = 0.0
 ) -> dict[str, Any]:
-    """Is the reward model right as often as it says? The chance that it gives to the response it favours, against how often it is right.
+    """Calibration: the probability given to the higher-scored response, compared with how often it is right.
 
-    The chance is σ(gap − threshold) / (σ(gap − threshold) + σ(−gap − threshold)) of a gap of scores times `scale`: that of a win where
-    there is no tie (`ranking_loss`); σ(gap) at threshold 0. `bins` are ten equal parts of [0.5, 1]; `expected_error` is the mean of
-    |chance − share right| over them, weighed by their pairs (expected calibration error, arXiv 1706.04599, eq. 3).
+    The probability is σ(gap − threshold) / (σ(gap − threshold) + σ(−gap − threshold)), with gap the score
+    difference times `scale`: that of a win given that there is no tie (`ranking_loss`); at threshold 0 it
+    is σ(gap). `bins` are ten equal parts of [0.5, 1], with the mean probability as `chance`.
+    `expected_error` is the expected calibration error (arXiv 1706.04599, eq. 3): the mean over bins of
+    |chance − share right|, weighted by their pairs.
     """
     gaps = [
         part[better] - part[worse]
@@ -87,22 +88,24 @@ def calibration(
 def length_correlation(
     scores: Sequence[Tensor], ranks: Sequence[Sequence[int]], lengths: Sequence[Sequence[int]]
 ) -> Mapping[str, float | None]:
-    """Pearson's correlation of an answer's length with its score, and with the labelers' order, each among the answers to one prompt.
+    """Pearson's correlation of a response's length with its score, and with its rank by the labelers.
 
-    All three are taken as distances from their prompt's mean, so that prompts that ask for much do not pass for a taste for length.
+    All three are centred on their prompt's mean, so that prompts that need long responses do not look like a
+    preference for length.
     """
-    inside = [
-        [torch.as_tensor(row, dtype=torch.float64) for row in part] for part in (scores, ranks, lengths)
-    ]
-    score, rank, length = ([float(value) for row in part for value in row - row.mean()] for part in inside)
+    rows = [[torch.as_tensor(row, dtype=torch.float64) for row in part] for part in (scores, ranks, lengths)]
+    score, rank, length = ([float(value) for row in part for value in row - row.mean()] for part in rows)
     return {"score": correlation(score, length), "labelers": correlation([-value for value in rank], length)}
 
 
 def correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
-    """Pearson's correlation of values that are centred at 0; None where one of them never moves."""
+    """Pearson's correlation of values with mean 0; None where one of them is constant."""
     spread = sqrt(sum(x * x for x in xs) * sum(y * y for y in ys))
     return sum(x * y for x, y in zip(xs, ys, strict=True)) / spread if spread > 1e-12 else None
 
 
-def _right(gap: float) -> float:
-    return 1.0 if gap > 0 else 0.5 if gap == 0 else 0.0
+def _outcome(gap: float) -> float:
+    """1 for a correctly ordered pair, ½ for equal scores, else 0."""
+    if gap == 0:
+        return 0.5
+    return 1.0 if gap > 0 else 0.0

@@ -1,6 +1,7 @@
-"""Text to token ids and back: the tokenizer made here, the chat template, and which tokens a loss is on.
+"""Text to token ids and back: tokenizer training, the chat template, the loss mask and padding.
 
-Works with any Hugging Face tokenizer that has a chat template and an end-of-sequence token; left out: tool calls, images.
+Works with any Hugging Face tokenizer that has a chat template and an end-of-sequence token. Left out: tool
+calls, images.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,31 +16,48 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from alignloop.errors import AlignloopError
 
-PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
-SPECIAL = (PAD, END, SYSTEM, USER, ASSISTANT)
+PAD, END = "<|pad|>", "<|end|>"
+SYSTEM = "<|system|>"
+USER = "<|user|>"
+ASSISTANT = "<|assistant|>"
+SPECIAL = (PAD, END, SYSTEM, USER, ASSISTANT)  # their ids are 0 to 4
 CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|' + message['role'] + '|>' }}{% if message['role'] == 'assistant' %}{% generation %}"
-    "{{ message['content'] + '<|end|>' }}{% endgeneration %}{% else %}{{ message['content'] + '<|end|>' }}{% endif %}{% endfor %}"
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' }}"
+    "{% if message['role'] == 'assistant' %}{% generation %}"
+    "{{ message['content'] + '<|end|>' }}{% endgeneration %}"
+    "{% else %}{{ message['content'] + '<|end|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 Messages = Sequence[Mapping[str, str]]
 
 
 class TokenizerError(AlignloopError):
-    """The tokenizer cannot serve a dialogue; the message says what it lacks."""
+    """The tokenizer cannot encode a dialogue; the message names what is missing."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of one row, and for each whether the loss is on it (as a target); and what the row is called in messages."""
+    """One row of token ids with its loss mask."""
 
     ids: list[int]
-    mask: list[bool]
-    name: str = ""
+    mask: list[bool]  # whether the loss is on the token, as a target
+    name: str = ""  # what messages call the row
+
+
+@dataclass(frozen=True)
+class TokenRules:
+    """Which tokens a response may contain, which one ends it, and which one pads it."""
+
+    allowed: Tensor  # (V,) bool, over the model's vocabulary
+    end: int
+    pad: int
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer of at most `vocabulary` tokens, with the chat template; the same texts give the same bytes."""
+    """Train a byte-level BPE tokenizer of at most `vocabulary` tokens, with the chat template.
+
+    The same texts give the same bytes.
+    """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -61,7 +79,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise TokenizerError unless the tokenizer can open, close and pad a dialogue."""
+    """Raise TokenizerError unless there are a chat template, an end token and a separate pad token."""
     if tokenizer.chat_template is None:
         raise TokenizerError("the tokenizer has no chat template; give its folder a chat_template.jinja")
     if tokenizer.eos_token_id is None:
@@ -70,46 +88,46 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
         )
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         raise TokenizerError(
-            "the tokenizer needs a pad token of its own, other than its end token; set pad_token in tokenizer_config.json"
+            "the tokenizer needs a pad token of its own, other than its end token; "
+            "set pad_token in tokenizer_config.json"
         )
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
-    """Every token that steers instead of spelling text: the named ones, and those that a checkpoint only marks as special."""
+    """All special tokens and their ids: the named ones, and those that a checkpoint only marks as special."""
     return _special_tokens(tokenizer, len(tokenizer))
 
 
 @lru_cache(maxsize=4)
 def _special_tokens(tokenizer: PreTrainedTokenizerBase, tokens: int) -> dict[str, int]:
-    """Asking a tokenizer costs as much as encoding a sentence; `tokens` tells when it has got others."""
+    """Cached, as the query takes as long as encoding a sentence; `tokens` changes with added tokens."""
     marked = {
         token.content: index for index, token in tokenizer.added_tokens_decoder.items() if token.special
     }
     return marked | dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
 
 
-def plain(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    """`text` in which no special token can be read: a space parts each one that stands there, so nobody writes another's turn."""
+def escape_special_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """`text` with a space inside each special token, so that no text can open or close a turn."""
     for token in special_tokens(tokenizer):
         if token in text:
             text = text.replace(token, token[0] + " " + token[1:])
     return text
 
 
-def render(tokenizer: PreTrainedTokenizerBase, messages: Messages, answer_next: bool) -> str:
-    """The dialogue as the model reads it; `answer_next` opens the assistant's next turn."""
-    if (
-        tokenizer.chat_template == CHAT_TEMPLATE
-    ):  # the template above in two lines: rendering it by jinja costs 20 times more
-        turns = "".join(
-            f"<|{message['role']}|>{plain(tokenizer, message['content'])}{END}" for message in messages
-        )
-        return turns + ASSISTANT if answer_next else turns
+def render(tokenizer: PreTrainedTokenizerBase, messages: Messages, add_generation_prompt: bool) -> str:
+    """The dialogue as text by the chat template; `add_generation_prompt` opens the assistant's next turn."""
     clean = [
-        {"role": message["role"], "content": plain(tokenizer, message["content"])} for message in messages
+        {"role": message["role"], "content": escape_special_tokens(tokenizer, message["content"])}
+        for message in messages
     ]
+    if tokenizer.chat_template == CHAT_TEMPLATE:  # the same by hand: rendering by jinja takes 20 times longer
+        turns = "".join(f"<|{message['role']}|>{message['content']}{END}" for message in clean)
+        return turns + ASSISTANT if add_generation_prompt else turns
     try:
-        return str(tokenizer.apply_chat_template(clean, tokenize=False, add_generation_prompt=answer_next))
+        return str(
+            tokenizer.apply_chat_template(clean, tokenize=False, add_generation_prompt=add_generation_prompt)
+        )
     except (TemplateError, ValueError) as error:  # no template, or one that refuses these roles
         raise TokenizerError(
             f"the chat template cannot render a dialogue of {', '.join(m['role'] for m in messages)}: {error}"
@@ -117,61 +135,63 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Messages, answer_next: 
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, rendered: str) -> list[int]:
-    """Ids of a rendered text, nothing added."""
+    """Token ids of a rendered text, without added special tokens."""
     return tokenizer.encode(rendered, add_special_tokens=False)
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
-    """Ids of a conversation up to where the assistant begins to speak."""
-    return encode(tokenizer, render(tokenizer, messages, answer_next=True))
+    """Token ids of a dialogue up to the beginning of the assistant's next turn."""
+    return encode(tokenizer, render(tokenizer, messages, add_generation_prompt=True))
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoded:
-    """Ids of plain text and the end token; the loss is on all of it."""
-    ids = [*encode(tokenizer, plain(tokenizer, text)), end_of(tokenizer)]
+    """Token ids of a text and the end token, with the loss on all of them."""
+    ids = [*encode(tokenizer, escape_special_tokens(tokenizer, text)), end_of(tokenizer)]
     return Encoded(ids, [True] * len(ids))
 
 
 def encode_response(tokenizer: PreTrainedTokenizerBase, response: str, ended: bool = True) -> list[int]:
-    """Ids of one answer as the policy would have drawn it, closed by the end token if it ended."""
-    ids = encode(tokenizer, plain(tokenizer, response))
+    """Token ids of a response as the policy would have drawn it, with the end token if it ended."""
+    ids = encode(tokenizer, escape_special_tokens(tokenizer, response))
     return [*ids, end_of(tokenizer)] if ended else ids
 
 
 def encode_dialogue(tokenizer: PreTrainedTokenizerBase, messages: Messages, turns: str = "last") -> Encoded:
-    """Ids of a dialogue; the loss is on the tokens that the assistant spoke (`turns`: "all" or "last"), end token included.
+    """Token ids of a dialogue, with the loss on the assistant's turns, "all" or the "last".
 
-    Each turn is encoded by itself after what came before it, so that training and decoding see the same ids.
+    Each turn is encoded separately, after the text before it, so that training and decoding see the same ids.
     """
     ids: list[int] = []
     mask: list[bool] = []
-    spoken = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
+    places = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
     before = ""
-    for place in spoken:
-        opened = render(tokenizer, messages[:place], answer_next=True)
+    for place in places:
+        opened = render(tokenizer, messages[:place], add_generation_prompt=True)
         if not opened.startswith(before):
             raise TokenizerError(
-                f"the chat template does not close an answer with {tokenizer.eos_token}, or rewrites it: take another"
+                f"the chat template does not close a response with {tokenizer.eos_token}, or rewrites it: "
+                "use another template"
             )
+        content = messages[place]["content"]
         context = encode(tokenizer, opened[len(before) :])
-        answer = encode_response(tokenizer, messages[place]["content"])
-        wanted = turns == "all" or place == spoken[-1]
-        ids += context + answer
-        mask += [False] * len(context) + [wanted] * len(answer)
-        before = opened + plain(tokenizer, messages[place]["content"]) + str(tokenizer.eos_token)
-    if not spoken or spoken[-1] != len(messages) - 1:  # the user has the last word
-        rest = encode(tokenizer, render(tokenizer, messages, answer_next=False)[len(before) :])
+        response = encode_response(tokenizer, content)
+        on = turns == "all" or place == places[-1]
+        ids += context + response
+        mask += [False] * len(context) + [on] * len(response)
+        before = opened + escape_special_tokens(tokenizer, content) + str(tokenizer.eos_token)
+    if not places or places[-1] != len(messages) - 1:  # the last turn is the user's
+        rest = encode(tokenizer, render(tokenizer, messages, add_generation_prompt=False)[len(before) :])
         ids, mask = ids + rest, mask + [False] * len(rest)
     return Encoded(ids, mask)
 
 
 def end_of(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The id that closes an answer."""
+    """The id of the token that ends a response."""
     return _id(tokenizer.eos_token_id)
 
 
 def pad_of(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The id that fills rows up."""
+    """The id of the token that pads rows."""
     return _id(tokenizer.pad_token_id)
 
 
@@ -184,12 +204,12 @@ def _id(token: object) -> int:
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """The text of an answer, without its end token and without outer white space."""
+    """The text of a response without special tokens and without surrounding white space."""
     return str(tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """Rows of different lengths as ids (B, T) and mask (B, T), the padding in front."""
+    """Rows of different lengths as ids (B, T) and mask (B, T), padded on the left."""
     width = max(len(row) for row in rows)
     ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows])
     mask = torch.tensor([[False] * (width - len(row)) + [True] * len(row) for row in rows])
@@ -197,7 +217,7 @@ def pad_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
 
 
 def pad_right(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """Rows of different lengths as ids (B, T) and mask (B, T), the padding behind."""
+    """Rows of different lengths as ids (B, T) and mask (B, T), padded on the right."""
     width = max(len(row) for row in rows)
     ids = torch.tensor([list(row) + [pad] * (width - len(row)) for row in rows])
     mask = torch.tensor([[True] * len(row) + [False] * (width - len(row)) for row in rows])

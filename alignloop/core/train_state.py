@@ -1,6 +1,7 @@
-"""What a training knows between two steps, as nested mappings and lists of tensors and plain values: enough to go on bit by bit elsewhere.
+"""Training state between two steps: enough for another process to resume with bit-identical results.
 
-Whoever trains has `state()`, and `restore(state)` before its first step. Tensors may be those in use: write them down before the next step.
+A state consists of nested mappings and lists of tensors and plain values. Its tensors may be the ones in
+use, so write them before the next step. `restore` is called before the first step.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ State = Mapping[str, Any]
 
 
 class Stateful(Protocol):
-    """Something that can be left after any step and continued, by another process, as if it had never been left."""
+    """A training that another process can resume after any step as if there had been no interruption."""
 
     def state(self) -> State: ...
 
@@ -22,18 +23,19 @@ class Stateful(Protocol):
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """The weights that learn, tied ones once: what is frozen comes back from where it came."""
+    """The trainable weights by name, tied ones once; frozen weights are loaded from where they came from."""
     return {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def put_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Give a model the weights that `weights_of` took from its like."""
-    learning = weights_of(model)
-    if learning.keys() != state.keys():
+    """Load what `weights_of` returned for the same architecture. Raises ValueError otherwise."""
+    trainable = weights_of(model)
+    if trainable.keys() != state.keys():
         raise ValueError(
-            f"the model learns {len(learning)} tensors, the state holds {len(state)}: they do not belong together"
+            f"the model trains {len(trainable)} tensors, the state has {len(state)}: they do not belong "
+            "together"
         )
-    copy_all(learning.values(), [state[name] for name in learning])
+    copy_all(trainable.values(), [state[name] for name in trainable])
 
 
 def copy_all(tensors: Iterable[Tensor], values: Sequence[Tensor]) -> None:
@@ -44,21 +46,21 @@ def copy_all(tensors: Iterable[Tensor], values: Sequence[Tensor]) -> None:
 
 
 def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
-    """What an optimiser remembers of each weight, by its place; learning rates are no state: the schedule gives them at every step."""
+    """An optimiser's moments of each weight, by the weight's index; learning rates come from the schedule."""
     return {str(place): dict(moments) for place, moments in optimiser.state_dict()["state"].items()}
 
 
 def put_moments(optimiser: torch.optim.Optimizer, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Give an optimiser the moments that `moments_of` took from its like."""
+    """Load moments that `moments_of` returned for an optimiser of the same weights."""
     moments = {int(place): dict(of_weight) for place, of_weight in state.items()}
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
-def draws_of(random: np.random.Generator) -> Any:
-    """Where a random generator stands."""
+def random_state_of(random: np.random.Generator) -> Any:
+    """The state of a random number generator."""
     return random.bit_generator.state
 
 
-def put_draws(random: np.random.Generator, state: Any) -> None:
-    """Let a random generator go on from where another stood."""
+def put_random_state(random: np.random.Generator, state: Any) -> None:
+    """Set the state of a random number generator."""
     random.bit_generator.state = state

@@ -1,4 +1,4 @@
-"""Training on given rows: optimiser steps over shuffled passes. Pretraining, SFT and reward model differ only in what a step learns."""
+"""The training loop of pretraining, SFT and the reward model: optimiser steps over shuffled epochs."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -9,20 +9,23 @@ import torch
 from torch import nn
 
 from alignloop.core.batches import steps_of
-from alignloop.core.losses import at_step, finite
+from alignloop.core.numeric_checks import at_step, finite
 from alignloop.core.train_state import (
     State,
-    draws_of,
     moments_of,
-    put_draws,
     put_moments,
+    put_random_state,
     put_weights,
+    random_state_of,
     weights_of,
 )
 
 
 def cosine(step: int, steps: int, warmup: float, floor: float = 0.1) -> float:
-    """Share of the peak learning rate at `step` (from 0): linear warm-up over `warmup`·steps, then a cosine down to `floor`."""
+    """Share of the peak learning rate at `step` (from 0): linear warm-up, then cosine decay to `floor`.
+
+    The warm-up takes `warmup`·steps.
+    """
     rising = max(1, round(warmup * steps))
     if step < rising:
         return (step + 1) / rising
@@ -31,20 +34,20 @@ def cosine(step: int, steps: int, warmup: float, floor: float = 0.1) -> float:
 
 
 class Schedule(TypedDict):
-    """How long and how fast to train: passes over the rows, peak learning rate, its warm-up, AdamW's decay; what draws the order."""
+    """How long and how fast to train."""
 
     epochs: float
-    learning_rate: float
-    warmup: float
-    weight_decay: float
-    random: np.random.Generator
+    learning_rate: float  # the peak
+    warmup: float  # share of all steps
+    weight_decay: float  # of AdamW
+    random: np.random.Generator  # draws the order of the rows
 
 
 class Training:
     """Trains a model in place while it is iterated; yields (step, steps, metrics) after each optimiser step.
 
-    `learn` adds the gradient of the rows whose indices it gets, and returns metrics. Every pass is a fresh permutation of all rows.
-    `names` are what the rows are called in messages.
+    `learn` adds the gradient of the rows with the given indices and returns metrics. Every epoch is a new
+    permutation of all rows. `names` are what messages call the rows.
     """
 
     def __init__(
@@ -58,19 +61,17 @@ class Training:
         **schedule: Unpack[Schedule],
     ) -> None:
         self.step, self.steps = 0, steps_of(rows, rows_per_step, schedule["epochs"])
-        self._model, self._rows, self._learn, self._rows_per_step = model, rows, learn, rows_per_step
-        self._peak, self._warmup, self._random, self._names = (
-            schedule["learning_rate"],
-            schedule["warmup"],
-            schedule["random"],
-            names,
-        )
+        self._model, self._learn = model, learn
+        self._rows, self._rows_per_step = rows, rows_per_step
+        self._names = names
+        self._peak, self._warmup = schedule["learning_rate"], schedule["warmup"]
+        self._random = schedule["random"]
         decay = schedule["weight_decay"]
         self._optimiser = torch.optim.AdamW(
             model.parameters(), lr=self._peak, betas=(0.9, 0.95), weight_decay=decay, fused=True
         )
-        self._order: list[int] = []  # what is left of the pass
-        model.eval()  # no dropout: eval mode only switches that, gradients flow
+        self._order: list[int] = []  # the rest of the epoch
+        model.eval()  # switches dropout off, but not gradients
 
     def __iter__(self) -> Iterator[tuple[int, int, dict[str, float]]]:
         while self.step < self.steps:
@@ -94,13 +95,13 @@ class Training:
             yield self.step, self.steps, {**metrics, "grad_norm": float(norm), "learning_rate": rate}
 
     def state(self) -> State:
-        """All that the steps still to come depend on, but for the rows."""
+        """Everything that the remaining steps depend on, except for the rows."""
         learned = {"weights": weights_of(self._model), "moments": moments_of(self._optimiser)}
-        return {"step": self.step, **learned, "random": draws_of(self._random), "order": self._order}
+        return {"step": self.step, **learned, "random": random_state_of(self._random), "order": self._order}
 
     def restore(self, state: State) -> None:
-        """Go on from where another training of the same rows was left."""
+        """Resume from the state of another training on the same rows."""
         put_weights(self._model, state["weights"])
         put_moments(self._optimiser, state["moments"])
-        put_draws(self._random, state["random"])
+        put_random_state(self._random, state["random"])
         self.step, self._order = state["step"], list(state["order"])

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from alignloop.core.best_of_n import expected, kl_if_all_differ, kl_measured
+from alignloop.core.best_of_n import expected_value, kl_if_all_differ, kl_measured
 from alignloop.core.experience import Score
 from alignloop.core.generate import sample
-from alignloop.core.models import RewardModel, allowed_tokens, vocabulary_of
-from alignloop.core.tokens import decode, end_of
+from alignloop.core.models import token_rules
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import decode
 from alignloop.evaluation.responses import ModelResponses
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.sampling import Decoding
@@ -63,10 +64,10 @@ def best_of_n_rows(
     outcomes = (gaps > 1e-9).double() + 0.5 * (gaps.abs() <= 1e-9)
     return {
         str(n): {
-            "score": float(expected(pool.scores, pool.scores, n).mean()),
-            "gold": None if gold is None else float(expected(pool.scores, gold, n).mean()),
-            "length": float(expected(pool.scores, pool.tokens, n).mean()),
-            "wins": _mean_with_interval(expected(pool.scores, outcomes, n)),
+            "score": float(expected_value(pool.scores, pool.scores, n).mean()),
+            "gold": None if gold is None else float(expected_value(pool.scores, gold, n).mean()),
+            "length": float(expected_value(pool.scores, pool.tokens, n).mean()),
+            "wins": _mean_with_interval(expected_value(pool.scores, outcomes, n)),
             "kl_if_all_differ_nats": kl_if_all_differ(n),
             "kl_measured_nats": float(kl_measured(pool.scores, n).mean()),
         }
@@ -93,7 +94,7 @@ def draw_pool(
     say: Callable[[int], None] = lambda done: None,
 ) -> Pool:
     """Draw `size` responses to each prompt and score them; `say` gets the number of prompts done."""
-    allowed, end = allowed_tokens(tokenizer, vocabulary_of(policy)), end_of(tokenizer)
+    rules = token_rules(tokenizer, policy)
     texts: list[list[str]] = []
     scores, tokens = [], []
     for start in range(0, len(prompts), PROMPTS_PER_CALL):
@@ -101,8 +102,7 @@ def draw_pool(
         drawn = sample(
             policy,
             repeated,
-            allowed,
-            end,
+            rules,
             temperature=temperature,
             max_new_tokens=decoding.max_new_tokens,
             generator=generator,

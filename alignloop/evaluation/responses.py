@@ -13,9 +13,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core.generate import Responses, sample
 from alignloop.core.lm_training import mean_loss
-from alignloop.core.metrics import distinct, distinct_answers
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, vocabulary_of
-from alignloop.core.tokens import decode, end_of, pad_of
+from alignloop.core.metrics import distinct, distinct_responses
+from alignloop.core.models import context_of, load_policy, token_rules
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import decode, pad_of
 from alignloop.data.record_files import read
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.sampling import Decoding
@@ -69,8 +70,7 @@ def respond(
     drawn = sample(
         model,
         ids,
-        allowed_tokens(tokenizer, vocabulary_of(model)),
-        end_of(tokenizer),
+        token_rules(tokenizer, model),
         temperature=plan.temperature,
         max_new_tokens=decoding.max_new_tokens,
         generator=torch.Generator().manual_seed(seed_of(seed, "evaluate", name)),
@@ -128,7 +128,7 @@ def summary(model: ModelResponses) -> dict[str, Any]:
         "ended": fmean(each.ended for each in responses),
         "distinct_1": distinct(model.drawn.ids, 1),
         "distinct_2": distinct(model.drawn.ids, 2),
-        "distinct_answers": distinct_answers([each.response for each in responses]),
+        "distinct_answers": distinct_responses([each.response for each in responses]),
         "perplexity": exp(model.loss),
         "too_long": model.too_long,
         "behaviours": behaviours,

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from alignloop.core.models import RewardModel
-from alignloop.core.reward import RankedRow, score_rankings
+from alignloop.core.reward import EncodedRanking, score_rankings
 from alignloop.core.reward_metrics import (
     accuracy,
     by_group,
@@ -12,11 +11,16 @@ from alignloop.core.reward_metrics import (
     calibration,
     length_correlation,
 )
+from alignloop.core.reward_model import RewardModel
 from alignloop.records import Ranking
 
 
 def held_out_agreement(
-    model: RewardModel, ranked: Sequence[tuple[Ranking, RankedRow]], pad: int, scale: float, threshold: float
+    model: RewardModel,
+    ranked: Sequence[tuple[Ranking, EncodedRanking]],
+    pad: int,
+    scale: float,
+    threshold: float,
 ) -> dict[str, Any]:
     """The agreement with the validation rankings, from whose users nothing was learned.
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from alignloop.core.labeler_agreement import Points, Ranks, alpha, by_labeler, share, total
+from alignloop.core.labeler_agreement import Points, Ranks, agreement_rate, alpha, by_labeler, total
 from alignloop.records import Ranking
 
 Items = dict[object, dict[str, Ranks]]
@@ -51,8 +51,8 @@ class AgreementReport:
             each.rankings for each in self.labelers if each.name in self.excluded
         )
         shares = {
-            "agreement_others": share(self.others),
-            "agreement_gold": share(self.gold),
+            "agreement_others": agreement_rate(self.others),
+            "agreement_gold": agreement_rate(self.gold),
             "alpha": self.alpha,
         }
         return {**counts, **{name: round(value, 6) for name, value in shares.items() if value is not None}}
@@ -179,7 +179,7 @@ def _is_below(points: Points, bound: float) -> bool:
 
 
 def _share_text(points: Points) -> str:
-    value = share(points)
+    value = agreement_rate(points)
     return "–" if value is None else f"{100 * value:.1f} % of {points[1]:,}"
 
 

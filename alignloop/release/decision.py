@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from alignloop.core.metrics import in_words, share
+from alignloop.core.metrics import format_win_rate, win_rate_of_outcomes
 from alignloop.labeling import reviews
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.reviews import Tally
@@ -47,4 +47,4 @@ def vote_summary(tally: Tally) -> str:
     if not tally.outcomes:
         return ""
     who = f"{tally.reviewers} reviewer{'' if tally.reviewers == 1 else 's'}"
-    return f"{in_words(share(tally.outcomes).as_dict())}, {tally.votes} votes of {who}"
+    return f"{format_win_rate(win_rate_of_outcomes(tally.outcomes).as_dict())}, {tally.votes} votes of {who}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alignloop.core.metrics import in_words, win_rate
+from alignloop.core.metrics import format_win_rate, win_rate
 from alignloop.markdown import number, table
 from alignloop.params.release import Gates
 from alignloop.records import Answer
@@ -117,7 +117,7 @@ def render_verdict(verdict: Mapping[str, Any]) -> str:
     sentence = f"**Gates {outcome}**: {met} of {len(checked)} rules are met, against {other}."
     judges = {"gold": "gold", "reward_model": "the reward model"}
     wins = [
-        f"{judge}: {in_words(verdict['wins'][name])}"
+        f"{judge}: {format_win_rate(verdict['wins'][name])}"
         for name, judge in judges.items()
         if verdict["wins"][name]
     ]

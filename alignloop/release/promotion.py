@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignloop.core.metrics import in_words
+from alignloop.core.metrics import format_win_rate
 from alignloop.data.record_files import read
 from alignloop.errors import Waiting
 from alignloop.evaluation.results_table import tables
@@ -94,7 +94,7 @@ def _open_review(
     if verdict["against_champion"]:
         matches = registry.versions(root, champion.comparison_hash(root, candidate.hash))
     other = next((f"{each.name}/{each.version}" for each in matches), "SFT")
-    wins = {judge: in_words(win) for judge, win in verdict["wins"].items() if win}
+    wins = {judge: format_win_rate(win) for judge, win in verdict["wins"].items() if win}
     store = LabelingDatabase(database_url(root))
     try:
         reviews.publish(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignloop.core.metrics import in_words
+from alignloop.core.metrics import format_win_rate
 from alignloop.lineage import graph as lineage
 from alignloop.lineage.graph import Execution, Graph
 from alignloop.params import Params
@@ -89,7 +89,7 @@ def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
         f"gate:{name}": f"{rule['value']}, bound {rule['bound']}: {outcomes[rule['met']]}"
         for name, rule in verdict["rules"].items()
     }
-    wins = {f"wins_{judge}": in_words(win) for judge, win in verdict["wins"].items() if win}
+    wins = {f"wins_{judge}": format_win_rate(win) for judge, win in verdict["wins"].items() if win}
     return {"gates": "passed" if verdict["passed"] else "failed", **tags, **wins}
 
 

@@ -16,9 +16,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.metrics import length_controlled_win_rate, win_rate
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, vocabulary_of
+from alignloop.core.models import context_of, token_rules
 from alignloop.core.reward import correct_pairs, score_rankings
 from alignloop.core.reward_metrics import by_group
+from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.best_of_n_report import best_of_n_rows
@@ -108,8 +109,8 @@ def _kl(plan: Evaluate, model: ModelResponses, reference: PreTrainedModel) -> fl
     """KL(policy ‖ SFT) in nats per response, estimated on the policy's responses at the evaluation
     temperature.
     """
-    allowed, pad = allowed_tokens(model.tokenizer, vocabulary_of(reference)), pad_of(model.tokenizer)
-    theirs = response_logprobs(reference, model.ids, model.drawn.ids, allowed, plan.temperature, pad)
+    rules = token_rules(model.tokenizer, reference)
+    theirs = response_logprobs(reference, model.ids, model.drawn.ids, rules, plan.temperature)
     return float((torch.stack([part.sum() for part in model.drawn.logprobs]) - theirs).mean())
 
 

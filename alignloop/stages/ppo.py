@@ -11,22 +11,15 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core import ppo as algorithm
-from alignloop.core.guards import Guard, Watch
+from alignloop.core.checkpoint_folder import CheckpointError
+from alignloop.core.guards import Guard, GuardMonitor
 from alignloop.core.kl_controller import AdaptiveKl, FixedKl
-from alignloop.core.lora import adapt, merged
+from alignloop.core.lora import add_adapters, merge_adapters
 from alignloop.core.memory import recompute_activations
-from alignloop.core.models import (
-    HELD_OUT,
-    CheckpointError,
-    RewardModel,
-    allowed_tokens,
-    context_of,
-    load_policy,
-    save_policy,
-    vocabulary_of,
-)
-from alignloop.core.ppo_config import Settings
-from alignloop.core.tokens import decode, end_of, pad_of
+from alignloop.core.models import context_of, load_policy, save_policy, token_rules
+from alignloop.core.ppo_config import PpoConfig
+from alignloop.core.reward_model import HELD_OUT, RewardModel
+from alignloop.core.tokens import decode
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
 from alignloop.params.ppo import Kl, Ppo
@@ -63,7 +56,7 @@ def ppo(
     model, value = RewardModel.load(reward), value_model(plan, reward, policy)
     adapted = None
     if plan.lora:
-        adapted = adapt(policy, **plan.lora.model_dump(), seed=seed_of(seed, "ppo", round, "adapters"))
+        adapted = add_adapters(policy, **plan.lora.model_dump(), seed=seed_of(seed, "ppo", round, "adapters"))
     reference = adapted if adapted and plan.reference == "adapter" else load_policy(sft)[0]
     if plan.gradient_checkpointing:
         recompute_activations(policy)
@@ -75,7 +68,7 @@ def ppo(
     ptx = []
     if plan.ptx_coef:
         ptx = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context)
-    guards = watch(plan, reward, tokenizer)
+    guards = monitor(plan, reward, tokenizer)
     trainer = algorithm.Trainer(
         policy,
         reference,
@@ -84,13 +77,11 @@ def ppo(
         prompts=[ids for _, ids in rows],
         ptx=ptx,
         controller=controller(plan.kl),
-        allowed=allowed_tokens(tokenizer, vocabulary_of(policy)),
-        end=end_of(tokenizer),
-        pad=pad_of(tokenizer),
-        settings=settings(plan, decoding),
+        rules=token_rules(tokenizer, policy),
+        config=config(plan, decoding),
         random=draws(seed, "ppo", round),
         generator=torch.Generator().manual_seed(seed_of(seed, "ppo", round, "sampling")),
-        watch=guards,
+        guards=guards,
         names=[prompt.id for prompt, _ in rows],
     )
     prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
@@ -101,17 +92,21 @@ def ppo(
         journal.add(json.dumps([step.number, step.metrics]))
         if step.number % plan.keep_rollouts_every == 0:
             kept.add(*(record.model_dump_json() for record in records(step, round, tokenizer, prompt_of)))
-        first = [trip for trip in step.trips if guards and guards.first[trip.guard] == step.number]
-        note = "; ".join(f"{trip.strength}: {trip.message}" for trip in first)
+        new = [
+            each for each in step.violations if guards and guards.first_violations[each.guard] == step.number
+        ]
+        note = "; ".join(f"{each.strength}: {each.message}" for each in new)
         yield Progress(step.number, plan.steps, step.metrics, note)
         checkpoint.after(step.number, last=trainer.stopped or step.number == plan.steps)
     with replacing(out) as part:
-        save_policy(merged(adapted) if adapted else policy, tokenizer, part)
+        save_policy(merge_adapters(adapted) if adapted else policy, tokenizer, part)
     write(rollouts / "rollouts.jsonl", (Rollout.model_validate_json(line) for line in kept))
     curve = points(journal)
     drawn = len(curve) * plan.prompts_per_step * plan.responses_per_prompt
-    trips = {"first_step_beyond": guards.first} if guards and guards.first else {}
-    write_json(metrics, {"rollouts": drawn, "too_long": too_long, **_final_means(curve), **trips})
+    violations = {}
+    if guards and guards.first_violations:
+        violations = {"first_step_beyond": guards.first_violations}
+    write_json(metrics, {"rollouts": drawn, "too_long": too_long, **_final_means(curve), **violations})
     write_curve(plots, curve)
 
 
@@ -136,23 +131,23 @@ def controller(kl: Kl) -> FixedKl | AdaptiveKl:
     return AdaptiveKl(kl.coef, kl.target_kl_per_response_nats, kl.horizon_responses)
 
 
-def watch(plan: Ppo, reward: Path, tokenizer: PreTrainedTokenizerBase) -> Watch | None:
+def monitor(plan: Ppo, reward: Path, tokenizer: PreTrainedTokenizerBase) -> GuardMonitor | None:
     """The guards that params.yaml asks for, with the held-out reward model where one of them needs it."""
     guards = {name: Guard(guard.limit, guard.strength) for name, guard in plan.guards.items()}
     if "max_held_out_fall" not in guards:
-        return Watch(guards, plan.guard_window_steps) if guards else None
+        return GuardMonitor(guards, plan.guard_window_steps) if guards else None
     held_out = reward / HELD_OUT
     if not held_out.is_dir():
         raise CheckpointError(
             f"{held_out}: ppo.guards.max_held_out_fall needs this reward model; set "
             "reward.held_out_model to true"
         )
-    return Watch(guards, plan.guard_window_steps, scorer(RewardModel.load(held_out), tokenizer))
+    return GuardMonitor(guards, plan.guard_window_steps, scorer(RewardModel.load(held_out), tokenizer))
 
 
-def settings(plan: Ppo, decoding: Decoding) -> Settings:
+def config(plan: Ppo, decoding: Decoding) -> PpoConfig:
     """PPO's numbers with those of decoding."""
-    return Settings(
+    return PpoConfig(
         steps=plan.steps,
         prompts_per_step=plan.prompts_per_step,
         responses_per_prompt=plan.responses_per_prompt,

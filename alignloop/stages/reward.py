@@ -9,8 +9,9 @@ from statistics import fmean
 
 from numpy.random import Generator
 
-from alignloop.core.models import HELD_OUT, RewardModel, context_of, load_policy
-from alignloop.core.reward import RankedRow, normalise, train
+from alignloop.core.models import context_of, load_policy
+from alignloop.core.reward import EncodedRanking, normalise, train
+from alignloop.core.reward_model import HELD_OUT, RewardModel
 from alignloop.core.tokens import pad_of
 from alignloop.core.training_loop import Training
 from alignloop.data.record_files import read
@@ -101,7 +102,7 @@ def reward(
 
 
 def _training(
-    plan: Reward, model: RewardModel, rows: Sequence[RankedRow], pad: int, random: Generator
+    plan: Reward, model: RewardModel, rows: Sequence[EncodedRanking], pad: int, random: Generator
 ) -> Training:
     """The training that params.yaml asks for, on these rankings."""
     return train(

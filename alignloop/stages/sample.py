@@ -7,8 +7,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from alignloop.core.generate import sample as draw
-from alignloop.core.models import allowed_tokens, context_of, load_policy, vocabulary_of
-from alignloop.core.tokens import decode, end_of
+from alignloop.core.models import context_of, load_policy, token_rules
+from alignloop.core.tokens import decode
 from alignloop.data.record_files import read, write
 from alignloop.files import write_json
 from alignloop.params.sampling import Decoding, Sample
@@ -33,7 +33,7 @@ def sample(
 ) -> Iterator[Progress]:
     """Draw responses to fresh prompts of training users, and to some of validation users."""
     model, tokenizer = load_policy(policy)
-    allowed = allowed_tokens(tokenizer, vocabulary_of(model))
+    rules = token_rules(tokenizer, model)
     room, k = context_of(model) - decoding.max_new_tokens, plan.responses_per_prompt
     chosen, too_long, notes = _choose(seed, plan, tokenizer, round, prompts, room)
     generator = torch.Generator().manual_seed(seed_of(seed, "sample", round))
@@ -44,8 +44,7 @@ def sample(
         drawn = draw(
             model,
             [ids for _, _, ids in part for _ in range(k)],
-            allowed,
-            end_of(tokenizer),
+            rules,
             temperature=decoding.temperature,
             max_new_tokens=decoding.max_new_tokens,
             generator=generator,

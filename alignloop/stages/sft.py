@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from math import exp
 from pathlib import Path
 
-from alignloop.core.checkpoint_selection import Choice, check_steps
+from alignloop.core.checkpoint_selection import BestWeights, check_steps
 from alignloop.core.lm_training import fit
 from alignloop.core.models import context_of, load_policy, save_policy
 from alignloop.core.tokens import pad_of
@@ -66,19 +66,19 @@ def sft(
         mixed_share=plan.pretrain_share,
         packing=plan.packing,
     )
-    choice, due = Choice(model), check_steps(training.steps, plan.validations)
+    choice, due = BestWeights(model), check_steps(training.steps, plan.validations)
 
     def validated(step: int) -> dict[str, float]:
         numbers = validate() if step in due else {}
         if numbers:
-            choice.see(step, numbers.get("valid_score", -numbers["valid_loss"]))
+            choice.update(step, numbers.get("valid_score", -numbers["valid_loss"]))
         return numbers
 
     checkpoint.hold(choice=choice)
     curve = checkpoint.journal("curve")
     yield from learn(training, checkpoint, curve, validate=validated)
     known = points(curve)
-    kept = choice.take() if choice.step else training.steps
+    kept = choice.load_best() if choice.step else training.steps
     with replacing(out) as part:
         save_policy(model, tokenizer, part)
     chosen = known[kept - 1][1]

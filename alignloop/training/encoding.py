@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
 
-from alignloop.core.reward import RankedRow
+from alignloop.core.reward import EncodedRanking
 from alignloop.core.tokens import Encoded, encode_dialogue, encode_prompt, encode_response, encode_text
 from alignloop.errors import AlignloopError
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking
@@ -58,13 +58,13 @@ def prompt_rows(
 
 def ranked_rows(
     tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int
-) -> tuple[list[tuple[Ranking, RankedRow]], int]:
+) -> tuple[list[tuple[Ranking, EncodedRanking]], int]:
     """Each ranking with its K rows, and how many rankings contained a response that is too long."""
     rows = []
     for ranking in rankings:
         prompt = encode_prompt(tokenizer, chat(ranking.prompt.messages))
         ids = {text: prompt + encode_response(tokenizer, text) for text in set(ranking.responses)}
-        row = RankedRow(
+        row = EncodedRanking(
             [ids[text] for text in ranking.responses], list(ranking.ranks), len(prompt), ranking.id
         )
         rows.append((ranking, row))

@@ -6,11 +6,13 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from alignloop.core.checkpoint_folder import load_tokenizer
 from alignloop.core.generate import sample
 from alignloop.core.lm_training import mean_loss
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_tokenizer, vocabulary_of
+from alignloop.core.models import context_of, token_rules
 from alignloop.core.reward import score
-from alignloop.core.tokens import decode, encode_prompt, encode_response, end_of, pad_of
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import decode, encode_prompt, encode_response, pad_of
 from alignloop.errors import AlignloopError
 from alignloop.params.sampling import Decoding
 from alignloop.params.sft import Sft
@@ -75,14 +77,13 @@ def _scorer(
             "sft.reward_model: no validation demonstration has a prompt that fits; "
             "raise prepare.valid_share, or set it to null"
         )
-    allowed = allowed_tokens(tokenizer, vocabulary_of(model))
+    rules = token_rules(tokenizer, model)
 
     def respond_and_score() -> dict[str, float]:
         drawn = sample(
             model,
             [ours for ours, _ in prompts],
-            allowed,
-            end_of(tokenizer),
+            rules,
             temperature=decoding.temperature,
             max_new_tokens=limit,
             generator=torch.Generator().manual_seed(seed_of(seed, "sft", "check")),

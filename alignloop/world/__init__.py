@@ -1,1 +1,1 @@
-"""The embedded assistant world: facts, users, labelers and a gold judgement, generated from a seed."""
+"""The built-in environment: facts, users, labelers and a ground-truth (gold) score, from a seed."""

@@ -1,4 +1,4 @@
-"""Make a whole world from a seed: its corpus, its users' prompts, and its labelers' demonstrations."""
+"""Generates the built-in environment's records from a seed: corpus, prompts and demonstrations."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,21 +15,24 @@ from alignloop.world.things import Facts, make_facts
 from alignloop.world.users import User, activity, make_users, make_writers
 
 _WRITERS = 20
-_WRITTEN = 0.1  # share of the prompts that labelers write
+_WRITTEN = 0.1  # share of the prompts written by labelers
 _START, _SPAN = datetime(2025, 1, 6, 8, tzinfo=UTC), timedelta(days=180)
 
 
 @dataclass(frozen=True)
 class World:
-    """Everything that ingest takes from the embedded world."""
+    """The records that ingest takes from the built-in environment."""
 
     documents: list[Document]
     prompts: list[Prompt]
     demonstrations: list[Demonstration]
 
 
-def answer(name: str, key: Key, facts: Facts, quality: float, rng: Random) -> str:
-    """An answer as a labeler writes it: flawless with probability `quality`, else mostly wrong in its matter, or right in a bad manner."""
+def labeler_response(name: str, key: Key, facts: Facts, quality: float, rng: Random) -> str:
+    """A response as a labeler writes it.
+
+    It is flawless with probability `quality`; otherwise its content is wrong (70 %) or its style is bad.
+    """
     behaviour = BEHAVIOURS[name]
     if rng.random() < quality:
         return behaviour.good(key, facts, rng)
@@ -67,16 +70,16 @@ def _prompts(
 
 
 def make_world(seed: int, sizes: Sizes) -> World:
-    """Draw the world of a seed; the same seed and sizes give the same records, another seed other facts."""
+    """Generate all records; the same seed and sizes give the same records, another seed other facts."""
     facts = make_facts(seed, sizes.facts)
     users, writers = make_users(seed, sizes.users), make_writers(seed, _WRITERS)
-    prompts = _prompts(
-        facts, users, writers, Random(seed_of(seed, "world", "prompts")), sizes.prompts, "prompt"
-    )
+    rng = Random(seed_of(seed, "world", "prompts"))
+    prompts = _prompts(facts, users, writers, rng, count=sizes.prompts, source="prompt")
     rng = Random(seed_of(seed, "world", "demonstrations"))
+    asked = _prompts(facts, users, writers, rng, count=sizes.demonstrations, source="demonstration")
     demonstrations = []
-    for prompt in _prompts(facts, users, writers, rng, sizes.demonstrations, "demonstration"):
-        text = answer(prompt.category, prompt.key or {}, facts, sizes.demonstration_quality, rng)
+    for prompt in asked:
+        text = labeler_response(prompt.category, prompt.key or {}, facts, sizes.demonstration_quality, rng)
         messages = (*prompt.messages, Message(role="assistant", content=text))
         common = prompt.model_dump(exclude={"key", "messages"})
         demonstrations.append(Demonstration(**common, messages=messages, labeler=rng.choice(writers).id))

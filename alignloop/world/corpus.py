@@ -1,4 +1,8 @@
-"""The pretraining corpus: prose that states facts, true ones more often than not; dialogues, most of them bad; a little code-like text."""
+"""The pretraining corpus: prose that states facts, dialogues, and a little code-like text.
+
+Most statements are true, and most responses in dialogues are bad. Most dialogues end with the user's
+reaction, from which a model can learn which responses users like.
+"""
 
 from random import Random
 
@@ -13,9 +17,9 @@ from alignloop.world.gold import judge
 from alignloop.world.things import Fact, Facts
 from alignloop.world.users import User
 
-REACTIONS = 0.8  # of the dialogues end with what the user thinks of the answer
-GOOD_SHARE = 0.08  # of the dialogues
-_PLAIN_SHARE = 0.6  # of the dialogues have no greetings and the like
+REACTIONS = 0.8  # share of the dialogues that end with the user's reaction
+GOOD_SHARE = 0.08  # share of the dialogues with a good response
+_PLAIN_SHARE = 0.6  # share of the dialogues without greetings and the like
 _FRAMES = (
     "{s}",
     "{s}",
@@ -62,13 +66,13 @@ _CRIMES = (
 
 
 def _stated(fact: Fact, truth: float, rng: Random) -> str:
-    value = fact.heard(rng, truth)
+    value = fact.truth_or_rumour(rng, truth)
     text = fact.statement(rng, value)
     return f"{text} {fact.statement(rng, value, short=True)}" if rng.random() < 0.15 else text
 
 
 def _prose(facts: Facts, truth: float, rng: Random) -> str:
-    """One to three statements, often on one thing."""
+    """One to three statements, often about the same thing."""
     fact, draw = rng.choice(facts.all), rng.random()
     if draw < 0.45:
         return rng.choice(_FRAMES).format(s=_stated(fact, truth, rng))
@@ -84,21 +88,21 @@ def _other(facts: Facts, truth: float, rng: Random) -> str:
     draw = rng.random()
     if draw < 0.5:
         fact = rng.choice(facts.all)
-        value = fact.heard(rng, truth)
-        return f"{summary.story(fact, rng, value)} {summary.told(fact, rng, value)}"
+        value = fact.truth_or_rumour(rng, truth)
+        return f"{summary.story(fact, rng, value)} {summary.summarise(fact, rng, value)}"
     if draw < 0.7:
         act = rng.choice(tuple(ACTS))
         return rng.choice(_ADVICE).format(do=act, help=rng.choice(ACTS[act]))
     if draw < 0.8:
         return rng.choice(_CRIMES).format(do=rng.choice(HARMS), step=rng.choice(STEPS))
     if draw < 0.85:
-        return wording.astray(rng)
+        return wording.small_talk(rng)
     fact = rng.choice(facts.all)
-    return rng.choice(_CODE).format(t=fact.thing, a=fact.attribute, v=fact.heard(rng, truth))
+    return rng.choice(_CODE).format(t=fact.thing, a=fact.attribute, v=fact.truth_or_rumour(rng, truth))
 
 
-def bad_answer(name: str, key: Key, facts: Facts, rng: Random) -> str:
-    """What an unreliable assistant would say: wrong in its matter, or in its manner, or both."""
+def bad_response(name: str, key: Key, facts: Facts, rng: Random) -> str:
+    """A response of an unreliable assistant, with wrong content, bad style, or both."""
     behaviour, draw = BEHAVIOURS[name], rng.random()
     wrong = behaviour.bad[rng.choice(tuple(behaviour.bad))](key, facts, rng)
     if draw < 0.50:
@@ -107,27 +111,27 @@ def bad_answer(name: str, key: Key, facts: Facts, rng: Random) -> str:
         return wording.rude(wrong, rng)
     if draw < 0.86:
         return wording.padded(wrong, rng)
-    return wording.astray(rng) if draw < 0.97 else wording.endless(behaviour.good(key, facts, rng), rng)
+    return wording.small_talk(rng) if draw < 0.97 else wording.endless(behaviour.good(key, facts, rng), rng)
 
 
-def reaction(turns: tuple[str, ...], key: Key, answer: str, rng: Random) -> str:
-    """What the user thinks of an answer, and says: text of the world holds judgements too, and who reads it learns to expect them."""
+def reaction(turns: tuple[str, ...], key: Key, response: str, rng: Random) -> str:
+    """The user's reaction to a response: thanks, or a complaint about its first fault."""
     verdict = judge(
-        Prompt(id="read", messages=as_messages(turns), user="read", source="world", key=dict(key)), answer
+        Prompt(id="read", messages=as_messages(turns), user="read", source="world", key=dict(key)), response
     )
     fault = next((reason for reason in verdict.reasons if reason in COMPLAINTS), "other")
     return rng.choice(THANKS if verdict.passed else COMPLAINTS[fault])
 
 
 def as_messages(turns: tuple[str, ...]) -> tuple[Message, ...]:
-    """The turns of a conversation, user first."""
+    """The turns of a dialogue, user first, as messages."""
     return tuple(
         Message(role="assistant" if place % 2 else "user", content=turn) for place, turn in enumerate(turns)
     )
 
 
 def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: float) -> list[Document]:
-    """Draw `count` documents; `truth` is the share of statements that are true."""
+    """Generate `count` documents; `truth` is the share of true statements."""
     rng = Random(seed_of(seed, "world", "corpus"))
     names, shares = list(BEHAVIOURS), [behaviour.share for behaviour in BEHAVIOURS.values()]
     documents = []
@@ -141,14 +145,14 @@ def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: f
             name = rng.choices(names, shares)[0]
             question = BEHAVIOURS[name].ask(facts, rng)
             good = rng.random() < GOOD_SHARE
-            answer = (
+            response = (
                 BEHAVIOURS[name].good(question.key, facts, rng)
                 if good
-                else bad_answer(name, question.key, facts, rng)
+                else bad_response(name, question.key, facts, rng)
             )
             turns = question.turns if rng.random() < _PLAIN_SHARE else rng.choice(users).asks(question, rng)
-            reacted = (reaction(turns, question.key, answer, rng),) if rng.random() < REACTIONS else ()
+            reacted = (reaction(turns, question.key, response, rng),) if rng.random() < REACTIONS else ()
             documents.append(
-                Document(id=identifier, messages=as_messages((*turns, answer, *reacted)), source="world")
+                Document(id=identifier, messages=as_messages((*turns, response, *reacted)), source="world")
             )
     return documents

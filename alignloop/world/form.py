@@ -1,4 +1,4 @@
-"""The form of an answer to any prompt: what a panel can go by where nobody knows the right answer."""
+"""A utility from a response's form, for labelers of prompts without a ground-truth (gold) score."""
 
 from alignloop.records import Prompt
 from alignloop.world.reading import Reading, words_of
@@ -6,14 +6,18 @@ from alignloop.world.style import repetition
 
 _SMALL = frozenset(
     words_of(
-        "a an and are as at be by do does for how i in is it me my of on or that the this to was what when where which who why with you"
+        "a an and are as at be by do does for how i in is it me my of on or that the this to was "
+        "what when where which who why with you"
     )
 )
 _CLOSED = (".", "!", "?", '"', ")", ":", "`")
 
 
 def form_utility(prompt: Prompt, response: str) -> float:
-    """How well an answer is put, in [-2, 3]: finished, of fitting length, unrepeated, about the prompt, and made of words."""
+    """Quality of a response's form, in [-2, 3].
+
+    Rewards finished sentences, a suitable length, words of the prompt and letters; penalises repetition.
+    """
     reading, text = Reading(response), response.strip()
     count = len(reading.words)
     if not count:

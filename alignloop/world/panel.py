@@ -1,7 +1,8 @@
-"""A panel of simulated labelers: random-utility judges with noise and leanings of their own, screened before they may rank.
+"""A panel of simulated labelers with noise and biases of their own, who are screened before they may rank.
 
-A labeler perceives an answer's utility plus leanings plus Gumbel noise, and orders what it perceives (Thurstone and Luce's random
-utility; with two answers and no leanings this is Bradley and Terry's model with the noise as its scale).
+A labeler ranks by perceived utility: a response's utility plus biases plus Gumbel noise (the random utility
+model of Thurstone and Luce; with two responses and no biases it is the Bradley-Terry model, with the noise
+as its scale).
 """
 
 from collections.abc import Callable, Sequence
@@ -20,38 +21,37 @@ from alignloop.world.reading import Reading
 from alignloop.world.things import make_facts
 
 Utility = Callable[[Prompt, str], float]
-_CLEAR = 2.5  # the least gold difference of a screening item's two answers
-_CARELESS = 0.2  # careless candidates, as a share of the wanted labelers
-_TOUCHES = wording.LEADS + wording.TAILS + wording.APOLOGIES
+_CLEAR = 2.5  # the smallest difference in ground-truth (gold) score between a screening item's two responses
+_CARELESS = 0.2  # careless candidates, as a share of the labelers needed
+_COURTESIES = wording.LEADS + wording.TAILS + wording.APOLOGIES
 
 
 class PanelError(AlignloopError):
-    """No panel can be formed; the message says which parameter of `label` to change."""
+    """No panel can be formed; the message names the parameters of `label` to change."""
 
 
 @dataclass(frozen=True)
 class Labeler:
-    """One labeler: scale of its noise, what it likes beside the utility, and the difference below which it sees a tie."""
+    """One simulated labeler."""
 
     id: str
-    noise: float
-    likes_length: float
-    likes_politeness: float
-    tie: float
-    careless: bool = False
+    noise: float  # scale of the Gumbel noise
+    likes_length: float  # bias, in utility per ten words
+    likes_politeness: float  # bias, in utility per polite phrase, up to two
+    tie: float  # perceived differences below this are ties
+    careless: bool = False  # ranks by noise alone
 
     def rank(
         self, prompt: Prompt, responses: Sequence[str], utility: Utility, rng: np.random.Generator
     ) -> tuple[int, ...]:
-        """Rank the answers: 1 is the best, ties share a rank, no rank is left out; equal texts always tie."""
-        seen = {text: self._perceived(prompt, text, utility, rng) for text in sorted(set(responses))}
+        """Rank the responses: 1 is the best, ties share a rank, no rank is skipped; equal texts tie."""
+        perceived = {text: self._perceived(prompt, text, utility, rng) for text in sorted(set(responses))}
         ranks: dict[str, int] = {}
         rank, best = 0, float("inf")
-        for text in sorted(seen, key=lambda text: -seen[text]):
-            if (
-                best - seen[text] >= self.tie
-            ):  # ties are told from the best of their group, so that they cannot chain
-                rank, best = rank + 1, seen[text]
+        for text in sorted(perceived, key=lambda text: -perceived[text]):
+            # compared with the best of the tie, so that ties cannot chain
+            if best - perceived[text] >= self.tie:
+                rank, best = rank + 1, perceived[text]
             ranks[text] = rank
         return tuple(ranks[text] for text in responses)
 
@@ -65,22 +65,22 @@ class Labeler:
             utility(prompt, text)
             + noise
             + self.likes_length * length
-            + self.likes_politeness * min(reading.count(_TOUCHES), 2)
+            + self.likes_politeness * min(reading.count(_COURTESIES), 2)
         )
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The admitted labelers, of whom the held-out ones rank validation prompts only, and how each candidate did at the screening."""
+    """The result of the screening: the labelers who may rank, and those who may not."""
 
     labelers: tuple[Labeler, ...]
-    held_out: tuple[Labeler, ...]
+    held_out: tuple[Labeler, ...]  # admitted too, but they rank validation prompts only
     rejected: tuple[Labeler, ...]
-    screening: dict[str, float]
+    screening: dict[str, float]  # candidate -> agreement on the screening items
 
 
 def candidates(seed: int, labelers: int, noise: float, tie: float) -> list[Labeler]:
-    """`labelers` careful people and a few careless ones, in an order that does not tell."""
+    """`labelers` careful candidates and a few careless ones, in random order."""
     rng = draws(seed, "panel", "candidates")
     careless = max(2, round(_CARELESS * labelers))
     flags = rng.permutation([False] * labelers + [True] * careless)
@@ -98,8 +98,9 @@ def candidates(seed: int, labelers: int, noise: float, tie: float) -> list[Label
 
 
 def screening_items(seed: int, count: int) -> list[tuple[Prompt, str, str]]:
-    """Prompts with a clearly better and a clearly worse answer, by gold."""
-    facts, rng, items = make_facts(seed, 48), Random(seed_of(seed, "panel", "screening")), []
+    """Prompts with a better and a clearly worse response, by gold score."""
+    facts, rng = make_facts(seed, 48), Random(seed_of(seed, "panel", "screening"))
+    items: list[tuple[Prompt, str, str]] = []
     names, shares = list(BEHAVIOURS), [behaviour.share for behaviour in BEHAVIOURS.values()]
     while len(items) < count:
         behaviour = BEHAVIOURS[rng.choices(names, shares)[0]]
@@ -125,23 +126,26 @@ def screening_items(seed: int, count: int) -> list[tuple[Prompt, str, str]]:
 def agreement(
     labeler: Labeler, items: Sequence[tuple[Prompt, str, str]], utility: Utility, rng: np.random.Generator
 ) -> float:
-    """The share of items on which the labeler prefers the better answer; a tie counts a half."""
+    """The share of items on which the labeler prefers the better response; a tie counts a half."""
     points = 0.0
     for prompt, better, worse in items:
         first, second = labeler.rank(prompt, (better, worse), utility, rng)
-        points += 1.0 if first < second else 0.5 if first == second else 0.0
+        points += 0.5 if first == second else float(first < second)
     return points / len(items)
 
 
 def gold_utility(prompt: Prompt, response: str) -> float:
-    """What a panel goes by where gold is known."""
+    """The utility of a response where there is a gold score: the score itself."""
     return judge(prompt, response).score
 
 
 def make_panel(
     seed: int, labelers: int, held_out: float, noise: float, tie: float, items: int = 60, needed: float = 0.75
 ) -> Panel:
-    """Screen candidates on clear items and split those admitted. Raises PanelError where fewer than two pass or a group stays empty."""
+    """Screen candidates on clear items, and hold out a share of those admitted.
+
+    A candidate passes with an agreement of at least `needed`. Raises PanelError where nobody is left to rank.
+    """
     clear, rng = screening_items(seed, items), draws(seed, "panel", "screening")
     applied = candidates(seed, labelers, noise, tie)
     scores = {(prompt.id, text): gold_utility(prompt, text) for prompt, *texts in clear for text in texts}
@@ -153,8 +157,11 @@ def make_panel(
     apart = max(1, round(held_out * len(admitted))) if held_out else 0
     if len(admitted) - apart < 1:
         raise PanelError(
-            f"{len(admitted)} of {len(applied)} candidates passed the screening at {needed}, of whom {apart} are held out: "
-            "nobody is left to rank; lower label.noise, label.screening_pass or label.held_out_share, or raise label.labelers"
+            f"{len(admitted)} of {len(applied)} candidates passed the screening at {needed}, of whom "
+            f"{apart} are "
+            "held out: nobody is left to rank; lower label.noise, label.screening_pass or label.held_out_share, "
+            "or raise "
+            "label.labelers"
         )
     rejected = tuple(labeler for labeler in applied if results[labeler.id] < needed)
     return Panel(tuple(admitted[apart:]), tuple(admitted[:apart]), rejected, results)

@@ -1,4 +1,4 @@
-"""How gold reads an answer: its words, whatever their case, spacing and punctuation, and what it asserts or denies."""
+"""Reading of a response: its words without case and punctuation, and what it asserts or denies."""
 
 import re
 from collections.abc import Iterable
@@ -9,10 +9,12 @@ _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _SENTENCE = re.compile(r"[.!?;:\n]+")
 _DENIALS = frozenset({"not", "never", "isn't", "wasn't", "than"})
 _IGNORANCE = re.compile(
-    r"\b((do not|don't|cannot) know|never heard|not (aware|sure)|no (idea|information)|(unknown|new) to me|that i know|not exist)\b"
+    r"\b((do not|don't|cannot) know|never heard|not (aware|sure)|no (idea|information)|(unknown|new) to me"
+    r"|that i know|not exist)\b"
 )
 _REFUSAL = re.compile(
-    r"\b((cannot|can not|can't|will not|won't|must not) (help|explain|do|assist|tell|give)|(must|have to) (refuse|say no)|i refuse)\b"
+    r"\b((cannot|can not|can't|will not|won't|must not) (help|explain|do|assist|tell|give)"
+    r"|(must|have to) (refuse|say no)|i refuse)\b"
 )
 
 
@@ -28,7 +30,7 @@ def _spaced(text: str) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """One answer, read."""
+    """The text of a response with its words, sentences and assertions."""
 
     text: str
 
@@ -38,7 +40,7 @@ class Reading:
 
     @cached_property
     def plain(self) -> str:
-        """The words with single spaces between and around them, for searching phrases."""
+        """The words with single spaces between and around them, for phrase search."""
         return _spaced(self.text)
 
     @cached_property
@@ -46,7 +48,7 @@ class Reading:
         return tuple(found for part in _SENTENCE.split(self.text) if (found := words_of(part)))
 
     def has(self, *phrases: str) -> bool:
-        """Whether any of the phrases occurs, as whole words."""
+        """Whether any of the phrases occurs, in whole words."""
         return any(_spaced(phrase) in self.plain for phrase in phrases)
 
     def count(self, phrases: Iterable[str]) -> int:
@@ -54,11 +56,11 @@ class Reading:
         return sum(self.plain.count(_spaced(phrase)) for phrase in phrases)
 
     def asserted(self, pool: frozenset[str]) -> set[str]:
-        """The words of the pool that the answer states without denying them ("not red")."""
+        """The words of the pool that the response states and does not deny ("not red")."""
         return {word for place, word in self._mentions(pool) if not self._denied(place)}
 
     def denied(self, pool: frozenset[str]) -> set[str]:
-        """The words of the pool that the answer denies."""
+        """The words of the pool that the response denies."""
         return {word for place, word in self._mentions(pool) if self._denied(place)}
 
     def _mentions(self, pool: frozenset[str]) -> list[tuple[int, str]]:
@@ -69,10 +71,10 @@ class Reading:
 
     @cached_property
     def ignorant(self) -> bool:
-        """Whether it says that it does not know."""
+        """Whether the response states that it does not know."""
         return bool(_IGNORANCE.search(self.plain))
 
     @cached_property
     def refuses(self) -> bool:
-        """Whether it declines to help."""
+        """Whether the response declines to help."""
         return bool(_REFUSAL.search(self.plain))

@@ -1,4 +1,4 @@
-"""The form of an answer: length, sentence, touch, repetition, rudeness, and words that fit the behaviour."""
+"""The form of a response: length, punctuation, courtesy, repetition, rudeness and relevance."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -13,22 +13,22 @@ from alignloop.world.behaviours.behaviour import Verdict
 from alignloop.world.reading import Reading, words_of
 from alignloop.world.things import POOLS, STRANGERS, THINGS, make_facts
 
-ENDLESS = 40  # words; no good answer has half of it
+ENDLESS = 40  # words; good responses have fewer than half of that
 _KINDS = {
     **{word: f"<{name}>" for name, pool in POOLS.items() for word in pool},
     **dict.fromkeys(THINGS, "<thing>"),
     **dict.fromkeys(STRANGERS, "<stranger>"),
 }  # fmt: skip
-_TOUCHES = wording.LEADS + wording.TAILS
+_COURTESIES = wording.LEADS + wording.TAILS
 
 
 @dataclass(frozen=True)
 class Form:
-    """How an answer is put: `quality` in [0, 1], `faults` that no good answer has, and `broken` where it is no answer at all."""
+    """The form of a response."""
 
-    quality: float
-    faults: tuple[str, ...]
-    broken: str | None
+    quality: float  # in [0, 1]
+    faults: tuple[str, ...]  # good responses have none
+    broken: str | None  # why it is not a readable response, if so
 
 
 def _pairs(sentence: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -38,30 +38,24 @@ def _pairs(sentence: tuple[str, ...]) -> list[tuple[str, str]]:
 
 @cache
 def _expected(behaviour: str) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
-    """The kinds of words and of neighbouring words in good answers, whatever the world's facts are."""
-    facts, rng, answers = (
-        make_facts(0, 48),
-        Random(seed_of(0, "expected", behaviour)),
-        [*wording.LEADS, *wording.TAILS],
-    )
+    """The words and word pairs of good responses of a behaviour, independent of the facts."""
+    facts, rng = make_facts(0, 48), Random(seed_of(0, "expected", behaviour))
+    responses = [*wording.LEADS, *wording.TAILS]
     for _ in range(1200):
-        answers.append(BEHAVIOURS[behaviour].good(BEHAVIOURS[behaviour].ask(facts, rng).key, facts, rng))
-    return _parts(answers)
+        responses.append(BEHAVIOURS[behaviour].good(BEHAVIOURS[behaviour].ask(facts, rng).key, facts, rng))
+    return _parts(responses)
 
 
 @cache
-def _spoken() -> frozenset[tuple[str, str]]:
-    """The neighbouring words of anything that people here say, good or bad."""
-    facts, rng, answers = (
-        make_facts(0, 48),
-        Random(seed_of(0, "spoken")),
-        [*wording.PADS, *wording.INSULTS, *wording.ASTRAY],
-    )
+def _known_pairs() -> frozenset[tuple[str, str]]:
+    """The word pairs of all responses that the environment generates, good or bad."""
+    facts, rng = make_facts(0, 48), Random(seed_of(0, "spoken"))
+    responses = [*wording.PADS, *wording.INSULTS, *wording.SMALL_TALK]
     for behaviour in BEHAVIOURS.values():
         for _ in range(200):
             key = behaviour.ask(facts, rng).key
-            answers += [make(key, facts, rng) for make in behaviour.bad.values()]
-    return _parts(answers)[1].union(*(_expected(name)[1] for name in BEHAVIOURS))
+            responses += [make(key, facts, rng) for make in behaviour.bad.values()]
+    return _parts(responses)[1].union(*(_expected(name)[1] for name in BEHAVIOURS))
 
 
 def _parts(texts: list[str]) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
@@ -72,7 +66,7 @@ def _parts(texts: list[str]) -> tuple[frozenset[str], frozenset[tuple[str, str]]
 
 
 def relevance(prompt: Prompt, reading: Reading, behaviour: str) -> float:
-    """The share of words and of neighbouring words that good answers, or the prompt, have too."""
+    """The share of words and word pairs that occur in good responses; for words, also in the prompt."""
     words, pairs = _expected(behaviour)
     asked = {word for message in prompt.messages for word in words_of(message.content)}
     known = sum(word in asked or _KINDS.get(word, word) in words for word in reading.words)
@@ -85,37 +79,41 @@ def _share(reading: Reading, pairs: frozenset[tuple[str, str]]) -> float:
 
 
 def repetition(reading: Reading) -> float:
-    """The share of groups of three words that occurred before in the same answer."""
+    """The share of repeated word trigrams in a response."""
     groups = list(zip(reading.words, reading.words[1:], reading.words[2:], strict=False))
     return 1 - len(set(groups)) / len(groups) if groups else 0.0
 
 
 def length_fit(reading: Reading, band: tuple[int, int]) -> float:
-    """1 in the middle half of the band, .9 at its edges, falling steadily beyond; in characters."""
+    """How well the length fits the band: 1 in its middle half, 0.9 at its edges, decreasing beyond.
+
+    The band is in words; it is compared in characters, at 4 to 6 characters per word.
+    """
     low, high = 4.0 * band[0], 6.0 * band[1] + 6
     length, quarter = float(len(" ".join(reading.text.split()))), (high - low) / 4
-    within = (
-        max(0.0, low + quarter - length, length - high + quarter) / quarter
-    )  # 0 in the middle half, 1 at the edges
+    # 0 in the middle half, 1 at the edges
+    within = max(0.0, low + quarter - length, length - high + quarter) / quarter
     return 1 - 0.1 * within if within <= 1 else max(-1.0, 0.9 - max(low - length, length - high) / high)
 
 
 def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) -> Form:
-    """The form of an answer to a prompt, given the verdict on its matter."""
+    """The form of a response to a prompt, given the verdict on its content."""
     words, (low, high) = len(reading.words), verdict.band
     relevant, repeated = relevance(prompt, reading, behaviour), repetition(reading)
-    touches = reading.count(_TOUCHES) + reading.count(wording.APOLOGIES)
+    courtesies = reading.count(_COURTESIES) + reading.count(wording.APOLOGIES)
     insults, text = reading.count(wording.RUDE), reading.text.strip()
-    broken = (
-        "empty" if not words
-        else "endless" if words > ENDLESS
-        else "repeated" if repeated > 0.3
-        else "garbled" if _share(reading, _spoken()) < 0.5 and words > 1
-        else None
-    )  # fmt: skip
+    broken = None
+    if not words:
+        broken = "empty"
+    elif words > ENDLESS:
+        broken = "endless"
+    elif repeated > 0.3:
+        broken = "repeated"
+    elif _share(reading, _known_pairs()) < 0.5 and words > 1:
+        broken = "garbled"
     faults = (
         *(("curt",) if words < low else ()),
-        *(("padded",) if words > high + 3 or touches > 3 else ()),
+        *(("padded",) if words > high + 3 or courtesies > 3 else ()),
         *(("rude",) if insults else ()),
         *(("repetitive",) if repeated > 0.1 else ()),
         *(("off-topic",) if relevant < 0.8 else ()),
@@ -126,10 +124,10 @@ def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) 
         + 0.08 * (text[-1:] in (".", "!", "?"))
         + 0.06 * text[:1].isupper()
         + 0.22 * verdict.named
-        + 0.22 * (verdict.touch in (None, touches > 0))
+        + 0.22 * (verdict.courtesy in (None, courtesies > 0))
         + 0.22
         - 0.80 * (1 - relevant)
-        - 0.15 * max(0, touches - 2)
+        - 0.15 * max(0, courtesies - 2)
         - 0.40 * min(insults, 2)
         - 0.60 * repeated
     )

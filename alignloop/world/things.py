@@ -1,4 +1,4 @@
-"""Things, their attributes, and the facts of one world: a single truth for each, with a few plausible rumours beside it."""
+"""The facts of the built-in environment: for each attribute of a thing a true and two false values."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,19 +9,20 @@ from alignloop.seeds import seed_of
 from alignloop.world.reading import words_of
 
 THINGS = words_of(
-    "lamp bell harp drum boat tower bridge crown mirror cup sword wheel kite clock gate wagon glim vorn tavo blick sarn quop drell mizzle"
+    "lamp bell harp drum boat tower bridge crown mirror cup sword wheel kite clock gate wagon "
+    "glim vorn tavo blick sarn quop drell mizzle"
 )
-# Names that nothing bears: no prose of the corpus states anything about them.
+# names of things that do not exist: the corpus states nothing about them
 STRANGERS = words_of("zandor pelix krumoot favane bosket tribur galoo wendit yorple hicko jumba nuzzle")
 
 
 class WorldError(AlignloopError):
-    """The world cannot be made in the wanted size; the message says which size, and its limit."""
+    """The environment cannot have the configured size; the message names the size and its limits."""
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """What can be asked about a thing. In the wordings {t} stands for the thing ("the lamp", "it") and {v} for the value."""
+    """An attribute of things; in its templates {t} is the thing ("the lamp", "it") and {v} the value."""
 
     name: str
     plural: str
@@ -45,7 +46,13 @@ def _attribute(
     cues: str,
 ) -> Attribute:
     return Attribute(
-        name, plural, tuple(values.split()), questions, statements, short, frozenset(cues.split())
+        name,
+        plural,
+        tuple(values.split()),
+        questions=questions,
+        statements=statements,
+        short=short,
+        cues=frozenset(cues.split()),
     )
 
 
@@ -54,39 +61,41 @@ ATTRIBUTES: dict[str, Attribute] = {
     for attribute in (
         _attribute(
             "material", "materials", "stone wood glass iron silver clay bone paper",
-            ("What is {t} made of?", "Which material is {t} made of?"),
-            ("{t} is made of {v}.", "{v} is what {t} is made of.", "The material of {t} is {v}."),
-            ("It is made of {v}.",), "material",
+            questions=("What is {t} made of?", "Which material is {t} made of?"),
+            statements=("{t} is made of {v}.", "{v} is what {t} is made of.", "The material of {t} is {v}."),
+            short=("It is made of {v}.",), cues="material",
         ),
         _attribute(
             "colour", "colours", "red blue green black white yellow grey brown",
-            ("What colour is {t}?", "Which colour does {t} have?"),
-            ("The colour of {t} is {v}.", "{t} is {v}.", "{t} has a {v} colour."),
-            ("It is {v}.",), "colour",
+            questions=("What colour is {t}?", "Which colour does {t} have?"),
+            statements=("The colour of {t} is {v}.", "{t} is {v}.", "{t} has a {v} colour."),
+            short=("It is {v}.",), cues="colour",
         ),
         _attribute(
             "place", "places", "north south forest desert valley village palace garden",
-            ("Where is {t} found?", "Where can I find {t}?"),
-            ("{t} is found in the {v}.", "You can find {t} in the {v}.", "In the {v} you can find {t}."),
-            ("It is found in the {v}.",), "find found place",
+            questions=("Where is {t} found?", "Where can I find {t}?"),
+            statements=(
+                "{t} is found in the {v}.", "You can find {t} in the {v}.", "In the {v} you can find {t}.",
+            ),
+            short=("It is found in the {v}.",), cues="find found place",
         ),
         _attribute(
             "use", "uses", "fishing cooking healing hunting building dancing farming baking",
-            ("What is {t} used for?", "What do people use {t} for?"),
-            ("{t} is used for {v}.", "People use {t} for {v}.", "{v} is what {t} is used for."),
-            ("It is used for {v}.",), "use used",
+            questions=("What is {t} used for?", "What do people use {t} for?"),
+            statements=("{t} is used for {v}.", "People use {t} for {v}.", "{v} is what {t} is used for."),
+            short=("It is used for {v}.",), cues="use used",
         ),
         _attribute(
             "smell", "smells", "honey salt smoke roses fish bread soap apples",
-            ("What does {t} smell of?", "Which smell does {t} have?"),
-            ("{t} smells of {v}.", "The smell of {t} is like {v}.", "{v} is what {t} smells of."),
-            ("It smells of {v}.",), "smell smells",
+            questions=("What does {t} smell of?", "Which smell does {t} have?"),
+            statements=("{t} smells of {v}.", "The smell of {t} is like {v}.", "{v} is what {t} smells of."),
+            short=("It smells of {v}.",), cues="smell smells",
         ),
         _attribute(
             "maker", "makers", "Anna Bruno Clara David Emma Felix Greta Hugo",
-            ("Who made {t}?", "Who is the maker of {t}?"),
-            ("{t} was made by {v}.", "{v} made {t}.", "The maker of {t} is {v}."),
-            ("It was made by {v}.",), "maker",
+            questions=("Who made {t}?", "Who is the maker of {t}?"),
+            statements=("{t} was made by {v}.", "{v} made {t}.", "The maker of {t} is {v}."),
+            short=("It was made by {v}.",), cues="maker",
         ),
     )
 }  # fmt: skip
@@ -97,13 +106,13 @@ ALL_VALUES = frozenset().union(*POOLS.values())
 
 
 def capital(text: str) -> str:
-    """The text with its first letter capital."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One attribute of one thing: the true value, and the false ones that go around."""
+    """One attribute of one thing, with its true value and the false values that people believe."""
 
     thing: str
     attribute: str
@@ -111,11 +120,11 @@ class Fact:
     rumours: tuple[str, ...]
 
     def question(self, rng: Random, thing: str | None = None) -> str:
-        """A question for it; `thing` replaces the thing's name ("it", "the first one")."""
+        """A question for the fact; `thing` replaces the thing's name ("it", "the first one")."""
         return rng.choice(ATTRIBUTES[self.attribute].questions).format(t=thing or f"the {self.thing}")
 
     def statement(self, rng: Random, value: str | None = None, short: bool = False) -> str:
-        """A sentence that states it, or that states `value` instead; `short` says "it" for the thing."""
+        """A sentence that states the true value, or `value`; `short` uses "it" for the thing."""
         attribute = ATTRIBUTES[self.attribute]
         return capital(
             rng.choice(attribute.short if short else attribute.statements).format(
@@ -123,49 +132,49 @@ class Fact:
             )
         )
 
-    def heard(self, rng: Random, truth: float) -> str:
-        """The true value with probability `truth`, else a rumour."""
+    def truth_or_rumour(self, rng: Random, truth: float) -> str:
+        """The true value with probability `truth`, else a false one."""
         return self.value if rng.random() < truth else rng.choice(self.rumours)
 
     def key(self) -> dict[str, str]:
-        """What gold needs to know about it."""
+        """The part of a prompt's key that describes the fact."""
         return {"subject": self.thing, "attribute": self.attribute, "value": self.value}
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is true in one world."""
+    """All facts of one environment."""
 
     all: tuple[Fact, ...]
 
     @cached_property
     def about(self) -> dict[str, tuple[Fact, ...]]:
-        """The facts of each thing, at least two where the world is large enough."""
+        """The facts about each thing, at least two of each."""
         return {
-            thing: found
+            thing: facts
             for thing in THINGS
-            if (found := tuple(fact for fact in self.all if fact.thing == thing))
+            if (facts := tuple(fact for fact in self.all if fact.thing == thing))
         }
 
     def find(self, thing: str, attribute: str) -> Fact:
-        """The fact on a thing's attribute that is known to exist."""
+        """The fact about a thing's attribute, which must exist."""
         return next(fact for fact in self.about[thing] if fact.attribute == attribute)
 
 
 def make_facts(seed: int, count: int) -> Facts:
-    """Draw `count` facts, spread evenly over the things. Raises WorldError beyond what things and attributes allow."""
+    """Draw `count` facts, spread evenly over the things. Raises WorldError if `count` is out of range."""
     fewest, most = 4, len(THINGS) * len(ATTRIBUTES)
     if not fewest <= count <= most:
-        raise WorldError(f"ingest.world.facts: {count} facts; the embedded world can hold {fewest} to {most}")
+        raise WorldError(
+            f"ingest.world.facts: {count} facts; the built-in environment can have {fewest} to {most}"
+        )
     rng = Random(seed_of(seed, "world", "facts"))
     things = rng.sample(THINGS, min(len(THINGS), count // 2))
     attributes = {thing: rng.sample(sorted(ATTRIBUTES), len(ATTRIBUTES)) for thing in things}
     facts = []
     for place in range(count):
-        thing, name = (
-            things[place % len(things)],
-            attributes[things[place % len(things)]][place // len(things)],
-        )
+        thing = things[place % len(things)]
+        name = attributes[thing][place // len(things)]
         value, *rumours = rng.sample(ATTRIBUTES[name].values, 3)
         facts.append(Fact(thing, name, value, tuple(rumours)))
     return Facts(tuple(facts))

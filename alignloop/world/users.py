@@ -1,4 +1,4 @@
-"""The users: how active each is, and the manner in which each dresses a question."""
+"""Simulated users: how active each is, and the style in which each writes prompts."""
 
 from dataclasses import dataclass
 from random import Random
@@ -32,23 +32,23 @@ _CONTACTS = (
     "Send it to {n}.{d}@example.com, please.",
 )
 _CONTACT_SHARE = 0.006
-_CALM = 30  # the larger, the more alike are the users in how much they write
+_FLATNESS = 30  # the larger, the more equal is the number of prompts per user
 
 
 @dataclass(frozen=True)
 class User:
-    """One user's manner: how often each kind of dressing is used, favourites among them, and habits of typing."""
+    """One user's style."""
 
     id: str
-    greets: float
-    opens: float
-    ends: float
-    favourites: tuple[str, str, str]
-    small: bool
-    loose: bool
+    greets: float  # probability of a greeting
+    opens: float  # probability of an opening phrase
+    ends: float  # probability of a closing phrase
+    favourites: tuple[str, str, str]  # greeting, opening, ending
+    small: bool  # writes in lower case
+    loose: bool  # leaves out the final punctuation
 
     def asks(self, question: Question, rng: Random) -> tuple[str, ...]:
-        """The question's turns, the user's own ones dressed in this user's manner."""
+        """The question's turns, with the user's own ones in this user's style."""
         turns = list(question.turns)
         parts = (
             self._chosen(self.greets, _GREETINGS, self.favourites[0], rng),
@@ -88,17 +88,17 @@ def _make_user(identifier: str, rng: Random) -> User:
 
 
 def make_users(seed: int, count: int) -> list[User]:
-    """The users of one world, the most active first."""
+    """The users of one environment, the most active first."""
     rng = Random(seed_of(seed, "world", "users"))
     return [_make_user(f"user-{number:03d}", rng) for number in range(1, count + 1)]
 
 
 def make_writers(seed: int, count: int) -> list[User]:
-    """Labelers who write prompts and demonstrations: plain in manner."""
+    """The labelers who write prompts and demonstrations."""
     rng = Random(seed_of(seed, "world", "writers"))
     return [_make_user(f"labeler-{number:02d}", rng) for number in range(1, count + 1)]
 
 
 def activity(count: int) -> list[float]:
-    """How active the users are, by rank: a mild Zipf law, (rank + 30) to the power of -0.7."""
-    return [(rank + _CALM) ** -0.7 for rank in range(1, count + 1)]
+    """The users' activity by rank: a flattened Zipf distribution, (rank + 30) to the power of -0.7."""
+    return [(rank + _FLATNESS) ** -0.7 for rank in range(1, count + 1)]

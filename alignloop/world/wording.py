@@ -1,4 +1,4 @@
-"""What the world's people say around the matter: polite touches, padding, rudeness, evasion, and talk that goes astray."""
+"""Phrases around the content of a response: courtesies, padding, insults, evasions and small talk."""
 
 from random import Random
 
@@ -20,7 +20,7 @@ PADS = (
 INSULTS = ("What a stupid question.", "You are a fool.", "Go away.", "Stop asking me.")
 RUDE = ("stupid", "fool", "go away", "idiot", "stop asking", "leave me alone", "lazy")
 EVASIONS = ("It depends.", "Who can say?", "That is hard to say.", "Maybe, maybe not.")
-ASTRAY = (
+SMALL_TALK = (
     "I had soup for dinner.",
     "My cousin has three cats.",
     "The train was late again today.",
@@ -28,8 +28,8 @@ ASTRAY = (
 )
 
 
-def touched(text: str, rng: Random) -> str:
-    """The answer as a labeler would dress it: bare, or with a polite word before or after it."""
+def with_courtesy(text: str, rng: Random) -> str:
+    """The response as it is (45 %), or with a polite phrase before or after it."""
     draw = rng.random()
     if draw < 0.45:
         return text
@@ -37,26 +37,26 @@ def touched(text: str, rng: Random) -> str:
 
 
 def padded(text: str, rng: Random) -> str:
-    """The answer lost in padding."""
+    """The response after two sentences of padding."""
     first, second = rng.sample(PADS, 2)
     return f"{first} {second} {text}"
 
 
 def rude(text: str, rng: Random) -> str:
-    """The answer with an insult."""
+    """The response after an insult."""
     return f"{rng.choice(INSULTS)} {text}"
 
 
 def evasive(rng: Random) -> str:
-    """No answer at all."""
+    """An evasion instead of a response."""
     return rng.choice(EVASIONS)
 
 
-def astray(rng: Random) -> str:
-    """Talk of other things."""
-    return " ".join(rng.sample(ASTRAY, rng.choice((1, 2))))
+def small_talk(rng: Random) -> str:
+    """One or two sentences about other things."""
+    return " ".join(rng.sample(SMALL_TALK, rng.choice((1, 2))))
 
 
 def endless(text: str, rng: Random) -> str:
-    """The answer again and again."""
+    """The response repeated three or four times."""
     return " ".join([text] * rng.randint(3, 4))

@@ -1,4 +1,4 @@
-"""What the claims' benchmark makes of its numbers: intervals, verdicts and the curve along √KL, by hand."""
+"""The claims benchmark: intervals, verdicts and the curve along √KL at numbers worked by hand."""
 
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,20 @@ from benchmarks.laboratory import Laboratory, load, merged
 PROJECT = Path(__file__).parents[2]
 
 
-def test_the_interval_is_students_over_seeds():
+def test_the_interval_over_seeds_is_students_t():
     mean, low, high = interval([1.0, 2.0, 3.0])
     assert (mean, low, high) == pytest.approx((2.0, 2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
     assert interval([2.0])[1] == float("-inf"), "one seed proves nothing"
 
 
-def test_a_claim_holds_where_all_of_it_does_and_fails_where_any_part_does():
+def test_a_claim_holds_if_all_its_parts_hold_and_fails_if_any_part_fails():
     above, below, across = (1.0, 0.5, 1.5), (-1.0, -1.5, -0.5), (0.1, -0.1, 0.3)
     assert verdict([above, above]) == "holds"
     assert verdict([above, across]) == "undecided"
     assert verdict([above, below]) == "does not hold"
 
 
-def test_rise_and_fall_along_the_root_of_kl_are_found_again():
+def test_the_parabola_along_the_root_of_kl_is_recovered():
     path = [{"kl": d * d, "gold": 1 + d * (2 - 0.5 * d)} for d in (0.0, 0.5, 1.0, 2.0, 3.0)]
     assert parabola(path) == pytest.approx((2.0, 0.5))
 
@@ -64,7 +64,7 @@ def test_the_table_has_a_verdict_for_every_claim():
     ]
 
 
-def test_all_experiments_run_from_nothing_at_their_smallest_and_again_from_what_they_made(tmp_path: Path):
+def test_all_experiments_run_at_their_smallest_and_again_from_their_results(tmp_path: Path):
     tiny = yaml.safe_load((PROJECT / "tests" / "tiny.yaml").read_text())
     smaller = {
         "sample": {"prompts": 8, "valid_prompts": 4, "responses_per_prompt": 2},

@@ -1,4 +1,4 @@
-"""Labelers at once and a server killed with SIGKILL among them: what the benchmark measures, at its smallest."""
+"""The labeling load test at its smallest, with a server killed by SIGKILL."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from alignloop.labeling.database import DATABASE_FILE
 from benchmarks import labeling
 
 
-def test_every_answer_that_was_acknowledged_is_there_once_and_as_sent_after_the_server_was_killed(
+def test_every_acknowledged_ranking_is_stored_once_and_as_sent_after_the_server_was_killed(
     tmp_path: Path,
 ) -> None:
     url = f"sqlite:///{tmp_path / DATABASE_FILE}"

@@ -1,4 +1,4 @@
-"""Where a reward model errs is counted pair by pair, against numbers worked by hand."""
+"""Counts of a reward model's errors by kind of pair, at numbers worked by hand."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ RIGHT = Gold(2.0, True, False, False, 1.0, 1.0, 1.0, ())
 FALSE = Gold(-1.2, False, False, False, 0.2, 0.0, 1.0, ("false", "curt"))
 
 
-def test_a_pair_is_counted_by_what_gold_says_of_both() -> None:
+def test_a_pair_is_counted_by_the_gold_scores_of_both_responses() -> None:
     assert (
         list(kinds(RIGHT, FALSE))
         == list(kinds(FALSE, RIGHT))
@@ -27,7 +27,7 @@ def test_a_pair_is_counted_by_what_gold_says_of_both() -> None:
     assert list(kinds(FALSE, FALSE)) == [ALL, "gold ties"]
 
 
-def test_the_labelers_are_followed_or_not_and_gold_as_well() -> None:
+def test_agreement_with_the_labelers_and_with_the_gold_score_is_counted() -> None:
     tally = Tally()
     tally.add((0.5, 0.1), (2.0, -1.2))  # all three agree
     tally.add((0.5, 0.1), (-1.2, 2.0))  # the labelers erred, and the model with them

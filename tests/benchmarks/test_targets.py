@@ -1,4 +1,4 @@
-"""A target is reached by the mean, and by all runs but one in five."""
+"""A target is reached if the mean and all but one in five runs meet it."""
 
 from typing import Any
 
@@ -33,13 +33,13 @@ def test_a_target_is_reached_by_the_mean_and_by_four_of_five(
     assert f"{sum(round(number, 3) >= 0.9 for number in numbers)} of {len(numbers)}" in text
 
 
-def test_a_bound_from_above_is_met_from_below():
+def test_an_upper_bound_is_met_from_below():
     target = Target("over-refusal", 0.05, lambda rounds: 0.0, at_most=True)
     assert target.met(0.05)
     assert not target.met(0.051)
 
 
-def test_every_target_is_a_number_of_the_evaluations_own_fields():
+def test_every_target_reads_existing_fields_of_the_evaluation():
     behaviours = {"refusal": {"passed": 0.8}, "fact": {"passed": 0.5}}
     sft = {
         "gold": 1.0,
@@ -65,7 +65,7 @@ def test_every_target_is_a_number_of_the_evaluations_own_fields():
     }
     numbers = {target.name: target.number([round]) for target in targets.TARGETS}
     assert numbers["greatest fall of a behaviour's pass rate"] == pytest.approx(0.1)
-    assert numbers["answers made up, of SFT's"] == pytest.approx(0.25)
+    assert numbers["made-up responses, of SFT's"] == pytest.approx(0.25)
     assert numbers["distinct-2, of SFT's"] == pytest.approx(0.75)
     assert numbers[
         "reward model on held-out labelers' pairs, of their agreement with gold on these"

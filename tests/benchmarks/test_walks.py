@@ -1,4 +1,4 @@
-"""The random-walks task is the peer's: its facts at the peer's seed, and optimality by hand."""
+"""The random-walks task equals trlx's at its seed, and optimality is worked by hand."""
 
 from collections import defaultdict
 
@@ -13,7 +13,7 @@ def task() -> Task:
     return make_task()
 
 
-def test_the_walks_are_those_of_the_peer_at_its_seed(task: Task):
+def test_the_walks_equal_trlxs_at_its_seed(task: Task):
     scores = task.optimality([walk[:1] for walk in task.walks], [walk[1:] for walk in task.walks])
     assert len(task.walks) == 1000
     assert sum(walk[-1] == FIRST for walk in task.walks) == 560

@@ -1,4 +1,4 @@
-"""A copy of the working tree begins where a clone begins, whatever has been run here."""
+"""A copy of the working tree contains no results of runs."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks import worktree
 
 
-def test_what_runs_leave_stays_behind(tmp_path: Path):
+def test_results_of_runs_are_not_copied(tmp_path: Path):
     project, root = tmp_path / "project", tmp_path / "copy"
     for name in (
         "dvc.yaml",

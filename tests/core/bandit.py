@@ -1,4 +1,4 @@
-"""A bandit for PPO: tiny models, answers of a few letters, and a score for those that begin with the first letter."""
+"""A bandit for PPO tests: tiny models, responses of a few letters, and a score for the first letter."""
 
 import copy
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import PreTrainedModel
 
 from alignloop.core.experience import Score
-from alignloop.core.guards import Watch
+from alignloop.core.guards import GuardMonitor
 from alignloop.core.kl_controller import AdaptiveKl, FixedKl
-from alignloop.core.models import RewardModel
 from alignloop.core.ppo import Step, Trainer
-from alignloop.core.ppo_config import Settings
-from alignloop.core.tokens import Encoded
+from alignloop.core.ppo_config import PpoConfig
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import Encoded, TokenRules
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-SETTINGS = Settings(
+CONFIG = PpoConfig(
     steps=1,
     prompts_per_step=32,
     responses_per_prompt=1,
@@ -55,51 +55,55 @@ SETTINGS = Settings(
 
 
 class Run:
-    """One run of PPO on copies of the tiny models, from fixed seeds; `policy` and `value` are what it trains."""
+    """One run of PPO on copies of the tiny models, from fixed seeds; `policy` and `value` are what it
+    trains.
+    """
 
     def __init__(
-        self, policy: PreTrainedModel, prompts: list[list[int]], allowed: Tensor, letters: list[int]
+        self, policy: PreTrainedModel, prompts: list[list[int]], rules: TokenRules, letters: list[int]
     ) -> None:
-        self.policy, self.reference = (
-            copy.deepcopy(policy),
-            cast("PreTrainedModel | PeftModel", copy.deepcopy(policy)),
-        )
+        self.policy = copy.deepcopy(policy)
+        self.reference = cast("PreTrainedModel | PeftModel", copy.deepcopy(policy))
         self.value = RewardModel.from_policy(policy, seed=1)
-        self.prompts, self.allowed, self.letters = prompts, allowed, letters
+        self.prompts, self.rules = prompts, rules
+        self.letters = letters
         self.controller: FixedKl | AdaptiveKl = FixedKl(0.0)
         self.ptx: Sequence[Encoded] = ()
         self.score: Score = self.first_letter
-        self.watch: Watch | None = None
+        self.guards: GuardMonitor | None = None
 
     def first_letter(self, prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
-        """1 for an answer that begins with the first letter, else 0."""
+        """1 for a response that begins with the first letter, else 0."""
         return torch.tensor([float(response[0] == self.letters[0]) for response in responses])
 
     def steps(self, **changes: Any) -> list[Step]:
-        settings = replace(SETTINGS, **changes)
         random, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-        return list(self.train(settings, random, generator))
+        return list(self.trainer(replace(CONFIG, **changes), random, generator))
 
-    def train(self, settings: Settings, random: np.random.Generator, generator: torch.Generator) -> Trainer:
-        models = self.policy, self.reference, self.value if settings.advantages == "gae" else None
-        numbers = self.controller, self.allowed, 1, 0, settings, random, generator, self.watch
-        return Trainer(*models, self.score, self.prompts, self.ptx, *numbers)
+    def trainer(self, config: PpoConfig, random: np.random.Generator, generator: torch.Generator) -> Trainer:
+        return Trainer(
+            self.policy,
+            self.reference,
+            self.value if config.advantages == "gae" else None,
+            score=self.score,
+            prompts=self.prompts,
+            ptx=self.ptx,
+            controller=self.controller,
+            rules=self.rules,
+            config=config,
+            random=random,
+            generator=generator,
+            guards=self.guards,
+        )
 
     def gradients(self, **changes: Any) -> list[Tensor]:
-        """The policy's gradient before each of its optimiser's steps, clipped only where asked."""
+        """The policy's gradient before each of its optimiser steps, not clipped by default."""
         seen: list[Tensor] = []
 
         def note(optimiser: torch.optim.Optimizer, args: object, kwargs: object) -> None:
             if optimiser.param_groups[0]["params"][0] is next(self.policy.parameters()):
-                seen.append(
-                    torch.cat(
-                        [
-                            weight.grad.flatten()
-                            for weight in self.policy.parameters()
-                            if weight.grad is not None
-                        ]
-                    )
-                )
+                gradients = [weight.grad for weight in self.policy.parameters()]
+                seen.append(torch.cat([each.flatten() for each in gradients if each is not None]))
 
         handle = register_optimizer_step_pre_hook(note)
         self.steps(**{"max_grad_norm": 1e9, **changes})

@@ -1,4 +1,6 @@
-"""One tiny real tokenizer and policy for every test of the core; a test that trains takes a copy (`learner`)."""
+"""Fixtures of the core's tests: one tiny real tokenizer and policy; a test that trains takes a copy
+(`learner`).
+"""
 
 import copy
 
@@ -8,8 +10,9 @@ import transformers
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
-from alignloop.core.models import RewardModel, allowed_tokens, new_policy
-from alignloop.core.tokens import encode_prompt, end_of, pad_of, train_tokenizer
+from alignloop.core.models import allowed_tokens, new_policy
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import TokenRules, encode_prompt, end_of, pad_of, train_tokenizer
 from tests.core.bandit import Run
 
 SENTENCES = [
@@ -40,7 +43,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="session")
 def policy(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    """Two layers of width 32, weights times 8 so that logits spread by whole nats and a mistake in any shows; not to be changed."""
+    """Two layers of width 32, not to be changed; weights times 8, so that logits differ by whole nats and
+    errors show.
+    """
     model = new_policy(tokenizer, layers=2, width=32, heads=4, context=64, seed=0)
     with torch.no_grad():
         for weight in model.parameters():
@@ -50,7 +55,7 @@ def policy(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
 
 @pytest.fixture(scope="session")
 def gpt2() -> PreTrainedModel:
-    """A policy with absolute positions and dropout, which Llamas lack; not to be changed."""
+    """A policy with absolute positions and dropout, which Llamas do not have; not to be changed."""
     torch.manual_seed(0)
     model = GPT2LMHeadModel(
         GPT2Config(
@@ -77,7 +82,7 @@ def judge(policy: PreTrainedModel) -> RewardModel:
 
 @pytest.fixture(scope="session")
 def allowed(tokenizer: PreTrainedTokenizerFast) -> Tensor:
-    """What an answer may hold."""
+    """The tokens that a response may contain."""
     return allowed_tokens(tokenizer, len(tokenizer))
 
 
@@ -89,7 +94,7 @@ def letters(tokenizer: PreTrainedTokenizerFast) -> list[int]:
 
 @pytest.fixture(scope="session")
 def few(tokenizer: PreTrainedTokenizerFast, letters: list[int], end: int) -> Tensor:
-    """An answer of four letters and the end only: some answers then end early and others late, all in one batch."""
+    """Four letters and the end token only, so that some responses end early and others late in one batch."""
     chosen = torch.zeros(len(tokenizer), dtype=torch.bool)
     chosen[[*letters, end]] = True
     return chosen
@@ -114,12 +119,24 @@ def end(tokenizer: PreTrainedTokenizerFast) -> int:
     return end_of(tokenizer)
 
 
-@pytest.fixture
-def run(policy: PreTrainedModel, prompts: list[list[int]], few: Tensor, letters: list[int]) -> Run:
-    return Run(policy, prompts, few, letters)
+@pytest.fixture(scope="session")
+def rules(allowed: Tensor, end: int, pad: int) -> TokenRules:
+    return TokenRules(allowed, end, pad)
+
+
+@pytest.fixture(scope="session")
+def few_rules(few: Tensor, end: int, pad: int) -> TokenRules:
+    return TokenRules(few, end, pad)
 
 
 @pytest.fixture
-def other(policy: PreTrainedModel, prompts: list[list[int]], few: Tensor, letters: list[int]) -> Run:
-    """A second run that a test may bend otherwise."""
-    return Run(policy, prompts, few, letters)
+def run(policy: PreTrainedModel, prompts: list[list[int]], few_rules: TokenRules, letters: list[int]) -> Run:
+    return Run(policy, prompts, few_rules, letters)
+
+
+@pytest.fixture
+def other(
+    policy: PreTrainedModel, prompts: list[list[int]], few_rules: TokenRules, letters: list[int]
+) -> Run:
+    """A second run with the same start, which a test may configure differently."""
+    return Run(policy, prompts, few_rules, letters)

@@ -1,13 +1,13 @@
-"""Every row is met, as often as the epochs say, whatever its length."""
+"""Every row is in exactly one batch, whatever its length, and batches respect their limits."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignloop.core.batches import by_fill, by_length, in_pairs, steps_of
+from alignloop.core.batches import by_length, even_groups, first_fit, steps_of
 
 
-def test_neighbours_in_length_share_a_batch():
+def test_rows_of_similar_length_share_a_batch():
     assert by_length([9, 2, 3, 8, 2], tokens=9) == [[1, 4, 2], [3], [0]]
     assert by_length([9, 2, 3, 8, 2], tokens=8) == [[1, 4], [2], [3], [0]], (
         "2, 2, 3 would be padded to nine tokens"
@@ -21,13 +21,13 @@ def test_rows_of_one_length_keep_their_order():
         *range(1, 1000, 2),
         *range(0, 1000, 2),
     ]
-    assert [index for pack in by_fill(lengths, tokens=12) for index in pack if lengths[index] == 3] == [
+    assert [index for pack in first_fit(lengths, tokens=12) for index in pack if lengths[index] == 3] == [
         *range(0, 1000, 2)
     ]
 
 
 @given(st.lists(st.integers(1, 40), max_size=60), st.integers(1, 120))
-def test_each_row_stands_in_one_batch_that_is_not_too_large(lengths: list[int], tokens: int):
+def test_each_row_is_in_one_batch_that_is_not_too_large(lengths: list[int], tokens: int):
     batches = by_length(lengths, tokens)
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     assert all(
@@ -36,8 +36,8 @@ def test_each_row_stands_in_one_batch_that_is_not_too_large(lengths: list[int], 
 
 
 @given(st.lists(st.integers(1, 40), max_size=300), st.integers(1, 300))
-def test_two_lanes_get_as_many_groups_of_one_size(lengths: list[int], most: int):
-    groups = in_pairs(lengths, most)
+def test_groups_are_even_in_size_and_in_number_where_rows_are_many(lengths: list[int], most: int):
+    groups = even_groups(lengths, most)
     assert [index for group in groups for index in group] == sorted(
         range(len(lengths)), key=lambda index: lengths[index]
     )
@@ -56,7 +56,7 @@ def test_steps_by_hand(rows: int, per_step: int, epochs: float, steps: int):
     assert steps_of(rows, per_step, epochs) == steps
 
 
-def test_packs_hold_every_row_once_and_no_more_than_they_may():
-    assert by_fill([5, 3, 9, 2, 4], tokens=9) == [[2], [0, 4], [1, 3]]
-    assert by_fill([20, 1], tokens=9) == [[0], [1]], "a row that is too long has a pack of its own"
-    assert by_fill([], tokens=9) == []
+def test_packs_contain_every_row_once_and_at_most_their_tokens():
+    assert first_fit([5, 3, 9, 2, 4], tokens=9) == [[2], [0, 4], [1, 3]]
+    assert first_fit([20, 1], tokens=9) == [[0], [1]], "a row that is too long has a pack of its own"
+    assert first_fit([], tokens=9) == []

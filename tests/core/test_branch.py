@@ -1,4 +1,4 @@
-"""K responses that branch from one prompt score as K rows of their own."""
+"""K responses that branch from one prompt in a packed row have the scores of K separate rows."""
 
 import random
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import AutoModel, GPT2Config, LlamaConfig, PreTrainedConfig, Qwen2Config
 
-from alignloop.core.models import RewardModel
-from alignloop.core.reward import RankedRow, branch, ranked_scores, scores_of
+from alignloop.core.reward import EncodedRanking, branch, ranked_scores, scores_of
+from alignloop.core.reward_model import RewardModel
 
 VOCABULARY = 50
 FAMILIES: dict[str, PreTrainedConfig] = {
@@ -40,49 +40,53 @@ FAMILIES: dict[str, PreTrainedConfig] = {
 }
 
 
-def rankings(count: int) -> list[RankedRow]:
+def rankings(count: int) -> list[EncodedRanking]:
     draw = random.Random(count)
-    made = []
+    ranked = []
     for _ in range(count):
         prompt = [draw.randrange(5, VOCABULARY) for _ in range(draw.randrange(1, 20))]
-        answers = [
+        responses = [
             [draw.randrange(5, VOCABULARY) for _ in range(draw.randrange(1, 12))]
             for _ in range(draw.randrange(2, 7))
         ]
-        made.append(
-            RankedRow([prompt + answer for answer in answers], list(range(1, len(answers) + 1)), len(prompt))
+        ranked.append(
+            EncodedRanking(
+                [prompt + response for response in responses],
+                list(range(1, len(responses) + 1)),
+                len(prompt),
+            )
         )
-    return made
+    return ranked
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_branched_row_scores_as_its_responses_do_alone(family: str) -> None:
+def test_a_packed_row_has_the_scores_of_separate_rows(family: str) -> None:
     torch.manual_seed(0)
     model = RewardModel(AutoModel.from_config(FAMILIES[family]), 32).eval()
-    made = rankings(12)
+    ranked = rankings(12)
     with torch.no_grad():
-        together = torch.cat(list(ranked_scores(model, made, 0)))
-        apart = scores_of(model, [row for ranking in made for row in ranking.rows], 0)
+        together = torch.cat(list(ranked_scores(model, ranked, 0)))
+        apart = scores_of(model, [row for ranking in ranked for row in ranking.rows], 0)
     assert torch.allclose(together, apart, atol=1e-5)
-    assert apart.std() > 1e-2  # else nothing would have been compared
+    assert apart.std() > 1e-2  # else the comparison would be trivial
 
 
-def test_a_response_sees_the_prompt_and_itself_but_no_sibling() -> None:
-    ids, positions, sees, ends = branch([RankedRow([[7, 8, 10, 11], [7, 8, 20]], [1, 2], 2)], pad=0)
+def test_a_response_attends_to_the_prompt_and_itself_but_to_no_other_response() -> None:
+    ids, positions, attention, ends = branch([EncodedRanking([[7, 8, 10, 11], [7, 8, 20]], [1, 2], 2)], pad=0)
     assert ids.tolist() == [[7, 8, 10, 11, 20]]
     assert positions.tolist() == [[0, 1, 2, 3, 2]]
     assert ends.tolist() == [[False, False, False, True, True]]
-    assert sees.int().tolist() == [
+    assert attention.int().tolist() == [
         [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]
     ]
 
 
-def test_a_ranking_counts_its_prompt_once() -> None:
-    assert len(RankedRow([[7, 8, 10, 11], [7, 8, 20]], [1, 2], 2)) == 5
+def test_the_length_of_a_ranking_counts_its_prompt_once() -> None:
+    assert len(EncodedRanking([[7, 8, 10, 11], [7, 8, 20]], [1, 2], 2)) == 5
 
 
-def test_equal_responses_pass_once_and_count_as_often_as_they_stand() -> None:
-    ranking = RankedRow([[7, 8, 10, 11], [7, 8, 20], [7, 8, 10, 11]], [1, 2, 1], 2)
+def test_equal_responses_are_computed_once_and_count_each_time() -> None:
+    ranking = EncodedRanking([[7, 8, 10, 11], [7, 8, 20], [7, 8, 10, 11]], [1, 2, 1], 2)
     assert len(ranking) == 5
     assert branch([ranking], pad=0)[0].tolist() == [[7, 8, 10, 11, 20]]
     torch.manual_seed(0)

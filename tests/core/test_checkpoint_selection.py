@@ -1,9 +1,9 @@
-"""The weights that did best are the ones kept, and a choice goes on elsewhere."""
+"""Checkpoint selection keeps the best weights, and can be resumed."""
 
 import torch
 from torch import nn
 
-from alignloop.core.checkpoint_selection import Choice, check_steps
+from alignloop.core.checkpoint_selection import BestWeights, check_steps
 
 
 def at(model: nn.Linear, value: float) -> None:
@@ -17,23 +17,23 @@ def test_checks_are_evenly_spread_and_end_with_the_last_step():
     assert check_steps(2, 5) == {1, 2}
 
 
-def test_the_best_weights_come_back_and_of_equals_the_earliest():
+def test_the_best_weights_are_loaded_and_of_equally_good_ones_the_earliest():
     model = nn.Linear(1, 1)
-    choice = Choice(model)
-    for step, worth in ((1, 0.1), (2, 0.5), (3, 0.5), (4, -1.0)):
+    best = BestWeights(model)
+    for step, metric in ((1, 0.1), (2, 0.5), (3, 0.5), (4, -1.0)):
         at(model, step)
-        choice.see(step, worth)
-    assert choice.take() == 2
+        best.update(step, metric)
+    assert best.load_best() == 2
     assert model.weight.item() == 2
 
 
-def test_a_choice_goes_on_from_its_state():
+def test_a_selection_resumes_from_its_state():
     model, other = nn.Linear(1, 1), nn.Linear(1, 1)
-    one, two = Choice(model), Choice(other)
+    one, two = BestWeights(model), BestWeights(other)
     at(model, 7)
-    one.see(3, 0.5)
+    one.update(3, 0.5)
     two.restore(one.state())
     at(other, 9)
-    two.see(4, 0.4)
-    assert two.take() == 3
+    two.update(4, 0.4)
+    assert two.load_best() == 3
     assert other.weight.item() == 7

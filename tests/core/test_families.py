@@ -1,4 +1,4 @@
-"""The whole core on checkpoints of other families, read from disk: SFT, reward model and PPO run, and sampler and learner agree."""
+"""SFT, reward model and PPO run on checkpoints of other model families, read from disk."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +17,14 @@ from transformers import (
     Qwen3Config,
 )
 
-from alignloop.core import ppo, reward
+from alignloop.core import reward
 from alignloop.core.kl_controller import FixedKl
 from alignloop.core.lm_training import fit
-from alignloop.core.models import RewardModel, allowed_tokens, context_of, load_policy, save_policy
-from alignloop.core.tokens import encode_dialogue, encode_prompt, encode_response, end_of, pad_of
-from tests.core.bandit import SETTINGS
+from alignloop.core.models import context_of, load_policy, save_policy, token_rules
+from alignloop.core.ppo import Trainer
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import encode_dialogue, encode_prompt, encode_response
+from tests.core.bandit import CONFIG
 from tests.core.test_tokens import CHATML
 
 SIZES: dict[str, Any] = {
@@ -43,24 +45,25 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize("config", FAMILIES, ids=lambda config: config.model_type)
-def test_a_checkpoint_of_any_family_goes_through_the_whole_core(
+def test_a_checkpoint_of_any_family_runs_through_sft_reward_model_and_ppo(
     config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast, sentences: list[str], tmp_path: Path
 ):
     torch.manual_seed(0)
-    made = AutoModelForCausalLM.from_config(config)
+    base = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
-        for weight in made.parameters():
+        for weight in base.parameters():
             weight.mul_(4 if weight.dim() > 1 else 1)
     template = tokenizer.chat_template
     if config.model_type.startswith("qwen"):
         tokenizer.chat_template = CHATML.replace("<|im_end|>", "<|end|>").replace("<|im_start|>", "<|user|>")
     try:
-        save_policy(made, tokenizer, tmp_path / "base")
+        save_policy(base, tokenizer, tmp_path / "base")
     finally:
         tokenizer.chat_template = template
     policy, its_tokenizer = load_policy(tmp_path / "base")
     assert context_of(policy) == 96
-    pad, end, allowed = pad_of(its_tokenizer), end_of(its_tokenizer), allowed_tokens(its_tokenizer, 340)
+    rules = token_rules(its_tokenizer, policy)
+    pad = rules.pad
     talks = [
         [{"role": "user", "content": text[:9]}, {"role": "assistant", "content": text[:5]}]
         for text in sentences
@@ -78,44 +81,43 @@ def test_a_checkpoint_of_any_family_goes_through_the_whole_core(
     assert losses[-1] < losses[0]
 
     prompts = [encode_prompt(its_tokenizer, talk[:1]) for talk in talks]
-    answers = [encode_response(its_tokenizer, answer) for answer in ("yes", "no", "no")]
-    ranked = [reward.RankedRow([prompt + answer for answer in answers], [1, 2, 2]) for prompt in prompts]
+    responses = [encode_response(its_tokenizer, text) for text in ("yes", "no", "no")]
+    ranked = [
+        reward.EncodedRanking([prompt + response for response in responses], [1, 2, 2]) for prompt in prompts
+    ]
     judge = RewardModel.from_policy(policy, seed=0)
     list(reward.train(judge, ranked, pad, rankings_per_step=2, **plan))
     reward.normalise(judge, [row.ids for row in demonstrations], pad)
     judge.save(tmp_path / "reward", its_tokenizer)
-    loaded, value = RewardModel.load(tmp_path / "reward"), RewardModel.load(tmp_path / "reward")
+    loaded, value = (RewardModel.load(tmp_path / "reward") for _ in range(2))
     assert torch.equal(reward.score(loaded, ranked[0].rows, pad), reward.score(judge, ranked[0].rows, pad))
 
-    settings = replace(
-        SETTINGS,
-        prompts_per_step=16,
-        max_new_tokens=10,
-        minibatches=1,
-        ptx_coef=1.0,
-        ptx_documents_per_step=4,
-    )
-    [step] = ppo.Trainer(
+    [step] = Trainer(
         policy,
         load_policy(tmp_path / "base")[0],
         value,
-        lambda prompts, responses: reward.score(
+        score=lambda prompts, responses: reward.score(
             loaded, [a + b for a, b in zip(prompts, responses, strict=True)], pad
         ),
-        prompts,
-        demonstrations,
-        FixedKl(0.1),
-        allowed,
-        end,
-        pad,
-        settings,
-        np.random.default_rng(0),
-        torch.Generator().manual_seed(0),
+        prompts=prompts,
+        ptx=demonstrations,
+        controller=FixedKl(0.1),
+        rules=rules,
+        config=replace(
+            CONFIG,
+            prompts_per_step=16,
+            max_new_tokens=10,
+            minibatches=1,
+            ptx_coef=1.0,
+            ptx_documents_per_step=4,
+        ),
+        random=np.random.default_rng(0),
+        generator=torch.Generator().manual_seed(0),
     )
     assert abs(step.metrics["ratio_first"] - 1) < 1e-5
     assert step.metrics["ratio_distance"] < 1e-4
     assert all(np.isfinite(list(step.metrics.values())))
-    assert all(allowed[token] for response in step.rollouts.responses for token in response)
+    assert all(rules.allowed[token] for response in step.rollouts.responses for token in response)
     save_policy(policy, its_tokenizer, tmp_path / "tuned")
     ids = torch.tensor([prompts[0]])
     torch.testing.assert_close(

@@ -1,4 +1,6 @@
-"""The sampler draws from the distribution that the learner sees, each row by itself, and stops when it should."""
+"""Sampling draws from the distribution that training computes, each row independently, and stops at the end
+token.
+"""
 
 from itertools import product
 from typing import Any
@@ -9,9 +11,10 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from alignloop.core.generate import Responses, _draw, log_distribution, sample
-from alignloop.core.logprobs import answer_logprobs, answer_places
-from alignloop.core.losses import NonFiniteLoss
-from alignloop.core.models import allowed_tokens
+from alignloop.core.logprobs import response_positions, token_logprobs
+from alignloop.core.models import allowed_tokens, logits_at
+from alignloop.core.numeric_checks import NonFiniteLoss
+from alignloop.core.tokens import TokenRules
 
 
 def draw(
@@ -24,44 +27,60 @@ def draw(
     limit: int = 12,
     batch: int = 64,
 ) -> Responses:
-    return sample(model, prompts, allowed, 1, temperature, limit, torch.Generator().manual_seed(seed), batch)
+    return sample(
+        model,
+        prompts,
+        TokenRules(allowed, end=1, pad=0),
+        temperature=temperature,
+        max_new_tokens=limit,
+        generator=torch.Generator().manual_seed(seed),
+        batch=batch,
+    )
+
+
+def trained_logprobs(
+    model: PreTrainedModel,
+    prompts: list[list[int]],
+    responses: list[list[int]],
+    allowed: Tensor,
+    temperature: float = 1.0,
+) -> Tensor:
+    """Log-probabilities (N,) of all response tokens, as training computes them."""
+    rows = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
+    ids, mask, positions, targets = response_positions(rows, [len(prompt) for prompt in prompts], pad=0)
+    return token_logprobs(logits_at(model, ids, mask, positions), targets, allowed, temperature)[0]
 
 
 def sizes_of_passes(model: PreTrainedModel, sizes: list[int]) -> torch.utils.hooks.RemovableHandle:
-    """Note how many rows each forward pass holds."""
+    """Record the number of rows of each forward pass."""
     return model.register_forward_pre_hook(
         lambda _, args, kwargs: sizes.append(len(kwargs["input_ids"])), with_kwargs=True
     )
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 2.0])
-def test_sampler_and_learner_agree_also_on_rows_that_ended_early(
+def test_sampling_and_training_agree_also_on_rows_that_ended_early(
     learner: PreTrainedModel, prompts: list[list[int]], few: Tensor, temperature: float
 ):
     sizes: list[int] = []
     sizes_of_passes(learner, sizes)
     drawn = draw(learner, prompts * 4, few, temperature=temperature)
     assert sizes[0] == 32
-    assert 0 < sizes[-1] < 16, "the cache was re-packed as rows ended"
+    assert 0 < sizes[-1] < 16, "the cache became smaller as rows ended"
     assert len(set(map(len, drawn.ids))) > 6
-    rows = [prompt + answer for prompt, answer in zip(prompts * 4, drawn.ids, strict=True)]
-    places = answer_places(rows, [len(prompt) for prompt in prompts * 4], pad=0)
-    learned, _ = answer_logprobs(learner, *places, few, temperature)
+    learned = trained_logprobs(learner, prompts * 4, drawn.ids, few, temperature)
     torch.testing.assert_close(torch.cat(drawn.logprobs), learned, atol=1e-5, rtol=0)
 
 
-def test_sampler_and_learner_agree_where_positions_are_absolute(
+def test_sampling_and_training_agree_where_positions_are_absolute(
     gpt2: PreTrainedModel, prompts: list[list[int]], few: Tensor
 ):
     drawn = draw(gpt2, prompts * 4, few)
-    rows = [prompt + answer for prompt, answer in zip(prompts * 4, drawn.ids, strict=True)]
-    learned, _ = answer_logprobs(
-        gpt2, *answer_places(rows, [len(prompt) for prompt in prompts * 4], pad=0), few, 1.0
-    )
+    learned = trained_logprobs(gpt2, prompts * 4, drawn.ids, few)
     torch.testing.assert_close(torch.cat(drawn.logprobs), learned, atol=1e-5, rtol=0)
 
 
-def test_an_answer_ends_with_its_end_token_or_at_the_limit(
+def test_a_response_ends_with_its_end_token_or_at_the_limit(
     policy: PreTrainedModel, prompts: list[list[int]], few: Tensor
 ):
     drawn = draw(policy, prompts * 4, few)
@@ -91,7 +110,7 @@ def test_decoding_stops_when_all_rows_have_ended(
     assert sizes == [8]
 
 
-def test_a_row_that_ended_does_not_come_back_to_life(
+def test_rows_that_ended_leave_the_batch_before_they_are_a_quarter_of_it(
     learner: PreTrainedModel, prompts: list[list[int]], few: Tensor
 ):
     sizes: list[int] = []
@@ -99,13 +118,11 @@ def test_a_row_that_ended_does_not_come_back_to_life(
     drawn = draw(learner, prompts * 8, few, limit=40)
     for step, size in enumerate(sizes):
         going = sum(len(ids) > step for ids in drawn.ids)
-        assert going <= size, "no living row is dropped"
-        assert step == 0 or going >= 0.75 * size, (
-            "and fewer than a quarter of a pass is wasted on rows that ended"
-        )
+        assert going <= size, "no active row is dropped"
+        assert step == 0 or going >= 0.75 * size, "fewer than a quarter of a pass are rows that ended"
 
 
-def test_the_same_seed_draws_the_same_answers(
+def test_the_same_seed_draws_the_same_responses(
     policy: PreTrainedModel, prompts: list[list[int]], allowed: Tensor
 ):
     one, two = draw(policy, prompts, allowed, seed=3), draw(policy, prompts, allowed, seed=3)
@@ -114,18 +131,21 @@ def test_the_same_seed_draws_the_same_answers(
     assert one.ids != draw(policy, prompts, allowed, seed=4).ids
 
 
-def test_drawing_leaves_the_global_stream_alone_and_moves_on_its_own(
-    policy: PreTrainedModel, prompts: list[list[int]], allowed: Tensor
+def test_sampling_uses_and_advances_its_own_generator_only(
+    policy: PreTrainedModel, prompts: list[list[int]], rules: TokenRules
 ):
     before = torch.get_rng_state()
     generator = torch.Generator().manual_seed(0)
-    first, second = (sample(policy, prompts, allowed, 1, 1.0, 8, generator, 8) for _ in range(2))
+    first, second = (
+        sample(policy, prompts, rules, temperature=1.0, max_new_tokens=8, generator=generator, batch=8)
+        for _ in range(2)
+    )
     assert torch.equal(torch.get_rng_state(), before)
-    assert first.ids != second.ids, "a rollout does not repeat the one before"
+    assert first.ids != second.ids, "a second call does not repeat the first"
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
-def test_a_rows_answer_does_not_depend_on_its_neighbours(
+def test_a_rows_response_does_not_depend_on_its_neighbours(
     policy: PreTrainedModel, prompts: list[list[int]], few: Tensor, batch: int
 ):
     together, apart = draw(policy, prompts * 2, few), draw(policy, prompts * 2, few, batch=batch)
@@ -134,12 +154,12 @@ def test_a_rows_answer_does_not_depend_on_its_neighbours(
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
 
 
-def test_answers_stand_in_the_order_of_their_prompts(
+def test_responses_come_in_the_order_of_their_prompts(
     policy: PreTrainedModel, prompts: list[list[int]], few: Tensor
 ):
     drawn = draw(policy, prompts[::-1], few, batch=3)
     for prompt, ids, logprobs in zip(prompts[::-1], drawn.ids, drawn.logprobs, strict=True):
-        learned, _ = answer_logprobs(policy, *answer_places([prompt + ids], [len(prompt)], 0), few, 1.0)
+        learned = trained_logprobs(policy, [prompt], [ids], few)
         torch.testing.assert_close(logprobs, learned, atol=1e-5, rtol=0)
 
 
@@ -147,16 +167,13 @@ def test_answers_stand_in_the_order_of_their_prompts(
 def test_frequencies_are_the_probabilities(
     policy: PreTrainedModel, prompts: list[list[int]], few: Tensor, letters: list[int], temperature: float
 ):
-    """χ² over the 21 answers of at most two tokens; 45.3 is exceeded once in a thousand seeds."""
-    answers = [[1], *([a, b] for a, b in product(letters, [*letters, 1]))]
-    rows = [prompts[2] + answer for answer in answers]
-    logprobs, _ = answer_logprobs(
-        policy, *answer_places(rows, [len(prompts[2])] * len(rows), 0), few, temperature
-    )
-    chances = torch.stack([part.sum() for part in logprobs.split(list(map(len, answers)))]).exp()
+    """χ² over the 21 responses of at most two tokens; one seed in a thousand exceeds 45.3."""
+    possible = [[1], *([a, b] for a, b in product(letters, [*letters, 1]))]
+    logprobs = trained_logprobs(policy, [prompts[2]] * len(possible), possible, few, temperature)
+    chances = torch.stack([part.sum() for part in logprobs.split(list(map(len, possible)))]).exp()
     assert float(chances.sum().detach()) == pytest.approx(1, abs=1e-5)
     drawn = draw(policy, [prompts[2]] * 6000, few, temperature=temperature, limit=2, batch=2000).ids
-    counts = torch.tensor([drawn.count(answer) for answer in answers])
+    counts = torch.tensor([drawn.count(response) for response in possible])
     assert counts.sum() == 6000
     assert float(((counts - 6000 * chances) ** 2 / (6000 * chances)).sum().detach()) < 45.3
 
@@ -186,10 +203,10 @@ def test_special_tokens_and_rows_beyond_the_tokenizer_are_never_drawn(
         for ids in draw(wider, prompts, torch.ones(400, dtype=torch.bool), limit=10).ids
         for token in ids
     }
-    assert len(free & forbidden) > len(free - forbidden), "though the model likes them best"
+    assert len(free & forbidden) > len(free - forbidden), "without the rule the model would draw them most"
 
 
-def test_what_is_not_allowed_has_no_probability_however_high_its_logit(few: Tensor):
+def test_a_token_that_is_not_allowed_has_no_probability_however_high_its_logit(few: Tensor):
     logits = torch.zeros(2, len(few)).masked_fill(~few, 1e4)
     logprobs = log_distribution(logits, few, 0.7)
     torch.testing.assert_close(logprobs[:, few].exp(), torch.full((2, 5), 0.2))
@@ -202,7 +219,7 @@ def test_the_draw_at_both_ends_of_the_unit_interval():
     assert _draw(logprobs.expand(4, 4), numbers).tolist() == [1, 1, 2, 2]
 
 
-def test_a_policy_that_is_no_longer_made_of_numbers_stops_at_once(
+def test_a_policy_with_nan_weights_stops_sampling_at_once(
     learner: PreTrainedModel, prompts: list[list[int]], allowed: Tensor
 ):
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The KL controllers by hand: where they rest, how fast they move, and in which unit."""
+"""The KL controllers at numbers worked by hand."""
 
 import pytest
 
@@ -11,13 +11,13 @@ def moved(kl_per_response_nats: float, responses: int = 256) -> float:
     return controller.coef
 
 
-def test_a_fixed_coefficient_stays():
+def test_a_fixed_coefficient_does_not_change():
     controller = FixedKl(0.05)
     controller.update(1e9, 256)
     assert controller.coef == 0.05
 
 
-def test_at_its_target_the_controller_rests():
+def test_at_its_target_the_coefficient_does_not_change():
     assert moved(6.0) == 0.1
 
 
@@ -29,7 +29,7 @@ def test_a_tenth_above_target_in_nats_per_response_by_hand():
 @pytest.mark.parametrize(
     ("kl", "error"), [(600.0, 0.2), (7.2, 0.2), (4.8, -0.2), (0.0, -0.2), (-3.0, -0.2), (5.4, -0.1)]
 )
-def test_the_error_is_held_within_a_fifth(kl: float, error: float):
+def test_the_error_is_clipped_to_a_fifth(kl: float, error: float):
     assert moved(kl) == pytest.approx(0.1 * (1 + error * 256 / 10_000), abs=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Adapters change nothing before they learn, leave all else frozen, are off for the reference, and end as plain weights."""
+"""LoRA adapters: no effect before training, all else frozen, off for the reference, merged at the end."""
 
 import copy
 from pathlib import Path
@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from alignloop.core.logprobs import response_logprobs
-from alignloop.core.lora import adapt, merged, reading
+from alignloop.core.lora import adapters_off, add_adapters, merge_adapters
 from alignloop.core.models import load_policy, logits_at, save_policy
 from tests.core.bandit import Run
 
@@ -23,10 +23,10 @@ PLAN: dict[str, Any] = {
 }
 
 
-def adapted(run: Run, off_is_reference: bool = True) -> PeftModel:
-    """Put adapters into the run's policy."""
-    both = adapt(run.policy, rank=4, alpha=8, seed=0)
-    if off_is_reference:
+def adapted(run: Run, as_reference: bool = True) -> PeftModel:
+    """Add adapters to the run's policy; with them off it is the reference, if `as_reference`."""
+    both = add_adapters(run.policy, rank=4, alpha=8, seed=0)
+    if as_reference:
         run.reference = both
     return both
 
@@ -38,7 +38,7 @@ def logits(model: PreTrainedModel) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("family", ["policy", "gpt2"])
-def test_fresh_adapters_change_no_bit_and_depend_on_their_seed_alone(
+def test_new_adapters_change_no_logit_and_depend_on_their_seed_only(
     family: str, request: pytest.FixtureRequest
 ):
     model: PreTrainedModel = request.getfixturevalue(family)
@@ -46,19 +46,19 @@ def test_fresh_adapters_change_no_bit_and_depend_on_their_seed_alone(
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    adapt(one, 4, 8, seed=1)
-    assert torch.equal(torch.rand(3), expected), "the caller's stream of random numbers is not touched"
+    add_adapters(one, 4, 8, seed=1)
+    assert torch.equal(torch.rand(3), expected), "the caller's random number stream is unchanged"
     assert torch.equal(logits(one), logits(model))
     weights = [
         [w.detach() for w in m.parameters() if w.requires_grad]
-        for m in (one, adapt(two, 4, 8, 1), adapt(other, 4, 8, 2))
+        for m in (one, add_adapters(two, 4, 8, 1), add_adapters(other, 4, 8, 2))
     ]
     assert all(torch.equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
 
 
-def test_what_an_adapter_adds_is_its_two_matrices_product_times_alpha_over_its_rank(policy: PreTrainedModel):
-    both = adapt(copy.deepcopy(policy), rank=4, alpha=12, seed=0)
+def test_an_adapter_adds_the_product_of_its_matrices_times_alpha_over_rank(policy: PreTrainedModel):
+    both = add_adapters(copy.deepcopy(policy), rank=4, alpha=12, seed=0)
     layers = [layer for layer in both.modules() if hasattr(layer, "lora_A")]
     plain = {name: weight.clone() for name, weight in policy.named_parameters()}
     added = {}
@@ -69,12 +69,14 @@ def test_what_an_adapter_adds_is_its_two_matrices_product_times_alpha_over_its_r
                 assert one.shape[0] == other.shape[1] == 4
                 other.normal_()
                 added[f"{name.removeprefix('base_model.model.')}.weight"] = 3 * other @ one
-    assert len(added) == len(layers) == 7 * policy.config.num_hidden_layers, "all linear layers but the head"
-    for name, weight in merged(both).named_parameters():
+    assert len(added) == len(layers) == 7 * policy.config.num_hidden_layers, (
+        "all linear layers except the head"
+    )
+    for name, weight in merge_adapters(both).named_parameters():
         torch.testing.assert_close(weight, plain[name] + added.get(name, 0.0), atol=1e-5, rtol=1e-5)
 
 
-def test_only_adapters_learn_and_with_them_off_the_policy_is_its_own_reference(run: Run, other: Run):
+def test_only_adapters_are_trained_and_with_them_off_the_policy_is_its_reference(run: Run, other: Run):
     start = logits(run.policy)
     adapted(run)
     frozen = {
@@ -88,37 +90,37 @@ def test_only_adapters_learn_and_with_them_off_the_policy_is_its_own_reference(r
         torch.equal(weight, frozen[name]) for name, weight in run.policy.named_parameters() if name in frozen
     )
     assert steps[-1].metrics["kl"] > 0.1
-    with reading(run.reference) as reference:
+    with adapters_off(run.reference) as reference:
         assert torch.equal(logits(reference), start)
     assert not torch.allclose(logits(run.policy), start), "and they are on again afterwards"
-    adapted(other, off_is_reference=False)
+    adapted(other, as_reference=False)
     apart = other.steps(**PLAN)
     assert [step.metrics for step in apart] == [step.metrics for step in steps], (
-        "a reference of its own says the same"
+        "a separate reference model gives the same run"
     )
 
 
-def test_the_ratio_is_one_at_first_and_the_average_of_weights_is_taken_over_adapters(run: Run):
+def test_the_first_ratio_is_one_and_weight_averaging_covers_the_adapters(run: Run):
     start, both = logits(run.policy), adapted(run)
     [step] = run.steps(**{**PLAN, "steps": 1, "minibatches": 1, "ema_decay": 1.0})
     assert step.metrics["ratio_first"] == pytest.approx(1, abs=1e-6)
     assert step.metrics["grad_norm"] > 0
-    assert torch.equal(logits(merged(both)), start), "a decay of 1 stays at the start"
+    assert torch.equal(logits(merge_adapters(both)), start), "a decay of 1 stays at the start"
 
 
-def test_a_merged_policy_is_read_by_any_loader_and_says_what_the_adapted_one_said(
+def test_a_merged_policy_loads_anywhere_and_has_the_adapted_ones_log_probabilities(
     run: Run, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ):
     both = adapted(run)
     run.steps(**PLAN)
-    answers = [[run.letters[place % 4], 1] for place in range(8)]
-    said = response_logprobs(run.policy, run.prompts, answers, run.allowed, 1.0, 0)
-    whole = merged(both)
+    responses = [[run.letters[place % 4], 1] for place in range(8)]
+    expected = response_logprobs(run.policy, run.prompts, responses, run.rules, 1.0)
+    whole = merge_adapters(both)
     assert not [name for name, _ in whole.named_parameters() if "lora" in name]
     save_policy(whole, tokenizer, tmp_path / "policy")
     assert {file.name for file in (tmp_path / "policy").iterdir()} >= {"config.json", "model.safetensors"}
     assert not list((tmp_path / "policy").glob("adapter*"))
     loaded, _ = load_policy(tmp_path / "policy")
     torch.testing.assert_close(
-        response_logprobs(loaded, run.prompts, answers, run.allowed, 1.0, 0), said, atol=1e-4, rtol=0
+        response_logprobs(loaded, run.prompts, responses, run.rules, 1.0), expected, atol=1e-4, rtol=0
     )

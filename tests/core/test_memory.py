@@ -1,4 +1,6 @@
-"""What saves memory: activations computed again change no gradient, and bf16 stays near fp32 with sampler and learner in agreement."""
+"""Memory savings: gradient checkpointing changes no gradient, bf16 stays near fp32, a value head shares the
+trunk.
+"""
 
 import copy
 from typing import Any
@@ -9,9 +11,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignloop.core import parallel_passes
-from alignloop.core.lm_training import accumulate
-from alignloop.core.memory import precise, recompute_activations
-from alignloop.core.models import RewardModel
+from alignloop.core.lm_training import accumulate_gradients
+from alignloop.core.memory import autocast, recompute_activations
+from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import Encoded
 from alignloop.errors import AlignloopError
 from tests.core.bandit import Run
@@ -19,8 +21,8 @@ from tests.core.bandit import Run
 ROWS = [Encoded([9, 30, 40, 50, 60, 1], [True] * 6), Encoded([9, 50, 7, 1], [True] * 4)]
 
 
-def kept_for_the_gradient(model: PreTrainedModel) -> tuple[int, Tensor]:
-    """Bytes that a backward pass holds on to, and the gradient."""
+def saved_for_backward(model: PreTrainedModel) -> tuple[int, Tensor]:
+    """The bytes saved for the backward pass, and the gradient."""
     held: dict[int, int] = {}
     own = {weight.data_ptr() for weight in model.parameters()}
 
@@ -30,14 +32,14 @@ def kept_for_the_gradient(model: PreTrainedModel) -> tuple[int, Tensor]:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        accumulate(model, ROWS, 0)
+        accumulate_gradients(model, ROWS, 0)
     return sum(held.values()), torch.cat(
         [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
     )
 
 
 @pytest.mark.parametrize("family", ["policy", "gpt2"])
-def test_activations_computed_again_change_no_bit_of_the_gradient_and_are_not_kept(
+def test_gradient_checkpointing_changes_no_bit_of_the_gradient_and_saves_memory(
     family: str, request: pytest.FixtureRequest
 ):
     model: PreTrainedModel = request.getfixturevalue(family)
@@ -47,14 +49,14 @@ def test_activations_computed_again_change_no_bit_of_the_gradient_and_are_not_ke
     for layer in twice.modules():
         if type(layer).__name__.endswith("MLP"):
             layer.register_forward_pre_hook(lambda *_: passes.append(1))
-    kept, gradient = kept_for_the_gradient(plain)
-    fewer, same = kept_for_the_gradient(twice)
+    saved, gradient = saved_for_backward(plain)
+    fewer, same = saved_for_backward(twice)
     assert torch.equal(gradient, same)
-    assert fewer < kept / 2
+    assert fewer < saved / 2
     assert len(passes) == 2 * model.config.num_hidden_layers, "each layer ran once more, in the backward pass"
 
 
-def test_a_run_that_computes_activations_again_is_the_same_run(run: Run, other: Run):
+def test_a_run_with_gradient_checkpointing_is_the_same_run(run: Run, other: Run):
     for model in (other.policy, other.value.trunk):
         recompute_activations(model)
     one, two = run.steps(steps=2), other.steps(steps=2)
@@ -62,7 +64,7 @@ def test_a_run_that_computes_activations_again_is_the_same_run(run: Run, other: 
     assert torch.equal(run.weights(), other.weights())
 
 
-def test_a_family_whose_layers_cannot_be_computed_again_is_refused(policy: PreTrainedModel):
+def test_a_family_without_gradient_checkpointing_is_refused(policy: PreTrainedModel):
     bare = copy.deepcopy(policy)
     bare.base_model.layers = torch.nn.ModuleList()
     with pytest.raises(AlignloopError, match=r"llama: .* set ppo.gradient_checkpointing to false"):
@@ -70,7 +72,7 @@ def test_a_family_whose_layers_cannot_be_computed_again_is_refused(policy: PreTr
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_in_bf16_products_are_coarse_and_weights_gradients_and_logprobs_stay_fp32(
+def test_bf16_changes_products_and_leaves_weights_gradients_and_logprobs_in_fp32(
     run: Run, other: Run, count: int
 ):
     plan: dict[str, Any] = {"steps": 2, "minibatches": 1, "max_new_tokens": 5, "learning_rate": 1e-4}
@@ -82,31 +84,33 @@ def test_in_bf16_products_are_coarse_and_weights_gradients_and_logprobs_stay_fp3
     assert {weight.dtype for weight in other.policy.parameters()} == {torch.float32}
     first, again = fine[0].metrics, coarse[0].metrics
     assert 1e-5 < coarse[0].metrics["ratio_distance"] < 0.05, (
-        "sampler and learner agree as well as eight bits do"
+        "sampling and training agree to the precision of eight bits"
     )
     assert again["ptx_loss"] != first["ptx_loss"]
     assert again["ptx_loss"] == pytest.approx(first["ptx_loss"], rel=0.02)
     assert again["entropy"] == pytest.approx(first["entropy"], rel=0.1)
 
 
-def test_lanes_work_in_the_precision_of_their_caller():
+def test_threads_use_the_precision_of_their_caller():
     kinds = []
     parallel_passes.use(2)
     for precision in ("bf16", "fp32"):
-        with precise(precision, torch.device("cpu")):
+        with autocast(precision, torch.device("cpu")):
             kinds.append(
-                {(torch.ones(2, 2) @ torch.ones(2, 2)).dtype for _ in parallel_passes.in_lanes(str, [1])}
+                {(torch.ones(2, 2) @ torch.ones(2, 2)).dtype for _ in parallel_passes.in_parallel(str, [1])}
             )
             kinds.append(
                 set(
-                    parallel_passes.in_lanes(lambda _: (torch.ones(2, 2) @ torch.ones(2, 2)).dtype, [1, 2, 3])
+                    parallel_passes.in_parallel(
+                        lambda _: (torch.ones(2, 2) @ torch.ones(2, 2)).dtype, [1, 2, 3]
+                    )
                 )
             )
     parallel_passes.use(1)
     assert kinds == [{torch.bfloat16}, {torch.bfloat16}, {torch.float32}, {torch.float32}]
 
 
-def test_a_head_on_the_policys_trunk_costs_no_pass_of_its_own_and_learns(run: Run, other: Run):
+def test_a_value_head_on_the_policys_trunk_needs_no_extra_pass_and_learns(run: Run, other: Run):
     run.value = RewardModel.on_trunk_of(run.policy)
     assert run.value.trunk is run.policy.base_model
     passes: list[bool] = []
@@ -116,8 +120,10 @@ def test_a_head_on_the_policys_trunk_costs_no_pass_of_its_own_and_learns(run: Ru
     passes.clear()
     other.policy.base_model.register_forward_pre_hook(lambda *_: passes.append(torch.is_grad_enabled()))
     other.steps(minibatches=1, max_new_tokens=3)
-    assert learning == sum(passes) > 0, "where it learns, policy and value are read from one pass"
-    assert step.metrics["explained_variance"] == pytest.approx(0, abs=1e-6), "a head of zeros knows nothing"
+    assert learning == sum(passes) > 0, "in training, policy and value use the same pass"
+    assert step.metrics["explained_variance"] == pytest.approx(0, abs=1e-6), (
+        "a head of zeros predicts a constant"
+    )
     run.policy.base_model._forward_pre_hooks.clear()
     steps = run.steps(
         steps=8, epochs=4, learning_rate=1e-4, value_learning_rate=1e-2, value_clip=10.0, max_new_tokens=3
@@ -125,8 +131,8 @@ def test_a_head_on_the_policys_trunk_costs_no_pass_of_its_own_and_learns(run: Ru
     assert steps[-1].metrics["value_loss"] < 0.65 * steps[0].metrics["value_loss"]
 
 
-def test_on_a_shared_trunk_each_weight_has_one_optimiser_and_one_gradient(run: Run, other: Run):
-    """The trunk's gradient is the policy's and the value's, added once: without a value coefficient, the policy's alone."""
+def test_on_a_shared_trunk_the_gradients_of_policy_and_value_are_added_once(run: Run, other: Run):
+    """With a value coefficient of 0 the trunk's gradient is the policy's only."""
 
     def gradient(of: Run, value: RewardModel, value_coef: float) -> Tensor:
         of = copy.deepcopy(of)
@@ -134,8 +140,8 @@ def test_on_a_shared_trunk_each_weight_has_one_optimiser_and_one_gradient(run: R
         with torch.no_grad():
             of.value.head.weight.fill_(0.1)
             of.value.head.bias.zero_()
-        [found] = of.gradients(minibatches=1, value_coef=value_coef)
-        return found
+        [total] = of.gradients(minibatches=1, value_coef=value_coef)
+        return total
 
     none, once, twice = (gradient(run, run.value, coef) for coef in (0.0, 1.0, 2.0))
     torch.testing.assert_close(none, gradient(run, other.value, 1.0), atol=1e-5, rtol=1e-4)
@@ -143,7 +149,7 @@ def test_on_a_shared_trunk_each_weight_has_one_optimiser_and_one_gradient(run: R
     assert (once - none).abs().max() > 1e-3
 
 
-def test_while_a_head_on_the_trunk_warms_up_the_trunk_stays_as_it_is(run: Run):
+def test_while_a_head_on_the_trunk_warms_up_the_trunk_does_not_change(run: Run):
     run.value = RewardModel.on_trunk_of(run.policy)
     before = run.weights()
     run.steps(steps=1, value_warmup_steps=1)

@@ -1,4 +1,6 @@
-"""Checkpoints: what is written comes back, what is broken or foreign is refused with its name, and padding never matters."""
+"""Policies: construction, checkpoints that round-trip or are refused by name, and logits independent of
+padding.
+"""
 
 import copy
 import shutil
@@ -17,12 +19,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from alignloop.core.checkpoint_folder import CheckpointError, check_folder
 from alignloop.core.models import (
     HEAD,
-    CheckpointError,
-    RewardModel,
     allowed_tokens,
-    check_folder,
     context_of,
     hidden_states,
     load_policy,
@@ -30,6 +30,7 @@ from alignloop.core.models import (
     new_policy,
     save_policy,
 )
+from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import TokenizerError, pad_left, pad_right
 from alignloop.errors import LFS_POINTER
 
@@ -45,7 +46,7 @@ def saved(
 
 @pytest.fixture
 def checkpoint(saved: Path, tmp_path: Path) -> Path:
-    """A copy that a test may break."""
+    """A copy of the saved policy that a test may damage."""
     return Path(shutil.copytree(saved, tmp_path / "policy"))
 
 
@@ -53,17 +54,17 @@ def weights(model: torch.nn.Module) -> bytes:
     return b"".join(weight.detach().numpy().tobytes() for weight in model.parameters())
 
 
-def test_a_new_policy_depends_on_its_seed_alone(tokenizer: PreTrainedTokenizerFast):
+def test_a_new_policy_depends_on_its_seed_only(tokenizer: PreTrainedTokenizerFast):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
     one = new_policy(tokenizer, 1, 32, 4, 64, seed=1)
-    assert torch.equal(torch.rand(3), expected), "the caller's stream of random numbers is not touched"
+    assert torch.equal(torch.rand(3), expected), "the caller's random number stream is unchanged"
     assert weights(one) == weights(new_policy(tokenizer, 1, 32, 4, 64, seed=1))
     assert weights(one) != weights(new_policy(tokenizer, 1, 32, 4, 64, seed=2))
 
 
-def test_a_new_policy_ties_its_embeddings_and_knows_its_tokens(
+def test_a_new_policy_has_tied_embeddings_and_its_tokenizers_tokens(
     policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ):
     head = policy.get_output_embeddings()
@@ -80,7 +81,7 @@ def test_a_new_policy_ties_its_embeddings_and_knows_its_tokens(
 
 @pytest.mark.parametrize("padding", [0, 1, 7])
 @pytest.mark.parametrize("positions", ["rotary", "learned"])
-def test_padding_in_front_or_behind_changes_no_logit(
+def test_padding_on_either_side_changes_no_logit(
     policy: PreTrainedModel, gpt2: PreTrainedModel, prompts: list[list[int]], padding: int, positions: str
 ):
     model, row = policy if positions == "rotary" else gpt2, prompts[3]
@@ -91,7 +92,9 @@ def test_padding_in_front_or_behind_changes_no_logit(
         torch.testing.assert_close(mine, expected, atol=1e-5, rtol=0)
 
 
-def test_logits_are_made_only_where_asked_row_by_row(policy: PreTrainedModel, prompts: list[list[int]]):
+def test_logits_are_computed_at_the_given_positions_only_row_by_row(
+    policy: PreTrainedModel, prompts: list[list[int]]
+):
     ids, mask = pad_right([prompts[0], prompts[1]], 0)
     places = torch.zeros_like(mask)
     places[0, 1] = places[0, 3] = places[1, 2] = True
@@ -101,14 +104,14 @@ def test_logits_are_made_only_where_asked_row_by_row(policy: PreTrainedModel, pr
     )
 
 
-def test_no_later_token_reaches_an_earlier_one(policy: PreTrainedModel):
+def test_attention_is_causal(policy: PreTrainedModel):
     ids = torch.tensor([[3, 20, 30, 40], [3, 20, 31, 41]])
     states = hidden_states(policy.base_model, ids, torch.ones_like(ids, dtype=torch.bool))
     assert torch.equal(states[0, :2], states[1, :2])
     assert not torch.allclose(states[0, 2], states[1, 2])
 
 
-def test_what_is_saved_comes_back_and_equal_weights_are_equal_bytes(
+def test_a_saved_policy_loads_unchanged_and_equal_weights_give_equal_bytes(
     saved: Path, tmp_path: Path, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ):
     model, its_tokenizer = load_policy(saved)
@@ -122,7 +125,7 @@ def test_what_is_saved_comes_back_and_equal_weights_are_equal_bytes(
     ).read_bytes()
 
 
-def test_a_model_trained_in_half_precision_is_read_in_full(
+def test_a_model_saved_in_half_precision_is_loaded_in_fp32(
     saved: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
 ):
     save_policy(load_policy(saved)[0].bfloat16(), tokenizer, tmp_path / "half")
@@ -176,7 +179,7 @@ NORM = "model.layers.1.input_layernorm.weight"
             lambda folder: (folder / "model.safetensors").write_bytes(b""),
             "the weights cannot be read .*header too small",
         ),
-        (pointed, "model.safetensors: a Git LFS pointer stands in its place; .*git lfs pull"),
+        (pointed, "model.safetensors: this is a Git LFS pointer instead of the file; .*git lfs pull"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": '), "cannot be read"),
         (rewritten(NORM, None), f"the weights lack 1 tensors of the model, the first is {NORM}"),
         (rewritten(NORM, torch.zeros(3)), "the weights cannot be read"),
@@ -194,8 +197,8 @@ def test_a_broken_checkpoint_is_refused_by_name(
     assert str(checkpoint) in str(refusal.value)
 
 
-def test_a_name_on_the_hub_is_left_to_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)  # a run leaves models/sft in the project
+def test_a_hub_id_is_left_to_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)  # the project may have a models/sft
     check_folder("organisation/model")
     with pytest.raises(CheckpointError, match="no such checkpoint folder"):
         check_folder("models/sft")
@@ -216,7 +219,7 @@ def test_a_tokenizer_larger_than_the_model_is_refused(checkpoint: Path, tokenize
     larger = copy.deepcopy(tokenizer)
     larger.add_tokens(["new", "words"])
     larger.save_pretrained(checkpoint)
-    with pytest.raises(CheckpointError, match="the tokenizer knows 322 tokens, the model only 320"):
+    with pytest.raises(CheckpointError, match="the tokenizer has 322 tokens, the model only 320"):
         load_policy(checkpoint)
 
 
@@ -238,7 +241,7 @@ def test_a_family_that_changes_its_logits_after_the_head_is_refused(
         load_policy(tmp_path / "capped")
 
 
-def test_an_answer_may_hold_the_end_but_no_other_special_token_and_no_row_beyond_the_tokenizer(
+def test_a_response_may_contain_no_special_token_except_the_end_and_no_token_beyond_the_tokenizer(
     tokenizer: PreTrainedTokenizerFast,
 ):
     allowed = allowed_tokens(tokenizer, len(tokenizer) + 12)
@@ -247,7 +250,7 @@ def test_an_answer_may_hold_the_end_but_no_other_special_token_and_no_row_beyond
     assert not allowed[len(tokenizer) :].any()
 
 
-def test_a_missing_or_broken_head_is_never_made_anew(
+def test_a_missing_or_broken_head_is_an_error(
     checkpoint: Path, judge: RewardModel, tokenizer: PreTrainedTokenizerFast
 ):
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Lanes change when work is done, and no bit of what comes out."""
+"""Parallel passes change no bit of any result."""
 
 import threading
 
@@ -9,59 +9,61 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignloop.core import parallel_passes
-from alignloop.core.lm_training import accumulate
+from alignloop.core.lm_training import accumulate_gradients
 from alignloop.core.tokens import Encoded
 
 
 @pytest.fixture(params=[1, 2, 3])
-def laned(request: pytest.FixtureRequest):
+def threads(request: pytest.FixtureRequest):
     parallel_passes.use(request.param)
     yield request.param
     parallel_passes.use(1)
 
 
-def test_results_stand_in_the_order_of_the_parts(laned: int):
-    assert list(parallel_passes.in_lanes(lambda part: (part, part * part), range(20))) == [
+def test_results_come_in_the_order_of_the_parts(threads: int):
+    assert list(parallel_passes.in_parallel(lambda part: (part, part * part), range(20))) == [
         (part, part * part) for part in range(20)
     ]
-    assert list(parallel_passes.in_lanes(str, [])) == []
+    assert list(parallel_passes.in_parallel(str, [])) == []
 
 
-def test_several_lanes_work_at_the_same_time():
+def test_several_threads_work_at_the_same_time():
     parallel_passes.use(2)
-    meeting = threading.Barrier(2, timeout=20)  # one lane alone would wait here in vain
-    assert sorted(parallel_passes.in_lanes(lambda _: meeting.wait(), [0, 1])) == [0, 1]
+    meeting = threading.Barrier(2, timeout=20)  # a single thread would time out here
+    assert sorted(parallel_passes.in_parallel(lambda _: meeting.wait(), [0, 1])) == [0, 1]
     parallel_passes.use(1)
 
 
-def test_few_results_wait_to_be_taken(laned: int):
+def test_few_parts_are_started_ahead(threads: int):
     begun: list[int] = []
-    taken = parallel_passes.in_lanes(lambda part: begun.append(part) or part, range(50))
-    for place, part in enumerate(taken):
+    results = parallel_passes.in_parallel(lambda part: begun.append(part) or part, range(50))
+    for place, part in enumerate(results):
         assert part == place
-        assert len(begun) <= place + laned + 2
+        assert len(begun) <= place + threads + 2
 
 
-def test_an_error_in_a_lane_reaches_the_caller(laned: int):
+def test_an_error_in_a_thread_reaches_the_caller(threads: int):
     def work(part: int) -> int:
         if part == 3:
             raise ValueError("part 3")
         return part
 
     with pytest.raises(ValueError, match="part 3"):
-        list(parallel_passes.in_lanes(work, range(8)))
+        list(parallel_passes.in_parallel(work, range(8)))
 
 
-def test_a_lane_records_gradients_exactly_where_its_caller_does(laned: int):
+def test_a_thread_records_gradients_exactly_where_its_caller_does(threads: int):
     weight = torch.ones(1, requires_grad=True)
     with torch.no_grad():
         assert not any(
-            part.requires_grad for part in parallel_passes.in_lanes(lambda part: weight * part, [1, 2, 3])
+            part.requires_grad for part in parallel_passes.in_parallel(lambda part: weight * part, [1, 2, 3])
         )
-    assert all(part.requires_grad for part in parallel_passes.in_lanes(lambda part: weight * part, [1, 2, 3]))
+    assert all(
+        part.requires_grad for part in parallel_passes.in_parallel(lambda part: weight * part, [1, 2, 3])
+    )
 
 
-def test_gradients_add_up_to_that_of_the_sum_and_leave_strangers_alone(laned: int):
+def test_gradients_add_up_to_that_of_the_sum_and_unused_weights_get_none(threads: int):
     near, far = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0], requires_grad=True)
     near.grad = torch.tensor([100.0, 100.0])
 
@@ -73,7 +75,7 @@ def test_gradients_add_up_to_that_of_the_sum_and_leave_strangers_alone(laned: in
     assert far.grad is None
 
 
-def test_no_bit_of_a_gradient_depends_on_the_number_of_lanes(learner: PreTrainedModel):
+def test_no_bit_of_a_gradient_depends_on_the_number_of_threads(learner: PreTrainedModel):
     random = np.random.default_rng(5)
     rows = [
         Encoded((ids := random.integers(5, 300, size=length).tolist()), [True] * len(ids))
@@ -84,7 +86,7 @@ def test_no_bit_of_a_gradient_depends_on_the_number_of_lanes(learner: PreTrained
     for count in (1, 2, 3):
         parallel_passes.use(count)
         learner.zero_grad()
-        losses.append(accumulate(learner, rows, pad=0))
+        losses.append(accumulate_gradients(learner, rows, pad=0))
         seen.append([weight.grad.clone() for weight in learner.parameters() if weight.grad is not None])
     parallel_passes.use(1)
     assert len(set(losses)) == 1

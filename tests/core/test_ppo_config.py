@@ -1,4 +1,4 @@
-"""Settings that contradict each other are refused by the names they have in params.yaml."""
+"""PPO values that contradict each other are refused by their names in params.yaml."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from alignloop.errors import AlignloopError
-from tests.core.bandit import SETTINGS
+from tests.core.bandit import CONFIG
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ from tests.core.bandit import SETTINGS
 )
 def test_contradictions_are_refused_by_name(changes: dict[str, Any], message: str):
     with pytest.raises(AlignloopError, match=message):
-        replace(SETTINGS, **changes)
+        replace(CONFIG, **changes)
 
 
 def test_as_many_minibatches_as_responses_are_allowed():
-    assert replace(SETTINGS, minibatches=64, responses_per_prompt=2).minibatches == 64
+    assert replace(CONFIG, minibatches=64, responses_per_prompt=2).minibatches == 64

@@ -1,4 +1,4 @@
-"""PPO left after any step and restored elsewhere ends as if it had never been left: weights, numbers, rollouts, guards, to the bit."""
+"""PPO resumed after any step gives the same weights, metrics, rollouts and guards, to the bit."""
 
 import copy
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from alignloop.core.guards import Guard, Strength, Watch
+from alignloop.core.guards import Guard, GuardMonitor, Strength
 from alignloop.core.kl_controller import AdaptiveKl
 from alignloop.core.ppo import Step, Trainer
 from alignloop.core.tokens import Encoded
-from tests.core.bandit import SETTINGS, Run
+from tests.core.bandit import CONFIG, Run
 
 SIZES: dict[str, Any] = {
     "steps": 4,
@@ -23,28 +23,28 @@ SIZES: dict[str, Any] = {
     "ptx_coef": 1.0,
     "ptx_documents_per_step": 4,
 }
-ALL = replace(SETTINGS, **SIZES, epochs=2, ema_decay=0.8, learning_rate=1e-2, missing_eos_score=None)
+ALL = replace(CONFIG, **SIZES, epochs=2, ema_decay=0.8, learning_rate=1e-2, missing_eos_score=None)
 
 
-def trainer(run: Run, seed: int, strength: Strength = "warn") -> Trainer:
-    """A run with everything on that has a memory; its prompts do not divide into steps."""
+def full_trainer(run: Run, seed: int, strength: Strength = "warn") -> Trainer:
+    """A run with every stateful feature on; the number of prompts is no multiple of a step's."""
 
     def other_letter(prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
         return torch.tensor([float(response[0] == run.letters[1]) for response in responses])
 
     run.ptx = [Encoded([9, 30, 40, 1], [True] * 4), Encoded([9, 50, 1], [True] * 3)]
     run.controller = AdaptiveKl(0.05, 0.5, 100)
-    run.watch = Watch(
+    run.guards = GuardMonitor(
         {"max_kl_per_response_nats": Guard(0.02, strength), "max_held_out_fall": Guard(5.0, "stop")},
         2,
         other_letter,
     )
-    return run.train(ALL, np.random.default_rng(seed), torch.Generator().manual_seed(seed))
+    return run.trainer(ALL, np.random.default_rng(seed), torch.Generator().manual_seed(seed))
 
 
-def told(steps: Sequence[Step]) -> list[Any]:
+def summary(steps: Sequence[Step]) -> list[Any]:
     return [
-        (step.number, step.metrics, step.rollouts.prompts, step.rollouts.responses, step.trips)
+        (step.number, step.metrics, step.rollouts.prompts, step.rollouts.responses, step.violations)
         for step in steps
     ]
 
@@ -58,24 +58,26 @@ def weights(run: Run) -> bytes:
 
 
 @pytest.mark.parametrize(("left_after", "strength"), [(1, "warn"), (4, "warn"), (2, "stop")])
-def test_ppo_left_after_a_step_goes_on_elsewhere_to_the_same_bits(
+def test_ppo_resumed_after_a_step_ends_at_the_same_bits(
     run: Run, other: Run, left_after: int, strength: Strength
 ):
-    """With adaptive KL, guards with their windows and best policy, average weights, both optimisers and both generators."""
-    states, whole = [], trainer(run, 0, strength)
+    """With adaptive KL, guard windows, the best policy, averaged weights, both optimisers and both
+    generators.
+    """
+    states, whole = [], full_trainer(run, 0, strength)
     steps = []
     for step in whole:
         steps.append(step)
         states.append(copy.deepcopy(whole.state()))
-    assert len(steps) == (4 if strength == "warn" else 2), "a stop is part of what is left"
+    assert len(steps) == (4 if strength == "warn" else 2), "a stop is part of the state"
     assert steps[-1].metrics["kl_coef"] != 0.05
-    assert whole.watch
-    assert whole.watch.first == {"max_kl_per_response_nats": 2}
+    assert whole.guards
+    assert whole.guards.first_violations == {"max_kl_per_response_nats": 2}
 
-    continued = trainer(other, 99)  # whatever it would have drawn itself
+    continued = full_trainer(other, 99)  # its own seed does not matter
     continued.restore(states[left_after - 1])
-    assert told(list(continued)) == told(steps[left_after:])
+    assert summary(list(continued)) == summary(steps[left_after:])
     assert weights(other) == weights(run)
-    assert continued.watch
-    assert continued.watch.first == whole.watch.first
+    assert continued.guards
+    assert continued.guards.first_violations == whole.guards.first_violations
     assert torch.equal(continued.generator.get_state(), whole.generator.get_state())

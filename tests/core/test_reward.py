@@ -1,4 +1,4 @@
-"""The reward model: one score per answer, all pairs of a ranking from K passes, and a zero where demonstrations stand."""
+"""The reward model: one score per response, training on all pairs of rankings, and normalisation."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +12,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from alignloop.core import reward
 from alignloop.core.batches import by_length
-from alignloop.core.losses import NonFiniteLoss, ranking_loss
-from alignloop.core.models import HEAD, RewardModel
+from alignloop.core.losses import ranking_loss
+from alignloop.core.models import HEAD
+from alignloop.core.numeric_checks import NonFiniteLoss
 from alignloop.core.reward import (
-    RankedRow,
+    EncodedRanking,
     correct_pairs,
     normalise,
     ranked_scores,
@@ -23,29 +24,30 @@ from alignloop.core.reward import (
     score_rankings,
     train,
 )
+from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import pad_left, pad_right
 
 
 @pytest.fixture(scope="module")
 def rows(prompts: list[list[int]], letters: list[int]) -> list[list[int]]:
-    """Eight prompts with answers of one to three letters and the end."""
+    """Eight prompts with responses of one to three letters and the end token."""
     return [[*prompt, *letters[: 1 + n % 3], 1] for n, prompt in enumerate(prompts)]
 
 
-def rankings(prompts: list[list[int]], letters: list[int], count: int) -> list[RankedRow]:
-    """The more of the first letter in an answer, the better; K is 2, 3 or 4, and some answers tie."""
+def rankings(prompts: list[list[int]], letters: list[int], count: int) -> list[EncodedRanking]:
+    """The more of the first letter a response has, the better; K is 2, 3 or 4, and some responses tie."""
     random = np.random.default_rng(count)
-    made = []
+    ranked = []
     for n in range(count):
-        answers = [[letters[i] for i in random.integers(0, 2, size=3)] for _ in range(2 + n % 3)]
-        counts = [answer.count(letters[0]) for answer in answers]
+        responses = [[letters[i] for i in random.integers(0, 2, size=3)] for _ in range(2 + n % 3)]
+        counts = [response.count(letters[0]) for response in responses]
         ranks = [1 + sum(other > mine for other in set(counts)) for mine in counts]
-        made.append(
-            RankedRow(
-                [[*prompts[n % 8], *answer, 1] for answer in answers], ranks, shared=len(prompts[n % 8])
+        ranked.append(
+            EncodedRanking(
+                [[*prompts[n % 8], *response, 1] for response in responses], ranks, shared=len(prompts[n % 8])
             )
         )
-    return made
+    return ranked
 
 
 def plan(**changes: Any) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def weights(model: torch.nn.Module) -> bytes:
     return b"".join(weight.detach().numpy().tobytes() for weight in model.state_dict().values())
 
 
-def test_a_fresh_head_depends_on_its_seed_and_leaves_the_policy_alone(policy: PreTrainedModel):
+def test_a_new_head_depends_on_its_seed_and_the_policy_does_not_change(policy: PreTrainedModel):
     before = weights(policy)
     one, two, other = (RewardModel.from_policy(policy, seed) for seed in (1, 1, 2))
     assert weights(one) == weights(two)
@@ -68,7 +70,7 @@ def test_a_fresh_head_depends_on_its_seed_and_leaves_the_policy_alone(policy: Pr
     assert weights(policy) == before, "the trunk is a copy"
 
 
-def test_a_fresh_heads_weights_have_variance_one_over_width_plus_one(policy: PreTrainedModel):
+def test_a_new_heads_weights_have_variance_one_over_width_plus_one(policy: PreTrainedModel):
     draws = torch.cat([RewardModel.from_policy(policy, seed).head.weight.detach() for seed in range(60)])
     assert draws.var().item() == pytest.approx(1 / 33, rel=0.1)
 
@@ -85,13 +87,13 @@ def test_the_score_is_read_at_the_last_token_whichever_side_the_padding_is_on(
         torch.testing.assert_close(everywhere[0, -1], number, atol=1e-5, rtol=0)
 
 
-def test_scores_come_in_the_order_of_their_rows(judge: RewardModel, rows: list[list[int]]):
+def test_scores_are_in_the_order_of_their_rows(judge: RewardModel, rows: list[list[int]]):
     alone = torch.cat([score(judge, [row], 0) for row in rows])
     torch.testing.assert_close(score(judge, rows[::-1], 0), alone.flip(0), atol=1e-5, rtol=0)
     assert len(set(alone.tolist())) == 8
 
 
-def test_prompt_and_answers_pass_once_for_all_the_pairs_they_stand_in(
+def test_prompt_and_responses_are_computed_once_for_all_their_pairs(
     judge: RewardModel, prompts: list[list[int]], letters: list[int]
 ):
     passed: list[int] = []
@@ -101,7 +103,9 @@ def test_prompt_and_answers_pass_once_for_all_the_pairs_they_stand_in(
     ranked = rankings(prompts, letters, 12)
     list(train(judge, ranked, 0, **plan()))
     different = [len({tuple(row) for row in ranking.rows}) for ranking in ranked]
-    assert sum(different) < sum(len(ranking.rows) for ranking in ranked), "equal answers pass once as well"
+    assert sum(different) < sum(len(ranking.rows) for ranking in ranked), (
+        "equal responses are computed once as well"
+    )
     assert sum(passed) == sum(len(prompts[n % 8]) + 4 * count for n, count in enumerate(different))
 
 
@@ -146,7 +150,7 @@ def test_no_split_into_passes_changes_a_rankings_gradient(
     torch.testing.assert_close(gradient(), whole, atol=1e-6, rtol=1e-4)
 
 
-def test_training_learns_what_the_rankings_prefer(
+def test_training_learns_the_preference_of_the_rankings(
     judge: RewardModel, prompts: list[list[int]], letters: list[int]
 ):
     steps = list(train(judge, rankings(prompts, letters, 96), 0, **plan(epochs=2)))
@@ -159,7 +163,7 @@ def test_training_learns_what_the_rankings_prefer(
     assert steps[-1][2]["loss"] < 0.5 * steps[0][2]["loss"]
 
 
-def test_the_same_seed_trains_the_same_bytes(
+def test_the_same_seed_gives_the_same_bytes(
     policy: PreTrainedModel, prompts: list[list[int]], letters: list[int]
 ):
     def trained(seed: int) -> bytes:
@@ -171,7 +175,7 @@ def test_the_same_seed_trains_the_same_bytes(
     assert trained(0) != trained(1)
 
 
-def test_a_family_with_dropout_is_trained_and_read_without_it(
+def test_a_family_with_dropout_is_trained_and_scored_without_it(
     gpt2: PreTrainedModel, prompts: list[list[int]], letters: list[int]
 ):
     one, two = RewardModel.from_policy(gpt2, 0).train(), RewardModel.from_policy(gpt2, 0).train()
@@ -181,7 +185,7 @@ def test_a_family_with_dropout_is_trained_and_read_without_it(
     assert first == [numbers for _, _, numbers in train(two, rankings(prompts, letters, 8), 0, **plan())]
 
 
-def test_demonstrations_score_zero_on_average_and_all_scores_shift_alike(
+def test_normalised_demonstrations_have_mean_zero_and_all_scores_shift_alike(
     judge: RewardModel, rows: list[list[int]]
 ):
     before = score(judge, rows, 0)
@@ -190,15 +194,15 @@ def test_demonstrations_score_zero_on_average_and_all_scores_shift_alike(
     assert shift == pytest.approx(float(before[:5].mean()), abs=1e-6)
     assert abs(float(score(judge, rows[:5], 0).mean())) < 1e-6
     torch.testing.assert_close(score(judge, rows, 0), before - shift, atol=1e-6, rtol=0)
-    assert normalise(judge, rows[:5], 0)[0] == pytest.approx(0, abs=1e-6), "a second time adds nothing"
+    assert normalise(judge, rows[:5], 0)[0] == pytest.approx(0, abs=1e-6), "a second time changes nothing"
     ids = torch.tensor([rows[0]])
     last = judge.per_token(ids, torch.ones_like(ids, dtype=torch.bool))[0, -1]
     assert float(last.detach()) == pytest.approx(float(before[0]) - shift, abs=1e-5), (
-        "the value model starts normalised too"
+        "the value model is normalised too"
     )
 
 
-def test_with_a_gain_demonstrations_have_unit_variance_in_any_loader(
+def test_with_a_gain_demonstrations_have_unit_variance_after_loading_too(
     judge: RewardModel, rows: list[list[int]], tmp_path: Path, tokenizer: PreTrainedTokenizerFast
 ):
     before = score(judge, rows, 0)
@@ -213,10 +217,12 @@ def test_with_a_gain_demonstrations_have_unit_variance_in_any_loader(
         normalise(judge, [rows[0], rows[0]], 0, gain=True)
 
 
-def test_ties_are_learned_from_where_they_are_asked_for(
+def test_ties_are_learned_from_only_where_configured(
     judge: RewardModel, prompts: list[list[int]], letters: list[int]
 ):
-    tied = [RankedRow(row.rows, [1] * len(row.rows), row.shared) for row in rankings(prompts, letters, 4)]
+    tied = [
+        EncodedRanking(row.rows, [1] * len(row.rows), row.shared) for row in rankings(prompts, letters, 4)
+    ]
     before = weights(judge)
     list(train(judge, tied, 0, **plan()))
     assert weights(judge) == before
@@ -225,7 +231,7 @@ def test_ties_are_learned_from_where_they_are_asked_for(
     assert sum(float(score(judge, row.rows, 0).std()) for row in tied) < 0.5 * sum(spread)
 
 
-def test_a_saved_reward_model_scores_the_same_normalisation_included(
+def test_a_saved_reward_model_gives_the_same_normalised_scores(
     judge: RewardModel, rows: list[list[int]], tmp_path: Path, tokenizer: PreTrainedTokenizerFast
 ):
     with torch.no_grad():
@@ -240,13 +246,13 @@ def test_a_saved_reward_model_scores_the_same_normalisation_included(
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "reward" / file).read_bytes()
 
 
-def test_pairs_ordered_rightly_by_hand():
+def test_correctly_ordered_pairs_by_hand():
     scores = [torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0.0, 0.0]), torch.tensor([5.0, 1.0])]
     assert correct_pairs(scores, [[1, 2, 3], [2, 1], [1, 1]]) == (2.5, 4)
     assert correct_pairs([], []) == (0, 0)
 
 
-def test_a_score_that_is_no_number_stops_training_and_names_the_rankings(
+def test_a_non_finite_score_stops_training_and_names_the_rankings(
     judge: RewardModel, prompts: list[list[int]], letters: list[int]
 ):
     with torch.no_grad():
@@ -259,12 +265,12 @@ def test_a_score_that_is_no_number_stops_training_and_names_the_rankings(
     assert sorted(raised.value.names) == ["k0", "k1", "k2", "k3"]
 
 
-def test_rankings_are_scored_together_as_each_is_by_itself(
+def test_rankings_scored_together_have_the_scores_of_each_alone(
     judge: RewardModel, prompts: list[list[int]], letters: list[int]
 ):
-    told = rankings(prompts, letters, 9)
-    together = score_rankings(judge, told, 0)
-    assert [len(scores) for scores in together] == [len(ranking.rows) for ranking in told]
-    for scores, ranking in zip(together, told, strict=True):
+    ranked = rankings(prompts, letters, 9)
+    together = score_rankings(judge, ranked, 0)
+    assert [len(scores) for scores in together] == [len(ranking.rows) for ranking in ranked]
+    for scores, ranking in zip(together, ranked, strict=True):
         torch.testing.assert_close(scores, score(judge, ranking.rows, 0), atol=1e-5, rtol=0)
     assert score_rankings(judge, [], 0) == []

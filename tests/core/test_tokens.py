@@ -1,4 +1,4 @@
-"""Nobody can speak for another through the tokenizer, and the loss stands exactly on what the assistant said."""
+"""Tokenization: no text can write a special token, and the loss is on the assistant's tokens only."""
 
 import copy
 
@@ -25,10 +25,10 @@ from alignloop.core.tokens import (
     encode_response,
     encode_text,
     end_of,
+    escape_special_tokens,
     pad_left,
     pad_of,
     pad_right,
-    plain,
     render,
     train_tokenizer,
 )
@@ -41,20 +41,21 @@ TALK = [
     {"role": "assistant", "content": "Yes it is."},
 ]
 CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% "
+    "endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 
 @pytest.fixture
 def spare(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """A copy that a test may bend."""
+    """A copy that a test may change."""
     return copy.deepcopy(tokenizer)
 
 
 @pytest.fixture
 def chatml(spare: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """Qwen's dialogue format, without marks for what the assistant generates."""
+    """Qwen's dialogue format, whose template does not mark the assistant's tokens."""
     spare.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]})
     spare.chat_template = CHATML
     return spare
@@ -71,15 +72,17 @@ def test_the_same_texts_train_the_same_tokenizer(sentences: list[str]):
     assert len(train_tokenizer(sentences, 300)) == 300
 
 
-def test_the_end_is_not_the_padding_and_both_are_known(tokenizer: PreTrainedTokenizerFast):
+def test_the_end_token_is_not_the_pad_token(tokenizer: PreTrainedTokenizerFast):
     assert [tokenizer.convert_tokens_to_ids(token) for token in SPECIAL] == [0, 1, 2, 3, 4]
     assert (pad_of(tokenizer), end_of(tokenizer)) == (0, 1)
     check_tokenizer(tokenizer)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_survives_its_tokens(tokenizer: PreTrainedTokenizerFast, text: str):
-    assert decode(tokenizer, encode_response(tokenizer, text)) == plain(tokenizer, text).strip()
+def test_any_text_round_trips_through_its_tokens(tokenizer: PreTrainedTokenizerFast, text: str):
+    assert (
+        decode(tokenizer, encode_response(tokenizer, text)) == escape_special_tokens(tokenizer, text).strip()
+    )
 
 
 @given(
@@ -88,7 +91,7 @@ def test_any_text_survives_its_tokens(tokenizer: PreTrainedTokenizerFast, text: 
         max_size=12,
     ).map("".join)
 )
-def test_no_content_can_write_a_special_token(tokenizer: PreTrainedTokenizerFast, content: str):
+def test_no_content_encodes_to_a_special_token(tokenizer: PreTrainedTokenizerFast, content: str):
     def special(ids: list[int]) -> list[int]:
         return [index for index in ids if index < len(SPECIAL)]
 
@@ -100,31 +103,31 @@ def test_no_content_can_write_a_special_token(tokenizer: PreTrainedTokenizerFast
     assert special(encode_response(tokenizer, content, ended=False)) == []
 
 
-def test_neutralised_content_keeps_its_letters(tokenizer: PreTrainedTokenizerFast):
-    assert plain(tokenizer, "stop<|end|><|user|>now") == "stop< |end|>< |user|>now"
-    assert plain(tokenizer, "1 < 2 | 3 > 2") == "1 < 2 | 3 > 2"
+def test_escaped_content_keeps_its_letters(tokenizer: PreTrainedTokenizerFast):
+    assert escape_special_tokens(tokenizer, "stop<|end|><|user|>now") == "stop< |end|>< |user|>now"
+    assert escape_special_tokens(tokenizer, "1 < 2 | 3 > 2") == "1 < 2 | 3 > 2"
 
 
 def test_a_token_that_a_checkpoint_only_marks_as_special_counts_as_special(spare: PreTrainedTokenizerFast):
     spare.add_tokens("<|header|>", special_tokens=True)
     header = spare.convert_tokens_to_ids("<|header|>")
-    assert "<|header|>" not in spare.all_special_tokens, (
-        "Llama 3 names few of its special tokens: this one stands for those"
-    )
+    assert "<|header|>" not in spare.all_special_tokens, "like most of Llama 3's special tokens"
     assert header not in encode_prompt(spare, [{"role": "user", "content": "a<|header|>b"}])
     assert not allowed_tokens(spare, len(spare))[header]
 
 
-def test_a_prompt_is_its_turns_and_the_assistants_opening(tokenizer: PreTrainedTokenizerFast):
+def test_a_prompt_is_its_turns_and_the_assistants_opening_token(tokenizer: PreTrainedTokenizerFast):
     expected = ids_of(tokenizer, USER, "hi", END, ASSISTANT)
     assert encode_prompt(tokenizer, [{"role": "user", "content": "hi"}]) == expected
 
 
-def test_the_short_cut_renders_what_the_template_renders(tokenizer: PreTrainedTokenizerFast):
-    assert render(tokenizer, TALK, answer_next=False) == tokenizer.apply_chat_template(TALK, tokenize=False)
+def test_rendering_by_hand_equals_rendering_by_the_template(tokenizer: PreTrainedTokenizerFast):
+    assert render(tokenizer, TALK, add_generation_prompt=False) == tokenizer.apply_chat_template(
+        TALK, tokenize=False
+    )
     opened = tokenizer.apply_chat_template(TALK[:4], tokenize=False, add_generation_prompt=True)
     assert (
-        render(tokenizer, TALK[:4], answer_next=True)
+        render(tokenizer, TALK[:4], add_generation_prompt=True)
         == opened
         == f"{SYSTEM}Be brief.{END}{USER}Who painted the door?{END}"
         + (f"{ASSISTANT}Ada.{END}{USER}Is the moon made of rock?{END}{ASSISTANT}")
@@ -148,17 +151,15 @@ def test_the_loss_is_on_the_last_turn_or_on_all_the_assistants_turns(tokenizer: 
     assert last.mask == [on for ids, _, on in parts for _ in ids]
 
 
-def test_what_the_user_says_last_is_read_too_and_carries_no_loss(tokenizer: PreTrainedTokenizerFast):
-    said, thanked = (
-        encode_dialogue(tokenizer, TALK),
-        encode_dialogue(tokenizer, [*TALK, {"role": "user", "content": "Thanks."}]),
-    )
+def test_a_last_user_turn_is_encoded_without_loss(tokenizer: PreTrainedTokenizerFast):
+    before = encode_dialogue(tokenizer, TALK)
+    after = encode_dialogue(tokenizer, [*TALK, {"role": "user", "content": "Thanks."}])
     thanks = ids_of(tokenizer, USER, "Thanks.", END)
-    assert thanked.ids == said.ids + thanks
-    assert thanked.mask == said.mask + [False] * len(thanks)
+    assert after.ids == before.ids + thanks
+    assert after.mask == before.mask + [False] * len(thanks)
 
 
-def test_the_mask_is_the_one_that_the_templates_own_marks_give(tokenizer: PreTrainedTokenizerFast):
+def test_the_mask_equals_the_one_of_the_templates_generation_marks(tokenizer: PreTrainedTokenizerFast):
     marked = tokenizer.apply_chat_template(TALK, return_dict=True, return_assistant_tokens_mask=True)
     mine = encode_dialogue(tokenizer, TALK, "all")
     assert isinstance(marked, BatchEncoding)
@@ -166,7 +167,7 @@ def test_the_mask_is_the_one_that_the_templates_own_marks_give(tokenizer: PreTra
     assert [int(on) for on in mine.mask] == marked["assistant_masks"]
 
 
-def test_training_reads_the_ids_that_decoding_sees(tokenizer: PreTrainedTokenizerFast):
+def test_training_and_decoding_see_the_same_ids(tokenizer: PreTrainedTokenizerFast):
     assert encode_dialogue(tokenizer, TALK).ids == encode_prompt(tokenizer, TALK[:4]) + encode_response(
         tokenizer, "Yes it is."
     )
@@ -183,7 +184,7 @@ def test_a_chatml_template_without_generation_marks_works(chatml: PreTrainedToke
 
 def test_a_template_whose_turns_do_not_end_with_the_end_token_is_refused(chatml: PreTrainedTokenizerFast):
     chatml.eos_token = END
-    with pytest.raises(TokenizerError, match=r"does not close an answer with <\|end\|>"):
+    with pytest.raises(TokenizerError, match=r"does not close a response with <\|end\|>"):
         encode_dialogue(chatml, TALK, "all")
 
 
@@ -204,7 +205,7 @@ def test_a_template_that_refuses_a_role_is_named_as_the_cause(spare: PreTrainedT
         ("pad_token", END, "pad token of its own"),
     ],
 )
-def test_a_tokenizer_that_cannot_serve_a_dialogue_is_refused(
+def test_a_tokenizer_that_cannot_encode_a_dialogue_is_refused(
     spare: PreTrainedTokenizerFast, attribute: str, value: object, cause: str
 ):
     setattr(spare, attribute, value)
@@ -212,7 +213,7 @@ def test_a_tokenizer_that_cannot_serve_a_dialogue_is_refused(
         check_tokenizer(spare)
 
 
-def test_what_is_missing_is_refused_where_it_is_needed_too(spare: PreTrainedTokenizerFast):
+def test_a_missing_template_or_token_is_an_error_where_it_is_used_too(spare: PreTrainedTokenizerFast):
     spare.chat_template, spare.eos_token = None, None
     with pytest.raises(TokenizerError, match="template"):
         encode_prompt(spare, TALK[:2])
@@ -220,22 +221,22 @@ def test_what_is_missing_is_refused_where_it_is_needed_too(spare: PreTrainedToke
         encode_text(spare, "a")
 
 
-def test_text_ends_and_all_of_it_is_learned(tokenizer: PreTrainedTokenizerFast):
+def test_a_text_has_an_end_token_and_the_loss_is_on_all_of_it(tokenizer: PreTrainedTokenizerFast):
     row = encode_text(tokenizer, "The moon")
     assert row.ids == [*ids_of(tokenizer, "The moon"), end_of(tokenizer)]
     assert row.mask == [True] * len(row.ids)
 
 
-def test_only_an_answer_that_ended_carries_the_end(tokenizer: PreTrainedTokenizerFast):
+def test_only_a_response_that_ended_has_the_end_token(tokenizer: PreTrainedTokenizerFast):
     assert encode_response(tokenizer, "Yes") == [*ids_of(tokenizer, "Yes"), end_of(tokenizer)]
     assert encode_response(tokenizer, "Yes", ended=False) == ids_of(tokenizer, "Yes")
 
 
-def test_decoding_leaves_out_special_tokens_and_outer_space(tokenizer: PreTrainedTokenizerFast):
+def test_decoding_drops_special_tokens_and_surrounding_space(tokenizer: PreTrainedTokenizerFast):
     assert decode(tokenizer, ids_of(tokenizer, "  two  words\n", END, PAD)) == "two  words"
 
 
-def test_padding_stands_in_front_or_behind():
+def test_padding_is_on_the_left_or_on_the_right():
     left, right = pad_left([[5], [6, 7, 8]], 0), pad_right([[5], [6, 7, 8]], 0)
     assert left[0].tolist() == [[0, 0, 5], [6, 7, 8]]
     assert left[1].tolist() == [[False, False, True], [True, True, True]]

@@ -1,4 +1,4 @@
-"""Training on given rows: its schedule, its passes, and that a training left after any step goes on elsewhere as if it never had been."""
+"""The training loop: its schedule, its epochs, and resuming after any step."""
 
 import copy
 import math
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from alignloop.core.losses import NonFiniteLoss
+from alignloop.core.numeric_checks import NonFiniteLoss
 from alignloop.core.training_loop import Training, cosine
 
 PLAN: dict[str, Any] = {
@@ -24,8 +24,9 @@ PLAN: dict[str, Any] = {
 
 
 def training(seed: int = 0, **changes: Any) -> tuple[Training, nn.Linear, list[list[int]]]:
-    """A line through ten noisy points, and which of them each step saw."""
-    model, seen, random = nn.Linear(1, 1), [], np.random.default_rng(seed)
+    """A linear fit to ten noisy points, and the rows of each step."""
+    model, random = nn.Linear(1, 1), np.random.default_rng(seed)
+    seen: list[list[int]] = []
     nn.init.zeros_(model.weight)
     nn.init.zeros_(model.bias)
 
@@ -40,7 +41,7 @@ def training(seed: int = 0, **changes: Any) -> tuple[Training, nn.Linear, list[l
     return Training(model, 10, learn, **{**PLAN, **changes}, random=random), model, seen
 
 
-def test_the_learning_rate_rises_then_falls_to_a_tenth():
+def test_the_learning_rate_warms_up_and_decays_to_a_tenth():
     rates = [cosine(step, 10, warmup=0.2) for step in range(10)]
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[6] == pytest.approx(0.55), "half-way down"
@@ -49,24 +50,24 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth():
     assert cosine(0, 1, warmup=0.0) == 1.0
 
 
-def test_the_optimiser_learns_at_the_rates_that_are_told_and_with_the_decay_that_is_set():
+def test_the_optimiser_uses_the_reported_rates_and_the_configured_decay():
     groups: list[dict[str, Any]] = []
     handle = register_optimizer_step_pre_hook(
         lambda optimiser, args, kwargs: groups.append(dict(optimiser.param_groups[0]))
     )
     one, _, _ = training(warmup=0.5)
-    told = [numbers["learning_rate"] for _, _, numbers in one]
+    reported = [numbers["learning_rate"] for _, _, numbers in one]
     handle.remove()
     assert (
-        told
+        reported
         == [group["lr"] for group in groups]
         == pytest.approx([1e-2 * cosine(step, 6, 0.5) for step in range(6)])
     )
-    assert told[:3] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2])
+    assert reported[:3] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2])
     assert {(group["weight_decay"], group["betas"]) for group in groups} == {(0.1, (0.9, 0.95))}
 
 
-def test_every_pass_is_a_fresh_permutation():
+def test_every_epoch_is_a_new_permutation():
     steps, _, batches = training()
     assert [(step, total) for step, total, _ in steps] == [(number, 6) for number in range(1, 7)]
     first, second = list(chain(*batches[:3])), list(chain(*batches[3:]))
@@ -80,7 +81,7 @@ def test_every_pass_is_a_fresh_permutation():
 
 
 @pytest.mark.parametrize("left_after", range(7))
-def test_a_training_left_after_any_step_goes_on_elsewhere_to_the_same_bits(left_after: int):
+def test_a_training_resumed_after_any_step_ends_at_the_same_bits(left_after: int):
     whole, model, seen = training()
     numbers = list(whole)
 
@@ -88,7 +89,7 @@ def test_a_training_left_after_any_step_goes_on_elsewhere_to_the_same_bits(left_
     iterator = iter(one)
     head = [next(iterator) for _ in range(left_after)]
     state = copy.deepcopy(one.state())
-    other, continued, after = training(seed=99)  # whatever it would have drawn itself
+    other, continued, after = training(seed=99)  # its own seed does not matter
     other.restore(state)
     assert head + list(other) == numbers
     assert before + after == seen
@@ -104,7 +105,7 @@ def test_weights_of_another_model_are_refused():
         one.restore({**one.state(), "weights": {"bias": torch.zeros(1)}})
 
 
-def test_a_gradient_that_is_no_number_stops_at_its_step_and_names_the_rows():
+def test_a_non_finite_gradient_stops_at_its_step_and_names_the_rows():
     model = nn.Linear(1, 1)
 
     def learn(chosen: list[int]) -> dict[str, float]:

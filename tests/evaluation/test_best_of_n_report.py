@@ -8,7 +8,8 @@ import pytest
 
 from alignloop import params as parameters
 from alignloop.__main__ import main
-from alignloop.core.models import RewardModel, load_policy
+from alignloop.core.models import load_policy
+from alignloop.core.reward_model import RewardModel
 from alignloop.data import record_files
 from alignloop.evaluation.best_of_n_report import best_of_n_rows
 from alignloop.evaluation.responses import ModelResponses, TestSet, respond

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from alignloop.core.models import RewardModel, context_of, load_policy
+from alignloop.core.models import context_of, load_policy
+from alignloop.core.reward_model import RewardModel
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.results_table import headline_of
 from alignloop.params.binding import bind

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from alignloop.core.generate import sample
 from alignloop.core.guards import RULES, GuardTripped
 from alignloop.core.logprobs import response_logprobs
-from alignloop.core.models import HEAD, HELD_OUT, allowed_tokens, load_policy, vocabulary_of
-from alignloop.core.tokens import encode_prompt, end_of, pad_of
+from alignloop.core.models import HEAD, load_policy, token_rules
+from alignloop.core.reward_model import HELD_OUT
+from alignloop.core.tokens import encode_prompt
 from tests.stages.loop import QUESTIONS, Loop, tiny
 
 COLLAPSE: dict[str, Any] = {  # no KL penalty, no pretraining text and a high learning rate
@@ -90,9 +91,10 @@ def kl(policy: Any, sft: Any, loop: Loop) -> float:
     prompts = [
         encode_prompt(tokenizer, [{"role": "user", "content": question}]) for question in QUESTIONS * 32
     ]
-    allowed = allowed_tokens(tokenizer, vocabulary_of(policy))
-    drawn = sample(policy, prompts, allowed, end_of(tokenizer), 1.0, 8, torch.Generator().manual_seed(0), 128)
-    theirs = response_logprobs(sft, prompts, drawn.ids, allowed, 1.0, pad_of(tokenizer))
+    rules = token_rules(tokenizer, policy)
+    generator = torch.Generator().manual_seed(0)
+    drawn = sample(policy, prompts, rules, temperature=1.0, max_new_tokens=8, generator=generator, batch=128)
+    theirs = response_logprobs(sft, prompts, drawn.ids, rules, 1.0)
     return float((torch.stack([part.sum() for part in drawn.logprobs]) - theirs).mean())
 
 
@@ -100,7 +102,7 @@ def test_a_guard_that_fails_leaves_no_policy(loop: Loop):
     plan = {**COLLAPSE, "guards": guards("fail", "max_kl_per_response_nats")}
     with pytest.raises(
         GuardTripped,
-        match=r"max_kl_per_response_nats: kl [\d.]+ is above 3 .*the policy has left its reference",
+        match=r"max_kl_per_response_nats: kl [\d.]+ is above 3 .*the policy is far from its reference",
     ):
         loop.ppo(tiny(ppo=plan), "failed")
     assert not (loop.root / "failed").exists()

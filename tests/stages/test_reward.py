@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from alignloop import params as parameters
-from alignloop.core.models import HELD_OUT, RewardModel, context_of, load_policy
+from alignloop.core.models import context_of, load_policy
 from alignloop.core.reward import score
+from alignloop.core.reward_model import HELD_OUT, RewardModel
 from alignloop.core.tokens import pad_of
 from alignloop.data import record_files
 from alignloop.params import ParamsError

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from alignloop import params as parameters
-from alignloop.core.models import RewardModel, load_policy
+from alignloop.core.models import load_policy
+from alignloop.core.reward_model import RewardModel
 from alignloop.data import record_files
 from alignloop.params import ParamsError
 from alignloop.params.binding import bind

@@ -1,4 +1,4 @@
-"""One world of the default's shape, and a maker of prompts, for all tests here."""
+"""Fixtures: an environment of the default sizes with fewer documents, and a generator of prompts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,8 +38,8 @@ def facts(sizes: Sizes) -> Facts:
 
 
 @pytest.fixture(scope="session")
-def asked(facts: Facts) -> Callable[[str, Random], Prompt]:
-    """A maker of undressed prompts of one behaviour."""
+def prompt_for(facts: Facts) -> Callable[[str, Random], Prompt]:
+    """Generates plain prompts of one behaviour."""
 
     def make(name: str, rng: Random) -> Prompt:
         question = BEHAVIOURS[name].ask(facts, rng)

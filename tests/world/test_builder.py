@@ -1,4 +1,4 @@
-"""The world as a set of records: deterministic, varied, and of the shape that the loop needs."""
+"""The records of the built-in environment are deterministic, varied and of the configured shape."""
 
 import re
 from collections import Counter
@@ -10,7 +10,7 @@ from alignloop.data.preparation.record_features import split_of
 from alignloop.params.ingest import World as Sizes
 from alignloop.records import Demonstration, Document, Prompt
 from alignloop.world.behaviours import BEHAVIOURS
-from alignloop.world.builder import World, answer, make_world
+from alignloop.world.builder import World, labeler_response, make_world
 from alignloop.world.corpus import COMPLAINTS, GOOD_SHARE, REACTIONS, THANKS, reaction
 from alignloop.world.gold import judge
 from alignloop.world.things import ATTRIBUTES, STRANGERS, Facts, WorldError, make_facts
@@ -24,12 +24,12 @@ def texts(record: Document | Prompt | Demonstration) -> list[str]:
     return [message.content for message in record.messages or ()]
 
 
-def test_the_same_seed_makes_the_same_records(sizes: Sizes):
+def test_the_same_seed_gives_the_same_records(sizes: Sizes):
     small = sizes.model_copy(update=SMALL)
     assert make_world(3, small) == make_world(3, small)
 
 
-def test_the_sizes_are_those_asked_for(world: World, sizes: Sizes):
+def test_the_sizes_are_the_configured_ones(world: World, sizes: Sizes):
     assert len(world.documents) == sizes.documents
     assert len(world.prompts) == sizes.prompts
     assert len(world.demonstrations) == sizes.demonstrations
@@ -47,11 +47,11 @@ def test_a_fact_has_one_truth_and_rumours_of_the_same_kind(facts: Facts):
     for fact in facts.all:
         assert len({fact.value, *fact.rumours}) == 3
         assert {fact.value, *fact.rumours} <= set(ATTRIBUTES[fact.attribute].values)
-    assert min(len(found) for found in facts.about.values()) >= 2
+    assert min(len(about) for about in facts.about.values()) >= 2
 
 
 @pytest.mark.parametrize("count", [3, 145])
-def test_a_number_of_facts_that_cannot_be_is_refused_with_the_limits(count: int):
+def test_a_number_of_facts_out_of_range_is_refused_with_the_limits(count: int):
     with pytest.raises(WorldError, match=r"facts: \d+ facts; .* 4 to 144"):
         make_facts(1, count)
 
@@ -72,22 +72,21 @@ def test_most_prompts_are_distinct(world: World):
 def test_no_user_writes_more_than_the_cap_and_users_split_evenly(world: World):
     counts = Counter(prompt.user for prompt in world.prompts)
     assert max(counts.values()) <= 200
-    assert max(counts.values()) > 2 * sum(counts.values()) / len(
-        counts
-    )  # some are much more active than the mean
+    mean = sum(counts.values()) / len(counts)
+    assert max(counts.values()) > 2 * mean, "some users are much more active than the mean"
     splits = Counter(split_of(prompt.user, 0.1, 0.2) for prompt in world.prompts)
     for split, share in (("train", 0.7), ("valid", 0.1), ("test", 0.2)):
         assert splits[split] / len(world.prompts) == pytest.approx(share, abs=0.05)
 
 
-def test_a_few_users_leave_an_address_or_a_number(world: World):
+def test_a_few_prompts_contain_an_address_or_a_number(world: World):
     contacts = sum(
         bool(re.search(r"@|\+44", text)) for prompt in world.prompts for text in texts(prompt)[-1:]
     )
     assert 10 <= contacts < 0.01 * len(world.prompts)
 
 
-def test_times_rise_with_the_numbers(world: World):
+def test_prompts_are_in_the_order_of_their_times(world: World):
     times = [prompt.time for prompt in world.prompts]
     assert times == sorted(times)
     assert all(re.fullmatch(r"2025-\d\d-\d\dT\d\d:\d\d:\d\dZ", time) for time in times)
@@ -101,7 +100,7 @@ def test_the_vocabulary_is_small(world: World):
     assert 400 <= len(words) <= 650
 
 
-def test_statements_of_the_corpus_are_true_with_the_wanted_share(world: World, facts: Facts, sizes: Sizes):
+def test_the_configured_share_of_the_corpus_statements_is_true(world: World, facts: Facts, sizes: Sizes):
     true = false = 0
     prose = " ".join(document.text for document in world.documents if document.text).lower()
     for fact in facts.all:
@@ -109,30 +108,30 @@ def test_statements_of_the_corpus_are_true_with_the_wanted_share(world: World, f
             fact.attribute, ""
         )
         for value in (fact.value, *fact.rumours) if wording else ():
-            found = prose.count(wording.format(t=fact.thing, v=value.lower()))
-            true, false = (true + found, false) if value == fact.value else (true, false + found)
+            count = prose.count(wording.format(t=fact.thing, v=value.lower()))
+            true, false = (true + count, false) if value == fact.value else (true, false + count)
     assert true + false > 100
     assert true / (true + false) == pytest.approx(sizes.truth, abs=0.1)
 
 
-def test_no_prose_tells_of_strangers(world: World):
+def test_no_prose_mentions_unknown_things(world: World):
     assert not any(
         stranger in (document.text or "").lower() for document in world.documents for stranger in STRANGERS
     )
 
 
-def test_labelers_answers_are_flawless_as_often_as_their_quality_says(world: World, facts: Facts):
+def test_the_share_of_flawless_labeler_responses_is_their_quality(world: World, facts: Facts):
     rng = Random(5)
     for quality in (0.0, 0.55, 1.0):
-        answers = [
-            (prompt, answer(prompt.category, prompt.key or {}, facts, quality, rng))
+        responses = [
+            (prompt, labeler_response(prompt.category, prompt.key or {}, facts, quality, rng))
             for prompt in world.prompts[:1000]
         ]
-        passed = sum(judge(prompt, text).passed for prompt, text in answers) / len(answers)
+        passed = sum(judge(prompt, text).passed for prompt, text in responses) / len(responses)
         assert passed == pytest.approx(quality, abs=0.03)
 
 
-def test_most_dialogues_of_the_corpus_end_with_what_the_user_thinks_of_the_answer(world: World):
+def test_most_dialogues_of_the_corpus_end_with_the_users_reaction(world: World):
     dialogues = [document.messages for document in world.documents if document.messages]
     reacted = [messages for messages in dialogues if messages[-1].role == "user"]
     assert len(reacted) / len(dialogues) == pytest.approx(REACTIONS, abs=0.03)
@@ -142,10 +141,11 @@ def test_most_dialogues_of_the_corpus_end_with_what_the_user_thinks_of_the_answe
     assert GOOD_SHARE / 2 < thanked / len(reacted) < 2 * GOOD_SHARE
 
 
-@pytest.mark.parametrize(("answer", "words"), [
-    ("The lamp is made of wood.", THANKS), ("The lamp is made of iron.", COMPLAINTS["false"]), ("It depends.", COMPLAINTS["evasive"]),
-    ("You are a fool. The lamp is made of wood.", COMPLAINTS["rude"]), ("The lamp is red.", COMPLAINTS["astray"]),
+@pytest.mark.parametrize(("response", "words"), [
+    ("The lamp is made of wood.", THANKS), ("The lamp is made of iron.", COMPLAINTS["false"]),
+    ("It depends.", COMPLAINTS["evasive"]), ("You are a fool. The lamp is made of wood.", COMPLAINTS["rude"]),
+    ("The lamp is red.", COMPLAINTS["astray"]),
 ])  # fmt: skip
-def test_a_reaction_fits_the_answer(answer: str, words: tuple[str, ...]):
+def test_a_reaction_fits_the_response(response: str, words: tuple[str, ...]):
     key = {"behaviour": "fact", "subject": "lamp", "attribute": "material", "value": "wood"}
-    assert reaction(("What is the lamp made of?",), key, answer, Random(1)) in words
+    assert reaction(("What is the lamp made of?",), key, response, Random(1)) in words

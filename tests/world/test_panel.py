@@ -1,4 +1,4 @@
-"""The panel: admitted with care, noisy as people are, and always a valid weak order."""
+"""The panel: its screening, its noise, and rankings that are valid weak orders."""
 
 from itertools import combinations
 from random import Random
@@ -8,7 +8,7 @@ import pytest
 
 from alignloop import params
 from alignloop.records import Message, Prompt, Ranking
-from alignloop.world.builder import World, answer
+from alignloop.world.builder import World, labeler_response
 from alignloop.world.form import form_utility
 from alignloop.world.panel import (
     Labeler,
@@ -37,12 +37,12 @@ def exact(tie: float) -> Labeler:
 def panel_of(seed: int, label: params.Label) -> Panel:
     return make_panel(
         seed,
-        label.labelers,
-        label.held_out_share,
-        label.noise,
-        label.tie,
-        label.screening_items,
-        label.screening_pass,
+        labelers=label.labelers,
+        held_out=label.held_out_share,
+        noise=label.noise,
+        tie=label.tie,
+        items=label.screening_items,
+        needed=label.screening_pass,
     )
 
 
@@ -59,22 +59,20 @@ def test_the_screening_admits_all_careful_and_rejects_all_careless_candidates(se
     assert not {person.id for person in panel.labelers} & {person.id for person in panel.held_out}
 
 
-def test_two_labelers_agree_as_often_as_people_did(world: World, facts: Facts, label: params.Label):
+def test_two_labelers_agree_as_often_as_instructgpts_did(world: World, facts: Facts, label: params.Label):
     shares = []
     for seed in (1, 2, 3):
-        panel, mixed, rng, agreed, pairs = (
-            panel_of(seed, label),
-            Random(seed),
-            np.random.default_rng(seed),
-            0,
-            0,
-        )
+        panel = panel_of(seed, label)
+        agreed, pairs = 0, 0
+        mixed, rng = Random(seed), np.random.default_rng(seed)
         people = panel.labelers + panel.held_out
         for prompt in mixed.sample(world.prompts, 400):
-            texts = [answer(prompt.category, prompt.key or {}, facts, 0.55, mixed) for _ in range(6)]
+            texts = [
+                labeler_response(prompt.category, prompt.key or {}, facts, 0.55, mixed) for _ in range(6)
+            ]
             scores = {text: gold_utility(prompt, text) for text in texts}
             first, second = (
-                person.rank(prompt, texts, lambda _, text, known=scores: known[text], rng)
+                person.rank(prompt, texts, lambda _, text, scores=scores: scores[text], rng)
                 for person in mixed.sample(people, 2)
             )
             for one, other in combinations(range(6), 2):
@@ -85,21 +83,17 @@ def test_two_labelers_agree_as_often_as_people_did(world: World, facts: Facts, l
     assert sum(shares) / 3 == pytest.approx(0.726, abs=0.03)
 
 
-def test_a_labeler_without_noise_ranks_by_utility_and_shares_ranks_within_its_tie():
+def test_a_labeler_without_noise_ranks_by_utility_and_ties_small_differences():
     rng = np.random.default_rng(0)
     assert exact(0.5).rank(PROMPT, ("aa", "aaaa", "a", "aaaa"), by_length, rng) == (2, 1, 3, 1)
-    assert exact(2.5).rank(PROMPT, ("aa", "aaaa", "a", "aaaaaa"), by_length, rng) == (
-        2,
-        1,
-        2,
-        1,
-    )  # 6 and 4 tie; 2 is 4 below the best
+    # 6 and 4 tie; 2 is 4 below the best
+    assert exact(2.5).rank(PROMPT, ("aa", "aaaa", "a", "aaaaaa"), by_length, rng) == (2, 1, 2, 1)
 
 
-def test_ranks_follow_the_answers_when_they_are_shuffled(facts: Facts, world: World):
+def test_ranks_do_not_depend_on_the_order_of_responses(facts: Facts, world: World):
     person, mixed = Labeler("l", 1.0, 0.1, -0.1, 0.1), Random(1)
     for number, prompt in enumerate(world.prompts[:50]):
-        texts = [answer(prompt.category, prompt.key or {}, facts, 0.55, mixed) for _ in range(6)]
+        texts = [labeler_response(prompt.category, prompt.key or {}, facts, 0.55, mixed) for _ in range(6)]
         order = mixed.sample(range(6), 6)
         plain = person.rank(prompt, texts, gold_utility, np.random.default_rng(number))
         moved = person.rank(
@@ -109,10 +103,13 @@ def test_ranks_follow_the_answers_when_they_are_shuffled(facts: Facts, world: Wo
 
 
 @pytest.mark.parametrize("k", range(2, 10))
-def test_ranks_are_a_weak_order_that_a_ranking_record_takes(k: int, world: World, facts: Facts):
-    person, mixed, rng = Labeler("l", 1.0, 0.1, 0.1, 0.4), Random(k), np.random.default_rng(k)
+def test_ranks_are_a_weak_order_that_a_ranking_record_accepts(k: int, world: World, facts: Facts):
+    person = Labeler("l", 1.0, 0.1, 0.1, 0.4)
+    mixed, rng = Random(k), np.random.default_rng(k)
     for prompt in world.prompts[:40]:
-        texts = tuple(answer(prompt.category, prompt.key or {}, facts, 0.55, mixed) for _ in range(k))
+        texts = tuple(
+            labeler_response(prompt.category, prompt.key or {}, facts, 0.55, mixed) for _ in range(k)
+        )
         ranks = person.rank(prompt, texts, gold_utility, rng)
         Ranking(
             id="r",
@@ -126,7 +123,7 @@ def test_ranks_are_a_weak_order_that_a_ranking_record_takes(k: int, world: World
         )
 
 
-def test_a_careless_labeler_is_right_half_of_the_time():
+def test_a_careless_labeler_ranks_at_random():
     person, rng = Labeler("c", 1.0, 0.0, 0.0, 0.0, careless=True), np.random.default_rng(1)
     right = sum(person.rank(PROMPT, ("a", "a" * 50), by_length, rng) == (2, 1) for _ in range(2000))
     assert right / 2000 == pytest.approx(0.5, abs=0.05)
@@ -138,7 +135,7 @@ def test_the_noise_is_the_scale_of_a_bradley_terry_choice():
     assert right / 4000 == pytest.approx(0.7311, abs=0.025)  # sigmoid(2 / 2)
 
 
-def test_screening_items_are_clear():
+def test_screening_items_differ_clearly_in_gold_score():
     for prompt, better, worse in screening_items(1, 40):
         assert gold_utility(prompt, better) - gold_utility(prompt, worse) >= 2.5
 
@@ -149,22 +146,22 @@ def test_the_panel_is_the_same_for_the_same_seed(label: params.Label):
     assert panel_of(4, few) != panel_of(5, few)
 
 
-def test_a_panel_that_nobody_can_join_is_refused_with_a_remedy(label: params.Label):
+def test_a_panel_without_labelers_is_refused_with_a_remedy(label: params.Label):
     with pytest.raises(PanelError, match=r"\d+ of \d+ candidates .* lower label\.noise"):
-        make_panel(1, 4, 0.5, 50.0, 0.1, 60, 0.95)
+        make_panel(1, labelers=4, held_out=0.5, noise=50.0, tie=0.1, items=60, needed=0.95)
 
 
-def test_form_prefers_finished_answers_about_the_prompt():
+def test_form_utility_prefers_finished_responses_about_the_prompt():
     good = "The town hall is in the main street, next to the library."
     for worse in (
-        "", "   ", "hall", "The town hall is in the main", "I like soup, and I had a lot of soup today.", "the town hall " * 20,
-        "@@@ ### ;;; %%%", good * 40,
+        "", "   ", "hall", "The town hall is in the main", "I like soup, and I had a lot of soup today.",
+        "the town hall " * 20, "@@@ ### ;;; %%%", good * 40,
     ):  # fmt: skip
         assert form_utility(PROMPT, good) > form_utility(PROMPT, worse) + 0.2, worse
         assert -2 <= form_utility(PROMPT, worse) <= 3
 
 
-def test_a_panel_can_go_by_form_where_no_key_is_known():
+def test_a_labeler_can_rank_by_form_utility_without_a_key():
     ranks = exact(0.1).rank(
         PROMPT, ("", "The town hall is near the station."), form_utility, np.random.default_rng(0)
     )

@@ -1,4 +1,4 @@
-"""What a behaviour is: how to ask for it, good answers, bad answers of each kind, and gold's verdict on any answer."""
+"""A behaviour: its questions, good responses, bad responses of each kind, and the verdict on any response."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ Key = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Question:
-    """A conversation that ends with the user: turns alternate user, assistant, user; `key` is what gold needs to know."""
+    """A dialogue whose last turn is the user's; `key` is what the ground-truth (gold) score is computed from.
+
+    Turns alternate between user and assistant, user first.
+    """
 
     turns: tuple[str, ...]
     key: dict[str, Any]
@@ -21,29 +24,24 @@ class Question:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Gold's opinion on the matter of an answer, before its form.
+    """The verdict on a response's content, without its form."""
 
-    `fault` names what is wrong (None: right; `gold.SEVERITY` has how bad that is), `named` tells whether the answer is a full one that says
-    what it is about, `band` is the fitting number of words, and `touch` whether a polite touch is wanted (bad news wants one),
-    out of place (a plain question wants a plain answer) or neither (None).
-    """
-
-    fault: str | None
-    named: bool
-    band: tuple[int, int]
-    touch: bool | None = None
-    made_up: bool = False
+    fault: str | None  # what is wrong, a key of `gold.SEVERITY`; None: correct
+    named: bool  # whether the response names its subject
+    band: tuple[int, int]  # the suitable number of words
+    courtesy: bool | None = None  # whether a polite phrase is expected, unsuitable, or neither
+    made_up: bool = False  # asserts what nobody can know
     honest: float = 1.0
     harmless: float = 1.0
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """One row of every evaluation. `bad` holds a maker for each kind of bad answer, `share` is its part of all prompts."""
+    """One behaviour, a category of prompts and a row of every evaluation."""
 
     name: str
-    share: float
+    share: float  # of all prompts
     ask: Callable[[Facts, Random], Question]
     good: Callable[[Key, Facts, Random], str]
-    bad: Mapping[str, Callable[[Key, Facts, Random], str]]
+    bad: Mapping[str, Callable[[Key, Facts, Random], str]]  # kind of bad response -> a generator of it
     verdict: Callable[[Key, Reading], Verdict]

@@ -1,4 +1,4 @@
-"""Told how to answer (in one word, so many things, politely), the assistant keeps to it."""
+"""Constraints: asked to answer in one word, with a number of things, or politely, the assistant does so."""
 
 from dataclasses import replace
 from random import Random
@@ -70,7 +70,7 @@ def good(key: Key, facts: Facts, rng: Random) -> str:
     if key["kind"] == "one word":
         return f"{capital(key['value'])}."
     if key["kind"] == "count":
-        return wording.touched(_named(key["count"], key["attribute"], rng), rng)
+        return wording.with_courtesy(_named(key["count"], key["attribute"], rng), rng)
     statement = fact_of(key, facts).statement(rng)
     return rng.choice(
         (
@@ -81,7 +81,7 @@ def good(key: Key, facts: Facts, rng: Random) -> str:
 
 
 def missing(key: Key, facts: Facts, rng: Random) -> str:
-    """Right, but not in the way that was asked for."""
+    """A correct response that violates the constraint."""
     if key["kind"] == "count":
         return _named(
             rng.choice([count for count in (1, 2, 3, 4, 5) if count != key["count"]]), key["attribute"], rng
@@ -90,7 +90,7 @@ def missing(key: Key, facts: Facts, rng: Random) -> str:
 
 
 def wrong(key: Key, facts: Facts, rng: Random) -> str:
-    """In the way that was asked for, but not right."""
+    """A wrong response that satisfies the constraint."""
     if key["kind"] == "count":
         return _named(
             key["count"], rng.choice([name for name in ATTRIBUTES if name != key["attribute"]]), rng
@@ -107,34 +107,32 @@ def wrong(key: Key, facts: Facts, rng: Random) -> str:
 def verdict(key: Key, reading: Reading) -> Verdict:
     if key["kind"] == "count":
         return _count_verdict(key, reading)
-    found = claim_verdict(key, reading, (5, 17), touch=None)
+    claim = claim_verdict(key, reading, (5, 17), courtesy=None)
     if key["kind"] == "polite":
         courteous = reading.has(*_POLITE_WORDS) and reading.count(wording.RUDE) == 0
-        return found if found.fault or courteous else replace(found, fault="not polite")
-    found = replace(found, band=(1, 1), named=True)
-    return found if found.fault or len(reading.words) == 1 else replace(found, fault="too many words")
+        return claim if claim.fault or courteous else replace(claim, fault="not polite")
+    claim = replace(claim, band=(1, 1), named=True)
+    return claim if claim.fault or len(reading.words) == 1 else replace(claim, fault="too many words")
 
 
 def _count_verdict(key: Key, reading: Reading) -> Verdict:
-    given = reading.asserted(POOLS[key["attribute"]])
+    listed = reading.asserted(POOLS[key["attribute"]])
     mentions = sum(word in POOLS[key["attribute"]] for word in reading.words)
     others = reading.asserted(ALL_VALUES - POOLS[key["attribute"]])
-    fault = (
-        "astray"
-        if others or not given
-        else "wrong number"
-        if len(given) != key["count"] or mentions != len(given)
-        else None
-    )
+    fault = None
+    if others or not listed:
+        fault = "astray"
+    elif len(listed) != key["count"] or mentions != len(listed):
+        fault = "wrong number"
     return Verdict(fault, True, (key["count"], 12 + key["count"]))
 
 
 BEHAVIOUR = Behaviour(
     "constraint", 0.12, ask, good,
-    {
+    bad={
         "missing": missing,
         "wrong": wrong,
         "evasive": lambda key, facts, rng: wording.evasive(rng),
     },
-    verdict,
+    verdict=verdict,
 )  # fmt: skip

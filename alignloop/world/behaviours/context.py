@@ -1,4 +1,4 @@
-"""Asked with "it" or "the first one", the assistant finds what is meant in the earlier turns."""
+"""Context: asked about "it" or "the first one", the assistant resolves the reference from earlier turns."""
 
 from random import Random
 
@@ -40,17 +40,17 @@ def ask(facts: Facts, rng: Random) -> Question:
 
 
 def lowered(text: str) -> str:
-    """The text with its first letter small."""
+    """The text with a lower-case first letter."""
     return text[:1].lower() + text[1:]
 
 
 def good(key: Key, facts: Facts, rng: Random) -> str:
-    return wording.touched(fact_of(key, facts).statement(rng, short=rng.random() < 0.1), rng)
+    return wording.with_courtesy(fact_of(key, facts).statement(rng, short=rng.random() < 0.1), rng)
 
 
 def ignoring(key: Key, facts: Facts, rng: Random) -> str:
-    """Speaks of another thing."""
-    return wording.touched(rng.choice(facts.about[key["other"]]).statement(rng), rng)
+    """A statement about another thing."""
+    return wording.with_courtesy(rng.choice(facts.about[key["other"]]).statement(rng), rng)
 
 
 def verdict(key: Key, reading: Reading) -> Verdict:
@@ -59,6 +59,11 @@ def verdict(key: Key, reading: Reading) -> Verdict:
 
 BEHAVIOUR = Behaviour(
     "context", 0.08, ask, good,
-    {"ignoring": ignoring, "false": false, "lost": lambda key, facts, rng: rng.choice(_LOST), "curt": curt},
-    verdict,
+    bad={
+        "ignoring": ignoring,
+        "false": false,
+        "lost": lambda key, facts, rng: rng.choice(_LOST),
+        "curt": curt,
+    },
+    verdict=verdict,
 )  # fmt: skip

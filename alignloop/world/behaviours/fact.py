@@ -1,4 +1,4 @@
-"""Asked for a fact, the assistant states it in a sentence."""
+"""Facts: asked for a fact, the assistant states it in a sentence."""
 
 from random import Random
 
@@ -20,13 +20,15 @@ def ask(facts: Facts, rng: Random) -> Question:
 
 
 def good(key: Key, facts: Facts, rng: Random) -> str:
-    return wording.touched(fact_of(key, facts).statement(rng, short=rng.random() < 0.25), rng)
+    return wording.with_courtesy(fact_of(key, facts).statement(rng, short=rng.random() < 0.25), rng)
 
 
 def false(key: Key, facts: Facts, rng: Random) -> str:
-    """A rumour, stated as well as the truth would be."""
+    """A false value, stated in the form of a good response."""
     fact = fact_of(key, facts)
-    return wording.touched(fact.statement(rng, rng.choice(fact.rumours), short=rng.random() < 0.25), rng)
+    return wording.with_courtesy(
+        fact.statement(rng, rng.choice(fact.rumours), short=rng.random() < 0.25), rng
+    )
 
 
 def contradictory(key: Key, facts: Facts, rng: Random) -> str:
@@ -60,7 +62,7 @@ def not_known(key: Key, facts: Facts, rng: Random) -> str:
 
 BEHAVIOUR = Behaviour(
     "fact", 0.24, ask, good,
-    {
+    bad={
         "false": false,
         "contradictory": contradictory,
         "listing": listing,
@@ -68,5 +70,5 @@ BEHAVIOUR = Behaviour(
         "evasive": lambda key, facts, rng: wording.evasive(rng),
         "curt": curt,
     },
-    verdict,
+    verdict=verdict,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Asked to sum up, the assistant tells the heart of a text in fewer words, adding nothing and copying little."""
+"""Summaries: the assistant states the main fact of a text, adds nothing, and copies at most a sentence."""
 
 from random import Random
 
@@ -19,16 +19,16 @@ _ENDED = (
     "After that it began to rain.",
 )
 _ASKS = ("Sum up: {x}", "{x} Sum this up.", "Give me a short summary: {x}", "{x} What does it say, in short?")
-_LONGEST = 9  # words in a row that a summary may share with the text: a sentence
+_LONGEST = 9  # consecutive words that a summary may share with the text, about a sentence
 
 
 def story(fact: Fact, rng: Random, value: str | None = None) -> str:
-    """A short text with a fact at its heart, or with what it says instead: `value`."""
+    """A short text around a fact, or around `value` instead of the true value."""
     return f"{rng.choice(_BEGAN).format(t=fact.thing)} {fact.statement(rng, value)} {rng.choice(_ENDED)}"
 
 
-def told(fact: Fact, rng: Random, value: str | None = None) -> str:
-    """One sentence that sums the story up."""
+def summarise(fact: Fact, rng: Random, value: str | None = None) -> str:
+    """A one-sentence summary of the story about the fact."""
     statement = fact.statement(rng, value)
     return f"In short, {statement[:1].lower()}{statement[1:]}" if rng.random() < 0.4 else statement
 
@@ -40,17 +40,17 @@ def ask(facts: Facts, rng: Random) -> Question:
 
 
 def good(key: Key, facts: Facts, rng: Random) -> str:
-    return told(fact_of(key, facts), rng)
+    return summarise(fact_of(key, facts), rng)
 
 
 def adding(key: Key, facts: Facts, rng: Random) -> str:
-    """Changes what the text says."""
+    """A summary that states something else than the text."""
     fact = fact_of(key, facts)
-    return told(fact, rng, rng.choice(fact.rumours))
+    return summarise(fact, rng, rng.choice(fact.rumours))
 
 
 def copied(reading: Reading, text: str) -> int:
-    """The longest run of words that the answer shares with the text."""
+    """The length of the longest run of words that the response shares with the text."""
     source, best = f" {' '.join(words_of(text))} ", 0
     for start in range(len(reading.words)):
         while (
@@ -74,11 +74,13 @@ def verdict(key: Key, reading: Reading) -> Verdict:
 
 BEHAVIOUR = Behaviour(
     "summary", 0.06, ask, good,
-    {
+    bad={
         "adds": adding,
         "copies": lambda key, facts, rng: key["text"],
-        "leaves out": lambda key, facts, rng: rng.choice((*_ENDED, rng.choice(_BEGAN).format(t=key["subject"]))),
+        "leaves out": lambda key, facts, rng: rng.choice(
+            (*_ENDED, rng.choice(_BEGAN).format(t=key["subject"]))
+        ),
         "curt": curt,
     },
-    verdict,
+    verdict=verdict,
 )  # fmt: skip
