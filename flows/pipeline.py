@@ -21,6 +21,7 @@ from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.checkout_lock import at_work
 from alignloop.pipeline.overrides import value_of
 from flows.iteration import iteration
+from tasks import prefect_waits
 from tasks.concurrency_limits import look_up_limits
 from tasks.dvc_stage import Outcome, warm_up
 from tasks.language import pretrain, sft
@@ -30,6 +31,8 @@ from tasks.prefect_server import complete_record, keep_server, send_record
 from tasks.publish_results import check_champion, publish, results
 from tasks.record_run import record
 from tasks.stages import ingest, prepare, validate_raw, validate_sets
+
+prefect_waits.shorten()
 
 
 @flow(name="alignloop", persist_result=False)
