@@ -1,7 +1,8 @@
-"""Two waits of Prefect that are longer than what they wait for: a run had several seconds of them in each round.
+"""Two waits of Prefect that are longer than what they wait for: they took seconds of every round.
 
-Its server on SQLite refuses a request at once while it writes, and is free again in a fraction of a second; the client asks again after
-two seconds. The thread that tells of a flow's heartbeat looks once a second whether the flow has ended, and the flow waits for it.
+Prefect's server on SQLite refuses a request while it writes, and is free again in a fraction of a second;
+the client asks again after two seconds. The thread of a flow's heartbeats looks once a second whether the
+flow has ended, and the flow waits for that thread.
 """
 
 from contextlib import AbstractContextManager
@@ -11,12 +12,12 @@ from prefect import flow_engine
 from prefect.client import base
 from prefect.utilities.math import clamped_poisson_interval
 
-SOON = {2: 0.25, 4: 2.0}  # instead of the seconds before the first and the second time that the client asks again
+SOON = {2: 0.25, 4: 2.0}  # Prefect's first and second wait in seconds, and what they are here
 _heartbeats = flow_engine._send_heartbeats
 
 
 def _seconds(average: float, factor: float) -> float:
-    """How long the client waits before it asks again; the later waits, for a server that starts again, stay."""
+    """How long the client waits before it asks again; the later waits, for a server that restarts, stay."""
     return clamped_poisson_interval(SOON.get(int(average), average), factor)
 
 
@@ -27,5 +28,5 @@ def _unawaited(engine: Any, join_on_exit: bool = False) -> AbstractContextManage
 
 def shorten() -> None:
     """Have both waits end when there is nothing more to wait for."""
-    base.clamped_poisson_interval = _seconds
+    base.clamped_poisson_interval = _seconds  # pyright: ignore[reportPrivateImportUsage]
     flow_engine._send_heartbeats = _unawaited
