@@ -22,6 +22,7 @@ from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.checkout_lock import lock_checkout
 from alignloop.pipeline.overrides import parse_value
 from flows.iteration import iteration
+from tasks import prefect_waits
 from tasks.concurrency_limits import look_up_limits
 from tasks.dvc_stage import Outcome, warm_up
 from tasks.plan import Plan, make_plan
@@ -29,6 +30,8 @@ from tasks.prefect_server import flush_events, shield_server, wait_until_recorde
 from tasks.publish_results import check_champion, publish, results
 from tasks.record_run import record
 from tasks.stages import ingest, prepare, pretrain, release, sft, validate_raw, validate_sets
+
+prefect_waits.shorten()
 
 
 @flow(name="alignloop", persist_result=False)
