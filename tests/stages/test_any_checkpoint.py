@@ -150,7 +150,7 @@ def test_a_loss_that_explodes_names_step_rows_and_likely_cause(
         with pytest.raises(
             NonFiniteLoss,
             match=(
-                r"^step [12]: .* is (nan|inf), in p\d+, p.*: weights have left all measure .*: lower the "
+                r"^step [12]: .* is (nan|inf), in p\d+, p.*: the weights diverged .*: lower the "
                 r"learning"
             ),
         ):

@@ -11,6 +11,9 @@ PARQUET = b"PAR1"
 BATCH = 256  # rows in memory
 MARKS = ("state.json", "dataset_dict.json")  # a dataset's folder contains one of them
 
+# what `datasets` raises for a broken folder: JSON nested too deeply is a RecursionError
+LOAD_ERRORS = (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError)
+
 
 def is_dataset(path: Path) -> bool:
     """Whether a folder is a dataset that `datasets` saved."""
@@ -45,7 +48,7 @@ def dataset_rows(path: Path) -> Iterator[tuple[int, Any]]:
         for part in parts:
             _distinct(part.column_names, path)
         yield from _numbered(batch for part in parts for batch in part.with_format("arrow").iter(BATCH))
-    except (ArrowException, OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
+    except (*LOAD_ERRORS, ArrowException) as error:
         raise DataError(
             f"{path}: `datasets` cannot load it: {_first(error)}; save it again with `save_to_disk`"
         ) from None

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -247,3 +248,12 @@ MISTAKEN = {  # rows that resemble a format but hold more than it reads: a guess
 def test_the_format_of_a_row_with_more_fields_than_the_format_reads_is_not_guessed(tmp_path: Path, name: str):
     with pytest.raises(DataError, match="no known format: its first row is an object with"):
         sniff(write(tmp_path / "rows.jsonl", [MISTAKEN[name]]))
+
+
+@pytest.mark.parametrize("file", ["dataset_info.json", "state.json"])
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"{}", b"", b"[1]", b"\xff\xfe", b'{"features": 3}'])
+def test_a_saved_dataset_with_a_broken_file_is_one_message(tmp_path: Path, file: str, content: bytes):
+    Dataset.from_list([{"instruction": "a", "output": "b"}]).save_to_disk(tmp_path / "saved")
+    (tmp_path / "saved" / file).write_bytes(content)
+    with suppress(DataError):  # what `datasets` can still load is read
+        list(FORMATS["alpaca"].read(tmp_path / "saved", "saved"))
