@@ -15,8 +15,8 @@ import yaml
 from alignloop import params as parameters
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.models import context_of, load_policy, token_rules
-from alignloop.core.reward import score
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.reward_scoring import score
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.responses import load_test_set, respond, summary

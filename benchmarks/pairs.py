@@ -16,8 +16,8 @@ from itertools import combinations
 from pathlib import Path
 
 from alignloop.core.models import context_of, load_policy
-from alignloop.core.reward import score_rankings
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.reward_scoring import score_rankings
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read
 from alignloop.records import Ranking

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, logging
 
-from alignloop.core import ppo, reward
+from alignloop.core import encoded_ranking, ppo, reward_metrics, reward_scoring, reward_training
 from alignloop.core.experience import Score
 from alignloop.core.generate import sample
 from alignloop.core.kl_controller import FixedKl
@@ -148,7 +148,7 @@ def learned_score(policy: PreTrainedModel, task: Task, seed: int) -> tuple[Score
             for start, response in zip(starts[first : first + 4], drawn[first : first + 4], strict=True)
         ]
         rankings.append(
-            reward.EncodedRanking(
+            encoded_ranking.EncodedRanking(
                 rows, [better.index(score) + 1 for score in scores[first : first + 4]], shared=1
             )
         )
@@ -160,15 +160,15 @@ def learned_score(policy: PreTrainedModel, task: Task, seed: int) -> tuple[Score
     model = RewardModel.from_policy(policy, seed_of(seed, "reward"))
     numbers = draws(seed, "reward")
     how: dict[str, Any] = {"epochs": 2, "learning_rate": 3e-4, "warmup": 0.05, "weight_decay": 0.0}
-    for _ in reward.train(model, learned, PAD, **how, rankings_per_step=8, random=numbers):
+    for _ in reward_training.train(model, learned, PAD, **how, rankings_per_step=8, random=numbers):
         pass
-    reward.normalise(model, [[*walk, END] for walk in task.walks], PAD)
-    right, pairs = reward.correct_pairs(
-        [reward.score(model, row.rows, PAD) for row in held_out], [row.ranks for row in held_out]
+    reward_training.normalise(model, [[*walk, END] for walk in task.walks], PAD)
+    right, pairs = reward_metrics.correct_pairs(
+        [reward_scoring.score(model, row.rows, PAD) for row in held_out], [row.ranks for row in held_out]
     )
 
     def score(prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
-        return reward.score(
+        return reward_scoring.score(
             model, [prompt + response for prompt, response in zip(prompts, responses, strict=True)], PAD
         )
 

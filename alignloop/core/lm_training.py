@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_length, first_fit
-from alignloop.core.losses import language_model_loss
+from alignloop.core.lm_loss import language_model_loss
 from alignloop.core.models import branched_states, logits_at, logits_of
 from alignloop.core.numeric_checks import finite, naming
 from alignloop.core.packing import pack, packed_attention

@@ -12,12 +12,12 @@ from alignloop.core.batches import by_length
 from alignloop.core.experience import Experience
 from alignloop.core.lm_training import accumulate_gradients
 from alignloop.core.logprobs import response_positions, token_logprobs
-from alignloop.core.losses import policy_loss, value_loss
 from alignloop.core.memory import autocast
 from alignloop.core.models import hidden_states, logits_of
 from alignloop.core.numeric_checks import finite, naming
 from alignloop.core.parallel_passes import backward
 from alignloop.core.ppo_config import PpoConfig
+from alignloop.core.ppo_losses import policy_loss, value_loss
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import Encoded, TokenRules
 

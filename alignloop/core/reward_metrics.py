@@ -11,10 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alignloop.core.losses import pairs_of
-from alignloop.core.reward import correct_pairs
+from alignloop.core.ranking_pairs import pairs_of
 
 BINS = 10
+
+
+def correct_pairs(scores: Sequence[Tensor], ranks: Sequence[Sequence[int]]) -> tuple[float, int]:
+    """The number of pairs in the order of the rankings (equal scores count a half), and of all pairs."""
+    right, pairs = 0.0, 0
+    for part, order in zip(scores, ranks, strict=True):
+        better, worse = pairs_of(order)
+        gaps = part[better] - part[worse]
+        right += float((gaps > 0).sum() + 0.5 * (gaps == 0).sum())
+        pairs += len(better)
+    return right, pairs
 
 
 def accuracy(scores: Sequence[Tensor], ranks: Sequence[Sequence[int]]) -> dict[str, Any]:

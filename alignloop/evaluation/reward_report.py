@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from alignloop.core.reward import EncodedRanking, score_rankings
+from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.reward_metrics import (
     accuracy,
     by_group,
@@ -12,6 +12,7 @@ from alignloop.core.reward_metrics import (
     length_correlation,
 )
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.reward_scoring import score_rankings
 from alignloop.records import Ranking
 
 

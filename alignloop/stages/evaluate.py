@@ -17,9 +17,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.metrics import length_controlled_win_rate, win_rate
 from alignloop.core.models import context_of, token_rules
-from alignloop.core.reward import correct_pairs, score_rankings
-from alignloop.core.reward_metrics import by_group
+from alignloop.core.reward_metrics import by_group, correct_pairs
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.reward_scoring import score_rankings
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.best_of_n_report import best_of_n_rows

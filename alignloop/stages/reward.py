@@ -9,9 +9,10 @@ from statistics import fmean
 
 from numpy.random import Generator
 
+from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.models import context_of, load_policy
-from alignloop.core.reward import EncodedRanking, normalise, train
 from alignloop.core.reward_model import HELD_OUT, RewardModel
+from alignloop.core.reward_training import normalise, train
 from alignloop.core.tokens import pad_of
 from alignloop.core.training_loop import Training
 from alignloop.data.record_files import read

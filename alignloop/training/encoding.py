@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
 
-from alignloop.core.reward import EncodedRanking
+from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.tokens import Encoded, encode_dialogue, encode_prompt, encode_response, encode_text
 from alignloop.errors import AlignloopError
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking

@@ -7,8 +7,8 @@ from transformers import PreTrainedTokenizerBase
 
 from alignloop.core.experience import Score
 from alignloop.core.models import context_of
-from alignloop.core.reward import score as score_rows
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.reward_scoring import score as score_rows
 from alignloop.core.tokens import decode, encode_response, pad_of
 
 

@@ -10,8 +10,8 @@ from alignloop.core.checkpoint_folder import load_tokenizer
 from alignloop.core.generate import sample
 from alignloop.core.lm_training import mean_loss
 from alignloop.core.models import context_of, token_rules
-from alignloop.core.reward import score
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.reward_scoring import score
 from alignloop.core.tokens import decode, encode_prompt, encode_response, pad_of
 from alignloop.errors import AlignloopError
 from alignloop.params.sampling import Decoding

@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import AutoModel, GPT2Config, LlamaConfig, PreTrainedConfig, Qwen2Config
 
-from alignloop.core.reward import EncodedRanking, branch, ranked_scores, scores_of
+from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.reward_scoring import branch, ranked_scores, scores_of
 
 VOCABULARY = 50
 FAMILIES: dict[str, PreTrainedConfig] = {

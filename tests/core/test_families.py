@@ -17,7 +17,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from alignloop.core import reward
+from alignloop.core import encoded_ranking, reward_scoring, reward_training
 from alignloop.core.kl_controller import FixedKl
 from alignloop.core.lm_training import fit
 from alignloop.core.models import context_of, load_policy, save_policy, token_rules
@@ -83,20 +83,23 @@ def test_a_checkpoint_of_any_family_runs_through_sft_reward_model_and_ppo(
     prompts = [encode_prompt(its_tokenizer, talk[:1]) for talk in talks]
     responses = [encode_response(its_tokenizer, text) for text in ("yes", "no", "no")]
     ranked = [
-        reward.EncodedRanking([prompt + response for response in responses], [1, 2, 2]) for prompt in prompts
+        encoded_ranking.EncodedRanking([prompt + response for response in responses], [1, 2, 2])
+        for prompt in prompts
     ]
     judge = RewardModel.from_policy(policy, seed=0)
-    list(reward.train(judge, ranked, pad, rankings_per_step=2, **plan))
-    reward.normalise(judge, [row.ids for row in demonstrations], pad)
+    list(reward_training.train(judge, ranked, pad, rankings_per_step=2, **plan))
+    reward_training.normalise(judge, [row.ids for row in demonstrations], pad)
     judge.save(tmp_path / "reward", its_tokenizer)
     loaded, value = (RewardModel.load(tmp_path / "reward") for _ in range(2))
-    assert torch.equal(reward.score(loaded, ranked[0].rows, pad), reward.score(judge, ranked[0].rows, pad))
+    assert torch.equal(
+        reward_scoring.score(loaded, ranked[0].rows, pad), reward_scoring.score(judge, ranked[0].rows, pad)
+    )
 
     [step] = Trainer(
         policy,
         load_policy(tmp_path / "base")[0],
         value,
-        score=lambda prompts, responses: reward.score(
+        score=lambda prompts, responses: reward_scoring.score(
             loaded, [a + b for a, b in zip(prompts, responses, strict=True)], pad
         ),
         prompts=prompts,

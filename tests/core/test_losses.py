@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from alignloop.core.losses import language_model_loss, pairs_of, policy_loss, ranking_loss, value_loss
+from alignloop.core.lm_loss import language_model_loss
+from alignloop.core.ppo_losses import policy_loss, value_loss
+from alignloop.core.ranking_loss import ranking_loss
+from alignloop.core.ranking_pairs import pairs_of
 
 HALF = math.log(2)  # −log σ(0)
 ONE, TWO = 0.3132617, 0.1269280  # −log σ(1), −log σ(2)

@@ -10,21 +10,16 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from alignloop.core import reward
+from alignloop.core import reward_training
 from alignloop.core.batches import by_length
-from alignloop.core.losses import ranking_loss
+from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.models import HEAD
 from alignloop.core.numeric_checks import NonFiniteLoss
-from alignloop.core.reward import (
-    EncodedRanking,
-    correct_pairs,
-    normalise,
-    ranked_scores,
-    score,
-    score_rankings,
-    train,
-)
+from alignloop.core.ranking_loss import ranking_loss
+from alignloop.core.reward_metrics import correct_pairs
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.reward_scoring import ranked_scores, score, score_rankings
+from alignloop.core.reward_training import normalise, train
 from alignloop.core.tokens import pad_left, pad_right
 
 
@@ -146,7 +141,7 @@ def test_no_split_into_passes_changes_a_rankings_gradient(
         return torch.cat([weight.grad.flatten() for weight in judge.parameters() if weight.grad is not None])
 
     whole = gradient()
-    monkeypatch.setattr(reward, "by_length", lambda lengths: by_length(lengths, tokens=1))
+    monkeypatch.setattr(reward_training, "by_length", lambda lengths: by_length(lengths, tokens=1))
     torch.testing.assert_close(gradient(), whole, atol=1e-6, rtol=1e-4)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from alignloop import params as parameters
 from alignloop.core.models import context_of, load_policy
-from alignloop.core.reward import score
 from alignloop.core.reward_model import HELD_OUT, RewardModel
+from alignloop.core.reward_scoring import score
 from alignloop.core.tokens import pad_of
 from alignloop.data import record_files
 from alignloop.params import ParamsError

@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from alignloop.core.reward import score as score_rows
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.reward_scoring import score as score_rows
 from alignloop.core.tokens import encode_prompt, encode_response, end_of, pad_of, train_tokenizer
 from alignloop.training.scoring import scorer
 from tests.conftest import TEXTS
