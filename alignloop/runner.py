@@ -104,26 +104,26 @@ def _report_drift(stage: Stage, active: tracking.ActiveRun | None) -> None:
 
 def _bring_champion(stage: Stage, active: tracking.ActiveRun | None) -> None:
     """Fetch the champion from the registry, for the release to compare with."""
-    from alignloop.release import promotion
+    from alignloop.release import release_steps
 
-    promotion.fetch_champion(stage.root, stage.params, stage.inputs, stage.paths["champion"])
+    release_steps.fetch_champion(stage.root, stage.params, stage.inputs, stage.paths["champion"])
 
 
 def _register(stage: Stage, active: tracking.ActiveRun | None) -> None:
     """Register the models and the verdict."""
-    from alignloop.release import promotion
+    from alignloop.release import release_steps
 
     assert active
     out, metrics = stage.paths["out"], stage.paths["metrics"]
-    _say(promotion.register_release(stage.root, stage.params, stage.inputs, out, metrics, active.id))
+    _say(release_steps.register_release(stage.root, stage.params, stage.inputs, out, metrics, active.id))
 
 
 def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:
     """Promote the candidate, or ask for a person's decision: then Waiting is raised."""
-    from alignloop.release import promotion
+    from alignloop.release import release_steps
 
     out, metrics = stage.paths["out"], stage.paths["metrics"]
-    _say(promotion.decide_candidate(stage.root, stage.params, out, metrics))
+    _say(release_steps.decide_candidate(stage.root, stage.params, out, metrics))
 
 
 # What happens around a stage: before it starts, after its last step, when its outputs are tracked, and when

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from alignloop.data.pii import Span, find_spans
+from alignloop.data.pii.redaction import Span, find_spans
 
 CASES = Path(__file__).with_name("redaction.tsv")
 MARKED = re.compile(r"\[\[([A-Z]+)\|(.+?)\]\]")

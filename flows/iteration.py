@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks.dvc_stage import Outcome
+from tasks.stage_task import Outcome
 from tasks.stages import evaluate, label, ppo, reward, sample, validate_rankings
 
 

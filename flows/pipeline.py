@@ -24,11 +24,11 @@ from alignloop.pipeline.overrides import parse_value
 from flows.iteration import iteration
 from tasks import prefect_waits
 from tasks.concurrency_limits import look_up_limits
-from tasks.dvc_stage import Outcome, warm_up
 from tasks.plan import Plan, make_plan
 from tasks.prefect_server import flush_events, shield_server, wait_until_recorded
 from tasks.publish_results import check_champion, publish, results
 from tasks.record_run import record
+from tasks.stage_task import Outcome, warm_up
 from tasks.stages import ingest, prepare, pretrain, release, sft, validate_raw, validate_sets
 
 prefect_waits.shorten()

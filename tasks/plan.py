@@ -13,7 +13,7 @@ from alignloop.params import ParamsError, load
 from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.overrides import override
 from alignloop.pipeline.source_files import copy_sources, target_names
-from tasks.dvc_stage import warm_up
+from tasks.stage_task import warm_up
 
 
 @dataclass(frozen=True)

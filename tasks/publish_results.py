@@ -15,7 +15,7 @@ from alignloop.params import load
 from alignloop.pipeline.environment import MLFLOW_DATABASE
 from alignloop.release import decision_log
 from alignloop.release.gates import render_verdict
-from tasks.dvc_stage import MLFLOW_IMPORT
+from tasks.stage_task import MLFLOW_IMPORT
 
 CHECKED = Path(
     ".cache", "champion-agreed"

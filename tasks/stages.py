@@ -6,7 +6,7 @@ from typing import Any
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.dvc_stage import Outcome, bring_up_to_date, should_retry, with_waiting_state
+from tasks.stage_task import Outcome, bring_up_to_date, should_retry, with_waiting_state
 
 HOUR, DAY = 3600, 24 * 3600
 

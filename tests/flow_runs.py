@@ -8,8 +8,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.pipeline import pipeline
-from tasks.dvc_stage import Outcome
 from tasks.prefect_server import wait_until_recorded
+from tasks.stage_task import Outcome
 
 
 def run_flow(**options: Any) -> tuple[State[Any], list[Outcome]]:

@@ -13,7 +13,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from alignloop import tracking
-from alignloop.lineage.graph import load_graph, render_ancestors
+from alignloop.lineage.graph import load_graph
+from alignloop.lineage.tree import render_ancestors
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_pipeline import Pipeline, VersioningError
 from alignloop.pipeline.run_commits import commit_run

@@ -16,7 +16,7 @@ from prefect.testing.utilities import prefect_test_harness
 from alignloop.errors import AlignloopError
 from alignloop.tracking import registry
 from flows import pipeline as entry
-from tasks.dvc_stage import Outcome, artifact_key
+from tasks.stage_task import Outcome, artifact_key
 from tasks.stages import ingest
 from tests.flow_runs import recorded_tasks, run_flow, stages_run
 from tests.toy import FIRST, ROUND, change, make

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from alignloop.lineage import diff, forget, log, show
+from alignloop.lineage import diff, forget, log, record_trace
 from alignloop.lineage.diff import DiffError
 from alignloop.lineage.graph import load_graph
 from alignloop.pipeline.dvc_pipeline import VersioningError
@@ -26,7 +26,7 @@ def _run(root: Path, options: argparse.Namespace) -> Iterator[str]:
     elif options.verb == "diff":
         yield from _diffs(root, options)
     elif options.verb == "show":
-        yield from show.trace_record(root, options.id)
+        yield from record_trace.trace_record(root, options.id)
     else:
         yield from forget.forget_user(root, options.user)
 

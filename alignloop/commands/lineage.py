@@ -4,13 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignloop.lineage.graph import (
-    LineageError,
-    load_graph,
-    render_ancestors,
-    render_descendants,
-    resolve_hash,
-)
+from alignloop.lineage.graph import LineageError, load_graph, resolve_hash
+from alignloop.lineage.tree import render_ancestors, render_descendants
 from alignloop.tracking import registry
 
 

@@ -16,7 +16,7 @@ from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import decode
 from alignloop.evaluation.responses import ModelResponses
 from alignloop.params.evaluate import Evaluate
-from alignloop.params.sampling import Decoding
+from alignloop.params.sample import Decoding
 from alignloop.seeds import seed_of
 from alignloop.training.scoring import scorer
 from alignloop.world.gold import judge

@@ -19,7 +19,7 @@ from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import decode, pad_of
 from alignloop.data.record_files import read
 from alignloop.params.evaluate import Evaluate
-from alignloop.params.sampling import Decoding
+from alignloop.params.sample import Decoding
 from alignloop.records import Answer, Document, Prompt
 from alignloop.seeds import draws, seed_of
 from alignloop.training.encoding import document_rows, prompt_rows

@@ -18,13 +18,8 @@ from sqlalchemy import Executable, bindparam, select
 from sqlalchemy.orm import Session
 
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError, log_event
-from alignloop.labeling.item_selection import (
-    AssignmentSettings,
-    counts_for_item,
-    current_assignment,
-    expire_leases,
-    select_item,
-)
+from alignloop.labeling.item_selection import AssignmentSettings, select_item
+from alignloop.labeling.leases import counts_for_item, current_assignment, expire_leases
 from alignloop.labeling.rounds import MAX_SKIPS
 from alignloop.labeling.schema import Assignment, Item, Job, Labeler, Purpose, Submission
 from alignloop.records import check_order

@@ -19,10 +19,10 @@ from alignloop.data.formats.sources import Source, find_sources
 from alignloop.data.record_files import read_rows, remove_records
 from alignloop.errors import AlignloopError
 from alignloop.labeling import erasure
-from alignloop.lineage import row_removal, show
+from alignloop.lineage import record_trace, row_removal
 from alignloop.lineage.graph import Graph, descendants, load_graph
 from alignloop.lineage.log import DATA, RECORD_SUFFIXES, model_label
-from alignloop.lineage.show import Occurrence
+from alignloop.lineage.record_trace import Occurrence
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_pipeline import VersioningError
 from alignloop.records import Demonstration, Prompt, Ranking
@@ -176,8 +176,8 @@ def _is_of(item: Any, user: User) -> bool:
 
 def _search_sets(root: Path, user: User) -> list[Path]:
     """Return the files in the workspace's sets that hold the user's records. DVC makes changed sets anew."""
-    paths = sorted(show.present_sets(root), key=lambda path: path.startswith(ROLLOUTS))
-    files = [file for path in paths for file in show.set_files(root, path).values()]
+    paths = sorted(record_trace.present_sets(root), key=lambda path: path.startswith(ROLLOUTS))
+    files = [file for path in paths for file in record_trace.set_files(root, path).values()]
     return [file for file in files if sum(user.owns(row) for _, row in read_rows(file))]
 
 

@@ -5,11 +5,11 @@ which bytes from which.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from alignloop import tracking
 from alignloop.errors import AlignloopError
@@ -19,7 +19,6 @@ from alignloop.pipeline.git import FileAtCommit, file_history
 from alignloop.tracking import registry
 
 LOCK = "dvc.lock"
-ORDER = ("models", "data", "metrics")
 T = TypeVar("T")
 
 
@@ -142,41 +141,6 @@ def locked_executions(text: str, commit: FileAtCommit | None = None) -> Iterator
         )
 
 
-def render_ancestors(graph: Graph, path: str, hash: str) -> Iterator[str]:
-    """Yield the tree from these bytes down to raw bytes, line by line; repeated branches are shown once."""
-    yield from _render_ancestors(graph, path, hash, lead="", indent="", seen=set(), consumer=None)
-
-
-def _render_ancestors(
-    graph: Graph,
-    path: str,
-    hash: str,
-    *,
-    lead: str,
-    indent: str,
-    seen: set[Any],
-    consumer: Execution | None,
-) -> Iterator[str]:
-    line = f"{lead}{path}  {hash}{_size(consumer, path)}{_versions(graph, hash)}"
-    producer = graph.producer(path, hash)
-    if (path, hash) in seen:
-        yield f"{line}  (above)"
-        return
-    yield line
-    seen.add((path, hash))
-    if producer is None:
-        yield f"{indent}no stage made it: raw bytes"
-    elif id(producer) in seen:
-        yield f"{indent}made by {producer.name}  (above)"
-    else:
-        yield f"{indent}made by {producer.label}"
-        seen.add(id(producer))
-        for (inner, its_hash), branch, deeper in _branches(_ordered(producer.inputs), indent):
-            yield from _render_ancestors(
-                graph, inner, its_hash, lead=branch, indent=deeper, seen=seen, consumer=producer
-            )
-
-
 def descendants(
     graph: Graph, *hashes: str, through: tuple[str, ...] = ("",)
 ) -> tuple[list[Execution], set[str]]:
@@ -206,29 +170,6 @@ def chronological(graph: Graph) -> list[Execution]:
     return sorted(reverse, key=lambda execution: execution.when or datetime.max.replace(tzinfo=UTC))
 
 
-def render_descendants(graph: Graph, path: str, hash: str) -> Iterator[str]:
-    """Yield every execution that used these bytes, or bytes made from them, with what it wrote."""
-    executions, reached = descendants(graph, hash)
-    yield f"{path}  {hash}{_versions(graph, hash)}"
-    for execution in executions:
-        yield f"used by {execution.label}"
-        read = {path: hash for path, hash in execution.inputs.items() if hash in reached}
-        yield from (f"   read   {line}" for line in _lines(graph, read))
-        yield from (f"   wrote  {line}" for line in _lines(graph, execution.outputs))
-    if not executions:
-        yield "used by nothing that this MLflow store or dvc.lock knows of"
-
-
-def _lines(graph: Graph, paths: Mapping[str, str]) -> Iterator[str]:
-    return (f"{path}  {hash}{_versions(graph, hash)}" for path, hash in _ordered(paths))
-
-
-def _branches(items: Sequence[T], indent: str) -> Iterator[tuple[T, str, str]]:
-    """Yield each item with the prefix of its own line, and the indent of the lines below it."""
-    for left, item in zip(range(len(items) - 1, -1, -1), items, strict=True):
-        yield item, indent + ("├─ " if left else "└─ "), indent + ("│  " if left else "   ")
-
-
 def source_datasets(graph: Graph, path: str, hash: str) -> dict[str, tuple[str, str]]:
     """Return every data set that these bytes were made from: path to hash and size."""
     datasets: dict[str, tuple[str, str]] = {}
@@ -237,7 +178,7 @@ def source_datasets(graph: Graph, path: str, hash: str) -> dict[str, tuple[str, 
         producer = graph.producer(*todo.pop())
         for part in producer.inputs.items() if producer else ():
             if part[0].startswith("data/"):
-                datasets.setdefault(part[0], (part[1], _size(producer, part[0]).strip()))
+                datasets.setdefault(part[0], (part[1], dataset_size(producer, part[0]).strip()))
             if part not in seen:
                 seen.add(part)
                 todo.append(part)
@@ -260,17 +201,7 @@ def resolve_hash(graph: Graph, prefix: str) -> tuple[str, str]:
     return graph.paths.get(hash) or graph.versions[hash][0].path, hash
 
 
-def _ordered(paths: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Sort paths: models first, then data, then the rest."""
-
-    def place(pair: tuple[str, str]) -> tuple[int, str]:
-        kind = pair[0].split("/")[0]
-        return (ORDER.index(kind) if kind in ORDER else len(ORDER)), pair[0]
-
-    return sorted(paths.items(), key=place)
-
-
-def _size(consumer: Execution | None, path: str) -> str:
+def dataset_size(consumer: Execution | None, path: str) -> str:
     """Return the size of a data set, its labelers and its licences, as the run that read it recorded them."""
     size = consumer.run.sizes.get(path) if consumer and consumer.run else None
     if not size:
@@ -282,7 +213,3 @@ def _size(consumer: Execution | None, path: str) -> str:
     more = f" and {len(licences) - 3} more" if len(licences) > 3 else ""
     under = f" under {', '.join(licences[:3])}{more}" if licences else ""
     return f"  {records}{files}{by}{under}"
-
-
-def _versions(graph: Graph, hash: str) -> str:
-    return "".join(f"  = {version.label}" for version in graph.versions.get(hash, ()))

@@ -21,7 +21,7 @@ from alignloop.params.release import Release
 from alignloop.params.renamed_keys import renamed
 from alignloop.params.reward import Reward
 from alignloop.params.rounds import Round
-from alignloop.params.sampling import Decoding, Sample
+from alignloop.params.sample import Decoding, Sample
 from alignloop.params.section import Count, Section, Whole
 from alignloop.params.sft import Sft
 from alignloop.params.validate import Validate

@@ -28,7 +28,7 @@ from alignloop.evaluation.responses import ModelResponses, load_test_set, respon
 from alignloop.evaluation.results_table import headline_of
 from alignloop.files import rounded, write_json
 from alignloop.params.evaluate import Evaluate
-from alignloop.params.sampling import Decoding
+from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import Prompt, Ranking, Rollout

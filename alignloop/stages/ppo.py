@@ -23,7 +23,7 @@ from alignloop.core.tokens import decode
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
 from alignloop.params.ppo import Kl, Ppo
-from alignloop.params.sampling import Decoding
+from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import Document, Prompt, Rollout

@@ -17,7 +17,7 @@ from alignloop.markdown import one_line
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.release import Release
 from alignloop.params.rounds import Rounds
-from alignloop.params.sampling import Decoding
+from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.pipeline.dvc_lock import untraced_inputs
 from alignloop.progress import Progress

@@ -11,7 +11,7 @@ from alignloop.core.models import context_of, load_policy, token_rules
 from alignloop.core.tokens import decode
 from alignloop.data.record_files import read, write
 from alignloop.files import write_json
-from alignloop.params.sampling import Decoding, Sample
+from alignloop.params.sample import Decoding, Sample
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import Prompt, Samples, Split

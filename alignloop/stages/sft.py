@@ -15,7 +15,7 @@ from alignloop.core.models import context_of, load_policy, save_policy
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read
 from alignloop.files import replacing, write_json
-from alignloop.params.sampling import Decoding
+from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.params.sft import Sft
 from alignloop.progress import Progress

@@ -14,7 +14,7 @@ from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import score
 from alignloop.core.tokens import decode, encode_prompt, encode_response, pad_of
 from alignloop.errors import AlignloopError
-from alignloop.params.sampling import Decoding
+from alignloop.params.sample import Decoding
 from alignloop.params.sft import Sft
 from alignloop.records import Demonstration
 from alignloop.seeds import seed_of

@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from alignloop.labeling.database import LabelingDatabase
-from alignloop.web import admin, auth, home, labeling, reviewing
+from alignloop.web import admin, auth, home, labeling_routes, review_routes
 from alignloop.web.auth import NotSignedIn
 from alignloop.web.rendering import HERE, add_guard
 from alignloop.web.settings import Settings
@@ -31,7 +31,7 @@ def create_app(database: LabelingDatabase, settings: Settings) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted({host, "127.0.0.1", "localhost"}))
     app.add_exception_handler(NotSignedIn, _to_sign_in)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    for part in (auth, home, labeling, reviewing, admin):
+    for part in (auth, home, labeling_routes, review_routes, admin):
         app.include_router(part.router)
 
     @app.get("/health")

@@ -8,7 +8,8 @@ import pytest
 
 from alignloop import tracking
 from alignloop.__main__ import main
-from alignloop.lineage.graph import load_graph, render_ancestors, render_descendants, source_datasets
+from alignloop.lineage.graph import load_graph, source_datasets
+from alignloop.lineage.tree import render_ancestors, render_descendants
 from alignloop.tracking import registry
 
 RAW = "a1" * 16

@@ -8,7 +8,7 @@ import numpy as np
 
 from alignloop.data.content_ids import content_id, hash64
 from alignloop.data.language import languages_of
-from alignloop.data.pii import kinds_in_id, redact
+from alignloop.data.pii.redaction import kinds_in_id, redact
 from alignloop.data.preparation.prompt_cache import LanguageCodes, PromptCache
 from alignloop.data.preparation.word_hashes import Hashes
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from alignloop.data.content_ids import SEPARATOR, normalised_text
 from alignloop.data.input_files import DataError
-from alignloop.data.pii import kinds_in, kinds_in_id
+from alignloop.data.pii.redaction import kinds_in, kinds_in_id
 from alignloop.data.record_files import Piece, file_pieces, parse_unchecked
 from alignloop.data.workers import Workers
 from alignloop.records import Demonstration, Document, Message, Ranking, Record

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignloop.data.pii import find_spans, kinds_in, redact
 from alignloop.data.pii.patterns import is_card
+from alignloop.data.pii.redaction import find_spans, kinds_in, redact
 from benchmarks.redaction import cases, scores
 
 PERSONAL = {

@@ -7,7 +7,7 @@ import pytest
 
 from alignloop.__main__ import main
 from alignloop.data.formats import FORMATS
-from alignloop.lineage.show import quote_source
+from alignloop.lineage.record_trace import quote_source
 from alignloop.records import Document
 from tests.lineage.conftest import USERS, demonstration
 

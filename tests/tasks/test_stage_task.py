@@ -5,7 +5,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from alignloop.params import ParamsError
-from tasks.dvc_stage import StageFailed, artifact_key, failure_message
+from tasks.stage_task import StageFailed, artifact_key, failure_message
 from tasks.stages import ingest, ppo, prepare, sample
 
 
