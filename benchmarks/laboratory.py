@@ -1,6 +1,4 @@
-"""The pipeline's stages as methods for experiments, in a folder of one seed, with models of its own or of a
-finished run.
-"""
+"""The pipeline's stages as methods for experiments in one seed's folder; models may be a finished run's."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -75,7 +75,6 @@ def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float)
     moved = values - old_values
     near = old_values + moved.clamp(-clip, clip)
     plain, clipped = (values - returns) ** 2, (near - returns) ** 2
-    held = (clipped > plain) & (
-        moved.abs() > clip
-    )  # `near` also differs by rounding, so compare the move itself
+    # `near` also differs by rounding, so compare the move itself
+    held = (clipped > plain) & (moved.abs() > clip)
     return 0.5 * torch.maximum(plain, clipped).sum(), held

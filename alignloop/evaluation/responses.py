@@ -29,9 +29,7 @@ from alignloop.world.gold import judge
 
 @dataclass(frozen=True)
 class TestSet:
-    """What every model is measured on: prompts of test users, held-out documents, and the scoring reward
-    model.
-    """
+    """What every model is measured on: test prompts, validation documents, and the reward model."""
 
     __test__ = False  # pytest collects classes by this name
 

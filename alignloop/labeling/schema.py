@@ -93,9 +93,8 @@ class Item(Table):
     purpose: Mapped[Purpose]
     prompt: Mapped[dict[str, Any]]
     responses: Mapped[list[Any]]
-    known_ranks: Mapped[list[Any] | None] = mapped_column(
-        "known"
-    )  # the reference order of a quiz or gold item
+    # the reference order of a quiz or gold item
+    known_ranks: Mapped[list[Any] | None] = mapped_column("known")
     policy: Mapped[str]
     split: Mapped[Split]
     wanted: Mapped[int]

@@ -94,7 +94,9 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
         emptied = "" if is_left else ", and the file, for no other is left"
         yield f"removed    {len(lines):,} rows from {path.relative_to(root).as_posix()}{emptied}"
     for file in files:
-        yield f"removed    {remove_records(file, user.owns):,} records from {file.relative_to(root).as_posix()}"
+        yield (
+            f"removed    {remove_records(file, user.owns):,} records from {file.relative_to(root).as_posix()}"
+        )
     if counts := erasure.forget(root, user.ids, mark):
         removed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
         yield f"removed    {removed} from the labeling store"

@@ -33,9 +33,7 @@ from alignloop.pipeline.dvc_repair import repair
 
 dvc_code_deps.install()
 
-logging.getLogger("dvc").setLevel(
-    logging.WARNING
-)  # what runs and what does not, callers say in their own words
+logging.getLogger("dvc").setLevel(logging.WARNING)  # callers report what runs and what does not
 
 Start = Callable[[Sequence[str], Path, Mapping[str, str]], None]
 """Runs a command (a shell's argv, ending with the command as dvc.yaml has it) in a directory and an
@@ -50,9 +48,7 @@ class VersioningError(AlignloopError):
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of dvc.yaml, its rounds unrolled: `reward@r2` is of the group `reward` and the round `r2`.
-    Paths start at the root.
-    """
+    """One stage of dvc.yaml: `reward@r2` is of the group `reward` and the round `r2`; paths from the root."""
 
     name: str
     group: str
@@ -110,9 +106,7 @@ class Pipeline:
             return {stage.name for stage in reached}
 
     def bring_up_to_date(self, name: str, start: Start, force: bool = False) -> Done:
-        """Do what `dvc repro --single-item name` does: nothing, restore the outs from the cache, or run the
-        command.
-        """
+        """Do what `dvc repro --single-item name` does: nothing, restore the outs, or run the command."""
         if name in self._unchanged and not force:
             return "unchanged"
         self._unchanged, ran = set(), False
@@ -175,16 +169,14 @@ class Pipeline:
         return {hash: Path(cache.oid_to_path(hash)) for hash in cache.all()}
 
     def discard(self, hashes: Iterable[str]) -> None:
-        """Remove objects from DVC's cache, folders before their files: an interruption leaves no incomplete
-        folder.
-        """
+        """Remove objects from DVC's cache, folders before their files, so that no folder is incomplete."""
         with self._at_work(), lock_repo(self._repo):
             cache = self._repo.cache.local
             for hash in sorted(hashes, key=lambda hash: not hash.endswith(".dir")):
                 Path(cache.oid_to_path(hash)).unlink(missing_ok=True)
 
     def hash_of(self, path: Path) -> str:
-        """The hash by which DVC knows a file or directory (".dir" at its end): of its bytes, or of its code."""
+        """DVC's hash of a file or directory (".dir" at its end): of its bytes, or of its code."""
         if is_code(self._relative(path)) and path.exists():
             return code_hash(path)
         with self._at_work():
@@ -312,7 +304,7 @@ def pipeline(root: Path) -> Pipeline:
 
 
 def hash_of(path: Path, root: Path | None = None) -> str:
-    """The hash by which DVC knows a file or directory of the project in `root` (None: the working directory)."""
+    """DVC's hash of a file or directory of the project in `root` (None: the working directory)."""
     return pipeline((root or Path.cwd()).resolve()).hash_of(path)
 
 

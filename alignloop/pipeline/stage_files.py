@@ -1,5 +1,4 @@
-"""The files that a stage's command reads and writes, as dvc.yaml declares them; their hashes are a run's
-lineage.
+"""The files that a stage's command reads and writes, from dvc.yaml; their hashes are a run's lineage.
 
 dvc.yaml is read directly, in milliseconds, because every stage does so when it starts; DVC would load its
 whole index.
@@ -62,9 +61,7 @@ class Footprint:
 
 
 def footprint(root: Path, stage: str, arguments: Sequence[str], given: Mapping[str, Any]) -> Footprint:
-    """The files of `python -m alignloop STAGE ARGUMENTS`; of a command not in dvc.yaml, the paths it is
-    given.
-    """
+    """The files of `python -m alignloop STAGE ARGUMENTS`; if not in dvc.yaml, the paths in `given`."""
     known = list(entries(root))
     paths = [path.as_posix() for path in given.values() if isinstance(path, Path)]
     for entry in known:

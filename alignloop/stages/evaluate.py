@@ -106,9 +106,7 @@ def _win_rates(models: dict[str, ModelResponses]) -> dict[str, Any]:
 
 
 def _kl(plan: Evaluate, model: ModelResponses, reference: PreTrainedModel) -> float:
-    """KL(policy ‖ SFT) in nats per response, estimated on the policy's responses at the evaluation
-    temperature.
-    """
+    """KL(policy ‖ SFT) in nats per response, estimated on responses at the evaluation temperature."""
     rules = token_rules(model.tokenizer, reference)
     theirs = response_logprobs(reference, model.ids, model.drawn.ids, rules, plan.temperature)
     return float((torch.stack([part.sum() for part in model.drawn.logprobs]) - theirs).mean())

@@ -46,9 +46,7 @@ def release(
     metrics: Path,
     report: Path,
 ) -> Iterator[Progress]:
-    """Gather every round's results, and compare the last policy with the champion, or with SFT where there
-    is none.
-    """
+    """Gather every round's results; compare the last policy with the champion, or else with SFT."""
     names = list(planned)
     last = names[-1]
     parts = {

@@ -80,9 +80,7 @@ def _choose(
     prompts: Path,
     room: int,
 ) -> tuple[list[tuple[Split, Prompt, list[int]]], int, list[str]]:
-    """The round's prompts with their token ids, how many were too long, and what to say where there are too
-    few.
-    """
+    """The round's prompts with token ids, how many were too long, and notes where there are too few."""
     chosen: list[tuple[Split, Prompt, list[int]]] = []
     too_long, notes = 0, list[str]()
     splits: tuple[tuple[Split, int], ...] = (("train", plan.prompts), ("valid", plan.valid_prompts))

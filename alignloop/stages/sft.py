@@ -1,5 +1,4 @@
-"""Supervised fine-tuning: the base model imitates the labelers' demonstrations; the loss is on assistant
-tokens.
+"""Supervised fine-tuning on the labelers' demonstrations; the loss is on assistant tokens.
 
 The checkpoint with the best validation is kept (arXiv 2203.02155, appendix C.1): by the score of an earlier
 run's reward model, or by the loss on validation demonstrations.

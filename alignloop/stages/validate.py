@@ -63,9 +63,7 @@ SUITES: dict[str, Callable[[Path], dict[str, tuple[type[Record], Files]]]] = {
 def validate(
     bounds: Validate, suite: str, data: Path, docs: Path, profile: Path, metrics: Path
 ) -> Iterator[Progress]:
-    """Check the suite's sets, leave data docs, profiles and counts, and raise ValidationFailed with every
-    breach.
-    """
+    """Check the suite's sets; write data docs, profiles and counts. Raises ValidationFailed."""
     if suite not in SUITES:
         raise DataError(f"there is no suite '{suite}'; known are {', '.join(SUITES)}")
     sets = SUITES[suite](data)
@@ -101,9 +99,7 @@ def validate(
 
 
 def _notes(ledger: Path, name: str) -> tuple[str, ...]:
-    """What `ingest` did with each source of a set, where it says so: a list for the pages, its texts
-    escaped, for they are the sources'.
-    """
+    """What `ingest` did with each source of a set, for the data docs; texts of sources are escaped."""
     if not ledger.exists():
         return ()
     told = [

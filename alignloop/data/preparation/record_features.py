@@ -48,9 +48,8 @@ class RecordFeatures:
         self.tally = Counter[str]()
         self.text_languages = NO_LANGUAGES
         self.prompt_sketches: Sketches | None = None
-        self.sketched: Indices = np.zeros(
-            0, np.int64
-        )  # records whose prompts are sketched: the rest is cached
+        # records whose prompts are sketched: the rest is cached
+        self.sketched: Indices = np.zeros(0, np.int64)
         self.record_sketches: Sketches | None = None
 
 
