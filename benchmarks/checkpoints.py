@@ -66,9 +66,9 @@ def begin(stage: str, params: Params, run: Path, out: Path, checkpoint: Checkpoi
             models / "base",
             data / "demonstrations",
             data / "corpus",
-            model,
-            numbers,
-            curve,
+            out=model,
+            metrics=numbers,
+            plots=curve,
         )
     if stage == "reward":
         inputs = (

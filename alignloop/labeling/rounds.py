@@ -39,6 +39,7 @@ def publish(
     database: LabelingDatabase,
     round: str,
     samples: Sequence[Samples],
+    *,
     overlap: int,
     enough: float,
     deadline_hours: float | None,

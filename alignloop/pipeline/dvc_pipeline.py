@@ -123,7 +123,9 @@ class Pipeline:
                 if isinstance(error.__cause__, FileNotFoundError | DependencyDoesNotExistError):
                     self._check_deps(name)
                 raise
-        return "ran" if ran else "restored" if made else "unchanged"
+        if ran:
+            return "ran"
+        return "restored" if made else "unchanged"
 
     def _check_deps(self, name: str) -> None:
         for path in self.stages()[name].deps:
@@ -181,8 +183,14 @@ class Pipeline:
             return code_hash(path)
         with self._at_work():
             try:
-                cache, files, ignore = self._repo.cache.local, self._repo.fs, self._repo.dvcignore
-                _, _, content = build(cache, str(path.absolute()), files, "md5", ignore=ignore, dry_run=True)
+                _, _, content = build(
+                    self._repo.cache.local,
+                    str(path.absolute()),
+                    self._repo.fs,
+                    "md5",
+                    ignore=self._repo.dvcignore,
+                    dry_run=True,
+                )
             except FileNotFoundError:
                 raise VersioningError(f"{path}: does not exist, so it has no hash") from None
             return str(content.hash_info.value)
@@ -253,14 +261,14 @@ def _stage(stage: Any) -> Stage:
     group, _, round = stage.name.partition("@")
     keys = [dep.params for dep in stage.params]
     return Stage(
-        stage.name,
-        group,
-        round or None,
-        str(stage.cmd),
-        tuple(dep.def_path for dep in stage.deps if dep not in stage.params),
-        tuple(out.def_path for out in stage.outs if not out.metric and not out.plot),
-        tuple(out.def_path for out in stage.metrics),
-        tuple(key for params in keys for key in params),
+        name=stage.name,
+        group=group,
+        round=round or None,
+        command=str(stage.cmd),
+        deps=tuple(dep.def_path for dep in stage.deps if dep not in stage.params),
+        outs=tuple(out.def_path for out in stage.outs if not out.metric and not out.plot),
+        metrics=tuple(out.def_path for out in stage.metrics),
+        params=tuple(key for params in keys for key in params),
     )
 
 

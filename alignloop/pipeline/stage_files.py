@@ -77,23 +77,24 @@ def footprint(root: Path, stage: str, arguments: Sequence[str], given: Mapping[s
             )
             code = tuple(path for path in entry.deps if is_code(path))
             return Footprint(
-                entry.name,
-                entry.round,
-                tuple(dict.fromkeys([*data, *near])),
-                entry.outs,
-                code,
-                pages,
-                entry.params,
+                stage=entry.name,
+                round=entry.round,
+                inputs=tuple(dict.fromkeys([*data, *near])),
+                outputs=entry.outs,
+                code=code,
+                pages=pages,
+                params=entry.params,
             )
     present = tuple(path for path in paths if (root / path).exists())
     made = tuple(path for path in paths if path not in present)
-    return Footprint(stage, given.get("round"), present, made, (), (), (stage,))
+    return Footprint(stage, given.get("round"), present, made, code=(), pages=(), params=(stage,))
 
 
 def fingerprint(
     root: Path,
     stage: str,
     arguments: Sequence[str],
+    *,
     params: Mapping[str, Any],
     inputs: Mapping[str, str],
     code: Mapping[str, str],
@@ -145,7 +146,14 @@ def _entry(name: str, round: str | None, stage: Mapping[str, Any]) -> Entry:
             for word in (item if isinstance(item, dict) else [item])
         )
 
-    return Entry(name, round, stage["cmd"], names("deps"), names("outs", "metrics", "plots"), names("params"))
+    return Entry(
+        name,
+        round,
+        stage["cmd"],
+        deps=names("deps"),
+        outs=names("outs", "metrics", "plots"),
+        params=names("params"),
+    )
 
 
 def _filled(node: Any, values: Mapping[str, Any]) -> Any:

@@ -64,7 +64,7 @@ def evaluate(
         if name == "before" and before == sft:
             models[name] = models["sft"]
         else:
-            models[name] = respond(seed, plan, decoding, name, path, tests)
+            models[name] = respond(seed, plan, decoding, name=name, path=path, tests=tests)
         score = fmean(each.score for each in models[name].responses)
         yield Progress(number, len(paths) + 1, {f"{name}_score": score})
     own = [name for name in paths if name != "before" or before != sft]

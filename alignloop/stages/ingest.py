@@ -94,7 +94,9 @@ class _Account:
     """The counts of one source, the first lines refused for each reason, and the changes made."""
 
     def __init__(self, source: str, format: str, origin: Origin) -> None:
-        self.source, self.format, self.origin = source, format, origin
+        self.source = source
+        self.format = format
+        self.origin = origin
         self.tally = Counter[str](dict.fromkeys(COUNTS, 0))
         self.refused: dict[str, list[int]] = defaultdict(list)  # the first lines
         self.changed = Counter[str]()

@@ -75,7 +75,7 @@ def release(
     other = evaluations[last]["models"]["sft"]
     if champion.is_dir():
         tests = load_test_set(measured, prompts, corpus, parts["reward model"])
-        drawn = respond(seed, measured, decoding, "champion", champion, tests)
+        drawn = respond(seed, measured, decoding, name="champion", path=champion, tests=tests)
         theirs, other = drawn.responses, rounded(summary(drawn))
     newest, holes = evaluations[last], untraced_inputs(Path.cwd(), parts["policy"].as_posix())
     decided = evaluate_gates(

@@ -47,7 +47,7 @@ def sft(
         learned += read(Path(plan.extra_demonstrations), Demonstration)
     rows, too_long = demonstration_rows(tokenizer, learned, plan.assistant_turns, context)
     held_out = read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True)
-    validate = validator(seed, plan, decoding, model, tokenizer, held_out)
+    validate = validator(seed, plan, decoding, model=model, tokenizer=tokenizer, demonstrations=held_out)
     text = []
     if plan.pretrain_share:
         text = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context)

@@ -24,7 +24,9 @@ from alignloop.files import WriteError, replacing, write_json
 from alignloop.training.journal import Journal
 
 PLACE = Path(".cache", "checkpoints")
-TENSORS, PLAIN, MADE = "tensors.safetensors", "state.json", "made.json"
+TENSORS = "tensors.safetensors"
+PLAIN = "state.json"
+MADE = "made.json"
 TENSOR = "tensor:"  # in the JSON: stands for the tensor of this name
 KEPT = 2  # the newest, and the one before it
 

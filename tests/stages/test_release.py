@@ -329,7 +329,7 @@ def lineage_of(root: Path) -> dict[str, str]:
         ("ppo", "r2", ["models/sft", "models/r2/reward"], "models/r2/policy"),
     )
     for stage, round, inputs, out in steps:
-        with tracking.run(root, stage, round, {}, {path: found[path] for path in inputs}) as live:
+        with tracking.run(root, stage, round, inputs={path: found[path] for path in inputs}) as live:
             live.finish({out: found[out]})
     return found
 

@@ -24,7 +24,9 @@ class Data:
     """A suite's files, made of good rows that a test bends in one place."""
 
     def __init__(self, root: Path, suite: str, rows: dict[str, list[Row]]):
-        self.root, self.suite, self.rows = root, suite, rows
+        self.root = root
+        self.suite = suite
+        self.rows = rows
 
     def check(self) -> dict[str, Any]:
         for name, rows in self.rows.items():
