@@ -15,7 +15,8 @@ from moto.server import ThreadedMotoServer
 from alignloop import tracking
 from alignloop.lineage.graph import load_graph, render_ancestors
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.dvc_pipeline import Pipeline, VersioningError
+from alignloop.pipeline.dvc_errors import VersioningError
+from alignloop.pipeline.dvc_pipeline import Pipeline
 from alignloop.pipeline.run_commits import commit_run
 from alignloop.tracking import registry
 

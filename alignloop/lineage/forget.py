@@ -24,7 +24,7 @@ from alignloop.lineage.graph import Graph, descendants, load_graph
 from alignloop.lineage.log import DATA, RECORD_SUFFIXES, model_label
 from alignloop.lineage.show import Occurrence
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.dvc_pipeline import VersioningError
+from alignloop.pipeline.dvc_errors import VersioningError
 from alignloop.records import Demonstration, Prompt, Ranking
 from alignloop.tracking import registry
 

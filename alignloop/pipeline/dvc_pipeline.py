@@ -17,18 +17,16 @@ from typing import Any, Literal
 
 import dvc.stage.run
 from dvc.dependency.base import DependencyDoesNotExistError
-from dvc.exceptions import DvcException, NotDvcRepoError, ReproductionError
-from dvc.lock import LockError
+from dvc.exceptions import ReproductionError
 from dvc.repo import Repo, lock_repo
-from dvc.scm import SCMError
 from dvc.stage import PipelineStage
 from dvc_data.hashfile.build import build
 
 from alignloop.errors import AlignloopError
 from alignloop.pipeline import dvc_code_deps
-from alignloop.pipeline.checkout_lock import PipelineBusyError
 from alignloop.pipeline.code_hash import code_hash
 from alignloop.pipeline.code_paths import is_code
+from alignloop.pipeline.dvc_errors import VersioningError, as_alignloop_error
 from alignloop.pipeline.dvc_repair import repair
 
 dvc_code_deps.install()
@@ -40,10 +38,6 @@ Start = Callable[[Sequence[str], Path, Mapping[str, str]], None]
 environment; raises if it fails.
 """
 Done = Literal["ran", "restored", "unchanged"]
-
-
-class VersioningError(AlignloopError):
-    """DVC cannot do what is asked; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -239,12 +233,12 @@ class Pipeline:
 
     @contextmanager
     def _at_work(self, stage: str = "") -> Iterator[None]:
-        """Run DVC in the project's folder, and turn its errors into ours."""
+        """Run DVC in the project's folder, and turn its errors into AlignloopErrors."""
         try:
             with chdir(self.root):
                 yield
         except Exception as error:
-            raise _spoken(error, stage or str(self.root), self.root) from None
+            raise as_alignloop_error(error, stage or str(self.root), self.root) from None
 
 
 @contextmanager
@@ -270,39 +264,6 @@ def _stage(stage: Any) -> Stage:
         metrics=tuple(out.def_path for out in stage.metrics),
         params=tuple(key for params in keys for key in params),
     )
-
-
-def _spoken(error: Exception, stage: str, root: Path) -> Exception:
-    chain: list[BaseException] = [error]
-    while inner := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(inner)
-    for link in chain:
-        if isinstance(link, AlignloopError):
-            return link
-        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
-            return VersioningError(
-                f"{stage}: no disk space left under {root}; free some, for instance with `dvc gc --workspace`"
-                " (it forgets all versions but the present one), and run the same command again: what "
-                "was finished is kept"
-            )
-        if isinstance(link, LockError):
-            return PipelineBusyError(
-                f"{stage}: another run of this pipeline is at work in {root}; wait for its end. DVC "
-                f"says: {link}"
-            )
-        if isinstance(link, NotDvcRepoError):
-            return VersioningError(
-                f"{root}: no DVC project here (.dvc is missing); run from the root of a clone"
-            )
-        if isinstance(link, SCMError):
-            return VersioningError(
-                f"{root}: no git repository here, and DVC needs one; clone the project, or `git init` "
-                "and commit it"
-            )
-    for link in chain:
-        if isinstance(link, DvcException) and not isinstance(link, ReproductionError):
-            return VersioningError(f"{stage}: DVC: {link}")
-    return error
 
 
 @cache

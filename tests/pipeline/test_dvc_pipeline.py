@@ -12,7 +12,9 @@ import pytest
 
 from alignloop.errors import AlignloopError
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.dvc_pipeline import Pipeline, PipelineBusyError, VersioningError
+from alignloop.pipeline.checkout_lock import PipelineBusyError
+from alignloop.pipeline.dvc_errors import VersioningError
+from alignloop.pipeline.dvc_pipeline import Pipeline
 
 PROJECT = Path(__file__).parents[2]
 DVC = (sys.executable, "-m", "dvc")
