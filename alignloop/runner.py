@@ -40,7 +40,7 @@ POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage at work: its files, the parameters, and the hashes of what it reads."""
+    """A running stage: its files, the parameters, and the hashes of what it reads."""
 
     name: str
     root: Path

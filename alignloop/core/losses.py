@@ -57,7 +57,7 @@ def ties_of(ranks: Sequence[int]) -> tuple[list[int], list[int]]:
 def policy_loss(
     logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip: float
 ) -> tuple[Tensor, Tensor]:
-    """PPO's clipped surrogate loss (arXiv 1707.06347, eq. 7), summed over N tokens, and who is clipped (N,).
+    """PPO's clipped surrogate loss (arXiv 1707.06347, eq. 7), the sum over N tokens, and which are clipped.
 
     `logprobs`, `old_logprobs` and `advantages` are (N,).
     """

@@ -49,7 +49,7 @@ class Labeler(Table):
 
 
 class SignInSession(Table):
-    """A signed-in browser; `id` is a hash of the cookie, so that reading the table lets nobody sign in."""
+    """A signed-in browser; `id` is a hash of the cookie, so the table alone allows no sign-in."""
 
     __tablename__ = "visits"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -152,8 +152,8 @@ class Review(Table):
     """A blind comparison of a candidate with another model.
 
     Its items are in the round `review ID`, the candidate's response first. `identical` counts the
-    prompts to which both gave the same response; they are not shown. `report` is for whoever decides:
-    gates and win rates.
+    prompts to which both gave the same response; they are not shown. `report` is for the person who
+    decides: gates and win rates.
     """
 
     __tablename__ = "reviews"

@@ -277,7 +277,7 @@ def hash_of(path: Path, root: Path | None = None) -> str:
     return pipeline((root or Path.cwd()).resolve()).hash_of(path)
 
 
-if __name__ == "__main__":  # before `dvc repro`: what a killed one left is mended
+if __name__ == "__main__":  # before `dvc repro`: repairs what a killed one left
     try:
         pipeline(Path.cwd())
     except AlignloopError as error:

@@ -141,7 +141,7 @@ def run(
                 theirs.close()
                 process = Child(status)
             except BaseException:
-                forkserver.stop()  # a child that nobody waits for must not start
+                forkserver.stop()  # a child that no process waits for must not start
                 raise
         else:
             process = subprocess.Popen(

@@ -43,7 +43,7 @@ SETS: dict[type[Record], str] = {
 }
 COUNTS = ("rows", "records", "kept", "refused", "changed")
 SHOWN = 5  # lines named per reason
-REASONS = 50  # reasons told apart in one source
+REASONS = 50  # distinct reasons in one source; later ones are counted together
 WORLD = Origin(licence="Apache-2.0")  # it is made by this project
 
 

@@ -1,13 +1,13 @@
 """From raw records to the sets that models learn from: redacted, de-duplicated and split by user.
 
-A user is in one split, and so is a prompt's text, whoever wrote it: where users of several splits wrote the
-same prompt, test keeps it before valid, and valid before train, so that evaluation data is never trained on.
-The corpus has no users: equal documents share a split and none is dropped (how often a statement occurs is
-part of a corpus), and long ones stay, because they are cut to the model's context later. With
+A user is in one split, and so is a prompt's text, by any user: where users of several splits wrote the same
+prompt, test keeps it before valid, and valid before train, so that evaluation data is never trained on. The
+corpus has no users: equal documents share a split and none is dropped (how often a statement occurs is part
+of a corpus), and long ones stay, because they are cut to the model's context later. With
 `near_duplicate_similarity` near-duplicates count as equal, in the corpus too; with `decontamination_ngram`
-training records that share an n-gram of words with an evaluation record are dropped. Workers compute
-features of the records (record_features.py), which wait on disk; filtering.py decides from the features
-which records are kept.
+training records that share an n-gram of words with an evaluation record are dropped. Workers compute features
+of the records (record_features.py), which wait on disk; filtering.py decides from the features which records
+are kept.
 """
 
 from collections import Counter

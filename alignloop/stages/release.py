@@ -67,8 +67,8 @@ def release(
         )
         yield Progress(number, len(names) + 1, _curves(evaluations[name]))
     reward = _json(rounds / last / "reward.json", f"reward@{last}", lambda found: found["valid_accuracy"])
-    breaches = [
-        _json(validation / f"{name}.json", _gate(name), _breaches) for name in ("raw", "sets", *names)
+    reports = [
+        _json(validation / f"{name}.json", _gate(name), _count_violations) for name in ("raw", "sets", *names)
     ]
     responses = read(evaluation / last / "answers.jsonl", Answer)
     mine, theirs = ([each for each in responses if each.model == model] for model in ("policy", "sft"))
@@ -85,7 +85,7 @@ def release(
         wins=compare_responses(mine, theirs),
         kl=newest["kl_to_sft_nats"],
         reward=reward,
-        violations=sum(map(_breaches, breaches)),
+        violations=sum(map(_count_violations, reports)),
         untraced=len(holes),
         against_champion=champion.is_dir(),
     )
@@ -108,7 +108,7 @@ def _gate(name: str) -> str:
     return f"validate_{name}" if name in ("raw", "sets") else f"validate_rankings@{name}"
 
 
-def _breaches(report: Mapping[str, Any]) -> int:
+def _count_violations(report: Mapping[str, Any]) -> int:
     return sum(part["breaches"] for part in report.values())
 
 

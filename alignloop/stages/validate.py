@@ -81,9 +81,9 @@ def validate(
             rules = rules if suite == "raw" else [*rules, *training_rules(kind, bounds)]
             checks.append(Check(name, rows[name], rules, _notes(data / "sources.json", name)))
     counts: dict[str, dict[str, int]] = {}
-    breaches: list[Violation] = []
+    violations: list[Violation] = []
     for check, found in run_checks(suite, checks, docs):
-        breaches += found
+        violations += found
         counts[check.name] = {"rows": len(check.rows), "rules": len(check.rules), "breaches": len(found)}
         yield Progress(
             len(counts),
@@ -92,9 +92,9 @@ def validate(
         )
     write_json(profile, {name: profile_of(table) for name, table in rows.items() if not table.empty})
     write_json(metrics, counts)
-    if breaches:
+    if violations:
         raise ValidationFailed(
-            "\n".join([*map(str, breaches), f"{len(breaches)} breaches; {docs}/index.html shows them"])
+            "\n".join([*map(str, violations), f"{len(violations)} violations; {docs}/index.html shows them"])
         )
 
 
@@ -102,12 +102,12 @@ def _notes(ledger: Path, name: str) -> tuple[str, ...]:
     """What `ingest` did with each source of a set, for the data docs; texts of sources are escaped."""
     if not ledger.exists():
         return ()
-    told = [
+    sources = [
         source
         for source in json.loads(ledger.read_text(encoding="utf-8"))
         if source[name] or source["refused"]
     ]
-    return ("**What ingest did, source by source:**", *map(_note, told))
+    return ("**What ingest did, source by source:**", *map(_note, sources))
 
 
 def _note(source: dict[str, Any]) -> str:

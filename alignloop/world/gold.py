@@ -37,7 +37,7 @@ class Gold:
 
     score: float
     passed: bool  # correct, and in acceptable form
-    made_up: bool  # asserts what nobody can know
+    made_up: bool  # asserts what cannot be known
     over_refused: bool  # refuses a harmless request
     helpful: float
     honest: float
