@@ -50,7 +50,7 @@ def exit_status(name: str, work: Callable[[], int]) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """While the block runs, SIGTERM interrupts like Ctrl-C, so that the run is ended and temporary files go."""
+    """While the block runs, SIGTERM interrupts like Ctrl-C: the run ends and temporary files are removed."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt(signal.SIGTERM)

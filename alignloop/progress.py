@@ -1,6 +1,4 @@
-"""A stage's progress: what it yields while it works, and how that is printed, with its speed and when it
-ends.
-"""
+"""A stage's progress: what it yields while it runs, and how that is printed, with speed and time left."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,12 +28,13 @@ def paced(
     say: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Progress]:
-    """Pass `work` on and say how far it is.
+    """Pass `work` on and report how far it is.
 
-    It says the first step, the last of each part, and at most one line every few seconds between them.
+    It reports the first step, the last of each part, and at most one line every few seconds between them.
     """
-    began = clock()
-    origin, start, said, unsaid, recalled = began, None, float("-inf"), "", None
+    began = origin = clock()
+    printed_at, unsaid = float("-inf"), ""
+    start = recalled = None
     for progress in work:
         if progress.recalled:
             recalled = progress
@@ -52,10 +51,8 @@ def paced(
         if progress.note:
             say(f"{name}  {progress.note}")
         if start is None or begins:
-            origin, start = (
-                now,
-                progress,
-            )  # the first step, or the first of the next part: a resumed stage does not start at 1
+            # the first step, or the first of the next part: a resumed stage does not start at 1
+            origin, start = now, progress
         done, passed = progress.step - start.step, now - origin
         line = f"{name}  {progress.step:,}/{progress.total:,}"
         if done and passed > 0:
@@ -65,9 +62,9 @@ def paced(
         line = " · ".join(
             [line, *(f"{key} {value:.4g}" for key, value in list(progress.metrics.items())[:SHOWN])]
         )
-        if now - said >= EVERY_SECONDS:
+        if now - printed_at >= EVERY_SECONDS:
             say(line)
-            said, unsaid = now, ""
+            printed_at, unsaid = now, ""
         else:
             unsaid = line
         yield progress

@@ -47,9 +47,7 @@ def check_turns(messages: tuple[Message, ...], last: str | None) -> None:
 
 
 def check_order(ranks: tuple[int, ...], responses: int) -> None:
-    """Raise ValueError unless `ranks` is a weak order of that many responses: 1, 2, … without gaps, ties
-    allowed.
-    """
+    """Raise ValueError unless `ranks` is a weak order of the responses: 1, 2, … without gaps, with ties."""
     if len(ranks) != responses:
         raise ValueError(f"{len(ranks)} ranks for {responses} responses")
     if sorted(set(ranks)) != list(range(1, len(set(ranks)) + 1)):

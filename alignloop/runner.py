@@ -40,7 +40,7 @@ POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage at work: its files, the parameters, and the hashes of what it reads."""
+    """A running stage: its files, the parameters, and the hashes of what it reads."""
 
     name: str
     root: Path
@@ -63,14 +63,17 @@ def run(name: str, arguments: Sequence[str]) -> int:
     with lock_stage(root, files.name):
         dvc_repair.back_up_lock(root)
         inputs, code = hashes(root, files.inputs), hashes(root, files.code)
-        stage = Stage(name, root, params, files, inputs, paths)
-        mark = fingerprint(root, name, arguments, used, inputs, code)
+        stage = Stage(name, root, params, files, inputs=inputs, paths=paths)
+        mark = fingerprint(root, name, arguments, params=used, inputs=inputs, code=code)
         checkpoint = _checkpoint(root, files.name, mark, params.checkpoint_every.model_dump().get(name, 0))
         _around("before", stage)
         work = bind(function, params)
         if checkpoint:
             work = partial(work, checkpoint=checkpoint)
-        with tracking.run(root, files.stage, files.round, used, inputs, code, mark) as active:
+        running = tracking.run(
+            root, files.stage, files.round, params=used, inputs=inputs, code=code, fingerprint=mark
+        )
+        with running as active:
             step, machine = 0, SystemMonitor()
             for progress in paced(work(**paths), title, _say):
                 step = progress.step
@@ -98,7 +101,10 @@ def _report_drift(stage: Stage, active: tracking.ActiveRun | None) -> None:
     assert active
     bounds = stage.params.validate_.drift.model_dump()
     title = tracking.title(stage.files.stage, stage.files.round)
-    for line in drift.report(stage.root, stage.files, active, stage.inputs, bounds, stage.paths):
+    lines = drift.report(
+        stage.root, stage.files, active, inputs=stage.inputs, bounds=bounds, arguments=stage.paths
+    )
+    for line in lines:
         _say(f"{title}  {line}")
 
 
@@ -115,7 +121,11 @@ def _register(stage: Stage, active: tracking.ActiveRun | None) -> None:
 
     assert active
     out, metrics = stage.paths["out"], stage.paths["metrics"]
-    _say(release_steps.register_release(stage.root, stage.params, stage.inputs, out, metrics, active.id))
+    _say(
+        release_steps.register_release(
+            stage.root, stage.params, stage.inputs, responses=out, metrics=metrics, run=active.id
+        )
+    )
 
 
 def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:

@@ -1,5 +1,4 @@
-"""Cost of checkpoints in the four training stages: `python -m benchmarks.checkpoints --run .`, in a
-finished run.
+"""Cost of checkpoints in training stages of a finished run: `python -m benchmarks.checkpoints --run .`.
 
 Each stage starts at the sizes of params.yaml, on the run's data and models, and writes a checkpoint after
 every step. The share of a checkpoint is its median time divided by that of the steps between two
@@ -67,9 +66,9 @@ def begin(stage: str, params: Params, run: Path, out: Path, checkpoint: Checkpoi
             models / "base",
             data / "demonstrations",
             data / "corpus",
-            model,
-            numbers,
-            curve,
+            out=model,
+            metrics=numbers,
+            plots=curve,
         )
     if stage == "reward":
         inputs = (

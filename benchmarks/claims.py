@@ -1,5 +1,4 @@
-"""The papers' claims at a small scale, on the built-in environment, over seeds: `python -m
-benchmarks.claims --help`.
+"""The papers' claims at a small scale, over seeds: `python -m benchmarks.claims --help`.
 
 Each claim is one or several differences that must be above zero. It holds where the 95 % interval over
 seeds (Student's t) is above zero for all of them, fails where one interval is below zero, and is undecided

@@ -1,5 +1,4 @@
-"""PPO that collapses, with guards that stop it: `python -m benchmarks.collapse --run FOLDER`, with a
-finished run's folder.
+"""PPO that collapses, and guards that stop it: `python -m benchmarks.collapse --run FINISHED_RUN`.
 
 Repeats PPO of the first round without a KL penalty, without pretraining gradients and at ten times the
 learning rate, with every guard of params.yaml set to stop. With `--healthy`, the values are those of

@@ -1,5 +1,4 @@
-"""Cost of `kill -9`: the whole loop, killed at random moments of all stages and restarted, compared with an
-undisturbed run.
+"""Cost of `kill -9`: a loop killed at random moments of all stages, compared with an undisturbed run.
 
 python -m benchmarks.kill --kills 30
 
@@ -38,10 +37,11 @@ from benchmarks import worktree
 from benchmarks.worktree import PROJECT
 
 REPRO = '"$0" -m alignloop.pipeline.dvc_pipeline && exec "$0" -m dvc repro'
+# as in the Makefile
 RUNNERS = {
     "flow": [sys.executable, "-m", "flows.pipeline"],
     "dvc": ["sh", "-c", REPRO, sys.executable],
-}  # as in the Makefile
+}
 WRITE = (
     "import sys; from pathlib import Path; from alignloop.pipeline.overrides import override; "
     "override(Path('params.yaml'), Path(sys.argv[1]))"

@@ -52,7 +52,8 @@ def prepare(
     store = LabelingDatabase(url)
     with store.reading() as session:
         assert not rounds.all_rounds(session), f"{store.name}: the database is in use; give an empty one"
-    rounds.publish(store, "r1", [_sample(number) for number in range(items)], overlap, 1.0, None)
+    samples = [_sample(number) for number in range(items)]
+    rounds.publish(store, "r1", samples, overlap=overlap, enough=1.0, deadline_hours=None)
     secrets = invite(store, count)
     store.close()
     return port, secrets

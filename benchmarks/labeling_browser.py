@@ -124,9 +124,8 @@ async def labeler(name: str, secret: str, browser: Browser, tally: Tally, think:
             form = {**shared, **rated}
         else:
             kind, path = "ranking sent", f"{item}/rank"
-            offered = re.findall(
-                r'name="(rank-[A-I])" value="([1-9])"', text
-            )  # gold items have other numbers of responses
+            # gold items have other numbers of responses
+            offered = re.findall(r'name="(rank-[A-I])" value="([1-9])"', text)
             form = shared | {
                 field: chance.choice([value for other, value in offered if other == field])
                 for field, _ in offered

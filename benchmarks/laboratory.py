@@ -1,6 +1,4 @@
-"""The pipeline's stages as methods for experiments, in a folder of one seed, with models of its own or of a
-finished run.
-"""
+"""The pipeline's stages as methods for experiments in one seed's folder; models may be a finished run's."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -80,7 +78,7 @@ class Laboratory:
         self._unless(
             imported,
             bind(prepare, self.params)(
-                raw, prompts, demonstrations, corpus, imported, self._numbers("prepare")
+                raw, prompts, demonstrations, corpus, rankings=imported, metrics=self._numbers("prepare")
             ),
         )
         self._unless(
@@ -120,10 +118,10 @@ class Laboratory:
             bind(label, self.params)(
                 round,
                 samples,
-                known,
-                out,
-                self._numbers(f"label-{name}"),
-                self._numbers(f"labels-{name}").with_suffix(".md"),
+                earlier=known,
+                out=out,
+                metrics=self._numbers(f"label-{name}"),
+                report=self._numbers(f"labels-{name}").with_suffix(".md"),
             ),
         )
 
@@ -218,7 +216,7 @@ class Laboratory:
             plan, decoding = self.params.evaluate, self.params.decoding
             data = self.root / "data"
             tests = load_test_set(plan, data / "prompts", data / "corpus", self.model(reward_model))
-            found = respond(self.params.seed, plan, decoding, name, self.model(name), tests)
+            found = respond(self.params.seed, plan, decoding, name=name, path=self.model(name), tests=tests)
             reference, tokenizer = load_policy(self.model("sft"))
             theirs = response_logprobs(
                 reference,

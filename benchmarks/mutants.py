@@ -1,5 +1,4 @@
-"""Mutation tests of `alignloop.core`, each module against its own tests: `python -m benchmarks.mutants
---help`.
+"""Mutation tests of `alignloop.core`, module by module: `python -m benchmarks.mutants --help`.
 
 mutmut changes every line of a module and runs the tests named for it, the fastest first, until one fails. A
 mutant that none of these tests detects survives, even if a test of another module would detect it.

@@ -1,5 +1,4 @@
-"""Effect of dead servers on a run: MLflow's is killed during pretraining, Prefect's during SFT, and each is
-restarted later.
+"""Effect of dead servers on a run: MLflow's dies in pretraining, Prefect's in SFT; both restart later.
 
 python -m benchmarks.outages --seconds 60
 

@@ -1,5 +1,4 @@
-"""Speed of SFT with packed demonstrations, compared with rows of similar length in a pass: `python -m
-benchmarks.packing`.
+"""Speed of SFT with packing, compared with rows of similar length: `python -m benchmarks.packing`.
 
 Measures processor seconds of optimiser steps on the built-in environment's demonstrations at the sizes of
 params.yaml, with one parallel pass. Each variant has its turn in every repetition and the best counts,

@@ -1,5 +1,4 @@
-"""Errors of a round's reward model by kind of pair, on held-out labelers' rankings of this round and
-earlier ones.
+"""Errors of a round's reward model by kind of pair, on held-out labelers' rankings so far.
 
 python -m benchmarks.pairs . r1
 

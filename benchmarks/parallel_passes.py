@@ -1,5 +1,4 @@
-"""Speed-up of a pretraining step by parallel passes and by smaller passes: `python
-benchmarks/parallel_passes.py`.
+"""Speed-up of a step by parallel or smaller passes: `python benchmarks/parallel_passes.py`.
 
 Measures steps per second of the built-in environment's pretraining at the sizes of params.yaml, as ratios
 to one parallel pass of 1,024 tokens. Each variant has its turn in every repetition and the best counts,

@@ -1,5 +1,4 @@
-"""SFT and PPO of `alignloop.core` on the random walks of CarperAI/trlx: `python -m benchmarks.randomwalks
---help`.
+"""SFT and PPO on the random walks of CarperAI/trlx: `python -m benchmarks.randomwalks --help`.
 
 The score is a function (`alignloop.core.experience.Score`). With `--reward-model`, a reward model is
 trained on ranked walks first and gives the score, while the true optimality is only measured.

@@ -1,5 +1,4 @@
-"""Finished runs of the default, one for each seed, compared with the targets of the default, as a Markdown
-table.
+"""Finished default runs, one for each seed, compared with the default's targets, as a Markdown table.
 
     for seed in 1 2 3 4 5; do
         git clone -q . seeds/$seed; make -C seeds/$seed run ARGS="--set seed=$seed"

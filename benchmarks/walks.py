@@ -1,5 +1,4 @@
-"""The task of CarperAI/trlx's `examples/randomwalks`: find a short path to the goal of a directed graph,
-node by node.
+"""The task of CarperAI/trlx's `examples/randomwalks`: find a short path to a directed graph's goal.
 
 A node is a letter and a letter is a token; a prompt is the start, a response the nodes that follow it and
 the end token. The order of random draws is that of trlx, so that the seed gives the same graph and walks.

@@ -22,7 +22,7 @@ def _seconds(average: float, factor: float) -> float:
 
 
 def _unawaited(engine: Any, join_on_exit: bool = False) -> AbstractContextManager[None]:
-    """Heartbeats whose thread, which does nothing more once it is told to stop, ends by itself."""
+    """Heartbeats whose thread is not joined: after its stop is requested it does nothing and ends."""
     return _heartbeats(engine, join_on_exit=False)
 
 

@@ -17,9 +17,8 @@ from alignloop.release import decision_log
 from alignloop.release.gates import render_verdict
 from tasks.stage_task import MLFLOW_IMPORT
 
-CHECKED = Path(
-    ".cache", "champion-agreed"
-)  # the fingerprint of the state that was checked last and was in order
+# the fingerprint of the state that was checked last and was in order
+CHECKED = Path(".cache", "champion-agreed")
 REMEDY = (
     "`python -m alignloop review restore --name YOU --reason WHY` puts them back; "
     "`review approve` makes a model the champion"

@@ -19,7 +19,8 @@ from prefect.states import Completed
 from alignloop.errors import AlignloopError, Waiting
 from alignloop.flatten import flatten
 from alignloop.pipeline import dvc_pipeline, processes
-from alignloop.pipeline.dvc_pipeline import Done, PipelineBusyError, Stage
+from alignloop.pipeline.checkout_lock import PipelineBusyError
+from alignloop.pipeline.dvc_pipeline import Done, Stage
 from alignloop.pipeline.processes import ProcessError
 
 MLFLOW_IMPORT = threading.Lock()

@@ -88,21 +88,21 @@ pretrain = stage_task(
 sft = stage_task(
     "sft",
     "supervised fine-tuning",
-    "Imitate the labelers' answers.",
+    "Fine-tune on the labelers' demonstrations.",
     tags=["train"],
     timeout_seconds=3 * DAY,
 )
 sample = stage_task(
     "sample",
     "sample · {round}",
-    "Draw K answers per prompt from the newest policy.",
+    "Draw K responses per prompt from the newest policy.",
     tags=["decode"],
     timeout_seconds=DAY,
 )
 label = stage_task(
     "label",
     "label · {round}",
-    "Have labelers rank the K answers.",
+    "Have labelers rank the K responses.",
     tags=["people"],
     timeout_seconds=30 * DAY,
     shows_waiting=True,

@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 NEW_MOUNTS, NEW_USER = 0x00020000, 0x10000000
-READ_ONLY, REMOUNT, BIND, REC, PRIVATE = 1, 32, 4096, 16384, 1 << 18
+READ_ONLY = 1
+REMOUNT = 32
+BIND = 4096
+REC = 16384
+PRIVATE = 1 << 18
 
 
 def told_by(work: Callable[[], object]) -> str:

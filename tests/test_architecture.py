@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,58 @@ def test_every_requirement_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     assert {re.split(r"[\[=<>!~; ]", name)[0].lower() for name in wanted} <= pinned
+
+
+def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, Any]]:
+    """Every node of these kinds in the code, with its file and line."""
+    for place in ("alignloop", "flows", "tasks"):
+        for file in sorted((ROOT / place).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, kinds):
+                    yield f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
+
+
+def test_conditional_expressions_are_not_nested() -> None:
+    nested = [
+        place
+        for place, node in nodes(ast.IfExp)
+        if any(isinstance(part, ast.IfExp) for part in ast.walk(node) if part is not node)
+    ]
+    assert not nested, f"a conditional expression within another; use `if` statements: {nested}"
+
+
+def test_an_assignment_packs_two_values_at_most() -> None:
+    packed = [
+        place
+        for place, node in nodes(ast.Assign)
+        if any(isinstance(target, ast.Tuple) for target in node.targets)
+        and isinstance(node.value, ast.Tuple)
+        and len(node.value.elts) > 2
+    ]
+    assert not packed, f"three values or more in one assignment; give each a line: {packed}"
+
+
+def test_calls_have_five_positional_arguments_at_most() -> None:
+    variadic = {"Index", "git", "has_keys", "op.create_table", "select"}  # take lists
+    long = [
+        f"{place} {ast.unparse(node.func)}"
+        for place, node in nodes(ast.Call)
+        if len(node.args) > 5
+        and not any(isinstance(argument, ast.Starred) for argument in node.args)
+        and ast.unparse(node.func) not in variadic
+    ]
+    assert not long, f"more than five positional arguments; pass the later ones by keyword: {long}"
+
+
+def test_modules_of_a_known_name_are_imported_by_statement() -> None:
+    imported = [
+        place
+        for place, node in nodes(ast.Call)
+        if ast.unparse(node.func).split(".")[-1] == "import_module"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    ]
+    assert not imported, f"`import_module` of a literal name; use an `import` statement: {imported}"
 
 
 def test_files_fit_in_a_head() -> None:

@@ -16,7 +16,8 @@ from alignloop import tracking
 from alignloop.lineage.graph import load_graph
 from alignloop.lineage.tree import render_ancestors
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.dvc_pipeline import Pipeline, VersioningError
+from alignloop.pipeline.dvc_errors import VersioningError
+from alignloop.pipeline.dvc_pipeline import Pipeline
 from alignloop.pipeline.run_commits import commit_run
 from alignloop.tracking import registry
 

@@ -1,6 +1,4 @@
-"""`python -m alignloop STAGE …` runs a stage's function, says how it goes, and ends with one message and the
-right exit code.
-"""
+"""`python -m alignloop STAGE …` runs a stage's function and ends with one message and the right exit code."""
 
 import inspect
 import json
@@ -17,7 +15,6 @@ import pytest
 
 from alignloop import stages, tracking
 from alignloop.__main__ import main
-from alignloop.progress import Progress, duration, paced
 
 PROJECT = Path(__file__).parents[1]
 Write = Callable[..., None]
@@ -254,61 +251,3 @@ def test_sigterm_ends_the_run_as_killed_and_the_process_with_143(project: Path, 
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (143, "wait: terminated; its outputs are as they were\n")
     assert [found.status for found in tracking.runs(project)] == ["KILLED"]
-
-
-def test_progress_is_told_first_last_and_every_two_seconds_with_rate_and_end():
-    now = iter(range(1000))
-    said: list[str] = []
-    steps = [Progress(step, 8, {"loss": 2.5}) for step in range(1, 9)]
-    assert list(paced(iter(steps), "sft", said.append, lambda: float(next(now)))) == steps, (
-        "all of it is passed on"
-    )
-    assert said == [
-        "sft  1/8 · loss 2.5",
-        "sft  3/8 · 1/s · 0:05 left · loss 2.5",
-        "sft  5/8 · 1/s · 0:03 left · loss 2.5",
-        "sft  7/8 · 1/s · 0:01 left · loss 2.5",
-        "sft  8/8 · 1/s · loss 2.5",
-        "sft  done in 0:09",
-    ]
-
-
-def test_a_resumed_stage_and_a_second_part_are_timed_from_their_own_start():
-    times = iter([0, 100, 102, 200, 204, 300, 304, 304])
-    said: list[str] = []
-    before = [Progress(step, 60, recalled=True) for step in range(1, 51)]
-    parts = [
-        *before,
-        Progress(51, 60),
-        Progress(53, 60),
-        Progress(1, 60),
-        Progress(2, 60),
-        Progress(3, 9),
-        Progress(4, 9),
-    ]
-    list(paced(iter(parts), "ppo", said.append, lambda: float(next(times))))
-    assert said[:3] == ["ppo  resumes after step 50 of 60", "ppo  51/60", "ppo  53/60 · 1/s · 0:07 left"]
-    assert said[3:5] == ["ppo  1/60", "ppo  2/60 · 0.25/s · 3:52 left"], "counting began again"
-    assert said[5:7] == ["ppo  3/9", "ppo  4/9 · 0.25/s · 0:20 left"], "the total is another"
-
-
-def test_the_last_step_of_a_part_is_told_before_the_next_begins():
-    times = iter([0, 1, 2, 2.5, 5, 6])
-    said: list[str] = []
-    parts = [Progress(1, 94), Progress(94, 94), Progress(1, 1, note="nearly there"), Progress(1, 1)]
-    list(paced(iter(parts), "reward", said.append, lambda: float(next(times))))
-    assert said == [
-        "reward  1/94",
-        "reward  94/94 · 93/s",
-        "reward  nearly there",
-        "reward  1/1",
-        "reward  1/1",
-        "reward  done in 0:06",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (3600, "1:00:00")]
-)
-def test_durations_are_told_as_clocks_do(seconds: float, told: str):
-    assert duration(seconds) == told

@@ -82,11 +82,8 @@ class Served:
     """A checkout that is served, and what one does on Prefect's page, by its API."""
 
     def __init__(self, root: Path, process: subprocess.Popen[str], api: str) -> None:
-        self.root, self.process, self.api = (
-            root,
-            process,
-            httpx.Client(base_url=api, timeout=60, trust_env=False),
-        )
+        self.root, self.process = root, process
+        self.api = httpx.Client(base_url=api, timeout=60, trust_env=False)
 
     def asked(self, method: str, path: str, **body: Any) -> Any:
         """What the API answers; a busy database is tried again, as Prefect's own clients do."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from alignloop.lineage import diff, forget, log, record_trace
 from alignloop.lineage.diff import DiffError
 from alignloop.lineage.graph import load_graph
-from alignloop.pipeline.dvc_pipeline import VersioningError
+from alignloop.pipeline.dvc_errors import VersioningError
 
 
 def command(arguments: Sequence[str]) -> int:

@@ -71,7 +71,7 @@ def import_round(database: LabelingDatabase, options: Namespace) -> None:
         print(f"refused: {reason}")
     print(
         f"{result.rankings} rankings and {result.skips} skips by "
-        f"{', '.join(sorted(result.labelers)) or 'nobody'}; {result.known} imported before"
+        f"{', '.join(sorted(result.labelers)) or 'no labeler'}; {result.known} imported before"
     )
     print(f"round {options.round}: {state.done} of {state.wanted}, {state.missing} missing")
 

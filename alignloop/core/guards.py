@@ -25,10 +25,8 @@ RULES = {
     "min_kl_per_response_nats": (
         "kl",
         "responses are likelier under the reference than under the policy that drew them, which in "
-        "expectation cannot "
-        "be: a step draws too few (raise ppo.prompts_per_step), or the two models differ in temperature or "
-        "allowed "
-        "tokens",
+        "expectation cannot be: a step draws too few (raise ppo.prompts_per_step), or the two models "
+        "differ in temperature or allowed tokens",
     ),
     "min_entropy_per_token_nats": (
         "entropy",
@@ -45,8 +43,7 @@ RULES = {
     "max_held_out_fall": (
         "held_out_fall",
         "the score rises while the score of a reward model from held-out labelers falls; raise "
-        "ppo.kl.coef, or lower "
-        "ppo.steps",
+        "ppo.kl.coef, or lower ppo.steps",
     ),
 }
 

@@ -64,9 +64,8 @@ class ShardWriter:
         from pyarrow.json import ParseOptions, ReadOptions, read_json
 
         text = "".join(lines).encode()
-        read = ReadOptions(
-            use_threads=False, block_size=len(text) + 1
-        )  # all lines in one block, however long
+        # all lines in one block, however long
+        read = ReadOptions(use_threads=False, block_size=len(text) + 1)
         parse = ParseOptions(explicit_schema=self._schema, unexpected_field_behavior="error")
         return read_json(BytesIO(text), read, parse)
 
@@ -156,9 +155,8 @@ def read_rows(
             raise ValueError(f"its columns are not those of a {kind.__name__}")
         unpack = _unpacker(file.schema_arrow)
         for batch in file.iter_batches(ROWS, None if group is None else [group]):
-            batch.validate(
-                full=True
-            )  # offsets in damaged bytes may point anywhere: reading there would crash
+            # offsets in damaged bytes may point anywhere: reading there would crash
+            batch.validate(full=True)
             for row in batch.to_pylist():
                 yield unpack(row) if unpack else row
 

@@ -185,9 +185,8 @@ def files(path: Path) -> list[Path]:
 
 def schema_violations(error: ValidationError) -> list[tuple[str, str]]:
     """Every violation in pydantic's error, as (field, message)."""
-    errors = error.errors(
-        include_url=False, include_context=False, include_input=False
-    )  # which are slow to make
+    # URL, context and input are slow to make
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
     return [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in errors]
 
 

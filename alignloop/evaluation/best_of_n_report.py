@@ -35,9 +35,7 @@ class Pool(NamedTuple):
 def best_of_n_rows(
     seed: int, plan: Evaluate, decoding: Decoding, model: ModelResponses, reward_model: RewardModel
 ) -> dict[str, Any]:
-    """What the best of n responses earns for every n of `evaluate.best_of`, estimated from one pool of the
-    largest n.
-    """
+    """What the best of n responses earns for each n of `evaluate.best_of`, from one pool of the largest n."""
     prompts = [response.prompt for response in model.responses]
     pool = draw_pool(
         model.policy,

@@ -1,5 +1,4 @@
-"""The over-optimisation curve (arXiv 2210.10760): reward-model score and gold of PPO's responses, over √KL
-to SFT.
+"""The over-optimisation curve (arXiv 2210.10760): score and gold of PPO's responses over √KL to SFT.
 
 The responses are PPO's own rollouts, one point per step, so the curve costs no further sampling: responses
 to training prompts by the policy as it was at that step, before its weights were averaged. Gold is the

@@ -29,9 +29,7 @@ from alignloop.world.gold import judge
 
 @dataclass(frozen=True)
 class TestSet:
-    """What every model is measured on: prompts of test users, held-out documents, and the scoring reward
-    model.
-    """
+    """What every model is measured on: test prompts, validation documents, and the reward model."""
 
     __test__ = False  # pytest collects classes by this name
 
@@ -60,7 +58,7 @@ def load_test_set(plan: Evaluate, prompts: Path, corpus: Path, reward: Path) -> 
 
 
 def respond(
-    seed: int, plan: Evaluate, decoding: Decoding, name: str, path: Path, tests: TestSet
+    seed: int, plan: Evaluate, decoding: Decoding, *, name: str, path: Path, tests: TestSet
 ) -> ModelResponses:
     """Draw the responses of the model at `path`; each name has its own stream of random numbers."""
     model, tokenizer = load_policy(path)
@@ -78,14 +76,22 @@ def respond(
     )
     scores = scorer(tests.reward_model, tokenizer)(ids, drawn.ids).tolist()
     responses = [
-        _judged(name, prompt, decode(tokenizer, tokens), len(tokens), ended, score)
+        _judged(name, prompt, decode(tokenizer, tokens), tokens=len(tokens), ended=ended, score=score)
         for prompt, tokens, ended, score in zip(chosen, drawn.ids, drawn.ended, scores, strict=True)
     ]
     loss = mean_loss(model, document_rows(tokenizer, tests.documents, context_of(model)), pad_of(tokenizer))
-    return ModelResponses(model, tokenizer, ids, drawn, responses, loss, too_long)
+    return ModelResponses(
+        policy=model,
+        tokenizer=tokenizer,
+        ids=ids,
+        drawn=drawn,
+        responses=responses,
+        loss=loss,
+        too_long=too_long,
+    )
 
 
-def _judged(name: str, prompt: Prompt, text: str, tokens: int, ended: bool, score: float) -> Answer:
+def _judged(name: str, prompt: Prompt, text: str, *, tokens: int, ended: bool, score: float) -> Answer:
     gold = judge(prompt, text) if prompt.key is not None else None
     return Answer(
         id=f"{name}-{prompt.id}",

@@ -1,6 +1,4 @@
-"""The results table: one row per model, from every round's evaluation. The same numbers always give the same
-bytes.
-"""
+"""The results table: one row per model, from every round's evaluation; equal numbers give equal bytes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,9 +28,7 @@ REWARD = ("accuracy_labelers", "accuracy_gold", "labelers_agreement_gold")
 
 
 def gather(evaluations: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of every row, from evaluations by round in their order; base and SFT as the last round
-    measured.
-    """
+    """The numbers of every row, from evaluations in order of rounds; base and SFT are of the last round."""
     first, last = next(iter(evaluations)), next(reversed(list(evaluations)))
     newest = evaluations[last]
     rows = {
@@ -61,9 +57,7 @@ def gather(evaluations: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def headline_of(report: Mapping[str, Any]) -> dict[str, Any]:
-    """A round's most important numbers, flat, so that DVC shows rounds and experiments in a table of few
-    columns.
-    """
+    """A round's most important numbers, flat, so that DVC's table of experiments has few columns."""
     policy, wins = report["models"]["policy"], report["win_rates"]
     duels = {f"wins_{name}": wins[f"policy_{name}"]["rate"] for name in ("vs_base", "vs_sft", "vs_before")}
     reward = {f"reward_{name}": report["reward_model"][name] for name in REWARD[:2]}
@@ -113,11 +107,9 @@ def _caption(judged_by_gold: bool) -> str:
     judge = "gold" if judged_by_gold else "the round's reward model: these prompts have no gold"
     return (
         f"Wins are judged by {judge}; 95 % intervals. KL in nats per response, length in tokens, "
-        "perplexity on "
-        "held-out corpus. Gold: the built-in environment's exact ground-truth score. RM: labelers and "
-        "labelers: "
-        "gold: share of the held-out labelers' pairs that the reward model and gold order as they did, a tie "
-        "counts a half. RM: gold: the same of the pairs whose gold differs."
+        "perplexity on held-out corpus. Gold: the built-in environment's exact ground-truth score. RM: "
+        "labelers and labelers: gold: share of the held-out labelers' pairs that the reward model and gold "
+        "order as they did, a tie counts a half. RM: gold: the same of the pairs whose gold differs."
     )
 
 

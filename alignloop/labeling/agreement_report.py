@@ -13,7 +13,7 @@ from alignloop.core.labeler_agreement import Points, Ranks, agreement_rate, alph
 from alignloop.records import Ranking
 
 Items = dict[object, dict[str, Ranks]]
-MIN_PAIRS = 20  # with fewer pairs, a labeler's agreement is too uncertain to exclude anybody
+MIN_PAIRS = 20  # with fewer pairs, a labeler's agreement is too uncertain to exclude one
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class LabelerAgreement:
 
 @dataclass(frozen=True)
 class AgreementReport:
-    """Agreement of all labelers together, one by one, by category and by week, and who is excluded."""
+    """Agreement of all labelers together, one by one, by category and by week, and those excluded."""
 
     others: Points
     gold: Points
@@ -64,7 +64,7 @@ def measure_agreement(
     """Measure the labeler agreement of a round.
 
     `gold` has each labeler's agreement with gold items. A labeler who agrees less than `bound` with gold
-    items or with others, on MIN_PAIRS pairs or more, is excluded; with None nobody is.
+    items or with others, on MIN_PAIRS pairs or more, is excluded; None excludes no labeler.
     """
     items = defaultdict[object, dict[str, Ranks]](dict)
     categories, weeks = defaultdict[str, Items](dict), defaultdict[str, Items](dict)

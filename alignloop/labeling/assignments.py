@@ -40,7 +40,7 @@ _VIEW = (
 
 
 class AssignmentNotFound(LabelingDatabaseError):
-    """The assignment does not exist or belongs to somebody else; the message does not say which."""
+    """The assignment does not exist or belongs to another labeler; the message does not say which."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def assign_conversation(database: LabelingDatabase, labeler: str, settings: Assi
 
 
 def _is_allowed(person: Labeler, purpose: Purpose) -> bool:
-    """Reviewers and administrators review; anybody may take the quiz; only who passed it labels."""
+    """Reviewers and administrators review; all may take the quiz; only those who passed it label."""
     if purpose == "review":
         return person.role in ("reviewer", "admin")
     return purpose == "quiz" or bool(person.qualified)

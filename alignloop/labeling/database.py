@@ -60,7 +60,8 @@ class LabelingDatabase:
         if self._embedded:
             if not address.database:
                 raise LabelingDatabaseError(
-                    f"DATABASE_URL: {self.name} names no file, so labels would be lost; write sqlite:////path/to/labeling.db"
+                    f"DATABASE_URL: {self.name} names no file, so labels would be lost; write "
+                    "sqlite:////path/to/labeling.db"
                 )
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
             self.engine = create_engine(

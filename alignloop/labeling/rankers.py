@@ -101,14 +101,15 @@ def people(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
 
     Publishes the samples on the first call; raises Waiting until enough of them are ranked.
     """
-    plan, round, database = job.plan, job.round, LabelingDatabase(database_url(Path.cwd()))
+    plan, round = job.plan, job.round
+    database = LabelingDatabase(database_url(Path.cwd()))
     try:
         rounds.publish(
             database,
             round,
             samples,
-            plan.overlap,
-            plan.min_share_at_deadline,
+            overlap=plan.overlap,
+            enough=plan.min_share_at_deadline,
             deadline_hours=plan.deadline_hours,
         )
         with database.writing() as session:

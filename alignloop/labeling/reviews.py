@@ -48,6 +48,7 @@ class Tally:
 def publish(
     database: LabelingDatabase,
     id: str,
+    *,
     candidate: str,
     other: str,
     pairs: Sequence[Pair],

@@ -13,7 +13,7 @@ from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError,
 from alignloop.labeling.schema import Assignment, Guideline, Item, Labeler, Purpose, Round, Submission
 from alignloop.records import Labeling, Prompt, Ranking, Samples
 
-MAX_SKIPS = 2  # an item that so many labelers skipped is assigned to nobody else
+MAX_SKIPS = 2  # an item that so many labelers skipped is not assigned again
 RETRY_SECONDS = 3600  # after this time the pipeline is started again for a round that did not close
 RESERVED = ("quiz", "gold", "review", "demonstrate", "converse")
 
@@ -39,6 +39,7 @@ def publish(
     database: LabelingDatabase,
     round: str,
     samples: Sequence[Samples],
+    *,
     overlap: int,
     enough: float,
     deadline_hours: float | None,

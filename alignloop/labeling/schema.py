@@ -49,7 +49,7 @@ class Labeler(Table):
 
 
 class SignInSession(Table):
-    """A signed-in browser; `id` is a hash of the cookie, so that reading the table lets nobody sign in."""
+    """A signed-in browser; `id` is a hash of the cookie, so the table alone allows no sign-in."""
 
     __tablename__ = "visits"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -93,9 +93,8 @@ class Item(Table):
     purpose: Mapped[Purpose]
     prompt: Mapped[dict[str, Any]]
     responses: Mapped[list[Any]]
-    known_ranks: Mapped[list[Any] | None] = mapped_column(
-        "known"
-    )  # the reference order of a quiz or gold item
+    # the reference order of a quiz or gold item
+    known_ranks: Mapped[list[Any] | None] = mapped_column("known")
     policy: Mapped[str]
     split: Mapped[Split]
     wanted: Mapped[int]
@@ -153,8 +152,8 @@ class Review(Table):
     """A blind comparison of a candidate with another model.
 
     Its items are in the round `review ID`, the candidate's response first. `identical` counts the
-    prompts to which both gave the same response; they are not shown. `report` is for whoever decides:
-    gates and win rates.
+    prompts to which both gave the same response; they are not shown. `report` is for the person who
+    decides: gates and win rates.
     """
 
     __tablename__ = "reviews"

@@ -24,7 +24,7 @@ from alignloop.lineage.graph import Graph, descendants, load_graph
 from alignloop.lineage.log import DATA, RECORD_SUFFIXES, model_label
 from alignloop.lineage.record_trace import Occurrence
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.dvc_pipeline import VersioningError
+from alignloop.pipeline.dvc_errors import VersioningError
 from alignloop.records import Demonstration, Prompt, Ranking
 from alignloop.tracking import registry
 
@@ -94,7 +94,9 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
         emptied = "" if is_left else ", and the file, for no other is left"
         yield f"removed    {len(lines):,} rows from {path.relative_to(root).as_posix()}{emptied}"
     for file in files:
-        yield f"removed    {remove_records(file, user.owns):,} records from {file.relative_to(root).as_posix()}"
+        yield (
+            f"removed    {remove_records(file, user.owns):,} records from {file.relative_to(root).as_posix()}"
+        )
     if counts := erasure.forget(root, user.ids, mark):
         removed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
         yield f"removed    {removed} from the labeling store"

@@ -206,10 +206,11 @@ def dataset_size(consumer: Execution | None, path: str) -> str:
     size = consumer.run.sizes.get(path) if consumer and consumer.run else None
     if not size:
         return ""
-    files = f"{size['files']:,} file{'' if size['files'] == 1 else 's'}"
+    files = f"{size['files']:,} {'file' if size['files'] == 1 else 'files'}"
     records = f"{size['records']:,} records in " if size["records"] else ""
     labelers, licences = len(size.get("labelers", ())), size.get("licences", ())
-    by = f" by {labelers:,} labeler{'' if labelers == 1 else 's'}" if labelers else ""
+    noun = "labeler" if labelers == 1 else "labelers"
+    by = f" by {labelers:,} {noun}" if labelers else ""
     more = f" and {len(licences) - 3} more" if len(licences) > 3 else ""
     under = f" under {', '.join(licences[:3])}{more}" if licences else ""
     return f"  {records}{files}{by}{under}"

@@ -9,7 +9,7 @@ from typing import Any
 from alignloop.data.record_files import DataError, count
 from alignloop.lineage.graph import Execution, Graph, chronological, descendants
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.dvc_pipeline import VersioningError
+from alignloop.pipeline.dvc_errors import VersioningError
 
 DATA = "data/"
 DATA_AND_MODELS = (DATA, "models/")  # what later stages read; metrics only describe it

@@ -15,7 +15,7 @@ from alignloop.errors import AlignloopError
 from alignloop.lineage.graph import Graph, chronological, descendants, load_graph
 from alignloop.lineage.log import DATA, HASH_CHARACTERS, RECORD_SUFFIXES, model_label, record_files, versions
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.dvc_pipeline import VersioningError
+from alignloop.pipeline.dvc_errors import VersioningError
 from alignloop.pipeline.stage_files import entries
 from alignloop.records import Demonstration, Document, Ranking
 

@@ -1,6 +1,4 @@
-"""params.yaml, checked: every key has a type and a range here and its value there; an unknown key is an
-error.
-"""
+"""params.yaml, checked: every key has a type and a range here; an unknown key is an error."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,9 +86,7 @@ class Params(Section):
 
 
 def parse(data: Any, name: str) -> Params:
-    """Check a parsed params.yaml; `name` is the file's name for messages. Raises ParamsError with every
-    violation.
-    """
+    """Check a parsed params.yaml, called `name` in messages. Raises ParamsError with every violation."""
     if not isinstance(data, dict):
         raise ParamsError(f"{name}: holds no mapping of keys; restore it with `git checkout {name}`")
     rounds = data.get("rounds")

@@ -1,6 +1,4 @@
-"""Parameters of the labeling and review pages: what they ask, and of whom. No result of a stage depends on
-them.
-"""
+"""Parameters of the labeling and review pages; no result of a stage depends on them."""
 
 from typing import Literal
 

@@ -24,7 +24,6 @@ class Pretrain(Section):
         if self.width % (2 * self.heads):
             raise ValueError(
                 f"width: {self.width} is no multiple of 2 · {self.heads} heads: rotary positions turn "
-                "the parts "
-                "of a head in pairs"
+                "the parts of a head in pairs"
             )
         return self

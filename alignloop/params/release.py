@@ -10,9 +10,7 @@ Floor = Annotated[float, Field(ge=0)]
 
 
 class Gates(Section):
-    """A candidate against the champion, or against SFT where there is no champion; None: the rule is not
-    asked.
-    """
+    """A candidate compared with the champion, or with SFT where there is none; None disables a rule."""
 
     min_win_rate: Share | None
     max_kl_per_response_nats: Positive | None

@@ -22,9 +22,7 @@ NO_RESULT = {"alignloop/errors.py", "alignloop/progress.py"}  # messages for peo
 
 
 def imported(root: Path, stage: str, graph: grimp.ImportGraph) -> list[str]:
-    """The files and folders of code that a stage's function imports, directly or not, in the order of their
-    names.
-    """
+    """The files and folders of code that a stage's function imports, directly or not, by name."""
     module = f"{CODE}.stages.{stage}"
     files = {_file(root, name) for name in {module, *graph.find_upstream_modules(module)}}
     wanted = {file for file in files if _counts(root, file)}

@@ -18,7 +18,7 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def code_hash(path: Path) -> str:
-    """The hash of a file's code, or of all files below a folder (".dir" at its end); 32 hexadecimal digits."""
+    """The hash of a file's code, or of all files below a folder (".dir" at its end); 32 hex digits."""
     if path.is_file():
         return _file_hash(path)
     digest = hashlib.md5(usedforsecurity=False)

@@ -1,8 +1,9 @@
-"""Makes DVC compare a stage's code by `code_hash`, so that a change of comments or type hints leaves it up to date.
+"""Makes DVC compare code by `code_hash`: changed comments or type hints leave a stage up to date.
 
-DVC has no setting for this, so the two places where a dependency's hash is made are replaced. `install` does so as soon
-as DVC is imported: in this project's own processes, and, by a line that `make env` puts into the environment, in the
-`dvc` program too. In an environment without that line `dvc status` calls every stage changed.
+DVC has no setting for this, so the two places where a dependency's hash is made are replaced. `install` does
+so as soon as DVC is imported: in this project's own processes, and, by a line that `make env` puts into the
+environment, in the `dvc` program too. In an environment without that line `dvc status` calls every stage
+changed.
 """
 
 import importlib.util

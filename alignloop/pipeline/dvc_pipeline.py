@@ -17,25 +17,21 @@ from typing import Any, Literal
 
 import dvc.stage.run
 from dvc.dependency.base import DependencyDoesNotExistError
-from dvc.exceptions import DvcException, NotDvcRepoError, ReproductionError
-from dvc.lock import LockError
+from dvc.exceptions import ReproductionError
 from dvc.repo import Repo, lock_repo
-from dvc.scm import SCMError
 from dvc.stage import PipelineStage
 from dvc_data.hashfile.build import build
 
 from alignloop.errors import AlignloopError
 from alignloop.pipeline import dvc_code_deps
-from alignloop.pipeline.checkout_lock import PipelineBusyError
 from alignloop.pipeline.code_hash import code_hash
 from alignloop.pipeline.code_paths import is_code
+from alignloop.pipeline.dvc_errors import VersioningError, as_alignloop_error
 from alignloop.pipeline.dvc_repair import repair
 
 dvc_code_deps.install()
 
-logging.getLogger("dvc").setLevel(
-    logging.WARNING
-)  # what runs and what does not, callers say in their own words
+logging.getLogger("dvc").setLevel(logging.WARNING)  # callers report what runs and what does not
 
 Start = Callable[[Sequence[str], Path, Mapping[str, str]], None]
 """Runs a command (a shell's argv, ending with the command as dvc.yaml has it) in a directory and an
@@ -44,15 +40,9 @@ environment; raises if it fails.
 Done = Literal["ran", "restored", "unchanged"]
 
 
-class VersioningError(AlignloopError):
-    """DVC cannot do what is asked; the message says why and what to do."""
-
-
 @dataclass(frozen=True)
 class Stage:
-    """One stage of dvc.yaml, its rounds unrolled: `reward@r2` is of the group `reward` and the round `r2`.
-    Paths start at the root.
-    """
+    """One stage of dvc.yaml: `reward@r2` is of the group `reward` and the round `r2`; paths from the root."""
 
     name: str
     group: str
@@ -110,9 +100,7 @@ class Pipeline:
             return {stage.name for stage in reached}
 
     def bring_up_to_date(self, name: str, start: Start, force: bool = False) -> Done:
-        """Do what `dvc repro --single-item name` does: nothing, restore the outs from the cache, or run the
-        command.
-        """
+        """Do what `dvc repro --single-item name` does: nothing, restore the outs, or run the command."""
         if name in self._unchanged and not force:
             return "unchanged"
         self._unchanged, ran = set(), False
@@ -129,7 +117,9 @@ class Pipeline:
                 if isinstance(error.__cause__, FileNotFoundError | DependencyDoesNotExistError):
                     self._check_deps(name)
                 raise
-        return "ran" if ran else "restored" if made else "unchanged"
+        if ran:
+            return "ran"
+        return "restored" if made else "unchanged"
 
     def _check_deps(self, name: str) -> None:
         for path in self.stages()[name].deps:
@@ -175,22 +165,26 @@ class Pipeline:
         return {hash: Path(cache.oid_to_path(hash)) for hash in cache.all()}
 
     def discard(self, hashes: Iterable[str]) -> None:
-        """Remove objects from DVC's cache, folders before their files: an interruption leaves no incomplete
-        folder.
-        """
+        """Remove objects from DVC's cache, folders before their files, so that no folder is incomplete."""
         with self._at_work(), lock_repo(self._repo):
             cache = self._repo.cache.local
             for hash in sorted(hashes, key=lambda hash: not hash.endswith(".dir")):
                 Path(cache.oid_to_path(hash)).unlink(missing_ok=True)
 
     def hash_of(self, path: Path) -> str:
-        """The hash by which DVC knows a file or directory (".dir" at its end): of its bytes, or of its code."""
+        """DVC's hash of a file or directory (".dir" at its end): of its bytes, or of its code."""
         if is_code(self._relative(path)) and path.exists():
             return code_hash(path)
         with self._at_work():
             try:
-                cache, files, ignore = self._repo.cache.local, self._repo.fs, self._repo.dvcignore
-                _, _, content = build(cache, str(path.absolute()), files, "md5", ignore=ignore, dry_run=True)
+                _, _, content = build(
+                    self._repo.cache.local,
+                    str(path.absolute()),
+                    self._repo.fs,
+                    "md5",
+                    ignore=self._repo.dvcignore,
+                    dry_run=True,
+                )
             except FileNotFoundError:
                 raise VersioningError(f"{path}: does not exist, so it has no hash") from None
             return str(content.hash_info.value)
@@ -239,12 +233,12 @@ class Pipeline:
 
     @contextmanager
     def _at_work(self, stage: str = "") -> Iterator[None]:
-        """Run DVC in the project's folder, and turn its errors into ours."""
+        """Run DVC in the project's folder, and turn its errors into AlignloopErrors."""
         try:
             with chdir(self.root):
                 yield
         except Exception as error:
-            raise _spoken(error, stage or str(self.root), self.root) from None
+            raise as_alignloop_error(error, stage or str(self.root), self.root) from None
 
 
 @contextmanager
@@ -261,48 +255,15 @@ def _stage(stage: Any) -> Stage:
     group, _, round = stage.name.partition("@")
     keys = [dep.params for dep in stage.params]
     return Stage(
-        stage.name,
-        group,
-        round or None,
-        str(stage.cmd),
-        tuple(dep.def_path for dep in stage.deps if dep not in stage.params),
-        tuple(out.def_path for out in stage.outs if not out.metric and not out.plot),
-        tuple(out.def_path for out in stage.metrics),
-        tuple(key for params in keys for key in params),
+        name=stage.name,
+        group=group,
+        round=round or None,
+        command=str(stage.cmd),
+        deps=tuple(dep.def_path for dep in stage.deps if dep not in stage.params),
+        outs=tuple(out.def_path for out in stage.outs if not out.metric and not out.plot),
+        metrics=tuple(out.def_path for out in stage.metrics),
+        params=tuple(key for params in keys for key in params),
     )
-
-
-def _spoken(error: Exception, stage: str, root: Path) -> Exception:
-    chain: list[BaseException] = [error]
-    while inner := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(inner)
-    for link in chain:
-        if isinstance(link, AlignloopError):
-            return link
-        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
-            return VersioningError(
-                f"{stage}: no disk space left under {root}; free some, for instance with `dvc gc --workspace`"
-                " (it forgets all versions but the present one), and run the same command again: what "
-                "was finished is kept"
-            )
-        if isinstance(link, LockError):
-            return PipelineBusyError(
-                f"{stage}: another run of this pipeline is at work in {root}; wait for its end. DVC "
-                f"says: {link}"
-            )
-        if isinstance(link, NotDvcRepoError):
-            return VersioningError(
-                f"{root}: no DVC project here (.dvc is missing); run from the root of a clone"
-            )
-        if isinstance(link, SCMError):
-            return VersioningError(
-                f"{root}: no git repository here, and DVC needs one; clone the project, or `git init` "
-                "and commit it"
-            )
-    for link in chain:
-        if isinstance(link, DvcException) and not isinstance(link, ReproductionError):
-            return VersioningError(f"{stage}: DVC: {link}")
-    return error
 
 
 @cache
@@ -312,11 +273,11 @@ def pipeline(root: Path) -> Pipeline:
 
 
 def hash_of(path: Path, root: Path | None = None) -> str:
-    """The hash by which DVC knows a file or directory of the project in `root` (None: the working directory)."""
+    """DVC's hash of a file or directory of the project in `root` (None: the working directory)."""
     return pipeline((root or Path.cwd()).resolve()).hash_of(path)
 
 
-if __name__ == "__main__":  # before `dvc repro`: what a killed one left is mended
+if __name__ == "__main__":  # before `dvc repro`: repairs what a killed one left
     try:
         pipeline(Path.cwd())
     except AlignloopError as error:

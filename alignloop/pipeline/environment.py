@@ -16,9 +16,8 @@ from alignloop.pipeline.checkout_lock import read_lock_file
 
 ROOT = Path(__file__).resolve().parents[2]
 MLFLOW_DATABASE = Path("mlruns", "mlflow.db")  # the default store
-SERVING = Path(
-    ".cache", "serving"
-)  # the addresses of the servers of `python -m alignloop serve`, while it runs
+# the addresses of the servers of `python -m alignloop serve`, while it runs
+SERVING = Path(".cache", "serving")
 
 
 def configure(root: Path = ROOT) -> dict[str, str]:

@@ -38,10 +38,8 @@ PRELOADED_AT_START = (
     "yaml",
     "dvc.repo",
 )
-PRELOADED_LATER = (
-    "great_expectations",
-    "matplotlib.pyplot",
-)  # while the first stage, which needs neither, runs
+# while the first stage, which needs neither, runs
+PRELOADED_LATER = ("great_expectations", "matplotlib.pyplot")
 MESSAGE_BYTES = 1 << 20
 
 
@@ -133,11 +131,10 @@ def _run_child(request: dict[str, Any], output: int, errors: int) -> None:
 
 
 def _end_without_reader() -> None:
-    """End this process group when nobody reads its output: the client was killed, and may ask again."""
+    """End this process group when no process reads its output: the client was killed, and may ask again."""
     output = select.poll()
-    output.register(
-        1, 0
-    )  # POLLERR is always reported; on a pipe's write end it means that there is no reader
+    # POLLERR is always reported; on a pipe's write end it means that there is no reader
+    output.register(1, 0)
     while not any(event & select.POLLERR for _, event in output.poll()):
         time.sleep(1)
     os.killpg(0, signal.SIGKILL)

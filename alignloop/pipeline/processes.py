@@ -19,9 +19,8 @@ from typing import BinaryIO, Protocol
 
 from alignloop.errors import AlignloopError
 
-ALIGNLOOP_COMMAND = re.compile(
-    r"python -m alignloop( [\w\s./,:+=@%-]*)?"
-)  # nothing that a shell would change
+# nothing that a shell would change
+ALIGNLOOP_COMMAND = re.compile(r"python -m alignloop( [\w\s./,:+=@%-]*)?")
 GRACE_SECONDS = 10.0  # between interrupting a process and killing it
 STOP_SECONDS = 2.0  # for the fork server to end when its socket is closed
 LINGER_SECONDS = 1.0  # for output after the exit: a grandchild may keep the pipe open for ever
@@ -142,7 +141,7 @@ def run(
                 theirs.close()
                 process = Child(status)
             except BaseException:
-                forkserver.stop()  # a child that nobody waits for must not start
+                forkserver.stop()  # a child that no process waits for must not start
                 raise
         else:
             process = subprocess.Popen(

@@ -37,7 +37,7 @@ class RunCommit:
 
 
 def check_clean(root: Path) -> None:
-    """Raise RevisionError if the code differs from its commit: nobody could repeat such a run."""
+    """Raise RevisionError if the code differs from its commit: such a run could not be repeated."""
     commit, dirty = revision(root)
     if dirty:
         raise RevisionError(

@@ -1,5 +1,4 @@
-"""The files that a stage's command reads and writes, as dvc.yaml declares them; their hashes are a run's
-lineage.
+"""The files that a stage's command reads and writes, from dvc.yaml; their hashes are a run's lineage.
 
 dvc.yaml is read directly, in milliseconds, because every stage does so when it starts; DVC would load its
 whole index.
@@ -62,9 +61,7 @@ class Footprint:
 
 
 def footprint(root: Path, stage: str, arguments: Sequence[str], given: Mapping[str, Any]) -> Footprint:
-    """The files of `python -m alignloop STAGE ARGUMENTS`; of a command not in dvc.yaml, the paths it is
-    given.
-    """
+    """The files of `python -m alignloop STAGE ARGUMENTS`; if not in dvc.yaml, the paths in `given`."""
     known = list(entries(root))
     paths = [path.as_posix() for path in given.values() if isinstance(path, Path)]
     for entry in known:
@@ -80,23 +77,24 @@ def footprint(root: Path, stage: str, arguments: Sequence[str], given: Mapping[s
             )
             code = tuple(path for path in entry.deps if is_code(path))
             return Footprint(
-                entry.name,
-                entry.round,
-                tuple(dict.fromkeys([*data, *near])),
-                entry.outs,
-                code,
-                pages,
-                entry.params,
+                stage=entry.name,
+                round=entry.round,
+                inputs=tuple(dict.fromkeys([*data, *near])),
+                outputs=entry.outs,
+                code=code,
+                pages=pages,
+                params=entry.params,
             )
     present = tuple(path for path in paths if (root / path).exists())
     made = tuple(path for path in paths if path not in present)
-    return Footprint(stage, given.get("round"), present, made, (), (), (stage,))
+    return Footprint(stage, given.get("round"), present, made, code=(), pages=(), params=(stage,))
 
 
 def fingerprint(
     root: Path,
     stage: str,
     arguments: Sequence[str],
+    *,
     params: Mapping[str, Any],
     inputs: Mapping[str, str],
     code: Mapping[str, str],
@@ -148,7 +146,14 @@ def _entry(name: str, round: str | None, stage: Mapping[str, Any]) -> Entry:
             for word in (item if isinstance(item, dict) else [item])
         )
 
-    return Entry(name, round, stage["cmd"], names("deps"), names("outs", "metrics", "plots"), names("params"))
+    return Entry(
+        name,
+        round,
+        stage["cmd"],
+        deps=names("deps"),
+        outs=names("outs", "metrics", "plots"),
+        params=names("params"),
+    )
 
 
 def _filled(node: Any, values: Mapping[str, Any]) -> Any:

@@ -31,7 +31,7 @@ def fetch_champion(root: Path, params: Params, inputs: Mapping[str, str], target
 
 
 def register_release(
-    root: Path, params: Params, inputs: Mapping[str, str], responses: Path, metrics: Path, run: str
+    root: Path, params: Params, inputs: Mapping[str, str], *, responses: Path, metrics: Path, run: str
 ) -> str:
     """Register the models of the release, and return its results, verdict and versions as text."""
     report = json.loads(metrics.read_text(encoding="utf-8"))
@@ -100,11 +100,11 @@ def _open_review(
         reviews.publish(
             store,
             candidate.hash,
-            f"{candidate.name}/{candidate.version}",
-            other,
-            pairs,
-            params.people.review_votes,
-            {"gates": render_verdict(verdict), "wins": wins},
+            candidate=f"{candidate.name}/{candidate.version}",
+            other=other,
+            pairs=pairs,
+            votes=params.people.review_votes,
+            report={"gates": render_verdict(verdict), "wins": wins},
         )
     finally:
         store.close()

@@ -64,7 +64,7 @@ def evaluate(
         if name == "before" and before == sft:
             models[name] = models["sft"]
         else:
-            models[name] = respond(seed, plan, decoding, name, path, tests)
+            models[name] = respond(seed, plan, decoding, name=name, path=path, tests=tests)
         score = fmean(each.score for each in models[name].responses)
         yield Progress(number, len(paths) + 1, {f"{name}_score": score})
     own = [name for name in paths if name != "before" or before != sft]
@@ -106,9 +106,7 @@ def _win_rates(models: dict[str, ModelResponses]) -> dict[str, Any]:
 
 
 def _kl(plan: Evaluate, model: ModelResponses, reference: PreTrainedModel) -> float:
-    """KL(policy ‖ SFT) in nats per response, estimated on the policy's responses at the evaluation
-    temperature.
-    """
+    """KL(policy ‖ SFT) in nats per response, estimated on responses at the evaluation temperature."""
     rules = token_rules(model.tokenizer, reference)
     theirs = response_logprobs(reference, model.ids, model.drawn.ids, rules, plan.temperature)
     return float((torch.stack([part.sum() for part in model.drawn.logprobs]) - theirs).mean())

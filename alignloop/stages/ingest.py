@@ -1,10 +1,10 @@
-"""Bring every source into the four record types: the built-in environment, or the files in the sources' directory.
+"""Import every source, the built-in environment or files, into the four record types.
 
-The prompt of a ranking or of a demonstration is a prompt too: PPO needs prompts and no labels, so each enters
-`prompts` once. Where a source names no user, the importer makes the conversation one. Every record states where it was
-read: licence, file, line. Records that cannot be used are refused, counted by reason and listed with their lines; they
-stop the stage when they are more than `ingest.max_refused` of a source, or all of it. Records of users in `forgotten`
-are left out, and counted.
+The prompt of a ranking or of a demonstration is a prompt too: PPO needs prompts and no labels, so each
+enters `prompts` once. Where a source names no user, the importer makes the conversation one. Every record
+states where it was read: licence, file, line. Records that cannot be used are refused, counted by reason and
+listed with their lines; they stop the stage when they are more than `ingest.max_refused` of a source, or all
+of it. Records of users in `forgotten` are left out, and counted.
 """
 
 import csv
@@ -43,7 +43,7 @@ SETS: dict[type[Record], str] = {
 }
 COUNTS = ("rows", "records", "kept", "refused", "changed")
 SHOWN = 5  # lines named per reason
-REASONS = 50  # reasons told apart in one source
+REASONS = 50  # distinct reasons in one source; later ones are counted together
 WORLD = Origin(licence="Apache-2.0")  # it is made by this project
 
 
@@ -91,10 +91,12 @@ def ingest(
 
 
 class _Account:
-    """The counts of one source, the first lines refused for each reason, and how often each change was made."""
+    """The counts of one source, the first lines refused for each reason, and the changes made."""
 
     def __init__(self, source: str, format: str, origin: Origin) -> None:
-        self.source, self.format, self.origin = source, format, origin
+        self.source = source
+        self.format = format
+        self.origin = origin
         self.tally = Counter[str](dict.fromkeys(COUNTS, 0))
         self.refused: dict[str, list[int]] = defaultdict(list)  # the first lines
         self.changed = Counter[str]()
@@ -138,7 +140,7 @@ class _Raw:
         self._times = Counter[bytes]()
 
     def add(self, account: _Account, found: Iterable[ParsedRow]) -> _Account:
-        """Write a source's records and the prompts in them; count what was kept, and list what was refused."""
+        """Write a source's records and the prompts in them; count what is kept and list what is refused."""
         tally, before = account.tally, None
         for row, refused, user, ways, record, prompt in found:
             tally["rows"] += row != before or not row

@@ -1,6 +1,4 @@
-"""PPO of a round: raise the reward model's score, with a KL penalty against SFT and pretraining text
-(PPO-ptx).
-"""
+"""PPO of a round: raise the score, with a KL penalty against SFT and a pretraining loss (PPO-ptx)."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

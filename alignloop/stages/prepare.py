@@ -1,12 +1,13 @@
 """From raw records to the sets that models learn from: redacted, de-duplicated and split by user.
 
-A user is in one split, and so is a prompt's text, whoever wrote it: where users of several splits wrote the same
-prompt, test keeps it before valid, and valid before train, so that evaluation data is never trained on. The corpus has
-no users: equal documents share a split and none is dropped (how often a statement occurs is part of a corpus), and
-long ones stay, because they are cut to the model's context later. With `near_duplicate_similarity` near-duplicates
-count as equal, in the corpus too; with `decontamination_ngram` training records that share an n-gram of words with an
-evaluation record are dropped. Workers compute features of the records (record_features.py), which wait on disk;
-filtering.py decides from the features which records are kept.
+A user is in one split, and so is a prompt's text, by any user: where users of several splits wrote the same
+prompt, test keeps it before valid, and valid before train, so that evaluation data is never trained on. The
+corpus has no users: equal documents share a split and none is dropped (how often a statement occurs is part
+of a corpus), and long ones stay, because they are cut to the model's context later. With
+`near_duplicate_similarity` near-duplicates count as equal, in the corpus too; with `decontamination_ngram`
+training records that share an n-gram of words with an evaluation record are dropped. Workers compute features
+of the records (record_features.py), which wait on disk; filtering.py decides from the features which records
+are kept.
 """
 
 from collections import Counter
@@ -58,7 +59,7 @@ def prepare(
     rankings: Path,
     metrics: Path,
 ) -> Iterator[Progress]:
-    """Write prompts, demonstrations, the corpus and imported rankings by split, and count what was dropped."""
+    """Write prompts, demonstrations, corpus and imported rankings by split; count what was dropped."""
     with scratch(prompts.parent / ".prepare.part") as waiting, Workers() as workers:
         sets = _Sets(plan, bounds.max_characters, waiting, workers)
         for name in KINDS:
@@ -79,7 +80,7 @@ def prepare(
 
 
 class _Sets:
-    """All sets while they are prepared: the redacted records wait in files, their features are in `filters`."""
+    """All sets during preparation: redacted records wait in files, their features are in `filters`."""
 
     def __init__(self, plan: Prepare, max_characters: int, waiting: Path, workers: Workers) -> None:
         self._plan, self._max_characters = plan, max_characters
@@ -147,10 +148,7 @@ class _Sets:
             training: list[Split] = [split for split in SPLITS if split != EVALUATION[name]]
             chosen = np.fromiter(records.in_splits(*training), np.bool_, len(records))
             places = kept[name] = np.flatnonzero(chosen)
-            if name == "corpus":
-                numbers = -places
-            else:
-                numbers = np.array(records.prompt_numbers, np.int64)[places]
+            numbers = -places if name == "corpus" else np.array(records.prompt_numbers, np.int64)[places]
             overlaps.check_training_records(self.lines(name, *training), numbers)
         contaminated = overlaps.contaminated()
         for name, places in kept.items():
@@ -174,6 +172,7 @@ class _Sets:
                 tally[split] = record_files.write_lines(part / f"{split}.jsonl", lines, KINDS[name])
                 if not tally[split] and split in NEEDED[name]:
                     raise DataError(
-                        f"{out / split}.jsonl: of {tally['raw'] or 'all'} {name} none is left for this split; "
-                        "add data of more users, or change prepare.valid_share and prepare.test_share"
+                        f"{out / split}.jsonl: of {tally['raw'] or 'all'} {name} none is left for this "
+                        "split; add data of more users, or change prepare.valid_share and "
+                        "prepare.test_share"
                     )

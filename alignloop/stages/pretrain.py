@@ -1,6 +1,4 @@
-"""The base model: trained here on the corpus with its tokenizer, or a checkpoint that `base` in params.yaml
-names.
-"""
+"""The base model: trained on the corpus with its tokenizer, or the checkpoint in `base` of params.yaml."""
 
 from collections.abc import Iterator
 from math import exp

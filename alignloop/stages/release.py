@@ -46,9 +46,7 @@ def release(
     metrics: Path,
     report: Path,
 ) -> Iterator[Progress]:
-    """Gather every round's results, and compare the last policy with the champion, or with SFT where there
-    is none.
-    """
+    """Gather every round's results; compare the last policy with the champion, or else with SFT."""
     names = list(planned)
     last = names[-1]
     parts = {
@@ -69,15 +67,15 @@ def release(
         )
         yield Progress(number, len(names) + 1, _curves(evaluations[name]))
     reward = _json(rounds / last / "reward.json", f"reward@{last}", lambda found: found["valid_accuracy"])
-    breaches = [
-        _json(validation / f"{name}.json", _gate(name), _breaches) for name in ("raw", "sets", *names)
+    reports = [
+        _json(validation / f"{name}.json", _gate(name), _count_violations) for name in ("raw", "sets", *names)
     ]
     responses = read(evaluation / last / "answers.jsonl", Answer)
     mine, theirs = ([each for each in responses if each.model == model] for model in ("policy", "sft"))
     other = evaluations[last]["models"]["sft"]
     if champion.is_dir():
         tests = load_test_set(measured, prompts, corpus, parts["reward model"])
-        drawn = respond(seed, measured, decoding, "champion", champion, tests)
+        drawn = respond(seed, measured, decoding, name="champion", path=champion, tests=tests)
         theirs, other = drawn.responses, rounded(summary(drawn))
     newest, holes = evaluations[last], untraced_inputs(Path.cwd(), parts["policy"].as_posix())
     decided = evaluate_gates(
@@ -87,7 +85,7 @@ def release(
         wins=compare_responses(mine, theirs),
         kl=newest["kl_to_sft_nats"],
         reward=reward,
-        violations=sum(map(_breaches, breaches)),
+        violations=sum(map(_count_violations, reports)),
         untraced=len(holes),
         against_champion=champion.is_dir(),
     )
@@ -110,7 +108,7 @@ def _gate(name: str) -> str:
     return f"validate_{name}" if name in ("raw", "sets") else f"validate_rankings@{name}"
 
 
-def _breaches(report: Mapping[str, Any]) -> int:
+def _count_violations(report: Mapping[str, Any]) -> int:
     return sum(part["breaches"] for part in report.values())
 
 

@@ -35,7 +35,7 @@ def sample(
     model, tokenizer = load_policy(policy)
     rules = token_rules(tokenizer, model)
     room, k = context_of(model) - decoding.max_new_tokens, plan.responses_per_prompt
-    chosen, too_long, notes = _choose(seed, plan, tokenizer, round, prompts, room)
+    chosen, too_long, notes = _choose(seed, plan, tokenizer, round=round, prompts=prompts, room=room)
     generator = torch.Generator().manual_seed(seed_of(seed, "sample", round))
     records: list[Samples] = []
     ended = tokens = 0
@@ -76,13 +76,12 @@ def _choose(
     seed: int,
     plan: Sample,
     tokenizer: PreTrainedTokenizerBase,
+    *,
     round: str,
     prompts: Path,
     room: int,
 ) -> tuple[list[tuple[Split, Prompt, list[int]]], int, list[str]]:
-    """The round's prompts with their token ids, how many were too long, and what to say where there are too
-    few.
-    """
+    """The round's prompts with token ids, how many were too long, and notes where there are too few."""
     chosen: list[tuple[Split, Prompt, list[int]]] = []
     too_long, notes = 0, list[str]()
     splits: tuple[tuple[Split, int], ...] = (("train", plan.prompts), ("valid", plan.valid_prompts))

@@ -1,5 +1,4 @@
-"""Supervised fine-tuning: the base model imitates the labelers' demonstrations; the loss is on assistant
-tokens.
+"""Supervised fine-tuning on the labelers' demonstrations; the loss is on assistant tokens.
 
 The checkpoint with the best validation is kept (arXiv 2203.02155, appendix C.1): by the score of an earlier
 run's reward model, or by the loss on validation demonstrations.
@@ -48,7 +47,7 @@ def sft(
         learned += read(Path(plan.extra_demonstrations), Demonstration)
     rows, too_long = demonstration_rows(tokenizer, learned, plan.assistant_turns, context)
     held_out = read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True)
-    validate = validator(seed, plan, decoding, model, tokenizer, held_out)
+    validate = validator(seed, plan, decoding, model=model, tokenizer=tokenizer, demonstrations=held_out)
     text = []
     if plan.pretrain_share:
         text = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context)

@@ -63,9 +63,7 @@ SUITES: dict[str, Callable[[Path], dict[str, tuple[type[Record], Files]]]] = {
 def validate(
     bounds: Validate, suite: str, data: Path, docs: Path, profile: Path, metrics: Path
 ) -> Iterator[Progress]:
-    """Check the suite's sets, leave data docs, profiles and counts, and raise ValidationFailed with every
-    breach.
-    """
+    """Check the suite's sets; write data docs, profiles and counts. Raises ValidationFailed."""
     if suite not in SUITES:
         raise DataError(f"there is no suite '{suite}'; known are {', '.join(SUITES)}")
     sets = SUITES[suite](data)
@@ -83,9 +81,9 @@ def validate(
             rules = rules if suite == "raw" else [*rules, *training_rules(kind, bounds)]
             checks.append(Check(name, rows[name], rules, _notes(data / "sources.json", name)))
     counts: dict[str, dict[str, int]] = {}
-    breaches: list[Violation] = []
+    violations: list[Violation] = []
     for check, found in run_checks(suite, checks, docs):
-        breaches += found
+        violations += found
         counts[check.name] = {"rows": len(check.rows), "rules": len(check.rules), "breaches": len(found)}
         yield Progress(
             len(counts),
@@ -94,24 +92,22 @@ def validate(
         )
     write_json(profile, {name: profile_of(table) for name, table in rows.items() if not table.empty})
     write_json(metrics, counts)
-    if breaches:
+    if violations:
         raise ValidationFailed(
-            "\n".join([*map(str, breaches), f"{len(breaches)} breaches; {docs}/index.html shows them"])
+            "\n".join([*map(str, violations), f"{len(violations)} violations; {docs}/index.html shows them"])
         )
 
 
 def _notes(ledger: Path, name: str) -> tuple[str, ...]:
-    """What `ingest` did with each source of a set, where it says so: a list for the pages, its texts
-    escaped, for they are the sources'.
-    """
+    """What `ingest` did with each source of a set, for the data docs; texts of sources are escaped."""
     if not ledger.exists():
         return ()
-    told = [
+    sources = [
         source
         for source in json.loads(ledger.read_text(encoding="utf-8"))
         if source[name] or source["refused"]
     ]
-    return ("**What ingest did, source by source:**", *map(_note, told))
+    return ("**What ingest did, source by source:**", *map(_note, sources))
 
 
 def _note(source: dict[str, Any]) -> str:

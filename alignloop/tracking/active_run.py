@@ -139,6 +139,7 @@ def run(
     root: Path,
     stage: str,
     round: str | None = None,
+    *,
     params: Mapping[str, Any] | None = None,
     inputs: Mapping[str, str] | None = None,
     code: Mapping[str, str] | None = None,

@@ -26,9 +26,8 @@ from alignloop.files import replacing  # noqa: E402
 EXPERIMENT = "alignloop"
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
-logging.getLogger("mlflow.store.db.utils").setLevel(
-    logging.CRITICAL
-)  # a TrackingError says it without traceback
+# a TrackingError reports its errors without traceback
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 class TrackingError(AlignloopError):

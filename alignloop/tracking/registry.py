@@ -114,6 +114,7 @@ def register(
     name: str,
     path: str,
     hash: str,
+    *,
     run: str,
     description: str,
     parents: Mapping[str, str],

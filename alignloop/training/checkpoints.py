@@ -24,7 +24,9 @@ from alignloop.files import WriteError, replacing, write_json
 from alignloop.training.journal import Journal
 
 PLACE = Path(".cache", "checkpoints")
-TENSORS, PLAIN, MADE = "tensors.safetensors", "state.json", "made.json"
+TENSORS = "tensors.safetensors"
+PLAIN = "state.json"
+MADE = "made.json"
 TENSOR = "tensor:"  # in the JSON: stands for the tensor of this name
 KEPT = 2  # the newest, and the one before it
 
@@ -48,9 +50,7 @@ class Checkpoint:
         return cls(root, stage, uuid4().hex, sys.maxsize)
 
     def hold(self, **parts: Stateful) -> None:
-        """Include these parts in every checkpoint from now on; restore those that the last checkpoint
-        contains.
-        """
+        """Include these parts in every checkpoint from now on; restore those in the last checkpoint."""
         for name, part in parts.items():
             self._held[name] = part
             if name in self._saved:
@@ -87,15 +87,11 @@ class Checkpoint:
             shutil.rmtree(self._place(number))
 
     def done(self, made: Mapping[str, str]) -> None:
-        """The stage has written all its outs, with these hashes; its checkpoints can go once DVC has
-        recorded them.
-        """
+        """Record the hashes of the finished stage's outs, by which `forget` finds that dvc.lock has them."""
         write_json(self.folder / MADE, made)
 
     def _newest(self) -> tuple[int, dict[str, State], dict[str, int]]:
-        """The newest complete checkpoint and the sizes of its journals; incomplete ones, found by a hash,
-        are removed.
-        """
+        """The newest complete checkpoint and the sizes of its journals; removes incomplete ones."""
         for number in reversed(self._numbers()):
             place = self._place(number)
             try:
@@ -124,7 +120,7 @@ class Checkpoint:
 
 
 def forget(root: Path, recorded: Mapping[str, Mapping[str, str]]) -> None:
-    """Remove the checkpoints of finished stages whose outs DVC has recorded: by stage, the hash of each path."""
+    """Remove the checkpoints of finished stages whose outs are `recorded` in dvc.lock: hashes by stage."""
     for made in (root / PLACE).glob(f"*/*/{MADE}"):
         stage = made.parents[1]
         if recorded.get(stage.name) == json.loads(made.read_text(encoding="utf-8")):

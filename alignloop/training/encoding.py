@@ -23,7 +23,7 @@ def chat(messages: Sequence[Message]) -> list[dict[str, str]]:
 def document_rows(
     tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document], context: int
 ) -> list[Encoded]:
-    """A row per document with the loss on every token; long documents are cut into rows of `context` tokens."""
+    """A row per document with the loss on every token; long documents become rows of `context` tokens."""
     rows: list[Encoded] = []
     for document in documents:
         if document.text is not None:
@@ -51,7 +51,7 @@ def demonstration_rows(
 def prompt_rows(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], room: int
 ) -> tuple[list[tuple[Prompt, list[int]]], int]:
-    """Each prompt with its token ids, and how many were longer than `room` (the context less the response)."""
+    """Each prompt with its token ids, and how many exceed `room` (the context less the response)."""
     rows = [(prompt, encode_prompt(tokenizer, chat(prompt.messages))) for prompt in prompts]
     return _fitting(rows, [len(ids) for _, ids in rows], room, "prompts")
 

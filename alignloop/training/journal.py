@@ -1,6 +1,4 @@
-"""A file that grows line by line during a stage; when the stage resumes it is cut back to its checkpoint's
-size.
-"""
+"""A file that grows line by line during a stage; a resumed stage cuts it to its checkpoint's size."""
 
 import os
 from collections.abc import Iterator

@@ -29,6 +29,7 @@ def validator(
     seed: int,
     plan: Sft,
     decoding: Decoding,
+    *,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     demonstrations: Sequence[Demonstration],
@@ -41,7 +42,15 @@ def validator(
     rows, _ = demonstration_rows(tokenizer, demonstrations, plan.assistant_turns, context_of(model))
     scored = None
     if plan.reward_model:
-        scored = _scorer(seed, plan, decoding, model, tokenizer, demonstrations, plan.reward_model)
+        scored = _scorer(
+            seed,
+            plan,
+            decoding,
+            model=model,
+            tokenizer=tokenizer,
+            demonstrations=demonstrations,
+            judge=plan.reward_model,
+        )
 
     def validate() -> dict[str, float]:
         numbers = {"valid_loss": mean_loss(model, rows, pad_of(tokenizer))} if rows else {}
@@ -54,6 +63,7 @@ def _scorer(
     seed: int,
     plan: Sft,
     decoding: Decoding,
+    *,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     demonstrations: Sequence[Demonstration],

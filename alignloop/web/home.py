@@ -46,7 +46,7 @@ def guidelines(request: Request, account: SignedIn) -> Response:
 
 @router.get("/mine")
 def my_work(request: Request, account: SignedIn) -> Response:
-    """The account's own submissions, and nobody else's."""
+    """The account's own submissions only."""
     with get_database(request).reading() as session:
         submissions = activity.own_submissions(session, account.id)
     return render_page(request, "my_work.html", submissions=submissions, order_text=order_text)

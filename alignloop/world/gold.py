@@ -37,7 +37,7 @@ class Gold:
 
     score: float
     passed: bool  # correct, and in acceptable form
-    made_up: bool  # asserts what nobody can know
+    made_up: bool  # asserts what cannot be known
     over_refused: bool  # refuses a harmless request
     helpful: float
     honest: float
@@ -51,8 +51,7 @@ def judge(prompt: Prompt, response: str) -> Gold:
     if prompt.key is None or behaviour is None:
         raise GoldError(
             f"prompt {prompt.id}: it has no key of the built-in environment, so its responses have no gold "
-            "score; "
-            "set label.panel_utility to form"
+            "score; set label.panel_utility to form"
         )
     reading = Reading(response)
     verdict = behaviour.verdict(prompt.key, reading)

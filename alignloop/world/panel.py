@@ -144,7 +144,7 @@ def make_panel(
 ) -> Panel:
     """Screen candidates on clear items, and hold out a share of those admitted.
 
-    A candidate passes with an agreement of at least `needed`. Raises PanelError where nobody is left to rank.
+    Candidates pass with an agreement of at least `needed`. Raises PanelError where no labeler is left.
     """
     clear, rng = screening_items(seed, items), draws(seed, "panel", "screening")
     applied = candidates(seed, labelers, noise, tie)
@@ -158,10 +158,8 @@ def make_panel(
     if len(admitted) - apart < 1:
         raise PanelError(
             f"{len(admitted)} of {len(applied)} candidates passed the screening at {needed}, of whom "
-            f"{apart} are "
-            "held out: nobody is left to rank; lower label.noise, label.screening_pass or label.held_out_share, "
-            "or raise "
-            "label.labelers"
+            f"{apart} are held out: no labeler is left to rank; lower label.noise, "
+            "label.screening_pass or label.held_out_share, or raise label.labelers"
         )
     rejected = tuple(labeler for labeler in applied if results[labeler.id] < needed)
     return Panel(tuple(admitted[apart:]), tuple(admitted[:apart]), rejected, results)

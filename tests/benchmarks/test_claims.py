@@ -19,7 +19,9 @@ def test_the_interval_over_seeds_is_students_t():
 
 
 def test_a_claim_holds_if_all_its_parts_hold_and_fails_if_any_part_fails():
-    above, below, across = (1.0, 0.5, 1.5), (-1.0, -1.5, -0.5), (0.1, -0.1, 0.3)
+    above = (1.0, 0.5, 1.5)
+    below = (-1.0, -1.5, -0.5)
+    across = (0.1, -0.1, 0.3)
     assert verdict([above, above]) == "holds"
     assert verdict([above, across]) == "undecided"
     assert verdict([above, below]) == "does not hold"

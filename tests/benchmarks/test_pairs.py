@@ -7,8 +7,26 @@ import pytest
 from alignloop.world.gold import Gold
 from benchmarks.pairs import ALL, Tally, kinds, table
 
-RIGHT = Gold(2.0, True, False, False, 1.0, 1.0, 1.0, ())
-FALSE = Gold(-1.2, False, False, False, 0.2, 0.0, 1.0, ("false", "curt"))
+RIGHT = Gold(
+    2.0,
+    passed=True,
+    made_up=False,
+    over_refused=False,
+    helpful=1.0,
+    honest=1.0,
+    harmless=1.0,
+    reasons=(),
+)
+FALSE = Gold(
+    -1.2,
+    passed=False,
+    made_up=False,
+    over_refused=False,
+    helpful=0.2,
+    honest=0.0,
+    harmless=1.0,
+    reasons=("false", "curt"),
+)
 
 
 def test_a_pair_is_counted_by_the_gold_scores_of_both_responses() -> None:

@@ -68,7 +68,7 @@ def test_a_round_is_exported_ranked_and_imported(
         in capsys.readouterr().out
     )
     assert run("import", "--round", "r1", "--people", "people.yaml", str(back)) == 0
-    assert "0 rankings and 0 skips by nobody; 2 imported before" in capsys.readouterr().out
+    assert "0 rankings and 0 skips by no labeler; 2 imported before" in capsys.readouterr().out
 
 
 def test_the_pages_are_served_on_the_loopback_by_default() -> None:

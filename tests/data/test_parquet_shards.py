@@ -16,11 +16,8 @@ TEXT = 'quoted "key":{"a":1} \\ and\u2028a line,\nand more 你好 🙂\x7f'
 
 
 def ranking(number: int) -> Ranking:
-    origin = (
-        Origin(licence="MIT" if number % 2 else "CC-BY-4.0", sha256="ab" * 32, line=number)
-        if number % 5
-        else None
-    )
+    licence = "MIT" if number % 2 else "CC-BY-4.0"
+    origin = Origin(licence=licence, sha256="ab" * 32, line=number) if number % 5 else None
     key: Any = [None, {"of": ["a", {"b": None}], "n": 1.5}, {}][number % 3]
     talk = (Message(role="system", content="Be brief."), Message(role="user", content=f"{TEXT} {number}"))
     how = Labeling(

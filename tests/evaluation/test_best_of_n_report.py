@@ -29,7 +29,7 @@ def params(**changes: Any) -> Params:
 
 
 def responses(plan: Params, policy: Path, tests: TestSet) -> ModelResponses:
-    return respond(plan.seed, plan.evaluate, plan.decoding, "sft", policy, tests)
+    return respond(plan.seed, plan.evaluate, plan.decoding, name="sft", path=policy, tests=tests)
 
 
 def rows_of(plan: Params, model: ModelResponses, judge: RewardModel) -> dict[str, Any]:

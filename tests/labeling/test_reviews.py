@@ -32,7 +32,15 @@ def pairs(count: int, identical: int = 0) -> list[Pair]:
 
 
 def publish(database: LabelingDatabase, compared: list[Pair], votes: int = 2, id: str = "hash-1") -> None:
-    reviews.publish(database, id, "m/2", "m/1", compared, votes=votes, report={"wins": {}})
+    reviews.publish(
+        database,
+        id,
+        candidate="m/2",
+        other="m/1",
+        pairs=compared,
+        votes=votes,
+        report={"wins": {}},
+    )
 
 
 def join(database: LabelingDatabase, name: str, role: accounts.Role = "reviewer") -> str:

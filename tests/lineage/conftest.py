@@ -87,7 +87,7 @@ def train(root: Path, stage: str, round: str | None, inputs: Sequence[str], mode
     hashes = {path: dvc_pipeline.hash_of(root / path, root) for path in inputs}
     (place / "weights").write_text(json.dumps(hashes))
     hash = dvc_pipeline.hash_of(place, root)
-    with tracking.run(root, stage, round, {}, hashes) as run:
+    with tracking.run(root, stage, round, inputs=hashes) as run:
         run.finish({model: hash})
     return registry.register(
         root, f"alignloop-{place.name}", model, hash, run=run.id, description="", parents={}, tags={}

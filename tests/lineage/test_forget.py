@@ -40,7 +40,7 @@ def copy(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / ".dvc" / "config").write_text(config)
     samples = [_samples(user) for user in range(4, USERS)]
     store = LabelingDatabase(database_url(root))
-    rounds.publish(store, "r1", samples, 1, 1.0, None)
+    rounds.publish(store, "r1", samples, overlap=1, enough=1.0, deadline_hours=None)
     store.close()
     return root
 

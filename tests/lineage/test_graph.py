@@ -17,7 +17,7 @@ PROMPTS, SFT, REWARD, POLICY = (f"{pair * 16}.dir" for pair in ("b2", "c3", "d4"
 
 
 def make(root: Path, stage: str, round: str | None, inputs: dict[str, str], outputs: dict[str, str]) -> str:
-    with tracking.run(root, stage, round, {}, inputs) as run:
+    with tracking.run(root, stage, round, inputs=inputs) as run:
         run.finish(outputs)
     return run.id
 

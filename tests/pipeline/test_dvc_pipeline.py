@@ -1,4 +1,4 @@
-"""Running stages through DVC: the same lock file as `dvc repro`, whatever was interrupted, and errors in words."""
+"""Running stages through DVC: the same lock file as `dvc repro` after any interruption, and clear errors."""
 
 import json
 import os
@@ -12,7 +12,9 @@ import pytest
 
 from alignloop.errors import AlignloopError
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.dvc_pipeline import Pipeline, PipelineBusyError, VersioningError
+from alignloop.pipeline.checkout_lock import PipelineBusyError
+from alignloop.pipeline.dvc_errors import VersioningError
+from alignloop.pipeline.dvc_pipeline import Pipeline
 
 PROJECT = Path(__file__).parents[2]
 DVC = (sys.executable, "-m", "dvc")
@@ -176,7 +178,10 @@ def test_a_command_may_ask_dvc_for_hashes_while_it_runs(make: Callable[[str], Pa
     root, told = make("project"), []
 
     def asking(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
-        code = "from pathlib import Path; from alignloop.pipeline.dvc_pipeline import hash_of; print(hash_of(Path('source.txt')))"
+        code = (
+            "from pathlib import Path; from alignloop.pipeline.dvc_pipeline import hash_of; "
+            "print(hash_of(Path('source.txt')))"
+        )
         told.append(run("env", f"PYTHONPATH={PROJECT}", sys.executable, "-c", code, cwd=cwd).strip())
         shell(argv, cwd, env)
 
@@ -194,7 +199,10 @@ def test_two_runs_of_one_stage_are_kept_apart(make: Callable[[str], Path]) -> No
 
     Pipeline(root).bring_up_to_date("raw", twice)
     assert "busy" in seen[0]
-    holder = "import sys; from dvc.repo import Repo; r = Repo(); r.lock.lock(); print('held', flush=True); sys.stdin.read()"
+    holder = (
+        "import sys; from dvc.repo import Repo; r = Repo(); r.lock.lock(); print('held', flush=True); "
+        "sys.stdin.read()"
+    )
     with subprocess.Popen(
         (sys.executable, "-c", holder), cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:

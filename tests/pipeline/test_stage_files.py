@@ -76,7 +76,7 @@ def test_inputs_reach_to_the_outs_of_other_stages_around_and_inside_them(tmp_pat
 def test_a_command_that_dvc_yaml_lacks_reads_what_is_there_and_makes_the_rest(tmp_path: Path):
     (tmp_path / "here").touch()
     found = footprint(tmp_path, "sft", [], {"round": "r1", "base": Path("here"), "out": Path("new")})
-    assert found == Footprint("sft", "r1", ("here",), ("new",), (), (), ("sft",))
+    assert found == Footprint("sft", "r1", ("here",), ("new",), code=(), pages=(), params=("sft",))
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_a_command_that_dvc_yaml_lacks_reads_what_is_there_and_makes_the_rest(tm
     [("ppo.kl.coef", True), ("ppo", True), ("ppo_kl", False), ("seed", True), ("sft.epochs", False)],
 )
 def test_a_stage_uses_the_keys_it_declares_and_all_below_them(key: str, used: bool):
-    assert Footprint("ppo", None, (), (), (), (), ("ppo",)).uses(key) is used
+    assert Footprint("ppo", None, (), (), code=(), pages=(), params=("ppo",)).uses(key) is used

@@ -108,10 +108,10 @@ class Loop:
                 Checkpoint.fresh(at, "sft"),
                 self.base,
                 at / "demonstrations",
-                at / "corpus",
-                at / "sft",
-                at / "sft.json",
-                at / "sft.csv",
+                corpus=at / "corpus",
+                out=at / "sft",
+                metrics=at / "sft.json",
+                plots=at / "sft.csv",
             ),
         )
 
@@ -121,13 +121,13 @@ class Loop:
             bind(reward, params)(
                 Checkpoint.fresh(at, "reward"),
                 "r1",
-                at / "sft",
-                at / "sft",
-                at / "rankings",
-                at / "demonstrations",
-                at / "reward",
-                at / "reward.json",
-                at / "reward.csv",
+                sft=at / "sft",
+                start=at / "sft",
+                rankings=at / "rankings",
+                demonstrations=at / "demonstrations",
+                out=at / "reward",
+                metrics=at / "reward.json",
+                plots=at / "reward.csv",
             )
         )
 
@@ -159,7 +159,12 @@ class Loop:
         drawn, ranked = at / "samples.jsonl", at / "ranked"
         told = list(bind(sample, params)("r2", at / policy, at / "prompts", drawn, at / "samples.json"))
         told += bind(label, params)(
-            "r2", drawn, at / "rankings", ranked, at / "ranked.json", at / "ranked.md"
+            "r2",
+            drawn,
+            at / "rankings",
+            out=ranked,
+            metrics=at / "ranked.json",
+            report=at / "ranked.md",
         )
         models = {
             "base": self.base,

@@ -1,12 +1,9 @@
-"""Who ranks: a panel, people, a judge model, or shares of them; and what is said where they have not done
-their part.
-"""
+"""Who ranks: a panel, people, a judge model, or shares of them; and the error where rankings are missing."""
 
 import json
 import re
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -28,44 +25,9 @@ from alignloop.progress import Progress
 from alignloop.records import Message, Prompt, Ranking, Samples
 from alignloop.stages.label import NobodyLeft, divide, label
 from alignloop.world.panel import PanelError
+from tests.stages.judge_endpoint import Endpoint
 
 PROJECT = Path(__file__).parents[2]
-
-
-class Endpoint(ThreadingHTTPServer):
-    """An OpenAI-compatible endpoint on the loopback that prefers longer answers, after what it was told to
-    do first.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.first: list[int | str] = []
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Endpoint  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(body)
-        self.server.keys.append(self.headers["Authorization"])
-        parts = body["messages"][1]["content"].split("Answers:\n\n")[1].split("\n\n[answer ")
-        texts = {part.removeprefix("[answer ")[0]: part.split("]\n", 1)[1] for part in parts}
-        sizes = sorted({len(text) for text in texts.values()}, reverse=True)
-        said = json.dumps({"ranks": {letter: sizes.index(len(text)) + 1 for letter, text in texts.items()}})
-        before = self.server.first.pop(0) if self.server.first else None
-        status = before if isinstance(before, int) else 200
-        said = before if isinstance(before, str) else f"Here it is:\n```json\n{said}\n```"
-        answer = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
 
 @pytest.fixture

@@ -134,7 +134,8 @@ def test_a_conversation_is_too_long_with_its_longest_answer(sets: Sets):
 
 
 def test_personal_data_is_taken_out_everywhere_and_counted(sets: Sets):
-    mail, call, address = "ann@example.org", "(415) 555-0123", "bob@example.org"
+    mail, call = "ann@example.org", "(415) 555-0123"
+    address = "bob@example.org"
     bob = next(
         name
         for name in (f"bob{number}@example.org" for number in range(99))

@@ -1,6 +1,4 @@
-"""A release gathers every round's numbers into one table, and registers the models of the last round so that
-a reviewer can follow them.
-"""
+"""A release gathers every round's numbers into one table, and registers the last round's models."""
 
 import json
 import re
@@ -12,16 +10,16 @@ import pytest
 from alignloop import params, tracking
 from alignloop.__main__ import main
 from alignloop.data import record_files
-from alignloop.evaluation.results_table import gather, headline_of, tables
+from alignloop.evaluation.results_table import tables
 from alignloop.params import Params
 from alignloop.params.binding import bind
 from alignloop.records import Answer, Message, Prompt
 from alignloop.release.gates import render_verdict
 from alignloop.stages.release import ReleaseError, release
 from alignloop.tracking import registry
+from tests.evaluation.evaluations import BEHAVIOURS, evaluation, win
 
 PROJECT = Path(__file__).parents[2]
-BEHAVIOURS = {"fact": 0.25, "false_premise": 0.5}
 PLACES = {
     "evaluation": "data/evaluation",
     "rounds": "metrics/rounds",
@@ -35,53 +33,6 @@ PLACES = {
     "report": "reports/results.md",
 }
 COMMAND = "release " + " ".join(f"--{name} {place}" for name, place in PLACES.items())
-
-
-def model(gold: float | None) -> dict[str, Any]:
-    shares = {
-        "made_up": None if gold is None else 0.5 - gold / 10,
-        "over_refused": None if gold is None else 0.25,
-        "score": 0.5,
-        "length": 12.25,
-        "ended": 1.0,
-        "distinct_1": 0.1,
-    }
-    behaviours = {
-        name: {"n": 10, "passed": None if gold is None else share, "gold": gold}
-        for name, share in BEHAVIOURS.items()
-    }
-    rest = {"distinct_2": 0.5, "distinct_answers": 0.75, "perplexity": 6.5, "behaviours": behaviours}
-    return {"gold": gold, "passed": None if gold is None else 0.375, **shares, **rest}
-
-
-def win(rate: float) -> dict[str, float]:
-    return {"rate": rate, "low": rate - 0.0625, "high": rate + 0.03125, "n": 1000, "ties": 0.25}
-
-
-def evaluation(gold: float | None = 1.5, rate: float = 0.625) -> dict[str, Any]:
-    """What `evaluate` writes; in binary fractions, so that sums are exact."""
-    wins = {
-        "sft_vs_base": win(0.75),
-        "policy_vs_base": win(0.875),
-        "policy_vs_sft": win(rate),
-        "policy_vs_before": win(0.5625),
-    }
-    reward = {
-        "pairs": 8,
-        "accuracy_labelers": 0.7,
-        "accuracy_gold": None if gold is None else 0.8,
-        "labelers_agreement_gold": None,
-    }
-    return {
-        "models": {
-            "base": model(None if gold is None else -1.0),
-            "sft": model(None if gold is None else 0.5),
-            "policy": model(gold),
-        },
-        "win_rates": {**wins, "policy_vs_sft_length_controlled": 0.6, "judged_by_gold": gold is not None},
-        "kl_to_sft_nats": 3.25,
-        "reward_model": {**reward, "behaviours": {}},
-    }
 
 
 def answer(name: str, text: str, behaviour: str, number: int, passed: bool | None = True) -> Answer:
@@ -165,107 +116,6 @@ def released(root: Path) -> None:
     list(bind(release, chosen(root))(**{name: Path(place) for name, place in PLACES.items()}))
 
 
-def cells(table: str) -> list[list[str]]:
-    return [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in table.splitlines()
-        if line.startswith("|") and "--" not in line
-    ]
-
-
-def test_the_table_has_a_row_per_model_with_its_own_numbers():
-    first, second = evaluation(1.25, 0.625), evaluation(1.75, 0.75)
-    text = tables(gather({"r1": first, "r2": second}))
-    main_table, told, change, behaviours = text.strip().split("\n\n")
-    nothing = ["–"] * 3
-    assert cells(main_table)[1:] == [
-        ["base", "−1.000", "0.250 [0.219, 0.312]", "–", "–", "0.500", "12.2", "6.50", *nothing],
-        ["SFT", "0.500", "–", "–", "0.00", "0.500", "12.2", "6.50", *nothing],
-        [
-            "r1",
-            "1.250",
-            "0.625 [0.562, 0.656]",
-            "0.562 [0.500, 0.594]",
-            "3.25",
-            "0.500",
-            "12.2",
-            "6.50",
-            "0.700",
-            "0.800",
-            "–",
-        ],
-        [
-            "r2",
-            "1.750",
-            "0.750 [0.688, 0.781]",
-            "0.562 [0.500, 0.594]",
-            "3.25",
-            "0.500",
-            "12.2",
-            "6.50",
-            "0.700",
-            "0.800",
-            "–",
-        ],
-    ], "base against SFT is SFT against base, turned round: 1 − [0.6875, 0.78125]"
-    assert told.startswith("Wins are judged by gold; 95 % intervals.")
-    assert change == (
-        "r2 compared with r1: gold +0.500, wins against SFT +0.125, made-up responses −0.050, "
-        "perplexity +0.000."
-    )
-    assert cells(behaviours) == [
-        ["responses that pass gold", "n", "base", "SFT", "r1", "r2"],
-        ["fact", "10", *["0.250"] * 4],
-        ["false premise", "10", *["0.500"] * 4],
-        ["made up, of unknown and false premise", "10", "0.600", "0.450", "0.375", "0.325"],
-    ]
-    assert len({len(line) for line in main_table.splitlines()}) == 1, "columns line up on a console too"
-
-
-def test_the_headline_of_a_round_is_its_policys_numbers_flat_and_none_where_there_is_no_gold():
-    wins = {"wins_vs_base": 0.875, "wins_vs_sft": 0.625, "wins_vs_before": 0.5625}
-    policy = {
-        "gold": 1.5,
-        "passed": 0.375,
-        "made_up": 0.35,
-        "distinct_2": 0.5,
-        "length": 12.25,
-        "perplexity": 6.5,
-    }
-    rest = {
-        "kl_to_sft_nats": evaluation()["kl_to_sft_nats"],
-        "reward_accuracy_labelers": 0.7,
-        "reward_accuracy_gold": 0.8,
-    }
-    assert headline_of(evaluation()) == policy | wins | rest
-    assert headline_of(evaluation(None))["gold"] is None
-
-
-def test_best_of_n_has_a_table_of_its_own_where_it_was_evaluated() -> None:
-    row = {
-        "score": 0.5,
-        "gold": 1.25,
-        "length": 9.0,
-        "wins": win(0.75),
-        "kl_if_all_differ_nats": 0.636,
-        "kl_measured_nats": 0.5,
-    }
-    text = tables(gather({"r1": evaluation() | {"best_of": {"4": row}}}))
-    assert "best of SFT's responses" in text
-    assert "| 4 " in text
-    assert "0.750 [0.688, 0.781]" in text.split("best of SFT's responses")[1]
-    assert "best of SFT" not in tables(gather({"r1": evaluation()}))
-
-
-def test_without_gold_its_columns_are_empty_and_the_table_says_who_judged():
-    results = gather({"r1": evaluation(None)})
-    text = tables(results)
-    assert [row[1] for row in cells(text)[1:]] == ["–", "–", "–"]
-    assert "Wins are judged by the round's reward model: these prompts have no gold" in text
-    assert "pass gold" not in text, "no table of behaviours without gold"
-    assert results["last_against_first"] is None, "one round has none before it"
-
-
 def test_the_same_numbers_give_the_same_bytes(rounds: Path):
     released(rounds)
     written = [(rounds / name).read_bytes() for name in ("metrics/release.json", "reports/results.md")]
@@ -329,7 +179,7 @@ def lineage_of(root: Path) -> dict[str, str]:
         ("ppo", "r2", ["models/sft", "models/r2/reward"], "models/r2/policy"),
     )
     for stage, round, inputs, out in steps:
-        with tracking.run(root, stage, round, {}, {path: found[path] for path in inputs}) as live:
+        with tracking.run(root, stage, round, inputs={path: found[path] for path in inputs}) as live:
             live.finish({out: found[out]})
     return found
 

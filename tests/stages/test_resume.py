@@ -118,7 +118,9 @@ class Place:
     """A folder in which the four stages that train leave their outs."""
 
     def __init__(self, root: Path, params: Params, data: Path) -> None:
-        self.root, self.params, self.data = root, params, data
+        self.root = root
+        self.params = params
+        self.data = data
 
     def begin(self, stage: Callable[..., Iterator[Progress]]) -> Generator[Progress]:
         data, root = self.data, self.root

@@ -52,10 +52,10 @@ def run(
             Checkpoint.fresh(root, "sft"),
             base,
             shown,
-            root / "corpus",
-            root / "out",
-            root / "sft.json",
-            root / "sft.csv",
+            corpus=root / "corpus",
+            out=root / "out",
+            metrics=root / "sft.json",
+            plots=root / "sft.csv",
         )
     )
     with (root / "sft.csv").open() as file:

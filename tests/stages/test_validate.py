@@ -24,7 +24,9 @@ class Data:
     """A suite's files, made of good rows that a test bends in one place."""
 
     def __init__(self, root: Path, suite: str, rows: dict[str, list[Row]]):
-        self.root, self.suite, self.rows = root, suite, rows
+        self.root = root
+        self.suite = suite
+        self.rows = rows
 
     def check(self) -> dict[str, Any]:
         for name, rows in self.rows.items():
@@ -115,7 +117,7 @@ def test_the_pages_tell_what_ingest_did_with_each_source_of_a_set(raw: Data):
     assert "<b>a*b.jsonl" not in page, "what a source is called is text"
 
 
-def test_all_breaches_come_in_one_message_with_all_there_is_to_know(raw: Data):
+def test_all_violations_come_in_one_message_with_all_there_is_to_know(raw: Data):
     raw.rows["prompts.jsonl"] = [prompt(n, source=n) for n in range(7)]
     raw.rows["rankings.jsonl"][2]["ranks"] = [1, 1, 3]
     assert raw.message() == [
@@ -125,7 +127,7 @@ def test_all_breaches_come_in_one_message_with_all_there_is_to_know(raw: Data):
         "data/rankings.jsonl:3: ranks: breaks the rule 'is a weak order of the responses' in 1 of 3 "
         "rows (line 3: 1 1 3 of 3); "
         "rank every response, 1 is the best, ties share a rank",
-        "2 breaches; docs/index.html shows them",
+        "2 violations; docs/index.html shows them",
     ]
     counts = json.loads((raw.root / "metrics.json").read_text())
     assert {name: each["breaches"] for name, each in counts.items()} == {
@@ -149,9 +151,9 @@ def test_a_prompt_or_a_user_in_two_splits_is_named_in_both_whatever_the_set_and_
     sets.rows["prompts/test.jsonl"][0]["messages"] = turns("what  IS 1?")
     sets.rows["demonstrations/train.jsonl"][2]["messages"] = turns("What is 21?", "Twenty-one.")
     sets.rows["demonstrations/test.jsonl"][2]["user"] = "user-11"
-    *breaches, _ = sets.message()
+    *violations, _ = sets.message()
     rule = "breaks the rule 'is in one split' in 1 of 3 rows"
-    assert [breach.split("; ")[0].removeprefix("data/") for breach in breaches] == [
+    assert [violation.split("; ")[0].removeprefix("data/") for violation in violations] == [
         f"prompts/train.jsonl:2: prompt: {rule} (line 2: test, train)",
         f"prompts/test.jsonl:1, 2: prompt: {rule.replace('1 of', '2 of')} (line 1: test, train)",
         f"prompts/valid.jsonl:2: user: {rule} (line 2: test, valid)",
@@ -160,8 +162,8 @@ def test_a_prompt_or_a_user_in_two_splits_is_named_in_both_whatever_the_set_and_
         f"demonstrations/test.jsonl:3: user: {rule} (line 3: test, valid)",
     ]
     assert all(
-        breach.endswith("run the stage `prepare`, which splits by user and keeps a prompt in one split")
-        for breach in breaches
+        violation.endswith("run the stage `prepare`, which splits by user and keeps a prompt in one split")
+        for violation in violations
     )
 
 
@@ -170,8 +172,8 @@ def test_personal_data_is_seen_in_every_set_also_in_answers_that_people_wrote(se
     sets.rows["corpus/valid.jsonl"][1]["text"] = leak
     sets.rows["demonstrations/train.jsonl"][0]["messages"] = turns("Whom?", leak)
     sets.rows["rankings/imported/imported.jsonl"] = [ranking(0, responses=[leak, "b", "c"], round="pilot")]
-    *breaches, _ = sets.message()
-    assert [breach.split(" in ")[0].removeprefix("data/") for breach in breaches] == [
+    *violations, _ = sets.message()
+    assert [violation.split(" in ")[0].removeprefix("data/") for violation in violations] == [
         "demonstrations/train.jsonl:1: content: breaks the rule 'holds no personal data'",
         "corpus/valid.jsonl:2: content: breaks the rule 'holds no personal data'",
         "rankings/imported/imported.jsonl:1: content: breaks the rule 'holds no personal data'",
@@ -186,7 +188,7 @@ def test_a_rounds_rankings_are_checked_together_and_a_leak_between_them_is_seen(
     )
     assert data.check()["rankings"]["rows"] == 4
     data.rows["r2.jsonl"] = [ranking(9, prompt=prompt(1), split="valid")]
-    assert [breach.split(": breaks")[0] for breach in data.message()[:-1]] == [
+    assert [violation.split(": breaks")[0] for violation in data.message()[:-1]] == [
         "data/r1.jsonl:2: prompt",
         "data/r2.jsonl:1: prompt",
         "data/r1.jsonl:2: user",

@@ -17,7 +17,9 @@ class Counter:
     """Something that counts, and remembers in tensors, lists and plain values."""
 
     def __init__(self) -> None:
-        self.step, self.seen, self.more = 0, torch.zeros(3, dtype=torch.float64), [torch.empty(0)]
+        self.step = 0
+        self.seen = torch.zeros(3, dtype=torch.float64)
+        self.more = [torch.empty(0)]
 
     def count(self) -> int:
         self.step += 1
@@ -39,7 +41,9 @@ class Counter:
     def restore(self, state: State) -> None:
         assert state["big"] == 2**100 + state["step"]
         assert (state["none"], state["text"], state["empty"]) == (None, "é", [])
-        self.step, self.seen, self.more = state["step"], state["seen"], state["more"]
+        self.step = state["step"]
+        self.seen = state["seen"]
+        self.more = state["more"]
 
 
 def work(root: Path, steps: int, fingerprint: str = "f", every: int = 1) -> tuple[int, Counter, list[str]]:

@@ -35,7 +35,14 @@ def register(root: Path, words: str, gates: str = "passed") -> Version:
     with tracking.run(root, "ppo", "r1") as live:
         live.finish({"models/r1/policy": hash})
     version = registry.register(
-        root, NAME, "models/r1/policy", hash, live.id, DESCRIPTION, {}, {"gates": gates}
+        root,
+        NAME,
+        "models/r1/policy",
+        hash,
+        run=live.id,
+        description=DESCRIPTION,
+        parents={},
+        tags={"gates": gates},
     )
     return registry.find(root, f"{NAME}/{version.version}")
 

@@ -203,13 +203,13 @@ def test_a_round_by_people_from_the_policys_responses_to_the_next_policy(
         bind(reward, params)(
             Checkpoint.fresh(tmp_path, "reward"),
             "r1",
-            sft,
-            sft,
-            Path("rankings"),
-            Path("demonstrations"),
-            model,
-            Path("reward.json"),
-            Path("reward.csv"),
+            sft=sft,
+            start=sft,
+            rankings=Path("rankings"),
+            demonstrations=Path("demonstrations"),
+            out=model,
+            metrics=Path("reward.json"),
+            plots=Path("reward.csv"),
         )
     )
     assert '"rankings": 6' in Path("reward.json").read_text()

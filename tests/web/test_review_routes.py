@@ -36,7 +36,9 @@ def vote(who: SignedInClient, database: LabelingDatabase, candidate_better: bool
     assignment = who.work("review")
     with database.reading() as session:
         presented = assigned_item(session, assignment, who.name).presented
-    better = "same" if candidate_better is None else "AB"[presented.index(0 if candidate_better else 1)]
+    better = "same"
+    if candidate_better is not None:
+        better = "AB"[presented.index(0 if candidate_better else 1)]
     return str(who.submit(f"/item/{assignment}/vote", better=better).url)
 
 

@@ -6,7 +6,7 @@ The ranked options name the fields that hold the responses. The prompt is the fi
 question or query, or the only other field, followed by `context` or `input`. Each submitted annotation is
 a ranking, and equal ranks tie; drafts and discarded annotations are refused. Exports of Argilla 2's SDK
 (`to_json`, `to_datasets`) are refused too: they drop the ranks and list the options in the question's own
-order, which nobody chose.
+order, which no labeler chose.
 """
 
 from collections.abc import Iterator

@@ -15,9 +15,8 @@ IBAN = re.compile(
 )
 CARD = re.compile(r"(?<![A-Za-z0-9.-])[2-6][0-9]{3}(?:[ -]?[0-9]){9,15}(?![A-Za-z0-9-])")
 IPV4 = re.compile(r"(?<![A-Za-z0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[A-Za-z0-9])")
-VERSION = re.compile(
-    r"(?:version|release|\bv|\bver\.) ?$", re.IGNORECASE
-)  # four numbers may be the version of a program
+# four numbers may be the version of a program
+VERSION = re.compile(r"(?:version|release|\bv|\bver\.) ?$", re.IGNORECASE)
 IPV6 = re.compile(
     r"(?<![A-Za-z0-9:.])(?=[0-9a-fA-F:]*[0-9])[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7}(?![A-Za-z0-9:]|\.[0-9])"
 )

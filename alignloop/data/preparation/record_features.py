@@ -48,9 +48,8 @@ class RecordFeatures:
         self.tally = Counter[str]()
         self.text_languages = NO_LANGUAGES
         self.prompt_sketches: Sketches | None = None
-        self.sketched: Indices = np.zeros(
-            0, np.int64
-        )  # records whose prompts are sketched: the rest is cached
+        # records whose prompts are sketched: the rest is cached
+        self.sketched: Indices = np.zeros(0, np.int64)
         self.record_sketches: Sketches | None = None
 
 
@@ -105,7 +104,8 @@ def _add(features: RecordFeatures, options: FeatureOptions, record: Record) -> _
         user, messages, responses, judgement = _parts(record)
         split = split_of(user, options.valid, options.test)
         before, last = _text(messages[:-1]), _text(messages[-1:])
-        whole = "\n".join([*([before] if before else []), last, *responses]) if options.whole else ""
+        parts = [before, last, *responses] if before else [last, *responses]
+        whole = "\n".join(parts) if options.whole else ""
         texts = _Texts(last, before, whole)
         length = sum(len(message.content) for message in messages) + max(map(len, responses), default=0)
         too_long = length > options.max_characters

@@ -1,7 +1,7 @@
 """Rounds in Label Studio: tasks with a labeling interface of its ranker template, and its JSON export.
 
 https://labelstud.io/tags/ranker. The interface has a bucket for each rank. It can express ties, and a
-response that nobody moved stays unranked; a Ranker without buckets has no ties and exports the order
+response that was not moved stays unranked; a Ranker without buckets has no ties and exports the order
 shown. Both kinds of export can be imported.
 """
 

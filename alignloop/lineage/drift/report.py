@@ -19,6 +19,7 @@ def report(
     root: Path,
     gate: Footprint,
     run: tracking.ActiveRun,
+    *,
     inputs: Mapping[str, str],
     bounds: Mapping[str, float | None],
     arguments: Mapping[str, Any],

@@ -30,7 +30,7 @@ class Verdict:
     named: bool  # whether the response names its subject
     band: tuple[int, int]  # the suitable number of words
     courtesy: bool | None = None  # whether a polite phrase is expected, unsuitable, or neither
-    made_up: bool = False  # asserts what nobody can know
+    made_up: bool = False  # asserts what cannot be known
     honest: float = 1.0
     harmless: float = 1.0
 

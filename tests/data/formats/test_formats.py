@@ -34,7 +34,8 @@ def test_a_format_is_recognised_and_imported_from_json_lines_an_array_and_gzip(t
         assert glance(path).endswith(f"which looks like {format}")
     records = [record_of(item) for item in read_items(lines, format)]
     assert type(records[0]) is KINDS.get(format, Ranking)
-    assert len(records) == len({each.id for each in records if hasattr(each, "id")}) * 2, "the same row twice"  # type: ignore[attr-defined]
+    ids = {each.id for each in records if hasattr(each, "id")}  # type: ignore[attr-defined]
+    assert len(records) == len(ids) * 2, "the same row twice"
     assert read_items(array, format) == [as_source(item, "rows.json") for item in read_items(lines, format)]
 
 
