@@ -142,17 +142,12 @@ def test_a_loss_that_explodes_names_step_rows_and_likely_cause(
     ) as error:
         loop.sft(tiny(sft={"learning_rate": 1e30, "epochs": 4.0}))
     assert "lower the learning rate" in str(error.value)
-    for model in (
-        "trunk",
-        "reward",
-    ):  # a value head that shares the policy's trunk, and a value model of its own
+    # a value head that shares the policy's trunk, and a value model of its own
+    for model in ("trunk", "reward"):
         plan = {"value": model, "learning_rate": 1e30, "value_learning_rate": 1e-5, "ema_decay": 0.0}
         with pytest.raises(
             NonFiniteLoss,
-            match=(
-                r"^step [12]: .* is (nan|inf), in p\d+, p.*: the weights diverged .*: lower the "
-                r"learning"
-            ),
+            match=r"^step [12]: .* is (nan|inf), in p\d+, p.*: the weights diverged .*: lower the learning",
         ):
             loop.ppo(tiny(ppo=plan), f"exploded-{model}")
     head = tmp_path / "reward" / "head.safetensors"
