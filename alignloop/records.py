@@ -189,7 +189,7 @@ class Rollout(Record):
     round: str
 
 
-class Answer(Record):
+class EvaluatedResponse(Record):
     """One model's response to one test prompt, as evaluated; `gold` is None for prompts without a key."""
 
     id: Identifier

@@ -99,7 +99,7 @@ TARGETS = (
         lambda rounds: rounds[-1]["reward_model"]["accuracy_gold"],
     ),
     Target("the same, first round", 0.75, lambda rounds: rounds[0]["reward_model"]["accuracy_gold"]),
-    Target("distinct responses, of SFT's", 0.5, _of_sft("distinct_answers")),
+    Target("distinct responses, of SFT's", 0.5, _of_sft("distinct_responses")),
     Target("distinct-2, of SFT's", 0.8, _of_sft("distinct_2")),
     Target("length-controlled win rate, distance from the raw one", 0.10, _control, at_most=True),
 )
@@ -113,7 +113,7 @@ def evaluations(run: Path) -> Rounds:
         for name in plan
     ]
     first, last = (
-        _gold(run / "data" / "evaluation" / name / "answers.jsonl") for name in (plan[0], plan[-1])
+        _gold(run / "data" / "evaluation" / name / "responses.jsonl") for name in (plan[0], plan[-1])
     )
     rounds[-1]["against_first"] = asdict(win_rate([last[prompt] for prompt in first], list(first.values())))
     return rounds
@@ -133,7 +133,7 @@ def flawless_distinct_2(run: Path) -> float:
     params = yaml.safe_load((run / "params.yaml").read_text(encoding="utf-8"))
     facts, words = make_facts(params["seed"], params["ingest"]["world"]["facts"]), Random(params["seed"])
     tokenizer = AutoTokenizer.from_pretrained(run / "models" / "sft")
-    answers = _answers(run / "data" / "evaluation" / list(params["rounds"])[-1] / "answers.jsonl", "sft")
+    answers = _answers(run / "data" / "evaluation" / list(params["rounds"])[-1] / "responses.jsonl", "sft")
     prompts = [each["prompt"] for each in answers]
 
     def distinct_2(texts: Sequence[str]) -> float:

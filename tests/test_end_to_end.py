@@ -175,7 +175,7 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
         )
     }
     data |= {f"data/{name}/{split}.jsonl" for name in ("prompts", "demonstrations") for split in SPLITS}
-    data |= {"data/release/answers.jsonl"}
+    data |= {"data/release/responses.jsonl"}
     data |= {"data/corpus/train.jsonl", "data/corpus/valid.jsonl", "data/rankings/imported/imported.jsonl"}
     data |= {
         f"data/rankings/{name}.jsonl" for name in ("r1/imported", "r1/r1", "r2/imported", "r2/r1", "r2/r2")
@@ -186,7 +186,7 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
         for name in (
             f"data/samples/{r}.jsonl",
             f"data/policy/{r}/rollouts.jsonl",
-            f"data/evaluation/{r}/answers.jsonl",
+            f"data/evaluation/{r}/responses.jsonl",
         )
     }
     policies = {"models/base", "models/sft", *(f"models/{round}/policy" for round in rounds)}

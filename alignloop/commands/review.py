@@ -10,13 +10,13 @@ from textwrap import wrap
 from alignloop import params as parameters
 from alignloop.data.record_files import read
 from alignloop.labeling.database import LabelingDatabase, database_url
-from alignloop.records import Answer
+from alignloop.records import EvaluatedResponse
 from alignloop.release import champion
 from alignloop.release.decision import decide
 from alignloop.tracking import registry
 from alignloop.tracking.registry import Version
 
-RESPONSES = Path("data", "release", "answers.jsonl")
+RESPONSES = Path("data", "release", "responses.jsonl")
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -64,7 +64,7 @@ def _overview(version: Version, drift: Sequence[str], items: int) -> Iterator[st
     yield version.description.partition("\nBytes: ")[0].partition("\n\n")[2]
     if RESPONSES.exists():
         width = min(shutil.get_terminal_size((120, 40)).columns, 160)
-        yield from _side_by_side(read(RESPONSES, Answer), items, width)
+        yield from _side_by_side(read(RESPONSES, EvaluatedResponse), items, width)
     if decision := version.tags.get("decision"):
         yield f"decided: {decision}"
     elif version.tags.get("gates") == "passed":
@@ -77,7 +77,7 @@ def _overview(version: Version, drift: Sequence[str], items: int) -> Iterator[st
         yield "python -m alignloop review approve --name YOU --reason WHY --despite-gates"
 
 
-def _side_by_side(responses: Sequence[Answer], items: int, width: int) -> Iterator[str]:
+def _side_by_side(responses: Sequence[EvaluatedResponse], items: int, width: int) -> Iterator[str]:
     """The candidate's responses left and the other model's right, one prompt of each category in turn."""
     candidate = [each for each in responses if each.model == "policy"]
     other = {each.prompt.id: each for each in responses if each.model != "policy"}
@@ -104,7 +104,7 @@ def _side_by_side(responses: Sequence[Answer], items: int, width: int) -> Iterat
     yield "─" * width
 
 
-def _lines(response: Answer, width: int) -> list[str]:
+def _lines(response: EvaluatedResponse, width: int) -> list[str]:
     """The response, its reward score, and whether it passes its prompt's ground-truth (gold) check."""
     verdict = {None: "", True: ", passes gold", False: ", fails gold"}[response.passed]
     text = wrap(_printable(response.response), width) or ["(empty)"]

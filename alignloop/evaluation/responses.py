@@ -20,7 +20,7 @@ from alignloop.core.tokens import decode, pad_of
 from alignloop.data.record_files import read
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.sample import Decoding
-from alignloop.records import Answer, Document, Prompt
+from alignloop.records import Document, EvaluatedResponse, Prompt
 from alignloop.seeds import draws, seed_of
 from alignloop.training.encoding import document_rows, prompt_rows
 from alignloop.training.scoring import scorer
@@ -46,7 +46,7 @@ class ModelResponses:
     tokenizer: PreTrainedTokenizerBase
     ids: list[list[int]]
     drawn: Responses
-    responses: list[Answer]
+    responses: list[EvaluatedResponse]
     loss: float
     too_long: int
 
@@ -91,9 +91,11 @@ def respond(
     )
 
 
-def _judged(name: str, prompt: Prompt, text: str, *, tokens: int, ended: bool, score: float) -> Answer:
+def _judged(
+    name: str, prompt: Prompt, text: str, *, tokens: int, ended: bool, score: float
+) -> EvaluatedResponse:
     gold = judge(prompt, text) if prompt.key is not None else None
-    return Answer(
+    return EvaluatedResponse(
         id=f"{name}-{prompt.id}",
         prompt=prompt,
         model=name,
@@ -111,7 +113,7 @@ def _judged(name: str, prompt: Prompt, text: str, *, tokens: int, ended: bool, s
 def summary(model: ModelResponses) -> dict[str, Any]:
     """A model's numbers over all its responses, and by behaviour."""
     responses = model.responses
-    by_behaviour: dict[str, list[Answer]] = defaultdict(list)
+    by_behaviour: dict[str, list[EvaluatedResponse]] = defaultdict(list)
     for each in responses:
         by_behaviour[each.prompt.category].append(each)
     invented = [each.made_up for each in responses if each.prompt.category in ("unknown", "false_premise")]
@@ -134,7 +136,7 @@ def summary(model: ModelResponses) -> dict[str, Any]:
         "ended": fmean(each.ended for each in responses),
         "distinct_1": distinct(model.drawn.ids, 1),
         "distinct_2": distinct(model.drawn.ids, 2),
-        "distinct_answers": distinct_responses([each.response for each in responses]),
+        "distinct_responses": distinct_responses([each.response for each in responses]),
         "perplexity": exp(model.loss),
         "too_long": model.too_long,
         "behaviours": behaviours,

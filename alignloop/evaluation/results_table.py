@@ -15,7 +15,7 @@ PLAIN = (
     "ended",
     "distinct_1",
     "distinct_2",
-    "distinct_answers",
+    "distinct_responses",
     "perplexity",
 )
 FIRST = ("gold", "passed", "made_up", "distinct_2", "length", "perplexity")

@@ -6,7 +6,7 @@ from typing import Any
 from alignloop.core.metrics import format_win_rate, win_rate
 from alignloop.markdown import number, table
 from alignloop.params.release import Gates
-from alignloop.records import Answer
+from alignloop.records import EvaluatedResponse
 
 RULES = {  # the gate -> what its value is, and which side of the bound is good
     "min_win_rate": ("wins, lower end of the 95 % interval", "≥"),
@@ -14,14 +14,16 @@ RULES = {  # the gate -> what its value is, and which side of the bound is good
     "min_distinct_2_ratio": ("diversity: distinct-2, of the other's", "≥"),
     "max_length_drift": ("length, change of the mean", "≤"),
     "max_perplexity_ratio": ("alignment tax: corpus perplexity, of the other's", "≤"),
-    "max_behaviour_fall": ("behaviours: the greatest fall", "≤"),
-    "max_reward_model_gap": ("reward model: learned less held-out accuracy", "≤"),
-    "validated": ("data validation: breaches", "≤"),
-    "traced": ("lineage: inputs without a maker", "≤"),
+    "max_behaviour_fall": ("behaviours: greatest decline", "≤"),
+    "max_reward_model_gap": ("reward model: training less held-out accuracy", "≤"),
+    "validated": ("data validation: violations", "≤"),
+    "traced": ("lineage: untraced inputs", "≤"),
 }
 
 
-def compare_responses(mine: Sequence[Answer], theirs: Sequence[Answer]) -> dict[str, Any]:
+def compare_responses(
+    mine: Sequence[EvaluatedResponse], theirs: Sequence[EvaluatedResponse]
+) -> dict[str, Any]:
     """Return the win rates of one model's responses against another's to the same prompts.
 
     Judged by the ground-truth (gold) score, None unless every response has one, and by the reward model.

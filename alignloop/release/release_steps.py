@@ -14,7 +14,7 @@ from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.labeling.reviews import Pair
 from alignloop.markdown import one_line
 from alignloop.params import Params
-from alignloop.records import Answer
+from alignloop.records import EvaluatedResponse
 from alignloop.release import champion, registration
 from alignloop.release.gates import render_verdict
 from alignloop.seeds import draws
@@ -36,7 +36,7 @@ def register_release(
     """Register the models of the release, and return its results, verdict and versions as text."""
     report = json.loads(metrics.read_text(encoding="utf-8"))
     verdict, results = render_verdict(report["verdict"]), tables(report)
-    pairs = _pairs(read(responses / "answers.jsonl", Answer))
+    pairs = _pairs(read(responses / "responses.jsonl", EvaluatedResponse))
     examples = _side_by_side(pairs, "champion" if report["verdict"]["against_champion"] else "SFT")
     versions = registration.register_models(
         root,
@@ -70,7 +70,9 @@ def decide_candidate(root: Path, params: Params, responses: Path, metrics: Path)
         entry = champion.approve(root, candidate, champion.GATES, "met every rule of release.gates")
         return f"{candidate.label}: is the champion now: {entry.summary}"
     verdict = json.loads(metrics.read_text(encoding="utf-8"))["verdict"]
-    count = _open_review(root, params, candidate, read(responses / "answers.jsonl", Answer), verdict)
+    count = _open_review(
+        root, params, candidate, read(responses / "responses.jsonl", EvaluatedResponse), verdict
+    )
     raise Waiting(
         f"{candidate.label} met its gates and waits for a person: `python -m alignloop review` shows it "
         "beside the other, and `python -m alignloop review approve --name YOU --reason WHY`, or reject, "
@@ -83,7 +85,7 @@ def _open_review(
     root: Path,
     params: Params,
     candidate: registry.Version,
-    responses: Sequence[Answer],
+    responses: Sequence[EvaluatedResponse],
     verdict: Mapping[str, Any],
 ) -> int:
     """Publish some prompts with both responses to reviewers, drawn once per candidate; return how many."""
@@ -111,7 +113,7 @@ def _open_review(
     return len(pairs)
 
 
-def _pairs(responses: Sequence[Answer]) -> list[Pair]:
+def _pairs(responses: Sequence[EvaluatedResponse]) -> list[Pair]:
     """Return each prompt that both models responded to, with the candidate's response and the other's."""
     theirs = {each.prompt.id: each.response for each in responses if each.model != "policy"}
     mine = [each for each in responses if each.model == "policy" and each.prompt.id in theirs]

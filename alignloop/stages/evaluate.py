@@ -68,7 +68,7 @@ def evaluate(
         score = fmean(each.score for each in models[name].responses)
         yield Progress(number, len(paths) + 1, {f"{name}_score": score})
     own = [name for name in paths if name != "before" or before != sft]
-    write(out / "answers.jsonl", [each for name in own for each in models[name].responses])
+    write(out / "responses.jsonl", [each for name in own for each in models[name].responses])
     ranked = read(rankings, Ranking, allow_empty=True)  # of all rounds: the reward model learned from all
     report: dict[str, Any] = {
         "models": {name: summary(models[name]) for name in ("base", "sft", "policy")},

@@ -159,7 +159,7 @@ class _Raw:
                 account.change(ways)
             if prompt and (record.kind is Ranking or account.source != "world"):
                 if prompt.digest in self._prompts:
-                    tally["prompts met again"] += 1
+                    tally["repeated prompts"] += 1
                 else:
                     self._write(prompt, tally)
         return account
@@ -177,7 +177,7 @@ class _Raw:
         self._ids.add(key)
         self._files[line.kind].add(text, line.kind)
         tally[name] += 1
-        return "its id numbered, for it is met again" if again else None
+        return "repeated id, a number appended" if again else None
 
 
 def _rows(source: Source, origin: Origin, workers: Workers) -> Iterator[ParsedRow]:

@@ -156,7 +156,7 @@ class _Sets:
             dropped = places[own]
             for place in dropped.tolist():
                 self.filters[name].is_kept[place] = False
-            self.tallies[name]["overlaps what is measured"] = len(dropped)
+            self.tallies[name]["overlaps with evaluation data"] = len(dropped)
 
     def lines(self, name: str, *splits: Split) -> Iterator[str]:
         """The lines of a set's records that are kept and in these splits, in their order."""

@@ -21,7 +21,7 @@ from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.pipeline.dvc_lock import untraced_inputs
 from alignloop.progress import Progress
-from alignloop.records import Answer
+from alignloop.records import EvaluatedResponse
 from alignloop.release.gates import compare_responses, evaluate_gates, render_verdict
 
 
@@ -70,7 +70,7 @@ def release(
     reports = [
         _json(validation / f"{name}.json", _gate(name), _count_violations) for name in ("raw", "sets", *names)
     ]
-    responses = read(evaluation / last / "answers.jsonl", Answer)
+    responses = read(evaluation / last / "responses.jsonl", EvaluatedResponse)
     mine, theirs = ([each for each in responses if each.model == model] for model in ("policy", "sft"))
     other = evaluations[last]["models"]["sft"]
     if champion.is_dir():
@@ -90,7 +90,7 @@ def release(
         against_champion=champion.is_dir(),
     )
     results = gather(evaluations)
-    write(out / "answers.jsonl", [*mine, *theirs])
+    write(out / "responses.jsonl", [*mine, *theirs])
     examples = _examples([*responses, *(theirs if champion.is_dir() else ())], last)
     text = (
         f"# {plan.registry}: results after {last}\n\n{render_verdict(decided)}\n{tables(results)}\n"
@@ -109,7 +109,7 @@ def _gate(name: str) -> str:
 
 
 def _count_violations(report: Mapping[str, Any]) -> int:
-    return sum(part["breaches"] for part in report.values())
+    return sum(part["violations"] for part in report.values())
 
 
 def _json(file: Path, stage: str, check: Callable[[Any], Any]) -> Any:
@@ -143,12 +143,12 @@ def _curves(report: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if value is not None}
 
 
-def _examples(responses: list[Answer], last: str) -> str:
+def _examples(responses: list[EvaluatedResponse], last: str) -> str:
     """For each behaviour its first prompt in the file, unpicked, with each model's response."""
-    by_prompt: dict[str, dict[str, Answer]] = {}
+    by_prompt: dict[str, dict[str, EvaluatedResponse]] = {}
     for each in responses:
         by_prompt.setdefault(each.prompt.id, {})[each.model] = each
-    first: dict[str, dict[str, Answer]] = {}
+    first: dict[str, dict[str, EvaluatedResponse]] = {}
     for replies in by_prompt.values():
         first.setdefault(next(iter(replies.values())).prompt.category, replies)
     parts = []
@@ -166,5 +166,5 @@ def _examples(responses: list[Answer], last: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _mark(response: Answer) -> str:
+def _mark(response: EvaluatedResponse) -> str:
     return {None: "", True: " — passes", False: " — fails"}[response.passed]

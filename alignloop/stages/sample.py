@@ -68,7 +68,7 @@ def sample(
         yield Progress(len(records), len(chosen), {"ended": ended / (len(records) * k)}, note)
     write(out, records)
     count = len(records) * k
-    numbers = {"prompts": len(records), "answers": count, "too_long": too_long}
+    numbers = {"prompts": len(records), "responses": count, "too_long": too_long}
     write_json(metrics, {**numbers, "ended": ended / count, "length": tokens / count})
 
 

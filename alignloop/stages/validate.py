@@ -84,7 +84,7 @@ def validate(
     violations: list[Violation] = []
     for check, found in run_checks(suite, checks, docs):
         violations += found
-        counts[check.name] = {"rows": len(check.rows), "rules": len(check.rules), "breaches": len(found)}
+        counts[check.name] = {"rows": len(check.rows), "rules": len(check.rules), "violations": len(found)}
         yield Progress(
             len(counts),
             len(checks),

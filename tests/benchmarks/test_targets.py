@@ -46,7 +46,7 @@ def test_every_target_reads_existing_fields_of_the_evaluation():
         "made_up": 0.2,
         "over_refused": 0.1,
         "distinct_2": 0.2,
-        "distinct_answers": 0.8,
+        "distinct_responses": 0.8,
         "behaviours": behaviours,
     }
     policy = {

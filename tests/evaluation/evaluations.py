@@ -18,7 +18,7 @@ def model(gold: float | None) -> dict[str, Any]:
         name: {"n": 10, "passed": None if gold is None else share, "gold": gold}
         for name, share in BEHAVIOURS.items()
     }
-    rest = {"distinct_2": 0.5, "distinct_answers": 0.75, "perplexity": 6.5, "behaviours": behaviours}
+    rest = {"distinct_2": 0.5, "distinct_responses": 0.75, "perplexity": 6.5, "behaviours": behaviours}
     return {"gold": gold, "passed": None if gold is None else 0.375, **shares, **rest}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from alignloop.params.release import Gates
-from alignloop.records import Answer, Message, Prompt
+from alignloop.records import EvaluatedResponse, Message, Prompt
 from alignloop.release.gates import (
     RULES,
     behaviour_declines,
@@ -115,17 +115,17 @@ def test_the_verdict_has_a_line_per_rule_with_value_bound_and_outcome():
     assert len(lines) == 1 + len(RULES)
     assert ["KL to SFT, nats per response", "4.000", "≤ 3.000", "NOT MET"] in lines
     assert ["length, change of the mean", "0.250", "–", "not asked"] in lines
-    assert ["behaviours: the greatest fall (unknown)", "0.125", "≤ 0.125", "met"] in lines
+    assert ["behaviours: greatest decline (unknown)", "0.125", "≤ 0.125", "met"] in lines
     assert text.endswith(
         "Wins by gold: 0.750 [0.500, 0.875] on 8 prompts; "
         "by the reward model: 0.500 [0.250, 0.750] on 8 prompts.\n"
     )
 
 
-def response(model: str, number: int, gold: float | None, score: float) -> Answer:
+def response(model: str, number: int, gold: float | None, score: float) -> EvaluatedResponse:
     prompt = Prompt(id=f"p{number}", messages=(Message(role="user", content="?"),), user="u", source="test")
     marks = {"passed": None, "made_up": None, "over_refused": None}
-    return Answer(
+    return EvaluatedResponse(
         id=f"{model}-p{number}",
         prompt=prompt,
         model=model,

@@ -14,7 +14,7 @@ from alignloop.core.reward_model import RewardModel
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.results_table import headline_of
 from alignloop.params.binding import bind
-from alignloop.records import Answer, Document, Prompt, Ranking, Rollout
+from alignloop.records import Document, EvaluatedResponse, Prompt, Ranking, Rollout
 from alignloop.stages.evaluate import evaluate
 from alignloop.training.encoding import ranked_rows
 from alignloop.world.builder import make_world
@@ -45,7 +45,7 @@ def world() -> list[Prompt]:
     return make_world(1, tiny(ingest={"world": SMALL}).ingest.world).prompts[:12]
 
 
-def run(root: Path, policy: Path, prompts: list[Prompt]) -> tuple[dict[str, Any], list[Answer]]:
+def run(root: Path, policy: Path, prompts: list[Prompt]) -> tuple[dict[str, Any], list[EvaluatedResponse]]:
     """Evaluate a policy that is SFT itself; the report, and the answers it speaks of."""
     sft, tokenizer = load_policy(policy)
     RewardModel.from_policy(sft, 1).save(root / "reward", tokenizer)
@@ -75,7 +75,7 @@ def run(root: Path, policy: Path, prompts: list[Prompt]) -> tuple[dict[str, Any]
     list(bind(evaluate, tiny())("r1", **models, **places, **written))
     report = json.loads(written["metrics"].read_text())
     assert json.loads(written["headline"].read_text()) == headline_of(report)
-    return report, read(root / "out" / "answers.jsonl", Answer)
+    return report, read(root / "out" / "responses.jsonl", EvaluatedResponse)
 
 
 @pytest.mark.parametrize("prompts", [people, world])

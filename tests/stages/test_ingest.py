@@ -69,7 +69,7 @@ def root(tmp_path: Path) -> Path:
 def test_files_of_any_format_become_the_four_sets_and_their_prompts_enter_once(root: Path):
     drop(root, "chats/test.jsonl", PAIR, {**PAIR, "rejected": PAIR["rejected"] + " Go."})
     counts = run(root)
-    kinds = {"demonstrations": 1, "documents": 1, "prompts": 2, "prompts met again": 1, "rankings": 2}
+    kinds = {"demonstrations": 1, "documents": 1, "prompts": 2, "repeated prompts": 1, "rankings": 2}
     assert counts["total"] == {**kinds, "rows": 4, "records": 4, "kept": 4, "refused": 0, "changed": 0}
     assert counts["licences"] == {"MIT": 4}
     assert list(counts["sources"]) == ["book.txt (text)", "chats/test.jsonl (hh-rlhf)", "sums.jsonl (gsm8k)"]
@@ -252,7 +252,7 @@ def test_a_real_mixture_comes_in_with_every_record_accounted_for(tmp_path: Path)
         "demonstrations": 1300 + 148 + 209,
         "documents": 2515,
         "prompts": 1657 + 1849 + 1854 + 341,
-        "prompts met again": 1 + 156,
+        "repeated prompts": 1 + 156,
         "rankings": 1850 + 1854 + 156,
         "rows": 1300 + 148 + 209 + 2515 + 1855 + 1866 + 74,
         "records": 1300 + 148 + 209 + 2515 + 1855 + 1866 + 341 + 156 + 2,
@@ -290,6 +290,6 @@ def test_workers_change_no_byte(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1})
     assert made() == alone
     total = alone[0]["total"]
-    assert (total["refused"], total["changed"], total["prompts met again"]) == (3, 25, 40), (
+    assert (total["refused"], total["changed"], total["repeated prompts"]) == (3, 25, 40), (
         "all that the order decides was at work"
     )

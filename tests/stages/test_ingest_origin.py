@@ -133,7 +133,11 @@ def test_a_saved_dataset_is_one_source_with_the_hash_of_all_its_files(root: Path
 def test_a_record_met_again_gets_an_id_of_its_own_and_that_is_told(root: Path):
     drop(root, "sums.jsonl", PROBLEM, PROBLEM, PROBLEM)
     counts = run(root)["sources"]["sums.jsonl (gsm8k)"]
-    assert (counts["kept"], counts["changed"], counts["changed: its id numbered, for it is met again"]) == (
+    assert (
+        counts["kept"],
+        counts["changed"],
+        counts["changed: repeated id, a number appended"],
+    ) == (
         3,
         2,
         2,

@@ -116,7 +116,7 @@ def test_what_shares_words_with_a_test_prompt_is_not_learned(sets: Sets):
     assert [sets.ids("prompts", split) for split in SPLITS] == [["p2"], [], ["t1", "t2"]]
     assert sets.ids("demonstrations", "train") == ["d2"]
     assert [each.id for each in sets.imported()] == ["r2"], "what is measured itself stays"
-    assert {name: tally["overlaps what is measured"] for name, tally in counts.items()} == {
+    assert {name: tally["overlaps with evaluation data"] for name, tally in counts.items()} == {
         "prompts": 2,
         "demonstrations": 1,
         "rankings": 1,
@@ -208,4 +208,4 @@ def test_workers_change_no_byte(sets: Sets, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1})
     assert made() == alone
     assert alone[0]["prompts"]["nearly repeated"], "likeness was at work"
-    assert alone[0]["prompts"]["overlaps what is measured"], "and so were overlaps"
+    assert alone[0]["prompts"]["overlaps with evaluation data"], "and so were overlaps"

@@ -13,7 +13,7 @@ from alignloop.data import record_files
 from alignloop.evaluation.results_table import tables
 from alignloop.params import Params
 from alignloop.params.binding import bind
-from alignloop.records import Answer, Message, Prompt
+from alignloop.records import EvaluatedResponse, Message, Prompt
 from alignloop.release.gates import render_verdict
 from alignloop.stages.release import ReleaseError, release
 from alignloop.tracking import registry
@@ -35,7 +35,9 @@ PLACES = {
 COMMAND = "release " + " ".join(f"--{name} {place}" for name, place in PLACES.items())
 
 
-def answer(name: str, text: str, behaviour: str, number: int, passed: bool | None = True) -> Answer:
+def answer(
+    name: str, text: str, behaviour: str, number: int, passed: bool | None = True
+) -> EvaluatedResponse:
     messages = (Message(role="user", content=f"{behaviour} {number}?"),)
     prompt = Prompt(
         id=f"{behaviour}-{number}", messages=messages, user="u", category=behaviour, source="world"
@@ -46,7 +48,7 @@ def answer(name: str, text: str, behaviour: str, number: int, passed: bool | Non
         "made_up": None,
         "over_refused": None,
     }
-    return Answer(
+    return EvaluatedResponse(
         id=f"{name}-{prompt.id}",
         prompt=prompt,
         model=name,
@@ -88,12 +90,12 @@ def rounds(project: Path) -> Path:
             for model in ("base", "sft", "policy")
         ]
         (project / "data" / "evaluation" / name).mkdir(parents=True)
-        record_files.write(project / "data" / "evaluation" / name / "answers.jsonl", answers)
+        record_files.write(project / "data" / "evaluation" / name / "responses.jsonl", answers)
     write_model(project / "models" / "sft", "sft")
     (project / "metrics" / "validation").mkdir()
     for name in ("raw", "sets", "r1", "r2"):
         (project / "metrics" / "validation" / f"{name}.json").write_text(
-            '{"prompts": {"rows": 4, "rules": 2, "breaches": 0}}'
+            '{"prompts": {"rows": 4, "rules": 2, "violations": 0}}'
         )
     (project / "releases").mkdir()
     (project / "releases" / "champion.json").write_text('{"champion": null, "previous": null}')

@@ -65,7 +65,7 @@ def sets(tmp_path: Path) -> Data:
 
 def test_good_raw_data_passes_and_leaves_a_page_and_counts(raw: Data):
     counts = raw.check()
-    assert {name: (each["rows"], each["breaches"]) for name, each in counts.items()} == {
+    assert {name: (each["rows"], each["violations"]) for name, each in counts.items()} == {
         "documents": (3, 0),
         "prompts": (4, 0),
         "demonstrations": (3, 0),
@@ -130,7 +130,7 @@ def test_all_violations_come_in_one_message_with_all_there_is_to_know(raw: Data)
         "2 violations; docs/index.html shows them",
     ]
     counts = json.loads((raw.root / "metrics.json").read_text())
-    assert {name: each["breaches"] for name, each in counts.items()} == {
+    assert {name: each["violations"] for name, each in counts.items()} == {
         "documents": 0,
         "prompts": 1,
         "demonstrations": 0,
@@ -200,7 +200,7 @@ def test_ten_thousand_rankings_take_seconds(tmp_path: Path):
     data = Data(tmp_path, "rankings", {"r1.jsonl": [ranking(n) for n in range(10_000)]})
     began = time.process_time()
     counts = data.check()["rankings"]
-    assert (counts["rows"], counts["breaches"]) == (10_000, 0)
+    assert (counts["rows"], counts["violations"]) == (10_000, 0)
     assert time.process_time() - began < 20
 
 

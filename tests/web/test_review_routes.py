@@ -13,7 +13,7 @@ from alignloop.labeling.assignments import assigned_item
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.schema import Assignment, Event
 from alignloop.params import Params
-from alignloop.records import Answer, Message, Prompt
+from alignloop.records import EvaluatedResponse, Message, Prompt
 from alignloop.release import champion
 from alignloop.tracking import registry
 from alignloop.web.app import create_app
@@ -169,7 +169,7 @@ def test_the_command_line_shows_decides_verifies_and_rolls_back(
     )
     marks = {"tokens": 3, "ended": True, "score": 0.5, "gold": 1.0, "made_up": None, "over_refused": None}
     answers = [
-        Answer(
+        EvaluatedResponse(
             id=name,
             prompt=prompt,
             model=name,
@@ -180,7 +180,7 @@ def test_the_command_line_shows_decides_verifies_and_rolls_back(
         for name in ("policy", "champion")
     ]
     (project / "data" / "release").mkdir(parents=True)
-    record_files.write(project / "data" / "release" / "answers.jsonl", answers)
+    record_files.write(project / "data" / "release" / "responses.jsonl", answers)
     assert main(["review"]) == 0
     out = capsys.readouterr().out
     assert "THE CANDIDATE" in out
