@@ -17,7 +17,7 @@ repro: $(READY)  ## the same by DVC alone
 	@eval "$$($(BIN)/python -m alignloop.pipeline.environment)"; $(BIN)/python -m alignloop.pipeline.dvc_pipeline && dvc repro $(ARGS)
 
 test: $(READY)
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 3 $(ARGS)
 
 mutants: $(READY)  ## break the core's lines one by one and see a test fail: docs/mutants.md; make mutants ARGS="advantages kl_controller" for modules
 	@$(BIN)/python -m benchmarks.mutants $(ARGS)
