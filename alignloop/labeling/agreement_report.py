@@ -114,7 +114,7 @@ def measure_agreement(
 def report_page(round: str, report: AgreementReport, bound: float | None) -> str:
     """The report as Markdown."""
     metrics = report.metrics()
-    rule = "nobody is left out (`label.exclude_below` is null)"
+    rule = "no labeler is left out (`label.exclude_below` is null)"
     if bound is not None:
         rule = (
             f"left out for agreeing less than {bound:g} on {MIN_PAIRS} pairs or more: "
@@ -124,8 +124,8 @@ def report_page(round: str, report: AgreementReport, bound: float | None) -> str
     lines = [
         f"# Labels of round {round}",
         "",
-        f"Pairs of answers that are ordered alike: with other labelers {_share_text(report.others)}, "
-        f"with what is known to be right {_share_text(report.gold)}; "
+        f"Pairs of responses that are ordered alike: with other labelers {_share_text(report.others)}, "
+        f"with gold items {_share_text(report.gold)}; "
         f"Krippendorff's α {_number_text(report.alpha)}; {rule}.",
         "",
         "| labeler | kind | rankings | with gold | with others | earlier half | later half | α | |",
@@ -152,7 +152,7 @@ def report_page(round: str, report: AgreementReport, bound: float | None) -> str
             ]
     lines += [
         "",
-        "A tie counts half where the other side has an order. α is ordinal, a unit per answer; "
+        "A tie counts half where the other side has an order. α is ordinal, a unit per response; "
         "1 is full agreement, 0 what chance gives.",
     ]
     return "\n".join(lines) + "\n"

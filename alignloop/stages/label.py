@@ -20,7 +20,7 @@ from alignloop.records import Ranking, Samples
 from alignloop.seeds import seed_of
 
 
-class NobodyLeft(AlignloopError):
+class NoLabelersLeft(AlignloopError):
     """The rule that leaves labelers out leaves none."""
 
 
@@ -58,7 +58,7 @@ def label(
     found = measure_agreement(rankings, gold, plan.exclude_below)
     kept = [ranking for ranking in rankings if ranking.labeler not in found.excluded]
     if not kept:
-        raise NobodyLeft(
+        raise NoLabelersLeft(
             f"all {len(found.labelers)} labelers agree less than label.exclude_below "
             f"({plan.exclude_below}); lower it"
         )

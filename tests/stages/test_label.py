@@ -23,7 +23,7 @@ from alignloop.params import ParamsError
 from alignloop.params.binding import bind
 from alignloop.progress import Progress
 from alignloop.records import Message, Prompt, Ranking, Samples
-from alignloop.stages.label import NobodyLeft, divide, label
+from alignloop.stages.label import NoLabelersLeft, divide, label
 from alignloop.world.panel import PanelError
 from tests.stages.judge_endpoint import Endpoint
 
@@ -223,7 +223,7 @@ def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(
     assert 0.75 <= told["agreement_gold"] <= 1
     assert -1 < told["alpha"] <= 1
     report = (here / "labels.md").read_text()
-    assert "nobody is left out" in report
+    assert "no labeler is left out" in report
     bound = told["agreement_others"]
     stage = Stage(
         here,
@@ -253,7 +253,9 @@ def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(
         Stage(
             here, kind="panel", panel_utility="form", overlap=9, labelers=8, held_out_share=0.0, noise=0.2
         ).run(offered(1))
-    with pytest.raises(NobodyLeft, match=r"labelers agree less than label.exclude_below \(1.0\); lower it"):
+    with pytest.raises(
+        NoLabelersLeft, match=r"labelers agree less than label.exclude_below \(1.0\); lower it"
+    ):
         Stage(
             here,
             kind="panel",

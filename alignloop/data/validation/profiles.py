@@ -12,7 +12,7 @@ from alignloop.core.labeler_agreement import Ranks, by_labeler, total
 MIXES = ("length", "category", "language", "labeler")
 MOST = 30  # values of a distribution that are counted one by one; the rarer ones count as `others`
 LONGEST = 60  # characters of a value
-UNSTATED = "untold"  # the value of records that state none
+UNSTATED = "unstated"  # the value of records that state none
 
 
 def profile_of(rows: pd.DataFrame) -> dict[str, Any]:

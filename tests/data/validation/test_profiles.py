@@ -30,11 +30,15 @@ def test_distributions_cover_the_stated_fields_and_rare_values_count_together() 
     mixes = profile_of(table(*rows))["mixes"]
     assert set(mixes) == {"length", "category"}, "no row states its language"
     assert sum(mixes["category"].values()) == 100
-    assert (mixes["category"]["c40"], mixes["category"]["untold"], mixes["category"]["others"]) == (60, 2, 10)
+    assert (mixes["category"]["c40"], mixes["category"]["unstated"], mixes["category"]["others"]) == (
+        60,
+        2,
+        10,
+    )
     broken = profile_of(
         table({"characters": 1, "category": "\ud800" + "x" * 99}, {"characters": 1, "category": 3})
     )["mixes"]["category"]
-    assert broken == {"?" + "x" * 59: 1, "untold": 1}, "invalid values are counted, and can be written"
+    assert broken == {"?" + "x" * 59: 1, "unstated": 1}, "invalid values are counted, and can be written"
 
 
 def test_agreement_is_between_labelers_who_ranked_the_same_responses() -> None:
