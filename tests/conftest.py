@@ -16,7 +16,7 @@ import pytest
 from alignloop.pipeline import environment
 
 environment.configure()
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two workers share the cores already
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: workers share the cores already
 hypothesis.settings.register_profile(
     "project", deadline=None
 )  # how long an example takes is the machine's business

@@ -258,7 +258,7 @@ def test_mlflow_has_one_finished_run_a_stage_and_prefect_has_an_artifact_that_li
     }
     assert [status for name, status in runs if name == "sft"] == [
         "FINISHED"
-    ]  # the run that was interrupted went on
+    ]  # the run that was interrupted resumed
     assert runs["sft", "FINISHED"] == 1
     with sqlite3.connect(clone.root / ".prefect" / "prefect.db") as pages:
         (data,) = pages.execute("select data from artifact where key = 'reward-r2'").fetchone()

@@ -1,4 +1,4 @@
-"""Keys of the release: the rules that a candidate has to meet, and who decides."""
+"""Parameters of `release`: the rules that a candidate has to meet, and who decides."""
 
 from typing import Annotated, Literal
 

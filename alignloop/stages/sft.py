@@ -39,7 +39,7 @@ def sft(
     metrics: Path,
     plots: Path,
 ) -> Iterator[Progress]:
-    """Fine-tune the base model on demonstrations, with some pretraining text mixed in."""
+    """Fine-tune the base model on demonstrations, with pretraining text mixed in if wanted."""
     model, tokenizer = load_policy(base)
     context, pad = context_of(model), pad_of(tokenizer)
     learned = read(demonstrations / "train.jsonl", Demonstration)

@@ -1,4 +1,4 @@
-"""MLflow tracking: one run a stage, with parameters, curves, files, and the hashes of inputs and outputs.
+"""MLflow tracking: one run per stage, with parameters, curves, files, and the hashes of inputs and outputs.
 
 A run is found by those hashes, never by an id in a file: an id would change the file, and with it
 `dvc.lock`, from run to run. The store is MLFLOW_TRACKING_URI, or else `mlruns/mlflow.db` under the

@@ -1,4 +1,4 @@
-"""Locks of open runs: one locked file a run; the kernel drops the lock when its process ends."""
+"""Locks of open runs: one locked file per run; the kernel drops the lock when its process ends."""
 
 import fcntl
 import uuid

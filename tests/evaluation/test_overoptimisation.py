@@ -1,4 +1,4 @@
-"""The over-optimisation curve: a point a step, from PPO's own answers, by hand."""
+"""The over-optimisation curve: a point per step, from PPO's own responses, by hand."""
 
 import math
 from typing import Any

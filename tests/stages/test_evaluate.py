@@ -1,5 +1,5 @@
-"""What the stage `evaluate` reports is what its answers say: by gold where there is one, by the reward model
-where there is none.
+"""What the stage `evaluate` reports follows from its responses: by gold score, or by the reward model where
+there is none.
 """
 
 import json
@@ -46,7 +46,7 @@ def world() -> list[Prompt]:
 
 
 def run(root: Path, policy: Path, prompts: list[Prompt]) -> tuple[dict[str, Any], list[EvaluatedResponse]]:
-    """Evaluate a policy that is SFT itself; the report, and the answers it speaks of."""
+    """Evaluate a policy that is SFT itself; the report, and the responses that it is about."""
     sft, tokenizer = load_policy(policy)
     RewardModel.from_policy(sft, 1).save(root / "reward", tokenizer)
     write(root / "prompts" / "test.jsonl", prompts)

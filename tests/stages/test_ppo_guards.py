@@ -39,7 +39,7 @@ LIMITS = {
     "min_ended": 0.5,
     "max_held_out_fall": 0.3,
 }
-FOR_NO_END = {"missing_eos_score": 5.0}  # pays for answers that never end
+FOR_NO_END = {"missing_eos_score": 5.0}  # rewards responses that never end
 
 
 def guards(strength: str, *names: str) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def guards(strength: str, *names: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory, tiny_policy: Path) -> Loop:
-    """SFT that answers and ends, a reward model with strong opinions, and a held-out one that holds the
+    """SFT whose responses end, a reward model with strong opinions, and a held-out one that holds the
     opposite.
     """
     loop = Loop(tmp_path_factory.mktemp("loop"), tiny_policy)
@@ -86,7 +86,7 @@ def sound(name: str, metrics: Any) -> bool:
 
 
 def kl(policy: Any, sft: Any, loop: Loop) -> float:
-    """Nats per response between the two, on the policy's own answers."""
+    """Nats per response between the two, on the policy's own responses."""
     _, tokenizer = load_policy(loop.root / "sft")
     prompts = [
         encode_prompt(tokenizer, [{"role": "user", "content": question}]) for question in QUESTIONS * 32

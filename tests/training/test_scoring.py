@@ -1,4 +1,4 @@
-"""The reward model as a score: it reads an answer's text, and no more of it than its context holds."""
+"""The reward model as a score: it reads a response's text, and no more of it than its context holds."""
 
 import pytest
 import torch

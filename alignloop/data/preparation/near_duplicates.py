@@ -1,4 +1,4 @@
-"""Near-duplicate texts, by MinHash signatures of word 5-grams in LSH bands, or by a common beginning.
+"""Near-duplicate texts, by MinHash signatures of word 5-grams in LSH bands, or by a shared prefix.
 
 Broder, On the resemblance and containment of documents (1997); Leskovec, Rajaraman and Ullman, Mining of
 Massive Datasets, chapter 3. Time and memory are linear in the number of texts, at 256 bytes per text: a

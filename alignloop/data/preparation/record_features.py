@@ -30,7 +30,7 @@ class FeatureOptions(NamedTuple):
     valid: float  # share of the users
     test: float
     near: bool  # whether to compute signatures of the prompts for near-duplicates
-    beginning: int | None  # words of a common beginning
+    beginning: int | None  # words of a shared prefix
     whole: bool  # whether to compute signatures of whole records, prompt and responses, as well
     cache: Path | None = None  # the prompt cache, from the sets before
 
@@ -123,7 +123,7 @@ def _add(features: RecordFeatures, options: FeatureOptions, record: Record) -> _
 
 
 def _parts(record: Record) -> tuple[str, tuple[Message, ...], tuple[str, ...], object]:
-    """The user, the prompt's messages, the responses, and the labeler's judgement of them."""
+    """The user, the prompt's messages, the responses, and labeler and ranks of a ranking."""
     if isinstance(record, Ranking):
         return record.prompt.user, record.prompt.messages, record.responses, (record.labeler, record.ranks)
     if isinstance(record, Demonstration):
