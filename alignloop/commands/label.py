@@ -76,7 +76,7 @@ def _serve(database: LabelingDatabase, params: parameters.Params, options: argpa
             log_level="warning",
             timeout_keep_alive=KEEP_ALIVE,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=True,  # of a proxy on this machine, or in FORWARDED_ALLOW_IPS
             access_log=False,
             ws="none",
             lifespan="off",
