@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from alignloop.markdown import visible
+
 # possessive, and one cell at a time: a labeler's text must not make the matching try every split of a run
 _FENCE = re.compile(r"(`{3,}+|~{3,}+)([^\n`]*+)")
 _RULE = re.compile(r":?-++:?")
-_CONTROL = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"} | {0x7F: "␡"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Block:
 
 def blocks(text: str) -> list[Block]:
     """The blocks of a text in order. Control characters are replaced by visible symbols."""
-    lines = text.translate(_CONTROL).split("\n")
+    lines = visible(text).split("\n")
     result: list[Block] = []
     prose: list[str] = []
 
