@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from alignloop.labeling.assignments import AssignmentNotFound
-from alignloop.labeling.database import DiskFullError, LabelingDatabaseError
+from alignloop.labeling.database import DatabaseBusyError, DiskFullError, LabelingDatabaseError
 from alignloop.labeling.sign_in_limits import AccessRefused, TooManySignIns
 from alignloop.web.text_blocks import blocks
 
@@ -22,6 +22,11 @@ ERRORS: tuple[tuple[type[Exception], int, str], ...] = (
         DiskFullError,
         507,
         "Nothing was saved: the disk is full. Keep this page open, tell your administrator, and send again.",
+    ),
+    (
+        DatabaseBusyError,
+        503,
+        "Nothing was saved: another program holds the database. Keep this page open, and send it again.",
     ),
     (TooManySignIns, 429, ""),
     (AccessRefused, 403, ""),

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +260,23 @@ def test_requests_that_are_too_long_or_have_no_length_are_refused(
         == 413
     )
     assert ada.post(f"/item/{assignment}/skip", content=iter([b"key=x"])).status_code == 411
+
+
+def test_a_database_that_another_program_holds_is_reported_and_sending_again_works(
+    app: FastAPI, database: LabelingDatabase, tmp_path: Path
+) -> None:
+    publish(database)
+    ada = SignedInClient(app, database, "ada")
+    assignment = ada.work()
+    event.listen(database.engine, "connect", lambda made, _: made.execute("PRAGMA busy_timeout=100"))
+    database.engine.dispose()
+    with closing(sqlite3.connect(tmp_path / "people/labeling.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        held = ada.submit(f"/item/{assignment}/skip", words="unclear")
+        other.execute("ROLLBACK")
+    assert held.status_code == 503
+    assert "Nothing was saved" in held.text
+    assert ada.submit(f"/item/{assignment}/skip", words="unclear").status_code == 200
 
 
 def test_a_full_disk_is_reported_and_nothing_is_lost_or_saved_in_part(
