@@ -201,8 +201,8 @@ def rankings(session: Session, round: str) -> Iterator[Ranking]:
             Submission.attempt == 1,
             Submission.ranks.is_not(None),
             Labeler.status != "excluded",
-            Submission.late.is_(False),
         )
+        .where(Submission.late.is_(False))
         .order_by(Item.id, Submission.labeler)
     )
     for item, submission, presented in rows:

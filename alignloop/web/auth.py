@@ -1,6 +1,7 @@
 """Sign-in and sign-out by invitation link or password, sessions, and the role that each page requires."""
 
 import hmac
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -19,8 +20,8 @@ from alignloop.web.sign_in_threads import SignInThreads
 COOKIE = "alignloop"
 KNOWN_BROWSER = "alignloop-known"  # a cookie that outlives sessions: see labeling/sign_in_limits.py
 KNOWN_DAYS = 180
-# Passwords are hashed on threads of their own, so that the pages do not wait for strangers. The two browsers
-# that hold a link or have signed in before do not wait for strangers either.
+# Passwords are hashed on threads of their own: the pages do not wait for strangers. Who holds a link, or
+# has signed in before, does not wait for strangers either.
 STRANGERS, KNOWN = SignInThreads(2, 40), SignInThreads(2, 200)
 router = APIRouter()
 
@@ -95,8 +96,9 @@ async def sign_in(request: Request, form: FormFields) -> Response:
     try:
         if token and await run_in_threadpool(accounts.is_known_browser, get_database(request), name, token):
             threads = KNOWN
+        database, address = get_database(request), _address(request)
         cookie = await threads.run(
-            accounts.sign_in, get_database(request), name, password, _address(request), token
+            partial(accounts.sign_in, database, name, password, address, known_browser=token)
         )
     except AccessRefused as error:
         status = 429 if isinstance(error, TooManySignIns) else 403
@@ -119,7 +121,7 @@ async def accept_invitation(request: Request, secret: str, form: FormFields) -> 
     try:
         threads = KNOWN if await run_in_threadpool(_is_link, request, secret) else STRANGERS
         cookie = await threads.run(
-            accounts.accept_invitation, get_database(request), secret, password, address
+            partial(accounts.accept_invitation, get_database(request), secret, password, address)
         )
     except AccessRefused as error:
         status = 429 if isinstance(error, TooManySignIns) else 403

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from alignloop.labeling.sign_in_limits import TooManySignIns
 
@@ -18,12 +18,12 @@ class SignInThreads:
         self._most = threads + most_waiting
         self._present = 0  # changed by the event loop only
 
-    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def run(self, work: Callable[[], T]) -> T:
         """Run work on one of the threads. Raises TooManySignIns if too many wait."""
         if self._present >= self._most:
             raise TooManySignIns("Too many are signing in at this moment. Try again in a minute.")
         self._present += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._present -= 1
