@@ -18,6 +18,7 @@ from prefect.states import Completed
 
 from alignloop.errors import AlignloopError, Waiting
 from alignloop.flatten import flatten
+from alignloop.markdown import plain
 from alignloop.pipeline import dvc_pipeline, processes
 from alignloop.pipeline.checkout_lock import PipelineBusyError
 from alignloop.pipeline.dvc_pipeline import Done, Stage
@@ -150,7 +151,7 @@ def _page(root: Path, stage: Stage, outcome: Outcome) -> str:
     run = tracking.find_run(root, outputs)
     link = f"[MLflow run {run.id}]({run.url})" if run else "No MLflow run made these bytes here."
     rows = [
-        f"| {name} | {value:.6g} |" if isinstance(value, float) else f"| {name} | {value} |"
+        f"| {plain(name)} | {value:.6g} |" if isinstance(value, float) else f"| {plain(name)} | {value} |"
         for name, value in outcome.metrics.items()
     ]
     heading = f"**{stage.name}** {outcome.status} in {outcome.seconds:.1f} s · {link}"

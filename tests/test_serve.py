@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,9 @@ class Served:
 
     def __init__(self, root: Path, process: subprocess.Popen[str], api: str) -> None:
         self.root, self.process = root, process
-        self.api = httpx.Client(base_url=api, timeout=60, trust_env=False)
+        self.key = environment.read_lock_file(root / environment.SERVING)["PREFECT_API_AUTH_STRING"]
+        auth = httpx.BasicAuth(*self.key.split(":", 1))
+        self.api = httpx.Client(base_url=api, auth=auth, timeout=60, trust_env=False)
 
     def asked(self, method: str, path: str, **body: Any) -> Any:
         """What the API answers; a busy database is tried again, as Prefect's own clients do."""
@@ -209,3 +212,38 @@ def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(
     md5 = yaml.safe_load(git(root, "show", "runs:dvc.lock"))["stages"]["prepare"]["outs"][0]["md5"]
     assert (root.parent / "remote" / "files" / "md5" / md5[:2] / md5[2:]).exists()
     wait(lambda: at_root(root) == idle, 30)
+
+
+def test_nobody_without_the_key_reaches_prefects_api(served: Served) -> None:
+    """As a web page, by a name that leads to loopback, and as another account would try it."""
+    api = str(served.api.base_url)
+    deployment = served.asked("GET", "deployments/name/alignloop/data")["id"]
+    command = {"state": {"type": "SCHEDULED"}, "job_variables": {"command": "touch started"}}
+    headers = {"Origin": "http://evil.example", "Host": "evil.example:4200", "Content-Type": "text/plain"}
+    for sent in ({}, headers, {"Authorization": "Basic b3BlcmF0b3I6"}):
+        for path, body in (
+            ("deployments/filter", {}),
+            (f"deployments/{deployment}/create_flow_run", command),
+            ("block_documents/filter", {"include_secrets": True}),
+        ):
+            answer = httpx.post(f"{api}{path}", content=json.dumps(body), headers=sent, trust_env=False)
+            assert answer.status_code == 401, path
+            assert "access-control-allow-origin" not in answer.headers
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    preflight = httpx.options(f"{api}deployments/filter", headers=headers | asks, trust_env=False)
+    assert "access-control-allow-origin" not in preflight.headers
+    serving = served.root / environment.SERVING
+    assert serving.stat().st_mode & 0o777 == 0o600
+    secret = served.key.split(":", 1)[1]
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            assert secret.encode() not in place.read_bytes()
+    assert all(secret not in log.read_text() for log in (served.root / ".cache").glob("*.log"))
+    assert not (served.root / "started").exists()
+
+
+def test_status_asks_the_served_prefect(served: Served) -> None:
+    env = {name: value for name, value in worktree.surroundings().items() if not name.startswith("PREFECT")}
+    command = [sys.executable, "-m", "alignloop", "status"]
+    said = subprocess.run(command, cwd=served.root, env=env, capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1].startswith("next        nothing is scheduled")

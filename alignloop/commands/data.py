@@ -7,13 +7,14 @@ from pathlib import Path
 from alignloop.lineage import diff, forget, log, record_trace
 from alignloop.lineage.diff import DiffError
 from alignloop.lineage.graph import load_graph
+from alignloop.markdown import visible
 from alignloop.pipeline.dvc_errors import VersioningError
 
 
 def command(arguments: Sequence[str]) -> int:
     """Run one of the verbs, and print its lines as they come."""
     for line in _run(Path.cwd(), _parser().parse_args(arguments)):
-        print(line, flush=True)
+        print(visible(line), flush=True)  # a terminal would obey what a record holds
     return 0
 
 

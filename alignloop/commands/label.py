@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from alignloop import params as parameters
 from alignloop.commands import label_exchange
@@ -12,6 +11,7 @@ from alignloop.data.record_files import read, write
 from alignloop.labeling import accounts, demonstrations, rounds
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.records import Prompt
+from alignloop.web.addresses import listening_port
 from alignloop.web.settings import prepare_settings
 
 KEEP_ALIVE = 75  # seconds that an idle connection of a labeler's browser stays open
@@ -51,12 +51,11 @@ def _serve(database: LabelingDatabase, params: parameters.Params, options: argpa
     from alignloop.web.pipeline_trigger import PipelineTrigger
 
     settings = prepare_settings(database, params, Path.cwd())
-    url = urlsplit(settings.url)
-    port = options.port or url.port or (443 if url.scheme == "https" else 80)
+    port = options.port or listening_port(settings.url)
     with database.reading() as session:
         administrators, waiting = accounts.count_administrators(session), rounds.open_rounds(session)
     print(
-        f"labeling pages on {settings.url}, database {database.name}, "
+        f"labeling pages on {settings.url}, which listen on {options.host}:{port}, database {database.name}, "
         f"guidelines {settings.guidelines_version}",
         file=sys.stderr,
     )
@@ -77,7 +76,7 @@ def _serve(database: LabelingDatabase, params: parameters.Params, options: argpa
             log_level="warning",
             timeout_keep_alive=KEEP_ALIVE,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=True,  # of a proxy on this machine, or in FORWARDED_ALLOW_IPS
             access_log=False,
             ws="none",
             lifespan="off",
@@ -93,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         default="127.0.0.1",
         help="the address to listen on; for other than loopback, put TLS in front",
     )
-    serve.add_argument("--port", type=int, help="the port to listen on (default: that of people.url)")
+    serve.add_argument("--port", type=int, help="the port (default: that of people.url; 4300 if it is https)")
     serve.add_argument(
         "--then",
         default=f"{sys.executable} -m flows.pipeline",

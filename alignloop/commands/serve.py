@@ -8,6 +8,7 @@ them ends, all end, so that a supervisor can start all of them again.
 import argparse
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,13 +18,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from alignloop import params as parameters
 from alignloop.errors import AlignloopError
 from alignloop.pipeline.checkout_lock import hold_lock_file
 from alignloop.pipeline.environment import MLFLOW_DATABASE, SERVING
+from alignloop.web.addresses import listening_port
 
 HOST = "127.0.0.1"
 DIRECT = build_opener(ProxyHandler({}))  # no proxy for loopback
@@ -32,6 +33,8 @@ PATIENCE_SECONDS = 600.0
 GRACE_SECONDS = 20.0
 STORE_URL = f"sqlite:///{MLFLOW_DATABASE}"
 PREFECT, MLFLOW = "PREFECT_SERVER_DATABASE_CONNECTION_URL", "MLFLOW_BACKEND_STORE_URI"
+SERVER_KEY, CLIENT_KEY = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
+SHARED = ("PREFECT_API_URL", CLIENT_KEY, "MLFLOW_TRACKING_URI")  # what runs on this checkout need
 
 
 class ServeError(AlignloopError):
@@ -40,12 +43,13 @@ class ServeError(AlignloopError):
 
 @dataclass(frozen=True)
 class Service:
-    """One program: its name, its command, the address that replies when it is ready, and its page."""
+    """One program: its name, its command, the address that replies when it is ready, its page and port."""
 
     name: str
     command: Sequence[str]
     health: str | None
     page: str | None = None
+    port: int | None = None
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -53,12 +57,20 @@ def command(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("python -m alignloop serve", description=__doc__)
     parser.add_argument("--prefect-port", type=int, default=4200, metavar="PORT", help="%(default)s")
     parser.add_argument("--mlflow-port", type=int, default=5000, metavar="PORT", help="%(default)s")
+    labels_help = "that of people.url; 4300 if it is https, whose port a proxy holds"
+    parser.add_argument("--labels-port", type=int, metavar="PORT", help=labels_help)
     options = parser.parse_args(arguments)
     labels_url = parameters.load(Path("params.yaml")).people.url
-    services, env = plan_services(options.prefect_port, options.mlflow_port, labels_url, os.environ)
+    services, env = plan_services(
+        options.prefect_port,
+        options.mlflow_port,
+        labels_url,
+        os.environ,
+        labels_port=options.labels_port,
+    )
     for service in services:
-        if service.page:
-            _check_free(service)
+        if service.port:
+            _check_free(service.name, service.port)
     LOGS.mkdir(exist_ok=True)
     if any(STORE_URL in service.command for service in services) and not MLFLOW_DATABASE.exists():
         from alignloop.tracking import create_store  # imports MLflow, which takes seconds
@@ -67,12 +79,11 @@ def command(arguments: Sequence[str]) -> int:
     try:
         with _running(services, env) as processes:
             _await_all(services, processes)
-            addresses = {
-                name: env[name] for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI") if name in env
-            }
-            with hold_lock_file(SERVING, addresses):
+            _keep_for_owner(SERVING)
+            with hold_lock_file(SERVING, {name: env[name] for name in SHARED if name in env}):
                 pages = "   ".join(f"{service.name} {service.page}" for service in services if service.page)
-                print(f"{pages}   (logs in {LOGS}/; Ctrl-C ends all)", flush=True)
+                key = f"{CLIENT_KEY} in {SERVING} signs in to Prefect"
+                print(f"{pages}   ({key}; logs in {LOGS}/; Ctrl-C ends all)", flush=True)
                 while True:
                     _check_alive(processes)
                     time.sleep(0.5)
@@ -82,12 +93,21 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def plan_services(
-    prefect_port: int, mlflow_port: int, labels_url: str, environ: Mapping[str, str]
+    prefect_port: int,
+    mlflow_port: int,
+    labels_url: str,
+    environ: Mapping[str, str],
+    *,
+    labels_port: int | None = None,
 ) -> tuple[list[Service], dict[str, str]]:
     """Return the services to start, and the environment of all of them."""
     server, tracking = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
     env = {**environ, "PREFECT_API_URL": f"{server}/api", "PREFECT_UI_URL": server, "PYTHONUNBUFFERED": "1"}
     env.setdefault("PREFECT_WORKER_QUERY_SECONDS", "5")
+    # who reaches Prefect's API can start any command: loopback alone keeps out neither accounts nor web pages
+    key = env.setdefault(SERVER_KEY, f"operator:{secrets.token_urlsafe(32)}")
+    env[CLIENT_KEY] = key
+    env.setdefault("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", f"{server},http://localhost:{prefect_port}")
     # off: seven processes for MLflow's judges and prompts, which this project does not use
     env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     if PREFECT in environ:
@@ -99,15 +119,21 @@ def plan_services(
         # the URL, which has a password, stays in the environment
         store = ["--artifacts-destination", "mlruns/artifacts"]
     python = sys.executable
+    port = labels_port or listening_port(labels_url)
     services = [
         Service(
             "Prefect",
             [python, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)],
             f"{server}/api/health",
             server,
+            prefect_port,
         ),
         Service(
-            "labels", [python, "-m", "alignloop", "label"], f"{labels_url.rstrip('/')}/health", labels_url
+            "labels",
+            [python, "-m", "alignloop", "label", "serve", "--port", str(port)],
+            f"http://{HOST}:{port}/health",
+            labels_url,
+            port,
         ),
         Service("worker", [python, "-m", "flows.worker"], None),
     ]
@@ -125,20 +151,32 @@ def plan_services(
             *store,
         ]
         services.insert(
-            1, Service("MLflow", [python, "-m", "mlflow", "server", *options], f"{tracking}/health", tracking)
+            1,
+            Service(
+                "MLflow",
+                [python, "-m", "mlflow", "server", *options],
+                f"{tracking}/health",
+                tracking,
+                mlflow_port,
+            ),
         )
     return services, env
 
 
-def _check_free(service: Service) -> None:
-    port = urlsplit(str(service.page)).port or 80
+def _keep_for_owner(file: Path) -> None:
+    """Make a file that only its owner can read: it will hold the key of Prefect's API."""
+    file.touch(0o600)
+    file.chmod(0o600)
+
+
+def _check_free(name: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
             raise ServeError(
-                f"{service.name}: port {port} cannot be used: {error.strerror}; "
+                f"{name}: port {port} cannot be used: {error.strerror}; "
                 "end the program that holds it (`ss -ltnp` shows it; another `make serve`?), "
                 "or name another port (`python -m alignloop serve --help`)"
             ) from None

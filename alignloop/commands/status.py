@@ -20,6 +20,7 @@ from alignloop.tracking import registry
 
 STORES = ("mlruns", ".prefect", "people", ".cache")
 NO_SERVER = "nothing: no Prefect server answers at {}; `make serve` starts one"
+NO_KEY = "unknown: the Prefect server at {} wants its key; set PREFECT_API_AUTH_STRING"
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -127,13 +128,17 @@ def _next_run(server: str) -> str:
         "limit": 1,
         "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
     }
+    key = os.environ.get("PREFECT_API_AUTH_STRING", "")
+    auth = httpx.BasicAuth(*key.split(":", 1)) if ":" in key else None
     try:
-        reply = httpx.post(f"{api}/flow_runs/filter", json=query, timeout=5, trust_env=False)
+        reply = httpx.post(f"{api}/flow_runs/filter", json=query, auth=auth, timeout=5, trust_env=False)
+        if reply.status_code == httpx.codes.UNAUTHORIZED:
+            return NO_KEY.format(server)
         runs: list[dict[str, Any]] = reply.raise_for_status().json()
         if not runs:
             return "nothing is scheduled; switch a schedule on in prefect.yaml or on its deployment's page"
         address = f"{api}/deployments/{runs[0]['deployment_id']}"
-        name = httpx.get(address, timeout=5, trust_env=False).json().get("name", "a run")
+        name = httpx.get(address, auth=auth, timeout=5, trust_env=False).json().get("name", "a run")
     except httpx.HTTPError:
         return NO_SERVER.format(server)
     return f"{name}, {_time(datetime.fromisoformat(runs[0]['expected_start_time']))}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from alignloop.markdown import number, table
+from alignloop.markdown import number, plain, table
 
 PLAIN = (
     "gold",
@@ -142,7 +142,7 @@ def _change_in_words(rows: Mapping[str, Any], change: Mapping[str, float | None]
 def _behaviours(rows: Mapping[str, Any], behaviours: Sequence[str]) -> str:
     counts = {name: of["n"] for name, of in rows["sft"]["behaviours"].items()}
     body = [
-        [name.replace("_", " "), str(counts[name]), *(_passed(row, name) for row in rows.values())]
+        [plain(name.replace("_", " ")), str(counts[name]), *(_passed(row, name) for row in rows.values())]
         for name in behaviours
     ]
     for words, key, of in FAULTS:

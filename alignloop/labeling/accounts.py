@@ -14,14 +14,14 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
-from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError, log_event
-from alignloop.labeling.schema import Event, Labeler, LabelerStatus, Role, SignInSession
+from alignloop.labeling import sign_in_limits
+from alignloop.labeling.database import LabelingDatabase, log_event
+from alignloop.labeling.schema import Labeler, LabelerStatus, Role, SignInSession
+from alignloop.labeling.sign_in_limits import AccessRefused
 
 LINK_DAYS = 14
 SESSION_HOURS = 12
 MIN_PASSWORD_LENGTH = 10
-MAX_FAILED_SIGN_INS = 5  # per name within FAILURE_WINDOW; ten times as many per network address
-FAILURE_WINDOW = 15 * 60  # seconds
 NAME = re.compile(r"labeler-[a-z0-9][a-z0-9-]{0,40}")
 T = TypeVar("T")
 _hasher = PasswordHasher()
@@ -50,14 +50,6 @@ class SignedInAccount:
     qualified: bool | None
     quiz_agreement: float | None
     form_key: str
-
-
-class AccessRefused(LabelingDatabaseError):
-    """A sign-in or an invitation is refused; the message is for the person."""
-
-
-class TooManySignIns(AccessRefused):
-    """Too many sign-ins have failed; the person must wait."""
 
 
 def invite(database: LabelingDatabase, id: str, role: Role, actor: str) -> str:
@@ -94,8 +86,28 @@ def invited_labeler(session: Session, secret: str) -> Labeler:
     return person
 
 
-def accept_invitation(database: LabelingDatabase, secret: str, password: str | None) -> str:
-    """Sign in by an invitation link and return the session's cookie; a password invalidates the link."""
+def is_invitation(session: Session, secret: str) -> bool:
+    """Whether a link of this secret can be accepted."""
+    try:
+        return invited_labeler(session, secret) is not None
+    except AccessRefused:
+        return False
+
+
+def accept_invitation(
+    database: LabelingDatabase, secret: str, password: str | None, address: str = "command line"
+) -> str:
+    """Sign in by an invitation link and return the session's cookie.
+
+    A password invalidates the link and ends the sessions that began with it.
+    """
+    try:
+        with database.reading() as session:
+            invited_labeler(session, secret)  # before any work for a stranger
+    except AccessRefused:
+        with database.writing(flush=False) as session:
+            sign_in_limits.count_refused_link(session, address)
+        raise
     if password is not None and len(password) < MIN_PASSWORD_LENGTH:
         raise AccessRefused(f"The password must have at least {MIN_PASSWORD_LENGTH} characters.")
     hashed = None if password is None else _limited(lambda: _hasher.hash(password))
@@ -104,32 +116,42 @@ def accept_invitation(database: LabelingDatabase, secret: str, password: str | N
         if hashed:
             person.password = hashed
             person.link = person.link_expires = None
-        return _start_session(session, person, "link")
+            session.execute(delete(SignInSession).where(SignInSession.labeler == person.id))
+        cookie = _start_session(session, person)
+        log_event(session, person.id, sign_in_limits.SUCCESS, person.id, means="link")
+        return cookie
 
 
-def sign_in(database: LabelingDatabase, id: str, password: str, address: str) -> str:
-    """Sign in by password and return the session's cookie. Failures are counted by name and by address."""
-    with database.reading() as session:
-        failures = (
-            select(func.count())
-            .select_from(Event)
-            .where(Event.action == "sign-in failed", Event.time > time.time() - FAILURE_WINDOW)
-        )
-        by_name = session.scalar(failures.where(Event.subject == id)) or 0
-        by_address = session.scalar(failures.where(Event.actor == address)) or 0
+def sign_in(database: LabelingDatabase, id: str, password: str, address: str, known_browser: str = "") -> str:
+    """Sign in by password and return the session's cookie; `known_browser` is the token of an earlier one."""
+    with database.writing(flush=False) as session:
         person = session.get(Labeler, id)
-    if by_name >= MAX_FAILED_SIGN_INS or by_address >= 10 * MAX_FAILED_SIGN_INS:
-        raise TooManySignIns(
-            f"Too many failed sign-ins. Wait {FAILURE_WINDOW // 60} minutes, or ask for a new link."
-        )
+        is_known = sign_in_limits.is_known_browser(person, known_browser)
+        sign_in_limits.count_attempt(session, id, address, is_known)
     stored = person.password if person and person.password else _DUMMY_HASH
     is_right = _limited(lambda: _verify(stored, password)) and stored is not _DUMMY_HASH
     with database.writing() as session:
-        if person is None or not is_right:
-            log_event(session, address, "sign-in failed", id[:50])
-        else:
-            return _start_session(session, session.get_one(Labeler, id), "password")
+        person = session.get(Labeler, id)
+        if person is not None and is_right and person.password == stored:
+            cookie = _start_session(session, person)
+            sign_in_limits.log_success(session, person, "password", address, is_known)
+            return cookie
+        log_event(session, address, "sign-in failed", id[:50])
     raise AccessRefused("Name and password do not match.")
+
+
+def is_known_browser(database: LabelingDatabase, id: str, token: str) -> bool:
+    """Whether the browser that sends this token has signed in to the account by its password before."""
+    with database.reading() as session:
+        return sign_in_limits.is_known_browser(session.get(Labeler, id), token)
+
+
+def known_browser_token(database: LabelingDatabase, cookie: str) -> str | None:
+    """The token that a browser with this session may keep; None for an account without a password."""
+    with database.reading() as session:
+        account = signed_in_account(session, cookie)
+        person = session.get(Labeler, account.id) if account else None
+        return sign_in_limits.known_browser_token(person) if person and person.password else None
 
 
 def signed_in_account(session: Session, cookie: str) -> SignedInAccount | None:
@@ -155,7 +177,7 @@ def count_administrators(session: Session) -> int:
     )
 
 
-def _start_session(session: Session, person: Labeler, means: str) -> str:
+def _start_session(session: Session, person: Labeler) -> str:
     if person.status == "excluded":
         raise AccessRefused("You are excluded from this project. Ask its administrator.")
     cookie = secrets.token_urlsafe(32)
@@ -168,7 +190,6 @@ def _start_session(session: Session, person: Labeler, means: str) -> str:
             expires=time.time() + SESSION_HOURS * 3600,
         )
     )
-    log_event(session, person.id, "sign in", person.id, means=means)
     return cookie
 
 

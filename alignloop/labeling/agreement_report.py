@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alignloop.core.labeler_agreement import Points, Ranks, agreement_rate, alpha, by_labeler, total
+from alignloop.markdown import plain
 from alignloop.records import Ranking
 
 Items = dict[object, dict[str, Ranks]]
@@ -133,7 +134,7 @@ def report_page(round: str, report: AgreementReport, bound: float | None) -> str
     ]
     for each in report.labelers:
         cells = [
-            _escape_cell(each.name),
+            plain(each.name),
             each.kind,
             f"{each.rankings:,}",
             _share_text(each.gold),
@@ -147,7 +148,7 @@ def report_page(round: str, report: AgreementReport, bound: float | None) -> str
         if groups:
             lines += ["", f"| {heading} | between labelers | α |", "|---|---:|---:|"]
             lines += [
-                f"| {_escape_cell(name)} | {_share_text(points)} | {_number_text(group_alpha)} |"
+                f"| {plain(name)} | {_share_text(points)} | {_number_text(group_alpha)} |"
                 for name, (points, group_alpha) in groups.items()
             ]
     lines += [
@@ -185,7 +186,3 @@ def _share_text(points: Points) -> str:
 
 def _number_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _escape_cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

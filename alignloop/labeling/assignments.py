@@ -21,7 +21,7 @@ from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError,
 from alignloop.labeling.item_selection import AssignmentSettings, select_item
 from alignloop.labeling.leases import counts_for_item, current_assignment, expire_leases
 from alignloop.labeling.rounds import MAX_SKIPS
-from alignloop.labeling.schema import Assignment, Item, Job, Labeler, Purpose, Submission
+from alignloop.labeling.schema import Assignment, Item, Job, Labeler, Purpose, Round, Submission
 from alignloop.records import check_order
 from alignloop.seeds import seed_of
 
@@ -29,6 +29,9 @@ from alignloop.seeds import seed_of
 _OWN = (Assignment.id == bindparam("assignment")) & (Assignment.labeler == bindparam("labeler"))
 _OWN_WITH_ITEM = select(Assignment, Item).join(Item, Item.id == Assignment.item).where(_OWN).with_for_update()
 _OWN_FOR_UPDATE = select(Assignment).where(_OWN).with_for_update()
+# locked before the item, as in every other transaction: no two wait for each other
+_ROUND_OF_OWN = select(Item.round).join(Assignment, Item.id == Assignment.item).where(_OWN).scalar_subquery()
+_ROUND_CLOSED = select(Round.closed).where(Round.id == _ROUND_OF_OWN).with_for_update(read=True)
 _VIEW = select(
     Assignment.id, Item.job, Item.purpose, Assignment.attempt, Assignment.state, Item.prompt, Item.responses
 )
@@ -146,10 +149,12 @@ def submit(
     """
     now = time.time()
     with database.writing() as session:
+        own = {"assignment": assignment, "labeler": labeler}
+        is_late = session.scalar(_ROUND_CLOSED, own) is not None
         row, item = _own_row(session, _OWN_WITH_ITEM, assignment, labeler)
         if row.state in ("done", "skipped"):
             return False
-        record_submission(session, row, item, content, guidelines=guidelines, now=now)
+        record_submission(session, row, item, content, guidelines=guidelines, now=now, is_late=is_late)
         action = "skip" if content.skipped else "answer"
         log_event(session, labeler, action, str(row.id), item=item.key, reason=content.skipped)
     return True
@@ -160,8 +165,10 @@ def record_submission(
     assignment: Assignment,
     item: Item,
     content: SubmissionContent,
+    *,
     guidelines: str,
     now: float,
+    is_late: bool = False,
 ) -> None:
     """Add the submission of an unfinished assignment and count it on its item.
 
@@ -191,6 +198,7 @@ def record_submission(
             seconds=round(max(0.0, now - assignment.started), 3),
             active_seconds=content.active_seconds,
             submitted=now,
+            late=is_late,
         )
     )
 

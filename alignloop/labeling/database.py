@@ -14,8 +14,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, create_engine, event, make_url
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy import URL, Connection, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from alignloop.errors import AlignloopError
@@ -23,6 +23,7 @@ from alignloop.labeling.schema import Event
 
 DATABASE_FILE = "people/labeling.db"
 DISK_FULL_MESSAGES = ("disk is full", "no space left", "disk full")
+LOCKED_MESSAGE = "database is locked"
 WRITER_TIMEOUT = 15  # seconds to wait for another writer
 CONNECTIONS = 40  # one for each request thread of the server
 _UPGRADE_LOCK = 72_316_004  # any number: one process upgrades a PostgreSQL database at a time
@@ -41,11 +42,15 @@ class DiskFullError(LabelingDatabaseError):
     """The disk of the database is full: nothing of the transaction was saved."""
 
 
+class DatabaseBusyError(LabelingDatabaseError):
+    """The database cannot be used for the moment: nothing of the transaction was saved."""
+
+
 class LabelingDatabase:
     """An open labeling database. Writers run one after the other; readers never wait."""
 
     def __init__(self, url: str) -> None:
-        address = make_url(url)
+        address = _parse_url(url)
         if address.get_backend_name() == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
         elif address.get_backend_name() != "sqlite":
@@ -94,7 +99,7 @@ class LabelingDatabase:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A read-only session that sees one consistent state of the database."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with self._named_errors(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -104,17 +109,30 @@ class LabelingDatabase:
         With `flush` it is on disk at the commit. Without, the system may write it out some seconds later: it
         survives the death of every process, but a power cut only if a flushed transaction came after it.
         """
+        with (
+            self._named_errors(),
+            self._write_lock,
+            Session(self._writers[flush], expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Turn errors of the database's surroundings into ours."""
         try:
-            with (
-                self._write_lock,
-                Session(self._writers[flush], expire_on_commit=False) as session,
-                session.begin(),
-            ):
-                yield session
+            yield
         except SQLAlchemyError as error:
-            if any(words in str(getattr(error, "orig", error)).lower() for words in DISK_FULL_MESSAGES):
+            reason = str(getattr(error, "orig", error)).strip()
+            if any(words in reason.lower() for words in DISK_FULL_MESSAGES):
                 raise DiskFullError(
                     f"{self.name}: its disk is full; free some space: what was committed is kept"
+                ) from error
+            is_away = isinstance(error, DBAPIError) and error.connection_invalidated
+            is_away |= isinstance(error, OperationalError) and not self._embedded
+            if is_away or LOCKED_MESSAGE in reason:
+                raise DatabaseBusyError(
+                    f"{self.name}: cannot be used now: {reason}; run again when no other program holds it"
                 ) from error
             raise
 
@@ -142,6 +160,23 @@ class LabelingDatabase:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+
+def _parse_url(url: str) -> URL:
+    """The parts of a URL. What is refused is not quoted: it may hold a password."""
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        raise LabelingDatabaseError(
+            "DATABASE_URL: is no URL of a database; write postgresql://USER:PASSWORD@HOST:PORT/NAME "
+            "or sqlite:////path/to/labeling.db"
+        ) from None
+    if any(sign in (address.host or "") for sign in "@:/#?"):
+        raise LabelingDatabaseError(
+            "DATABASE_URL: its password has a sign that ends it too early; write @ as %40, : as %3A, "
+            "/ as %2F, # as %23 and % as %25"
+        )
+    return address
 
 
 def log_event(session: Session, actor: str, action: str, subject: str = "", **details: Any) -> None:

@@ -1,4 +1,7 @@
-"""Removal of a user's prompts from the labeling database, together with all submissions for them."""
+"""Removal of a user from the labeling database: prompts with all submissions, and written conversations.
+
+Exports name a labeler as the user of a conversation that the labeler wrote.
+"""
 
 import os
 from collections.abc import Collection, Iterator
@@ -6,15 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Delete, delete, select
+from sqlalchemy import CursorResult, Delete, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from alignloop.labeling.database import DATABASE_FILE, LabelingDatabase, database_url, log_event
-from alignloop.labeling.schema import Assignment, Item, Submission
+from alignloop.labeling.schema import Assignment, Event, Item, Labeler, Submission
+
+ITEM_ACTIONS = ("answer", "skip", "import answer")
 
 
 def count_items(root: Path, users: Collection[str]) -> int:
-    """Number of items whose prompt is by one of `users`."""
+    """Number of items whose prompt or conversation is by one of `users`."""
     with _open_existing(root) as database:
         if database is None:
             return 0
@@ -23,7 +28,7 @@ def count_items(root: Path, users: Collection[str]) -> int:
 
 
 def forget(root: Path, users: Collection[str], mark: str) -> dict[str, int]:
-    """Remove the items of `users` with their assignments and submissions.
+    """Remove the items of `users` with their assignments and submissions, and their traces in the audit.
 
     Returns the number removed of each; empty if there is no database or it has no item of these users.
     """
@@ -32,11 +37,13 @@ def forget(root: Path, users: Collection[str], mark: str) -> dict[str, int]:
             return {}
         with database.writing() as session:
             items = _items(session, users)
+            keys = set(session.scalars(select(Item.key).where(Item.id.in_(items))))
             removed = {
                 "answers": _remove(session, delete(Submission).where(Submission.item.in_(items))),
                 "assignments": _remove(session, delete(Assignment).where(Assignment.item.in_(items))),
                 "items": _remove(session, delete(Item).where(Item.id.in_(items))),
             }
+            removed["audit details"] = _redact_audit(session, keys) if keys else 0
             if items:
                 log_event(session, "command line", "forget user", mark, **removed)
         database.compact()  # also if a labeling page prevented it the last time
@@ -49,7 +56,58 @@ def _remove(session: Session, removal: Delete) -> int:
 
 
 def _items(session: Session, users: Collection[str]) -> list[int]:
-    return [id for id, prompt in session.execute(select(Item.id, Item.prompt)) if prompt.get("user") in users]
+    prompts = session.execute(select(Item.id, Item.prompt))
+    items = {id for id, prompt in prompts if prompt.get("user") in users}
+    written = select(Assignment.item).join(Item, Item.id == Assignment.item)
+    items |= set(session.scalars(written.where(Item.job == "converse", Assignment.labeler.in_(users))))
+    return sorted(items)
+
+
+def _redact_audit(session: Session, keys: Collection[str]) -> int:
+    """Remove the items' names, which have ids of prompts, and reasons of skips from the audit's details.
+
+    The database refuses changes of the audit, so its triggers are set aside within this transaction. The
+    lines themselves stay: who did what, and when.
+    """
+    lines = [
+        event
+        for event in session.scalars(select(Event).where(Event.action.in_(ITEM_ACTIONS)))
+        if event.details.get("item") in keys
+    ]
+    with _audit_unlocked(session):
+        for event in lines:
+            event.details = dict.fromkeys(event.details, "forgotten")
+        session.flush()
+    return len(lines)
+
+
+@contextmanager
+def _audit_unlocked(session: Session) -> Iterator[None]:
+    """Set the triggers that refuse changes of the audit aside, and put them back."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("ALTER TABLE audit DISABLE TRIGGER audit_append_only"))
+        yield
+        session.execute(text("ALTER TABLE audit ENABLE TRIGGER audit_append_only"))
+        return
+    query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'")
+    triggers = [(name, sql) for name, sql in session.execute(query)]
+    for name, _ in triggers:
+        session.execute(text(f"DROP TRIGGER {name}"))
+    yield
+    for _, sql in triggers:
+        session.execute(text(sql))
+
+
+def labels_that_stay(root: Path, labeler: str) -> int | None:
+    """Number of submissions by a labeler for other users' prompts; None if there is no such account."""
+    with _open_existing(root) as database:
+        if database is None:
+            return None
+        with database.reading() as session:
+            if session.get(Labeler, labeler) is None:
+                return None
+            own = select(func.count()).select_from(Submission).where(Submission.labeler == labeler)
+            return session.scalar(own) or 0
 
 
 @contextmanager

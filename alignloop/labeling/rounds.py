@@ -84,6 +84,8 @@ def _replace_items(session: Session, round: str, samples: Sequence[Samples], ove
     before = {item.key: item for item in session.scalars(select(Item).where(Item.round == round))}
     for item in before.values():
         item.active = False
+    of_round = Submission.item.in_(select(Item.id).where(Item.round == round))
+    session.execute(update(Submission).where(of_round).values(late=False))  # the round is open again
     kept = 0
     for each in samples:
         prompt, responses = each.prompt.model_dump(mode="json"), list(each.responses)
@@ -182,8 +184,12 @@ def close(session: Session, round: str, actor: str) -> None:
 
 
 def rankings(session: Session, round: str) -> Iterator[Ranking]:
-    """The round's rankings in the items' order: first attempts of labelers who are not excluded."""
-    plan = session.get_one(Round, round)
+    """The round's rankings in the items' order: first attempts of labelers who are not excluded.
+
+    A submission belongs to the round if its transaction came before the one that closed it, whatever the
+    clocks of the servers said.
+    """
+    session.get_one(Round, round)
     rows = session.execute(
         select(Item, Submission, Assignment.presented)
         .join(Submission, Submission.item == Item.id)
@@ -196,7 +202,7 @@ def rankings(session: Session, round: str) -> Iterator[Ranking]:
             Submission.ranks.is_not(None),
             Labeler.status != "excluded",
         )
-        .where(Submission.submitted <= (plan.closed or time.time()))
+        .where(Submission.late.is_(False))
         .order_by(Item.id, Submission.labeler)
     )
     for item, submission, presented in rows:

@@ -127,7 +127,10 @@ class Assignment(Table):
 
 
 class Submission(Table):
-    """The one submission of an assignment: ranks and ratings, a conversation, or the reason for a skip."""
+    """The one submission of an assignment: ranks and ratings, a conversation, or the reason for a skip.
+
+    `late` is whether its round was closed already: the order of transactions decides, not the clocks.
+    """
 
     __tablename__ = "answers"
     __table_args__ = (Index("answers_of_labeler", "labeler", "submitted"),)
@@ -146,6 +149,7 @@ class Submission(Table):
     seconds: Mapped[float]  # from the first view to the submission
     active_seconds: Mapped[float | None]  # with the page in view, as the browser counts
     submitted: Mapped[float]
+    late: Mapped[bool] = mapped_column(default=False)
 
 
 class Review(Table):

@@ -19,7 +19,7 @@ from alignloop.data.formats.sources import Source, find_sources
 from alignloop.data.record_files import read_rows, remove_records
 from alignloop.errors import AlignloopError
 from alignloop.labeling import erasure
-from alignloop.lineage import record_trace, row_removal
+from alignloop.lineage import quotes, record_trace, row_removal
 from alignloop.lineage.graph import Graph, descendants, load_graph
 from alignloop.lineage.log import DATA, RECORD_SUFFIXES, model_label
 from alignloop.lineage.record_trace import Occurrence
@@ -40,10 +40,11 @@ class ForgetError(AlignloopError):
 
 @dataclass
 class User:
-    """A user, by the ids that records may use, and the ids of the user's prompts found so far."""
+    """A user, by the ids that records may use; ids and texts of the user's prompts found so far."""
 
     id: str
     prompts: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         # `prepare` replaces an id that is personal data itself by the second form
@@ -55,6 +56,7 @@ class User:
         owned = prompt if isinstance(prompt, dict) else row
         if owned.get("user") in self.ids:
             self.prompts.add(str(owned.get("id")))
+            self.texts |= {str(turn.get("content")) for turn in owned.get("messages", ())}
             return True
         return isinstance(prompt, str) and prompt in self.prompts
 
@@ -100,13 +102,27 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
     if counts := erasure.forget(root, user.ids, mark):
         removed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
         yield f"removed    {removed} from the labeling store"
+    yield from quotes.forget_quotes(root, user.texts)
     # 4. The models that were trained on it.
     yield from _mark_models(root, graph, data, mark)
     # 5. The data in earlier versions.
     yield from _erase_versions(root, data)
+    yield from _left(root, user)
     yield f"next       `git add {FORGOTTEN} && git commit`, and `make run`: it makes anew what is affected."
-    yield "           The models above keep what they learned until they are replaced. MLflow keeps its"
-    yield "           copies of pages (mlruns/artifacts), and other people keep what they have copied"
+
+
+def _left(root: Path, user: User) -> Iterator[str]:
+    """Name what this command does not remove."""
+    yield "left       what the models above have learned, until they are replaced"
+    yield "left       copies elsewhere: other clones, backups, exports, what people have copied; MLflow's and"
+    yield "           Prefect's stores where another machine keeps them"
+    yield "left       rows that `ingest` refused, in data/sources: metrics/ingest.json counts them"
+    yield "left       pages of reports/validation and their copies in mlruns/artifacts, with single values"
+    yield "left       lines of the labeling audit: who did what, and when, without the user's prompts"
+    labels = erasure.labels_that_stay(root, user.id)
+    if labels is not None:
+        yield f"left       the account {user.id}, with {labels:,} submissions for other users' prompts:"
+        yield "           exclude it at /admin, and they do not count"
 
 
 def search_versions(root: Path, graph: Graph, user: User) -> UserData:

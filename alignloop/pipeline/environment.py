@@ -23,6 +23,8 @@ SERVING = Path(".cache", "serving")
 def configure(root: Path = ROOT) -> dict[str, str]:
     """Set every variable of the project in `root` that is not set yet, and return all of them."""
     servers = read_lock_file(root / SERVING)  # runs report to the servers that run here
+    if os.environ.get("PREFECT_API_URL") not in (None, servers.get("PREFECT_API_URL")):
+        servers.pop("PREFECT_API_AUTH_STRING", None)  # another server must not learn the key of this one
     # Eight retries are eight minutes, for a server that may be restarted. A flow's temporary server never is.
     retries = "8" if "PREFECT_API_URL" in {**os.environ, **servers} else "3"
     settings = {

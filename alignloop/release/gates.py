@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alignloop.core.metrics import format_win_rate, win_rate
-from alignloop.markdown import number, table
+from alignloop.markdown import number, plain, table
 from alignloop.params.release import Gates
 from alignloop.records import EvaluatedResponse
 
@@ -111,7 +111,7 @@ def render_verdict(verdict: Mapping[str, Any]) -> str:
     for name, rule in verdict["rules"].items():
         title, side = RULES[name]
         if name == "max_behaviour_fall" and (declines := verdict["behaviour_falls"]):
-            title += f" ({max(declines, key=declines.__getitem__).replace('_', ' ')})"
+            title += f" ({plain(max(declines, key=declines.__getitem__).replace('_', ' '))})"
         digits = 0 if name in ("validated", "traced") else 3
         bound = "–" if rule["bound"] is None else f"{side} {number(rule['bound'], digits)}"
         rows.append([title, number(rule["value"], digits), bound, outcomes[rule["met"]]])

@@ -13,7 +13,7 @@ from alignloop.errors import AlignloopError
 from alignloop.evaluation.responses import load_test_set, respond, summary
 from alignloop.evaluation.results_table import gather, tables
 from alignloop.files import replacing, rounded, write_json
-from alignloop.markdown import one_line
+from alignloop.markdown import one_line, plain
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.release import Release
 from alignloop.params.rounds import Rounds
@@ -162,7 +162,7 @@ def _examples(responses: list[EvaluatedResponse], last: str) -> str:
             if name in replies
         ]
         quoted = "\n>\n".join(turns).split("\n")
-        parts.append("\n".join([f"**{behaviour.replace('_', ' ')}**", "", *quoted, "", *items]))
+        parts.append("\n".join([f"**{plain(behaviour.replace('_', ' '))}**", "", *quoted, "", *items]))
     return "\n\n".join(parts) + "\n"
 
 

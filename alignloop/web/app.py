@@ -3,17 +3,15 @@
 Its forms work without JavaScript, and its pages load nothing from other sites.
 """
 
-from urllib.parse import urlsplit
-
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.web import admin, auth, home, labeling_routes, review_routes
 from alignloop.web.auth import NotSignedIn
-from alignloop.web.rendering import HERE, add_guard
+from alignloop.web.rendering import HERE, add_error_pages
+from alignloop.web.request_guard import RequestGuard
 from alignloop.web.settings import Settings
 
 
@@ -26,9 +24,8 @@ def create_app(database: LabelingDatabase, settings: Settings) -> FastAPI:
     app.state.database = database
     app.state.settings = settings
     app.state.remaining = {}  # cache of item_pages
-    add_guard(app)
-    host = urlsplit(settings.url).hostname or "127.0.0.1"
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted({host, "127.0.0.1", "localhost"}))
+    add_error_pages(app)
+    app.add_middleware(RequestGuard, url=settings.url)
     app.add_exception_handler(NotSignedIn, _to_sign_in)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     for part in (auth, home, labeling_routes, review_routes, admin):

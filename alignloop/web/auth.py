@@ -1,6 +1,7 @@
 """Sign-in and sign-out by invitation link or password, sessions, and the role that each page requires."""
 
 import hmac
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -9,12 +10,19 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from alignloop.labeling import accounts
-from alignloop.labeling.accounts import AccessRefused, SignedInAccount, TooManySignIns
+from alignloop.labeling.accounts import SignedInAccount
 from alignloop.labeling.database import LabelingDatabase
+from alignloop.labeling.sign_in_limits import AccessRefused, TooManySignIns
 from alignloop.web.forms import FormFields, storable_text
 from alignloop.web.rendering import render_page
+from alignloop.web.sign_in_threads import SignInThreads
 
 COOKIE = "alignloop"
+KNOWN_BROWSER = "alignloop-known"  # a cookie that outlives sessions: see labeling/sign_in_limits.py
+KNOWN_DAYS = 180
+# Passwords are hashed on threads of their own: the pages do not wait for strangers. Who holds a link, or
+# has signed in before, does not wait for strangers either.
+STRANGERS, KNOWN = SignInThreads(2, 40), SignInThreads(2, 200)
 router = APIRouter()
 
 
@@ -53,9 +61,9 @@ async def administrator(account: Annotated[SignedInAccount, Depends(signed_in)])
 
 
 async def checked_form(
-    form: FormFields, account: Annotated[SignedInAccount, Depends(signed_in)]
+    account: Annotated[SignedInAccount, Depends(signed_in)], form: FormFields
 ) -> dict[str, str]:
-    """The fields of a form that carries the key of the account's session."""
+    """The fields of a form that carries the key of the account's session; a stranger's form is not read."""
     check_form_key(account, form.get("key", ""))
     return form
 
@@ -82,16 +90,20 @@ def sign_in_page(request: Request) -> Response:
 @router.post("/sign-in")
 async def sign_in(request: Request, form: FormFields) -> Response:
     """Start a session by name and password."""
-    name, address = form.get("name", "").strip(), request.client.host if request.client else "unknown"
+    name, password = form.get("name", "").strip(), form.get("password", "")
     name = name if name.startswith("labeler-") else f"labeler-{name}"
+    token, threads = request.cookies.get(KNOWN_BROWSER, ""), STRANGERS
     try:
-        cookie = await run_in_threadpool(
-            accounts.sign_in, get_database(request), name, form.get("password", ""), address
+        if token and await run_in_threadpool(accounts.is_known_browser, get_database(request), name, token):
+            threads = KNOWN
+        database, address = get_database(request), _address(request)
+        cookie = await threads.run(
+            partial(accounts.sign_in, database, name, password, address, known_browser=token)
         )
     except AccessRefused as error:
         status = 429 if isinstance(error, TooManySignIns) else 403
         return render_page(request, "sign_in.html", status, problem=str(error), name=form.get("name", ""))
-    return _start_session(request, cookie)
+    return await _start_session(request, cookie)
 
 
 @router.get("/invitation/{secret}")
@@ -105,13 +117,16 @@ def invitation_page(request: Request, secret: str) -> Response:
 @router.post("/invitation/{secret}")
 async def accept_invitation(request: Request, secret: str, form: FormFields) -> Response:
     """Start a session by an invitation link, and set a password if one is given."""
+    password, address = form.get("password") or None, _address(request)
     try:
-        cookie = await run_in_threadpool(
-            accounts.accept_invitation, get_database(request), secret, form.get("password") or None
+        threads = KNOWN if await run_in_threadpool(_is_link, request, secret) else STRANGERS
+        cookie = await threads.run(
+            partial(accounts.accept_invitation, get_database(request), secret, password, address)
         )
     except AccessRefused as error:
-        return render_page(request, "invitation.html", 403, secret=secret, name="", problem=str(error))
-    return _start_session(request, cookie)
+        status = 429 if isinstance(error, TooManySignIns) else 403
+        return render_page(request, "invitation.html", status, secret=secret, name="", problem=str(error))
+    return await _start_session(request, cookie)
 
 
 @router.post("/sign-out")
@@ -123,16 +138,22 @@ def sign_out(request: Request, form: CheckedForm) -> Response:
     return response
 
 
-def _start_session(request: Request, cookie: str) -> Response:
+def _address(request: Request) -> str:
+    return request.client.host[:45] if request.client else "unknown"
+
+
+def _is_link(request: Request, secret: str) -> bool:
+    with get_database(request).reading() as session:
+        return accounts.is_invitation(session, secret)
+
+
+async def _start_session(request: Request, cookie: str) -> Response:
     """Set the cookie of a new session, replacing whatever cookie the browser sent."""
     response = RedirectResponse("/", 303)
+    known = await run_in_threadpool(accounts.known_browser_token, get_database(request), cookie)
+    lasting = {COOKIE: (cookie, accounts.SESSION_HOURS * 3600), KNOWN_BROWSER: (known, KNOWN_DAYS * 86400)}
     is_https = request.app.state.settings.url.startswith("https:")
-    response.set_cookie(
-        COOKIE,
-        cookie,
-        max_age=accounts.SESSION_HOURS * 3600,
-        httponly=True,
-        secure=is_https,
-        samesite="lax",
-    )
+    for name, (value, seconds) in lasting.items():
+        if value is not None:
+            response.set_cookie(name, value, max_age=seconds, httponly=True, secure=is_https, samesite="lax")
     return response

@@ -1,8 +1,9 @@
 """Routes of labeling: the next assignment, its page, and its ratings, submissions, skips and drafts."""
 
+import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
@@ -140,9 +141,25 @@ def skip(request: Request, assignment: PathNumber, account: SignedIn, form: Chec
     return _submit(request, account, assigned, SubmissionContent(skipped=reason, active_seconds=seconds))
 
 
+async def _json_body(request: Request, account: SignedIn) -> dict[str, Any]:
+    """The JSON object that the page's script sends; it is read for accounts that are signed in only."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(404, "There is no such page.")
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise HTTPException(404, "There is no such page.")
+    return body
+
+
 @router.post("/item/{assignment}/draft")
 def draft(
-    request: Request, assignment: PathNumber, account: SignedIn, body: Annotated[dict[str, Any], Body()]
+    request: Request,
+    assignment: PathNumber,
+    account: SignedIn,
+    body: Annotated[dict[str, Any], Depends(_json_body)],
 ) -> Response:
     """Save a draft; the page's script sends it while the labeler works."""
     check_form_key(account, str(body.get("key", "")))

@@ -8,9 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-_FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*([^\n`]*)$")
-_RULE = re.compile(r"^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
-_CONTROL = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"} | {0x7F: "␡"}
+from alignloop.markdown import visible
+
+# possessive, and one cell at a time: a labeler's text must not make the matching try every split of a run
+_FENCE = re.compile(r"(`{3,}+|~{3,}+)([^\n`]*+)")
+_RULE = re.compile(r":?-++:?")
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Block:
 
 def blocks(text: str) -> list[Block]:
     """The blocks of a text in order. Control characters are replaced by visible symbols."""
-    lines = text.translate(_CONTROL).split("\n")
+    lines = visible(text).split("\n")
     result: list[Block] = []
     prose: list[str] = []
 
@@ -35,17 +37,12 @@ def blocks(text: str) -> list[Block]:
 
     place = 0
     while place < len(lines):
-        if fence := _FENCE.match(lines[place]):
+        if fence := _FENCE.fullmatch(lines[place]):
             end = next((n for n in range(place + 1, len(lines)) if lines[n].strip() == fence[1]), len(lines))
             flush()
             result.append(Block("code", "\n".join(lines[place + 1 : end]), ((fence[2].strip(),),)))
             place = end + 1
-        elif (
-            "|" in lines[place]
-            and place + 1 < len(lines)
-            and "|" in lines[place + 1]
-            and _RULE.match(lines[place + 1])
-        ):
+        elif "|" in lines[place] and place + 1 < len(lines) and _is_rule(lines[place + 1]):
             end = next((n for n in range(place + 2, len(lines)) if "|" not in lines[n]), len(lines))
             flush()
             result.append(
@@ -57,6 +54,11 @@ def blocks(text: str) -> list[Block]:
             place += 1
     flush()
     return result
+
+
+def _is_rule(line: str) -> bool:
+    """Whether a line separates a table's header from its body."""
+    return "|" in line and all(_RULE.fullmatch(cell) for cell in _cells(line))
 
 
 def _cells(line: str) -> tuple[str, ...]:

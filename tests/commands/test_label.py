@@ -1,15 +1,23 @@
 """`python -m alignloop label`: what its verbs print, write and refuse."""
 
 import json
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
+from sqlalchemy import select
 
 from alignloop import __main__ as entry
 from alignloop.commands import label
 from alignloop.labeling import rounds
 from alignloop.labeling.database import LabelingDatabase, database_url
+from alignloop.labeling.schema import Event
 from tests.labeling.exchange import tools
 from tests.web.conftest import PROJECT, samples
 
@@ -99,3 +107,28 @@ def test_a_failing_command_prints_one_message(
     Path("twice.yaml").write_text("labeler-ada: 7\nlabeler-bob: 7\n")
     assert run(*words) == 1
     assert f"label: {message}" in capsys.readouterr().err
+
+
+def test_behind_a_proxy_a_sign_in_is_counted_by_the_address_of_who_sent_it(here: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ["label", "serve", "--port", str(port), "--then", ""]
+    with subprocess.Popen([sys.executable, "-m", "alignloop", *words], stderr=subprocess.DEVNULL) as server:
+        try:
+            place, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
+            while time.monotonic() < deadline:
+                with suppress(httpx.TransportError):
+                    httpx.get(f"{place}/health", trust_env=False)
+                    break
+                time.sleep(0.1)
+            for forwarded in ("203.0.113.9", "1.1.1.1, 203.0.113.9"):  # the first is what its sender claims
+                headers = {"X-Forwarded-For": forwarded}
+                form = {"name": "ada", "password": "wrong"}
+                httpx.post(f"{place}/sign-in", data=form, headers=headers, trust_env=False)
+        finally:
+            server.terminate()
+    database = LabelingDatabase(database_url(here))
+    with database.reading() as session:
+        failed = session.scalars(select(Event).where(Event.action == "sign-in failed")).all()
+    database.close()
+    assert [event.actor for event in failed] == ["203.0.113.9"] * 2

@@ -1,15 +1,16 @@
 """Invitation, sign-in and sessions, and protection against password guessing."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select
 
-from alignloop.labeling import accounts
-from alignloop.labeling.accounts import AccessRefused, TooManySignIns
+from alignloop.labeling import accounts, sign_in_limits
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.qualification import set_status
 from alignloop.labeling.schema import Event, Labeler, SignInSession
+from alignloop.labeling.sign_in_limits import AccessRefused, TooManySignIns
 
 SECRET = "correct horse battery"
 
@@ -24,10 +25,10 @@ def test_an_invitation_link_works_until_a_password_is_set_and_only_hashes_are_st
     )
     assert first != second
     with database.reading() as session:
-        for cookie in (first, second):
-            account = accounts.signed_in_account(session, cookie)
-            assert account
-            assert (account.id, account.role) == ("labeler-ada", "labeler")
+        assert accounts.signed_in_account(session, first) is None, "setting a password ends other sessions"
+        account = accounts.signed_in_account(session, second)
+        assert account
+        assert (account.id, account.role) == ("labeler-ada", "labeler")
         person = session.get_one(Labeler, "labeler-ada")
         assert (person.password or "").startswith("$argon2id$")
         stored = [
@@ -63,32 +64,92 @@ def test_links_and_sessions_expire(database: LabelingDatabase, monkeypatch: pyte
         accounts.accept_invitation(database, link, None)
 
 
-def test_password_guessing_is_stopped_by_name_and_recorded_in_the_audit(database: LabelingDatabase) -> None:
-    accounts.accept_invitation(database, accounts.invite(database, "labeler-ada", "labeler", "cli"), SECRET)
-    for _ in range(accounts.MAX_FAILED_SIGN_INS):
-        with pytest.raises(AccessRefused, match="do not match"):
-            accounts.sign_in(database, "labeler-ada", "wrong", "10.0.0.1")
+@pytest.fixture
+def ada(database: LabelingDatabase) -> str:
+    """An account with a password: the cookie of its session."""
+    link = accounts.invite(database, "labeler-ada", "labeler", "cli")
+    return accounts.accept_invitation(database, link, SECRET)
+
+
+def guess(database: LabelingDatabase, name: str, address: str, token: str = "") -> str:
+    """How a wrong password is answered."""
+    try:
+        accounts.sign_in(database, name, "wrong", address, token)
+    except TooManySignIns:
+        return "too many"
+    except AccessRefused:
+        return "refused"
+    return "in"
+
+
+def test_guesses_of_a_name_are_limited_where_they_come_from_and_recorded(
+    database: LabelingDatabase, ada: str
+) -> None:
+    answers = [guess(database, "labeler-ada", "10.0.0.1") for _ in range(7)]
+    assert answers == ["refused"] * 5 + ["too many"] * 2
     with pytest.raises(TooManySignIns):
-        accounts.sign_in(database, "labeler-ada", SECRET, "10.0.0.2")
+        accounts.sign_in(database, "labeler-ada", SECRET, "10.0.0.1")
+    assert accounts.sign_in(database, "labeler-ada", SECRET, "10.0.0.2"), "the right password from elsewhere"
     with database.reading() as session:
         failed = session.scalars(select(Event).where(Event.action == "sign-in failed")).all()
-    assert [(event.actor, event.subject) for event in failed] == [
-        ("10.0.0.1", "labeler-ada")
-    ] * accounts.MAX_FAILED_SIGN_INS
+    assert [(event.actor, event.subject) for event in failed] == [("10.0.0.1", "labeler-ada")] * 5
     assert not any("wrong" in str(event.details) for event in failed)
 
 
-def test_guessing_names_is_stopped_by_address(
+def test_a_browser_that_has_signed_in_before_is_not_locked_out_by_guesses_of_others(
+    database: LabelingDatabase, ada: str
+) -> None:
+    token = accounts.known_browser_token(database, ada)
+    assert token
+    for number in range(60):
+        guess(database, "labeler-ada", f"10.0.{number}.1")
+    assert guess(database, "labeler-ada", "10.9.9.9") == "too many", "from all addresses together"
+    assert accounts.sign_in(database, "labeler-ada", SECRET, "10.0.0.1", token)
+    for forged in ("", "x", "ü", token[:-1]):
+        assert guess(database, "labeler-ada", "10.9.9.9", forged) == "too many"
+    answers = [guess(database, "labeler-ada", "10.0.0.1", token) for _ in range(7)]
+    assert answers == ["refused"] * 5 + ["too many"] * 2, "a stolen browser guesses no more than others"
+    link = accounts.invite(database, "labeler-ada", "labeler", "cli")
+    accounts.accept_invitation(database, link, SECRET + "2")
+    assert guess(database, "labeler-ada", "10.9.9.9", token) == "too many", "a new password makes it void"
+
+
+def test_right_passwords_do_not_count_as_guesses(database: LabelingDatabase, ada: str) -> None:
+    for _ in range(8):
+        assert accounts.sign_in(database, "labeler-ada", SECRET, "10.0.0.1")
+
+
+def test_an_address_is_limited_but_the_address_of_a_tunnel_or_proxy_is_not_one_person(
+    database: LabelingDatabase, ada: str
+) -> None:
+    for number in range(50):
+        assert guess(database, f"labeler-{number}", "10.0.0.1") == "refused"
+        assert guess(database, f"labeler-{number}", "127.0.0.1") == "refused"
+    assert guess(database, "labeler-x", "10.0.0.1") == "too many"
+    assert guess(database, "labeler-x", "10.0.0.2") == "refused"
+    assert accounts.sign_in(database, "labeler-ada", SECRET, "127.0.0.1")
+
+
+def test_links_that_do_not_exist_are_counted_without_work_and_real_ones_still_open(
     database: LabelingDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "MAX_FAILED_SIGN_INS", 1)
-    for number in range(10):
-        with pytest.raises(AccessRefused, match="do not match"):
-            accounts.sign_in(database, f"labeler-{number}", SECRET, "10.0.0.1")
+    link = accounts.invite(database, "labeler-ada", "labeler", "cli")
+    monkeypatch.setattr(accounts, "_limited", lambda work: pytest.fail("a stranger's password was hashed"))
+    for number in range(50):
+        with pytest.raises(AccessRefused, match="no longer valid"):
+            accounts.accept_invitation(database, f"made up {number}", SECRET, "10.0.0.1")
     with pytest.raises(TooManySignIns):
-        accounts.sign_in(database, "labeler-x", SECRET, "10.0.0.1")
-    with pytest.raises(AccessRefused, match="do not match"):
-        accounts.sign_in(database, "labeler-x", SECRET, "10.0.0.2")
+        accounts.accept_invitation(database, "made up", SECRET, "10.0.0.1")
+    assert accounts.accept_invitation(database, link, None, "10.0.0.1")
+
+
+def test_guesses_sent_together_are_counted_like_guesses_one_by_one(
+    database: LabelingDatabase, ada: str
+) -> None:
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(lambda _: guess(database, "labeler-ada", "10.0.0.1"), range(60)))
+    assert sorted(answers) == ["refused"] * 5 + ["too many"] * 55
+    assert sign_in_limits.MAX_GUESSES == 5
 
 
 def test_invalid_names_short_passwords_other_roles_and_excluded_people_are_refused(

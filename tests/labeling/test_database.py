@@ -1,12 +1,21 @@
 """The database keeps what was committed and its audit, and names what is wrong if it cannot be opened."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
-from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError, log_event
+from alignloop.labeling.database import (
+    DatabaseBusyError,
+    LabelingDatabase,
+    LabelingDatabaseError,
+    log_event,
+)
 from alignloop.labeling.schema import Event, Table
 
 
@@ -41,6 +50,40 @@ def test_submissions_are_flushed_at_once_and_assignments_with_the_next_submissio
     for flush, setting in ((True, ("on", 2)), (False, ("off", 1)), (True, ("on", 2))):
         with database.writing(flush) as session:
             assert session.scalar(text(query)) in setting
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada:se@cret@db.example/labels",
+        "postgresql://ada:s/e@cret@db.example:5432/labels",
+        "postgresql://ada:secret@db.example:port/labels",
+        "secret",
+        "://secret",
+        "postgresql:/ada:secret@db.example/labels",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(LabelingDatabaseError, match=r"^DATABASE_URL: ") as refused:
+        LabelingDatabase(url)
+    assert "cret" not in str(refused.value)
+
+
+def test_a_database_that_another_program_holds_is_named_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alignloop.labeling.database.WRITER_TIMEOUT", 0.2)
+    database = LabelingDatabase(f"sqlite:///{tmp_path}/labeling.db")
+    with closing(sqlite3.connect(tmp_path / "labeling.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(DatabaseBusyError, match="database is locked"), database.writing() as session:
+            log_event(session, "ada", "act")
+        other.execute("ROLLBACK")
+    with database.writing() as session:
+        log_event(session, "ada", "act again")
+    with database.reading() as session:
+        assert [event.action for event in session.scalars(select(Event))] == ["act again"]
+    database.close()
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,20 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
 from alignloop.__main__ import main
 from alignloop.data.forgotten import ForgottenError, ForgottenUsers
-from alignloop.labeling import rounds
+from alignloop.labeling import accounts, assignments, rounds
+from alignloop.labeling.assignments import SubmissionContent
 from alignloop.labeling.database import LabelingDatabase, database_url
+from alignloop.labeling.item_selection import AssignmentSettings
+from alignloop.labeling.schema import Event, Labeler
 from alignloop.pipeline import dvc_pipeline
 from alignloop.records import Prompt, Samples
 from alignloop.tracking import registry
-from tests.lineage.conftest import USERS, bring_up_to_date, git, prompt
+from tests.lineage.conftest import USERS, bring_up_to_date, git, messages, prompt
 
 
 def user_in(root: Path, split: str) -> int:
@@ -87,12 +92,106 @@ def test_nothing_of_the_user_is_left_and_all_else_stays(
     assert "removed    1 rows from data/sources/ranked.jsonl.gz" in out
     assert "removed    1 rows from data/sources/shown.json" in out
     assert "removed    4 records from data/raw/prompts.jsonl" in out
-    assert "removed    0 answers, 0 assignments, 1 items from the labeling store" in out
+    assert "removed    0 answers, 0 assignments, 1 items, 0 audit details from the labeling store" in out
     assert (copy / "data/raw/prompts.jsonl").read_text() == "".join(raw)
     assert len((copy / "data/sources/prompts.jsonl").read_text().splitlines()) == before - 3
     assert len(json.loads((copy / "data/sources/shown.json").read_text())) == USERS - 1
     with sqlite3.connect(copy / "people" / "labeling.db") as store:
         assert store.execute("select count(*) from items").fetchone() == (USERS - 5,)
+
+
+def test_a_conversation_that_a_labeler_wrote_is_found_and_erased_with_its_draft(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+):
+    store = LabelingDatabase(database_url(copy))
+    settings = AssignmentSettings(10, 0.0, 0.0)
+    for name in ("labeler-anna", "labeler-bob"):
+        accounts.invite(store, name, "labeler", "test")
+        with store.writing() as session:
+            session.get_one(Labeler, name).qualified = True
+        for number in range(2):
+            assignment = assignments.assign_conversation(store, name, settings)
+            assert assignment is not None
+            turns = [f"secret {number} of {name}", "No."]
+            if number:
+                assignments.save_draft(store, assignment, name, {"turns": turns}, settings)
+            else:
+                content = SubmissionContent(messages=messages(*turns))
+                assignments.submit(store, assignment, name, content, "g")
+    ranked = assignments.assign(store, "labeler-anna", "rank", "work", settings)
+    assert ranked is not None
+    assignments.submit(store, ranked, "labeler-anna", SubmissionContent(ranks=(1, 2)), "g")
+    store.close()
+    assert main(["data", "forget", "--user", "labeler-anna"]) == 0
+    out = capsys.readouterr().out
+    assert "removed    1 answers, 2 assignments, 2 items, 1 audit details from the labeling store" in out
+    assert "left       the account labeler-anna, with 1 submissions for other users' prompts:" in out
+    everything = b"".join(file.read_bytes() for file in (copy / "people").iterdir())
+    assert b"of labeler-anna" not in everything
+    assert b"secret 0 of labeler-bob" in everything
+    assert b"secret 1 of labeler-bob" in everything
+    assert main(["label", "export-demonstrations", "data/sources/labelers.jsonl"]) == 0
+    assert "labeler-anna" not in (copy / "data/sources/labelers.jsonl").read_text()
+
+
+def test_ids_and_reasons_go_from_the_audit_which_stays_append_only(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+):
+    user = user_in(copy, "train")
+    store = LabelingDatabase(database_url(copy))
+    accounts.invite(store, "labeler-anna", "labeler", "test")
+    with store.writing() as session:
+        session.get_one(Labeler, "labeler-anna").qualified = True
+    settings = AssignmentSettings(10, 0.0, 0.0)
+    while (assignment := assignments.assign(store, "labeler-anna", "rank", "work", settings)) is not None:
+        with store.reading() as session:
+            of_user = assignments.assigned_item(session, assignment, "labeler-anna").prompt["user"]
+        reason = f"I know {of_user}"
+        assignments.submit(store, assignment, "labeler-anna", SubmissionContent(skipped=reason), "g")
+    store.close()
+    assert main(["data", "forget", "--user", f"user-{user}"]) == 0
+    assert "1 audit details from the labeling store" in capsys.readouterr().out
+    store = LabelingDatabase(database_url(copy))
+    with store.reading() as session:
+        details = [event.details for event in session.scalars(select(Event).where(Event.action == "skip"))]
+    assert len(details) == USERS - 4
+    assert not any(f"s-{user}-" in str(each) or f"I know user-{user}'" in str(each) for each in details)
+    assert {"item": "forgotten", "reason": "forgotten"} in details
+    with pytest.raises(DBAPIError, match="append-only"), store.writing() as session:
+        session.execute(text("UPDATE audit SET actor = 'eve'"))
+    store.close()
+
+
+def test_reports_and_descriptions_do_not_quote_the_user_any_more(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+):
+    user, other = user_in(copy, "test"), user_in(copy, "train")
+    quotes = {
+        each: f"> What is {each} and 0?\n\n- candidate: of {each}!\n- champion: b" for each in (user, other)
+    }
+    report = "# Results\n\n**fact**\n\n" + "\n\n".join(
+        quote.replace("> ", "> **user** ") for quote in quotes.values()
+    )
+    artifact = copy / "mlruns/artifacts/1/abc/artifacts/reports/results.md"
+    artifact.parent.mkdir(parents=True)
+    for file in (copy / "reports/results.md", artifact):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(report + "\n\nThe end.\n")
+    version = registry.find(copy, "alignloop-policy/1")
+    registry.annotate(copy, version, {}, "\n\n".join(["The policy.", *quotes.values(), "Results:"]))
+    assert main(["data", "forget", "--user", f"user-{user}"]) == 0
+    out = capsys.readouterr().out
+    assert "removed    1 quotes from reports/results.md" in out
+    assert "removed    1 quotes from mlruns/artifacts/1/abc/artifacts/reports/results.md" in out
+    assert "removed    1 quotes from the description of alignloop-policy/1" in out
+    description = registry.find(copy, "alignloop-policy/1").description
+    for text_left in ((copy / "reports/results.md").read_text(), artifact.read_text(), description):
+        assert f"What is {user} and" not in text_left
+        assert f"of {user}!" not in text_left
+        assert f"What is {other} and" in text_left
+        assert f"of {other}!" in text_left
+    assert description.endswith("Results:")
+    assert artifact.read_text().endswith("The end.\n")
 
 
 def test_the_models_trained_on_the_user_are_listed_and_marked(copy: Path, capsys: pytest.CaptureFixture[str]):

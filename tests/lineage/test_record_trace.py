@@ -1,6 +1,7 @@
 """`data show` traces a record from the line of its source to the models that saw it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,27 @@ def line_of(root: Path, file: str, text: str) -> int:
     return next(
         number for number, line in enumerate((root / file).read_text().splitlines(), 1) if text in line
     )
+
+
+def test_a_terminal_obeys_nothing_that_a_record_holds(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    root = tmp_path / "project"
+    shutil.copytree(data, root, symlinks=True)
+    monkeypatch.chdir(root)
+    hostile = "\x1b]0;title\x07\x1b[2J"
+    row = {
+        "id": "evil",
+        "messages": [{"role": "user", "content": hostile}],
+        "user": hostile,
+        "category": hostile,
+    }
+    file = root / "data/prompts/train.jsonl"
+    file.write_text(file.read_text() + json.dumps(row) + "\n")
+    assert main(["data", "show", "evil"]) == 0
+    out = capsys.readouterr().out
+    assert "evil, user ␛]0;title␇␛[2J, category ␛]0;title␇␛[2J" in out
+    assert not [sign for sign in out if ord(sign) < 32 and sign != "\n"]
 
 
 def test_a_prompt_is_traced_from_its_line_to_the_sets_and_rankings(

@@ -1,5 +1,9 @@
 """Texts are shown as they are: code and tables as such, and no character is left out."""
 
+import time
+from itertools import product
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +29,43 @@ def test_text_that_only_looks_like_code_or_a_table_stays_prose() -> None:
 
 def test_control_characters_become_visible() -> None:
     assert blocks("a\x00b\x1bc\td") == [Block("prose", "a␀b␛c\td")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a|b\n{}x|", "a|b\n|{}x", "a|b\n{}|-", "```{}`", "~~~{}`", "{}"],
+)
+def test_a_mebibyte_of_spaces_takes_less_than_a_second(text: str) -> None:
+    _in_a_second(text.format(" " * (1 << 20)))
+
+
+def test_no_long_run_makes_a_text_slow_to_show() -> None:
+    runs = (
+        " ",
+        "\t",
+        "-",
+        ":",
+        "|",
+        "`",
+        "~",
+        "- ",
+        "|-",
+        "-|",
+        ":-:|",
+        "\n",
+        "|\n",
+        "~\n",
+        "```\n",
+        "~~~\n",
+    )
+    for start, run, end in product(("", "a|b\n", "~~~", "```"), runs, ("", "x", "`", "|x", "\n|-|")):
+        _in_a_second(start + run * 20_000 + end)
+
+
+def _in_a_second(text: str) -> None:
+    began = time.process_time()
+    blocks(text)
+    assert time.process_time() - began < 1, text[:20]
 
 
 @given(st.text(alphabet=st.sampled_from("ab|`~-: \nא")))

@@ -1,0 +1,16 @@
+"""Where the labeling pages listen, and by which address people reach them."""
+
+from urllib.parse import urlsplit
+
+PROXIED_PORT = 4300
+
+
+def listening_port(url: str) -> int:
+    """The port that the pages listen on if none is named.
+
+    A proxy holds the port of an https address, so the pages behind it listen on a port of their own.
+    """
+    address = urlsplit(url)
+    if address.scheme == "https":
+        return PROXIED_PORT
+    return address.port or 80
