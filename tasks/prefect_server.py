@@ -37,8 +37,9 @@ def check_server() -> None:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
             if error := client.api_healthcheck():
                 raise error
+            client.raise_for_api_version_mismatch()
     except Exception as error:  # a server can fail in any way; Prefect and httpx have errors of their own
-        reason = " ".join(str(error.__cause__ or error).split()) or type(error).__name__
+        reason = " ".join(str(error.__cause__ or error).split()).rstrip(".") or type(error).__name__
         raise PrefectServerError(
             f"Prefect at {url} ({place}): {reason}; start that server with Prefect "
             f"{prefect.__version__}, or unset PREFECT_API_URL to run with a temporary server"
