@@ -3,6 +3,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
 READY := .venv/ready
+EXTRAS := [dev]
 
 .PHONY: run run-files repro test mutants lint format deps docs serve ui env
 
@@ -43,12 +44,14 @@ serve ui: $(READY)  ## Prefect with a worker, MLflow and the labeling pages on l
 
 env: $(READY)
 
-# start.pth puts the environment's programs first in PATH, and lets DVC compare code without comments and type hints.
+# start.pth: the environment's programs first in PATH, DVC's cache of this checkout, code compared without comments.
+# What an interruption left (no pip, or the mark `installing`) is made anew.
 $(READY): pyproject.toml constraints.txt alignloop/pipeline/start.pth
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found: install one, or make PYTHON=/path/to/python3" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test ! -e .venv/installing && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@touch .venv/installing
 	@echo "installing into .venv (some minutes the first time)"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable ".$(EXTRAS)"
 	@cp alignloop/pipeline/start.pth "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/alignloop-start.pth"
-	@$(BIN)/dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
+	@rm .venv/installing
 	@touch $@

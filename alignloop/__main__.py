@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alignloop import stages
-from alignloop.exit_status import exit_status
+from alignloop.exit_status import exit_status, print_any_text
 from alignloop.pipeline.environment import configure
+from alignloop.pipeline.machine import check_place, keep_stores_private
 
 # name -> a module of alignloop.commands with `command(arguments) -> int`, and what it does
 COMMANDS = {
@@ -30,6 +31,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage or command in this process and return its exit status."""
     configure()
+    print_any_text()
     name, *arguments = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
     if name in ("-h", "--help"):
         print(_overview())
@@ -38,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(name: str, arguments: Sequence[str]) -> int:
+    check_place(Path.cwd())
+    keep_stores_private(Path.cwd())
     is_stage = name in _stages()
     if name in COMMANDS and not (is_stage and arguments and arguments[0].startswith("--round")):
         return importlib.import_module(f"alignloop.commands.{COMMANDS[name][0]}").command(arguments)

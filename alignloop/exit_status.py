@@ -1,6 +1,7 @@
 """How a command ends: its exit status, and the one message that says what went wrong."""
 
 import errno
+import io
 import os
 import shutil
 import signal
@@ -13,6 +14,12 @@ from pathlib import Path
 from alignloop.errors import AlignloopError, Waiting
 
 FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+
+
+def print_any_text() -> None:
+    """Let standard output replace what its encoding lacks, as standard error does, instead of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def exit_status(name: str, work: Callable[[], int]) -> int:

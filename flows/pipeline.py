@@ -17,15 +17,18 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from alignloop.errors import AlignloopError
+from alignloop.exit_status import print_any_text
 from alignloop.params import load
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.checkout_lock import lock_checkout
+from alignloop.pipeline.git import revision
+from alignloop.pipeline.machine import check_place, keep_stores_private
 from alignloop.pipeline.overrides import parse_value
 from flows.iteration import iteration
 from tasks import prefect_waits
 from tasks.concurrency_limits import look_up_limits
 from tasks.plan import Plan, make_plan
-from tasks.prefect_server import flush_events, shield_server, wait_until_recorded
+from tasks.prefect_server import check_server, flush_events, shield_server, wait_until_recorded
 from tasks.publish_results import check_champion, publish, results
 from tasks.record_run import record
 from tasks.stage_task import Outcome, warm_up
@@ -104,13 +107,18 @@ def _waiting_state(outcomes: list[Outcome]) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the flow from the command line; print the results, or the message of what failed."""
+    print_any_text()
     options = _parser().parse_args(arguments)
     try:
         overrides = {
             key: parse_value(value) for key, _, value in (pair.partition("=") for pair in options.overrides)
         }
+        check_place(Path.cwd())
+        keep_stores_private(Path.cwd())
         load(Path("params.yaml"))
+        check_server()
         stages = dvc_pipeline.pipeline(Path.cwd()).stages()
+        revision(Path.cwd())  # raises if git refuses this folder, which every stage would meet
         if vars(options) != vars(_parser().parse_args([])) or not Path(".dvc", "cache").exists():
             warm_up(stages.values())  # stages will run; Prefect takes seconds to start as well
         shield_server()

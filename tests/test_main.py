@@ -251,3 +251,14 @@ def test_sigterm_ends_the_run_as_killed_and_the_process_with_143(project: Path, 
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (143, "wait: terminated; its outputs are as they were\n")
     assert [found.status for found in tracking.runs(project)] == ["KILLED"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8"])
+def test_signs_that_the_console_lacks_are_replaced(encoding: str):
+    words = "Grüße · 日本 → \udcff"
+    code = "from alignloop.__main__ import main\nassert main(['--help']) == 0\n"
+    env = {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-c", f"{code}print({words!a})"]
+    done = subprocess.run(command, env=env, capture_output=True, check=True)
+    assert done.stdout.endswith(words.encode(encoding, "replace") + b"\n")
+    assert "python -m alignloop STAGE --name value …".encode(encoding, "replace") in done.stdout

@@ -68,7 +68,7 @@ class LabelingDatabase:
                     f"DATABASE_URL: {self.name} names no file, so labels would be lost; write "
                     "sqlite:////path/to/labeling.db"
                 )
-            Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+            Path(address.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.engine = create_engine(
                 address, connect_args={"timeout": WRITER_TIMEOUT}, pool_size=CONNECTIONS
             )

@@ -1,5 +1,6 @@
 """params.yaml, checked: every key has a type and a range here; an unknown key is an error."""
 
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from alignloop.params.pretrain import Pretrain
 from alignloop.params.release import Release
 from alignloop.params.renamed_keys import renamed
 from alignloop.params.reward import Reward
-from alignloop.params.rounds import Round
+from alignloop.params.rounds import RoundPlans
 from alignloop.params.sample import Decoding, Sample
 from alignloop.params.section import Count, Section, Whole
 from alignloop.params.sft import Sft
@@ -48,7 +49,7 @@ class Params(Section):
     ppo: Ppo
     evaluate: Evaluate
     release: Release
-    rounds: Annotated[dict[str, Round], Field(min_length=1)]
+    rounds: RoundPlans
 
     @model_validator(mode="after")
     def _adapter_reference_starts_at_sft(self) -> "Params":
@@ -105,7 +106,7 @@ def parse(data: Any, name: str) -> Params:
 
 
 def _place(violation: Any) -> str:
-    return ".".join(str(part) for part in violation["loc"])
+    return ".".join(str(part) for part in violation["loc"] if part != "[key]")  # pydantic's mark of a key
 
 
 def _sentence(violation: Any) -> str:
@@ -120,8 +121,16 @@ def _sentence(violation: Any) -> str:
             "files do without it"
         )
     message = violation["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(violation["input"], dict) else f", not {violation['input']!r}"
+    given = "" if isinstance(violation["input"], dict) else f", not {_short(violation['input'])}"
     return f"{place}: {message}{given}" if place else message
+
+
+def _short(value: Any) -> str:
+    """The value for a message, cut: with aliases, a few lines of YAML stand for more than memory holds."""
+    shown = reprlib.Repr()
+    shown.maxlevel = 2
+    shown.maxstring = 200
+    return shown.repr(value)
 
 
 def load(path: Path) -> Params:

@@ -9,6 +9,7 @@ from dvc.scm import SCMError
 
 from alignloop.errors import AlignloopError
 from alignloop.pipeline.checkout_lock import PipelineBusyError
+from alignloop.pipeline.git import RevisionError, git
 
 
 class VersioningError(AlignloopError):
@@ -39,11 +40,20 @@ def as_alignloop_error(error: Exception, stage: str, root: Path) -> Exception:
                 f"{root}: no DVC project here (.dvc is missing); run from the root of a clone"
             )
         if isinstance(link, SCMError):
-            return VersioningError(
-                f"{root}: no git repository here, and DVC needs one; clone the project, or `git init` "
-                "and commit it"
-            )
+            return _git_error(root)
     for link in chain:
         if isinstance(link, DvcException) and not isinstance(link, ReproductionError):
             return VersioningError(f"{stage}: DVC: {link}")
     return error
+
+
+def _git_error(root: Path) -> AlignloopError:
+    """What git itself says of the folder that DVC could not open."""
+    try:
+        git(root, "rev-parse", "--git-dir")
+    except RevisionError as error:
+        if "git config" in str(error):  # git refuses a folder of another account, and says what to do
+            return error
+    return VersioningError(
+        f"{root}: no git repository here, and DVC needs one; clone the project, or `git init` and commit it"
+    )

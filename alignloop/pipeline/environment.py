@@ -1,8 +1,8 @@
 """Environment variables of the project: all files stay in its folder, and no tool sends telemetry.
 
 Call `configure` before Prefect, MLflow, Great Expectations or transformers are imported: they read their
-variables at import. Variables that the caller has set are kept. For a shell:
-`eval "$(python -m alignloop.pipeline.environment)"`.
+variables at import. Variables that the caller has set are kept, except that loopback bypasses proxies. For a
+shell: `eval "$(python -m alignloop.pipeline.environment)"`.
 """
 
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from alignloop.pipeline.checkout_lock import read_lock_file
+from alignloop.pipeline.machine import machine_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 MLFLOW_DATABASE = Path("mlruns", "mlflow.db")  # the default store
@@ -30,6 +31,7 @@ def configure(root: Path = ROOT) -> dict[str, str]:
     settings = {
         "PREFECT_HOME": f"{root}/.prefect",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",  # whatever profile is active
         "PREFECT_CLIENT_MAX_RETRIES": retries,
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -53,9 +55,9 @@ def configure(root: Path = ROOT) -> dict[str, str]:
     programs = str(Path(sys.executable).parent)
     if not os.environ.get("PATH", "").startswith(programs):  # `python` in dvc.yaml is this interpreter
         os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {"PATH": os.environ["PATH"]} | {
-        name: os.environ.setdefault(name, value) for name, value in settings.items()
-    }
+    os.environ.update(changed := machine_settings(root))
+    kept = {name: os.environ.setdefault(name, value) for name, value in settings.items()}
+    return {"PATH": os.environ["PATH"], **changed, **kept}
 
 
 def _base_is_remote(root: Path) -> bool:
@@ -72,4 +74,5 @@ def _base_is_remote(root: Path) -> bool:
 
 if __name__ == "__main__":
     for name, value in configure().items():
-        print(f"export {name}={shlex.quote(value)}")
+        # as bytes: a path may hold what the console's encoding lacks
+        sys.stdout.buffer.write(os.fsencode(f"export {name}={shlex.quote(value)}\n"))

@@ -55,7 +55,8 @@ def git(root: Path, *words: str, env: Mapping[str, str] | None = None, may_fail:
         done = subprocess.run(
             ["git", "-C", str(root), *words],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
             check=False,
             env={**os.environ, **(env or {})},
         )
@@ -64,9 +65,17 @@ def git(root: Path, *words: str, env: Mapping[str, str] | None = None, may_fail:
             "git is not installed; every run records its code's commit: install git"
         ) from None
     if done.returncode and not may_fail:
-        reason = (done.stderr.strip().splitlines() or ["git failed"])[0]
-        raise RevisionError(
-            f"{root}: {reason}; every run records its code's commit: clone the project with git, "
-            "or `git init` and commit it"
-        )
+        raise RevisionError(f"{root}: {_fault(done.stderr)}")
     return done.stdout
+
+
+def _fault(stderr: str) -> str:
+    """git's reason with the remedy: git's own where it names a command, as for a clone of another user."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()] or ["git failed"]
+    own = [line for line in lines if line.startswith("git config ")]
+    if own:
+        return f"{lines[0]}; if you trust that folder: {own[0]}"
+    return (
+        f"{lines[0]}; every run records its code's commit: clone the project with git, "
+        "or `git init` and commit it"
+    )

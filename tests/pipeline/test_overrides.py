@@ -1,5 +1,6 @@
 """params.yaml is changed in place: comments stay, nothing invalid is written, changes are returned."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ def test_small_numbers_are_written_so_that_every_yaml_parser_reads_numbers(param
         ({"rounds": [1, 2]}, r"rounds: Input should be a valid dictionary"),
         ({"rounds": {}}, r"rounds: .* at least 1 item"),
         ({"rounds": {1: {}}}, r"rounds: the name 1 is not text; write r1"),
+        ({"rounds.sft": plan()}, r"rounds\.sft: the name is taken by models/sft; rename the round"),
         ({"pretrain.width": 130}, r"pretrain: width: 130 is no multiple of 2 · 4 heads"),
         ({"ppo.adam_betas": [1.0, 0.9]}, r"ppo\.adam_betas\.0: .* less than 1, not 1\.0"),
         (
@@ -133,6 +135,41 @@ def test_an_invalid_change_is_named_and_not_written(
     with pytest.raises(ParamsError, match=message):
         override(params, changes=changes)
     assert params.read_text() == DEFAULTS.read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["r9;touch x;#", "$(id)", "`id`", "../x", "a/b", "-r", "", "r9\n", "r 9", "é", ".", "r" * 65]
+)
+def test_a_round_whose_name_is_no_plain_word_is_refused(params: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "with.yaml").write_text(yaml.safe_dump({"rounds": {name: plan(), "r9": plan(), "@": plan()}}))
+    with pytest.raises(ParamsError, match=r"rounds.*the name of a round must be") as refused:
+        override(params, tmp_path / "with.yaml")
+    assert str(refused.value).count("the name of a round must be") == 2  # all that is wrong at once
+    assert params.read_text() == DEFAULTS.read_text()
+
+
+@pytest.mark.parametrize("name", ["r1", "R-2_b", "2026-11", "x" * 64])
+def test_a_round_may_have_any_plain_word_as_its_name(params: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "with.yaml").write_text(yaml.safe_dump({"rounds": {name: plan()}}), encoding="utf-8")
+    override(params, tmp_path / "with.yaml")
+    assert list(load(params).rounds) == [name]
+
+
+@pytest.mark.parametrize("key", ["seed", "base", "threads", "rounds.r1.policy", "sft.epochs", "nokey"])
+def test_aliases_that_stand_for_more_than_memory_holds_are_refused_at_once(
+    params: Path, tmp_path: Path, key: str
+) -> None:
+    """Thirty lines of aliases, each ten times the one before, would be 10 ** 30 items written out."""
+    levels = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 31)]
+    *sections, last = key.split(".")
+    nested = "".join(f"{'  ' * depth}{name}:\n" for depth, name in enumerate(sections))
+    bomb = "\n".join(levels) + f"\n{nested}{'  ' * len(sections)}{last}: *a30\n"
+    (tmp_path / "bomb.yaml").write_text(bomb)
+    began = time.monotonic()
+    with pytest.raises(ParamsError) as refused:
+        override(params, tmp_path / "bomb.yaml")
+    assert time.monotonic() - began < 10
+    assert len(str(refused.value)) < 20_000
 
 
 def test_an_unusable_file_is_named(params: Path, tmp_path: Path) -> None:

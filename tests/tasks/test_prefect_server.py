@@ -1,7 +1,15 @@
-"""Prefect's temporary server ignores a terminal's Ctrl-C, so that the flow can report its end."""
+"""A temporary server ignores Ctrl-C, so that the flow can report its end; a server that cannot be used is
+named.
+"""
 
+import os
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -47,3 +55,58 @@ def test_no_server_is_prepared_if_one_runs() -> None:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):
         shield_server()
     assert SubprocessASGIServer._instances == {}
+
+
+@contextmanager
+def old_server() -> Iterator[str]:
+    """The address of a server that is healthy, and of version 2."""
+
+    class Old(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(b'"2.20.1"' if self.path.endswith("/version") else b"true")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Old) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}/api"
+        serving.shutdown()
+
+
+def run_flow(project: Path, **env: str) -> tuple[int, str]:
+    """Run the flow as a command; return its exit status and what it says on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.pipeline", "--data-only"],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stderr.strip()
+
+
+def test_a_server_that_cannot_be_used_is_one_line(project: Path, tmp_path: Path) -> None:
+    dead = "http://ada:secret@127.0.0.1:9/api"
+    with old_server() as old:
+        for url, fault in ((dead, "refused"), (old, "server: 2.20.1"), ("nonsense", "protocol")):
+            status, said = run_flow(project, PREFECT_API_URL=url)
+            assert status == 1
+            [line] = said.splitlines()
+            assert fault in line
+            assert line.endswith("or unset PREFECT_API_URL to run with a temporary server")
+            assert "secret" not in line
+
+
+def test_a_server_of_the_active_profile_is_named_with_the_profile(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "profiles.toml").write_text(
+        'active = "work"\n[profiles.work]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'
+    )
+    status, said = run_flow(project, PREFECT_HOME=str(tmp_path))
+    assert status == 1
+    [line] = said.splitlines()
+    assert "or of the profile work" in line
