@@ -21,13 +21,14 @@ from alignloop.data.formats.own_records import OWN_RECORDS
 from alignloop.data.formats.pandalm import PANDALM
 from alignloop.data.formats.prompts import PROMPTS
 from alignloop.data.formats.self_instruct import SELF_INSTRUCT
-from alignloop.data.formats.sharegpt import SHAREGPT
+from alignloop.data.formats.sharegpt import SHAREGPT, SHAREGPT_PIECES
 from alignloop.data.formats.shp import SHP
 from alignloop.data.formats.squality import SQUALITY
 from alignloop.data.formats.squality_rankings import SQUALITY_RANKINGS
 from alignloop.data.formats.summarize_from_feedback import SUMMARIZE_FROM_FEEDBACK
 from alignloop.data.formats.taskmaster import TASKMASTER
 from alignloop.data.formats.text import TEXT
+from alignloop.data.formats.transcripts import TRANSCRIPTS
 from alignloop.data.formats.trl import TRL
 from alignloop.data.formats.tulu import TULU
 from alignloop.data.formats.ultrafeedback import ULTRAFEEDBACK
@@ -52,12 +53,14 @@ FORMATS: dict[str, Format] = {
     "alpaca": ALPACA,
     "dolly": DOLLY,
     "sharegpt": SHAREGPT,
+    "sharegpt-pieces": SHAREGPT_PIECES,
     "taskmaster": TASKMASTER,
     "fastchat": FASTCHAT,
     "arena-hard": ARENA_HARD,
     "own": OWN_RECORDS,
     "trl": TRL,
     "prompts": PROMPTS,
+    "transcripts": TRANSCRIPTS,
     "corpus": CORPUS,
     "text": TEXT,
 }

@@ -264,6 +264,7 @@ SAMPLES: dict[str, Any] = {
         "rejected": [{"role": "assistant", "content": "No."}],
     },
     "prompts": "Can you tell me about GLaDOS?",
+    "transcripts": {"text": "### Human: Hi?### Assistant: Hi! ### Human: And? ### Assistant: So."},
     "corpus": {"text": "A page.\n\nAnother paragraph.", "url": "https://example.org", "timestamp": "2019"},
 }
 
@@ -277,6 +278,7 @@ KINDS = {
     "sharegpt": Demonstration,
     "taskmaster": Demonstration,
     "open-assistant": Prompt,
+    "transcripts": Demonstration,
     "fastchat": Prompt,
     "arena-hard": Prompt,
     "own": Prompt,
