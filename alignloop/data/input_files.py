@@ -1,6 +1,7 @@
 """Opens input files, plain or gzip, and decodes their lines; faults are DataErrors with the remedy."""
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,37 @@ GZIP = b"\x1f\x8b"
 
 class DataError(AlignloopError):
     """An input file cannot be used; the message names file, line and field, the fault and the remedy."""
+
+
+def check_folder(folder: Path) -> None:
+    """Raise DataError, which names each, if a folder holds what cannot be read to an end, or would not be.
+
+    These are links that lead nowhere, links to folders, which DVC does not follow, pipes and devices.
+    A single file is checked like a folder with it.
+    """
+    faults = []
+    if folder.is_dir():
+        for root, folders, files in os.walk(folder):
+            faults += [_fault(Path(root, name)) for name in sorted((*folders, *files))]
+    else:
+        faults.append(_fault(folder))
+    if named := [fault for fault in faults if fault]:
+        raise DataError("\n".join(named))
+
+
+def _fault(path: Path) -> str | None:
+    if path.is_symlink() and path.is_dir():
+        return (
+            f"{path}: is a link to a folder, which DVC does not follow, so its files would be missed; "
+            f"copy the folder, or link its files: rm {path}; cp -rs {path.resolve()} {path}"
+        )
+    if path.is_symlink() and not path.exists():
+        return f"{path}: is a link to {path.readlink()}, which does not exist; correct the link or remove it"
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        return (
+            f"{path}: is a pipe, a socket or a device, not a file; remove it, or save its content as a file"
+        )
+    return None
 
 
 @contextmanager

@@ -74,11 +74,10 @@ def convert_rows(
         if isinstance(value, Refused):
             yield line, value
             continue
-        if lost := _lost(value, read, whole, turn):
-            yield line, Refused(unread_fields.reason(lost))
-            continue
         try:
-            results: list[T | Refused] = [*convert(row.model_validate(value, strict=True))]
+            parsed = row.model_validate(value, strict=True)
+            lost = _lost(value, read, whole, turn)
+            results: list[T | Refused] = [Refused(unread_fields.reason(lost))] if lost else [*convert(parsed)]
         except ValidationError as error:
             results = [schema_refusal(error)]
         for item in results or [Refused("nothing in it to learn from")]:
