@@ -12,6 +12,7 @@ from alignloop.data.formats.corpus import CORPUS
 from alignloop.data.formats.dolly import DOLLY
 from alignloop.data.formats.fastchat import FASTCHAT
 from alignloop.data.formats.gsm8k import GSM8K
+from alignloop.data.formats.helpsteer2 import HELPSTEER2
 from alignloop.data.formats.hh_rlhf import HH_RLHF
 from alignloop.data.formats.importer import Format
 from alignloop.data.formats.label_studio import LABEL_STUDIO
@@ -19,6 +20,13 @@ from alignloop.data.formats.oasst_qlora import OASST_QLORA
 from alignloop.data.formats.open_assistant import OPEN_ASSISTANT
 from alignloop.data.formats.own_records import OWN_RECORDS
 from alignloop.data.formats.pandalm import PANDALM
+from alignloop.data.formats.preference_tables import (
+    ARENA,
+    LABEL_STUDIO_MIN,
+    NECTAR,
+    OPENAI_PREFERENCE,
+    SAFE_RLHF,
+)
 from alignloop.data.formats.prompts import PROMPTS
 from alignloop.data.formats.self_instruct import SELF_INSTRUCT
 from alignloop.data.formats.sharegpt import SHAREGPT, SHAREGPT_PIECES
@@ -46,7 +54,13 @@ FORMATS: dict[str, Format] = {
     "tulu": TULU,
     "squality-rankings": SQUALITY_RANKINGS,
     "squality": SQUALITY,
+    "nectar": NECTAR,
+    "arena": ARENA,
+    "openai-preference": OPENAI_PREFERENCE,
+    "safe-rlhf": SAFE_RLHF,
+    "helpsteer2": HELPSTEER2,
     "label-studio": LABEL_STUDIO,
+    "label-studio-min": LABEL_STUDIO_MIN,
     "argilla": ARGILLA,
     "gsm8k": GSM8K,
     "self-instruct": SELF_INSTRUCT,

@@ -8,6 +8,7 @@ from typing import Any
 from alignloop.data.formats import FORMATS
 from alignloop.data.formats.importer import Changed, Refused
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
+from tests.data.formats.preference_samples import PREFERENCES
 
 ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 
@@ -180,6 +181,7 @@ SAMPLES: dict[str, Any] = {
     },
     "squality-rankings": REVIEWED,
     "squality": STORY,
+    **PREFERENCES,
     "label-studio": {
         "id": 5,
         "data": {
