@@ -22,6 +22,7 @@ from dvc.repo import Repo, lock_repo
 from dvc.stage import PipelineStage
 from dvc_data.hashfile.build import build
 
+from alignloop.data.input_files import check_folder
 from alignloop.errors import AlignloopError
 from alignloop.pipeline import dvc_code_deps
 from alignloop.pipeline.code_hash import code_hash
@@ -80,6 +81,7 @@ class Pipeline:
 
     def outdated(self) -> list[str]:
         """The stages that are stale now; until one of them has run, the others count as unchanged."""
+        check_folder(self.root / "data" / "sources")
         with self._at_work(), lock_repo(self._repo):
             changed = {stage.name: stage.changed() for stage in self._loaded()}
         self._unchanged = {name for name in changed if not changed[name]}
@@ -175,6 +177,7 @@ class Pipeline:
         """DVC's hash of a file or directory (".dir" at its end): of its bytes, or of its code."""
         if is_code(self._relative(path)) and path.exists():
             return code_hash(path)
+        check_folder(path)
         with self._at_work():
             try:
                 _, _, content = build(
@@ -280,5 +283,6 @@ def hash_of(path: Path, root: Path | None = None) -> str:
 if __name__ == "__main__":  # before `dvc repro`: repairs what a killed one left
     try:
         pipeline(Path.cwd())
+        check_folder(Path.cwd() / "data" / "sources")
     except AlignloopError as error:
         sys.exit(str(error))

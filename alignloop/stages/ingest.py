@@ -44,6 +44,7 @@ SETS: dict[type[Record], str] = {
 COUNTS = ("rows", "records", "kept", "refused", "changed")
 SHOWN = 5  # lines named per reason
 REASONS = 50  # distinct reasons in one source; later ones are counted together
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet's formula begins
 WORLD = Origin(licence="Apache-2.0")  # it is made by this project
 
 
@@ -75,9 +76,8 @@ def ingest(
                     source.name, source.format, Origin(licence=source.licence, sha256=source.sha256)
                 )
                 accounts.append(raw.add(account, _rows(source, account.origin, workers)))
-                yield Progress(
-                    done, len(found), {name: account.tally[name] for name in (*SETS.values(), *COUNTS)}
-                )
+                counts = {name: account.tally[name] for name in (*SETS.values(), *COUNTS)}
+                yield Progress(done, len(found), counts, note=account.summary())
         pairs = zip(found, accounts, strict=plan.source == "files")
         problems = [
             line for source, account in pairs for line in _problems(source, account, plan.max_refused)
@@ -111,6 +111,12 @@ class _Account:
         self.tally["changed"] += 1
         self.changed.update(ways)
         self.tally.update(f"changed: {way}" for way in ways)
+
+    def summary(self) -> str:
+        """What the source was taken for, and what it gave."""
+        names = (*SETS.values(), "changed", "refused", "forgotten")
+        counts = [f"{self.tally[name]:,} {name}" for name in names if self.tally[name]]
+        return f"{self.source}: read as {self.format}: {', '.join(counts) or 'no records'}"
 
     def report(self) -> dict[str, Any]:
         counts = {name: self.tally[name] for name in (*COUNTS, *SETS.values())}
@@ -147,7 +153,8 @@ class _Raw:
             tally["records"] += 1
             before = row
             if record is None:
-                self._refused.writerow([account.source, row, account.refuse(row, refused or "")])
+                reason = account.refuse(row, refused or "")
+                self._refused.writerow([_cell(account.source), row, _cell(reason)])
                 continue
             if user in self._forgotten:
                 tally["forgotten"] += 1
@@ -178,6 +185,11 @@ class _Raw:
         self._files[line.kind].add(text, line.kind)
         tally[name] += 1
         return "repeated id, a number appended" if again else None
+
+
+def _cell(text: str) -> str:
+    """A text as a cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _rows(source: Source, origin: Origin, workers: Workers) -> Iterator[ParsedRow]:

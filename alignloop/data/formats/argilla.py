@@ -24,7 +24,7 @@ from alignloop.data.formats.importer import (
     has_keys,
     ranks_of,
 )
-from alignloop.data.formats.record_builders import prompt, ranking
+from alignloop.data.formats.record_builders import Turns, chat_turns, prompt, ranking
 
 PROMPTS, CONTEXTS = ("prompt", "instruction", "question", "query"), ("context", "input")
 USERS = ".responses.users"
@@ -92,18 +92,18 @@ def _rankings(row: dict[str, Any], source: str) -> Iterator[Imported]:
         yield Refused(RANKLESS if rankless else "nobody has ranked two or more of its fields")
     for annotation in rankings:
         ranks = option_ranks(annotation.value)
-        text = _prompt({name: value for name, value in fields.items() if name not in ranks})
+        turns = _prompt({name: value for name, value in fields.items() if name not in ranks})
         responses = [fields[name] for name in ranks]
         if annotation.status != "submitted":
             yield Refused("a draft, or a discarded response")
-        elif text is None:
+        elif turns is None:
             yield Refused("no prompt: none of the fields prompt, instruction, question, query holds any")
         elif not all(isinstance(response, str) for response in responses) or not annotation.user:
             yield Refused("a ranked field that is no text, or a response by nobody")
         else:
             yield ranking(
                 "argilla",
-                prompt("argilla", [("user", text)], source),
+                prompt("argilla", turns, source),
                 responses,
                 ranks_of(list(ranks.values())),
                 labeler=f"argilla-{annotation.user}",
@@ -157,12 +157,16 @@ def _flat(row: dict[str, Any]) -> tuple[dict[str, Any], list[Annotation]]:
     return fields, annotations
 
 
-def _prompt(fields: dict[str, Any]) -> str | None:
+def _prompt(fields: dict[str, Any]) -> Turns | None:
+    chats = [turns for value in fields.values() if isinstance(value, list) and (turns := chat_turns(value))]
     texts = {name: text.strip() for name, text in fields.items() if isinstance(text, str) and text.strip()}
+    if len(chats) == 1 and not texts:
+        return chats[0]
     name = next((name for name in PROMPTS if name in texts), next(iter(texts)) if len(texts) == 1 else None)
-    if not name:
+    if chats or not name:
         return None
-    return "\n\n".join([texts[name], *(texts[context] for context in CONTEXTS if context in texts)])
+    contexts = [texts[context] for context in CONTEXTS if context in texts]
+    return [("user", "\n\n".join([texts[name], *contexts]))]
 
 
 def _mapping(value: Any) -> dict[str, Any]:

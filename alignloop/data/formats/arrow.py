@@ -8,6 +8,7 @@ from alignloop.data.input_files import DataError
 from alignloop.data.strict_json import FETCH_AGAIN
 
 PARQUET = b"PAR1"
+TURNS = ({"from", "value"}, {"role", "content"}, {"answer", "rank"})  # what makes a list one of turns
 BATCH = 256  # rows in memory
 MARKS = ("state.json", "dataset_dict.json")  # a dataset's folder contains one of them
 
@@ -85,8 +86,25 @@ def _numbered(batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
     number = 0
     for batch in batches:
         batch.validate(full=True)  # offsets in damaged bytes may point anywhere: reading there would crash
-        yield from enumerate(batch.to_pylist(), number + 1)
+        yield from enumerate(map(_with_turns, batch.to_pylist()), number + 1)
         number += batch.num_rows
+
+
+def _with_turns(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with a list of turns where `datasets` made an object of lists of them."""
+    return {
+        name: [dict(zip(value, parts, strict=True)) for parts in zip(*value.values(), strict=True)]
+        if _is_columnar(value)
+        else value
+        for name, value in row.items()
+    }
+
+
+def _is_columnar(value: Any) -> bool:
+    if not isinstance(value, dict) or not any(keys <= value.keys() for keys in TURNS):
+        return False
+    columns = list(value.values())
+    return all(isinstance(each, list) and len(each) == len(columns[0]) for each in columns)
 
 
 def _distinct(names: list[str], path: Path) -> None:

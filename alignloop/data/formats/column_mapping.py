@@ -112,7 +112,7 @@ def _read(pattern: str, columns: ColumnMapping, path: Path, source: str) -> Iter
             f"ingest.columns: {pattern}: {path} has no column {', '.join(map(repr, missing))}; "
             f"it has {present}"
         )
-    return convert_rows(path, Row, lambda row: _records(columns, row.root, source))
+    return convert_rows(path, Row, lambda row: _records(columns, row.root, source), whole=None)
 
 
 def _records(columns: ColumnMapping, row: dict[str, Any], source: str) -> Iterator[Imported]:

@@ -2,17 +2,18 @@
 
 Each row comes with the line it begins on (in Parquet and Arrow: its number); memory does not grow with
 the file. A row that cannot be read is refused and reading continues; a fault after which no next row can
-be found is a DataError. Containers, plain or gzip, are recognised by content, except tables, which must
-be called .csv or .tsv.
+be found is a DataError. Containers, plain or compressed, are recognised by content, except tables, which
+must be called .csv or .tsv. An array may be the value of one key of an object.
 """
 
 import codecs
 import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
+from alignloop.data.compression import suffixes
 from alignloop.data.formats import arrow, json_array
 from alignloop.data.input_files import DataError, open_input
 from alignloop.data.record_files import PIECE, Piece
@@ -20,10 +21,11 @@ from alignloop.data.strict_json import InvalidJson, parse_json
 
 LONGEST = 16 * 2**20  # bytes of one row; the longest rows of public data sets have some hundred thousand
 TABLES = {".csv": ",", ".tsv": "\t"}
+DELIMITERS = (",", ";", "\t", "|")  # the first wins where several make as many columns
+SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 # an escaped surrogate pair, or any other escape
 WHOLE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]|\\(?!u[dD][89a-fA-F]).")
 MARKS = {
-    codecs.BOM_UTF8: "UTF-8",
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
@@ -56,22 +58,20 @@ def container_of(path: Path) -> Container:
     if start.startswith(arrow.PARQUET):
         return "parquet"
     if mark := next((mark for mark in MARKS if start.startswith(mark)), None):
-        convert = (
-            "save the file as UTF-8 without one"
-            if mark == codecs.BOM_UTF8
-            else f"convert it with `iconv -f {MARKS[mark]} -t UTF-8`"
-        )
+        convert = f"convert it with `iconv -f {MARKS[mark]} -t UTF-8`"
         raise DataError(f"{path}:1: starts with a byte-order mark of {MARKS[mark]}; {convert}")
     opening = start.lstrip()[:1]
-    if set(path.suffixes) & TABLES.keys() and opening not in (b"{", b"["):
+    if suffixes(path) & TABLES.keys() and opening not in (b"{", b"["):
         return "table"
     arrays = start.rstrip().endswith(b"]") and second.lstrip().startswith(b"[")  # one array per line
+    if opening == b"{" and json_array.is_wrapped(path):
+        return "array"
     return "array" if opening == b"[" and not arrays else "lines"
 
 
 def _lines(path: Path) -> Iterator[NumberedRow]:
     with open_input(path) as file:
-        for line, raw in _bounded(file):
+        for line, raw in _without_empty_end(_bounded(file)):
             yield line, _value(raw)
 
 
@@ -80,7 +80,7 @@ def line_pieces(path: Path) -> Iterator[Piece]:
     with open_input(path) as file:
         lines = list[bytes]()
         first, size = 1, 0
-        for line, raw in _bounded(file):
+        for line, raw in _without_empty_end(_bounded(file)):
             lines.append(raw)
             size += len(raw)
             if size >= PIECE:
@@ -109,6 +109,18 @@ def _value(raw: bytes) -> Any:
         return Refused("not UTF-8")
 
 
+def _without_empty_end(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """The lines but for empty ones at the end, which editors leave there."""
+    empty = list[tuple[int, bytes]]()
+    for line, raw in lines:
+        if raw.isspace():
+            empty.append((line, raw))
+            continue
+        yield from empty
+        empty.clear()
+        yield line, raw
+
+
 def _array(path: Path) -> Iterator[NumberedRow]:
     with open_input(path) as file:
         for line, text in json_array.elements(file, path, LONGEST):
@@ -126,8 +138,9 @@ def _json(text: str) -> Any:
 
 
 def _table(path: Path) -> Iterator[NumberedRow]:
-    delimiter = next(TABLES[suffix] for suffix in path.suffixes if suffix in TABLES)
     csv.field_size_limit(LONGEST)
+    delimiter = _delimiter(path)
+    empty = list[int]()  # lines without any content, which count only if a row follows
     with open_input(path) as file:
         cells = csv.reader(_texts(file, path), delimiter=delimiter, strict=True)
         header: list[str] | None = None
@@ -142,17 +155,37 @@ def _table(path: Path) -> Iterator[NumberedRow]:
                 ) from None
             if row is None:
                 return
-            if header is None:
+            if header is None and SEPARATOR.fullmatch(delimiter.join(row)):
+                pass  # Excel's first line, sep=;
+            elif header is None:
                 header = row
                 if len(set(header)) < len(header):
                     raise DataError(f"{path}:1: two columns have the same name; rename one")
-            elif not row:
-                yield line, EMPTY
+            elif not any(row):
+                empty.append(line)
             elif len(row) != len(header):
+                yield from ((number, EMPTY) for number in empty)
+                empty.clear()
                 yield line, Refused("more or fewer cells than there are columns")
             else:
+                yield from ((number, EMPTY) for number in empty)
+                empty.clear()
                 yield line, dict(zip(header, row, strict=True))
             line = cells.line_num + 1
+
+
+def _delimiter(path: Path) -> str:
+    """What separates the cells: as the name says, or the sign that makes most columns of the first line."""
+    if ".tsv" in suffixes(path):
+        return "\t"
+    with open_input(path) as file:
+        first = file.readline(LONGEST).decode(errors="replace")
+    if stated := SEPARATOR.fullmatch(first.strip("\r\n")):
+        return stated[1]
+    try:
+        return max(DELIMITERS, key=lambda sign: len(next(csv.reader([first], delimiter=sign), [])))
+    except csv.Error:
+        return TABLES[".csv"]
 
 
 def _texts(file: IO[bytes], path: Path) -> Iterator[str]:

@@ -2,14 +2,22 @@
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NoReturn
 
-from alignloop.data.input_files import DataError
+from alignloop.data.input_files import DataError, open_input
 
 CHUNK = 2**16
 SPACE = " \t\r\n"
+# an object whose first values are plain, up to an array of objects
+WRAPPED = re.compile(
+    r'\s*\{\s*(?:"[^"\\]*"\s*:\s*(?:"(?:\\.|[^"\\])*"|[-+.0-9eE]+|true|false|null|\{[^{}]*\}|\[[^\[\]{}]*\])\s*,\s*)*'
+    r'"(?P<key>[^"\\]*)"\s*:\s*\[\s*\{'
+)
+WRAPPERS = ("data", "rows", "examples", "records", "samples", "dataset", "entries")
+PARTS_OF_A_ROW = ("messages", "conversations", "conversation", "chosen", "rejected", "prompt", "answers")
 # finds the end of an element; numbers may have any length
 _skimmer = json.JSONDecoder(parse_int=str, parse_float=str)
 
@@ -21,6 +29,62 @@ def elements(file: IO[bytes], path: Path, longest: int) -> Iterator[tuple[int, s
     """
     text = _Text(file, path)
     text.skip()
+    if text.ahead() == "{":
+        yield from _wrapped(text, longest)
+    else:
+        yield from _array(text, longest)
+    text.skip()
+    if text.ahead():
+        text.fail("more follows the end of the array; put each array into its own file, or write JSON Lines")
+
+
+def is_wrapped(path: Path) -> bool:
+    """Whether a file is one object with an array of objects in it, which are the rows."""
+    with open_input(path) as file:
+        start = file.read(CHUNK).decode(errors="replace")
+    found = WRAPPED.match(start)
+    if not found or found["key"] in PARTS_OF_A_ROW:
+        return False
+    first, _, more = start.lstrip().partition("\n")
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        # of one line, but longer than what was read, or of several; a second row would be a line of its own
+        return "\n" in start[: found.end()] or (not more and found["key"] in WRAPPERS)
+    return not more.strip() and found["key"] in WRAPPERS
+
+
+def _wrapped(text: "_Text", longest: int) -> Iterator[tuple[int, str]]:
+    """The elements of the one array of objects that an object holds; its other values are skipped."""
+    text.take("{", "an object must begin")
+    found = 0
+    text.skip()
+    while text.ahead() != "}":
+        text.element(longest)  # the key
+        text.skip()
+        text.take(":", "a colon must be")
+        text.skip()
+        if text.ahead() == "[":
+            elements = _array(text, longest)
+            first = next(elements, None)
+            if first and first[1].startswith("{"):
+                found += 1
+                yield first
+                yield from elements
+            for _ in elements:
+                pass
+        else:
+            text.element(longest)
+        if found > 1:
+            text.fail("a second list of rows ends here; put each list into a file of its own")
+        text.skip()
+        if text.ahead() != "}":
+            text.take(",", "a comma or the end of the object must be")
+            text.skip()
+    text.take("}", "the object must end")
+
+
+def _array(text: "_Text", longest: int) -> Iterator[tuple[int, str]]:
     text.take("[", "an array must begin")
     text.skip()
     while text.ahead() != "]":
@@ -30,9 +94,6 @@ def elements(file: IO[bytes], path: Path, longest: int) -> Iterator[tuple[int, s
             text.take(",", "a comma or the end of the array must be")
             text.skip()
     text.take("]", "the array must end")
-    text.skip()
-    if text.ahead():
-        text.fail("more follows the end of the array; put each array into its own file, or write JSON Lines")
 
 
 class _Text:

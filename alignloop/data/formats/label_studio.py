@@ -25,7 +25,7 @@ from alignloop.data.formats.importer import (
     has_keys,
     ranks_of,
 )
-from alignloop.data.formats.record_builders import prompt, ranking
+from alignloop.data.formats.record_builders import chat_turns, prompt, ranking
 from alignloop.records import Prompt
 
 PROMPTS = ("prompt", "question", "instruction", "query", "text")
@@ -84,15 +84,13 @@ def _read(path: Path, source: str) -> Iterator[ImportedRow]:
 
 
 def _rankings(task: Task, source: str) -> Iterator[Imported]:
-    text = next(
-        (value for key in PROMPTS if isinstance(value := task.data.get(key), str) and value.strip()), None
-    )
-    if text is None:
+    turns = next((said for key in PROMPTS if (said := chat_turns(task.data.get(key)))), None)
+    if turns is None:
         yield Refused("no prompt: none of the fields prompt, question, instruction, query, text holds any")
     elif not task.annotations:
         yield Refused("nobody has annotated it")
     else:
-        row_prompt = prompt("label-studio", [("user", text)], source)
+        row_prompt = prompt("label-studio", turns, source)
         yield from (_ranking(task, annotation, row_prompt) for annotation in task.annotations)
 
 

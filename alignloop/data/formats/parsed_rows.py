@@ -3,14 +3,19 @@
 Workers parse the rows; the lines that they return are written as they are.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from alignloop.data.content_ids import SEPARATOR, content_id
 from alignloop.data.formats.importer import Changed, ImportedRow, Refused
 from alignloop.data.record_files import Piece, line_of
 from alignloop.records import Demonstration, Origin, Prompt, Ranking, Record
+
+NUL = "NUL characters taken out"
 
 
 class RecordLine(NamedTuple):
@@ -51,11 +56,39 @@ def parse_rows(rows: Iterable[ImportedRow], origin: Origin) -> Iterator[ParsedRo
             continue
         record, changes = imported if isinstance(imported, Changed) else (imported, ())
         at = Origin(licence=origin.licence, sha256=origin.sha256, line=row) if origin.sha256 else origin
+        record, cleaned = _without_nul(record)
+        if record is None:
+            yield ParsedRow(row, "nothing but NUL characters in a text")
+            continue
+        changes = (*changes, *cleaned)
         conversation = record.prompt if isinstance(record, Ranking) else record
         user = conversation.user if isinstance(conversation, Prompt | Demonstration) else None
         prompt = _prompt_in(record)
         line, prompt_line = _line(record, at), _line(prompt, at) if prompt else None
         yield ParsedRow(row, None, user, changes, record=line, prompt=prompt_line)
+
+
+def _without_nul(record: Record) -> tuple[Record | None, tuple[str, ...]]:
+    """The record without NUL characters, which databases do not store; None if nothing would be left."""
+    if "\\u0000" not in line_of(record):
+        return record, ()
+    plain = json.loads(line_of(record), object_hook=_plain)
+    try:
+        cleaned = type(record).model_validate_json(json.dumps(plain), strict=True)
+    except ValidationError:
+        return None, ()
+    return cleaned, () if cleaned == record else (NUL,)
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """An object of JSON without NUL characters in its texts; objects inside it are done before."""
+    return {key: _plain_value(value) for key, value in fields.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain_value(part) for part in value]
+    return value.replace("\0", "") if isinstance(value, str) else value
 
 
 def content_digest(*content: str) -> bytes:

@@ -6,7 +6,7 @@ category where the source names none.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from alignloop.data.content_ids import content_id
 from alignloop.records import Demonstration, Message, Prompt, Ranking
@@ -17,6 +17,17 @@ Turns = Sequence[tuple[str, str]]  # (role, content) of each turn
 def messages(turns: Turns) -> tuple[Message, ...]:
     """The messages of a conversation. Raises ValidationError for an unknown role or an empty turn."""
     return tuple(Message.model_validate({"role": role, "content": text.strip()}) for role, text in turns)
+
+
+def chat_turns(field: Any) -> Turns | None:
+    """The turns of a prompt that is a text or a list of messages; None if it is neither."""
+    if isinstance(field, str):
+        return [("user", field)] if field.strip() else None
+    if not isinstance(field, list) or not field:
+        return None
+    pairs = [(turn.get("role"), turn.get("content")) for turn in field if isinstance(turn, dict)]
+    texts = [(role, text) for role, text in pairs if isinstance(role, str) and isinstance(text, str)]
+    return texts if len(texts) == len(field) else None
 
 
 def prompt(

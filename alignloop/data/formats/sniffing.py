@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from alignloop.data.compression import suffixes
 from alignloop.data.formats import FORMATS, containers
 from alignloop.data.formats.containers import Refused
 from alignloop.data.input_files import DataError, open_input
@@ -77,7 +78,7 @@ def _description(row: Any) -> str:
 
 
 def _has_text_name(path: Path) -> bool:
-    return bool({".txt", ".md"} & set(path.suffixes)) and not path.is_dir()
+    return bool({".txt", ".md"} & suffixes(path)) and not path.is_dir()
 
 
 def _remedy() -> str:

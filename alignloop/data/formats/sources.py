@@ -13,7 +13,7 @@ from alignloop.data.formats.arrow import is_dataset
 from alignloop.data.formats.column_mapping import mapped_table
 from alignloop.data.formats.importer import Format
 from alignloop.data.formats.sniffing import sniff
-from alignloop.data.input_files import DataError
+from alignloop.data.input_files import DataError, check_folder
 
 SKIP, UNKNOWN = "skip", "unknown-accepted"
 ASIDE = ("README", "LICENSE")  # prefixes, in any case, of the names of files that are not data
@@ -42,6 +42,7 @@ def find_sources(
     Raises DataError for a source without a licence or a known format, and for a pattern that matches no
     source.
     """
+    check_folder(folder)
     names = list(_names(folder))
     for pattern, format in formats.items():
         if format not in (*FORMATS, SKIP):
@@ -59,6 +60,7 @@ def find_sources(
                 )
     spdx = {pattern: _spdx(pattern, licence) for pattern, licence in licences.items()}
     found, unlicensed = [], []
+    faults = list[str]()
     for name in names:
         stated = next((format for pattern, format in formats.items() if _matches(name, pattern)), None)
         mapped = next((pattern for pattern in mappings if _matches(name, pattern)), None)
@@ -71,11 +73,17 @@ def find_sources(
             raise DataError(
                 f"{path}: has a format in ingest.formats and a mapping in ingest.columns; remove one of them"
             )
-        format = "columns" if mapped else stated or sniff(path)
+        try:
+            format = "columns" if mapped else stated or sniff(path)
+        except DataError as error:
+            faults.append(str(error))
+            continue
         reader = mapped_table(mapped, mappings[mapped]) if mapped else FORMATS[format]
         licence = _licence(name, spdx)
         unlicensed += [] if licence else [name]
         found.append(Source(name, path, format, reader, licence=licence or UNKNOWN, sha256=_sha256(path)))
+    if faults:
+        raise DataError("\n".join(faults))
     if not found:
         ignored = f"hidden files, {'* and '.join(ASIDE)}* do not count"
         raise DataError(
@@ -97,7 +105,9 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    return fnmatch(name, pattern) or fnmatch(Path(name).name, pattern)
+    names = (name, Path(name).name)
+    # a name with brackets is a pattern that does not match itself
+    return pattern in names or any(fnmatch(each, pattern) for each in names)
 
 
 def _licence(name: str, licences: Mapping[str, str]) -> str | None:

@@ -4,16 +4,18 @@ https://huggingface.co/docs/trl/dataset_formats
 
 `messages`, and `prompt` with `completion`, are demonstrations, or prompts if the user speaks last;
 `prompt` alone is a prompt; `chosen` and `rejected` are a ranking. Where the prompt is implicit, it is the
-turns that both share. Scores beside a preference must not contradict it; equal scores tie. The formats do
-not name the labeler, who is assumed to be a person. Refused are labels of single responses (there is no
-comparison), tool calls, and parts of a message that are not text.
+turns that both share. A prompt beside whole conversations is all of their prompt, or its first or last turn.
+A text that is a transcript (`Human: … Assistant:`) becomes its turns. Turns of weight 0 are not learned.
+Scores beside a preference must not contradict it; equal scores tie. The formats do not name the labeler, who
+is assumed to be a person. Refused are labels of single responses (there is no comparison), tools and their
+calls, and parts of a message that are not text.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, FiniteFloat
+from pydantic import AliasChoices, BaseModel, Field, FiniteFloat
 
 from alignloop.data.formats.importer import (
     Format,
@@ -21,31 +23,35 @@ from alignloop.data.formats.importer import (
     ImportedRow,
     Refused,
     convert_rows,
+    fields_of,
     has_keys,
     ranks_of,
 )
-from alignloop.data.formats.record_builders import Turns, demonstration, prompt, ranking
+from alignloop.data.formats.learned_turns import WEIGHTS, learned
+from alignloop.data.formats.record_builders import Turns, prompt, ranking
+from alignloop.data.formats.transcripts import dialogue, response
+from alignloop.data.formats.unread_fields import unread
 
-BESIDE = (
-    "id",
-    "uid",
-    "prompt_id",
-    "source",
-    "dataset",
-    "category",
-    "score_chosen",
-    "score_rejected",
+TURN = ("role", "content", "tool_calls", *WEIGHTS)
+IMPORTANT = (
     "label",
-    "tools",
     "images",
-)
+    "tools",
+)  # a row with one of these is still TRL's, and refused in its own words
 SHAPES = (
     ("messages",),
     ("prompt",),
+    ("prompt", "messages"),
     ("prompt", "completion"),
     ("prompt", "chosen", "rejected"),
     ("chosen", "rejected"),
 )
+
+
+def _score(side: str) -> Any:
+    """A field that holds the score of one side, under any of the names that data sets give it."""
+    names = (f"score_{side}", f"{side}_score", f"{side}-rating", f"{side}_rating", f"rating_{side}")
+    return Field(default=None, validation_alias=AliasChoices(*names))
 
 
 class Part(BaseModel):
@@ -57,6 +63,15 @@ class Turn(BaseModel):
     role: str
     content: str | list[Part] | None = None
     tool_calls: list[Any] | None = None
+    weight: float | None = None
+    loss: bool | None = None
+    train: bool | None = None
+
+    @property
+    def learned(self) -> float | None:
+        """The weight of the turn, if one is stated."""
+        stated = [float(value) for value in (self.weight, self.loss, self.train) if value is not None]
+        return min(stated) if stated else None
 
 
 class Row(BaseModel):
@@ -65,8 +80,8 @@ class Row(BaseModel):
     completion: str | list[Turn] | None = None
     chosen: str | list[Turn] | None = None
     rejected: str | list[Turn] | None = None
-    score_chosen: FiniteFloat | None = None
-    score_rejected: FiniteFloat | None = None
+    score_chosen: FiniteFloat | None = _score("chosen")
+    score_rejected: FiniteFloat | None = _score("rejected")
     label: bool | None = None
     images: list[Any] | None = None
     category: str | None = None
@@ -81,8 +96,8 @@ def _matches(row: Any) -> bool:
         _is_text_or_turns(row.get(key)) for shape in SHAPES for key in shape
     ):
         return False
-    beside = (*BESIDE, "messages") if "chosen" in row else BESIDE
-    return any(has_keys(row, *shape, other=beside) for shape in SHAPES)
+    shown = {name: value for name, value in row.items() if name not in IMPORTANT}
+    return any(has_keys(row, *shape) for shape in SHAPES) and not unread(shown, READ, TURN)
 
 
 def _is_text_or_turns(value: Any) -> bool:
@@ -94,7 +109,7 @@ def _is_text_or_turns(value: Any) -> bool:
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Row, lambda row: [_record(row, source)])
+    return convert_rows(path, Row, lambda row: [_record(row, source)], whole=True, turn=TURN)
 
 
 def _record(row: Row, source: str) -> Imported:
@@ -110,18 +125,26 @@ def _conversation(row: Row, source: str) -> Imported:
         return Refused("a label of one answer compares it with none")
     if row.images:
         return Refused("pictures")
-    prompt_turns = _turns(row.prompt, "user") if row.messages is None else _turns(row.messages, "user")
-    turns = [*prompt_turns, *_turns(row.completion, "assistant")]
-    if turns and turns[-1][0] == "user":
-        return prompt("trl", turns, source, category=row.category or "")
-    if row.messages is None and row.completion is None:
+    prompt_turns, completion = _turns(row.prompt, "user"), _turns(row.completion, "assistant")
+    weights = [*_weights(row.prompt, prompt_turns), *_weights(row.completion, completion)]
+    turns = [*prompt_turns, *completion]
+    if row.messages is not None:
+        turns = _turns(row.messages, "user")
+        weights = _weights(row.messages, turns)
+        if not _is_part(prompt_turns, turns) or completion:
+            return Refused("the prompt is another than that of the messages")
+    elif turns and turns[-1][0] != "user" and row.completion is None and not _is_transcript(row.prompt):
         return Refused("a prompt that ends with the assistant's turn")
-    return demonstration("trl", turns, source, category=row.category or "")
+    return learned("trl", turns, weights, source, category=row.category or "")
 
 
 def _preference(row: Row, source: str) -> Imported:
     if row.images:
         return Refused("pictures")
+    if row.label is not None:
+        return Refused("a label of one answer beside a comparison of two")
+    if row.completion is not None:
+        return Refused("a completion beside chosen and rejected")
     prompt_turns = _turns(row.prompt, "user")
     ends = [_turns(row.chosen, "assistant"), _turns(row.rejected, "assistant")]
     # both may be whole conversations, which repeat the prompt
@@ -133,11 +156,14 @@ def _preference(row: Row, source: str) -> Imported:
         )
         stated, prompt_turns = prompt_turns, ends[0][:shared]
         ends = [turns[shared:] for turns in ends]
-        if stated and stated != prompt_turns and stated != prompt_turns[-1:]:
+        if not _is_part(stated, prompt_turns):
             return Refused("the prompt is another than that of the chosen and rejected conversations")
     if any([role for role, _ in turns] != ["assistant"] for turns in ends):
         return Refused("chosen and rejected are not one answer each to one prompt, or they are the same")
     responses = [turns[0][1] for turns in ends]
+    messages = [text for _, text in _turns(row.messages, "user")]
+    if messages and messages != [text for _, text in (*prompt_turns, *ends[0])]:
+        return Refused("the messages are another conversation than the chosen one")
     scores = (row.score_chosen, row.score_rejected)
     if scores[0] is not None and scores[1] is not None and scores[0] < scores[1]:
         return Refused("the rejected answer scores higher than the chosen one")
@@ -148,10 +174,37 @@ def _preference(row: Row, source: str) -> Imported:
 
 
 def _turns(content: str | list[Turn] | None, role: str) -> Turns:
-    """The turns of a field; a plain text is one turn by `role`."""
+    """The turns of a field; a plain text is one turn by `role`, a transcript the turns in it."""
     if content is None:
         return []
-    return [(role, content)] if isinstance(content, str) else [(turn.role, _text(turn)) for turn in content]
+    if not isinstance(content, str):
+        return [(turn.role, _text(turn)) for turn in content]
+    turns = dialogue(content)
+    if turns:
+        return turns[:-1] if turns[-1] == ("assistant", "") else turns
+    if role == "user":
+        return [(role, content)]
+    text = response(content)
+    if text is None:
+        raise _Unusable("other turns stand in the response")
+    return [(role, text)]
+
+
+def _weights(content: str | list[Turn] | None, turns: Turns) -> list[float | None]:
+    if content is None or isinstance(content, str):
+        return [None] * len(turns)
+    return [turn.learned for turn in content]
+
+
+def _is_transcript(content: str | list[Turn] | None) -> bool:
+    return isinstance(content, str) and dialogue(content) is not None
+
+
+def _is_part(stated: Turns, turns: Turns) -> bool:
+    """Whether a prompt is nothing, all of the turns, their beginning, or the user's first or last one."""
+    said = [each for each in turns if each[0] == "user"]
+    begins = [*stated] == [*turns[: len(stated)]]
+    return begins or [*stated] in ([*turns[-len(stated) :]], said[:1], said[-1:])
 
 
 def _text(turn: Turn) -> str:
@@ -163,6 +216,8 @@ def _text(turn: Turn) -> str:
         raise _Unusable("a turn, or a part of it, that is no text")
     return "".join(part.text or "" for part in turn.content)
 
+
+READ = fields_of(Row)
 
 TRL = Format(
     "{messages}, {prompt}, {prompt, completion}, {prompt, chosen, rejected} or {chosen, rejected}, "

@@ -8,6 +8,7 @@ from typing import Any
 from alignloop.data.formats import FORMATS
 from alignloop.data.formats.importer import Changed, Refused
 from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
+from tests.data.formats.preference_samples import PREFERENCES
 
 ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 
@@ -180,6 +181,7 @@ SAMPLES: dict[str, Any] = {
     },
     "squality-rankings": REVIEWED,
     "squality": STORY,
+    **PREFERENCES,
     "label-studio": {
         "id": 5,
         "data": {
@@ -264,6 +266,7 @@ SAMPLES: dict[str, Any] = {
         "rejected": [{"role": "assistant", "content": "No."}],
     },
     "prompts": "Can you tell me about GLaDOS?",
+    "transcripts": {"text": "### Human: Hi?### Assistant: Hi! ### Human: And? ### Assistant: So."},
     "corpus": {"text": "A page.\n\nAnother paragraph.", "url": "https://example.org", "timestamp": "2019"},
 }
 
@@ -277,6 +280,7 @@ KINDS = {
     "sharegpt": Demonstration,
     "taskmaster": Demonstration,
     "open-assistant": Prompt,
+    "transcripts": Demonstration,
     "fastchat": Prompt,
     "arena-hard": Prompt,
     "own": Prompt,

@@ -34,11 +34,13 @@ def conversation(*turns: tuple[str, str], id: str = "abc_0") -> dict[str, Any]:
     return {"id": id, "conversations": [{"from": speaker, "value": value} for speaker, value in turns]}
 
 
-def test_sharegpt_gives_a_demonstration_or_prompt_by_the_last_speaker_and_pieces_share_a_user(tmp_path: Path):
+def test_sharegpt_gives_a_demonstration_or_prompt_by_the_last_speaker_and_stated_pieces_share_a_user(
+    tmp_path: Path,
+):
     human, model = ("human", "Hi?"), ("gpt", "Hi!")
     items = import_rows(
         tmp_path,
-        "sharegpt",
+        "sharegpt-pieces",
         conversation(("system", "Be kind."), human, model),
         conversation(human, model, human, id="abc_17"),
         conversation(model, human),

@@ -19,8 +19,8 @@ from alignloop.records import Ranking, Record
 from tests.data.formats.samples import KINDS, SAMPLES, read_items, record_of, write
 
 
-def test_there_is_a_sample_of_every_format_but_text():
-    assert set(SAMPLES) == set(FORMATS) - {"text"}
+def test_there_is_a_sample_of_every_format_that_is_guessed_by_one_row():
+    assert set(SAMPLES) == set(FORMATS) - {"text", "sharegpt-pieces", "helpsteer2"}
 
 
 @pytest.mark.parametrize("format", SAMPLES)
@@ -182,10 +182,6 @@ def read_and_sniff(path: Path) -> str:
         (b"[" * 100_000, "rows.json:1: JSON nested too deeply"),
         (b'["' + b"x" * (17 * 2**20), "rows.json:1: a value of more than 16 MiB begins here"),
         (
-            "\ufeff[{}]".encode(),
-            "rows.json:1: starts with a byte-order mark of UTF-8; save the file as UTF-8 without one",
-        ),
-        (
             "[{}]".encode("utf-16"),
             "rows.json:1: starts with a byte-order mark of UTF-16; "
             "convert it with `iconv -f UTF-16 -t UTF-8`",
@@ -240,7 +236,7 @@ def test_the_size_of_the_parts_in_which_an_array_is_read_makes_no_difference(
 MISTAKEN = {  # rows that resemble a format but hold more than it reads: a guess would lose data
     "an oasst message": {"text": "Hi", "message_id": "m", "parent_id": None, "role": "prompter"},
     "a prompt with a response": {"prompt": "Hi?", "response": "Hi!"},
-    "an instruction with a history": {"instruction": "Hi?", "output": "Hi!", "history": [["a", "b"]]},
+    "an instruction with a second output": {"instruction": "Hi?", "output": "Hi!", "worse": "No."},
     "a preference with margins of several": {"prompt": "Hi?", "chosen": "a", "rejected": "b", "third": "c"},
 }
 

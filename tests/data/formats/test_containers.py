@@ -1,0 +1,89 @@
+"""Files as spreadsheets and editors leave them: marks, delimiters, empty ends, rows under a key."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignloop.data.formats import FORMATS, containers
+from alignloop.data.formats.importer import Refused
+from alignloop.data.formats.sniffing import sniff
+from alignloop.data.input_files import DataError
+from alignloop.lineage.row_removal import remove_rows
+from tests.data.formats.samples import SAMPLES, read_items, turns_of
+
+ROW = {"instruction": "Hi?", "output": "Hi, you!"}
+
+
+def rows_of(path: Path) -> list[Any]:
+    return [row for _, row in containers.read(path)]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("stated", [False, True])
+def test_a_table_of_any_spreadsheet_is_read(tmp_path: Path, mark: str, end: str, sign: str, stated: bool):
+    lines = [f"sep={sign}"] if stated else []
+    lines += [f"instruction{sign}output", f'Hi?{sign}"Hi, you!"', f'Ho;, ?{sign}"Ho!"' if sign == "|" else ""]
+    (tmp_path / "rows.csv").write_bytes((mark + end.join(lines) + end).encode())
+    assert sniff(tmp_path / "rows.csv") == "alpaca"
+    assert rows_of(tmp_path / "rows.csv")[0] == ROW
+    assert turns_of(read_items(tmp_path / "rows.csv", "alpaca")[0]) == ["user: Hi?", "assistant: Hi, you!"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n", "\r\n \r\n\t\r\n"])
+def test_empty_lines_at_the_end_count_for_nothing(tmp_path: Path, end: str):
+    (tmp_path / "rows.jsonl").write_bytes(f"{json.dumps(ROW)}{end}".encode())
+    assert rows_of(tmp_path / "rows.jsonl") == [ROW]
+    [piece] = containers.line_pieces(tmp_path / "rows.jsonl")
+    assert [row for _, row in containers.piece_rows(piece)] == [ROW]
+    (tmp_path / "rows.csv").write_bytes(f'instruction,output\nHi?,"Hi, you!"{end}'.encode().rstrip(b" \t"))
+    assert rows_of(tmp_path / "rows.csv")[0] == ROW
+
+
+def test_a_table_may_end_in_rows_of_empty_cells_but_not_have_them_inside(tmp_path: Path):
+    (tmp_path / "rows.csv").write_text("instruction,output\nHi?,Hi!\n,\n\nHo?,Ho!\n,\n\n")
+    found = rows_of(tmp_path / "rows.csv")
+    assert [isinstance(row, Refused) for row in found] == [False, True, True, False]
+
+
+WRAPPED = {
+    "indented": json.dumps({"version": "1.0", "data": [ROW, ROW]}, indent=1),
+    "another key": json.dumps({"n": 2, "meta": {"a": 1}, "tags": ["x"], "anything": [ROW, ROW]}, indent=2),
+    "on one line": json.dumps({"data": [ROW, ROW]}),
+    "rows on lines": '{"data": [\n' + json.dumps(ROW) + ",\n" + json.dumps(ROW) + "\n]}",
+    "more after it": json.dumps({"rows": [ROW, ROW], "end": {"n": [1, 2]}}, indent=1),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_rows_in_an_array_under_a_key_are_read_with_their_lines(tmp_path: Path, name: str):
+    path = tmp_path / "rows.json"
+    path.write_text(WRAPPED[name])
+    assert sniff(path) == "alpaca"
+    assert rows_of(path) == [ROW, ROW]
+    lines = [line for line, _ in containers.read(path)]
+    assert all("{" in path.read_text().split("\n")[line - 1] for line in lines)
+    if lines[0] != lines[1]:
+        assert remove_rows(path, {lines[0]})
+        assert rows_of(path) == [ROW]
+
+
+def test_two_arrays_of_rows_or_a_broken_one_are_an_error(tmp_path: Path):
+    for text in (
+        json.dumps({"data": [ROW], "test": [ROW]}, indent=1),
+        json.dumps({"data": [ROW, ROW]}, indent=1)[:-12],
+    ):
+        (tmp_path / "rows.json").write_text(text)
+        with pytest.raises(DataError, match=r"rows\.json:[0-9]+: "):
+            rows_of(tmp_path / "rows.json")
+
+
+@pytest.mark.parametrize("format", ["trl", "sharegpt", "argilla", "taskmaster", "squality", "label-studio"])
+def test_a_row_that_holds_lists_of_objects_is_a_row(tmp_path: Path, format: str):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(SAMPLES[format]) + "\n")
+    assert sniff(tmp_path / "rows.jsonl") == format
+    assert list(FORMATS[format].read(tmp_path / "rows.jsonl", "s"))
+    assert rows_of(tmp_path / "rows.jsonl") == [SAMPLES[format]]
