@@ -3,15 +3,30 @@
 Weights are safetensors. Left out: remote code and pickles.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from safetensors import SafetensorError, safe_open
+from transformers import (
+    CONFIG_MAPPING,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
 
-from alignloop.core.tokens import TokenizerError, check_tokenizer
+from alignloop.core.chat_template import TokenizerError
+from alignloop.core.tokens import check_tokenizer
 from alignloop.errors import LFS_POINTER, AlignloopError
+
+ADAPTER = "adapter_config.json"  # of a LoRA adapter
 
 
 class CheckpointError(AlignloopError):
@@ -28,15 +43,17 @@ def check_folder(path: str) -> None:
                 "params.yaml"
             )
         return
+    if folder.is_file():
+        raise CheckpointError(f"{path}: {_one_file(folder)}")
+    if (folder / ADAPTER).is_file() and not list(folder.glob("model*.safetensors")):
+        raise CheckpointError(f"{path}: {_adapter(folder)}")
     if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{path}: config.json is missing: this is not a Hugging Face checkpoint")
+        packed = [*folder.glob("*.gguf")]
+        why = _one_file(packed[0]) if packed else "this is not a Hugging Face checkpoint"
+        raise CheckpointError(f"{path}: config.json is missing: {why}")
     if not list(folder.glob("*.safetensors")):
-        pickles = [*folder.glob("*.bin"), *folder.glob("*.pt")]
-        hint = (
-            f"only {pickles[0].name}, a pickle that can run code; convert it to safetensors"
-            if pickles
-            else "the weights are missing"
-        )
+        others = [*folder.glob("*.gguf"), *folder.glob("*.bin"), *folder.glob("*.pt")]
+        hint = _one_file(others[0]) if others else "the weights are missing"
         raise CheckpointError(f"{path}: no *.safetensors file: {hint}")
     if not (folder / "tokenizer_config.json").is_file():
         raise CheckpointError(
@@ -51,16 +68,125 @@ def check_folder(path: str) -> None:
                 )
 
 
+def _one_file(file: Path) -> str:
+    if file.suffix == ".gguf":
+        return (
+            f"{file.name} is GGUF, weights for running a model; take the safetensors checkpoint that it was "
+            "converted from"
+        )
+    if file.suffix in {".bin", ".pt"}:
+        return f"only {file.name}, a pickle that can run code; convert it to safetensors"
+    return f"{file.name} is a file; give the folder that holds config.json"
+
+
+def _adapter(folder: Path) -> str:
+    """What is to be done with a folder that holds an adapter only; the command is for a shell."""
+    merged = f"{folder}-merged"
+    tokenizer = folder
+    if not (folder / "tokenizer_config.json").is_file():
+        tokenizer = _json(folder / ADAPTER).get("base_model_name_or_path") or "BASE"
+    return (
+        "only an adapter (LoRA), not a whole model; merge it into its base and take the result: "
+        f'.venv/bin/python -c "from peft import AutoPeftModelForCausalLM as M; '
+        f"from transformers import AutoTokenizer as T; m, t = '{folder}', '{merged}'; "
+        f"M.from_pretrained(m).merge_and_unload().save_pretrained(t); "
+        f"T.from_pretrained('{tokenizer}').save_pretrained(t)\""
+    )
+
+
+def check_kind(path: str) -> None:
+    """Raise CheckpointError, from its config, for what is no unquantised causal language model."""
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(path)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: config.json cannot be read ({first_line(error)}); {_restore(path)}"
+        ) from None
+    reason = _other_kind(config) or _quantised(config) or _too_few_tensors(Path(path), config)
+    if reason:
+        raise CheckpointError(f"{path}: {reason}")
+
+
+def _other_kind(config: Mapping[str, Any]) -> str:
+    """What model it is, if it is no causal language model."""
+    family = config.get("model_type")
+    named = next(iter(config.get("architectures") or ()), None) or family
+    if not isinstance(family, str) or not isinstance(named, str):
+        return "config.json does not name its model_type; restore it"
+    if config.get("auto_map") and family not in CONFIG_MAPPING:
+        return (
+            f"{named} needs code from the checkpoint, which is never run; use a family that transformers has"
+        )
+    if config.get("is_encoder_decoder") or (
+        named.endswith("ForConditionalGeneration")
+        and (family in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES)
+    ):
+        return f"{named} is an encoder-decoder; use a causal (decoder-only) language model"
+    if family in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.get("is_decoder"):
+        return f"{named} is an encoder, which does not continue a text; use a causal language model"
+    if "Classification" in named or named.endswith(("RewardModel", "QuestionAnswering")):
+        return (
+            f"{named} is a classifier or a reward model: its head gives scores, not tokens; take the "
+            "language model that it was made from"
+        )
+    return ""
+
+
+def _quantised(config: Mapping[str, Any]) -> str:
+    """By what the weights are quantised, if they are."""
+    parts = [config, *(part for part in config.values() if isinstance(part, Mapping))]
+    found = next((part["quantization_config"] for part in parts if part.get("quantization_config")), None)
+    if found is None:
+        return ""
+    method = found.get("quant_method", "quantised") if isinstance(found, Mapping) else "quantised"
+    return (
+        f"the weights are quantised ({method}), and training needs whole ones; take the checkpoint that it "
+        "was quantised from"
+    )
+
+
+def _too_few_tensors(folder: Path, config: Mapping[str, Any]) -> str:
+    """Whether the config has more layers than the folder has tensors: building them could take for ever."""
+    inner = config.get("text_config")
+    layers = (inner if isinstance(inner, Mapping) else config).get("num_hidden_layers")
+    if not folder.is_dir() or not isinstance(layers, int):
+        return ""
+    tensors = 0
+    for file in folder.glob("*.safetensors"):
+        try:
+            with safe_open(file, framework="pt") as content:
+                tensors += len(content.keys())
+        except (OSError, SafetensorError):  # loading says what is wrong with the file
+            return ""
+    if layers <= tensors:
+        return ""
+    return f"config.json has {layers:,} layers, the weights only {tensors} tensors; restore config.json"
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _restore(path: str | Path) -> str:
+    if Path(path).exists():
+        return "restore it"
+    return "correct the hub id, or be online when it is fetched the first time"
+
+
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """A checkpoint's tokenizer, checked for use with dialogues. Raises CheckpointError or TokenizerError."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        remedy = (
-            "restore tokenizer.json"
-            if Path(path).exists()
-            else "correct the hub id, or be online when it is fetched the first time"
-        )
+    except MemoryError:
+        raise
+    except Exception as error:  # what a broken file raises depends on where it is broken
+        remedy = "restore tokenizer.json" if Path(path).exists() else _restore(path)
         raise CheckpointError(
             f"{path}: the tokenizer cannot be read ({first_line(error)}); {remedy}"
         ) from None
@@ -84,7 +210,9 @@ def load_weights(kind: Any, path: str | Path) -> PreTrainedModel:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # what a broken file raises depends on where it is broken
         raise CheckpointError(
             f"{path}: the weights cannot be read ({first_line(error)}); restore them or use another "
             "checkpoint"

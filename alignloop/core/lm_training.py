@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_length, first_fit
+from alignloop.core.family_check import packs
 from alignloop.core.lm_loss import language_model_loss
 from alignloop.core.models import branched_states, logits_at, logits_of
 from alignloop.core.numeric_checks import finite, naming
@@ -93,8 +94,10 @@ def fit(
 
     The share `mixed_share` (below 1) of each step's rows is drawn from `mixed` (pretraining text mixed into
     SFT), in addition to `rows_per_step` rows of `rows`; their tokens count like all others. With `packing`,
-    several rows are packed into one, so that passes have no padding.
+    several rows are packed into one, so that passes have no padding; where the family does not suit that,
+    they stay separate.
     """
+    packed = packing and packs(model)
 
     def learn(chosen: list[int]) -> dict[str, float]:
         batch = [rows[index] for index in chosen]
@@ -102,7 +105,7 @@ def fit(
             extra = round(len(chosen) * mixed_share / (1 - mixed_share))
             batch += [mixed[index] for index in schedule["random"].integers(len(mixed), size=extra)]
         with naming([row.name for row in batch]):
-            return {"loss": accumulate_gradients(model, batch, pad, packing=packing)}
+            return {"loss": accumulate_gradients(model, batch, pad, packing=packed)}
 
     return Training(
         model, len(rows), learn, rows_per_step=rows_per_step, names=[row.name for row in rows], **schedule

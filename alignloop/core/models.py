@@ -14,8 +14,15 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from alignloop.core.checkpoint_folder import CheckpointError, check_folder, load_tokenizer, load_weights
-from alignloop.core.tokens import TokenRules, end_of, pad_of, special_tokens
+from alignloop.core.chat_template import special_tokens
+from alignloop.core.checkpoint_folder import (
+    CheckpointError,
+    check_folder,
+    check_kind,
+    load_tokenizer,
+    load_weights,
+)
+from alignloop.core.tokens import TokenRules, end_of, pad_of
 
 HEAD = "head.safetensors"  # present in the folder of a reward model only
 
@@ -47,16 +54,32 @@ def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     check_folder(str(path))
     if (Path(path) / HEAD).is_file():
         raise CheckpointError(f"{path}: {HEAD} is here: this is a reward model, not a policy")
+    check_kind(str(path))
     tokenizer = load_tokenizer(path)
     model = load_weights(AutoModelForCausalLM, path).eval()
-    rows = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
-    if rows < len(tokenizer):
-        raise CheckpointError(
-            f"{path}: the tokenizer has {len(tokenizer)} tokens, the model only {rows}; they do not belong "
-            "together"
-        )
+    embedding = cast(nn.Embedding, model.get_input_embeddings())
+    if embedding.num_embeddings < len(tokenizer):
+        raise CheckpointError(f"{path}: {_beyond(tokenizer, embedding.num_embeddings)}")
+    if embedding.padding_idx == end_of(tokenizer):
+        embedding.padding_idx = None  # else the end token's own embedding would get no gradient
+    context_of(model)
     _check_logits(model, path)
     return model, tokenizer
+
+
+def _beyond(tokenizer: PreTrainedTokenizerBase, rows: int) -> str:
+    """Which tokens the model has no row for, and what helps."""
+    names = [str(name) for name in tokenizer.convert_ids_to_tokens(list(range(rows, len(tokenizer))))]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    fault = (
+        f"the tokenizer has {len(tokenizer)} tokens, the model only {rows}: it has no row for "
+        f"{', '.join(names[:5])}{more}"
+    )
+    if names == [tokenizer.pad_token]:
+        return f"{fault}; remove pad_token from tokenizer_config.json: none is needed"
+    return (
+        f"{fault}; add rows with model.resize_token_embeddings({len(tokenizer)}), or take its own tokenizer"
+    )
 
 
 @torch.no_grad()
@@ -81,6 +104,11 @@ def _check_logits(model: PreTrainedModel, path: str | Path) -> None:
 
 def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write a checkpoint that `AutoModelForCausalLM` reads; equal weights give equal bytes."""
+    generation, end = model.generation_config, end_of(tokenizer)
+    known = getattr(generation, "eos_token_id", None)
+    ends = known if isinstance(known, list) else [known]
+    if generation is not None and end not in ends:  # so that whoever loads it stops where responses end
+        generation.eos_token_id = [end, *(token for token in ends if token is not None)]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -135,11 +163,21 @@ def logits_of(model: PreTrainedModel, states: Tensor) -> Tensor:
     return cast(nn.Module, model.get_output_embeddings())(states)
 
 
+CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "context_length")
+
+
 def context_of(model: PreTrainedModel | str | Path) -> int:
-    """The context length of a model in tokens."""
-    config = (
-        model.config
-        if isinstance(model, PreTrainedModel)
-        else AutoConfig.from_pretrained(str(model), trust_remote_code=False)
+    """The context length of a model in tokens. Raises CheckpointError where its config has none."""
+    if isinstance(model, PreTrainedModel):
+        config, place = model.config, model.config.name_or_path or "the model"
+    else:
+        config, place = AutoConfig.from_pretrained(str(model), trust_remote_code=False), model
+    for part in (config, config.get_text_config()):
+        for key in CONTEXT_KEYS:
+            length = getattr(part, key, None)
+            if isinstance(length, int) and length > 0:
+                return length
+    raise CheckpointError(
+        f"{place}: config.json has no context length; add the number of tokens that the model was trained "
+        f'on, as "max_position_embeddings": 2048 say'
     )
-    return int(getattr(config, "max_position_embeddings", None) or config.n_positions)

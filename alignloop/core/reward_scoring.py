@@ -32,9 +32,17 @@ def branch(rankings: Sequence[EncodedRanking], pad: int) -> tuple[Tensor, Tensor
     return ids, positions, packed_attention(segments), ends
 
 
-def ranked_scores(model: RewardModel, rankings: Sequence[EncodedRanking], pad: int) -> Sequence[Tensor]:
-    """Scores (K,) of each ranking's responses, from one forward pass, with gradients."""
-    return _each(model.branches(*branch(rankings, pad)), rankings)
+def ranked_scores(
+    model: RewardModel, rankings: Sequence[EncodedRanking], pad: int, packed: bool = True
+) -> Sequence[Tensor]:
+    """Scores (K,) of each ranking's responses, from one forward pass, with gradients.
+
+    Without `packed` each response is a row with its prompt, for families that packed rows do not suit.
+    """
+    if packed:
+        return _each(model.branches(*branch(rankings, pad)), rankings)
+    rows = [row for ranking in rankings for row in ranking.distinct]
+    return _each(model(*pad_right(rows, pad)), rankings)
 
 
 def _each(scores: Tensor, rankings: Sequence[EncodedRanking]) -> list[Tensor]:

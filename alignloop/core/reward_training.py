@@ -4,6 +4,7 @@ The K responses to a prompt branch from it in one packed row, so that the prompt
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Unpack
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from alignloop.core.batches import by_length
 from alignloop.core.encoded_ranking import EncodedRanking
+from alignloop.core.family_check import packs
 from alignloop.core.numeric_checks import finite
 from alignloop.core.parallel_passes import backward
 from alignloop.core.ranking_loss import Ties, ranking_loss
@@ -18,6 +20,15 @@ from alignloop.core.reward_metrics import correct_pairs
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import ranked_scores, score
 from alignloop.core.training_loop import Schedule, Training
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """How pairs become a loss: the margin, what ties count, and whether a ranking is one packed row."""
+
+    margin: float
+    ties: Ties
+    packed: bool
 
 
 def train(
@@ -32,8 +43,11 @@ def train(
 ) -> Training:
     """A training of the model, in place; the loss is the mean over rankings of `ranking_loss`."""
 
+    packed = packs(model.trunk)
+
     def learn(chosen: list[int]) -> dict[str, float]:
-        loss, right, pairs = _learn(model, [rankings[index] for index in chosen], pad, margin, ties)
+        part = [rankings[index] for index in chosen]
+        loss, right, pairs = _learn(model, part, pad, Comparing(margin, ties, packed))
         return {"loss": loss, "accuracy": right / max(pairs, 1)}
 
     names = [ranking.name for ranking in rankings]
@@ -41,14 +55,15 @@ def train(
 
 
 def _learn(
-    model: RewardModel, rankings: Sequence[EncodedRanking], pad: int, margin: float, ties: Ties
+    model: RewardModel, rankings: Sequence[EncodedRanking], pad: int, how: Comparing
 ) -> tuple[float, float, int]:
     """Add the gradient of the mean loss; returns the loss, the correctly ordered pairs and all pairs."""
 
     def loss(batch: list[int]) -> tuple[Tensor, tuple[float, float, int]]:
         part = [rankings[index] for index in batch]
-        scores, ranks = ranked_scores(model, part, pad), [ranking.ranks for ranking in part]
-        losses = torch.stack([ranking_loss(*pair, margin, ties) for pair in zip(scores, ranks, strict=True)])
+        scores, ranks = ranked_scores(model, part, pad, how.packed), [ranking.ranks for ranking in part]
+        pairs = zip(scores, ranks, strict=True)
+        losses = torch.stack([ranking_loss(*pair, how.margin, how.ties) for pair in pairs])
         mean = finite(losses.sum() / len(rankings), "the ranking loss", batch)
         return mean, (float(mean.detach()), *correct_pairs([score.detach() for score in scores], ranks))
 

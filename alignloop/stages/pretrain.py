@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from math import exp
 from pathlib import Path
 
+from alignloop.core.family_check import check_family, packs
 from alignloop.core.lm_training import fit, mean_loss
 from alignloop.core.models import context_of, load_policy, new_policy, save_policy
 from alignloop.core.tokens import pad_of, train_tokenizer
@@ -18,6 +19,11 @@ from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import document_rows
 from alignloop.training.resumable_loop import learn, points
+
+UNPACKED = (
+    "packed rows do not suit the family {}: the responses to a prompt are computed apart, which is exact and "
+    "slower"
+)
 
 
 def pretrain(
@@ -36,6 +42,9 @@ def pretrain(
     rows = []
     if base is not None:
         model, tokenizer = load_policy(base)
+        check_family(model, base)
+        if not packs(model):
+            yield Progress(0, 1, note=UNPACKED.format(model.config.model_type))
     else:
         texts = (text for document in train for text in texts_of(document))
         tokenizer = train_tokenizer(texts, plan.vocabulary)

@@ -4,6 +4,7 @@ It is initialised from the reward model of an earlier round, or from the SFT mod
 """
 
 from collections.abc import Iterator, Sequence
+from math import sqrt
 from pathlib import Path
 from statistics import fmean
 
@@ -11,6 +12,7 @@ from numpy.random import Generator
 
 from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.models import context_of, load_policy
+from alignloop.core.ranking_pairs import pairs_of
 from alignloop.core.reward_model import HELD_OUT, RewardModel
 from alignloop.core.reward_training import normalise, train
 from alignloop.core.tokens import pad_of
@@ -28,6 +30,15 @@ from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import demonstration_rows, ranked_rows
 from alignloop.training.resumable_loop import learn, points
+
+NO_PAIR = (
+    "{}: all {} rankings to learn from are ties, without one ordered pair: nothing tells responses apart, so "
+    "the scores say nothing; raise decoding.temperature, or lower label.tie"
+)
+CHANCE = (
+    "the order of {1} validation pairs is right for {0:.1%}, no more than by chance: PPO would follow noise; "
+    "get more rankings, or look at reward.learning_rate and reward.epochs"
+)
 
 
 class NoHeldOutRankings(AlignloopError):
@@ -57,6 +68,8 @@ def reward(
     ranked, too_long = ranked_rows(tokenizer, read(rankings, Ranking), context)
     learned = [row for ranking, row in ranked if ranking.split == "train"]
     held_out = [row for ranking, row in ranked if ranking.split == "valid"]
+    if not any(pairs_of(row.ranks)[0] for row in learned):
+        yield Progress(0, 1, note=NO_PAIR.format(rankings, len(learned)))
     curve = checkpoint.journal("curve")
     training = _training(plan, model, learned, pad, draws(seed, "reward", round, "order"))
     yield from learn(training, checkpoint, curve)
@@ -99,7 +112,18 @@ def reward(
         {**counts, **accuracies, "normalisation": shift, "scale": scale, "agreement": rounded(report)},
     )
     write_curve(plots, known)
-    yield Progress(1, 1, {} if accuracy is None else {"valid_accuracy": accuracy})
+    pairs = report["users"]["pairs"]
+    yield Progress(
+        1,
+        1,
+        {} if accuracy is None else {"valid_accuracy": accuracy},
+        note=CHANCE.format(accuracy, pairs) if at_chance(accuracy, pairs) else "",
+    )
+
+
+def at_chance(accuracy: float | None, pairs: int) -> bool:
+    """Whether an accuracy on so many pairs is within two standard errors of a half, or below."""
+    return accuracy is not None and accuracy <= 0.5 + 2 * sqrt(0.25 / pairs)
 
 
 def _training(

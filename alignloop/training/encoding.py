@@ -1,14 +1,27 @@
 """Encodes records as rows of token ids; rows that a model's context cannot hold are left out and counted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from transformers import PreTrainedTokenizerBase
 
+from alignloop.core.chat_template import RewrittenTurn, TokenizerError, render
 from alignloop.core.encoded_ranking import EncodedRanking
-from alignloop.core.tokens import Encoded, encode_dialogue, encode_prompt, encode_response, encode_text
+from alignloop.core.numeric_checks import MOST_NAMES
+from alignloop.core.tokens import (
+    Encoded,
+    encode,
+    encode_dialogue,
+    encode_prompt,
+    encode_response,
+    encode_text,
+)
 from alignloop.errors import AlignloopError
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking
+
+Named = TypeVar("Named", Demonstration, Document, Prompt, Ranking)
+Row = TypeVar("Row")
 
 
 class NothingFits(AlignloopError):
@@ -25,12 +38,8 @@ def document_rows(
 ) -> list[Encoded]:
     """A row per document with the loss on every token; long documents become rows of `context` tokens."""
     rows: list[Encoded] = []
-    for document in documents:
-        if document.text is not None:
-            row = encode_text(tokenizer, document.text)
-        else:
-            dialogue = encode_dialogue(tokenizer, chat(document.messages or ()), "all")
-            row = Encoded(dialogue.ids, [True] * len(dialogue.ids))
+    whole = _each(documents, "documents", lambda document: _document(tokenizer, document))
+    for document, row in zip(documents, whole, strict=True):
         for start in range(0, len(row.ids), context):
             part = slice(start, start + context)
             rows.append(Encoded(row.ids[part], row.mask[part], document.id))
@@ -41,10 +50,11 @@ def demonstration_rows(
     tokenizer: PreTrainedTokenizerBase, demonstrations: Sequence[Demonstration], turns: str, context: int
 ) -> tuple[list[Encoded], int]:
     """A row per demonstration with the loss on assistant turns, and how many were too long."""
-    rows = [
-        replace(encode_dialogue(tokenizer, chat(each.messages), turns), name=each.id)
-        for each in demonstrations
-    ]
+    rows = _each(
+        demonstrations,
+        "demonstrations",
+        lambda each: replace(encode_dialogue(tokenizer, chat(each.messages), turns), name=each.id),
+    )
     return _fitting(rows, [len(row.ids) for row in rows], context, "demonstrations")
 
 
@@ -52,7 +62,7 @@ def prompt_rows(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], room: int
 ) -> tuple[list[tuple[Prompt, list[int]]], int]:
     """Each prompt with its token ids, and how many exceed `room` (the context less the response)."""
-    rows = [(prompt, encode_prompt(tokenizer, chat(prompt.messages))) for prompt in prompts]
+    rows = _each(prompts, "prompts", lambda prompt: (prompt, encode_prompt(tokenizer, chat(prompt.messages))))
     return _fitting(rows, [len(ids) for _, ids in rows], room, "prompts")
 
 
@@ -60,15 +70,45 @@ def ranked_rows(
     tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int
 ) -> tuple[list[tuple[Ranking, EncodedRanking]], int]:
     """Each ranking with its K rows, and how many rankings contained a response that is too long."""
-    rows = []
-    for ranking in rankings:
-        prompt = encode_prompt(tokenizer, chat(ranking.prompt.messages))
-        ids = {text: prompt + encode_response(tokenizer, text) for text in set(ranking.responses)}
-        row = EncodedRanking(
-            [ids[text] for text in ranking.responses], list(ranking.ranks), len(prompt), ranking.id
-        )
-        rows.append((ranking, row))
+    rows = _each(rankings, "rankings", lambda ranking: (ranking, _ranked(tokenizer, ranking)))
     return _fitting(rows, [max(map(len, row.rows)) for _, row in rows], context, "rankings")
+
+
+def _document(tokenizer: PreTrainedTokenizerBase, document: Document) -> Encoded:
+    """A whole document as a row with the loss on every token."""
+    if document.text is not None:
+        return encode_text(tokenizer, document.text)
+    messages = chat(document.messages or ())
+    try:
+        ids = encode_dialogue(tokenizer, messages, "all").ids
+    except RewrittenTurn:  # every token is learned, so the dialogue can be as the template writes it
+        ids = encode(tokenizer, render(tokenizer, messages, add_generation_prompt=False))
+    return Encoded(ids, [True] * len(ids))
+
+
+def _ranked(tokenizer: PreTrainedTokenizerBase, ranking: Ranking) -> EncodedRanking:
+    """A ranking as the rows of its responses."""
+    prompt = encode_prompt(tokenizer, chat(ranking.prompt.messages))
+    ids = {text: prompt + encode_response(tokenizer, text) for text in set(ranking.responses)}
+    return EncodedRanking(
+        [ids[text] for text in ranking.responses], list(ranking.ranks), len(prompt), ranking.id
+    )
+
+
+def _each(records: Sequence[Named], what: str, encoded: Callable[[Named], Row]) -> list[Row]:
+    """Every record encoded; those that the tokenizer cannot encode are named together."""
+    rows: list[Row] = []
+    faults: list[tuple[str, TokenizerError]] = []
+    for record in records:
+        try:
+            rows.append(encoded(record))
+        except TokenizerError as error:
+            faults.append((record.id, error))
+    if faults:
+        names = ", ".join(name for name, _ in faults[:MOST_NAMES])
+        more = f" and {len(faults) - MOST_NAMES} more" if len(faults) > MOST_NAMES else ""
+        raise TokenizerError(f"{names}{more} of {len(records)} {what}: {faults[0][1]}")
+    return rows
 
 
 def _fitting(rows: list, lengths: list[int], room: int, what: str) -> tuple[list, int]:

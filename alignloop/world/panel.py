@@ -159,7 +159,7 @@ def make_panel(
         raise PanelError(
             f"{len(admitted)} of {len(applied)} candidates passed the screening at {needed}, of whom "
             f"{apart} are held out: no labeler is left to rank; lower label.noise, "
-            "label.screening_pass or label.held_out_share, or raise label.labelers"
+            "label.tie, label.screening_pass or label.held_out_share, or raise label.labelers"
         )
     rejected = tuple(labeler for labeler in applied if results[labeler.id] < needed)
     return Panel(tuple(admitted[apart:]), tuple(admitted[:apart]), rejected, results)

@@ -204,7 +204,7 @@ def test_a_hub_id_is_left_to_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyP
         check_folder("models/sft")
     with pytest.raises(
         CheckpointError,
-        match=r"organisation/model: the tokenizer cannot be read .*correct the hub id, or be online",
+        match=r"organisation/model: config.json cannot be read .*correct the hub id, or be online",
     ):
         load_policy("organisation/model")
 

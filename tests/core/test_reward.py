@@ -92,9 +92,12 @@ def test_prompt_and_responses_are_computed_once_for_all_their_pairs(
     judge: RewardModel, prompts: list[list[int]], letters: list[int]
 ):
     passed: list[int] = []
-    judge.trunk.register_forward_pre_hook(
-        lambda _, args, kwargs: passed.append(int((kwargs["input_ids"] != 0).sum())), with_kwargs=True
-    )
+
+    def count(_: object, args: object, kwargs: dict[str, torch.Tensor]) -> None:
+        if torch.is_grad_enabled():  # a pass that something is learned from
+            passed.append(int((kwargs["input_ids"] != 0).sum()))
+
+    judge.trunk.register_forward_pre_hook(count, with_kwargs=True)
     ranked = rankings(prompts, letters, 12)
     list(train(judge, ranked, 0, **plan()))
     different = [len({tuple(row) for row in ranking.rows}) for ranking in ranked]

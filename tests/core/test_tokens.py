@@ -182,15 +182,22 @@ def test_a_chatml_template_without_generation_marks_works(chatml: PreTrainedToke
     assert injected.count(end_of(chatml)) == 1
 
 
-def test_a_template_whose_turns_do_not_end_with_the_end_token_is_refused(chatml: PreTrainedTokenizerFast):
+def test_a_response_ends_as_the_template_ends_it_whatever_the_end_of_sequence_token_is(
+    chatml: PreTrainedTokenizerFast,
+):
+    expected = encode_dialogue(chatml, TALK, "all")
     chatml.eos_token = END
-    with pytest.raises(TokenizerError, match=r"does not close a response with <\|end\|>"):
-        encode_dialogue(chatml, TALK, "all")
+    assert encode_dialogue(chatml, TALK, "all") == expected
+    assert chatml.convert_ids_to_tokens(end_of(chatml)) == "<|im_end|>"
+    allowed = allowed_tokens(chatml, len(chatml))
+    assert allowed[end_of(chatml)]
+    assert not allowed[chatml.convert_tokens_to_ids(END)]
 
 
 def test_a_template_that_refuses_a_role_is_named_as_the_cause(spare: PreTrainedTokenizerFast):
     spare.chat_template = (
-        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}x"
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{% for m in messages %}{{ m['content'] + eos_token }}{% endfor %}"
     )
     with pytest.raises(TokenizerError, match=r"dialogue of system, user, assistant.*no system role"):
         encode_prompt(spare, TALK[:3])
@@ -201,8 +208,6 @@ def test_a_template_that_refuses_a_role_is_named_as_the_cause(spare: PreTrainedT
     [
         ("chat_template", None, "no chat template"),
         ("eos_token", None, "no end-of-sequence token"),
-        ("pad_token", None, "pad token of its own"),
-        ("pad_token", END, "pad token of its own"),
     ],
 )
 def test_a_tokenizer_that_cannot_encode_a_dialogue_is_refused(
