@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from alignloop.__main__ import COMMANDS
+from alignloop.data.formats import FORMATS
 from alignloop.params import parse
 
 ROOT = Path(__file__).parents[1]
@@ -137,3 +138,9 @@ def test_the_readme_is_read_in_five_minutes() -> None:
 def test_tables_fit_a_window(page: Path) -> None:
     lines = enumerate(text(page).splitlines(), 1)
     assert [f"{page}:{number}" for number, line in lines if line.startswith("|") and len(line) > 120] == []
+
+
+def test_the_readme_counts_the_formats_that_are_recognised() -> None:
+    stated = {"sharegpt-pieces"}  # is read only where params.yaml states it
+    [count] = re.findall(r"(\d+) formats are\s+recognised", text(Path("README.md")))
+    assert int(count) == len(set(FORMATS) - stated)
