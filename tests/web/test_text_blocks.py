@@ -36,7 +36,7 @@ def test_control_characters_become_visible() -> None:
     ["a|b\n{}x|", "a|b\n|{}x", "a|b\n{}|-", "```{}`", "~~~{}`", "{}"],
 )
 def test_a_mebibyte_of_spaces_takes_less_than_a_second(text: str) -> None:
-    _in_a_second(text.format(" " * (1 << 20)))
+    _is_linear(text.format(" " * (1 << 20)))
 
 
 def test_no_long_run_makes_a_text_slow_to_show() -> None:
@@ -59,13 +59,14 @@ def test_no_long_run_makes_a_text_slow_to_show() -> None:
         "~~~\n",
     )
     for start, run, end in product(("", "a|b\n", "~~~", "```"), runs, ("", "x", "`", "|x", "\n|-|")):
-        _in_a_second(start + run * 20_000 + end)
+        _is_linear(start + run * 20_000 + end)
 
 
-def _in_a_second(text: str) -> None:
-    began = time.process_time()
+def _is_linear(text: str) -> None:
+    """Linear work takes hundredths of a second, quadratic work on so long a text tens of seconds."""
+    began = time.thread_time()
     blocks(text)
-    assert time.process_time() - began < 1, text[:20]
+    assert time.thread_time() - began < 5, text[:20]
 
 
 @given(st.text(alphabet=st.sampled_from("ab|`~-: \nא")))
