@@ -126,4 +126,4 @@ def test_the_pages_do_not_wait_for_the_passwords_of_strangers(
     assert codes <= {403, 429}
     assert 429 in codes
     assert invited.status_code == 303, "who has a link signs in meanwhile"
-    assert median(times) < 1.0
+    assert median(times) < 2.5, "where pages and passwords share their threads it is four seconds"
