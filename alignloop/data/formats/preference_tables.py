@@ -25,7 +25,7 @@ from alignloop.data.formats.importer import (
 )
 from alignloop.data.formats.label_studio import PAIRS, PROMPTS, RANKS
 from alignloop.data.formats.record_builders import Turns, prompt, ranking
-from alignloop.data.formats.transcripts import dialogue
+from alignloop.data.formats.transcripts import spoken_turns
 
 WINNERS = {
     "model_a": (1, 2),
@@ -150,8 +150,7 @@ def _minimal(row: Minimal) -> Compared | Refused:
 
 def _turns(text: str) -> Turns:
     """The turns of a prompt, which may be a transcript that waits for the assistant."""
-    turns = dialogue(text) or [("user", text)]
-    return turns[:-1] if turns[-1] == ("assistant", "") else turns
+    return spoken_turns(text) or [("user", text)]
 
 
 def _said(messages: Sequence[Message]) -> Turns:

@@ -86,6 +86,12 @@ def dialogue(text: str) -> Dialogue | None:
     return None
 
 
+def spoken_turns(text: str) -> Dialogue | None:
+    """The turns of a transcript, but for an empty last one of the assistant, which it waits for."""
+    turns = dialogue(text)
+    return turns[:-1] if turns and turns[-1] == ("assistant", "") else turns
+
+
 def response(text: str) -> str | None:
     """A response without the assistant's mark before it; None if other turns stand in it."""
     turns = dialogue(text if MARKED.match(text) is None else f"Human: x\n\n{text.lstrip()}")
@@ -131,9 +137,7 @@ def _read(path: Path, source: str) -> Iterator[ImportedRow]:
 
 
 def _record(row: Row, source: str) -> Imported:
-    turns = dialogue(row.text) or [("user", row.text)]
-    if turns[-1] == ("assistant", ""):
-        turns = turns[:-1]
+    turns = spoken_turns(row.text) or [("user", row.text)]
     return (prompt if turns[-1][0] == "user" else demonstration)("transcripts", turns, source)
 
 

@@ -29,7 +29,7 @@ from alignloop.data.formats.importer import (
 )
 from alignloop.data.formats.learned_turns import WEIGHTS, learned
 from alignloop.data.formats.record_builders import Turns, prompt, ranking
-from alignloop.data.formats.transcripts import dialogue, response
+from alignloop.data.formats.transcripts import dialogue, response, spoken_turns
 from alignloop.data.formats.unread_fields import unread
 
 TURN = ("role", "content", "tool_calls", *WEIGHTS)
@@ -179,9 +179,9 @@ def _turns(content: str | list[Turn] | None, role: str) -> Turns:
         return []
     if not isinstance(content, str):
         return [(turn.role, _text(turn)) for turn in content]
-    turns = dialogue(content)
+    turns = spoken_turns(content)
     if turns:
-        return turns[:-1] if turns[-1] == ("assistant", "") else turns
+        return turns
     if role == "user":
         return [(role, content)]
     text = response(content)
