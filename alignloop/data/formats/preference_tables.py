@@ -138,7 +138,11 @@ def _minimal(row: Minimal) -> Compared | Refused:
     fields = row.model_extra or {}
     pair = next((pair for pair in PAIRS if all(isinstance(fields.get(key), str) for key in pair)), None)
     text = next((fields[key] for key in PROMPTS if fields.get(key)), None)
-    choices = [value for key, value in fields.items() if value in RANKS and key not in (pair or ())]
+    choices = [
+        value
+        for key, value in fields.items()
+        if isinstance(value, str) and value in RANKS and key not in (pair or ())
+    ]
     if pair is None or text is None or len(choices) != 1:
         return Refused("no prompt, no two answers, or not one choice of left or right: export JSON instead")
     turns = _turns(text) if isinstance(text, str) else [(turn.role, turn.content) for turn in _messages(text)]
