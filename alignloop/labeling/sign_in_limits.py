@@ -59,7 +59,7 @@ def count_attempt(session: Session, id: str, address: str, is_known: bool) -> No
             (_failures(session, ATTEMPT, None, address), _most_from(address)),
         ]
     _refuse_over_limit(counts)
-    log_event(session, address, ATTEMPT_OF_KNOWN if is_known else ATTEMPT, id[:50])
+    log_event(session, address, ATTEMPT_OF_KNOWN if is_known else ATTEMPT, name)
 
 
 def count_refused_link(session: Session, address: str) -> None:
