@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+QUOTE_CHARACTERS, SHORT_QUOTE_CHARACTERS = 300, 150  # of a text in a report, and in a model's description
+
 # a terminal obeys them, a database may refuse NUL, and grep calls a file with them binary
 _CONTROLS = {code: chr(0x2400 + code) for code in range(32)} | {0x7F: "␡"}
 _CONTROLS |= dict.fromkeys(range(0x80, 0xA0), "\N{REPLACEMENT CHARACTER}")
@@ -33,12 +35,19 @@ def visible(text: str) -> str:
 
 def plain(text: str) -> str:
     """A name of the data on one line, so that it makes no link, picture, code, tag or cell of its own."""
-    flat = " ".join(text.split()).translate(_CONTROLS)
-    return "".join(f"\\{sign}" if sign in "\\`[]<>|" else sign for sign in flat)
+    return _escaped(_flat(text), "\\`[]<>|")
 
 
-def one_line(text: str, most: int = 300) -> str:
+def one_line(text: str, most: int = QUOTE_CHARACTERS) -> str:
     """At most `most` characters of a text on one line, with Markdown's signs escaped."""
-    flat = " ".join(text.split()).translate(_CONTROLS)
+    flat = _flat(text)
     cut = flat if len(flat) <= most else flat[:most] + " …"
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>#|" else sign for sign in cut) or "(nothing)"
+    return _escaped(cut, "\\`*_[]<>#|") or "(nothing)"
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split()).translate(_CONTROLS)
+
+
+def _escaped(text: str, signs: str) -> str:
+    return "".join(f"\\{sign}" if sign in signs else sign for sign in text)

@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from alignloop.files import replacing
-from alignloop.markdown import one_line
+from alignloop.markdown import QUOTE_CHARACTERS, SHORT_QUOTE_CHARACTERS, one_line
 from alignloop.tracking import registry
 from alignloop.tracking.mlflow_store import store_root
 
 REPORTS = ("reports/results.md", "mlruns/artifacts/**/results.md")
 REMOVED = "> (a forgotten user)"
-LENGTHS = (150, 300)  # of quotes in descriptions and in reports
+LENGTHS = (SHORT_QUOTE_CHARACTERS, QUOTE_CHARACTERS)
 
 
 def forget_quotes(root: Path, texts: Collection[str]) -> Iterator[str]:

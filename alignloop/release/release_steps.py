@@ -12,7 +12,7 @@ from alignloop.evaluation.results_table import tables
 from alignloop.labeling import reviews
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.labeling.reviews import Pair
-from alignloop.markdown import one_line
+from alignloop.markdown import SHORT_QUOTE_CHARACTERS, one_line
 from alignloop.params import Params
 from alignloop.records import EvaluatedResponse
 from alignloop.release import champion, registration
@@ -20,7 +20,7 @@ from alignloop.release.gates import render_verdict
 from alignloop.seeds import draws
 from alignloop.tracking import registry
 
-EXAMPLES, EXAMPLE_CHARACTERS = 3, 150  # on the page of a version; its report has all of them
+EXAMPLES = 3  # on the page of a version; its report has all of them
 
 
 def fetch_champion(root: Path, params: Params, inputs: Mapping[str, str], target: Path) -> None:
@@ -125,6 +125,6 @@ def _side_by_side(pairs: Sequence[Pair], other: str) -> str:
     examples = []
     for pair in [pair for pair in pairs if pair.candidate != pair.other][:EXAMPLES]:
         texts = (pair.prompt.messages[-1].content, pair.candidate, pair.other)
-        prompt, mine, theirs = (one_line(text, EXAMPLE_CHARACTERS) for text in texts)
+        prompt, mine, theirs = (one_line(text, SHORT_QUOTE_CHARACTERS) for text in texts)
         examples.append(f"> {prompt}\n\n- candidate: {mine}\n- {other}: {theirs}")
     return "\n\n".join(examples)
