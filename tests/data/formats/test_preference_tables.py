@@ -67,6 +67,12 @@ def test_a_row_that_compares_nothing_is_refused(tmp_path: Path, format: str, cha
     assert isinstance(item, Refused)
 
 
+@pytest.mark.parametrize("value", [["left"], {"left": 1}, 3, None])
+def test_a_column_of_any_value_beside_the_choice_is_not_a_choice(tmp_path: Path, value: Any):
+    [item] = import_rows(tmp_path, "label-studio-min", {**SAMPLES["label-studio-min"], "lead_time": value})
+    assert sorted(ranked_responses(item), key=lambda pair: pair[1]) == [("Owl.", 1), ("Bee.", 2)]
+
+
 def test_helpsteers_neighbouring_rows_of_a_prompt_are_ranked_by_helpfulness(tmp_path: Path):
     def row(prompt: str, response: str, helpfulness: int) -> dict[str, Any]:
         return {"prompt": prompt, "response": response, "helpfulness": helpfulness, "verbosity": 1}
