@@ -98,8 +98,8 @@ def test_a_round_by_people_from_the_policys_responses_to_the_next_policy(
     ada = sign_in(chromium, database, url, "ada", qualified=None)
     assert_accessible(ada)
     ada.focus("text=Begin")
-    ada.keyboard.press("Enter")
-    ada.wait_for_selector("#rank")
+    with ada.expect_navigation():  # until the script has run: it reads the keys
+        ada.keyboard.press("Enter")
     while "/item/" in ada.url:
         assignment, item = open_assignment(database, ada)
         for place in assignment.presented:
@@ -111,8 +111,8 @@ def test_a_round_by_people_from_the_policys_responses_to_the_next_policy(
 
     # and ranks the whole round: A 2, B 1, C tied with A; one undo, one move
     ada.focus(".job.first a")
-    ada.keyboard.press("Enter")
-    ada.wait_for_selector("#rate")
+    with ada.expect_navigation():
+        ada.keyboard.press("Enter")
     assert_accessible(ada)
     for number in range(4):
         rate_all(ada)

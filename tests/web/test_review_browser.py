@@ -28,7 +28,8 @@ def test_a_reviewer_compares_by_keyboard_and_an_administrator_decides(
         ada.wait_for_url("**/review")
         assert_accessible(ada)
         ada.focus(".job.first a")
-        ada.keyboard.press("Enter")
+        with ada.expect_navigation():  # until the script has run: it reads the keys
+            ada.keyboard.press("Enter")
         for number, (key, value) in enumerate(
             (("ArrowLeft", "A"), ("ArrowDown", "same"), ("ArrowRight", "B"))
         ):
