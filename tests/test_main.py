@@ -71,7 +71,7 @@ def test_a_stage_gets_its_arguments_and_leaves_its_outs_and_a_run_with_its_curve
     assert lines[2] == "count  done in 0:00"
     [found] = tracking.runs(project)
     assert (found.stage, found.round, found.status) == ("count", None, "FINISHED")
-    assert found.params == {"seed": "1", "threads": "1"}
+    assert set(found.params) == {"seed", "threads", "compute.tokens_per_pass", "compute.head_tokens"}
     assert set(found.outputs) == {"out.txt", "metrics/count.json"}
     client = tracking.client(tracking.store_uri(project))
     assert [(point.step, point.value) for point in client.get_metric_history(found.id, "loss")] == [
@@ -133,6 +133,8 @@ def test_the_declaration_in_dvc_yaml_tells_inputs_outputs_code_and_parameters(pr
         "ppo.kl.horizon_responses",
         "seed",
         "threads",
+        "compute.tokens_per_pass",
+        "compute.head_tokens",
     }
 
 

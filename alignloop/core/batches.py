@@ -4,19 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-TOKENS_PER_PASS = 384  # padded: a pass fits a CPU core's cache, and there are enough passes for all threads
+from alignloop.core import pass_limits
+
 ROWS_PER_THREAD = 64  # with fewer rows, a decoding step is hardly faster
 
 
-def by_length(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[list[int]]:
+def by_length(lengths: Sequence[int], tokens: int | None = None) -> list[list[int]]:
     """All indices, shortest row first, in batches whose padded size (rows × longest) is at most `tokens`.
 
-    A batch has at least one row, however long.
+    Without `tokens`, the limit of this process counts. A batch has at least one row, however long.
     """
+    limit = tokens or pass_limits.current().tokens
     batches: list[list[int]] = []
     batch: list[int] = []
     for index in np.argsort(np.asarray(lengths), kind="stable").tolist():
-        if batch and (len(batch) + 1) * lengths[index] > tokens:
+        if batch and (len(batch) + 1) * lengths[index] > limit:
             batches.append(batch)
             batch = []
         batch.append(index)
@@ -35,18 +37,19 @@ def even_groups(lengths: Sequence[int], max_rows: int) -> list[list[int]]:
     return [group.tolist() for group in np.array_split(order, max(groups, 1)) if len(group)]
 
 
-def first_fit(lengths: Sequence[int], tokens: int = TOKENS_PER_PASS) -> list[list[int]]:
+def first_fit(lengths: Sequence[int], tokens: int | None = None) -> list[list[int]]:
     """All indices in packs of at most `tokens` tokens, by first-fit decreasing bin packing.
 
-    A pack has at least one row, however long.
+    Without `tokens`, the limit of this process counts. A pack has at least one row, however long.
     """
+    limit = tokens or pass_limits.current().tokens
     packs: list[list[int]] = []
     room: list[int] = []
     for index in np.argsort(-np.asarray(lengths), kind="stable").tolist():
         place = next((place for place, left in enumerate(room) if lengths[index] <= left), len(packs))
         if place == len(packs):
             packs.append([])
-            room.append(tokens)
+            room.append(limit)
         packs[place].append(index)
         room[place] -= lengths[index]
     return packs

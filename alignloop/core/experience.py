@@ -11,11 +11,11 @@ from transformers import PreTrainedModel
 from alignloop.core.advantages import gae, grpo, rloo, token_rewards, whiten
 from alignloop.core.batches import by_length
 from alignloop.core.generate import Responses
-from alignloop.core.logprobs import response_positions, token_logprobs
+from alignloop.core.logprobs import policy_logprobs, response_positions
 from alignloop.core.lora import adapters_off
 from alignloop.core.memory import autocast
 from alignloop.core.metrics import distinct, self_bleu
-from alignloop.core.models import logits_at
+from alignloop.core.models import hidden_states
 from alignloop.core.numeric_checks import NonFiniteLoss
 from alignloop.core.parallel_passes import in_parallel
 from alignloop.core.ppo_config import PpoConfig
@@ -92,8 +92,8 @@ def compute_experience(
         with autocast(config.precision, logprobs.device), adapters_off(reference) as model:
 
             def of_reference(ids: Tensor, real: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
-                logits = logits_at(model, ids, real, positions)
-                return token_logprobs(logits, targets, rules.allowed, config.temperature)[0]
+                states = hidden_states(model.base_model, ids, real)[positions]
+                return policy_logprobs(model, states, targets, rules.allowed, config.temperature)[0]
 
             reference_logprobs = per_token(of_reference)
         values = torch.zeros_like(logprobs)

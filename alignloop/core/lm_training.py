@@ -15,12 +15,13 @@ from transformers import PreTrainedModel
 from alignloop.core.batches import by_length, first_fit
 from alignloop.core.family_check import packs
 from alignloop.core.lm_loss import language_model_loss
-from alignloop.core.models import branched_states, logits_at, logits_of
+from alignloop.core.models import branched_states, hidden_states
 from alignloop.core.numeric_checks import finite, naming
 from alignloop.core.packing import pack, packed_attention
 from alignloop.core.parallel_passes import backward, in_parallel
 from alignloop.core.tokens import Encoded, pad_right
 from alignloop.core.training_loop import Schedule, Training
+from alignloop.core.vocabulary_head import read_logits
 
 
 def target_positions(rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -32,14 +33,25 @@ def target_positions(rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor,
     return ids, mask, positions, ids[:, 1:][positions[:, :-1]]
 
 
-def packed_logits(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor]:
-    """Logits (N, V) of the rows' targets and these targets (N,), from one pass over packed rows."""
+def separate_states(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor]:
+    """Last hidden states (N, H) before the rows' targets and these targets (N,), from one padded pass."""
+    ids, mask, positions, targets = target_positions(rows, pad)
+    return hidden_states(model.base_model, ids, mask)[positions], targets
+
+
+def packed_states(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor]:
+    """Last hidden states (N, H) before the rows' targets and these targets (N,), from one packed pass."""
     ids, positions, segments = pack([[[], *(row.ids for row in rows)]], pad)
     target = torch.tensor([list(chain.from_iterable(row.mask for row in rows))])
     before = torch.zeros_like(target)  # positions before a target of the same row
     before[:, :-1] = target[:, 1:] & (segments[:, 1:] == segments[:, :-1])
     states = branched_states(model.base_model, ids, positions, packed_attention(segments))
-    return logits_of(model, states[before]), ids[:, 1:][before[:, :-1]]
+    return states[before], ids[:, 1:][before[:, :-1]]
+
+
+def summed_loss(model: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
+    """Summed cross-entropy in nats of targets (N,) after last hidden states (N, H)."""
+    return torch.stack(read_logits(model, states, targets, language_model_loss)).sum()
 
 
 def count_targets(rows: Sequence[Encoded]) -> int:
@@ -55,12 +67,8 @@ def accumulate_gradients(
 
     def loss(batch: list[int]) -> tuple[Tensor, float]:
         chosen = [rows[index] for index in batch]
-        if packing:
-            logits, targets = packed_logits(model, chosen, pad)
-        else:
-            ids, mask, positions, targets = target_positions(chosen, pad)
-            logits = logits_at(model, ids, mask, positions)
-        mean = finite(language_model_loss(logits, targets) / tokens, "the language-model loss", batch)
+        states, targets = (packed_states if packing else separate_states)(model, chosen, pad)
+        mean = finite(summed_loss(model, states, targets) / tokens, "the language-model loss", batch)
         return mean * weight, float(mean.detach())
 
     passes = (first_fit if packing else by_length)([len(row.ids) for row in rows])
@@ -73,8 +81,7 @@ def mean_loss(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> floa
     model.eval()
 
     def loss(batch: list[int]) -> float:
-        ids, mask, positions, targets = target_positions([rows[index] for index in batch], pad)
-        return float(language_model_loss(logits_at(model, ids, mask, positions), targets))
+        return float(summed_loss(model, *separate_states(model, [rows[index] for index in batch], pad)))
 
     return sum(in_parallel(loss, by_length([len(row.ids) for row in rows]))) / count_targets(rows)
 

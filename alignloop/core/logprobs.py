@@ -8,9 +8,10 @@ from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_length
 from alignloop.core.generate import log_distribution
-from alignloop.core.models import logits_at
+from alignloop.core.models import hidden_states
 from alignloop.core.parallel_passes import in_parallel
 from alignloop.core.tokens import TokenRules, pad_right
+from alignloop.core.vocabulary_head import read_logits
 
 
 def response_positions(
@@ -37,6 +38,17 @@ def token_logprobs(
     return distribution.gather(1, targets[:, None]).squeeze(1), entropy
 
 
+def policy_logprobs(
+    model: PreTrainedModel, states: Tensor, targets: Tensor, allowed: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities (N,) of targets (N,) after last hidden states (N, H), and entropies (N,), in nats."""
+    parts = read_logits(
+        model, states, targets, lambda logits, chosen: token_logprobs(logits, chosen, allowed, temperature)
+    )
+    logprobs, entropies = zip(*parts, strict=True)
+    return torch.cat(logprobs), torch.cat(entropies)
+
+
 @torch.no_grad()
 def response_logprobs(
     model: PreTrainedModel,
@@ -54,8 +66,8 @@ def response_logprobs(
         ids, mask, positions, targets = response_positions(
             [rows[index] for index in batch], [len(prompts[index]) for index in batch], rules.pad
         )
-        logits = logits_at(model, ids, mask, positions)
-        chosen, _ = token_logprobs(logits, targets, rules.allowed, temperature)
+        states = hidden_states(model.base_model, ids, mask)[positions]
+        chosen, _ = policy_logprobs(model, states, targets, rules.allowed, temperature)
         return torch.stack([part.sum() for part in chosen.split([len(responses[index]) for index in batch])])
 
     for batch, part in zip(batches, in_parallel(summed, batches), strict=True):

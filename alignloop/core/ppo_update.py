@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 from alignloop.core.batches import by_length
 from alignloop.core.experience import Experience
 from alignloop.core.lm_training import accumulate_gradients
-from alignloop.core.logprobs import response_positions, token_logprobs
+from alignloop.core.logprobs import policy_logprobs, response_positions
 from alignloop.core.memory import autocast
-from alignloop.core.models import hidden_states, logits_of
+from alignloop.core.models import hidden_states
 from alignloop.core.numeric_checks import finite, naming
 from alignloop.core.parallel_passes import backward
 from alignloop.core.ppo_config import PpoConfig
@@ -123,8 +123,7 @@ def _minibatch_gradients(
         ids, real, positions, targets = response_positions(rows, starts, rules.pad)
         old, advantages = experience.logprobs[picked][mask], experience.advantages[picked][mask]
         states = hidden_states(policy.base_model, ids, real)[positions]
-        logits = logits_of(policy, states)
-        logprobs, entropy = token_logprobs(logits, targets, rules.allowed, config.temperature)
+        logprobs, entropy = policy_logprobs(policy, states, targets, rules.allowed, config.temperature)
         policy_part, clipped = policy_loss(logprobs, old, advantages, config.clip)
         mean = finite(policy_part / tokens, "the policy loss", picked)
         with torch.no_grad():

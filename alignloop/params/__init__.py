@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from alignloop.errors import AlignloopError
 from alignloop.params.checkpoints import CheckpointEvery
+from alignloop.params.compute import Compute
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.ingest import Ingest
 from alignloop.params.label import Label
@@ -34,6 +35,7 @@ class Params(Section):
     seed: Whole
     threads: Count
     parallel_passes: Count
+    compute: Compute
     checkpoint_every: CheckpointEvery
     base: str | None
     ingest: Ingest

@@ -20,7 +20,7 @@ from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.code_paths import CODE, is_code
 from alignloop.pipeline.dvc_lock import load_yaml
 
-ALWAYS = ("seed", "threads")
+ALWAYS = ("seed", "threads", "compute")
 
 
 @dataclass(frozen=True)

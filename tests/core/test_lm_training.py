@@ -19,10 +19,10 @@ from alignloop.core.lm_training import (
     count_targets,
     fit,
     mean_loss,
-    packed_logits,
+    packed_states,
     target_positions,
 )
-from alignloop.core.models import logits_at
+from alignloop.core.models import logits_at, logits_of
 from alignloop.core.numeric_checks import NonFiniteLoss
 from alignloop.core.tokens import Encoded, encode_dialogue, encode_text
 
@@ -149,7 +149,8 @@ def test_packed_rows_have_the_logits_of_separate_rows(
     family: str, rows: list[Encoded], request: pytest.FixtureRequest
 ):
     model: PreTrainedModel = request.getfixturevalue(family)
-    together, targets = packed_logits(model, rows, 0)
+    states, targets = packed_states(model, rows, 0)
+    together = logits_of(model, states)
     apart = [logits_at(model, *places[:3]) for places in (target_positions([row], 0) for row in rows)]
     assert together.std() > 0.5, "the comparison is not trivial"
     torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=0)
@@ -157,9 +158,9 @@ def test_packed_rows_have_the_logits_of_separate_rows(
 
 
 def test_a_packed_row_does_not_attend_to_its_neighbour(policy: PreTrainedModel, rows: list[Encoded]):
-    first, targets = packed_logits(policy, [rows[0], rows[1]], 0)
+    first, targets = packed_states(policy, [rows[0], rows[1]], 0)
     other = Encoded([7] * len(rows[0].ids), rows[0].mask)
-    second, _ = packed_logits(policy, [other, rows[1]], 0)
+    second, _ = packed_states(policy, [other, rows[1]], 0)
     mine = count_targets([rows[0]])
     assert torch.equal(first[mine:], second[mine:])
     assert not torch.equal(first[:mine], second[:mine])
