@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from alignloop.core import devices
 from alignloop.core.advantages import gae, grpo, rloo, token_rewards, whiten
 from alignloop.core.batches import by_length
 from alignloop.core.generate import Responses
@@ -89,7 +90,7 @@ def compute_experience(
                 values[batch] = _unflatten(flat, mask[batch])
             return values
 
-        with autocast(config.precision, logprobs.device), adapters_off(reference) as model:
+        with autocast(config.precision, devices.of(reference)), adapters_off(reference) as model:
 
             def of_reference(ids: Tensor, real: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
                 states = hidden_states(model.base_model, ids, real)[positions]
@@ -98,7 +99,7 @@ def compute_experience(
             reference_logprobs = per_token(of_reference)
         values = torch.zeros_like(logprobs)
         if value is not None:
-            with autocast(config.precision, logprobs.device):
+            with autocast(config.precision, devices.of(value)):
                 values = per_token(
                     lambda ids, real, positions, targets: value.per_token(ids, real)[positions]
                 )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+from alignloop.core import devices
 from alignloop.core.checkpoint_folder import CheckpointError, first_line
 from alignloop.core.models import branched_states, context_of, hidden_states, logits_at
 from alignloop.core.packing import pack, packed_attention
@@ -78,7 +79,8 @@ def _fault(model: PreTrainedModel, prompt: list[int], response: list[int]) -> st
 
 def _cached_logits(model: PreTrainedModel, prompt: list[int], response: list[int]) -> Tensor:
     """The logits (R, V) of a response's tokens, token by token, after a prompt that is padded on the left."""
-    ids = torch.tensor([[0, 0, *prompt], [*prompt, *prompt[:2]]])
+    device = devices.of(model)
+    ids = torch.tensor([[0, 0, *prompt], [*prompt, *prompt[:2]]], device=device)
     mask = torch.ones_like(ids)
     mask[0, :2] = 0
     positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -94,7 +96,7 @@ def _cached_logits(model: PreTrainedModel, prompt: list[int], response: list[int
             logits_to_keep=1,
         )
         found.append(output.logits[0, -1])
-        ids = torch.full((2, 1), token)
+        ids = torch.full((2, 1), token, device=device)
         mask = torch.cat([mask, mask.new_ones(2, 1)], dim=1)
         positions = positions[:, -1:] + 1
     return torch.stack(found)

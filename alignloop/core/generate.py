@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import DynamicCache, PreTrainedModel
 
+from alignloop.core import devices
 from alignloop.core.batches import even_groups
 from alignloop.core.numeric_checks import finite
 from alignloop.core.parallel_passes import in_parallel
 from alignloop.core.tokens import TokenRules, pad_left
+
+BLOCK = 256  # tokens of the vocabulary
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,15 @@ def _decode(
 
     Every token after a row's end token is the end token again.
     """
-    end = rules.end
+    end, device = rules.end, devices.of(model)
     ids, mask = pad_left(prompts, end)
+    positions = (mask.cumsum(1) - 1).clamp(min=0).to(device)
+    ids, mask, allowed = ids.to(device), mask.to(device), rules.allowed.to(device)
     kept = torch.arange(len(prompts))  # the rows that the cache holds
     active = torch.ones(len(prompts), dtype=torch.bool)  # which of them have not ended
     drawn = torch.full(uniform.shape, end)
     chosen = torch.zeros(uniform.shape)
     cache = DynamicCache(config=model.config)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
     for step in range(uniform.shape[1]):
         output = model(
             input_ids=ids,
@@ -93,30 +98,50 @@ def _decode(
             use_cache=True,
             logits_to_keep=1,
         )
-        logprobs = log_distribution(output.logits[:, -1], rules.allowed, temperature)
+        logprobs = log_distribution(output.logits[:, -1], allowed, temperature)
         tokens = torch.where(active, _draw(logprobs, uniform[kept, step]), end)
         drawn[kept, step] = tokens
-        chosen[kept, step] = logprobs.gather(1, tokens[:, None]).squeeze(1)
+        chosen[kept, step] = logprobs.gather(1, tokens[:, None].to(device)).squeeze(1).cpu()
         active = tokens != end
         if not active.any():
             break
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         positions = positions[:, -1:] + 1
         if active.float().mean() < 0.75:  # dropping rows copies the cache: worth it once a quarter has ended
-            cache.batch_select_indices(active.nonzero().squeeze(1))
+            cache.batch_select_indices(active.nonzero().squeeze(1).to(device))
             kept, tokens, mask, positions, active = (
                 part[active] for part in (kept, tokens, mask, positions, active)
             )
-        ids = tokens[:, None]
+        ids = tokens[:, None].to(device)
     return drawn, chosen
 
 
 def _draw(logprobs: Tensor, uniform: Tensor) -> Tensor:
-    """One token (B,) per row of log-probabilities (B, V) and uniform number (B,) in [0, 1).
+    """One token (B,), on the CPU, per row of log-probabilities (B, V) and uniform number (B,) in [0, 1).
 
     A token that is not allowed has probability 0 and is never drawn.
     """
-    cumulative = logprobs.exp().double().cumsum(-1)
+    if logprobs.device.type not in ("cpu", "mps"):  # a GPU's cumsum is not deterministic; mps has no doubles
+        return _draw_by_blocks(logprobs, uniform.to(logprobs.device)).cpu()
+    cumulative = logprobs.cpu().exp().double().cumsum(-1)
     total = cumulative[:, -1:]
     finite(total.sum(), "the policy's distribution over the next token")
-    return torch.searchsorted(cumulative, uniform[:, None] * total, right=True).squeeze(1)
+    return torch.searchsorted(cumulative, _below(total, uniform), right=True).squeeze(1)
+
+
+def _below(total: Tensor, uniform: Tensor) -> Tensor:
+    """Points (B, 1) in [0, total) at uniform numbers (B,), even where a product rounds up to the total."""
+    return torch.minimum(uniform[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+
+
+def _draw_by_blocks(logprobs: Tensor, uniform: Tensor) -> Tensor:
+    """What `_draw` draws, by matrix products alone: sums within blocks of tokens, and over the blocks."""
+    probabilities = logprobs.exp().double()
+    finite(probabilities.sum(), "the policy's distribution over the next token")
+    blocks = functional.pad(probabilities, (0, -probabilities.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
+    upto = torch.ones(BLOCK, BLOCK, dtype=torch.float64, device=logprobs.device).triu()
+    before = torch.ones(2 * blocks.shape[1:2], dtype=torch.float64, device=logprobs.device).triu(1)
+    cumulative = (blocks @ upto + (blocks.sum(-1) @ before)[:, :, None]).flatten(1)[:, : logprobs.shape[1]]
+    cumulative = cumulative.masked_fill(probabilities == 0, 0.0)  # rounding must not make them likely
+    reached = cumulative > _below(cumulative.amax(-1, keepdim=True), uniform)
+    return reached.long().argmax(-1)

@@ -51,7 +51,7 @@ def packed_states(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> 
 
 def summed_loss(model: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
     """Summed cross-entropy in nats of targets (N,) after last hidden states (N, H)."""
-    return torch.stack(read_logits(model, states, targets, language_model_loss)).sum()
+    return torch.stack(read_logits(model, states, targets, language_model_loss)).sum().cpu()
 
 
 def count_targets(rows: Sequence[Encoded]) -> int:

@@ -33,6 +33,7 @@ def token_logprobs(
     logits: Tensor, targets: Tensor, allowed: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities (N,) of targets (N,) under logits (N, V), and each entropy (N,), in nats."""
+    allowed = allowed.to(logits.device)
     distribution = log_distribution(logits, allowed, temperature)
     entropy = -(distribution.detach().exp() * distribution.detach().masked_fill(~allowed, 0)).sum(-1)
     return distribution.gather(1, targets[:, None]).squeeze(1), entropy
@@ -46,7 +47,7 @@ def policy_logprobs(
         model, states, targets, lambda logits, chosen: token_logprobs(logits, chosen, allowed, temperature)
     )
     logprobs, entropies = zip(*parts, strict=True)
-    return torch.cat(logprobs), torch.cat(entropies)
+    return torch.cat(logprobs).cpu(), torch.cat(entropies).cpu()
 
 
 @torch.no_grad()

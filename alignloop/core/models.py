@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from alignloop.core import devices
 from alignloop.core.chat_template import special_tokens
 from alignloop.core.checkpoint_folder import (
     CheckpointError,
@@ -46,7 +47,7 @@ def new_policy(
     )
     with torch.random.fork_rng(devices=[]):  # leaves the caller's random number stream unchanged
         torch.manual_seed(seed)
-        return LlamaForCausalLM(config)
+        return devices.place(LlamaForCausalLM(config))
 
 
 def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -56,7 +57,7 @@ def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerB
         raise CheckpointError(f"{path}: {HEAD} is here: this is a reward model, not a policy")
     check_kind(str(path))
     tokenizer = load_tokenizer(path)
-    model = load_weights(AutoModelForCausalLM, path).eval()
+    model = devices.place(load_weights(AutoModelForCausalLM, path).eval())
     embedding = cast(nn.Embedding, model.get_input_embeddings())
     if embedding.num_embeddings < len(tokenizer):
         raise CheckpointError(f"{path}: {_beyond(tokenizer, embedding.num_embeddings)}")
@@ -86,7 +87,7 @@ def _beyond(tokenizer: PreTrainedTokenizerBase, rows: int) -> str:
 def _check_logits(model: PreTrainedModel, path: str | Path) -> None:
     """Raise CheckpointError if logits are not finite, or are not what `logits_at` computes."""
     ids = torch.arange(3)[None]
-    theirs = model(input_ids=ids).logits[0]
+    theirs = model(input_ids=ids.to(devices.of(model))).logits[0]
     if not torch.isfinite(theirs).all():
         raise CheckpointError(
             f"{path}: the model's logits are not finite: its weights are broken; restore them"
@@ -137,10 +138,16 @@ def token_rules(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> T
 
 
 def hidden_states(trunk: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
-    """Last hidden states (B, T, H); positions count real tokens only: left padding changes nothing."""
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    """Last hidden states (B, T, H), on the device of the trunk.
+
+    Positions count real tokens only: left padding changes nothing.
+    """
+    device, positions = devices.of(trunk), (mask.cumsum(1) - 1).clamp(min=0)
     return trunk(
-        input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False
+        input_ids=ids.to(device),
+        attention_mask=mask.long().to(device),
+        position_ids=positions.to(device),
+        use_cache=False,
     ).last_hidden_state
 
 
@@ -148,8 +155,12 @@ def branched_states(trunk: nn.Module, ids: Tensor, positions: Tensor, attention:
     """Last hidden states (B, T, H) of packed rows, with positions (B, T) and an attention mask (B, T, T)."""
     # the mask is added to attention scores: every attention kernel supports that form
     hidden = torch.zeros(attention.shape).masked_fill(~attention, torch.finfo(torch.float32).min)
+    device = devices.of(trunk)
     return trunk(
-        input_ids=ids, attention_mask=hidden[:, None], position_ids=positions, use_cache=False
+        input_ids=ids.to(device),
+        attention_mask=hidden[:, None].to(device),
+        position_ids=positions.to(device),
+        use_cache=False,
     ).last_hidden_state
 
 

@@ -12,6 +12,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from alignloop.core import devices
+
 P = TypeVar("P")
 R = TypeVar("R")
 _pool: ThreadPoolExecutor | None = None
@@ -35,13 +37,12 @@ def in_parallel(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
         yield from map(work, parts)
         return
     # gradient mode and autocast are per thread: without these lines, work under no_grad would record
-    # gradients, and
-    # bf16 work would run in fp32
-    with_gradients = torch.is_grad_enabled()
-    mixed, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+    # gradients, and bf16 work would run in fp32
+    with_gradients, device = torch.is_grad_enabled(), devices.current().type
+    mixed, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
 
     def task(part: P) -> R:
-        with torch.set_grad_enabled(with_gradients), torch.autocast("cpu", dtype, enabled=mixed):
+        with torch.set_grad_enabled(with_gradients), torch.autocast(device, dtype, enabled=mixed):
             return work(part)
 
     pending: deque[Future[R]] = deque()

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
+from alignloop.core import devices
 from alignloop.core.checkpoint_folder import CheckpointError, check_folder, first_line, load_weights
 from alignloop.core.models import HEAD, branched_states, hidden_states
 
@@ -44,7 +45,7 @@ class RewardModel(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(model.head.weight, std=(width + 1) ** -0.5, generator=generator)
         nn.init.zeros_(model.head.bias)
-        return model
+        return model.to(policy.device)
 
     @classmethod
     def on_trunk_of(cls, policy: PreTrainedModel) -> "RewardModel":
@@ -55,11 +56,11 @@ class RewardModel(nn.Module):
         )
         nn.init.zeros_(model.head.weight)
         nn.init.zeros_(model.head.bias)
-        return model
+        return model.to(policy.device)
 
     def read(self, states: Tensor) -> Tensor:
-        """The scores (…) of last hidden states (…, H)."""
-        return self.head(states).squeeze(-1).float() - self.normalisation
+        """The scores (…) of last hidden states (…, H), on the CPU."""
+        return (self.head(states).squeeze(-1).float() - self.normalisation).cpu()
 
     def per_token(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The scores at every position (B, T)."""
@@ -104,4 +105,4 @@ class RewardModel(nn.Module):
             raise CheckpointError(
                 f"{folder}/{HEAD} cannot be read ({first_line(error)}); train the reward model again"
             ) from None
-        return model.eval()
+        return devices.place(model.eval())

@@ -30,6 +30,7 @@ def read_logits(
     def of_part(part: Tensor, part_targets: Tensor) -> R:
         return read(logits_of(model, part), part_targets)
 
+    targets = targets.to(states.device)
     limit = pass_limits.current().head_tokens
     if limit is None or len(states) <= limit:
         return [of_part(states, targets)]

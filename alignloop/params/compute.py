@@ -1,10 +1,13 @@
-"""Parameters of `compute`: how much of a training or scoring step one forward pass holds."""
+"""Parameters of `compute`: the device of the models, and how much one forward pass holds."""
+
+from typing import Literal
 
 from alignloop.params.section import Count, Section
 
 
 class Compute(Section):
-    """Limits of a pass, in tokens. Both are part of the result: another limit rounds differently."""
+    """A device, and the limits of a pass in tokens. All are part of the result: others round differently."""
 
+    device: Literal["auto", "cpu", "cuda", "mps"]
     tokens_per_pass: Count
     head_tokens: Count | None
