@@ -45,6 +45,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
         sys.modules.pop(f"alignloop.stages.{name}", None)
 
 
+COMPUTE = {"compute.device", "compute.tokens_per_pass", "compute.head_tokens"}
 COUNT = """
 for number in range(1, 4):
     yield Progress(number, 3, {"loss": 1 / number})
@@ -71,7 +72,7 @@ def test_a_stage_gets_its_arguments_and_leaves_its_outs_and_a_run_with_its_curve
     assert lines[2] == "count  done in 0:00"
     [found] = tracking.runs(project)
     assert (found.stage, found.round, found.status) == ("count", None, "FINISHED")
-    assert set(found.params) == {"seed", "threads", "compute.tokens_per_pass", "compute.head_tokens"}
+    assert set(found.params) == {"seed", "threads", *COMPUTE}
     assert set(found.outputs) == {"out.txt", "metrics/count.json"}
     client = tracking.client(tracking.store_uri(project))
     assert [(point.step, point.value) for point in client.get_metric_history(found.id, "loss")] == [
@@ -133,8 +134,7 @@ def test_the_declaration_in_dvc_yaml_tells_inputs_outputs_code_and_parameters(pr
         "ppo.kl.horizon_responses",
         "seed",
         "threads",
-        "compute.tokens_per_pass",
-        "compute.head_tokens",
+        *COMPUTE,
     }
 
 

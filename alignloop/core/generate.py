@@ -83,7 +83,8 @@ def _decode(
     end, device = rules.end, devices.of(model)
     ids, mask = pad_left(prompts, end)
     positions = (mask.cumsum(1) - 1).clamp(min=0).to(device)
-    ids, mask, allowed = ids.to(device), mask.to(device), rules.allowed.to(device)
+    ids, mask = ids.to(device), mask.to(device)
+    allowed = rules.allowed.to(device)
     kept = torch.arange(len(prompts))  # the rows that the cache holds
     active = torch.ones(len(prompts), dtype=torch.bool)  # which of them have not ended
     drawn = torch.full(uniform.shape, end)
