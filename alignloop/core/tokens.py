@@ -27,6 +27,7 @@ from alignloop.core.chat_template import (
     render,
     response_form,
 )
+from alignloop.core.template_limits import check_limits
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
         raise TokenizerError(
             "the tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
         )
+    check_limits(tokenizer)
     response_form(tokenizer)
 
 

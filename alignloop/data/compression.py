@@ -25,6 +25,15 @@ KINDS = {  # what begins like this is no text
     b"\xd0\xcf\x11\xe0": "an old Excel workbook or another Office file; save it as CSV UTF-8",
     b"%PDF": "a PDF; save its text as .txt",
     b"ARROW1": "an Arrow file; save it as Parquet",
+    b"\xff\xff\xff\xff": "an Arrow stream; save it as Parquet",
+    b"FEA1": "a Feather file; save it as Parquet",
+    b"ORC": "an ORC file; save it as Parquet",
+    b"Obj\x01": "an Avro file; save it as Parquet or JSON Lines",
+    b"\x93NUMPY": "an array of NumPy; save its texts as JSON Lines",
+    **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a pickle; save it as JSON Lines"),
+    b"\x1f\x9d": "compressed with compress; unpack it with `gzip -d`",
+    b"\xff\x06\x00\x00sNaPpY": "compressed with Snappy; unpack it",
+    b"{\\rtf": "an RTF document; save it as plain text",
     b"SQLite format 3": "an SQLite database; export its table as CSV",
     b"\x89HDF": "an HDF5 file; save it as Parquet",
     b"\x89PNG": "a picture",
@@ -72,15 +81,17 @@ def name_of(path: Path) -> str:
 
 def suffixes(path: Path) -> set[str]:
     """The extensions of a file's name, and of the name of the one file in a ZIP archive."""
-    found = set(path.suffixes)
+    found = {suffix.lower() for suffix in path.suffixes}
     if ".zip" in found and path.is_file() and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            found |= {suffix for name in _data_names(archive) for suffix in Path(name).suffixes}
+            found |= {suffix.lower() for name in _data_names(archive) for suffix in Path(name).suffixes}
     return found
 
 
 def _member(file: IO[bytes]) -> IO[bytes]:
     archive = zipfile.ZipFile(file)
+    if "META-INF/manifest.xml" in archive.namelist():
+        raise NotOneFile("is an OpenDocument table or text; save it as CSV or plain text")
     if "[Content_Types].xml" in archive.namelist():
         raise NotOneFile("is an Excel workbook or another Office file; save it as CSV UTF-8")
     names = _data_names(archive)

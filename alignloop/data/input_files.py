@@ -1,6 +1,6 @@
 """Opens input files, plain or compressed, and decodes their lines; faults are DataErrors with the remedy."""
 
-import codecs
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ from typing import IO, Any, cast
 
 from alignloop.data import compression
 from alignloop.data.compression import GZIP
+from alignloop.data.encodings import TO_UTF8, BrokenText, as_utf8
 from alignloop.data.strict_json import FETCH_AGAIN, InvalidJson, parse_json
 from alignloop.errors import LFS_POINTER, AlignloopError
 
@@ -33,7 +34,14 @@ def check_folder(folder: Path) -> None:
         raise DataError("\n".join(named))
 
 
+def link_target(path: Path) -> Path | None:
+    """Where a link leads in the end; None for what is no link."""
+    return path.resolve() if path.is_symlink() else None
+
+
 def _fault(path: Path) -> str | None:
+    if path.is_symlink() and _is_circle(path):
+        return f"{path}: is a link that leads back to itself or to a folder above it; remove it: rm {path}"
     if path.is_symlink() and path.is_dir():
         return (
             f"{path}: is a link to a folder, which DVC does not follow, so its files would be missed; "
@@ -48,9 +56,18 @@ def _fault(path: Path) -> str | None:
     return None
 
 
+def _is_circle(path: Path) -> bool:
+    try:
+        return path.resolve(strict=True) in path.absolute().parents
+    except RuntimeError:  # as pathlib reports links in a circle
+        return True
+    except OSError as error:
+        return error.errno == errno.ELOOP
+
+
 @contextmanager
 def open_input(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading bytes, unpacked, without UTF-8's byte-order mark. Raises DataError.
+    """Open a file for reading bytes, unpacked, as UTF-8 without a byte-order mark. Raises DataError.
 
     What it is packed with is recognised by content: gzip, bzip2, xz, Zstandard, or a ZIP archive of one file.
     """
@@ -68,9 +85,9 @@ def open_input(path: Path) -> Iterator[IO[bytes]]:
             start = cast("Any", stream).peek(compression.LOOKED_AT)
             if kind := compression.kind_of(start):
                 raise DataError(f"{path}: is {kind}")
-            if start.startswith(codecs.BOM_UTF8):  # Excel and PowerShell write it
-                stream.read(len(codecs.BOM_UTF8))
-            yield stream
+            yield as_utf8(stream, start)
+    except BrokenText as error:
+        raise DataError(f"{path}: {error}; {FETCH_AGAIN}") from None
     except compression.NotOneFile as error:
         raise DataError(f"{path}: {error}") from None
     except compression.DAMAGED as error:
@@ -96,8 +113,7 @@ def decode_line(raw: bytes, path: Path, line: int) -> str:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}:{line}: byte {error.start + 1} of the line is not UTF-8; "
-            "convert the file with `iconv -t UTF-8`"
+            f"{path}:{line}: byte {error.start + 1} of the line is not UTF-8; {TO_UTF8}"
         ) from None
 
 

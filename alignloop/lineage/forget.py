@@ -16,6 +16,7 @@ from alignloop.data.content_ids import content_id
 from alignloop.data.forgotten import ForgottenUsers
 from alignloop.data.formats.importer import Changed, Refused
 from alignloop.data.formats.sources import Source, find_sources
+from alignloop.data.input_files import link_target
 from alignloop.data.record_files import read_rows, remove_records
 from alignloop.errors import AlignloopError
 from alignloop.labeling import erasure
@@ -92,9 +93,13 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
     yield f"noted      {mark} in {FORGOTTEN}: `ingest` leaves this user out from now on"
     # 3. The data in the workspace. A row that holds other users as well goes whole.
     for path, lines in rows.items():
+        target = link_target(path)
         is_left = row_removal.remove_rows(path, lines)
         emptied = "" if is_left else ", and the file, for no other is left"
         yield f"removed    {len(lines):,} rows from {path.relative_to(root).as_posix()}{emptied}"
+        if target:
+            name = path.relative_to(root).as_posix()
+            yield f"left       {target}, to which {name} was a link: remove the rows there too"
     for file in files:
         yield (
             f"removed    {remove_records(file, user.owns):,} records from {file.relative_to(root).as_posix()}"
@@ -172,16 +177,22 @@ def _search_sources(root: Path, user: User) -> dict[Path, set[int]]:
     lines_of: dict[Path, set[int]] = {}
     if plan.source == "files":
         for source in find_sources(root / SOURCES, plan.formats, plan.columns, plan.licences):
-            lines = _lines(source, user)
+            lines = lines_of_user(source, user)
             if lines and row_removal.one_row_per_line(source.path):
-                lines = _lines(source, user)
+                lines = lines_of_user(source, user)
             if lines:
                 lines_of[source.path] = lines
     return lines_of
 
 
-def _lines(source: Source, user: User) -> set[int]:
-    return {line for line, item in source.reader.read(source.path, source.name) if _is_of(item, user)}
+def lines_of_user(source: Source, user: User) -> set[int]:
+    """The lines of a source that hold the user's records, and those that belong to the same."""
+    lines = {line for line, item in source.reader.read(source.path, source.name) if _is_of(item, user)}
+    if lines and source.reader.belongs:
+        owners = dict(source.reader.belongs(source.path))
+        own = {owners[line] for line in lines if line in owners}
+        lines |= {line for line, owner in owners.items() if owner in own}
+    return lines
 
 
 def _is_of(item: Any, user: User) -> bool:

@@ -24,7 +24,7 @@ from alignloop.data.formats import containers
 from alignloop.data.formats.parsed_rows import ParsedRow, RecordLine, content_digest, parse_piece, parse_rows
 from alignloop.data.formats.sniffing import glance
 from alignloop.data.formats.sources import Source, find_sources
-from alignloop.data.input_files import DataError
+from alignloop.data.input_files import DataError, link_target
 from alignloop.data.parquet_shards import SetWriter
 from alignloop.data.record_files import line_of
 from alignloop.data.workers import Workers
@@ -73,7 +73,10 @@ def ingest(
                 yield Progress(1, 1, accounts[0].tally)
             for done, source in enumerate(found, 1):
                 account = _Account(
-                    source.name, source.format, Origin(licence=source.licence, sha256=source.sha256)
+                    source.name,
+                    source.format,
+                    Origin(licence=source.licence, sha256=source.sha256),
+                    link=link_target(source.path),
                 )
                 accounts.append(raw.add(account, _rows(source, account.origin, workers)))
                 counts = {name: account.tally[name] for name in (*SETS.values(), *COUNTS)}
@@ -93,10 +96,11 @@ def ingest(
 class _Account:
     """The counts of one source, the first lines refused for each reason, and the changes made."""
 
-    def __init__(self, source: str, format: str, origin: Origin) -> None:
+    def __init__(self, source: str, format: str, origin: Origin, link: Path | None = None) -> None:
         self.source = source
         self.format = format
         self.origin = origin
+        self.link = link
         self.tally = Counter[str](dict.fromkeys(COUNTS, 0))
         self.refused: dict[str, list[int]] = defaultdict(list)  # the first lines
         self.changed = Counter[str]()
@@ -116,7 +120,8 @@ class _Account:
         """What the source was taken for, and what it gave."""
         names = (*SETS.values(), "changed", "refused", "forgotten")
         counts = [f"{self.tally[name]:,} {name}" for name in names if self.tally[name]]
-        return f"{self.source}: read as {self.format}: {', '.join(counts) or 'no records'}"
+        link = f" (a link to {self.link})" if self.link else ""
+        return f"{self.source}{link}: read as {self.format}: {', '.join(counts) or 'no records'}"
 
     def report(self) -> dict[str, Any]:
         counts = {name: self.tally[name] for name in (*COUNTS, *SETS.values())}
@@ -130,6 +135,8 @@ class _Account:
             "licence": self.origin.licence,
             "sha256": self.origin.sha256,
         }
+        if self.link:
+            about["link"] = str(self.link)
         return {**about, **counts, "refused for": reasons, "changed in": dict(self.changed)}
 
 
@@ -148,12 +155,13 @@ class _Raw:
     def add(self, account: _Account, found: Iterable[ParsedRow]) -> _Account:
         """Write a source's records and the prompts in them; count what is kept and list what is refused."""
         tally, before = account.tally, None
-        for row, refused, user, ways, record, prompt in found:
+        for row, refused, user, ways, record, prompt, withdrawn in found:
             tally["rows"] += row != before or not row
             tally["records"] += 1
             before = row
             if record is None:
                 reason = account.refuse(row, refused or "")
+                tally.update(["withdrawn"] if withdrawn else [])
                 self._refused.writerow([_cell(account.source), row, _cell(reason)])
                 continue
             if user in self._forgotten:
@@ -221,7 +229,7 @@ def _problems(source: Source, account: _Account, bound: float) -> list[str]:
     tally, format = account.tally, source.format
     if not tally["records"]:
         return [f"{source.path}: holds no record of format {format}; fetch it again or take it away"]
-    share = tally["refused"] / tally["records"]
+    share = (tally["refused"] - tally["withdrawn"]) / tally["records"]
     if share <= bound and (tally["kept"] or tally["forgotten"]):
         return []
     reasons = [
@@ -233,7 +241,10 @@ def _problems(source: Source, account: _Account, bound: float) -> list[str]:
         f"{'; '.join(reasons)}"
     )
     if not tally["kept"]:
-        return [f"{count}; {glance(source.path)}; correct it, or state its format in ingest.formats"]
+        return [
+            f"{count}; {glance(source.path)}; correct it, or state its format in ingest.formats or its "
+            "columns in ingest.columns (data/README.md)"
+        ]
     remedy = (
         "correct them, state another format in ingest.formats, or raise ingest.max_refused to "
         f"{ceil(share * 1000) / 1000:g}"

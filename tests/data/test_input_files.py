@@ -2,11 +2,12 @@
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from alignloop.data.input_files import DataError, check_folder
+from alignloop.data.input_files import DataError, check_folder, link_target
 
 
 def faults(folder: Path) -> list[str]:
@@ -48,3 +49,36 @@ def test_files_links_to_files_and_a_folder_that_is_a_link_itself_are_fine(tmp_pa
     check_folder(tmp_path / "sources")
     check_folder(tmp_path / "real" / "a.txt")
     check_folder(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("kind", ["itself", "each other", "the folder above", "a folder further up"])
+def test_links_in_a_circle_are_named_with_what_to_do(tmp_path: Path, kind: str):
+    folder = tmp_path / "sources"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a.txt").write_text("a")
+    link = folder / "deep" / "link"
+    link.symlink_to({"itself": link, "each other": folder / "other", "the folder above": "."}.get(kind, ".."))
+    if kind == "each other":
+        (folder / "other").symlink_to(link)
+    named = faults(folder)
+    assert len(named) == 1 + (kind == "each other")
+    assert all(
+        "is a link that leads back to itself or to a folder above it; remove it: rm" in line for line in named
+    )
+    for line in named:
+        Path(line.rpartition("rm ")[2]).unlink()
+    check_folder(folder)
+
+
+def test_the_remedy_for_a_linked_folder_makes_its_files_sources(tmp_path: Path):
+    (tmp_path / "disk" / "deep").mkdir(parents=True)
+    (tmp_path / "disk" / "deep" / "more.jsonl").write_text("{}")
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "hh").symlink_to(tmp_path / "disk")
+    [line] = faults(tmp_path / "sources")
+    subprocess.run(line.rpartition("link its files: ")[2], shell=True, check=True)
+    check_folder(tmp_path / "sources")
+    read = tmp_path / "sources" / "hh" / "deep" / "more.jsonl"
+    assert read.read_text() == "{}"
+    assert link_target(read) == tmp_path / "disk" / "deep" / "more.jsonl"
+    assert link_target(tmp_path / "disk" / "deep" / "more.jsonl") is None

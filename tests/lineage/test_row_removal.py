@@ -11,7 +11,11 @@ from datasets import Dataset, DatasetDict
 from pyarrow.parquet import read_table, write_table
 
 from alignloop.data.formats import containers
+from alignloop.data.formats.importer import Changed
+from alignloop.data.formats.sources import find_sources
 from alignloop.lineage import row_removal
+from alignloop.lineage.forget import User, lines_of_user
+from alignloop.records import Ranking
 
 ROWS = [{"a": number, "b": f'text "{number}"\u2028, and more'} for number in range(6)]
 
@@ -89,3 +93,26 @@ def test_a_source_of_which_no_row_is_left_is_deleted(tmp_path: Path):
     path.write_text("{}\n{}\n")
     assert not row_removal.remove_rows(path, {1, 2})
     assert not path.exists()
+
+
+def test_all_rows_of_a_record_that_is_made_of_several_are_the_users(tmp_path: Path):
+    tree = [
+        {"message_id": "m", "parent_id": None, "role": "prompter", "text": "Hi?"},
+        {"message_id": "a", "parent_id": "m", "role": "assistant", "text": "Hi!", "rank": 0},
+        {"message_id": "b", "parent_id": "m", "role": "assistant", "text": "No.", "rank": 1},
+    ]
+    names = ("message_id", "parent_id")
+    other = [{**row, **{name: f"x{row[name]}" for name in names if row[name]}} for row in tree]
+    rated = [
+        {"prompt": prompt, "response": text, "helpfulness": 1} for prompt in ("A?", "B?") for text in "ab"
+    ]
+    for name, rows, mine in (("trees.jsonl", [*tree, *other], {1, 2, 3}), ("rated.jsonl", rated, {1, 2})):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        [source] = [each for each in find_sources(tmp_path, {}, {}, {"*": "MIT"}) if each.name == name]
+        items = [item for _, item in source.reader.read(source.path, name)]
+        records = [item.record if isinstance(item, Changed) else item for item in items]
+        first = next(record.prompt for record in records if isinstance(record, Ranking))
+        lines = lines_of_user(source, User(first.user))
+        assert lines == mine
+        assert row_removal.remove_rows(source.path, lines)
+        assert len((tmp_path / name).read_text().splitlines()) == len(rows) - len(mine)

@@ -1,6 +1,8 @@
 """What ingest says of its sources, and what it makes of awkward names, links and characters."""
 
 import csv
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,39 @@ def test_a_link_to_a_folder_stops_the_stage_by_name_and_so_do_all_files_of_no_kn
     (root / "elsewhere").mkdir()
     (root / "sources" / "hh").symlink_to(root / "elsewhere")
     assert "sources/hh: is a link to a folder" in refusal(root)
+
+
+def test_a_link_to_a_file_is_read_and_the_console_and_the_report_name_where_it_leads(root: Path):
+    (root / "disk").mkdir()
+    (root / "sources" / "sums.jsonl").rename(root / "disk" / "far.jsonl")
+    (root / "sources" / "sums.jsonl").symlink_to(root / "disk" / "far.jsonl")
+    work = bind(ingest, params())
+    notes = [each.note for each in work(root / "sources", FORGOTTEN, root / "raw", root / "ingest.json")]
+    link = f"a link to {root / 'disk' / 'far.jsonl'}"
+    assert f"sums.jsonl ({link}): read as gsm8k: 1 prompts, 1 demonstrations" in notes
+    report = json.loads((root / "raw" / "sources.json").read_text())
+    assert [each.get("link") for each in report] == [None, None, str(root / "disk" / "far.jsonl")]
+    (root / "disk" / "far.jsonl").unlink()
+    shutil.rmtree(root / "raw")
+    (root / "ingest.json").unlink()
+    assert "sums.jsonl: is a link to" in refusal(root)
+
+
+def test_deleted_messages_are_refused_and_counted_but_do_not_stop_the_stage(root: Path):
+    message = {"role": "assistant", "parent_id": "m", "text": "Hi!"}
+    rows = [
+        {"message_id": "m", "parent_id": None, "role": "prompter", "text": "Hi?"},
+        {**message, "message_id": "a", "rank": 0},
+        {**message, "message_id": "b", "rank": 1},
+        {**message, "message_id": "c", "rank": None, "deleted": True},
+    ]
+    drop(root, "trees.jsonl", *rows)
+    total = run(root)["sources"]["trees.jsonl (open-assistant-messages)"]
+    assert (total["rankings"], total["refused"], total["withdrawn"]) == (1, 1, 1)
+    shutil.rmtree(root / "raw")
+    (root / "ingest.json").unlink()
+    drop(root, "trees.jsonl", *rows, {**message, "message_id": "lost", "parent_id": "nowhere"})
+    assert "2 of 4 records of format open-assistant-messages are refused" in refusal(root)
 
 
 def test_no_cell_of_the_refused_rows_is_a_formula(root: Path):

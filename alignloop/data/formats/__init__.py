@@ -18,10 +18,12 @@ from alignloop.data.formats.importer import Format
 from alignloop.data.formats.label_studio import LABEL_STUDIO
 from alignloop.data.formats.oasst_qlora import OASST_QLORA
 from alignloop.data.formats.open_assistant import OPEN_ASSISTANT
+from alignloop.data.formats.open_assistant_messages import OPEN_ASSISTANT_MESSAGES
 from alignloop.data.formats.own_records import OWN_RECORDS
 from alignloop.data.formats.pandalm import PANDALM
 from alignloop.data.formats.preference_tables import (
     ARENA,
+    INSTRUCTED,
     LABEL_STUDIO_MIN,
     NECTAR,
     OPENAI_PREFERENCE,
@@ -45,6 +47,7 @@ from alignloop.data.formats.webgpt import WEBGPT
 FORMATS: dict[str, Format] = {
     "hh-rlhf": HH_RLHF,
     "open-assistant": OPEN_ASSISTANT,
+    "open-assistant-messages": OPEN_ASSISTANT_MESSAGES,
     "oasst-qlora": OASST_QLORA,
     "summarize-from-feedback": SUMMARIZE_FROM_FEEDBACK,
     "webgpt": WEBGPT,
@@ -58,6 +61,7 @@ FORMATS: dict[str, Format] = {
     "arena": ARENA,
     "openai-preference": OPENAI_PREFERENCE,
     "safe-rlhf": SAFE_RLHF,
+    "instruction-preference": INSTRUCTED,
     "helpsteer2": HELPSTEER2,
     "label-studio": LABEL_STUDIO,
     "label-studio-min": LABEL_STUDIO_MIN,

@@ -18,16 +18,20 @@ from alignloop.data.formats.importer import (
     Format,
     Imported,
     ImportedRow,
-    WrittenText,
     convert_rows,
-    fields_of,
     has_keys,
     with_changes,
 )
 from alignloop.data.formats.record_builders import demonstration
+from alignloop.data.formats.role_marks import asked
 from alignloop.data.formats.unread_fields import unread
+from alignloop.data.formats.written_values import WrittenText
 
 NO_INPUT = re.compile(r"<?\s*no\s*-?\s*input\s*>?\.?", re.IGNORECASE)
+
+
+# a prompt and its response
+Exchange = Annotated[list[WrittenText], Field(min_length=2, max_length=2)]
 
 
 class Task(BaseModel):
@@ -35,12 +39,12 @@ class Task(BaseModel):
     input: WrittenText | None = ""
     output: WrittenText
     system: str | None = ""
-    history: list[Annotated[list[WrittenText], Field(min_length=2, max_length=2)]] | None = None
+    history: list[Exchange] | None = None
     text: str | None = None
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Task, lambda task: [_demonstration(task, source)], whole=True)
+    return convert_rows(path, Task, lambda task: [_demonstration(task, source)])
 
 
 def _demonstration(task: Task, source: str) -> Imported:
@@ -51,13 +55,13 @@ def _demonstration(task: Task, source: str) -> Imported:
     for said, response in task.history or ():
         before += [("user", said), ("assistant", response)]
     first = task.history[0][0] if task.history else task.instruction
-    turns = [*before, ("user", text), ("assistant", task.output)]
+    turns = [*before, *asked(text), ("assistant", task.output)]
     record = demonstration("alpaca", turns, source, user=first.strip())
     return with_changes(record, "an input that says there is none taken away" if empty else None)
 
 
 ALPACA = Format(
     "{instruction, input, output}, and system and history",
-    lambda row: has_keys(row, "instruction", "output") and not unread(row, fields_of(Task)),
+    lambda row: has_keys(row, "instruction", "output") and not unread(row, Task),
     _read,
 )

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, RootModel
 
+from alignloop.data.formats import unread_fields
+from alignloop.data.formats.containers import Withdrawn
 from alignloop.data.formats.importer import (
     Format,
     Imported,
@@ -25,8 +27,10 @@ from alignloop.data.formats.importer import (
     ranks_of,
 )
 from alignloop.data.formats.record_builders import Turns, chat_turns, prompt, ranking
+from alignloop.data.formats.role_marks import asked
 
 PROMPTS, CONTEXTS = ("prompt", "instruction", "question", "query"), ("context", "input")
+ASIDE = ("suggestions", "vectors", "status")
 USERS = ".responses.users"
 STATUS = ".responses.status"
 RESPONSES = ".responses"
@@ -66,6 +70,7 @@ def _read(path: Path, source: str) -> Iterator[ImportedRow]:
         path,
         Row,
         lambda row: (ranked for record in page_records(row.root) for ranked in _rankings(record, source)),
+        aside=None,
     )
 
 
@@ -78,6 +83,9 @@ def page_records(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _rankings(row: dict[str, Any], source: str) -> Iterator[Imported]:
+    if "fields" in row and (lost := unread_fields.beside(row, ("fields", "responses"), ASIDE)):
+        yield Refused(unread_fields.reason(lost))
+        return
     fields, annotations = _nested(row) if "fields" in row else _flat(row)
     rankings = [
         annotation
@@ -92,12 +100,14 @@ def _rankings(row: dict[str, Any], source: str) -> Iterator[Imported]:
         yield Refused(RANKLESS if rankless else "nobody has ranked two or more of its fields")
     for annotation in rankings:
         ranks = option_ranks(annotation.value)
-        turns = _prompt({name: value for name, value in fields.items() if name not in ranks})
+        turns, lost = _prompt({name: value for name, value in fields.items() if name not in ranks})
         responses = [fields[name] for name in ranks]
         if annotation.status != "submitted":
-            yield Refused("a draft, or a discarded response")
+            yield Withdrawn("a draft, or a discarded response")
         elif turns is None:
             yield Refused("no prompt: none of the fields prompt, instruction, question, query holds any")
+        elif lost:
+            yield Refused(unread_fields.reason(lost))
         elif not all(isinstance(response, str) for response in responses) or not annotation.user:
             yield Refused("a ranked field that is no text, or a response by nobody")
         else:
@@ -157,16 +167,18 @@ def _flat(row: dict[str, Any]) -> tuple[dict[str, Any], list[Annotation]]:
     return fields, annotations
 
 
-def _prompt(fields: dict[str, Any]) -> Turns | None:
+def _prompt(fields: dict[str, Any]) -> tuple[Turns | None, list[str]]:
+    """The turns of the prompt, and the fields that are lost with it."""
     chats = [turns for value in fields.values() if isinstance(value, list) and (turns := chat_turns(value))]
     texts = {name: text.strip() for name, text in fields.items() if isinstance(text, str) and text.strip()}
     if len(chats) == 1 and not texts:
-        return chats[0]
+        return chats[0], []
     name = next((name for name in PROMPTS if name in texts), next(iter(texts)) if len(texts) == 1 else None)
     if chats or not name:
-        return None
+        return None, []
     contexts = [texts[context] for context in CONTEXTS if context in texts]
-    return [("user", "\n\n".join([texts[name], *contexts]))]
+    lost = unread_fields.beside(fields, {name, *CONTEXTS})
+    return asked("\n\n".join([texts[name], *contexts])), lost
 
 
 def _mapping(value: Any) -> dict[str, Any]:

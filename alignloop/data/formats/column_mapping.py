@@ -29,7 +29,9 @@ from alignloop.data.formats.importer import (
     with_changes,
 )
 from alignloop.data.formats.record_builders import Turns, demonstration, prompt, ranking
+from alignloop.data.formats.role_marks import asked
 from alignloop.data.formats.text import documents
+from alignloop.data.formats.written_values import as_text
 from alignloop.data.input_files import DataError
 from alignloop.data.record_files import schema_violations
 
@@ -112,7 +114,7 @@ def _read(pattern: str, columns: ColumnMapping, path: Path, source: str) -> Iter
             f"ingest.columns: {pattern}: {path} has no column {', '.join(map(repr, missing))}; "
             f"it has {present}"
         )
-    return convert_rows(path, Row, lambda row: _records(columns, row.root, source), whole=None)
+    return convert_rows(path, Row, lambda row: _records(columns, row.root, source), aside=None)
 
 
 def _records(columns: ColumnMapping, row: dict[str, Any], source: str) -> Iterator[Imported]:
@@ -153,12 +155,12 @@ def _conversation(columns: ColumnMapping, row: dict[str, Any]) -> Turns:
         and all(has_keys(turn, "role", "content") and isinstance(turn["content"], str) for turn in turns)
     ):
         return [*system, *((str(turn["role"]), turn["content"]) for turn in turns)]
-    return [*system, ("user", _text(row, columns.prompt or ""))]
+    return [*system, *asked(_text(row, columns.prompt or ""))]
 
 
 def _ranked_responses(columns: ColumnMapping, row: dict[str, Any]) -> tuple[list[str], tuple[int, ...], bool]:
     """The responses, their ranks, and whether empty cells were dropped."""
-    responses = _list(row, columns.responses or [])
+    responses = [as_text(response) for response in _list(row, columns.responses or [])]
     values = _list(row, columns.ranks or columns.scores or []) or list(range(1, len(responses) + 1))
     if len(values) != len(responses):
         raise _Unusable("not as many ranks or scores as responses")
@@ -194,7 +196,7 @@ def _number(value: Any) -> float:
 
 
 def _text(row: dict[str, Any], name: str) -> str:
-    value = row.get(name)
+    value = as_text(row.get(name))
     if not isinstance(value, str) or not value.strip():
         raise _Unusable("an empty cell, or one that is no text, where a text must stand")
     return value

@@ -3,10 +3,9 @@
 Each row comes with the line it begins on (in Parquet and Arrow: its number); memory does not grow with
 the file. A row that cannot be read is refused and reading continues; a fault after which no next row can
 be found is a DataError. Containers, plain or compressed, are recognised by content, except tables, which
-must be called .csv or .tsv. An array may be the value of one key of an object.
+must be called .csv, .tsv or .tab. An array may be the value of one key of an object.
 """
 
-import codecs
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -14,28 +13,30 @@ from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 from alignloop.data.compression import suffixes
+from alignloop.data.encodings import TO_UTF8
 from alignloop.data.formats import arrow, json_array
 from alignloop.data.input_files import DataError, open_input
 from alignloop.data.record_files import PIECE, Piece
 from alignloop.data.strict_json import InvalidJson, parse_json
 
 LONGEST = 16 * 2**20  # bytes of one row; the longest rows of public data sets have some hundred thousand
-TABLES = {".csv": ",", ".tsv": "\t"}
+TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 DELIMITERS = (",", ";", "\t", "|")  # the first wins where several make as many columns
 SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 # an escaped surrogate pair, or any other escape
 WHOLE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]|\\(?!u[dD][89a-fA-F]).")
-MARKS = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
 
 
 class Refused(NamedTuple):
     """A row that cannot be used, and why; reasons are counted, so they quote no content."""
 
     reason: str
+
+
+class Withdrawn(Refused):
+    """A row that its source itself has withdrawn; it does not count against ingest.max_refused."""
+
+    __slots__ = ()
 
 
 EMPTY = Refused("an empty line")
@@ -57,9 +58,6 @@ def container_of(path: Path) -> Container:
         second = file.readline(LONGEST)
     if start.startswith(arrow.PARQUET):
         return "parquet"
-    if mark := next((mark for mark in MARKS if start.startswith(mark)), None):
-        convert = f"convert it with `iconv -f {MARKS[mark]} -t UTF-8`"
-        raise DataError(f"{path}:1: starts with a byte-order mark of {MARKS[mark]}; {convert}")
     opening = start.lstrip()[:1]
     if suffixes(path) & TABLES.keys() and opening not in (b"{", b"["):
         return "table"
@@ -124,7 +122,12 @@ def _without_empty_end(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int
 def _array(path: Path) -> Iterator[NumberedRow]:
     with open_input(path) as file:
         for line, text in json_array.elements(file, path, LONGEST):
-            yield line, _json(text)
+            yield line, _viewed(_json(text))
+
+
+def _viewed(value: Any) -> Any:
+    """The row in an element of the Hub's dataset viewer, or the element itself."""
+    return value["row"] if isinstance(value, dict) and value.keys() >= {"row_idx", "row"} else value
 
 
 def _json(text: str) -> Any:
@@ -158,7 +161,7 @@ def _table(path: Path) -> Iterator[NumberedRow]:
             if header is None and SEPARATOR.fullmatch(delimiter.join(row)):
                 pass  # Excel's first line, sep=;
             elif header is None:
-                header = row
+                header = _header(row)
                 if len(set(header)) < len(header):
                     raise DataError(f"{path}:1: two columns have the same name; rename one")
             elif not any(row):
@@ -174,9 +177,16 @@ def _table(path: Path) -> Iterator[NumberedRow]:
             line = cells.line_num + 1
 
 
+def _header(cells: list[str]) -> list[str]:
+    """The names of a table's columns; the nameless first one of pandas is the index."""
+    return [
+        cell.strip() or ("index" if place == 1 else f"column {place}") for place, cell in enumerate(cells, 1)
+    ]
+
+
 def _delimiter(path: Path) -> str:
     """What separates the cells: as the name says, or the sign that makes most columns of the first line."""
-    if ".tsv" in suffixes(path):
+    if {".tsv", ".tab"} & suffixes(path):
         return "\t"
     with open_input(path) as file:
         first = file.readline(LONGEST).decode(errors="replace")
@@ -198,7 +208,7 @@ def _texts(file: IO[bytes], path: Path) -> Iterator[str]:
         try:
             yield raw.decode()
         except UnicodeDecodeError:
-            raise DataError(f"{path}:{line}: not UTF-8; convert the file with `iconv -t UTF-8`") from None
+            raise DataError(f"{path}:{line}: not UTF-8; {TO_UTF8}") from None
 
 
 def _bounded(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from alignloop.data.content_ids import content_id
 from alignloop.data.formats.importer import Format, Imported, ImportedRow, convert_rows, has_keys
+from alignloop.data.formats.role_marks import dialogue
 from alignloop.data.formats.text import documents
 
 # fields known to accompany the text of a corpus; a row with others may be something else, such as a message,
@@ -38,7 +39,7 @@ class Row(BaseModel):
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Row, lambda row: _documents(row, source))
+    return convert_rows(path, Row, lambda row: _documents(row, source), BESIDE)
 
 
 def _documents(row: Row, source: str) -> Iterator[Imported]:
@@ -48,6 +49,8 @@ def _documents(row: Row, source: str) -> Iterator[Imported]:
 
 CORPUS = Format(
     "{text}, and metadata such as url or timestamp",
-    lambda row: has_keys(row, "text", other=BESIDE) and isinstance(row["text"], str),
+    lambda row: (
+        has_keys(row, "text", other=BESIDE) and isinstance(row["text"], str) and dialogue(row["text"]) is None
+    ),
     _read,
 )

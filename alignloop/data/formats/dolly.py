@@ -12,13 +12,15 @@ from pydantic import BaseModel
 
 from alignloop.data.formats.importer import Format, Imported, ImportedRow, convert_rows, has_keys
 from alignloop.data.formats.record_builders import demonstration
+from alignloop.data.formats.role_marks import asked
+from alignloop.data.formats.written_values import WrittenText
 
 
 class Task(BaseModel):
-    instruction: str
-    context: str | None = ""
-    response: str
-    category: str = ""
+    instruction: WrittenText
+    context: WrittenText | None = ""
+    response: WrittenText
+    category: str | None = ""
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
@@ -27,8 +29,8 @@ def _read(path: Path, source: str) -> Iterator[ImportedRow]:
 
 def _demonstration(task: Task, source: str) -> Imported:
     text = "\n\n".join(part for part in (task.instruction.strip(), (task.context or "").strip()) if part)
-    turns = [("user", text), ("assistant", task.response)]
-    return demonstration("dolly", turns, source, user=task.instruction.strip(), category=task.category)
+    turns = [*asked(text), ("assistant", task.response)]
+    return demonstration("dolly", turns, source, user=task.instruction.strip(), category=task.category or "")
 
 
 DOLLY = Format(

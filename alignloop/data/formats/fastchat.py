@@ -20,19 +20,24 @@ from alignloop.data.formats.importer import (
     with_changes,
 )
 from alignloop.data.formats.record_builders import prompt
+from alignloop.data.formats.role_marks import asked
+from alignloop.data.formats.written_values import WrittenId, WrittenText
+
+ASIDE = ("reference",)  # responses to compare with
 
 
 class Question(BaseModel):
-    turns: list[str] = Field(min_length=1)
-    category: str = ""
+    question_id: WrittenId = ""
+    turns: list[WrittenText] = Field(min_length=1)
+    category: str | None = ""
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Question, lambda question: [_prompt(question, source)])
+    return convert_rows(path, Question, lambda question: [_prompt(question, source)], ASIDE)
 
 
 def _prompt(question: Question, source: str) -> Imported:
-    record = prompt("fastchat", [("user", question.turns[0])], source, category=question.category)
+    record = prompt("fastchat", asked(question.turns[0]), source, category=question.category or "")
     return with_changes(
         record, "later turns left out: no answer stands between them" if len(question.turns) > 1 else None
     )

@@ -14,14 +14,15 @@ from pydantic import BaseModel
 
 from alignloop.data.content_ids import content_id
 from alignloop.data.formats.importer import Changed, Format, ImportedRow, convert_rows, has_keys, with_changes
+from alignloop.data.formats.written_values import WrittenText
 from alignloop.records import Demonstration, Message
 
 CALCULATOR = re.compile(r"<<[^<>]*>>")
 
 
 class Problem(BaseModel):
-    question: str
-    answer: str
+    question: WrittenText
+    answer: WrittenText
 
 
 def _matches(row: Any) -> bool:

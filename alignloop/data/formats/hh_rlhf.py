@@ -31,7 +31,8 @@ class Pair(BaseModel):
     rejected: str
 
 
-def _matches(row: Any) -> bool:
+def is_pair(row: Any) -> bool:
+    """Whether a row is a pair of transcripts in this format."""
     return has_keys(row, "chosen", "rejected") and all(
         str(row[key]).startswith("\n\nHuman:") for key in ("chosen", "rejected")
     )
@@ -89,4 +90,4 @@ def _refusal(
     return None
 
 
-HH_RLHF = Format("{chosen, rejected}: transcripts that begin with '\\n\\nHuman:'", _matches, _read)
+HH_RLHF = Format("{chosen, rejected}: transcripts that begin with '\\n\\nHuman:'", is_pair, _read)

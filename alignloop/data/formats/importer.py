@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, RootModel, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from alignloop.data import record_files
 from alignloop.data.formats import containers, unread_fields
@@ -18,15 +18,6 @@ S = TypeVar("S", bound=BaseModel)
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 SHOWN = 3  # violations of one row that a reason names
-
-
-def _as_text(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if is_number else value
-
-
-# a text, or a number in its place: a source that has been through a table or a notebook
-WrittenText = Annotated[str, BeforeValidator(_as_text)]
 
 
 class Changed(NamedTuple):
@@ -47,58 +38,41 @@ class Format(NamedTuple):
     """One public format: a description of its rows, a test of a first row, and the importer of a source.
 
     Where rows can be imported independently of each other, `read_piece` imports some lines of a source as
-    `read` imports them all; it must be a module-level function, for worker processes.
+    `read` imports them all; it must be a module-level function, for worker processes. Where a record is made
+    of several rows, `belongs` yields each row's line and what it belongs to.
     """
 
     description: str
     matches: Callable[[Any], bool]
     read: Callable[[Path, str], Iterator[ImportedRow]]
     read_piece: Callable[[record_files.Piece], Iterator[ImportedRow]] | None = None
+    belongs: Callable[[Path], Iterator[tuple[int, str]]] | None = None
 
 
 def convert_rows(
     path: Path,
     row: type[S],
     convert: Callable[[S], Iterable[T]],
-    whole: bool | None = False,
-    turn: Collection[str] = (),
+    aside: Collection[str] | None = (),
 ) -> Iterator[tuple[int, T | Refused]]:
     """Stream the rows of a source, parsed as `row`, through `convert`.
 
     A row that violates the source's schema, or gives a record that violates ours, is refused with the reason.
-    So is one with a field that changes its meaning and is not read; with `whole`, with any field that is
-    neither read nor metadata, in the row or, beside those named in `turn`, in its turns; None checks none.
+    So is one with a field that the schema does not read, in the row or in an object inside it, unless it is
+    metadata or in `aside`; with None, `convert` looks for such fields.
     """
-    read = fields_of(row)
     for line, value in containers.read(path):
         if isinstance(value, Refused):
             yield line, value
             continue
         try:
             parsed = row.model_validate(value, strict=True)
-            lost = _lost(value, read, whole, turn)
+            lost = [] if aside is None else unread_fields.unread(value, row, aside)
             results: list[T | Refused] = [Refused(unread_fields.reason(lost))] if lost else [*convert(parsed)]
         except ValidationError as error:
             results = [schema_refusal(error)]
         for item in results or [Refused("nothing in it to learn from")]:
             yield line, item
-
-
-def fields_of(row: type[BaseModel]) -> set[str]:
-    """The names of the fields that a schema reads; none for one that reads a row as it is."""
-    if issubclass(row, RootModel):
-        return set()
-    names = set[str]()
-    for key, field in row.model_fields.items():
-        other = field.validation_alias
-        names |= {key, *(map(str, other.choices) if isinstance(other, AliasChoices) else [other or key])}
-    return {str(name) for name in names}
-
-
-def _lost(value: Any, read: set[str], whole: bool | None, turn: Collection[str]) -> list[str]:
-    if whole is None or not isinstance(value, dict):
-        return []
-    return unread_fields.unread(value, read, turn) if whole else unread_fields.meaning_lost(value, read)
 
 
 def with_changes(record: R, *changes: str | None) -> R | Changed:

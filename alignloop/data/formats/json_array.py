@@ -2,22 +2,24 @@
 
 import codecs
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NoReturn
 
+from alignloop.data.encodings import TO_UTF8
 from alignloop.data.input_files import DataError, open_input
 
 CHUNK = 2**16
 SPACE = " \t\r\n"
-# an object whose first values are plain, up to an array of objects
-WRAPPED = re.compile(
-    r'\s*\{\s*(?:"[^"\\]*"\s*:\s*(?:"(?:\\.|[^"\\])*"|[-+.0-9eE]+|true|false|null|\{[^{}]*\}|\[[^\[\]{}]*\])\s*,\s*)*'
-    r'"(?P<key>[^"\\]*)"\s*:\s*\[\s*\{'
+WRAPPERS = (
+    *("data", "rows", "examples", "records", "samples", "dataset", "entries", "items", "results"),
+    *("train", "validation", "valid", "dev", "test"),
 )
-WRAPPERS = ("data", "rows", "examples", "records", "samples", "dataset", "entries")
-PARTS_OF_A_ROW = ("messages", "conversations", "conversation", "chosen", "rejected", "prompt", "answers")
+DESCRIPTIONS = ("features", "columns", "fields")  # of the rows, beside them
+PARTS_OF_A_ROW = (
+    *("messages", "conversations", "conversation", "chosen", "rejected", "prompt", "answers", "questions"),
+    *("instances", "utterances", "completions", "summaries", "annotations", "replies", "tools", "functions"),
+)
 # finds the end of an element; numbers may have any length
 _skimmer = json.JSONDecoder(parse_int=str, parse_float=str)
 
@@ -42,16 +44,46 @@ def is_wrapped(path: Path) -> bool:
     """Whether a file is one object with an array of objects in it, which are the rows."""
     with open_input(path) as file:
         start = file.read(CHUNK).decode(errors="replace")
-    found = WRAPPED.match(start)
-    if not found or found["key"] in PARTS_OF_A_ROW:
+    key, place = _first_list(start)
+    if not key or key in PARTS_OF_A_ROW:
         return False
     first, _, more = start.lstrip().partition("\n")
     try:
         json.loads(first)
     except (ValueError, RecursionError):
         # of one line, but longer than what was read, or of several; a second row would be a line of its own
-        return "\n" in start[: found.end()] or (not more and found["key"] in WRAPPERS)
-    return not more.strip() and found["key"] in WRAPPERS
+        return "\n" in start[:place] or (not more and key in WRAPPERS)
+    return not more.strip() and key in WRAPPERS
+
+
+def _first_list(start: str) -> tuple[str, int]:
+    """The key of an object's first array of objects, and where the first of these begins; no key: none."""
+    place = _behind_space(start, 0) + 1
+    try:
+        while start[_behind_space(start, place)] == '"':
+            key, place = _skimmer.raw_decode(start, _behind_space(start, place))
+            place = _behind_space(start, place)
+            if start[place] != ":":
+                break
+            place = _behind_space(start, place + 1)
+            if start[place] == "[" and key not in DESCRIPTIONS:
+                item = _behind_space(start, place + 1)
+                if start[item] == "{":
+                    return key, item
+            _, place = _skimmer.raw_decode(start, place)
+            place = _behind_space(start, place)
+            if start[place] != ",":
+                break
+            place += 1
+    except (ValueError, RecursionError, IndexError):  # no JSON, or it goes on behind what was read
+        pass
+    return "", 0
+
+
+def _behind_space(text: str, place: int) -> int:
+    while text[place] in SPACE:
+        place += 1
+    return place
 
 
 def _wrapped(text: "_Text", longest: int) -> Iterator[tuple[int, str]]:
@@ -60,11 +92,11 @@ def _wrapped(text: "_Text", longest: int) -> Iterator[tuple[int, str]]:
     found = 0
     text.skip()
     while text.ahead() != "}":
-        text.element(longest)  # the key
+        key = text.element(longest)[1:-1]
         text.skip()
         text.take(":", "a colon must be")
         text.skip()
-        if text.ahead() == "[":
+        if text.ahead() == "[" and key not in DESCRIPTIONS:
             elements = _array(text, longest)
             first = next(elements, None)
             if first and first[1].startswith("{"):
@@ -163,6 +195,6 @@ class _Text:
             self._text = self._text[self._place :] + self._decoder.decode(raw, final=self._ended)
         except UnicodeDecodeError as error:
             self.line += self._text.count("\n", self._place) + raw.count(b"\n", 0, error.start)
-            self.fail("not valid UTF-8 from here on; convert the file with `iconv -t UTF-8`")
+            self.fail(f"not valid UTF-8 from here on; {TO_UTF8}")
         self._place = 0
         return not self._ended

@@ -5,12 +5,28 @@ https://platform.openai.com/docs/guides/supervised-fine-tuning
 
 from collections.abc import Sequence
 
+from pydantic import BaseModel
+
 from alignloop.data.formats.importer import Imported, Refused, with_changes
 from alignloop.data.formats.record_builders import Turns, demonstration, prompt
+from alignloop.data.formats.written_values import WrittenFlag, WrittenNumber
 
-WEIGHTS = ("weight", "loss", "train")  # the fields of a turn that say whether it is learned
 CUT = "turns of weight 0 at the end left out"
 EARLIER = "an earlier turn of weight 0 kept as context: learned only with sft.assistant_turns: all"
+
+
+class Weighted(BaseModel):
+    """A turn that may say whether it is learned, under any of the names that tools give it."""
+
+    weight: WrittenNumber | None = None
+    loss: WrittenFlag | WrittenNumber | None = None
+    train: WrittenFlag | WrittenNumber | None = None
+
+    @property
+    def learned(self) -> float | None:
+        """The weight of the turn, if one is stated."""
+        stated = [float(value) for value in (self.weight, self.loss, self.train) if value is not None]
+        return min(stated) if stated else None
 
 
 def learned(name: str, turns: Turns, weights: Sequence[float | None], source: str, **about: str) -> Imported:

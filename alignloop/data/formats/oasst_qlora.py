@@ -15,19 +15,20 @@ from pydantic import BaseModel
 
 from alignloop.data.formats.importer import Format, Imported, ImportedRow, Refused, convert_rows, has_keys
 from alignloop.data.formats.record_builders import demonstration
+from alignloop.data.formats.written_values import WrittenText
 
 TURN = re.compile(r"(?:^|\s)### (Human|Assistant):")
+ASIDE = ("prompt", "rank", "text")
 ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
 class Question(BaseModel):
     input: str
-    output: str
-    message_id: str
+    output: WrittenText
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Question, lambda question: [_demonstration(question, source)])
+    return convert_rows(path, Question, lambda question: [_demonstration(question, source)], ASIDE)
 
 
 def _demonstration(question: Question, source: str) -> Imported:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from alignloop.data.content_ids import content_id
+from alignloop.data.formats.containers import Withdrawn
 from alignloop.data.formats.importer import (
     Format,
     Imported,
@@ -24,20 +25,33 @@ from alignloop.data.formats.importer import (
     ranks_of,
     with_changes,
 )
+from alignloop.data.formats.written_values import WrittenFlag, WrittenId, WrittenInt, WrittenText
 from alignloop.records import Message, Prompt, Ranking
+
+ASIDE = (
+    "tree_state",
+    "review_count",
+    "review_result",
+    "synthetic",
+    "emojis",
+    "labels",
+    "detoxify",
+    "events",
+    "created_date",
+)
 
 
 class Node(BaseModel):
-    message_id: str
-    text: str
+    message_id: WrittenId = ""
+    text: WrittenText
     role: Literal["prompter", "assistant"]
-    rank: int | None = None
-    deleted: bool | None = None
+    rank: WrittenInt | None = None
+    deleted: WrittenFlag | None = None
     replies: list["Node"] = []
 
 
 class Tree(BaseModel):
-    message_tree_id: str
+    message_tree_id: WrittenId = ""
     prompt: Node
 
 
@@ -46,18 +60,19 @@ def _matches(row: Any) -> bool:
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Tree, lambda tree: _records(tree, source))
+    return convert_rows(path, Tree, lambda tree: (item for _, item in tree_records(tree, source)), ASIDE)
 
 
-def _records(tree: Tree, source: str) -> Iterator[Imported]:
+def tree_records(tree: Tree, source: str) -> Iterator[tuple[Node, Imported]]:
+    """The records of a tree, each with the message that it is about."""
     todo: list[tuple[Node, tuple[Message, ...]]] = [(tree.prompt, ())]
     while todo:
         node, before = todo.pop()
         if node.deleted:
-            yield Refused("a deleted message, and what followed it")
+            yield node, Withdrawn("a deleted message, and what followed it")
             continue
         if not node.text.strip():
-            yield Refused("an empty message, and what followed it")
+            yield node, Refused("an empty message, and what followed it")
             continue
         messages = (
             *before,
@@ -65,13 +80,13 @@ def _records(tree: Tree, source: str) -> Iterator[Imported]:
         )
         replies = node.replies
         if node.role == "prompter":
-            user = content_id("open-assistant", tree.message_tree_id)
-            id = content_id("open-assistant", node.message_id)
+            user = content_id("open-assistant", tree.message_tree_id or tree.prompt.text)
+            said = [node.message_id] if node.message_id else [message.content for message in messages]
+            id = content_id("open-assistant", *said)
             prompt = Prompt(id=id, messages=messages, user=user, category="open-assistant", source=source)
-            yield prompt
-            yield from _ranking(
-                prompt, [reply for reply in replies if reply.role == "assistant" and not reply.deleted]
-            )
+            yield node, prompt
+            ranked = [reply for reply in replies if reply.role == "assistant" and not reply.deleted]
+            yield from ((node, item) for item in _ranking(prompt, ranked))
         todo += [(reply, messages) for reply in reversed(replies)]
 
 

@@ -9,36 +9,42 @@ response is a response. Instruction and input identify the user.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from alignloop.data.formats.importer import Format, Imported, ImportedRow, convert_rows, has_keys
 from alignloop.data.formats.record_builders import prompt, ranking
+from alignloop.data.formats.role_marks import asked
+from alignloop.data.formats.written_values import WrittenId, WrittenText, as_number
 
+ASIDE = ("cmp_key",)  # the names of the two models
 RANKS = {0: (1, 1), 1: (1, 2), 2: (2, 1)}
 
 
+Choice = Annotated[Literal[0, 1, 2], BeforeValidator(as_number)]
+
+
 class Comparison(BaseModel):
-    idx: int
-    instruction: str
-    input: str
-    response1: str
-    response2: str
-    annotator1: Literal[0, 1, 2]
-    annotator2: Literal[0, 1, 2]
-    annotator3: Literal[0, 1, 2]
-    motivation_app: str = ""
+    idx: WrittenId = ""
+    instruction: WrittenText
+    input: WrittenText | None = ""
+    response1: WrittenText
+    response2: WrittenText
+    annotator1: Choice
+    annotator2: Choice
+    annotator3: Choice
+    motivation_app: str | None = ""
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Comparison, lambda comparison: _rankings(comparison, source))
+    return convert_rows(path, Comparison, lambda comparison: _rankings(comparison, source), ASIDE)
 
 
 def _rankings(comparison: Comparison, source: str) -> Iterator[Imported]:
-    parts = (comparison.instruction.strip(), comparison.input.strip())
+    parts = (comparison.instruction.strip(), (comparison.input or "").strip())
     text = "\n\n".join(part for part in parts if part)
-    row_prompt = prompt("pandalm", [("user", text)], source, category=comparison.motivation_app)
+    row_prompt = prompt("pandalm", asked(text), source, category=comparison.motivation_app or "")
     choices = (comparison.annotator1, comparison.annotator2, comparison.annotator3)
     for annotator, choice in enumerate(choices, 1):
         yield ranking(
@@ -47,7 +53,7 @@ def _rankings(comparison: Comparison, source: str) -> Iterator[Imported]:
             (comparison.response1, comparison.response2),
             RANKS[choice],
             labeler=f"pandalm-{annotator}",
-            row=str(comparison.idx),
+            row=comparison.idx,
         )
 
 

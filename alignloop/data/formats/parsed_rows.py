@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from alignloop.data.content_ids import SEPARATOR, content_id
+from alignloop.data.formats.containers import Withdrawn
 from alignloop.data.formats.importer import Changed, ImportedRow, Refused
 from alignloop.data.record_files import Piece, line_of
 from alignloop.records import Demonstration, Origin, Prompt, Ranking, Record
@@ -39,6 +40,7 @@ class ParsedRow(NamedTuple):
     changes: tuple[str, ...] = ()  # that the importer made
     record: RecordLine | None = None
     prompt: RecordLine | None = None
+    withdrawn: bool = False  # refused because the source itself has withdrawn it
 
 
 def parse_piece(
@@ -52,7 +54,7 @@ def parse_rows(rows: Iterable[ImportedRow], origin: Origin) -> Iterator[ParsedRo
     """Turn what an importer yields into lines; each record's origin gets the line that it was read from."""
     for row, imported in rows:
         if isinstance(imported, Refused):
-            yield ParsedRow(row, imported.reason)
+            yield ParsedRow(row, imported.reason, withdrawn=isinstance(imported, Withdrawn))
             continue
         record, changes = imported if isinstance(imported, Changed) else (imported, ())
         at = Origin(licence=origin.licence, sha256=origin.sha256, line=row) if origin.sha256 else origin

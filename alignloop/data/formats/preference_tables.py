@@ -1,7 +1,9 @@
-"""Preference sets of a shape of their own: Nectar, Arena, OpenAI, PKU-SafeRLHF, Label Studio's JSON-MIN.
+"""Preference sets of a shape of their own: Nectar, Arena, OpenAI, PKU-SafeRLHF, JSON-MIN, …
 
 https://huggingface.co/datasets/berkeley-nest/Nectar and lmsys/chatbot_arena_conversations,
-https://platform.openai.com/docs/guides/direct-preference-optimization, PKU-Alignment/PKU-SafeRLHF
+https://platform.openai.com/docs/guides/direct-preference-optimization, PKU-Alignment/PKU-SafeRLHF,
+https://huggingface.co/datasets/Intel/orca_dpo_pairs and LLaMA-Factory's preferences in Alpaca's shape,
+https://labelstud.io/guide/export
 
 Each row is a ranking. Of PKU-SafeRLHF the better response counts; which one is safer is not read. Ties of
 the Arena are ties, both good or both bad.
@@ -14,6 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from alignloop.data.formats import unread_fields
+from alignloop.data.formats.alpaca import Exchange
 from alignloop.data.formats.importer import (
     Format,
     Imported,
@@ -24,8 +28,9 @@ from alignloop.data.formats.importer import (
     ranks_of,
 )
 from alignloop.data.formats.label_studio import PAIRS, PROMPTS, RANKS
-from alignloop.data.formats.record_builders import Turns, prompt, ranking
-from alignloop.data.formats.transcripts import spoken_turns
+from alignloop.data.formats.record_builders import Turns, chat_turns, prompt, ranking
+from alignloop.data.formats.role_marks import asked
+from alignloop.data.formats.written_values import WrittenId, WrittenInt, WrittenNumber, WrittenText
 
 WINNERS = {
     "model_a": (1, 2),
@@ -34,6 +39,28 @@ WINNERS = {
     "tie (bothbad)": (1, 1),
     "both_bad": (1, 1),
 }
+
+
+ASIDE = (
+    "turns",
+    "num_responses",
+    "good_natured",
+    "model_a",
+    "model_b",
+    "anony",
+    "openai_moderation",
+    "toxic_chat_tag",
+    "is_response_0_safe",
+    "is_response_1_safe",
+    "is_safe",
+    "safer_response_id",
+    "response_0_severity_level",
+    "response_1_severity_level",
+    "response_0_harm_category",
+    "response_1_harm_category",
+    "response_0_sha256",
+    "response_1_sha256",
+)
 
 
 class Compared(NamedTuple):
@@ -48,32 +75,33 @@ class Compared(NamedTuple):
 
 
 class Answer(BaseModel):
-    answer: str
-    rank: float
+    answer: WrittenText
+    rank: WrittenNumber
 
 
 class Nectar(BaseModel):
-    prompt: str
+    prompt: WrittenText
     answers: list[Answer]
 
 
 class Message(BaseModel):
     role: str
-    content: str
+    content: WrittenText
     tool_calls: list[Any] | None = None
 
 
 class Battle(BaseModel):
-    question_id: str | int = ""
+    question_id: WrittenId = ""
     conversation_a: list[Message]
     conversation_b: list[Message]
     winner: str
-    judge: str | int | None = None
+    judge: WrittenId = ""
 
 
 class Input(BaseModel):
     messages: list[Message]
     tools: list[Any] | None = None
+    parallel_tool_calls: bool | None = None
 
 
 class Preference(BaseModel):
@@ -83,22 +111,32 @@ class Preference(BaseModel):
 
 
 class SafePair(BaseModel):
-    prompt: str
-    response_0: str
-    response_1: str
-    better_response_id: int
+    prompt: WrittenText
+    response_0: WrittenText
+    response_1: WrittenText
+    better_response_id: WrittenInt
+
+
+class Instructed(BaseModel):
+    system: WrittenText | None = None
+    instruction: WrittenText | None = None
+    question: WrittenText | None = None
+    input: WrittenText | None = None
+    history: list[Exchange] | None = None
+    chosen: WrittenText
+    rejected: WrittenText
 
 
 class Minimal(BaseModel, extra="allow"):
-    annotator: int | str
-    annotation_id: int | str = ""
+    annotator: WrittenId
+    annotation_id: WrittenId = ""
 
 
 def _nectar(row: Nectar) -> Compared | Refused:
     if len(row.answers) < 2:
         return Refused("fewer than two answers")
     ranks = ranks_of([answer.rank for answer in row.answers])
-    return Compared(_turns(row.prompt), [answer.answer for answer in row.answers], ranks, kind="judge")
+    return Compared(asked(row.prompt), [answer.answer for answer in row.answers], ranks, kind="judge")
 
 
 def _battle(row: Battle) -> Compared | Refused:
@@ -109,12 +147,12 @@ def _battle(row: Battle) -> Compared | Refused:
         return Refused("a conversation that does not end with a response")
     if sides[0][:-1] != sides[1][:-1]:
         return Refused("the conversations part before the last turn")
-    judge = str(row.judge or "")
+    judge = row.judge
     kind = "judge" if judge.lower().startswith("gpt") else "person"
     labeler = f"arena-{judge}"[:150] if judge else ""
     responses = [side[-1][1] for side in sides]
     return Compared(
-        sides[0][:-1], responses, WINNERS[row.winner], labeler=labeler, kind=kind, row=str(row.question_id)
+        sides[0][:-1], responses, WINNERS[row.winner], labeler=labeler, kind=kind, row=row.question_id
     )
 
 
@@ -131,38 +169,43 @@ def _safe_pair(row: SafePair) -> Compared | Refused:
     if row.better_response_id not in (0, 1):
         return Refused("a better response that is neither 0 nor 1")
     ranks = (2, 1) if row.better_response_id else (1, 2)
-    return Compared(_turns(row.prompt), [row.response_0, row.response_1], ranks)
+    return Compared(asked(row.prompt), [row.response_0, row.response_1], ranks)
+
+
+def _instructed(row: Instructed) -> Compared | Refused:
+    parts = [part for part in (row.instruction, row.question, row.input) if part and part.strip()]
+    before = [("system", row.system)] if row.system and row.system.strip() else []
+    for said, answer in row.history or ():
+        before += [("user", said), ("assistant", answer)]
+    return Compared([*before, *asked("\n\n".join(parts))], [row.chosen, row.rejected], (1, 2))
 
 
 def _minimal(row: Minimal) -> Compared | Refused:
     fields = row.model_extra or {}
     pair = next((pair for pair in PAIRS if all(isinstance(fields.get(key), str) for key in pair)), None)
-    text = next((fields[key] for key in PROMPTS if fields.get(key)), None)
-    choices = [
-        value
+    asking = next((key for key in PROMPTS if chat_turns(fields.get(key))), "")
+    turns = chat_turns(fields.get(asking))
+    choices = {
+        key: value
         for key, value in fields.items()
         if isinstance(value, str) and value in RANKS and key not in (pair or ())
-    ]
-    if pair is None or text is None or len(choices) != 1:
+    }
+    if pair is None or turns is None or len(choices) != 1:
         return Refused("no prompt, no two answers, or not one choice of left or right: export JSON instead")
-    turns = _turns(text) if isinstance(text, str) else [(turn.role, turn.content) for turn in _messages(text)]
+    if lost := unread_fields.beside(fields, {asking, *pair, *choices}, ("lead_time",)):
+        return Refused(unread_fields.reason(lost))
     labeler = f"label-studio-{row.annotator}"
     return Compared(
-        turns, [fields[key] for key in pair], RANKS[choices[0]], labeler=labeler, row=str(row.annotation_id)
+        turns,
+        [fields[key] for key in pair],
+        RANKS[next(iter(choices.values()))],
+        labeler=labeler,
+        row=row.annotation_id,
     )
-
-
-def _turns(text: str) -> Turns:
-    """The turns of a prompt, which may be a transcript that waits for the assistant."""
-    return spoken_turns(text) or [("user", text)]
 
 
 def _said(messages: Sequence[Message]) -> Turns:
     return [(message.role, message.content) for message in messages]
-
-
-def _messages(turns: Any) -> list[Message]:
-    return [Message.model_validate(turn, strict=True) for turn in turns] if isinstance(turns, list) else []
 
 
 def _format(
@@ -182,7 +225,7 @@ def _read(
     path: Path,
     source: str,
 ) -> Iterator[ImportedRow]:
-    return convert_rows(path, row, lambda parsed: [_record(name, compare(parsed), source)])
+    return convert_rows(path, row, lambda parsed: [_record(name, compare(parsed), source)], ASIDE)
 
 
 def _record(name: str, found: Compared | Refused, source: str) -> Imported:
@@ -231,6 +274,17 @@ SAFE_RLHF = _format(
     lambda row: has_keys(row, "prompt", "response_0", "response_1", "better_response_id"),
     SafePair,
     _safe_pair,
+)
+INSTRUCTED = _format(
+    "instruction-preference",
+    "{instruction or question, input, chosen, rejected}, and system and history",
+    lambda row: (
+        has_keys(row, "chosen", "rejected")
+        and (has_keys(row, "instruction") or has_keys(row, "question"))
+        and not has_keys(row, "prompt")
+    ),
+    Instructed,
+    _instructed,
 )
 LABEL_STUDIO_MIN = _format(
     "label-studio-min",

@@ -10,6 +10,7 @@ from pydantic import RootModel
 
 from alignloop.data.formats.importer import Format, ImportedRow, convert_rows
 from alignloop.data.formats.record_builders import prompt
+from alignloop.data.formats.role_marks import asked
 
 
 class Text(RootModel[str]):
@@ -17,7 +18,7 @@ class Text(RootModel[str]):
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Text, lambda text: [prompt("prompts", [("user", text.root)], source)])
+    return convert_rows(path, Text, lambda text: [prompt("prompts", asked(text.root), source)])
 
 
 PROMPTS = Format('"a text" on each line', lambda row: isinstance(row, str), _read)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from alignloop.data.content_ids import content_id
+from alignloop.data.formats.role_marks import asked
 from alignloop.records import Demonstration, Message, Prompt, Ranking
 
 Turns = Sequence[tuple[str, str]]  # (role, content) of each turn
@@ -22,7 +23,7 @@ def messages(turns: Turns) -> tuple[Message, ...]:
 def chat_turns(field: Any) -> Turns | None:
     """The turns of a prompt that is a text or a list of messages; None if it is neither."""
     if isinstance(field, str):
-        return [("user", field)] if field.strip() else None
+        return asked(field) if field.strip() else None
     if not isinstance(field, list) or not field:
         return None
     pairs = [(turn.get("role"), turn.get("content")) for turn in field if isinstance(turn, dict)]

@@ -14,18 +14,19 @@ from pydantic import BaseModel
 
 from alignloop.data.content_ids import content_id
 from alignloop.data.formats.importer import Format, ImportedRow, convert_rows, has_keys
+from alignloop.data.formats.written_values import WrittenFlag, WrittenText
 from alignloop.records import Demonstration, Message
 
 
 class Instance(BaseModel):
-    input: str
-    output: str
+    input: WrittenText | None = ""
+    output: WrittenText
 
 
 class Task(BaseModel):
-    instruction: str
+    instruction: WrittenText
     instances: list[Instance]
-    is_classification: bool = False
+    is_classification: WrittenFlag | None = False
 
 
 def _matches(row: Any) -> bool:
@@ -34,12 +35,15 @@ def _matches(row: Any) -> bool:
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
     return convert_rows(
-        path, Task, lambda task: (_demonstration(task, instance, source) for instance in task.instances)
+        path,
+        Task,
+        lambda task: (_demonstration(task, instance, source) for instance in task.instances),
+        ("motivation_app",),
     )
 
 
 def _demonstration(task: Task, instance: Instance, source: str) -> Demonstration:
-    text = "\n\n".join(part for part in (task.instruction.strip(), instance.input.strip()) if part)
+    text = "\n\n".join(part for part in (task.instruction.strip(), (instance.input or "").strip()) if part)
     return Demonstration(
         id=content_id("self-instruct", text, instance.output),
         messages=(

@@ -21,12 +21,12 @@ from alignloop.data.formats.importer import (
     Imported,
     ImportedRow,
     Refused,
-    WrittenText,
     convert_rows,
     has_keys,
 )
-from alignloop.data.formats.learned_turns import WEIGHTS, learned
+from alignloop.data.formats.learned_turns import Weighted, learned
 from alignloop.data.formats.record_builders import prompt, ranking
+from alignloop.data.formats.written_values import WrittenId, WrittenText
 
 ROLES = {
     "human": "user",
@@ -40,15 +40,11 @@ ROLES = {
     "system": "system",
 }
 PIECE = re.compile(r"_[0-9]+$")
-TURN = ("from", "value", *WEIGHTS)
 
 
-class Turn(BaseModel):
+class Turn(Weighted):
     speaker: str = Field(alias="from")
     value: WrittenText
-    weight: float | None = None
-    loss: bool | None = None
-    train: bool | None = None
 
     @property
     def role(self) -> str:
@@ -57,7 +53,7 @@ class Turn(BaseModel):
 
 
 class Conversation(BaseModel):
-    id: str | int | None = ""
+    id: WrittenId = ""
     conversations: list[Turn]
     chosen: Turn | list[Turn] | WrittenText | None = None
     rejected: Turn | list[Turn] | WrittenText | None = None
@@ -71,18 +67,16 @@ def _matches(row: Any) -> bool:
     return isinstance(turns, list) and all(has_keys(turn, "from", "value") for turn in turns)
 
 
-def _user(id: str | int | None) -> str:
-    return "" if id is None else str(id)
+def _user(id: str) -> str:
+    return id
 
 
-def _piece(id: str | int | None) -> str:
-    return PIECE.sub("", _user(id))
+def _piece(id: str) -> str:
+    return PIECE.sub("", id)
 
 
-def _read(user: Callable[[str | int | None], str], path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(
-        path, Conversation, lambda row: [_record(row, user(row.id), source)], whole=True, turn=TURN
-    )
+def _read(user: Callable[[str], str], path: Path, source: str) -> Iterator[ImportedRow]:
+    return convert_rows(path, Conversation, lambda row: [_record(row, user(row.id), source)])
 
 
 def _record(row: Conversation, user: str, source: str) -> Imported:
@@ -96,7 +90,7 @@ def _record(row: Conversation, user: str, source: str) -> Imported:
     turns = [*(("system", text) for text in systems), *turns]
     about = {"user": user, "category": row.category or ""}
     if not ends[0] and not ends[1]:
-        weights = [None] * len(systems) + [_weight(turn) for turn in row.conversations]
+        weights = [None] * len(systems) + [turn.learned for turn in row.conversations]
         return learned("sharegpt", turns, weights, source, **about)
     if [[turn.role for turn in end] for end in ends] != [["assistant"], ["assistant"]]:
         return Refused("chosen and rejected are not one response each to the conversation")
@@ -111,11 +105,6 @@ def _end(end: Turn | list[Turn] | str | None) -> list[Turn]:
     if isinstance(end, str):
         return [Turn.model_validate({"from": "gpt", "value": end})] if end else []
     return [end] if isinstance(end, Turn) else end or []
-
-
-def _weight(turn: Turn) -> float | None:
-    stated = [float(value) for value in (turn.weight, turn.loss, turn.train) if value is not None]
-    return min(stated) if stated else None
 
 
 SHAREGPT = Format(

@@ -74,7 +74,7 @@ def find_sources(
                 f"{path}: has a format in ingest.formats and a mapping in ingest.columns; remove one of them"
             )
         try:
-            format = "columns" if mapped else stated or sniff(path)
+            format = "columns" if mapped else stated or sniff(path, name)
         except DataError as error:
             faults.append(str(error))
             continue

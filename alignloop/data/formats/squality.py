@@ -13,26 +13,27 @@ from pydantic import BaseModel
 
 from alignloop.data.formats.importer import Format, Imported, ImportedRow, convert_rows, has_keys
 from alignloop.data.formats.record_builders import demonstration
+from alignloop.data.formats.written_values import WrittenId, WrittenInt, WrittenText
 
 
 class Response(BaseModel):
-    worker_id: str
-    response_text: str
+    worker_id: WrittenId
+    response_text: WrittenText
 
 
 class Question(BaseModel):
-    question_number: int
-    question_text: str
+    question_number: WrittenInt
+    question_text: WrittenText
     responses: list[Response] = []
 
 
 class Metadata(BaseModel):
-    passage_id: str
+    passage_id: WrittenId
 
 
 class Story(BaseModel):
     metadata: Metadata
-    document: str
+    document: WrittenText
     questions: list[Question]
 
 

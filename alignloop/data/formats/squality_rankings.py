@@ -28,24 +28,37 @@ from alignloop.data.formats.importer import (
     with_changes,
 )
 from alignloop.data.formats.record_builders import prompt, ranking
+from alignloop.data.formats.written_values import WrittenId, WrittenInt, WrittenText
 from alignloop.data.input_files import DataError
 
 # the prompt and the writers' responses, by passage and index of the question
 Questions = dict[tuple[str, str], tuple[str, set[str]]]
 
 
+ASIDE = (
+    "annotations",
+    "system",
+    "overall",
+    "correctness-rating",
+    "selection-rating",
+    "overall-rating",
+    "correctness-rank",
+    "selection-rank",
+)
+
+
 class Review(BaseModel):
-    worker_id: str
-    overall_rank: Annotated[int, Field(alias="overall-rank")]
+    worker_id: WrittenId
+    overall_rank: Annotated[WrittenInt, Field(alias="overall-rank")]
 
 
 class System(BaseModel):
-    response: str
+    response: WrittenText
     reviews: list[Review]
 
 
 class Passage(BaseModel):
-    passage_id: Annotated[str, Field(alias="passage-id")]
+    passage_id: Annotated[WrittenId, Field(alias="passage-id")]
     questions: dict[str, dict[str, System]]
 
 
@@ -55,7 +68,7 @@ def _matches(row: Any) -> bool:
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
     questions = _questions(path, source)
-    return convert_rows(path, Passage, lambda passage: _rankings(passage, questions, source))
+    return convert_rows(path, Passage, lambda passage: _rankings(passage, questions, source), ASIDE)
 
 
 def _rankings(passage: Passage, stories: Questions, source: str) -> Iterator[Imported]:

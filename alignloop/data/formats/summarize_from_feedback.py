@@ -8,19 +8,21 @@ The prompt is the query format of the paper's models (subreddit, title, post, `T
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from alignloop.data.formats.importer import Format, Imported, ImportedRow, Refused, convert_rows, has_keys
 from alignloop.data.formats.record_builders import prompt, ranking
+from alignloop.data.formats.written_values import WrittenId, WrittenText, as_number
 from alignloop.records import Prompt
 
 NAME = "summarize-from-feedback"
+ASIDE = ("site", "policy", "note", "extra")
 
 
 class Info(BaseModel):
-    id: str
+    id: WrittenId = ""
     post: str | None = None
     title: str | None = None
     subreddit: str | None = None
@@ -28,18 +30,18 @@ class Info(BaseModel):
 
 
 class Summary(BaseModel):
-    text: str
+    text: WrittenText
 
 
 class Comparison(BaseModel):
     info: Info
     summaries: list[Summary] = Field(min_length=2, max_length=2)
-    choice: Literal[0, 1]
-    worker: str
+    choice: Annotated[Literal[0, 1], BeforeValidator(as_number)]
+    worker: WrittenId
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Comparison, lambda comparison: _ranking(comparison, source))
+    return convert_rows(path, Comparison, lambda comparison: _ranking(comparison, source), ASIDE)
 
 
 def _ranking(comparison: Comparison, source: str) -> Iterator[Imported]:

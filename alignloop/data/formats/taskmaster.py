@@ -21,29 +21,32 @@ from alignloop.data.formats.importer import (
     with_changes,
 )
 from alignloop.data.formats.record_builders import demonstration, prompt
+from alignloop.data.formats.written_values import WrittenId, WrittenText
+
+ASIDE = ("scenario", "instructions", "instruction_id", "segments")  # what the writers were told, and marks
 
 
 class Utterance(BaseModel):
     speaker: str
-    text: str
-    annotations: list[Any] = []
+    text: WrittenText
+    annotations: list[Any] | None = None
 
 
 class Dialog(BaseModel):
-    conversation_id: str
-    vertical: str = ""
+    conversation_id: WrittenId = ""
+    vertical: str | None = ""
     utterances: list[Utterance]
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Dialog, lambda dialog: [_record(dialog, source)])
+    return convert_rows(path, Dialog, lambda dialog: [_record(dialog, source)], ASIDE)
 
 
 def _record(dialog: Dialog, source: str) -> Imported:
     turns = [(utterance.speaker, utterance.text) for utterance in dialog.utterances]
     make = prompt if turns and turns[-1][0] == "user" else demonstration
     record = make(
-        "taskmaster", turns, source, user=dialog.conversation_id, category=dialog.vertical.casefold()
+        "taskmaster", turns, source, user=dialog.conversation_id, category=(dialog.vertical or "").casefold()
     )
     calls = any(utterance.annotations for utterance in dialog.utterances)
     return with_changes(record, "calls of an API left out" if calls else None)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from alignloop.data.content_ids import content_id
+from alignloop.data.encodings import TO_UTF8
 from alignloop.data.formats.importer import Format, ImportedRow
 from alignloop.data.input_files import DataError, open_input
 from alignloop.records import Document
@@ -46,9 +47,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield line, part.rstrip("\r\n") + "\n" if ended else part
                 line += ended
         except UnicodeDecodeError:
-            raise DataError(
-                f"{path}:{line}: not valid UTF-8 from here on; convert the file with `iconv -t UTF-8`"
-            ) from None
+            raise DataError(f"{path}:{line}: not valid UTF-8 from here on; {TO_UTF8}") from None
 
 
 def _groups(lines: Lines) -> Iterator[tuple[int, str]]:

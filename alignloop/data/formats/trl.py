@@ -15,29 +15,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field, FiniteFloat
+from pydantic import AliasChoices, BaseModel, Field
 
+from alignloop.data.formats.hh_rlhf import is_pair
 from alignloop.data.formats.importer import (
     Format,
     Imported,
     ImportedRow,
     Refused,
     convert_rows,
-    fields_of,
     has_keys,
     ranks_of,
 )
-from alignloop.data.formats.learned_turns import WEIGHTS, learned
+from alignloop.data.formats.learned_turns import Weighted, learned
 from alignloop.data.formats.record_builders import Turns, prompt, ranking
-from alignloop.data.formats.transcripts import dialogue, response, spoken_turns
+from alignloop.data.formats.role_marks import dialogue, response, spoken_turns
 from alignloop.data.formats.unread_fields import unread
+from alignloop.data.formats.written_values import WrittenFlag, WrittenNumber, WrittenText
 
-TURN = ("role", "content", "tool_calls", *WEIGHTS)
-IMPORTANT = (
-    "label",
-    "images",
-    "tools",
-)  # a row with one of these is still TRL's, and refused in its own words
+# a row with one of these is still TRL's, and refused in its own words
+IMPORTANT = ("label", "images", "tools")
+ASIDE = ("parallel_tool_calls",)  # a setting of OpenAI's API
 SHAPES = (
     ("messages",),
     ("prompt",),
@@ -59,30 +57,21 @@ class Part(BaseModel):
     text: str | None = None
 
 
-class Turn(BaseModel):
+class Turn(Weighted):
     role: str
-    content: str | list[Part] | None = None
+    content: WrittenText | list[Part] | None = None
     tool_calls: list[Any] | None = None
-    weight: float | None = None
-    loss: bool | None = None
-    train: bool | None = None
-
-    @property
-    def learned(self) -> float | None:
-        """The weight of the turn, if one is stated."""
-        stated = [float(value) for value in (self.weight, self.loss, self.train) if value is not None]
-        return min(stated) if stated else None
 
 
 class Row(BaseModel):
     messages: list[Turn] | None = None
-    prompt: str | list[Turn] | None = None
-    completion: str | list[Turn] | None = None
-    chosen: str | list[Turn] | None = None
-    rejected: str | list[Turn] | None = None
-    score_chosen: FiniteFloat | None = _score("chosen")
-    score_rejected: FiniteFloat | None = _score("rejected")
-    label: bool | None = None
+    prompt: WrittenText | list[Turn] | None = None
+    completion: WrittenText | list[Turn] | None = None
+    chosen: WrittenText | list[Turn] | None = None
+    rejected: WrittenText | list[Turn] | None = None
+    score_chosen: WrittenNumber | None = _score("chosen")
+    score_rejected: WrittenNumber | None = _score("rejected")
+    label: WrittenFlag | None = None
     images: list[Any] | None = None
     category: str | None = None
 
@@ -92,24 +81,27 @@ class _Unusable(Exception):
 
 
 def _matches(row: Any) -> bool:
-    if not isinstance(row, dict) or not all(
-        _is_text_or_turns(row.get(key)) for shape in SHAPES for key in shape
+    if (
+        not isinstance(row, dict)
+        or "text" in row  # our own documents
+        or is_pair(row)
+        or not all(_is_text_or_turns(row.get(key)) for shape in SHAPES for key in shape)
     ):
         return False
     shown = {name: value for name, value in row.items() if name not in IMPORTANT}
-    return any(has_keys(row, *shape) for shape in SHAPES) and not unread(shown, READ, TURN)
+    return any(has_keys(row, *shape) for shape in SHAPES) and not unread(shown, Row, ASIDE)
 
 
 def _is_text_or_turns(value: Any) -> bool:
     return (
         value is None
-        or isinstance(value, str)
+        or isinstance(value, str | int | float)
         or (isinstance(value, list) and all(has_keys(turn, "role") for turn in value))
     )
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Row, lambda row: [_record(row, source)], whole=True, turn=TURN)
+    return convert_rows(path, Row, lambda row: [_record(row, source)], ASIDE)
 
 
 def _record(row: Row, source: str) -> Imported:
@@ -216,8 +208,6 @@ def _text(turn: Turn) -> str:
         raise _Unusable("a turn, or a part of it, that is no text")
     return "".join(part.text or "" for part in turn.content)
 
-
-READ = fields_of(Row)
 
 TRL = Format(
     "{messages}, {prompt}, {prompt, completion}, {prompt, chosen, rejected} or {chosen, rejected}, "

@@ -24,7 +24,18 @@ from alignloop.data.formats.importer import (
     with_changes,
 )
 from alignloop.data.formats.record_builders import prompt, ranking
+from alignloop.data.formats.role_marks import asked
+from alignloop.data.formats.written_values import WrittenId, WrittenText
 
+ASIDE = (
+    "instance_index",
+    "model_a",
+    "model_b",
+    "completion_a_is_acceptable",
+    "completion_b_is_acceptable",
+    "instance_quality",
+    "comment",
+)
 RANKS = {
     "a-is-better": (1, 2),
     "a-is-slightly-better": (1, 2),
@@ -36,24 +47,24 @@ EPOCH, LATEST = datetime(1899, 12, 30), 100_000  # days; in the year 2173
 
 
 class Comparison(BaseModel):
-    id: str
-    prompt: str
-    completion_a: str
-    completion_b: str
+    id: WrittenId = ""
+    prompt: WrittenText
+    completion_a: WrittenText
+    completion_b: WrittenText
     preference: Literal["a-is-better", "a-is-slightly-better", "tie", "b-is-slightly-better", "b-is-better"]
-    evaluator: str
-    timestamp: str
+    evaluator: WrittenId
+    timestamp: WrittenId = ""
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Comparison, lambda comparison: _ranking(comparison, source))
+    return convert_rows(path, Comparison, lambda comparison: _ranking(comparison, source), ASIDE)
 
 
 def _ranking(comparison: Comparison, source: str) -> Iterator[Imported]:
     if not comparison.evaluator.strip():
         yield Refused("no evaluator is named")
         return
-    row_prompt = prompt("tulu", [("user", comparison.prompt)], source, time=_time(comparison.timestamp))
+    row_prompt = prompt("tulu", asked(comparison.prompt), source, time=_time(comparison.timestamp))
     responses = (comparison.completion_a, comparison.completion_b)
     record = ranking(
         "tulu",

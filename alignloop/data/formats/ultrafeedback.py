@@ -25,12 +25,26 @@ from alignloop.data.formats.importer import (
     with_changes,
 )
 from alignloop.data.formats.record_builders import prompt, ranking
+from alignloop.data.formats.role_marks import asked
+from alignloop.data.formats.written_values import WrittenText
 
+ASIDE = (
+    "correct_answers",
+    "incorrect_answers",
+    "principle",
+    "custom_system_prompt",
+    "critique",
+    "fine-grained_score",
+    "overall_score",
+    "Rationale",
+    "Rationale For Rating",
+    "Type",
+)
 RATING = re.compile(r"[0-9]{1,2}(\.[0-9]{1,2})?")
 
 
 class Aspect(BaseModel):
-    Rating: str
+    Rating: WrittenText
 
 
 class Annotations(BaseModel):
@@ -41,18 +55,18 @@ class Annotations(BaseModel):
 
 
 class Completion(BaseModel):
-    response: str
+    response: WrittenText
     annotations: Annotations
 
 
 class Instruction(BaseModel):
-    instruction: str
+    instruction: WrittenText
     completions: list[Completion]
-    source: str = ""
+    source: str | None = ""
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Instruction, lambda instruction: _ranking(instruction, source))
+    return convert_rows(path, Instruction, lambda instruction: _ranking(instruction, source), ASIDE)
 
 
 def _ranking(instruction: Instruction, source: str) -> Iterator[Imported]:
@@ -65,7 +79,7 @@ def _ranking(instruction: Instruction, source: str) -> Iterator[Imported]:
         yield Refused("fewer than two answers with all aspects rated")
         return
     row_prompt = prompt(
-        "ultrafeedback", [("user", instruction.instruction)], source, category=instruction.source
+        "ultrafeedback", asked(instruction.instruction), source, category=instruction.source or ""
     )
     record = ranking(
         "ultrafeedback",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, FiniteFloat, RootModel
+from pydantic import BaseModel, Field, RootModel
 
 from alignloop.data.formats.importer import (
     Format,
@@ -23,25 +23,28 @@ from alignloop.data.formats.importer import (
     ranks_of,
 )
 from alignloop.data.formats.record_builders import prompt, ranking
+from alignloop.data.formats.written_values import WrittenNumber, WrittenText
+
+ASIDE = ("quotes", "quotes_0", "quotes_1", "tokens_0", "tokens_1")
 
 
 class Question(BaseModel):
-    full_text: str
-    dataset: str = "webgpt"
+    full_text: WrittenText
+    dataset: str | None = "webgpt"
 
 
 class Answer(BaseModel):
     question: Question
-    answer: str
-    score: FiniteFloat
+    answer: WrittenText
+    score: WrittenNumber
 
 
 class Flat(BaseModel):
     question: Question
-    answer_0: str
-    answer_1: str
-    score_0: FiniteFloat
-    score_1: FiniteFloat
+    answer_0: WrittenText
+    answer_1: WrittenText
+    score_0: WrittenNumber
+    score_1: WrittenNumber
 
 
 class Pair(RootModel[list[Answer]]):
@@ -62,7 +65,7 @@ def _matches(row: Any) -> bool:
 
 
 def _read(path: Path, source: str) -> Iterator[ImportedRow]:
-    return convert_rows(path, Comparison, lambda comparison: _ranking(comparison.root, source))
+    return convert_rows(path, Comparison, lambda comparison: _ranking(comparison.root, source), ASIDE)
 
 
 def _ranking(comparison: Flat | Pair, source: str) -> Iterator[Imported]:
@@ -78,7 +81,7 @@ def _ranking(comparison: Flat | Pair, source: str) -> Iterator[Imported]:
         question = first.question
         responses = (first.answer, second.answer)
         scores = (first.score, second.score)
-    row_prompt = prompt("webgpt", [("user", question.full_text)], source, category=question.dataset)
+    row_prompt = prompt("webgpt", [("user", question.full_text)], source, category=question.dataset or "")
     yield ranking("webgpt", row_prompt, responses, ranks_of(scores, "highest"))
 
 

@@ -82,7 +82,10 @@ def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, ExchangeI
     A line holds one record, or one page of them.
     """
     return convert_rows(
-        path, Row, lambda row: (item for record in page_records(row.root) for item in _items(record, people))
+        path,
+        Row,
+        lambda row: (item for record in page_records(row.root) for item in _items(record, people)),
+        aside=None,
     )
 
 

@@ -61,7 +61,7 @@ def write(
 
 def read(path: Path, people: Mapping[str, str]) -> Iterator[tuple[int, ExchangeItem | Refused]]:
     """The items of a JSON export with their rankings, and what is refused, by line number."""
-    return convert_rows(path, Task, lambda task: _items(task, people))
+    return convert_rows(path, Task, lambda task: _items(task, people), aside=None)
 
 
 def _task(item: ExchangeItem, people: Mapping[str, str]) -> dict[str, Any]:

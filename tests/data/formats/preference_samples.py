@@ -41,6 +41,14 @@ PREFERENCES: dict[str, Any] = {
         "better_response_id": 1,
         "safer_response_id": 0,
     },
+    "instruction-preference": {
+        "system": "",
+        "instruction": "Name a bird.",
+        "input": "",
+        "history": [],
+        "chosen": "Owl.",
+        "rejected": "Bee.",
+    },
     "label-studio-min": {
         "prompt": "Name a bird.",
         "answer1": "Bee.",

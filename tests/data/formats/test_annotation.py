@@ -8,9 +8,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from alignloop.data.formats.containers import Withdrawn
 from alignloop.data.formats.importer import Refused
 from alignloop.data.formats.sniffing import sniff
-from tests.data.formats.samples import SAMPLES, import_rows, ranked_responses, read_items, turns_of, write
+from alignloop.records import Ranking
+from tests.data.formats.samples import (
+    SAMPLES,
+    import_rows,
+    ranked_responses,
+    read_items,
+    record_of,
+    turns_of,
+    write,
+)
 
 
 def task(*result: Any, data: dict[str, Any] | None = None, **annotation: Any) -> dict[str, Any]:
@@ -43,9 +53,10 @@ def test_a_ranker_ranks_the_items_whose_ids_it_lists(tmp_path: Path):
     )
     assert ranked_responses(items[0]) == ranked_responses(items[1]) == [("owl.", 2), ("bee.", 3), ("hen.", 1)]
     assert ranked_responses(items[2]) == [("owl.", 3), ("bee.", 1), ("hen.", 2)]
-    assert [item.labeler for item in items] == ["label-studio-7", "label-studio-7", "label-studio-9"]
+    labelers = [record.labeler for record in map(record_of, items) if isinstance(record, Ranking)]
+    assert labelers == ["label-studio-7", "label-studio-7", "label-studio-9"]
     assert turns_of(items[0]) == ["user: Name a bird."]
-    assert "example.org" not in items[2].model_dump_json()
+    assert "example.org" not in record_of(items[2]).model_dump_json()
 
 
 def buckets(given: dict[str, list[str]], name: str = "rank") -> dict[str, Any]:
@@ -75,14 +86,16 @@ def test_each_annotation_of_a_task_is_a_ranking(tmp_path: Path):
 
 
 def test_a_pairwise_choice_compares_the_fields_it_names_or_a_known_pair(tmp_path: Path):
-    pair = {"text1": "Owl.", "text2": "Bee.", "x": "Yak.", "y": "Emu."}
-    left, right, named = import_rows(
+    pair = {"text1": "Owl.", "text2": "Bee.", "items": None}
+    left, right, named, lost = import_rows(
         tmp_path,
         "label-studio",
         task(choice("left"), data=pair),
         task(choice("right"), data=pair),
-        task(choice("left", "x, y"), data=pair),
+        task(choice("left", "x, y"), data={"x": "Yak.", "y": "Emu.", "items": None}),
+        task(choice("left"), data={**pair, "hint": "Think of the night."}),
     )
+    assert lost == Refused("this format does not read 'hint', which would be lost")
     assert ranked_responses(left) == [("Owl.", 1), ("Bee.", 2)]
     assert ranked_responses(right) == [("Owl.", 2), ("Bee.", 1)]
     assert ranked_responses(named) == [("Yak.", 1), ("Emu.", 2)]
@@ -110,8 +123,11 @@ def test_a_pairwise_choice_compares_the_fields_it_names_or_a_known_pair(tmp_path
             task(order("a", "b"), data={"items": [{"id": "a", "body": "A"}, {"id": "b", "title": "B"}]}),
             "an item without a text, `body`",
         ),
-        (task(RATING), "not one ranker or pairwise result"),
-        (task(order("owl", "bee", "hen"), choice("left")), "not one ranker or pairwise result"),
+        (
+            task(RATING),
+            "ratings of fewer than two fields, or `to_name` names no field that holds a text",
+        ),
+        (task(order("owl", "bee", "hen"), choice("left")), "not one ranker or pairwise result, nor ratings"),
         (task(choice("left")), "no two answers: neither `to_name` nor a known pair of fields holds texts"),
         (task(choice("none"), data={"left": "a", "right": "b"}), "neither left nor right was selected"),
         (
@@ -224,3 +240,48 @@ NOBODY = "nobody has ranked two or more of its fields"
 )
 def test_argilla_records_without_a_submitted_ranking_are_refused(tmp_path: Path, row: Any, reason: str):
     assert import_rows(tmp_path, "argilla", row) == [Refused(reason)]
+
+
+def rated(name: str, **value: Any) -> dict[str, Any]:
+    return {"from_name": f"r-{name}", "to_name": name, "type": next(iter(value)), "value": value}
+
+
+def test_ratings_of_single_responses_rank_them_the_highest_first_and_equal_ones_tie(tmp_path: Path):
+    pair = {"answer1": "Owl.", "answer2": "Bee.", "items": None}
+    three = {"a": "Owl.", "b": "Bee.", "c": "Emu.", "items": None}
+    note = {"from_name": "n", "to_name": "answer1", "type": "textarea", "value": {"text": ["fine"]}}
+    stars, numbers, noted = import_rows(
+        tmp_path,
+        "label-studio",
+        task(rated("answer1", rating=2), rated("answer2", rating=5), data=pair),
+        task(rated("c", number=1.5), rated("a", number="1.5"), rated("b", number=0), data=three),
+        task(rated("answer1", rating=2), note, rated("answer2", rating=5), data=pair),
+    )
+    assert ranked_responses(stars) == ranked_responses(noted) == [("Owl.", 2), ("Bee.", 1)]
+    assert ranked_responses(numbers) == [("Emu.", 1), ("Owl.", 1), ("Bee.", 2)]
+    assert noted.changes == ("other results of the annotation left out: textarea",)
+
+
+def test_what_its_source_has_withdrawn_is_refused_as_such(tmp_path: Path):
+    skipped, unranked = import_rows(
+        tmp_path, "label-studio", task(order("owl", "bee", "hen"), was_cancelled=True), task(order("owl"))
+    )
+    assert (isinstance(skipped, Withdrawn), isinstance(unranked, Withdrawn)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("results", "reason"),
+    [
+        ([rated("a", rating=1)], "ratings of fewer than two fields"),
+        ([rated("a", rating=1), rated("x", rating=1)], "`to_name` names no field that holds a text"),
+        ([rated("a", rating=1), rated("a", rating=2), rated("b", rating=1)], "several ratings"),
+        ([rated("a", rating=1), rated("b", rating=None)], "a rating without a number"),
+        ([rated("a", rating=1), rated("b", rating=2)], "this format does not read 'c', which would be lost"),
+        ([rated("a", rating=1), rated("b", rating="much")], "ratings of fewer than two fields"),
+    ],
+)
+def test_ratings_that_order_nothing_or_not_all_are_refused(tmp_path: Path, results: list[Any], reason: str):
+    data = {"a": "Owl.", "b": "Bee.", "c": "Emu.", "items": None}
+    [item] = import_rows(tmp_path, "label-studio", task(*results, data=data))
+    assert isinstance(item, Refused)
+    assert reason in item.reason

@@ -1,5 +1,6 @@
 """Files as spreadsheets and editors leave them: marks, delimiters, empty ends, rows under a key."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,14 @@ WRAPPED = {
     "another key": json.dumps({"n": 2, "meta": {"a": 1}, "tags": ["x"], "anything": [ROW, ROW]}, indent=2),
     "on one line": json.dumps({"data": [ROW, ROW]}),
     "rows on lines": '{"data": [\n' + json.dumps(ROW) + ",\n" + json.dumps(ROW) + "\n]}",
+    "a split": json.dumps({"train": [ROW, ROW]}),
+    "nested before it": json.dumps({"info": {"a": {"b": [{"c": 1}]}}, "data": [ROW, ROW]}, indent=1),
+    "the dataset viewer": json.dumps(
+        {
+            "features": [{"name": "output", "type": {"dtype": "string"}}],
+            "rows": [{"row_idx": place, "row": ROW, "truncated_cells": []} for place in (0, 1)],
+        }
+    ),
     "more after it": json.dumps({"rows": [ROW, ROW], "end": {"n": [1, 2]}}, indent=1),
 }
 
@@ -87,3 +96,57 @@ def test_a_row_that_holds_lists_of_objects_is_a_row(tmp_path: Path, format: str)
     assert sniff(tmp_path / "rows.jsonl") == format
     assert list(FORMATS[format].read(tmp_path / "rows.jsonl", "s"))
     assert rows_of(tmp_path / "rows.jsonl") == [SAMPLES[format]]
+
+
+ENCODED = {
+    "utf-16": "utf-16",
+    "utf-16, big-endian": "utf-16-be",
+    "utf-32": "utf-32",
+    "utf-8 with a mark": "utf-8-sig",
+}
+TEXTS = {
+    "rows.csv": 'instruction;output\r\nHi?;"Hi, you!"\r\n',
+    "rows.tsv": "instruction\toutput\nHi?\tHi, you!\n",
+    "rows.jsonl": json.dumps(ROW) + "\n",
+    "rows.json": json.dumps([ROW], indent=1),
+    "ROWS.CSV": 'instruction,output\nHi?,"Hi, you!"\n',
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_a_text_in_any_unicode_encoding_with_a_mark_is_read(
+    tmp_path: Path, encoding: str, name: str, packed: bool
+):
+    mark = b"\xfe\xff" if encoding == "utf-16, big-endian" else b""
+    content = mark + TEXTS[name].encode(ENCODED[encoding])
+    path = tmp_path / (f"{name}.gz" if packed else name)
+    path.write_bytes(gzip.compress(content) if packed else content)
+    assert sniff(path) == "alpaca"
+    assert rows_of(path) == [ROW]
+
+
+def test_a_long_text_in_utf16_is_read_in_parts_and_a_broken_one_is_an_error(tmp_path: Path):
+    rows = [{"instruction": f"猫 {number} \U0001f600", "output": "x" * 5000} for number in range(50)]
+    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-16")
+    (tmp_path / "rows.jsonl").write_bytes(content)
+    assert rows_of(tmp_path / "rows.jsonl") == rows
+    (tmp_path / "rows.jsonl").write_bytes(content[:-1])
+    with pytest.raises(DataError, match=r"rows\.jsonl: is not UTF-16, as its byte-order mark says"):
+        rows_of(tmp_path / "rows.jsonl")
+
+
+def test_the_index_that_pandas_writes_and_spaces_in_a_header_count_for_nothing(tmp_path: Path):
+    for header in (
+        ",instruction, output",
+        "Unnamed: 0,instruction,output ",
+        "__index_level_0__,instruction,output",
+    ):
+        (tmp_path / "rows.csv").write_text(f'{header}\n0,Hi?,"Hi, you!"\n')
+        assert sniff(tmp_path / "rows.csv") == "alpaca"
+        assert turns_of(read_items(tmp_path / "rows.csv", "alpaca")[0])[0] == "user: Hi?"
+    (tmp_path / "rows.csv").write_text("instruction;output;;\na;b;;\nc;d;;e\n")
+    first, second = read_items(tmp_path / "rows.csv", "alpaca")
+    assert turns_of(first) == ["user: a", "assistant: b"]
+    assert second == Refused("this format does not read 'column 4', which would be lost")

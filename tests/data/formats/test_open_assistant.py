@@ -1,9 +1,14 @@
-"""Open-Assistant: message trees become prompts and rankings."""
+"""Open-Assistant: message trees, nested or flat, become prompts and rankings."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from alignloop.data.formats import FORMATS
 from alignloop.data.formats.importer import Changed, Refused
+from alignloop.data.formats.sniffing import sniff
 from alignloop.records import Prompt, Ranking, Record
 from tests.data.formats.samples import read_items, turns_of, write
 
@@ -68,5 +73,52 @@ def test_one_reply_gives_no_ranking_and_unranked_deleted_and_empty_replies_are_r
     assert deleted[1].responses == ("a", "b")
     assert trees(tmp_path, tree(node(" ")))[1] == Refused("an empty message, and what followed it")
     assert trees(tmp_path, {"message_tree_id": "t", "prompt": {}}) == [
-        Refused("prompt.message_id: Field required; prompt.role: Field required; prompt.text: Field required")
+        Refused("prompt.role: Field required; prompt.text: Field required")
     ]
+
+
+def messages(given: dict[str, Any], parent: str | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of the flat table that a tree's messages are."""
+    yield {
+        **{name: value for name, value in given.items() if name != "replies"},
+        "parent_id": parent,
+        "message_tree_id": "t1",
+        "lang": "en",
+        "emojis": {"name": ["+1"], "count": [2]},
+    }
+    for reply in given.get("replies", ()):
+        yield from messages(reply, given["message_id"])
+
+
+TREES = {
+    "ranked": tree(node("a", node("?two", node("c", rank=1), node("d", rank=0)), rank=1), node("b", rank=0)),
+    "gaps": tree(node("a", rank=4), node("b", rank=2)),
+    "deleted": tree(node("a", rank=0), node("b", rank=1), node("c", node("?two"), deleted=True)),
+    "unranked": tree(node("a", rank=0), node("b")),
+    "empty": tree(node(" ", node("?two"))),
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_the_flat_table_gives_what_the_trees_give(tmp_path: Path, name: str):
+    rows = list(messages(TREES[name]["prompt"]))
+    assert sniff(write(tmp_path / "rows.jsonl", rows)) == "open-assistant-messages"
+    write(tmp_path / "oa.jsonl", [TREES[name]])
+    nested = read_items(tmp_path / "oa.jsonl", "open-assistant")
+    for order in (rows, [*rows[1:], rows[0]]):  # a table may be in any order
+        path = write(tmp_path / "rows.jsonl", order)
+        assert read_items(path, "open-assistant-messages", "oa.jsonl") == nested
+
+
+def test_messages_that_no_parents_lead_to_are_refused_and_counted(tmp_path: Path):
+    rows = list(messages(TREES["ranked"]["prompt"]))
+    lost = {**rows[1], "message_id": "lost", "parent_id": "gone"}
+    circle = [{**rows[1], "message_id": one, "parent_id": other} for one, other in (("x", "y"), ("y", "x"))]
+    path = write(tmp_path / "rows.jsonl", [*rows, lost, *circle, rows[0], {**rows[0], "message_id": None}])
+    items = list(FORMATS["open-assistant-messages"].read(path, "rows.jsonl"))
+    reasons = {line: item.reason for line, item in items if isinstance(item, Refused)}
+    assert reasons == {
+        **dict.fromkeys((7, 8, 9), "a message that no parents lead to"),
+        **dict.fromkeys((10, 11), "a message without an id, or with one that another message has"),
+    }
+    assert {line for line, item in items if not isinstance(item, Refused)} == {1, 3}

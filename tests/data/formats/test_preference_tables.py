@@ -20,7 +20,14 @@ from tests.data.formats.samples import (
     write,
 )
 
-TABLES = ("nectar", "arena", "openai-preference", "safe-rlhf", "label-studio-min")
+TABLES = (
+    "nectar",
+    "arena",
+    "openai-preference",
+    "safe-rlhf",
+    "instruction-preference",
+    "label-studio-min",
+)
 BIRD = {"role": "user", "content": "Name a bird."}
 
 
@@ -118,3 +125,16 @@ def test_an_object_of_lists_in_parquet_is_a_list_of_turns(tmp_path: Path, field:
     format = sniff(tmp_path / "rows.parquet")
     [item] = read_items(tmp_path / "rows.parquet", format)
     assert turns_of(item) == ["user: Hi?", "assistant: Hi!"]
+
+
+def test_an_instruction_its_input_system_and_history_are_the_prompt_of_a_preference(tmp_path: Path):
+    ends = {"chosen": "Owl.", "rejected": "Bee."}
+    alpaca = {"instruction": "Name one.", "input": "birds", "history": [["Hi?", "Hi!"]], **ends}
+    orca = {"system": "Be brief.", "question": "Name a bird.", **ends}
+    assert sniff(write(tmp_path / "rows.jsonl", [alpaca])) == "instruction-preference"
+    assert sniff(write(tmp_path / "rows.jsonl", [orca])) == "instruction-preference"
+    first, second, empty = import_rows(tmp_path, "instruction-preference", alpaca, orca, ends)
+    assert turns_of(first) == ["user: Hi?", "assistant: Hi!", "user: Name one.\n\nbirds"]
+    assert turns_of(second) == ["system: Be brief.", "user: Name a bird."]
+    assert ranked_responses(first) == ranked_responses(second) == [("Owl.", 1), ("Bee.", 2)]
+    assert isinstance(empty, Refused)

@@ -1,5 +1,7 @@
 """No importer drops what changes the meaning of a row: it is read, or refused by name."""
 
+import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 
 from alignloop.data.formats.importer import Changed, Refused
 from alignloop.data.formats.sniffing import sniff
-from alignloop.records import Demonstration, Prompt, Ranking
+from alignloop.records import Demonstration, Prompt
 from tests.data.formats.samples import SAMPLES, import_rows, ranked_responses, record_of, turns_of, write
 
 USER, GOOD, BAD = (
@@ -47,27 +49,72 @@ def test_metadata_empty_fields_and_a_text_that_is_read_elsewhere_are_no_loss(tmp
     assert isinstance(record_of(item), Demonstration)
 
 
-@pytest.mark.parametrize(("format", "turns"), [("trl", "messages"), ("sharegpt", "conversations")])
-@pytest.mark.parametrize("name", ["tool_call_id", "reasoning", "name_of_tool", "worse"])
-def test_an_unknown_field_of_a_turn_is_refused_by_its_name(
-    tmp_path: Path, format: str, turns: str, name: str
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path to every object in a row; of equal parts of a list, the first."""
+    if isinstance(value, dict):
+        yield path
+        for name, part in value.items():
+            yield from places(part, (*path, name))
+    elif isinstance(value, list):
+        yield from places(value[0], (*path, 0)) if value else ()
+
+
+# objects whose names are values (systems, aspects, questions), and those of which nothing is read
+FREE = {
+    ("squality-rankings", "questions"),
+    ("squality-rankings", "0"),
+    ("squality-rankings", "overall"),
+    ("argilla", "metadata"),
+    ("argilla", "values"),
+    ("squality", "metadata"),
+    ("taskmaster", "annotations"),
+    ("argilla", "responses"),
+    ("argilla", "preference"),
+    ("argilla", "value"),
+    ("label-studio", "result"),
+    ("label-studio", "value"),
+    ("webgpt", "quotes_0"),
+    ("webgpt", "quotes_1"),
+}
+
+
+def inside(value: Any, path: tuple[Any, ...]) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+OBJECTS = [
+    (format, path)
+    for format in sorted({*SAMPLES} - {"prompts", "own"})
+    for path in places(SAMPLES[format])
+    if (format, next((step for step in reversed(path) if step != 0), None)) not in FREE
+]
+
+
+@pytest.mark.parametrize(("format", "path"), OBJECTS)
+@pytest.mark.parametrize("name", ["worse", "reasoning", "functions", "labels"])
+def test_an_unknown_field_of_any_object_in_any_format_is_refused_by_its_name(
+    tmp_path: Path, format: str, path: tuple[Any, ...], name: str
 ):
-    row = CHATS[format]
-    said = [row[turns][0], {**row[turns][1], name: "x"}]
-    [item] = import_rows(tmp_path, format, {**row, turns: said})
-    if name == "tool_call_id":
-        return  # an id
-    assert isinstance(item, Refused)
-    assert f"'{name}' of a turn" in item.reason
+    row = copy.deepcopy(SAMPLES[format])
+    if name in inside(row, path) or (name == "labels" and format in ("shp", "open-assistant")):
+        return
+    inside(row, path)[name] = "x y z"
+    items = import_rows(tmp_path, format, row)
+    assert all(isinstance(item, Refused) and f"'{name}'" in item.reason for item in items), items
 
 
-@pytest.mark.parametrize("format", sorted({*SAMPLES} - {"prompts", "own", *CHATS}))
-def test_what_changes_a_rows_meaning_is_refused_in_every_format(tmp_path: Path, format: str):
-    for name in ("system_prompt", "history", "tools"):
-        if name in SAMPLES[format]:
-            continue
-        items = import_rows(tmp_path, format, {**SAMPLES[format], name: "Answer as a pirate."})
-        assert [isinstance(item, Refused) and f"'{name}'" in item.reason for item in items] == [True]
+@pytest.mark.parametrize(("format", "path"), OBJECTS)
+def test_metadata_and_empty_fields_of_any_object_are_no_loss(
+    tmp_path: Path, format: str, path: tuple[Any, ...]
+):
+    write(tmp_path / "stories.jsonl", [SAMPLES["squality"]])
+    row = copy.deepcopy(SAMPLES[format])
+    inside(row, path).update({"created_at": "2024", "tool_call_id": "c", "worse": None, "tools": []})
+    assert [record_of(item) for item in import_rows(tmp_path, format, row)] == [
+        record_of(item) for item in import_rows(tmp_path, format, SAMPLES[format])
+    ]
 
 
 @pytest.mark.parametrize("shape", [lambda turn: turn, lambda turn: [turn], lambda turn: turn["value"]])
@@ -126,51 +173,6 @@ def test_alpacas_system_and_history_are_turns_and_numbers_are_texts(tmp_path: Pa
     assert isinstance(import_rows(tmp_path, "alpaca", {**row, "history": [["a"]]})[0], Refused)
 
 
-STYLES = {
-    "hh": "\n\nHuman: Hi?\n\nAssistant: Hi!\n\nHuman: And?\n\nAssistant:",
-    "human": "Human: Hi?\nAssistant: Hi!\nHuman: And?\nAssistant: ",
-    "guanaco": "### Human: Hi?### Assistant: Hi!### Human: And?### Assistant:",
-    "instruction": "### Instruction:\nHi?\n\n### Response:\nHi!\n\n### Instruction:\nAnd?\n\n### Response:\n",
-    "user": "User: Hi?\nAssistant: Hi!\nUser: And?\nAssistant:",
-    "vicuna": "USER: Hi? ASSISTANT: Hi!</s>USER: And? ASSISTANT:",
-    "chatml": "<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\nHi!<|im_end|>\n<|im_start|>user\nAnd?"
-    "<|im_end|>\n<|im_start|>assistant\n",
-    "llama": "<s>[INST] Hi? [/INST] Hi! </s><s>[INST] And? [/INST]",
-}
-TURNS = ["user: Hi?", "assistant: Hi!", "user: And?"]
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_a_transcript_becomes_the_turns_in_it_wherever_it_stands(tmp_path: Path, style: str):
-    text = STYLES[style]
-    path = write(tmp_path / "rows.jsonl", [{"text": f"{text} So."}])
-    assert sniff(path) == "transcripts"
-    whole, waiting = import_rows(tmp_path, "transcripts", {"text": f"{text} So."}, {"text": text})
-    assert (turns_of(whole), turns_of(waiting)) == ([*TURNS, "assistant: So."], TURNS)
-    pair = {"prompt": text, "chosen": " So.", "rejected": " No.", "response": " So."}
-    ranked, both, shown, asked = import_rows(
-        tmp_path,
-        "trl",
-        pair,
-        {"chosen": f"{text} So.", "rejected": f"{text} No."},
-        {"prompt": text, "completion": "So."},
-        {"prompt": text},
-    )
-    assert turns_of(ranked) == turns_of(both) == turns_of(asked) == TURNS
-    assert ranked_responses(ranked) == ranked_responses(both) == [("So.", 1), ("No.", 2)]
-    assert turns_of(shown) == [*TURNS, "assistant: So."]
-    assert isinstance(record_of(ranked), Ranking)
-
-
-def test_a_response_that_goes_on_with_other_turns_is_refused(tmp_path: Path):
-    row = {"prompt": STYLES["hh"], "chosen": "\n\nAssistant: So.", "rejected": "No."}
-    marked, runs_on = import_rows(
-        tmp_path, "trl", row, {**row, "chosen": "\n\nAssistant: So.\n\nHuman: And?\n\nAssistant: Bye."}
-    )
-    assert ranked_responses(marked)[0] == ("So.", 1)
-    assert isinstance(runs_on, Refused)
-
-
 def test_a_prompt_beside_whole_conversations_is_a_part_of_them(tmp_path: Path):
     begin = [USER, GOOD, {"role": "user", "content": "And?"}]
     ends = {side: [*begin, {"role": "assistant", "content": side}] for side in ("chosen", "rejected")}
@@ -186,7 +188,7 @@ def test_a_prompt_beside_whole_conversations_is_a_part_of_them(tmp_path: Path):
     )
     for item in (first, last, rated):
         assert ranked_responses(item) == [("chosen", 1), ("rejected", 2)]
-        assert turns_of(item) == TURNS
+        assert turns_of(item) == ["user: Hi?", "assistant: Hi!", "user: And?"]
     assert [rank for _, rank in ranked_responses(tied)] == [1, 1]
     assert isinstance(other, Refused)
     chat, wrong = import_rows(
