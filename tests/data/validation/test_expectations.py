@@ -3,6 +3,9 @@
 import html
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from alignloop import params as parameters
 from alignloop.data.validation import record_tables
@@ -163,7 +166,7 @@ def test_repeats_up_to_the_bound_pass_and_more_are_violations(tmp_path: Path):
         [prompt(n, messages=turns(text)) for n, text in enumerate(texts)] for texts in ("aabb", "aabbb")
     )
     assert set().union(*violated(Prompt, few, tmp_path).values()) == set()
-    repeats = {("content", "repeats in at most 50% of the rows")}
+    repeats = {("content", "has at least 50% distinct values")}
     assert list(violated(Prompt, many, tmp_path).values()) == [set(), repeats, set(), repeats, repeats]
 
 
@@ -184,3 +187,52 @@ def test_the_pages_load_nothing_and_describe_every_rule(tmp_path: Path):
     assert all((tmp_path / "docs" / link).exists() for link in links)
     [result] = [text for page, text in written.items() if "validations" in page.parts]
     assert all(f"{rule.field} {rule.description}" in html.unescape(result) for rule in rules)
+
+
+def shown(kind: type[Record], rows: list[Row], root: Path) -> dict[str, str]:
+    """What the page of a set shows for each rule: its sentence, and the value beside it."""
+    table = record_tables.record_table(kind, {lines(root / "rows.jsonl", rows): None})
+    record_tables.mark_leaks([table])
+    bounds = PARAMS.validate_
+    rules = [*schema_rules(kind), *content_rules(kind, bounds), *training_rules(kind, bounds)]
+    list(run_checks("shown", [Check("rows", table, rules)], root / "docs"))
+    [page] = [page for page in (root / "docs").rglob("*.html") if "validations" in page.parts]
+    told = {}
+    for line in re.findall(r"<tr\b.*?</tr>", page.read_text(encoding="utf-8"), re.DOTALL):
+        cells = re.findall(r"<t[dh]\b.*?</t[dh]>", line, re.DOTALL)
+        texts = [" ".join(html.unescape(re.sub(r"<[^>]+>", " ", cell)).split()) for cell in cells]
+        for rule in rules:
+            sentence = f"{rule.field} {rule.description}"
+            if any(text.startswith(sentence) for text in texts):
+                told[sentence] = texts[-1]
+    assert len(told) == len({f"{rule.field} {rule.description}" for rule in rules})
+    return told
+
+
+GOOD: dict[type[Record], Any] = {
+    Prompt: prompt,
+    Demonstration: demonstration,
+    Document: document,
+    Ranking: ranking,
+}
+
+
+@pytest.mark.parametrize("kind", GOOD, ids=lambda kind: kind.__name__)
+def test_every_rule_shows_the_quantity_that_its_sentence_is_about(kind: type[Record], tmp_path: Path):
+    told = shown(kind, [GOOD[kind](number) for number in range(4)], tmp_path)
+    quantity = {"is present": "100% not null", "% distinct values": "100.00% distinct"}
+    for sentence, value in told.items():
+        expected = next((words for end, words in quantity.items() if sentence.endswith(end)), "0% unexpected")
+        assert value == expected, sentence
+
+
+def test_the_values_of_violated_rules_fit_their_sentences_too(tmp_path: Path):
+    rows = [
+        prompt(0, messages=turns("Write to ann@example.org")),
+        *(prompt(n) for n in (1, 2)),
+        prompt(3, nots=1),
+    ]
+    told = shown(Prompt, [*rows, *rows[1:3], *rows[1:3]], tmp_path)
+    assert told["content holds no personal data"] == "12.5% unexpected", "1 of 8 rows"
+    assert told["unknown fields do not exist"] == "12.5% unexpected"
+    assert told["content has at least 50% distinct values"] == "50.00% distinct", "4 of 8"
