@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alignloop.data.record_files import DataError, count
-from alignloop.lineage.graph import Execution, Graph, chronological, descendants
+from alignloop.lineage.graph import Execution, Graph, chronological, descendants, rankings_text
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_errors import VersioningError
 
@@ -143,4 +143,5 @@ def _size_text(size: Mapping[str, Any], before: int | None) -> str:
         return "not in the cache, so not counted"
     files = f"{size['files']:,} file{'' if size['files'] == 1 else 's'}"
     more = f" ({size['records'] - before:+,})" if before is not None and size["records"] != before else ""
-    return f"{size['records']:,} records{more} in {files}" if size["records"] else files
+    counts = f"{size['records']:,} records{more} in {files}" if size["records"] else files
+    return f"{counts}{rankings_text(size)}"
