@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from alignloop.data.parquet_columns import count_values
+from alignloop.data.parquet_shards import MAGIC
 from alignloop.markdown import plain
 from alignloop.records import Ranking
 
@@ -43,7 +44,9 @@ def makers_in_file(file: Path) -> dict[str, int]:
 
     Rows that are no rankings are left out: this describes files, `validate` checks them.
     """
-    if file.suffix == ".parquet":
+    with file.open("rb") as start:
+        is_shard = start.read(len(MAGIC)) == MAGIC  # a file in DVC's cache has no suffix
+    if is_shard:
         makers = Counter[str]()
         for values, count in count_values(file, _COLUMNS).items():
             if values[0] in _KINDS and values[3]:  # kind and policy, which only rankings have

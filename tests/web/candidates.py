@@ -5,11 +5,12 @@ from typing import Any
 
 from alignloop import tracking
 from alignloop.core.metrics import format_win_rate
+from alignloop.data import record_files
 from alignloop.labeling import reviews
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.reviews import Pair
 from alignloop.pipeline import dvc_pipeline
-from alignloop.records import Message, Prompt
+from alignloop.records import EvaluatedResponse, Message, Prompt
 from alignloop.release import champion
 from alignloop.release.gates import RULES
 from alignloop.release.release_responses import RESPONSES, digest_of
@@ -30,6 +31,7 @@ VERDICT: dict[str, Any] = {
     "behaviour_falls": {},
     "rankings_by": {"simulated (form)": 30, "people": 10},
 }
+EVIL = "\"><script>alert('x')</script>"
 GOLD, SCORE = (format_win_rate(win) for win in WINS.values())
 DESCRIPTION = f"the policy\n\nWins by gold: {GOLD}; by the reward model: {SCORE}.\n\nBytes: b"
 
@@ -82,3 +84,23 @@ def publish_review(
         report={"verdict": VERDICT, "responses": digest_of(root / RESPONSES)},
     )
     return new
+
+
+def write_responses(root: Path) -> None:
+    """Responses of both models: by gold the candidate's is better on p0, worse on p1 to p7, equal on p8."""
+    marks = {"tokens": 3, "ended": True, "score": 0.5, "made_up": None, "over_refused": None}
+    answers = []
+    for number in range(9):
+        prompt = Prompt(
+            id=f"g{number}",
+            messages=(Message(role="user", content=f"What\x1b[2J is p{number}?"),),
+            user="u",
+            source="test",
+        )
+        for name in ("policy", "champion"):
+            gold = {0: 2.0, 8: 0.0}.get(number, -float(number)) if name == "policy" else 0.0
+            text = f"{name} \x1b[31msays {EVIL} {number}"
+            about = {"id": f"{name}-{number}", "prompt": prompt, "model": name, "response": text}
+            answers.append(EvaluatedResponse(**about, gold=gold, passed=gold >= 0, **marks))
+    (root / "data" / "release").mkdir(parents=True)
+    record_files.write(root / RESPONSES, answers)
