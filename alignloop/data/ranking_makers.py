@@ -59,6 +59,8 @@ def makers_in_file(file: Path) -> dict[str, int]:
 
 def describe(counts: Mapping[str, int]) -> str:
     """The makers with their shares, simulated ones first: `89 % simulated (form), 11 % people`."""
+    if not counts:
+        return "none"
     total = sum(counts.values())
     order = sorted(counts.items(), key=lambda item: (not item[0].startswith(SIMULATED), -item[1], item[0]))
     if len(order) == 1:

@@ -77,6 +77,7 @@ def test_lines_that_are_no_rankings_have_no_maker(tmp_path: Path):
 
 
 def test_shares_name_simulated_makers_first_and_never_read_as_all_or_nothing():
+    assert describe({}) == "none"
     assert describe({"simulated (gold)": 7}) == "all simulated (gold)"
     assert describe({"people": 30, "simulated (form)": 10}) == "25 % simulated (form), 75 % people"
     assert describe({"people": 999, "simulated (form)": 1}) == "under 1 % simulated (form), 99 % people"

@@ -55,7 +55,7 @@ def test_the_votes_are_recorded_on_the_model_version_beside_gold_and_the_reward_
         f"{NAME}/2 against {NAME}/1",
         "4 of 4 votes",
         "Too few votes to tell them apart, whatever they say: 4 votes on 2 prompts; ",
-        "the candidate is preferred on 1, the champion on 0, neither on 1.",
+        "the candidate is preferred on 1, the champion on 1, neither on 0.",
         "8 of 8 asked rules are met; 1 not asked, against the champion.",
         "75 % simulated (form), 25 % people",
         '<span class="verdict met">met</span>',
@@ -80,7 +80,7 @@ def test_the_votes_are_recorded_on_the_model_version_beside_gold_and_the_reward_
     for who in (ada, boss):
         after = html.unescape(who.get("/review").text)
         assert "<strong>Approved</strong>: alignloop-policy/2, by labeler-boss on " in after
-        assert "Reason: <q>people like it</q> Champion after it: alignloop-policy/2." in after
+        assert "Reason: <q>people like it</q>. Champion after it: alignloop-policy/2." in after
     assert "<td>ada</td><td>approve</td><td>alignloop-policy/1</td><td>passed</td><td>first</td>" in after
     with database.reading() as session:
         assert [
@@ -175,7 +175,7 @@ def test_the_command_line_shows_decides_verifies_and_rolls_back(
     assert "gold 2.00: passes" in out
     assert "get-artifact" not in out, "links of MLflow's pages lead nowhere in a terminal"
     assert "an example" not in out, "the responses are shown once"
-    assert out.count("What is p0?") == 1
+    assert out.count("is p0?") == 1
     places = [out.index(f"THE CANDIDATE IS {words}") for words in ("BETTER", "WORSE", "THE SAME")]
     assert places == sorted(places)
     assert f"approve {NAME}/1 (gates passed): first" in out
