@@ -3,11 +3,11 @@
 from math import floor
 from typing import Any
 
-from great_expectations.expectations.core import (
+from great_expectations.expectations.core.expect_column_proportion_of_unique_values_to_be_between import (
     ExpectColumnProportionOfUniqueValuesToBeBetween,
-    ExpectColumnValuesToBeNull,
 )
-from great_expectations.render import LegacyDiagnosticRendererType
+from great_expectations.expectations.core.expect_column_values_to_be_null import ExpectColumnValuesToBeNull
+from great_expectations.render.components import LegacyDiagnosticRendererType
 from great_expectations.render.renderer.renderer import renderer
 
 
