@@ -153,7 +153,10 @@ class Labeling(Record):
 
 
 class Ranking(Record):
-    """One labeler's weak order of K responses to one prompt: rank 1 is the best, equal ranks are ties."""
+    """One labeler's weak order of K responses to one prompt: rank 1 is the best, equal ranks are ties.
+
+    `simulated_by` is the rule by which a simulated labeler (kind `panel`) ranked; None for all others.
+    """
 
     id: Identifier
     prompt: Prompt
@@ -161,6 +164,7 @@ class Ranking(Record):
     ranks: tuple[int, ...]
     labeler: Identifier
     kind: Literal["person", "panel", "judge"]
+    simulated_by: Literal["gold", "form"] | None = Field(default=None, exclude_if=lambda rule: rule is None)
     policy: str
     round: str
     split: Split = "train"

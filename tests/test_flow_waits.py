@@ -106,7 +106,7 @@ def test_a_release_waits_for_a_decision_with_its_verdict_and_completes_afterward
     waiting = next(each.state for each in newest if each.name and each.state and each.state.name == "Waiting")
     tasks, artifacts = recorded_tasks(waiting)
     assert tasks["release"] == "Waiting"
-    assert "**Gates PASSED**: 9 of 9 rules are met" in artifacts["results"]
+    assert "**Gates PASSED**: 9 of 9 asked rules are met" in artifacts["results"]
     (toy / "decided").touch()
     state, outcomes = run_flow()
     assert (state.name, stages_run(outcomes)) == ("Completed", ["release"])

@@ -63,7 +63,7 @@ def stage(name: str, after: str, **more: Any) -> dict[str, Any]:
 
 def results() -> dict[str, Any]:
     model = dict.fromkeys(PLAIN, 0.5) | {"behaviours": {"facts": {"n": 2, "passed": 0.5}}}
-    win = {"rate": 0.5, "low": 0.4, "high": 0.6}
+    win = {"rate": 0.5, "low": 0.4, "high": 0.6, "n": 2, "ties": 0.5}
     wins = dict.fromkeys(("sft_vs_base", "policy_vs_base", "policy_vs_sft", "policy_vs_before"), win)
     report = {
         "models": dict.fromkeys(("base", "sft", "policy"), model),
@@ -74,8 +74,10 @@ def results() -> dict[str, Any]:
     verdict = {
         "passed": True,
         "against_champion": False,
-        "wins": {"gold": None, "reward_model": win | {"n": 2}},
+        "wins": {"gold": None, "reward_model": win},
         "behaviour_falls": {},
+        "rankings_by": {"simulated (form)": 8},
     }
     rules = {name: {"value": 1.0, "bound": 1.0, "met": True} for name in RULES}
-    return gather(dict.fromkeys(ROUNDS, report)) | {"verdict": verdict | {"rules": rules}}
+    rankings = {name: {"simulated (form)": 4} for name in ROUNDS}
+    return gather(dict.fromkeys(ROUNDS, report), rankings) | {"verdict": verdict | {"rules": rules}}

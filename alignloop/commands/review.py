@@ -8,15 +8,16 @@ from pathlib import Path
 from textwrap import wrap
 
 from alignloop import params as parameters
-from alignloop.data.record_files import read
+from alignloop.evaluation.side_by_side import Contrasts, selection_rule
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.records import EvaluatedResponse
-from alignloop.release import champion
+from alignloop.release import champion, decision_log
 from alignloop.release.decision import decide
+from alignloop.release.release_responses import RESPONSES, TAG, read_contrasts
 from alignloop.tracking import registry
 from alignloop.tracking.registry import Version
 
-RESPONSES = Path("data", "release", "responses.jsonl")
+DECISIONS = 5  # earlier ones that are shown
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -31,11 +32,8 @@ def command(arguments: Sequence[str]) -> int:
         print("\n".join(drift) or "aliases and releases/champion.json match the log")
         return 0
     if options.verb is None:
-        print(
-            "\n".join(
-                _overview(registry.find(root, model), champion.unlogged_changes(root, name), options.items)
-            )
-        )
+        drift = champion.unlogged_changes(root, name)
+        print("\n".join(_overview(root, registry.find(root, model), drift, options.items)))
         return 0
     decider, reason = options.name or "", options.reason or ""
     if options.verb == "restore":
@@ -58,13 +56,20 @@ def command(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _overview(version: Version, drift: Sequence[str], items: int) -> Iterator[str]:
+def _overview(root: Path, version: Version, drift: Sequence[str], items: int) -> Iterator[str]:
     yield from (f"ATTENTION: {line}" for line in drift)
     yield f"{version.label}\n"
-    yield version.description.partition("\nBytes: ")[0].partition("\n\n")[2]
-    if RESPONSES.exists():
-        width = min(shutil.get_terminal_size((120, 40)).columns, 160)
-        yield from _side_by_side(read(RESPONSES, EvaluatedResponse), items, width)
+    verdict, examples = _described(version.description)
+    yield verdict + "\n"
+    if found := read_contrasts(root / RESPONSES, version.tags.get(TAG, "")):
+        width = min(shutil.get_terminal_size((110, 40)).columns, 160)
+        yield from _side_by_side(found, items, width)
+    elif examples:
+        yield examples + "\n"
+    entries = decision_log.read_entries(root)
+    yield from (
+        ("decisions before:", *(entry.summary for entry in entries[-DECISIONS:]), "") if entries else ()
+    )
     if decision := version.tags.get("decision"):
         yield f"decided: {decision}"
     elif version.tags.get("gates") == "passed":
@@ -77,38 +82,42 @@ def _overview(version: Version, drift: Sequence[str], items: int) -> Iterator[st
         yield "python -m alignloop review approve --name YOU --reason WHY --despite-gates"
 
 
-def _side_by_side(responses: Sequence[EvaluatedResponse], items: int, width: int) -> Iterator[str]:
-    """The candidate's responses left and the other model's right, one prompt of each category in turn."""
-    candidate = [each for each in responses if each.model == "policy"]
-    other = {each.prompt.id: each for each in responses if each.model != "policy"}
-    counts: dict[str, int] = {}
-    order = []
-    for response in candidate:
-        category = response.prompt.category
-        counts[category] = counts.get(category, 0) + 1
-        order.append((counts[category], category, response))
+def _described(description: str) -> tuple[str, str]:
+    """The verdict and the examples in a version's description, without its links to MLflow's pages."""
+    _, *paragraphs = description.partition("\nBytes: ")[0].strip().split("\n\n")
+    told = [each for each in paragraphs if not each.startswith(("![", "["))]
+    ends = [place for place, each in enumerate(told, 1) if each.startswith("Wins by ")]
+    end = ends[0] if ends else len(told)
+    return "\n\n".join(told[:end]), "\n\n".join(told[end:])
+
+
+def _side_by_side(found: Contrasts, items: int, width: int) -> Iterator[str]:
+    """`items` prompts of each outcome, the candidate's response left and the other model's right."""
     half = (width - 3) // 2
-    pairs = [
-        (response, other[response.prompt.id])
-        for _, _, response in sorted(order, key=lambda part: part[:2])
-        if response.prompt.id in other
-    ]
-    if pairs:
-        yield f"{'THE CANDIDATE':{half}} │ {'SFT' if pairs[0][1].model == 'sft' else 'THE CHAMPION'}"
-    for left, right in pairs[:items]:
-        yield "─" * width
-        for message in left.prompt.messages:
-            yield from wrap(f"{message.role}: {_printable(message.content)}", width)
-        for one, two in zip_longest(_lines(left, half), _lines(right, half), fillvalue=""):
-            yield f"{one:{half}} │ {two}"
-    yield "─" * width
+    yield from wrap(selection_rule(found, items), width)
+    other = next((each.other.model for each in (*found.better, *found.worse, *found.same)), "sft")
+    for outcome, chosen in (("BETTER", found.better), ("WORSE", found.worse), ("THE SAME", found.same)):
+        yield "═" * width
+        yield f"THE CANDIDATE IS {outcome}" + ("" if chosen else " on no prompt")
+        if chosen:
+            yield f"{'THE CANDIDATE':{half}} │ {'SFT' if other == 'sft' else 'THE CHAMPION'}"
+        for each in chosen[:items]:
+            yield "─" * width
+            for message in each.candidate.prompt.messages:
+                yield from wrap(f"{message.role}: {_printable(message.content)}", width)
+            lines = (_lines(response, half) for response in (each.candidate, each.other))
+            for left, right in zip_longest(*lines, fillvalue=""):
+                yield f"{left:{half}} │ {right}"
+    yield "═" * width
 
 
 def _lines(response: EvaluatedResponse, width: int) -> list[str]:
-    """The response, its reward score, and whether it passes its prompt's ground-truth (gold) check."""
-    verdict = {None: "", True: ", passes gold", False: ", fails gold"}[response.passed]
+    """The response, its reward score, and its ground-truth (gold) score with whether it passes."""
+    gold = ""
+    if response.gold is not None:
+        gold = f", gold {response.gold:.2f}: {'passes' if response.passed else 'fails'}"
     text = wrap(_printable(response.response), width) or ["(empty)"]
-    return [*text, f"[score {response.score:.2f}{verdict}]"]
+    return [*text, f"[score {response.score:.2f}{gold}]"]
 
 
 def _printable(text: str) -> str:
@@ -131,5 +140,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--audit", action="store_true", help="show the log of decisions and verify that it is unchanged"
     )
-    parser.add_argument("--items", type=int, default=9, help="number of prompts to show")
+    parser.add_argument("--items", type=int, default=3, help="number of prompts to show of each outcome")
     return parser

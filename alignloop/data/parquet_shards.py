@@ -8,7 +8,7 @@ bytes. Left out: statistics and dictionaries, since every reader here reads all 
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from io import BytesIO
@@ -186,23 +186,6 @@ def count_rows(path: Path) -> int:
 
     with ParquetFile(path) as file:
         return file.metadata.num_rows
-
-
-def distinct_values(path: Path, names: Collection[str]) -> set[tuple[str, str]]:
-    """The (column, value) pairs of the columns with these names, at any depth; no others are read."""
-    from pyarrow.parquet import ParquetFile
-
-    pairs = set[tuple[str, str]]()
-    with ParquetFile(path) as file:
-        places = [file.schema.column(place).path for place in range(len(file.schema))]
-        for place in (place for place in places if place.split(".")[-1] in names):
-            for group in range(file.num_row_groups):
-                column: Any = file.read_row_group(group, [place])
-                for _ in place.split(".")[1:]:
-                    column = column.flatten()
-                values = column.column(0).unique().to_pylist()
-                pairs |= {(place.split(".")[-1], value) for value in values if value is not None}
-    return pairs
 
 
 def schema_of(kind: type[Record]) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from alignloop.data.ranking_makers import describe, rules_in
 from alignloop.markdown import number, plain, table
 
 PLAIN = (
@@ -27,8 +28,11 @@ NAMES = {"base": "base", "sft": "SFT"}
 REWARD = ("accuracy_labelers", "accuracy_gold", "labelers_agreement_gold")
 
 
-def gather(evaluations: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of every row, from evaluations in order of rounds; base and SFT are of the last round."""
+def gather(evaluations: Mapping[str, Any], rankings: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """The numbers of every row, from evaluations in order of rounds; base and SFT are of the last round.
+
+    `rankings` has for each round how many rankings it added, by their makers.
+    """
     first, last = next(iter(evaluations)), next(reversed(list(evaluations)))
     newest = evaluations[last]
     rows = {
@@ -52,6 +56,7 @@ def gather(evaluations: Mapping[str, Any]) -> dict[str, Any]:
         "judged_by_gold": bool(newest["win_rates"].get("judged_by_gold", rows["sft"]["gold"] is not None)),
         "rows": rows,
         "last_against_first": _change(rows[first], rows[last]) if first != last else None,
+        "rankings_by": {name: dict(counts) for name, counts in rankings.items()},
         **best,
     }
 
@@ -75,7 +80,7 @@ def tables(results: Mapping[str, Any]) -> str:
     The models, best of n where it was asked for, the change over the rounds, and the pass rate by behaviour.
     """
     rows: dict[str, Any] = results["rows"]
-    parts = [_models(rows), _caption(results["judged_by_gold"])]
+    parts = [_models(rows), _caption(results["judged_by_gold"]), _rankings(results["rankings_by"])]
     if best := results.get("best_of"):
         parts.append(_best_of(best))
     if change := results["last_against_first"]:
@@ -111,6 +116,17 @@ def _caption(judged_by_gold: bool) -> str:
         "labelers and labelers: gold: share of the held-out labelers' pairs that the reward model and gold "
         "order as they did, a tie counts a half. RM: gold: the same of the pairs whose gold differs."
     )
+
+
+def _rankings(rounds: Mapping[str, Mapping[str, int]]) -> str:
+    """Who ranked in each round, and by which rules simulated labelers did."""
+    added = [
+        f"{name} {sum(counts.values()):,} ({describe(counts)})" if counts else f"{name} none"
+        for name, counts in rounds.items()
+    ]
+    rules = rules_in({maker: count for counts in rounds.values() for maker, count in counts.items()})
+    notes = [f" Simulated labelers rank by the rule {rule}, {words}." for rule, words in rules.items()]
+    return f"Rankings added in each round: {'; '.join(added)}.{''.join(notes)}"
 
 
 def _best_of(best: Mapping[str, Any]) -> str:

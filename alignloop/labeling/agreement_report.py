@@ -1,7 +1,8 @@
-"""Report of labeler agreement in a round: with each other, with gold items, by category and over time.
+"""Report of labeler agreement in a round: with each other, with known orders, by category and over time.
 
-Gold items are those whose order is known (ground truth). Rankings of one prompt with the same responses are
-rankings of one item, whatever the order of the responses.
+Known orders are people's gold items, and the screening items of simulated labelers whose prompts are of the
+built-in environment too; an order that is known of other data counts for nothing here. Rankings of one prompt
+with the same responses are rankings of one item, whatever the order of the responses.
 """
 
 from collections import defaultdict
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alignloop.core.labeler_agreement import Points, Ranks, agreement_rate, alpha, by_labeler, total
+from alignloop.data.ranking_makers import count_makers, describe, maker_of, rules_in
 from alignloop.markdown import plain
 from alignloop.records import Ranking
 
@@ -19,13 +21,15 @@ MIN_PAIRS = 20  # with fewer pairs, a labeler's agreement is too uncertain to ex
 
 @dataclass(frozen=True)
 class LabelerAgreement:
-    """One labeler's agreement in a round: with gold items and with other labelers.
+    """One labeler's agreement in a round: with known orders and with other labelers.
 
-    `halves` is the agreement with others in the earlier and in the later half of the labeler's work.
+    `kind` is the labeler's in the records, `maker` the same in words. `halves` is the agreement with others
+    in the earlier and in the later half of the labeler's work.
     """
 
     name: str
     kind: str
+    maker: str
     rankings: int
     gold: Points
     others: Points
@@ -35,8 +39,12 @@ class LabelerAgreement:
 
 @dataclass(frozen=True)
 class AgreementReport:
-    """Agreement of all labelers together, one by one, by category and by week, and those excluded."""
+    """Agreement of all labelers together, one by one, by category and by week, and those excluded.
 
+    `makers` counts the rankings by who made them.
+    """
+
+    makers: Mapping[str, int]
     others: Points
     gold: Points
     alpha: float | None
@@ -64,8 +72,8 @@ def measure_agreement(
 ) -> AgreementReport:
     """Measure the labeler agreement of a round.
 
-    `gold` has each labeler's agreement with gold items. A labeler who agrees less than `bound` with gold
-    items or with others, on MIN_PAIRS pairs or more, is excluded; None excludes no labeler.
+    `gold` has each labeler's agreement with known orders. A labeler who agrees less than `bound` with them
+    or with others, on MIN_PAIRS pairs or more, is excluded; None excludes no labeler.
     """
     items = defaultdict[object, dict[str, Ranks]](dict)
     categories, weeks = defaultdict[str, Items](dict), defaultdict[str, Items](dict)
@@ -89,6 +97,7 @@ def measure_agreement(
             LabelerAgreement(
                 name=name,
                 kind=own[0].kind,
+                maker=maker_of(own[0]),
                 rankings=len(own),
                 gold=gold.get(name, (0.0, 0)),
                 others=others[name],
@@ -102,6 +111,7 @@ def measure_agreement(
         if bound is not None and (_is_below(each.gold, bound) or _is_below(each.others, bound))
     )
     return AgreementReport(
+        makers=count_makers(rankings),
         others=total(others.values()),
         gold=total(each.gold for each in labelers),
         alpha=alpha(items),
@@ -112,8 +122,8 @@ def measure_agreement(
     )
 
 
-def report_page(round: str, report: AgreementReport, bound: float | None) -> str:
-    """The report as Markdown."""
+def report_page(round: str, report: AgreementReport, bound: float | None, screening: Points) -> str:
+    """The report as Markdown; `screening` is the panel's agreement on its screening items."""
     metrics = report.metrics()
     rule = "no labeler is left out (`label.exclude_below` is null)"
     if bound is not None:
@@ -125,17 +135,18 @@ def report_page(round: str, report: AgreementReport, bound: float | None) -> str
     lines = [
         f"# Labels of round {round}",
         "",
-        f"Pairs of responses that are ordered alike: with other labelers {_share_text(report.others)}, "
-        f"with gold items {_share_text(report.gold)}; "
-        f"Krippendorff's α {_number_text(report.alpha)}; {rule}.",
+        *_who_ranked(report),
+        f"Pairs of responses that are ordered alike: with other labelers {_share_text(report.others)}; "
+        f"{_known_orders(report)}; Krippendorff's α {_number_text(report.alpha)}; {rule}.",
         "",
-        "| labeler | kind | rankings | with gold | with others | earlier half | later half | α | |",
+        *_screening(report, screening),
+        "| labeler | kind | rankings | with known orders | with others | earlier half | later half | α | |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for each in report.labelers:
         cells = [
             plain(each.name),
-            each.kind,
+            plain(each.maker),
             f"{each.rankings:,}",
             _share_text(each.gold),
             _share_text(each.others),
@@ -157,6 +168,40 @@ def report_page(round: str, report: AgreementReport, bound: float | None) -> str
         "1 is full agreement, 0 what chance gives.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _who_ranked(report: AgreementReport) -> list[str]:
+    """Who ranked, and by which rules simulated labelers did."""
+    count = sum(report.makers.values())
+    lines = [f"Rankings: {count:,}, {describe(report.makers)}."]
+    for rule, words in rules_in(report.makers).items():
+        lines.append(
+            f"**Simulated labelers ranked, not people**: by the rule `{rule}`, {words}; each with noise and "
+            "biases of its own."
+        )
+    return [part for line in lines for part in (line, "")]
+
+
+def _known_orders(report: AgreementReport) -> str:
+    """The agreement with known orders, for each kind of labeler that has any."""
+    items = {"person": "gold items (people)", "panel": "screening items (simulated labelers)"}
+    parts = [
+        f"with {words} {_share_text(points)}"
+        for kind, words in items.items()
+        if (points := total(each.gold for each in report.labelers if each.kind == kind))[1]
+    ]
+    return ", ".join(parts) or "with known orders –, for none is known of these prompts"
+
+
+def _screening(report: AgreementReport, screening: Points) -> list[str]:
+    """The panel's screening where it was on other data than the rankings."""
+    if not screening[1] or any(each.gold[1] for each in report.labelers if each.kind == "panel"):
+        return []
+    return [
+        f"The simulated labelers were screened on items of the built-in environment, of which they ordered "
+        f"{_share_text(screening)} right. That is another data set: it says nothing about these rankings.",
+        "",
+    ]
 
 
 def _by_group(groups: Mapping[str, Items]) -> dict[str, tuple[Points, float | None]]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from alignloop.core.labeler_agreement import Points
+from alignloop.core.labeler_agreement import Points, total
 from alignloop.errors import Waiting
 from alignloop.labeling import quality, rounds
 from alignloop.labeling.database import LabelingDatabase, database_url
@@ -19,13 +19,15 @@ from alignloop.world.panel import PanelError, gold_utility, make_panel
 class RoundRankings(NamedTuple):
     """A round's rankings, counts of its labelers, and each labeler's agreement with known orders.
 
-    An agreement is (points, pairs). The known orders are the gold (ground-truth) items of people and the
-    screening items of the panel.
+    An agreement is (points, pairs). The known orders are people's gold (ground-truth) items, and the panel's
+    screening items where the samples are of the built-in environment too. `screening` is the panel's
+    agreement on its screening items, which are of the built-in environment whatever the samples are.
     """
 
     rankings: Iterator[Ranking]
     counts: dict[str, int]
     gold: dict[str, Points]
+    screening: Points = (0.0, 0)
 
 
 class LabelingRound(NamedTuple):
@@ -40,7 +42,9 @@ class LabelingRound(NamedTuple):
 JUDGES: dict[str, Callable[[Prompt, str], float]] = {"gold": gold_utility, "form": form_utility}
 
 
-def _ranking(item: Samples, ranks: tuple[int, ...], labeler: str, kind: Literal["panel", "judge"]) -> Ranking:
+def _ranking(
+    item: Samples, ranks: tuple[int, ...], labeler: str, kind: Literal["panel", "judge"], **about: Any
+) -> Ranking:
     fields = {
         "prompt": item.prompt,
         "responses": item.responses,
@@ -48,7 +52,7 @@ def _ranking(item: Samples, ranks: tuple[int, ...], labeler: str, kind: Literal[
         "round": item.round,
         "split": item.split,
     }
-    return Ranking(id=f"{item.id}-{labeler}", ranks=ranks, labeler=labeler, kind=kind, **fields)
+    return Ranking(id=f"{item.id}-{labeler}", ranks=ranks, labeler=labeler, kind=kind, **fields, **about)
 
 
 def panel(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
@@ -83,16 +87,19 @@ def panel(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
                 chosen = random.permutation(len(pool))[: plan.overlap]
             for labeler in (pool[place] for place in chosen):
                 ranks = labeler.rank(item.prompt, item.responses, JUDGES[plan.panel_utility], random)
-                yield _ranking(item, ranks, labeler.id, "panel")
+                yield _ranking(item, ranks, labeler.id, "panel", simulated_by=plan.panel_utility)
 
     screened = {
         each.id: (group.screening[each.id] * plan.screening_items, plan.screening_items)
         for each in (*group.labelers, *group.held_out)
     }
+    # an order that is known in the built-in environment says nothing about other data
+    is_own = all(item.prompt.key is not None for item in samples)
     return RoundRankings(
         rank(),
         {"labelers": len(group.labelers), "held_out": len(group.held_out), "rejected": len(group.rejected)},
-        screened,
+        screened if is_own else {},
+        total(screened.values()),
     )
 
 

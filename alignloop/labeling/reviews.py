@@ -36,13 +36,30 @@ class Tally:
     """Votes of a review so far.
 
     `outcomes` has one number for each prompt with a vote: the mean of its votes, each 1 if the candidate's
-    response is better, ½ for a tie, 0 if it is worse; and ½ for each prompt with two identical responses.
+    response is better, ½ for a tie, 0 if it is worse; and ½ for each prompt with two identical responses, of
+    which there are `identical`.
     """
 
     votes: int
     wanted: int
     reviewers: int
     outcomes: list[float]
+    identical: int = 0
+
+
+@dataclass(frozen=True)
+class VotedPair:
+    """A pair with its votes: for the candidate's response, for the other, and for neither."""
+
+    pair: Pair
+    candidate: int
+    other: int
+    same: int
+
+    @property
+    def outcome(self) -> float:
+        """The mean of the votes: 1 if all prefer the candidate's response, 0 if all prefer the other."""
+        return (self.candidate + self.same / 2) / (self.candidate + self.other + self.same)
 
 
 def publish(
@@ -118,20 +135,12 @@ def newest(session: Session) -> Review | None:
 def tally(session: Session, id: str) -> Tally:
     """The votes so far by reviewers who are not excluded."""
     plan = session.get_one(Review, id)
-    query = (
-        select(Submission.item, Submission.labeler, Submission.ranks)
-        .join(Item, Item.id == Submission.item)
-        .join(Labeler, Labeler.id == Submission.labeler)
-    )
-    query = query.where(
-        Item.round == _round(id), Submission.ranks.is_not(None), Labeler.status != "excluded"
-    ).order_by(Item.id)
     votes: dict[int, list[float]] = defaultdict(list)
     reviewers = set[str]()
-    for item, labeler, ranks in session.execute(query):
-        candidate, other = ranks or (1, 1)
-        votes[item].append((1 + (candidate < other) - (candidate > other)) / 2)
-        reviewers.add(labeler)
+    for submission, _ in _votes(session, id):
+        candidate, other = submission.ranks or (1, 1)
+        votes[submission.item].append((1 + (candidate < other) - (candidate > other)) / 2)
+        reviewers.add(submission.labeler)
     wanted = (
         session.scalar(select(func.coalesce(func.sum(Item.wanted), 0)).where(Item.round == _round(id))) or 0
     )
@@ -141,7 +150,35 @@ def tally(session: Session, id: str) -> Tally:
         wanted=int(wanted),
         reviewers=len(reviewers),
         outcomes=outcomes + [0.5] * plan.identical if outcomes else [],
+        identical=plan.identical,
     )
+
+
+def voted_pairs(session: Session, id: str) -> list[VotedPair]:
+    """The pairs that have votes, in the order of publication, by reviewers who are not excluded."""
+    counts: dict[int, list[int]] = {}
+    items: dict[int, Item] = {}
+    for submission, item in _votes(session, id):
+        candidate, other = submission.ranks or (1, 1)
+        count = counts.setdefault(item.id, [0, 0, 0])
+        count[2 if candidate == other else int(candidate > other)] += 1
+        items[item.id] = item
+    return [
+        VotedPair(Pair(Prompt.model_validate(items[key].prompt), *items[key].responses), *count)
+        for key, count in counts.items()
+    ]
+
+
+def _votes(session: Session, id: str) -> list[tuple[Submission, Item]]:
+    """The submissions of a review with their items, by reviewers who are not excluded."""
+    query = (
+        select(Submission, Item)
+        .join(Item, Item.id == Submission.item)
+        .join(Labeler, Labeler.id == Submission.labeler)
+        .where(Item.round == _round(id), Submission.ranks.is_not(None), Labeler.status != "excluded")
+        .order_by(Item.id)
+    )
+    return [(submission, item) for submission, item in session.execute(query)]
 
 
 def count_remaining(session: Session, labeler: str) -> int:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from alignloop import tracking
+from alignloop.data.ranking_makers import describe
 from alignloop.errors import AlignloopError
 from alignloop.flatten import flatten
 from alignloop.pipeline import dvc_lock
@@ -202,7 +203,7 @@ def resolve_hash(graph: Graph, prefix: str) -> tuple[str, str]:
 
 
 def dataset_size(consumer: Execution | None, path: str) -> str:
-    """Return the size of a data set, its labelers and its licences, as the run that read it recorded them."""
+    """Return a data set's size, labelers, licences and who ranked, as the run that read it recorded them."""
     size = consumer.run.sizes.get(path) if consumer and consumer.run else None
     if not size:
         return ""
@@ -213,4 +214,10 @@ def dataset_size(consumer: Execution | None, path: str) -> str:
     by = f" by {labelers:,} {noun}" if labelers else ""
     more = f" and {len(licences) - 3} more" if len(licences) > 3 else ""
     under = f" under {', '.join(licences[:3])}{more}" if licences else ""
-    return f"  {records}{files}{by}{under}"
+    return f"  {records}{files}{by}{under}{rankings_text(size)}"
+
+
+def rankings_text(size: Mapping[str, Any]) -> str:
+    """Who made a data set's rankings, as the end of a phrase about its size; "" if it holds none."""
+    makers = size.get("rankings_by")
+    return f"; rankings: {describe(makers)}" if makers else ""

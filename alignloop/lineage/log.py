@@ -1,13 +1,15 @@
 """`data log`: the versions of each data set, with date, size, what changed and the models trained on them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from alignloop.data.ranking_makers import makers_in_file
 from alignloop.data.record_files import DataError, count
-from alignloop.lineage.graph import Execution, Graph, chronological, descendants
+from alignloop.lineage.graph import Execution, Graph, chronological, descendants, rankings_text
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_errors import VersioningError
 
@@ -104,11 +106,15 @@ def _size(root: Path, graph: Graph, path: str, hash: str) -> Mapping[str, Any]:
             return size
     try:
         files = record_files(root, path, hash)
+        makers = Counter[str]()
+        for file in files.values():
+            makers.update(makers_in_file(file))
         return {
             "records": sum(map(count, files.values())),
             "files": len(dvc_pipeline.pipeline(root).contents(hash)),
+            "rankings_by": makers,
         }
-    except (VersioningError, DataError):
+    except (VersioningError, DataError, FileNotFoundError):
         return {}
 
 
@@ -143,4 +149,5 @@ def _size_text(size: Mapping[str, Any], before: int | None) -> str:
         return "not in the cache, so not counted"
     files = f"{size['files']:,} file{'' if size['files'] == 1 else 's'}"
     more = f" ({size['records'] - before:+,})" if before is not None and size["records"] != before else ""
-    return f"{size['records']:,} records{more} in {files}" if size["records"] else files
+    counts = f"{size['records']:,} records{more} in {files}" if size["records"] else files
+    return f"{counts}{rankings_text(size)}"

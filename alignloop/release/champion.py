@@ -62,22 +62,16 @@ def fetch_comparison_model(root: Path, name: str, hash: str, target: Path) -> No
 
 def last_decision(root: Path, hash: str) -> Entry | None:
     """Return the last approval or rejection of these bytes."""
-    return next(
-        (
-            entry
-            for entry in decision_log.read_entries(root)[::-1]
-            if _hash(entry.model) == hash and entry.action in ("approve", "reject")
-        ),
-        None,
-    )
+    return next((entry for entry in decision_log.read_entries(root)[::-1] if entry.decides(hash)), None)
 
 
 def approve(root: Path, version: Version, who: str, reason: str, despite_gates: bool = False) -> Entry:
     """Make a version the champion, and the present champion the previous one."""
     if version.tags.get("gates") != "passed" and not despite_gates:
         raise DecisionError(
-            f"{version.label}: its gates say {version.tags.get('gates', 'nothing')}; "
-            "to approve it all the same, say --despite-gates"
+            f"{version.label}: its gates say {version.tags.get('gates', 'nothing')}; to approve it all the "
+            f"same: `python -m alignloop review approve {version.name}/{version.version} --name YOU "
+            "--reason WHY --despite-gates`"
         )
     return _decide(root, "approve", version, who, reason)
 

@@ -46,6 +46,10 @@ class Entry(BaseModel):
     before: str  # the seal of the entry before
     seal: str
 
+    def decides(self, hash: str) -> bool:
+        """Whether it approves or rejects the model with these bytes."""
+        return self.action in ("approve", "reject") and self.model.partition(" ")[2] == hash
+
     @property
     def summary(self) -> str:
         """The decision in one line."""

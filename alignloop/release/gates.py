@@ -1,24 +1,47 @@
 """The release gates: the rules that a candidate has to meet, and the verdict as text."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from alignloop.core.metrics import format_win_rate, win_rate
+from alignloop.data.ranking_makers import describe
+from alignloop.evaluation.side_by_side import JUDGES
 from alignloop.markdown import number, plain, table
 from alignloop.params.release import Gates
 from alignloop.records import EvaluatedResponse
 
-RULES = {  # the gate -> what its value is, and which side of the bound is good
-    "min_win_rate": ("wins, lower end of the 95 % interval", "≥"),
+RULES = {  # the gate -> what its value is, with `{}` for the other model, and which side of the bound is good
+    "min_win_rate": ("win rate against {}: lower end of its 95 % interval", "≥"),
     "max_kl_per_response_nats": ("KL to SFT, nats per response", "≤"),
-    "min_distinct_2_ratio": ("diversity: distinct-2, of the other's", "≥"),
-    "max_length_drift": ("length, change of the mean", "≤"),
-    "max_perplexity_ratio": ("alignment tax: corpus perplexity, of the other's", "≤"),
-    "max_behaviour_fall": ("behaviours: greatest decline", "≤"),
-    "max_reward_model_gap": ("reward model: training less held-out accuracy", "≤"),
-    "validated": ("data validation: violations", "≤"),
-    "traced": ("lineage: untraced inputs", "≤"),
+    "min_distinct_2_ratio": ("diversity: distinct-2, as a share of {}'s", "≥"),
+    "max_length_drift": ("length: change of the mean, as a share of {}'s", "≤"),
+    "max_perplexity_ratio": ("corpus perplexity, as a share of {}'s (alignment tax)", "≤"),
+    "max_behaviour_fall": ("behaviours: largest fall of a pass rate", "≤"),
+    "max_reward_model_gap": ("reward model: accuracy in training less held-out", "≤"),
+    "validated": ("data validation: rules that are broken", "≤"),
+    "traced": ("lineage: files of unknown origin", "≤"),
 }
+COUNTS = ("validated", "traced")
+OUTCOMES = {True: "met", False: "NOT MET", None: "not asked"}
+EVEN = 0.5
+
+
+class GateRow(NamedTuple):
+    """A rule of a verdict in words and numbers, as tables show it; `met` is None where it is not asked.
+
+    `margin` is how far the value is on the good side of its bound; it is negative where the rule is not met.
+    """
+
+    rule: str
+    value: str
+    bound: str
+    margin: str
+    met: bool | None
+
+    @property
+    def outcome(self) -> str:
+        """The outcome in words."""
+        return OUTCOMES[self.met]
 
 
 def compare_responses(
@@ -58,11 +81,13 @@ def evaluate_gates(
     violations: int,
     untraced: int,
     against_champion: bool,
+    rankings: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return every rule's value, bound and outcome, and whether all of them passed.
 
     A rule without a value is not met; a rule whose bound is null is not checked. `violations` counts broken
-    data rules, `untraced` the inputs whose bytes no recorded stage made.
+    data rules, `untraced` the inputs whose bytes no recorded stage made, `rankings` by their makers those
+    that the reward model learned from.
     """
     learned, held_out = reward.get("train_accuracy"), reward.get("valid_accuracy")
     declines = behaviour_declines(mine, theirs)
@@ -90,6 +115,7 @@ def evaluate_gates(
         "wins": dict(wins),
         "rules": rules,
         "behaviour_falls": declines,
+        "rankings_by": dict(rankings),
     }
 
 
@@ -101,29 +127,74 @@ def _is_met(value: float | None, bound: float | None, side: str) -> bool | None:
     return value >= bound if side == "≥" else value <= bound
 
 
-def render_verdict(verdict: Mapping[str, Any]) -> str:
-    """Return the verdict in Markdown that is also readable on a console: a sentence, and a line per rule."""
-    checked = [rule for rule in verdict["rules"].values() if rule["met"] is not None]
-    met = sum(rule["met"] for rule in checked)
-    other = "the champion" if verdict["against_champion"] else "SFT, for there is no other champion"
-    outcomes = {True: "met", False: "NOT MET", None: "not asked"}
-    rows = [["rule", "number", "bound", "verdict"]]
+def gate_rows(verdict: Mapping[str, Any]) -> list[GateRow]:
+    """A row for each rule."""
+    rows = []
     for name, rule in verdict["rules"].items():
-        title, side = RULES[name]
+        words, side = RULES[name]
+        title = words.format(_other(verdict))
         if name == "max_behaviour_fall" and (declines := verdict["behaviour_falls"]):
             title += f" ({plain(max(declines, key=declines.__getitem__).replace('_', ' '))})"
-        digits = 0 if name in ("validated", "traced") else 3
-        bound = "–" if rule["bound"] is None else f"{side} {number(rule['bound'], digits)}"
-        rows.append([title, number(rule["value"], digits), bound, outcomes[rule["met"]]])
+        value, bound = rule["value"], rule["bound"]
+        margin = None
+        if value is not None and bound is not None:
+            margin = value - bound if side == "≥" else bound - value
+        digits = 0 if name in COUNTS else 3
+        limit = "–" if bound is None else f"{side} {number(bound, digits)}"
+        rows.append(GateRow(title, number(value, digits), limit, number(margin, digits), rule["met"]))
+    return rows
+
+
+def verdict_sentences(verdict: Mapping[str, Any]) -> list[str]:
+    """What came out: the gates, which model is better and how surely, and who ranked what it learned from."""
+    met = [rule["met"] for rule in verdict["rules"].values()]
+    asked, other = len(met) - met.count(None), _other(verdict)
     outcome = "PASSED" if verdict["passed"] else "FAILED"
-    sentence = f"**Gates {outcome}**: {met} of {len(checked)} rules are met, against {other}."
-    judges = {"gold": "gold", "reward_model": "the reward model"}
+    counts = f"{met.count(True)} of {asked} asked rules are met" if asked else "no rule is asked"
+    left_out = f"; {met.count(None)} not asked" if None in met and asked else ""
+    against = f"against {other}" if verdict["against_champion"] else "against SFT: there is no champion yet"
+    sentences = [f"**Gates {outcome}**: {counts}{left_out}, {against}.", *_evidence(verdict, other)]
+    count = sum(verdict["rankings_by"].values())
+    sentences.append(f"Its reward model learned from {count:,} rankings: {describe(verdict['rankings_by'])}.")
+    return sentences
+
+
+def _evidence(verdict: Mapping[str, Any], other: str) -> Iterator[str]:
+    """Which model is better on the test prompts, and what the rule on wins asks where it asks less."""
+    name = "gold" if verdict["wins"]["gold"] else "reward_model"
+    win, bound = verdict["wins"][name], verdict["rules"]["min_win_rate"]["bound"]
+    ties = win["n"] * win["ties"]
+    better = win["n"] * win["rate"] - ties / 2
+    counts = f"by {JUDGES[name]}, better on {better:,.0f}, the same on {ties:,.0f} and worse on "
+    counts += f"{win['n'] - better - ties:,.0f} of {win['n']:,.0f} test prompts"
+    if win["low"] > EVEN:
+        yield f"The candidate is better than {other}: {counts}."
+    elif win["high"] < EVEN:
+        yield f"**The candidate is worse than {other}**: {counts}."
+    else:
+        yield f"The test prompts do not show whether the candidate or {other} is better: {counts}."
+    if bound is not None and bound < EVEN:
+        yield (
+            f"`min_win_rate: {bound:g}` asks only for a win rate that is surely {bound:g} or more: "
+            "a candidate that loses more often than it wins can meet it. 0.5 asks for one that surely wins."
+        )
+
+
+def render_verdict(verdict: Mapping[str, Any]) -> str:
+    """Return the verdict in Markdown that is also readable on a console: sentences, and a line per rule."""
+    rows = [["rule", "value", "limit", "margin", "verdict"]]
+    rows += [[row.rule, row.value, row.bound, row.margin, row.outcome] for row in gate_rows(verdict)]
     wins = [
         f"{judge}: {format_win_rate(verdict['wins'][name])}"
-        for name, judge in judges.items()
+        for name, judge in JUDGES.items()
         if verdict["wins"][name]
     ]
-    return f"{sentence}\n\n{table(rows)}\n\nWins by {'; by '.join(wins)}.\n"
+    sentences = "\n\n".join(verdict_sentences(verdict))
+    return f"{sentences}\n\n{table(rows)}\n\nWins by {'; by '.join(wins)}.\n"
+
+
+def _other(verdict: Mapping[str, Any]) -> str:
+    return "the champion" if verdict["against_champion"] else "SFT"
 
 
 def _ratio(mine: float, theirs: float) -> float | None:

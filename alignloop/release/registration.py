@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from alignloop.core.metrics import format_win_rate
+from alignloop.data.ranking_makers import describe
 from alignloop.lineage import graph as lineage
 from alignloop.lineage.graph import Execution, Graph
 from alignloop.params import Params
+from alignloop.release.gates import OUTCOMES
+from alignloop.release.release_responses import TAG
 from alignloop.tracking import registry
 
 MAX_CHARACTERS = registry.MAX_CHARACTERS - 100  # the votes of reviewers are added later
+RANKINGS_TAG = "rankings"  # of a version: who made the rankings that it learned from, with shares
 KINDS = {"sft": "the SFT model", "reward": "the reward model", "policy": "the policy"}
 
 
@@ -26,16 +30,18 @@ def register_models(
     verdict: Mapping[str, Any],
     verdict_text: str,
     examples: str,
+    responses: str,
 ) -> dict[str, registry.Version]:
     """Register the models, parents first, and point the alias `candidate` at the policy.
 
-    The policy gets the verdict, whether it passed or failed, and `examples`: responses side by side.
-    `run` is the release's own run: it keeps the picture and the report, and the bytes of models whose run
-    is not in this store.
+    The policy gets the verdict, whether it passed or failed, and `examples`: responses side by side, from the
+    file whose digest is `responses`. Policy and reward model say who ranked what they learned from. `run` is
+    the release's own run: it keeps the picture and the report, and the bytes of models whose run is not in
+    this store.
     """
     last = list(params.rounds)[-1]
     paths = {"sft": "models/sft", "reward": f"models/{last}/reward", "policy": f"models/{last}/policy"}
-    graph = lineage.load_graph(root)
+    graph, rankings = lineage.load_graph(root), describe(verdict["rankings_by"])
     versions: dict[str, registry.Version] = {}
     for kind, path in paths.items():
         hash, producer = hashes[path], graph.producer(path, hashes[path])
@@ -51,6 +57,7 @@ def register_models(
             tags |= {"run": producer.run.id, "commit": producer.run.commit}
         parts = [
             f"{name}: {KINDS[kind]} of the release after round {last}.",
+            *((f"Rankings that it learned from: {rankings}.",) if kind == "reward" else ()),
             *((verdict_text, _links(run), examples) if kind == "policy" else ()),
             *_origin(graph, producer, path, hash, parents),
             "Results:" if kind == "policy" else "Results of the whole release:",
@@ -67,8 +74,11 @@ def register_models(
             parents=parents,
             tags=tags,
         )
+        if kind == "reward":
+            registry.annotate(root, versions[kind], {RANKINGS_TAG: rankings})
         if kind == "policy":
-            release_tags = {"release_run": run, **_verdict_tags(verdict)}
+            release_tags = {"release_run": run, TAG: responses, RANKINGS_TAG: rankings}
+            release_tags |= _verdict_tags(verdict)
             registry.annotate(root, versions[kind], release_tags, description)
             if votes := versions[kind].tags.get("wins_people"):
                 add_votes(root, replace(versions[kind], description=description), votes)
@@ -84,9 +94,8 @@ def add_votes(root: Path, version: registry.Version, votes: str) -> None:
 
 
 def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
-    outcomes = {True: "met", False: "NOT MET", None: "not asked"}
     tags = {
-        f"gate:{name}": f"{rule['value']}, bound {rule['bound']}: {outcomes[rule['met']]}"
+        f"gate:{name}": f"{rule['value']}, bound {rule['bound']}: {OUTCOMES[rule['met']]}"
         for name, rule in verdict["rules"].items()
     }
     wins = {f"wins_{judge}": format_win_rate(win) for judge, win in verdict["wins"].items() if win}

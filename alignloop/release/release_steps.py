@@ -5,22 +5,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignloop.core.metrics import format_win_rate
 from alignloop.data.record_files import read
 from alignloop.errors import Waiting
 from alignloop.evaluation.results_table import tables
+from alignloop.evaluation.side_by_side import contrasts, render
 from alignloop.labeling import reviews
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.labeling.reviews import Pair
-from alignloop.markdown import SHORT_QUOTE_CHARACTERS, one_line
+from alignloop.markdown import SHORT_QUOTE_CHARACTERS
 from alignloop.params import Params
 from alignloop.records import EvaluatedResponse
 from alignloop.release import champion, registration
 from alignloop.release.gates import render_verdict
+from alignloop.release.release_responses import RESPONSES, digest_of
 from alignloop.seeds import draws
 from alignloop.tracking import registry
 
-EXAMPLES = 3  # on the page of a version; its report has all of them
+EXAMPLES = 1  # of each outcome, on the page of a version; its report has more
 
 
 def fetch_champion(root: Path, params: Params, inputs: Mapping[str, str], target: Path) -> None:
@@ -36,8 +37,8 @@ def register_release(
     """Register the models of the release, and return its results, verdict and versions as text."""
     report = json.loads(metrics.read_text(encoding="utf-8"))
     verdict, results = render_verdict(report["verdict"]), tables(report)
-    pairs = _pairs(read(responses / "responses.jsonl", EvaluatedResponse))
-    examples = _side_by_side(pairs, "champion" if report["verdict"]["against_champion"] else "SFT")
+    other = "champion" if report["verdict"]["against_champion"] else "SFT"
+    found = contrasts(read(responses / RESPONSES.name, EvaluatedResponse))
     versions = registration.register_models(
         root,
         params,
@@ -46,7 +47,8 @@ def register_release(
         results=results,
         verdict=report["verdict"],
         verdict_text=verdict,
-        examples=examples,
+        examples=render(found, EXAMPLES, other, SHORT_QUOTE_CHARACTERS),
+        responses=digest_of(responses / RESPONSES.name),
     )
     labels = ", ".join(version.label for version in versions.values())
     return f"\n{results}\n{verdict}\nregistered {labels}"
@@ -70,9 +72,7 @@ def decide_candidate(root: Path, params: Params, responses: Path, metrics: Path)
         entry = champion.approve(root, candidate, champion.GATES, "met every rule of release.gates")
         return f"{candidate.label}: is the champion now: {entry.summary}"
     verdict = json.loads(metrics.read_text(encoding="utf-8"))["verdict"]
-    count = _open_review(
-        root, params, candidate, read(responses / "responses.jsonl", EvaluatedResponse), verdict
-    )
+    count = _open_review(root, params, candidate, responses / RESPONSES.name, verdict)
     raise Waiting(
         f"{candidate.label} met its gates and waits for a person: `python -m alignloop review` shows it "
         "beside the other, and `python -m alignloop review approve --name YOU --reason WHY`, or reject, "
@@ -85,18 +85,17 @@ def _open_review(
     root: Path,
     params: Params,
     candidate: registry.Version,
-    responses: Sequence[EvaluatedResponse],
+    responses: Path,
     verdict: Mapping[str, Any],
 ) -> int:
     """Publish some prompts with both responses to reviewers, drawn once per candidate; return how many."""
-    all_pairs = _pairs(responses)
+    all_pairs = _pairs(read(responses, EvaluatedResponse))
     order = draws(params.seed, "review", candidate.hash).permutation(len(all_pairs))
     pairs = [all_pairs[place] for place in order[: params.people.review_prompts]]
     matches: list[registry.Version] = []
     if verdict["against_champion"]:
         matches = registry.versions(root, champion.comparison_hash(root, candidate.hash))
     other = next((f"{each.name}/{each.version}" for each in matches), "SFT")
-    wins = {judge: format_win_rate(win) for judge, win in verdict["wins"].items() if win}
     store = LabelingDatabase(database_url(root))
     try:
         reviews.publish(
@@ -106,7 +105,7 @@ def _open_review(
             other=other,
             pairs=pairs,
             votes=params.people.review_votes,
-            report={"gates": render_verdict(verdict), "wins": wins},
+            report={"verdict": verdict, "responses": digest_of(responses)},
         )
     finally:
         store.close()
@@ -118,13 +117,3 @@ def _pairs(responses: Sequence[EvaluatedResponse]) -> list[Pair]:
     theirs = {each.prompt.id: each.response for each in responses if each.model != "policy"}
     mine = [each for each in responses if each.model == "policy" and each.prompt.id in theirs]
     return [Pair(each.prompt, each.response, theirs[each.prompt.id]) for each in mine]
-
-
-def _side_by_side(pairs: Sequence[Pair], other: str) -> str:
-    """Return the first prompts with different responses, and both responses, in Markdown."""
-    examples = []
-    for pair in [pair for pair in pairs if pair.candidate != pair.other][:EXAMPLES]:
-        texts = (pair.prompt.messages[-1].content, pair.candidate, pair.other)
-        prompt, mine, theirs = (one_line(text, SHORT_QUOTE_CHARACTERS) for text in texts)
-        examples.append(f"> {prompt}\n\n- candidate: {mine}\n- {other}: {theirs}")
-    return "\n\n".join(examples)

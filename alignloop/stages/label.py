@@ -2,12 +2,14 @@
 
 import shutil
 from bisect import bisect
+from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate, combinations
 from pathlib import Path
 
-from alignloop.core.labeler_agreement import Points
-from alignloop.data.record_files import read, write
+from alignloop.core.labeler_agreement import Points, total
+from alignloop.data.ranking_makers import count_makers, describe, makers_in_file
+from alignloop.data.record_files import files, read, write
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing, write_json
 from alignloop.labeling.agreement_report import measure_agreement, report_page
@@ -43,9 +45,11 @@ def label(
     ties = pairs = 0  # so far
     ranked: set[str] = set()  # several labelers may rank a prompt
     job = LabelingRound(plan, seed, round, pages.url)
+    screening: Points = (0.0, 0)
     for kind, items in divide(seed, plan, round, waiting).items():
-        made, people, known = RANKERS[kind](job, items)
+        made, people, known, screened = RANKERS[kind](job, items)
         gold |= known
+        screening = total([screening, screened])
         for ranking in made:
             rankings.append(ranking)
             ranked.add(ranking.prompt.id)
@@ -53,8 +57,8 @@ def label(
             if len(rankings) % 250 == 0:
                 yield Progress(len(ranked), len(waiting), {"ties": ties / pairs})
         counts = {name: count + people[name] for name, count in counts.items()}
-    if len(rankings) % 250:
-        yield Progress(len(ranked), len(waiting), {"ties": ties / pairs})
+    last = {"ties": ties / pairs} if len(rankings) % 250 else {}
+    yield Progress(len(ranked), len(waiting), last, note=f"rankings: {describe(count_makers(rankings))}")
     found = measure_agreement(rankings, gold, plan.exclude_below)
     kept = [ranking for ranking in rankings if ranking.labeler not in found.excluded]
     if not kept:
@@ -67,11 +71,15 @@ def label(
         for each in sorted(earlier.glob("*.jsonl")):
             (shutil.copytree if each.is_dir() else shutil.copyfile)(each, part / each.name)
         write(part / f"{round}.jsonl", kept)
+        makers = Counter[str]()
+        for file in files(part):
+            makers.update(makers_in_file(file))
     pairs, ties = sum(map(_pairs, kept)), sum(map(_ties, kept))
     numbers = {"rankings": len(kept), "pairs": pairs, "ties": ties / pairs}
-    write_json(metrics, {**numbers, **counts, **found.metrics()})
+    by = {"rankings_by": count_makers(kept), "all_rankings_by": dict(sorted(makers.items()))}
+    write_json(metrics, {**numbers, **counts, **found.metrics(), **by})
     with replacing(report) as part:
-        part.write_text(report_page(round, found, plan.exclude_below), encoding="utf-8")
+        part.write_text(report_page(round, found, plan.exclude_below, screening), encoding="utf-8")
 
 
 def _pairs(ranking: Ranking) -> int:

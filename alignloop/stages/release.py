@@ -12,8 +12,9 @@ from alignloop.data.record_files import read, write
 from alignloop.errors import AlignloopError
 from alignloop.evaluation.responses import load_test_set, respond, summary
 from alignloop.evaluation.results_table import gather, tables
+from alignloop.evaluation.side_by_side import contrasts, render
 from alignloop.files import replacing, rounded, write_json
-from alignloop.markdown import one_line, plain
+from alignloop.markdown import QUOTE_CHARACTERS, one_line, plain
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.release import Release
 from alignloop.params.rounds import Rounds
@@ -23,6 +24,9 @@ from alignloop.pipeline.dvc_lock import untraced_inputs
 from alignloop.progress import Progress
 from alignloop.records import EvaluatedResponse
 from alignloop.release.gates import compare_responses, evaluate_gates, render_verdict
+
+EXAMPLES = 3  # of each outcome in the report
+MAKERS = ("rankings_by", "all_rankings_by")  # of label.json: of the round, and of all that were learned from
 
 
 class ReleaseError(AlignloopError):
@@ -63,9 +67,13 @@ def release(
     evaluations: dict[str, Any] = {}
     for number, name in enumerate(names, 1):
         evaluations[name] = _json(
-            rounds / name / "evaluate.json", f"evaluate@{name}", lambda found: gather({"last": found})
+            rounds / name / "evaluate.json", f"evaluate@{name}", lambda found: gather({"last": found}, {})
         )
         yield Progress(number, len(names) + 1, _curves(evaluations[name]))
+    labels = {
+        name: _json(rounds / name / "label.json", f"label@{name}", lambda found: [found[by] for by in MAKERS])
+        for name in names
+    }
     reward = _json(rounds / last / "reward.json", f"reward@{last}", lambda found: found["valid_accuracy"])
     reports = [
         _json(validation / f"{name}.json", _gate(name), _count_violations) for name in ("raw", "sets", *names)
@@ -88,13 +96,18 @@ def release(
         violations=sum(map(_count_violations, reports)),
         untraced=len(holes),
         against_champion=champion.is_dir(),
+        rankings=labels[last]["all_rankings_by"],
     )
-    results = gather(evaluations)
+    results = gather(evaluations, {name: found["rankings_by"] for name, found in labels.items()})
     write(out / "responses.jsonl", [*mine, *theirs])
     examples = _examples([*responses, *(theirs if champion.is_dir() else ())], last)
+    other_name = "champion" if champion.is_dir() else "SFT"
+    compared = render(contrasts([*mine, *theirs]), EXAMPLES, other_name, QUOTE_CHARACTERS)
     text = (
         f"# {plan.registry}: results after {last}\n\n{render_verdict(decided)}\n{tables(results)}\n"
-        f"## Responses to the same prompts\n\n{examples}"
+        f"## The candidate and {other_name} side by side\n\n{compared}\n\n"
+        "## Every model's responses to the same prompts\n\n"
+        f"The first test prompt of each behaviour, whatever the responses are.\n\n{examples}"
     )
     write_json(metrics, {**results, "verdict": decided})
     with replacing(report) as part:

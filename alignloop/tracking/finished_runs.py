@@ -33,7 +33,7 @@ class Run:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     code: Mapping[str, str]
-    # of each data set among the inputs: {"records": …, "files": …, "labelers": […], "licences": […]}
+    # of each data set among the inputs: what data/set_statistics.py counts
     sizes: Mapping[str, Mapping[str, Any]]
     error: str = ""  # why it FAILED or was KILLED
 

@@ -1,7 +1,10 @@
 """The results table: a row per model with its own numbers, and empty cells where there is no gold score."""
 
+from alignloop.data.ranking_makers import RULES
 from alignloop.evaluation.results_table import gather, headline_of, tables
 from tests.evaluation.evaluations import evaluation, win
+
+RANKINGS = {"r1": {"people": 10, "simulated (form)": 30}, "r2": {}}
 
 
 def cells(table: str) -> list[list[str]]:
@@ -14,8 +17,8 @@ def cells(table: str) -> list[list[str]]:
 
 def test_the_table_has_a_row_per_model_with_its_own_numbers():
     first, second = evaluation(1.25, 0.625), evaluation(1.75, 0.75)
-    text = tables(gather({"r1": first, "r2": second}))
-    main_table, told, change, behaviours = text.strip().split("\n\n")
+    text = tables(gather({"r1": first, "r2": second}, RANKINGS))
+    main_table, told, rankings, change, behaviours = text.strip().split("\n\n")
     nothing = ["–"] * 3
     assert cells(main_table)[1:] == [
         ["base", "−1.000", "0.250 [0.219, 0.312]", "–", "–", "0.500", "12.2", "6.50", *nothing],
@@ -48,6 +51,10 @@ def test_the_table_has_a_row_per_model_with_its_own_numbers():
         ],
     ], "base against SFT is SFT against base, turned round: 1 − [0.6875, 0.78125]"
     assert told.startswith("Wins are judged by gold; 95 % intervals.")
+    assert rankings == (
+        "Rankings added in each round: r1 40 (75 % simulated (form), 25 % people); r2 none. "
+        f"Simulated labelers rank by the rule form, {RULES['form']}."
+    )
     assert change == (
         "r2 compared with r1: gold +0.500, wins against SFT +0.125, made-up responses −0.050, "
         "perplexity +0.000."
@@ -89,15 +96,15 @@ def test_best_of_n_has_a_table_of_its_own_where_it_was_evaluated() -> None:
         "kl_if_all_differ_nats": 0.636,
         "kl_measured_nats": 0.5,
     }
-    text = tables(gather({"r1": evaluation() | {"best_of": {"4": row}}}))
+    text = tables(gather({"r1": evaluation() | {"best_of": {"4": row}}}, RANKINGS))
     assert "best of SFT's responses" in text
     assert "| 4 " in text
     assert "0.750 [0.688, 0.781]" in text.split("best of SFT's responses")[1]
-    assert "best of SFT" not in tables(gather({"r1": evaluation()}))
+    assert "best of SFT" not in tables(gather({"r1": evaluation()}, RANKINGS))
 
 
 def test_without_gold_its_columns_are_empty_and_the_table_says_who_judged():
-    results = gather({"r1": evaluation(None)})
+    results = gather({"r1": evaluation(None)}, RANKINGS)
     text = tables(results)
     assert [row[1] for row in cells(text)[1:]] == ["–", "–", "–"]
     assert "Wins are judged by the round's reward model: these prompts have no gold" in text

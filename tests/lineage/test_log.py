@@ -70,10 +70,11 @@ def test_the_log_is_printed_for_all_sets_or_one(data: Path, capsys: pytest.Captu
     assert main(["data", "log", "data/rankings/imported"]) == 0
     out = capsys.readouterr().out.splitlines()
     one, two = log(data)["data/rankings/imported"]
+    size = "24 records in 1 file; rankings: all imported from form (other)"
     assert out[0] == "data/rankings/imported  2 versions"
-    assert out[1] == f"  {one.hash}  {one.when:%Y-%m-%d %H:%M} UTC  24 records in 1 file"
+    assert out[1] == f"  {one.hash}  {one.when:%Y-%m-%d %H:%M} UTC  {size}"
     assert out[2].startswith("    prepare, commit ")
-    assert f"  {two.hash}  {two.when:%Y-%m-%d %H:%M} UTC  24 records in 1 file" in out
+    assert f"  {two.hash}  {two.when:%Y-%m-%d %H:%M} UTC  {size}" in out
     assert "    used by no model" in out
     assert main(["data", "log", "data/nothing"]) == 1
     assert capsys.readouterr().err.startswith(

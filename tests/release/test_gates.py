@@ -49,6 +49,7 @@ DEFAULTS: dict[str, Any] = {
     "violations": 0,
     "untraced": 0,
     "against_champion": False,
+    "rankings": {"simulated (form)": 30, "people": 10},
 }
 REWARD = {"train_accuracy": 0.75, "valid_accuracy": 0.5}
 
@@ -102,24 +103,77 @@ def test_each_rule_alone_fails_the_gates(rule: str, gates: dict[str, Any], chang
     )
 
 
-def test_the_verdict_has_a_line_per_rule_with_value_bound_and_outcome():
-    text = render_verdict(
-        decide({"max_kl_per_response_nats": 3.0, "max_length_drift": None}, against_champion=True)
+def test_the_verdict_has_a_line_per_rule_with_value_limit_margin_and_outcome():
+    changes: dict[str, Any] = {"max_kl_per_response_nats": 3.0, "max_length_drift": None}
+    text = render_verdict(decide(changes, against_champion=True))
+    assert text.startswith(
+        "**Gates FAILED**: 7 of 8 asked rules are met; 1 not asked, against the champion.\n\n"
     )
-    assert text.startswith("**Gates FAILED**: 7 of 8 rules are met, against the champion.")
     lines = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
         if line.startswith("|") and "--" not in line
     ]
     assert len(lines) == 1 + len(RULES)
-    assert ["KL to SFT, nats per response", "4.000", "≤ 3.000", "NOT MET"] in lines
-    assert ["length, change of the mean", "0.250", "–", "not asked"] in lines
-    assert ["behaviours: greatest decline (unknown)", "0.125", "≤ 0.125", "met"] in lines
+    title = "win rate against the champion: lower end of its 95 % interval"
+    assert [title, "0.500", "≥ 0.500", "0.000", "met"] in lines
+    assert ["KL to SFT, nats per response", "4.000", "≤ 3.000", "−1.000", "NOT MET"] in lines
+    drift = "length: change of the mean, as a share of the champion's"
+    assert [drift, "0.250", "–", "–", "not asked"] in lines
+    fall = "behaviours: largest fall of a pass rate (unknown)"
+    assert [fall, "0.125", "≤ 0.125", "0.000", "met"] in lines
+    assert ["data validation: rules that are broken", "0", "≤ 0", "0", "met"] in lines
+    assert "Its reward model learned from 40 rankings: 75 % simulated (form), 25 % people." in text
     assert text.endswith(
         "Wins by gold: 0.750 [0.500, 0.875] on 8 prompts; "
         "by the reward model: 0.500 [0.250, 0.750] on 8 prompts.\n"
     )
+    assert all(len(line) <= 110 for line in text.splitlines() if line.startswith("|")), "for a console"
+
+
+def test_rules_that_are_not_asked_are_counted_apart_and_none_asked_is_said():
+    off: dict[str, Any] = dict.fromkeys(BOUNDS) | {"validated": False, "traced": False}
+    assert decide(off)["passed"]
+    assert render_verdict(decide(off)).startswith(
+        "**Gates PASSED**: no rule is asked, against SFT: there is no champion yet."
+    )
+    some = render_verdict(decide({"max_kl_per_response_nats": None, "validated": False}))
+    assert some.startswith("**Gates PASSED**: 7 of 7 asked rules are met; 2 not asked, against SFT")
+
+
+@pytest.mark.parametrize(
+    ("rate", "low", "high", "words"),
+    [
+        (
+            0.75,
+            0.6,
+            0.9,
+            "The candidate is better than SFT: by gold, better on 65, the same on 20 and worse on 15",
+        ),
+        (
+            0.5,
+            0.4,
+            0.6,
+            "not show whether the candidate or SFT is better: by gold, better on 40, the same on 20",
+        ),
+        (
+            0.25,
+            0.15,
+            0.35,
+            "**The candidate is worse than SFT**: by gold, better on 15, the same on 20 and worse",
+        ),
+    ],
+)
+def test_the_verdict_says_which_model_is_better_whatever_the_rule_on_wins_asks(
+    rate: float, low: float, high: float, words: str
+):
+    wins: dict[str, Any] = {"gold": {"rate": rate, "low": low, "high": high, "n": 100, "ties": 0.2}}
+    text = render_verdict(decide({"min_win_rate": 0.0}, wins=wins | {"reward_model": None}))
+    assert text.startswith("**Gates PASSED**: 9 of 9 asked rules are met, against SFT")
+    assert words in text
+    assert "`min_win_rate: 0` asks only for a win rate that is surely 0 or more" in text
+    asked = render_verdict(decide({"min_win_rate": 0.5}, wins=wins | {"reward_model": None}))
+    assert "asks only for" not in asked
 
 
 def response(model: str, number: int, gold: float | None, score: float) -> EvaluatedResponse:

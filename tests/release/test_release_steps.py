@@ -13,6 +13,7 @@ from alignloop.labeling import reviews
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.pipeline.overrides import override
 from alignloop.release import champion
+from alignloop.release.release_responses import RESPONSES, digest_of
 from alignloop.tracking import registry
 from tests.stages.test_release import COMMAND, PLACES, lineage_of, rounds, write_model  # noqa: F401
 
@@ -45,7 +46,7 @@ def test_a_candidate_refused_by_its_gates_stays_registered_and_is_marked(
     )
     assert main(COMMAND.split()) == 0
     output = capsys.readouterr().out
-    assert "**Gates FAILED**: 7 of 8 rules are met, against SFT" in output
+    assert "**Gates FAILED**: 7 of 8 asked rules are met; 1 not asked, against SFT" in output
     assert output.rstrip().endswith(
         "its gates refused it; it stays registered, marked gates=failed, and the champion stays"
     )
@@ -62,12 +63,10 @@ def test_a_candidate_refused_by_its_gates_stays_registered_and_is_marked(
         f"![The rounds side by side](get-artifact?run_uuid={run}&path=figures/release.png)"
         in version.description
     )
-    assert re.search(r"^> .+\n\n- candidate: .+\n- SFT: .+$", version.description, re.MULTILINE), (
-        "responses side by side"
-    )
-    assert "\n| rule | number | bound | verdict |\n|---|---:|---:|---:|\n| wins" in version.description, (
-        "tables are not padded"
-    )
+    example = r"^\*\*The candidate is better\*\*: 1\.00 .+\n\n> .+\n\n- candidate: .+\n- SFT: .+$"
+    assert len(re.findall(example, version.description, re.MULTILINE)) == 1, "responses side by side"
+    head = "\n| rule | value | limit | margin | verdict |\n|---|---:|---:|---:|---:|\n| win rate"
+    assert head in version.description, "tables are not padded"
     assert not (candidate / "releases" / "audit.jsonl").exists()
     override(candidate / "params.yaml", changes={"release.gates.min_win_rate": 0.5})
     assert main(COMMAND.split()) == 0
@@ -101,7 +100,9 @@ def test_a_release_waits_for_a_person_while_reviewers_vote_and_the_same_command_
             "SFT",
             3,
         )
-        assert plan.report["wins"]["gold"] == "1.000 [0.510, 1.000] on 4 prompts"
+        verdict = json.loads((candidate / PLACES["metrics"]).read_text())["verdict"]
+        assert plan.report == {"verdict": verdict, "responses": digest_of(candidate / RESPONSES)}
+    assert registry.find(candidate, f"{NAME}/1").tags["responses"] == digest_of(candidate / RESPONSES)
     assert main(["review", "reject", "--name", "ada", "--reason", "it repeats itself"]) == 0
     assert reviews.claim_decided(store) == [f"{NAME}/1"], "the pages start the pipeline again"
     store.close()

@@ -2,8 +2,6 @@
 
 import json
 import re
-import threading
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -28,17 +26,6 @@ from alignloop.world.panel import PanelError
 from tests.stages.judge_endpoint import Endpoint
 
 PROJECT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    monkeypatch.setattr(llm_judge.time, "sleep", lambda seconds: None)
-    with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 def offered(count: int) -> list[Samples]:
@@ -75,13 +62,6 @@ class Stage:
         places = ("samples.jsonl", "earlier", "out", "label.json", "labels.md")
         self.told = list(bind(label, self.params)("r1", *(self.root / place for place in places)))
         return record_files.read(self.root / "out" / "r1.jsonl", Ranking)
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_a_judge_model_is_asked_blind_and_shuffled_and_never_twice_for_the_same(
@@ -220,7 +200,7 @@ def test_labelers_are_measured_and_left_out_below_the_bound_and_the_counts_tell(
     )
     assert len({(each.prompt.id, each.labeler) for each in made}) == 120
     assert (told["excluded_labelers"], told["excluded_rankings"]) == (0, 0)
-    assert 0.75 <= told["agreement_gold"] <= 1
+    assert "agreement_gold" not in told, "these prompts have no gold"
     assert -1 < told["alpha"] <= 1
     report = (here / "labels.md").read_text()
     assert "no labeler is left out" in report

@@ -32,6 +32,7 @@ PLACES = {
     "metrics": "metrics/release.json",
     "report": "reports/results.md",
 }
+LABELS = {"rankings_by": {"simulated (gold)": 4}, "all_rankings_by": {"people": 2, "simulated (gold)": 6}}
 COMMAND = "release " + " ".join(f"--{name} {place}" for name, place in PLACES.items())
 
 
@@ -81,6 +82,7 @@ def rounds(project: Path) -> Path:
         (project / "metrics" / "rounds" / name / "reward.json").write_text(
             '{"train_accuracy": 0.75, "valid_accuracy": 0.6875}'
         )
+        (project / "metrics" / "rounds" / name / "label.json").write_text(json.dumps(LABELS))
         for part in ("policy", "reward"):
             write_model(project / "models" / name / part, f"{name} {part}")
         answers = [
@@ -134,10 +136,32 @@ def test_the_same_numbers_give_the_same_bytes(rounds: Path):
 def test_the_report_shows_the_first_prompt_of_each_behaviour_unpicked_and_as_text(rounds: Path):
     released(rounds)
     report = (rounds / "reports" / "results.md").read_text()
-    assert report.count("> **user** fact 1?") == report.count("> **user** false\\_premise 1?") == 1
-    assert "fact 2?" not in report
-    assert "- base: base says \\*so\\* — fails" in report
-    assert "- r2: policy says \\*so\\* — passes" in report
+    _, unpicked = report.split("The first test prompt of each behaviour, whatever the responses are.")
+    assert unpicked.count("> **user** fact 1?") == unpicked.count("> **user** false\\_premise 1?") == 1
+    assert "fact 2?" not in unpicked
+    assert "- base: base says \\*so\\* — fails" in unpicked
+    assert "- r2: policy says \\*so\\* — passes" in unpicked
+
+
+def test_the_report_says_who_ranked_in_every_round_and_what_the_candidate_learned_from(rounds: Path):
+    released(rounds)
+    report = (rounds / "reports" / "results.md").read_text()
+    assert "Its reward model learned from 8 rankings: 75 % simulated (gold), 25 % people." in report
+    assert "Rankings added in each round: r1 4 (all simulated (gold)); r2 4 (all simulated (gold))." in report
+    assert "Simulated labelers rank by the rule gold, the built-in environment" in report
+
+
+def test_the_report_shows_wins_losses_and_ties_with_their_labels_and_the_rule(rounds: Path):
+    released(rounds)
+    report = (rounds / "reports" / "results.md").read_text()
+    _, _, section = report.partition("## The candidate and SFT side by side")
+    section, _, _ = section.partition("## Every model's responses")
+    assert (
+        "the candidate's response is better on 4 of 4 test prompts, worse on 0 and the same on 0" in section
+    )
+    assert section.count("**The candidate is better**: 1.00 against 0.00 by gold\n\n> ") == 3
+    assert "**The candidate is worse on no prompt.**" in section
+    assert "**The candidate is the same on no prompt.**" in section
 
 
 @pytest.mark.parametrize(
@@ -150,6 +174,10 @@ def test_the_report_shows_the_first_prompt_of_each_behaviour_unpicked_and_as_tex
         (
             lambda root: (root / "metrics/rounds/r1/evaluate.json").unlink(),
             r"r1/evaluate\.json: No such file.*`dvc repro evaluate@r1` makes it",
+        ),
+        (
+            lambda root: (root / "metrics/rounds/r1/label.json").write_text('{"rankings": 4}'),
+            r"r1/label\.json: not what label@r1 writes .*--force label@r1",
         ),
         (
             lambda root: (root / "metrics/rounds/r1/evaluate.json").write_text("{"),
@@ -223,6 +251,10 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
     sft, reward = f"alignloop-sft/1 {found['models/sft']}", f"alignloop-reward/1 {found['models/r2/reward']}"
     assert policy.parents == {"models/sft": sft, "models/r2/reward": reward}
     assert (policy.stage, policy.round, policy.path) == ("ppo", "r2", "models/r2/policy")
+    by = "75 % simulated (gold), 25 % people"
+    assert policy.tags["rankings"] == versions["alignloop-reward"].tags["rankings"] == by
+    assert f"learned from: {by}." in versions["alignloop-reward"].description
+    assert "rankings" not in versions["alignloop-sft"].tags, "SFT learned from no ranking"
     for part in (
         f"- models/sft: {sft}",
         f"- data/demonstrations: {found['data/demonstrations']}, 3 records in 1 file by 1 labeler",

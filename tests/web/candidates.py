@@ -1,28 +1,38 @@
 """A project with two registered policies, and a review that compares the second with the first."""
 
 from pathlib import Path
+from typing import Any
 
 from alignloop import tracking
+from alignloop.core.metrics import format_win_rate
+from alignloop.data import record_files
 from alignloop.labeling import reviews
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.reviews import Pair
 from alignloop.pipeline import dvc_pipeline
-from alignloop.records import Message, Prompt
+from alignloop.records import EvaluatedResponse, Message, Prompt
 from alignloop.release import champion
+from alignloop.release.gates import RULES
+from alignloop.release.release_responses import RESPONSES, digest_of
 from alignloop.tracking import registry
 from alignloop.tracking.registry import Version
 
 NAME = "alignloop-policy"
-REPORT = {
-    "gates": "**Gates PASSED**: 9 of 9 rules are met\n\n| rule | number |\n|---|---|\n| wins | 0.715 |\n"
+WINS: dict[str, Any] = {
+    "gold": {"rate": 0.743, "low": 0.715, "high": 0.769, "n": 1000, "ties": 0.1},
+    "reward_model": {"rate": 0.874, "low": 0.852, "high": 0.893, "n": 1000, "ties": 0.0},
 }
-WINS = {
-    "wins": {
-        "gold": "0.743 [0.715, 0.769] on 1000 prompts",
-        "reward_model": "0.874 [0.852, 0.893] on 1000 prompts",
-    }
+RULE = {"value": 0.715, "bound": 0.5, "met": True}
+VERDICT: dict[str, Any] = {
+    "passed": True,
+    "against_champion": True,
+    "wins": WINS,
+    "rules": dict.fromkeys(RULES, RULE) | {"max_behaviour_fall": {"value": None, "bound": None, "met": None}},
+    "behaviour_falls": {},
+    "rankings_by": {"simulated (form)": 30, "people": 10},
 }
-GOLD, SCORE = WINS["wins"].values()
+EVIL = "\"><script>alert('x')</script>"
+GOLD, SCORE = (format_win_rate(win) for win in WINS.values())
 DESCRIPTION = f"the policy\n\nWins by gold: {GOLD}; by the reward model: {SCORE}.\n\nBytes: b"
 
 
@@ -71,6 +81,26 @@ def publish_review(
         other=f"{NAME}/{old.version}",
         pairs=pairs,
         votes=votes,
-        report=REPORT | WINS,
+        report={"verdict": VERDICT, "responses": digest_of(root / RESPONSES)},
     )
     return new
+
+
+def write_responses(root: Path) -> None:
+    """Responses of both models: by gold the candidate's is better on p0, worse on p1 to p7, equal on p8."""
+    marks = {"tokens": 3, "ended": True, "score": 0.5, "made_up": None, "over_refused": None}
+    answers = []
+    for number in range(9):
+        prompt = Prompt(
+            id=f"g{number}",
+            messages=(Message(role="user", content=f"What\x1b[2J is p{number}?"),),
+            user="u",
+            source="test",
+        )
+        for name in ("policy", "champion"):
+            gold = {0: 2.0, 8: 0.0}.get(number, -float(number)) if name == "policy" else 0.0
+            text = f"{name} \x1b[31msays {EVIL} {number}"
+            about = {"id": f"{name}-{number}", "prompt": prompt, "model": name, "response": text}
+            answers.append(EvaluatedResponse(**about, gold=gold, passed=gold >= 0, **marks))
+    (root / "data" / "release").mkdir(parents=True)
+    record_files.write(root / RESPONSES, answers)

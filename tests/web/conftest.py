@@ -57,6 +57,13 @@ def app(database: LabelingDatabase, params: Params, tmp_path: Path) -> FastAPI:
     return create_app(database, prepare_settings(database, params, tmp_path))
 
 
+@pytest.fixture
+def pages(project: Path, database: LabelingDatabase, params: Params) -> FastAPI:
+    """The pages of a project with a model registry."""
+    shutil.copytree(PROJECT / "configs", project / "configs")
+    return create_app(database, prepare_settings(database, params, project))
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator["Browser"]:
     """A headless Chromium."""

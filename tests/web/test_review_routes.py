@@ -1,6 +1,6 @@
 """Reviewers vote blind and administrators decide in the audited log, by page and by command line."""
 
-import shutil
+import html
 from pathlib import Path
 
 import pytest
@@ -8,27 +8,14 @@ from fastapi import FastAPI
 from sqlalchemy import select
 
 from alignloop.__main__ import main
-from alignloop.data import record_files
 from alignloop.labeling.assignments import assigned_item
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.schema import Assignment, Event
-from alignloop.params import Params
-from alignloop.records import EvaluatedResponse, Message, Prompt
 from alignloop.release import champion
+from alignloop.release.release_responses import RESPONSES, digest_of
 from alignloop.tracking import registry
-from alignloop.web.app import create_app
-from alignloop.web.settings import prepare_settings
-from tests.web.candidates import GOLD, NAME, SCORE, publish_review, register
-from tests.web.conftest import PROJECT, SignedInClient
-
-EVIL = "\"><script>alert('x')</script>"
-
-
-@pytest.fixture
-def pages(project: Path, database: LabelingDatabase, params: Params) -> FastAPI:
-    """The pages of a project with a model registry."""
-    shutil.copytree(PROJECT / "configs", project / "configs")
-    return create_app(database, prepare_settings(database, params, project))
+from tests.web.candidates import EVIL, GOLD, NAME, SCORE, publish_review, register, write_responses
+from tests.web.conftest import SignedInClient
 
 
 def vote(who: SignedInClient, database: LabelingDatabase, candidate_better: bool | None) -> str:
@@ -67,9 +54,14 @@ def test_the_votes_are_recorded_on_the_model_version_beside_gold_and_the_reward_
         SCORE,
         f"{NAME}/2 against {NAME}/1",
         "4 of 4 votes",
-        '<td dir="auto">0.715</td>',
+        "Too few votes to tell them apart, whatever they say: 4 votes on 2 prompts; ",
+        "the candidate is preferred on 1, the champion on 1, neither on 0.",
+        "8 of 8 asked rules are met; 1 not asked, against the champion.",
+        "75 % simulated (form), 25 % people",
+        '<span class="verdict met">met</span>',
+        '<span class="verdict unasked">not asked</span>',
     ):
-        assert words in overview
+        assert words in html.unescape(overview) or words in overview
     assert (
         boss.submit(
             "/review/decide", verb="approve", candidate=f"{NAME}/2", reason="people like it"
@@ -85,7 +77,11 @@ def test_the_votes_are_recorded_on_the_model_version_beside_gold_and_the_reward_
     )
     assert champion.unlogged_changes(project, NAME) == []
     assert registry.find(project, f"{NAME}@champion").version == 2
-    assert "decision about the last candidate" in ada.get("/review").text
+    for who in (ada, boss):
+        after = html.unescape(who.get("/review").text)
+        assert "<strong>Approved</strong>: alignloop-policy/2, by labeler-boss on " in after
+        assert "Reason: <q>people like it</q>. Champion after it: alignloop-policy/2." in after
+    assert "<td>ada</td><td>approve</td><td>alignloop-policy/1</td><td>passed</td><td>first</td>" in after
     with database.reading() as session:
         assert [
             event.subject for event in session.scalars(select(Event).where(Event.action == "decide"))
@@ -104,7 +100,7 @@ def test_the_review_is_blind(project: Path, pages: FastAPI, database: LabelingDa
         first.append(text.index("Of rock.") < text.index("Of cheese."))
         ada.submit(f"/item/{assignment}/vote", better="same")
     assert set(first) == {True, False}, "the candidate's response is on either side"
-    for words in (NAME, "0.743", "Gates", "by people", "Decide"):
+    for words in (NAME, "0.743", "Gates", "by people", "Decide", "prefer", "Wins and losses", "Decisions"):
         assert words not in ada.get("/review").text, "a reviewer sees nothing that could bias a vote"
 
 
@@ -138,7 +134,9 @@ def test_each_role_may_do_only_its_own_actions(
     )
     assert "Choose the better response" in ada.submit(f"/item/{assignment}/vote", better="C").text
     assert boss.submit("/review/decide", verb="approve", candidate=f"{NAME}/1", reason="x").status_code == 409
-    assert boss.submit("/review/decide", verb="delete", candidate=f"{NAME}/2", reason="x").status_code == 409
+    unclear = boss.submit("/review/decide", verb="delete", candidate=f"{NAME}/2", reason="so good")
+    assert (unclear.status_code, "Choose to approve or to reject." in unclear.text) == (422, True)
+    assert 'value="so good"' in unclear.text, "the reason is kept"
     assert boss.submit("/review/decide", verb="reject", candidate=f"{NAME}/2", reason=" ").status_code == 422
     assert len(champion.verify(project, NAME)) == 1, "nothing was decided"
     ada.submit(f"/item/{assignment}/vote", better="A")
@@ -160,34 +158,27 @@ def test_the_command_line_shows_decides_verifies_and_rolls_back(
     project: Path, database: LabelingDatabase, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish_review(project, database)
-    prompt = Prompt(
-        id="p",
-        messages=(Message(role="user", content="What\x1b[2J is it?"),),
-        user="u",
-        source="test",
-        category="fact",
+    write_responses(project)
+    found = registry.find(project, f"{NAME}/2")
+    told = (
+        "the policy\n\n**Gates PASSED**: 9 of 9 asked rules are met\n\nWins by gold: 0.5.\n\n"
+        "![The rounds side by side](get-artifact?run_uuid=1&path=a.png)\n\n[All results](get-artifact?x)\n\n"
+        "**The candidate is better**\n\n> What?\n\n- candidate: an example\n\nBytes: b"
     )
-    marks = {"tokens": 3, "ended": True, "score": 0.5, "gold": 1.0, "made_up": None, "over_refused": None}
-    answers = [
-        EvaluatedResponse(
-            id=name,
-            prompt=prompt,
-            model=name,
-            response=f"{name} \x1b[31msays",
-            passed=name == "policy",
-            **marks,
-        )
-        for name in ("policy", "champion")
-    ]
-    (project / "data" / "release").mkdir(parents=True)
-    record_files.write(project / "data" / "release" / "responses.jsonl", answers)
+    registry.annotate(project, found, {"responses": digest_of(project / RESPONSES)}, told)
     assert main(["review"]) == 0
     out = capsys.readouterr().out
     assert "THE CANDIDATE" in out
     assert "THE CHAMPION" in out
     assert "\x1b" not in out, "a response cannot control the terminal"
     assert f"{NAME}/2 @candidate" in out
-    assert "passes gold" in out
+    assert "gold 2.00: passes" in out
+    assert "get-artifact" not in out, "links of MLflow's pages lead nowhere in a terminal"
+    assert "an example" not in out, "the responses are shown once"
+    assert out.count("is p0?") == 1
+    places = [out.index(f"THE CANDIDATE IS {words}") for words in ("BETTER", "WORSE", "THE SAME")]
+    assert places == sorted(places)
+    assert f"approve {NAME}/1 (gates passed): first" in out
     assert out.splitlines()[-1].startswith(
         "decide: python -m alignloop review approve --name YOU --reason WHY   (or reject)"
     )

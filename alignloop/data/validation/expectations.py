@@ -31,6 +31,10 @@ from alignloop.data.validation import data_docs
 from alignloop.data.validation.record_tables import last_turn, schema_of
 from alignloop.data.validation.rules.alternating_roles import ExpectColumnValuesToAlternateRoles
 from alignloop.data.validation.rules.one_split import ExpectColumnValuesToNameOneSplit
+from alignloop.data.validation.rules.shown_values import (
+    ExpectColumnToHoldNoFaults,
+    ExpectShareOfDistinctValuesToBeBetween,
+)
 from alignloop.data.validation.rules.weak_order import ExpectColumnValuesToBeWeakOrders
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing
@@ -150,12 +154,11 @@ def content_rules(kind: type[Record], bounds: Validate) -> Iterator[Rule]:
             k,
         )
     share = bounds.max_duplicates
-    once = expect.ExpectColumnProportionOfUniqueValuesToBeBetween(
-        column="content", min_value=round(1 - share, 9)
-    )
+    least = round(1 - share, 9)
+    once = ExpectShareOfDistinctValuesToBeBetween(column="content", min_value=least)
     yield Rule(
         "content",
-        f"repeats in at most {share:.0%} of the rows",
+        f"has at least {100 * least:g}% distinct values",
         "remove repeated records, or raise validate.max_duplicates",
         once,
     )
@@ -249,7 +252,7 @@ def _context(docs: Path) -> Any:
 
 
 def _null(column: str) -> Expectation:
-    return expect.ExpectColumnValuesToBeNull(column=column)
+    return ExpectColumnToHoldNoFaults(column=column)
 
 
 def _violations(rule: Rule, result: Any, rows: pd.DataFrame) -> Iterator[Violation]:

@@ -2,7 +2,10 @@
 
 import html
 import re
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from alignloop import params as parameters
 from alignloop.data.validation import record_tables
@@ -163,7 +166,7 @@ def test_repeats_up_to_the_bound_pass_and_more_are_violations(tmp_path: Path):
         [prompt(n, messages=turns(text)) for n, text in enumerate(texts)] for texts in ("aabb", "aabbb")
     )
     assert set().union(*violated(Prompt, few, tmp_path).values()) == set()
-    repeats = {("content", "repeats in at most 50% of the rows")}
+    repeats = {("content", "has at least 50% distinct values")}
     assert list(violated(Prompt, many, tmp_path).values()) == [set(), repeats, set(), repeats, repeats]
 
 
@@ -184,3 +187,52 @@ def test_the_pages_load_nothing_and_describe_every_rule(tmp_path: Path):
     assert all((tmp_path / "docs" / link).exists() for link in links)
     [result] = [text for page, text in written.items() if "validations" in page.parts]
     assert all(f"{rule.field} {rule.description}" in html.unescape(result) for rule in rules)
+
+
+def shown(kind: type[Record], rows: list[Row], root: Path) -> dict[str, str]:
+    """What the page of a set shows for each rule: its sentence, and the value beside it."""
+    table = record_tables.record_table(kind, {lines(root / "rows.jsonl", rows): "train"})
+    record_tables.mark_leaks([table])
+    bounds = PARAMS.validate_
+    rules = [*schema_rules(kind), *content_rules(kind, bounds), *training_rules(kind, bounds)]
+    list(run_checks("shown", [Check("rows", table, rules)], root / "docs"))
+    [page] = [page for page in (root / "docs").rglob("*.html") if "validations" in page.parts]
+    text = " ".join(html.unescape(page.read_text(encoding="utf-8")).split())
+    told = {}
+    for rule in rules:
+        sentence = f"{rule.field} {rule.description}"
+        cell = re.search(rf'<td id="(\S+)-2" ><div [^>]*> <span > {re.escape(sentence)} </span>', text)
+        value = cell and re.search(rf'<td id="{cell[1]}-3" ><div [^>]*>(.*?)</div></td>', text)
+        assert value, sentence
+        told[sentence] = value[1].strip()
+    return told
+
+
+def dialogue(number: int) -> Row:
+    return without(document(number), "text") | {"messages": turns(f"Who is {number}?", "A number.")}
+
+
+GOOD: dict[type[Record], Callable[[int], Row]] = {
+    Prompt: prompt,
+    Demonstration: demonstration,
+    Document: dialogue,
+    Ranking: ranking,
+}
+
+
+@pytest.mark.parametrize("kind", GOOD, ids=lambda kind: kind.__name__)
+def test_every_rule_shows_the_quantity_that_its_sentence_is_about(kind: type[Record], tmp_path: Path):
+    told = shown(kind, [GOOD[kind](number) for number in range(4)], tmp_path)
+    quantity = {"is present": "100% not null", "% distinct values": "100.00% distinct"}
+    for sentence, value in told.items():
+        expected = next((words for end, words in quantity.items() if sentence.endswith(end)), "0% unexpected")
+        assert value == expected, sentence
+
+
+def test_the_values_of_violated_rules_fit_their_sentences_too(tmp_path: Path):
+    repeated = [prompt(number) for number in (1, 2)] * 3
+    rows = [prompt(0, messages=turns("Write to ann@example.org")), prompt(3, nots=1), *repeated]
+    told = shown(Prompt, rows, tmp_path)
+    assert told["content holds no personal data"] == "12.5% unexpected", "1 of 8 rows"
+    assert told["unknown fields do not exist"] == "12.5% unexpected"
+    assert told["content has at least 50% distinct values"] == "50.00% distinct", "4 of 8"
