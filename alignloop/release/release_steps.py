@@ -8,6 +8,7 @@ from typing import Any
 from alignloop.core.metrics import format_win_rate
 from alignloop.data.record_files import read
 from alignloop.errors import Waiting
+from alignloop.evaluation.data_size import size_section
 from alignloop.evaluation.results_table import tables
 from alignloop.labeling import reviews
 from alignloop.labeling.database import LabelingDatabase, database_url
@@ -49,7 +50,8 @@ def register_release(
         examples=examples,
     )
     labels = ", ".join(version.label for version in versions.values())
-    return f"\n{results}\n{verdict}\nregistered {labels}"
+    parts = ("", results, verdict, size_section(report["data"]), f"registered {labels}")
+    return "\n".join(part for place, part in enumerate(parts) if part or not place)
 
 
 def decide_candidate(root: Path, params: Params, responses: Path, metrics: Path) -> str:
