@@ -126,5 +126,5 @@ def render_verdict(verdict: Mapping[str, Any]) -> str:
     return f"{sentence}\n\n{table(rows)}\n\nWins by {'; by '.join(wins)}.\n"
 
 
-def _ratio(mine: float, theirs: float) -> float | None:
-    return mine / theirs if theirs else None
+def _ratio(mine: float | None, theirs: float | None) -> float | None:
+    return None if mine is None or not theirs else mine / theirs
