@@ -207,3 +207,11 @@ class EvaluatedResponse(Record):
     passed: bool | None
     made_up: bool | None
     over_refused: bool | None
+
+
+RAW_SETS: dict[type[Record], str] = {  # what `ingest` writes: the set of each type, in this order
+    Document: "documents",
+    Prompt: "prompts",
+    Demonstration: "demonstrations",
+    Ranking: "rankings",
+}

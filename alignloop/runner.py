@@ -94,6 +94,14 @@ def run(name: str, arguments: Sequence[str]) -> int:
     return 0
 
 
+def _check_sources(stage: Stage, active: tracking.ActiveRun | None) -> None:
+    """Raise, before anything runs, if the sources lack what params.yaml asks for."""
+    from alignloop.data.run_requirements import check
+    from alignloop.data.source_survey import survey
+
+    check(stage.params, survey(stage.params.ingest, stage.paths["sources"]))
+
+
 def _report_drift(stage: Stage, active: tracking.ActiveRun | None) -> None:
     """Print how the data differs from its previous version."""
     from alignloop.lineage import drift
@@ -139,6 +147,7 @@ def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:
 # What happens around a stage: before it starts, after its last step, when its outputs are tracked, and when
 # its MLflow run has ended (a release that waits for a person is no failed run).
 AROUND: dict[tuple[str, str], Callable[[Stage, tracking.ActiveRun | None], None]] = {
+    ("ingest", "before"): _check_sources,
     ("validate", "worked"): _report_drift,
     ("release", "before"): _bring_champion,
     ("release", "tracked"): _register,

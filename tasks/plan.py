@@ -9,11 +9,16 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from alignloop.data.run_requirements import check, fitting_values, statements
+from alignloop.data.source_survey import survey
+from alignloop.flatten import flatten
 from alignloop.params import ParamsError, load
 from alignloop.pipeline import dvc_pipeline, run_commits
-from alignloop.pipeline.overrides import override
+from alignloop.pipeline.overrides import mapping_in, override, preview
 from alignloop.pipeline.source_files import copy_sources, target_names
 from tasks.stage_task import warm_up
+
+FILES_DEFAULTS = Path("configs", "files.yaml")  # what `make run-files` starts from
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,23 @@ def make_plan(
         run_commits.check_clean(root)
     if new_round:
         overrides = {**next_round(root), **overrides}
-    for key, (before, after) in override(root / "params.yaml", with_file, overrides).items():
-        log.info("params.yaml: %s: %s → %s", key, before, after)
+    planned = preview(root / "params.yaml", with_file, overrides)
     if sources:
         log.info("data/sources: %s", ", ".join(copy_sources(*places)))
+    found = survey(planned.ingest, root / "data" / "sources")
+    if sources:
+        given = _given_keys(root, with_file, overrides)
+        overrides = {
+            **fitting_values(planned, found, given, load(root / "params.yaml").label.kind),
+            **overrides,
+        }
+        planned = preview(root / "params.yaml", with_file, overrides)
+    check(planned, found, [str(path) for path in sources])
+    for key, (before, after) in override(root / "params.yaml", with_file, overrides).items():
+        log.info("params.yaml: %s: %s → %s", key, before, after)
+    if planned.ingest.source == "files":
+        for line in statements(planned, found):
+            log.info("%s", line)
     all_rounds, pipeline = list(load(root / "params.yaml").rounds), dvc_pipeline.pipeline(root)
     if unknown := sorted(set(rounds or []) - set(all_rounds)):
         raise ParamsError(
@@ -62,6 +80,13 @@ def make_plan(
     warm_up(pipeline.stages()[name] for name in {*pipeline.outdated(), *force})
     selected = [] if data_only else [round for round in all_rounds if rounds is None or round in rounds]
     return Plan(selected, selected == all_rounds, force, data_only)
+
+
+def _given_keys(root: Path, with_file: Path | None, overrides: Mapping[str, Any]) -> set[str]:
+    """The keys that this run was given: those of the defaults for files are nobody's choice."""
+    if with_file is None or with_file.resolve() == (root / FILES_DEFAULTS).resolve():
+        return set(overrides)
+    return {*overrides, *flatten(mapping_in(with_file))}
 
 
 def next_round(root: Path) -> dict[str, Any]:

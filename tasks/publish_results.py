@@ -9,6 +9,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from alignloop.evaluation.data_size import size_section
 from alignloop.evaluation.results_table import tables
 from alignloop.files import replacing
 from alignloop.params import load
@@ -28,7 +29,8 @@ REMEDY = (
 def results(root: Path) -> str:
     """Return the results of all rounds and the verdict in Markdown, from metrics/release.json."""
     report = json.loads((root / "metrics" / "release.json").read_text(encoding="utf-8"))
-    return f"{tables(report)}\n{render_verdict(report['verdict'])}"
+    parts = (tables(report), render_verdict(report["verdict"]), size_section(report.get("data", {})))
+    return "\n".join(part for part in parts if part)
 
 
 @task(name="results", task_run_name="results", cache_policy=NO_CACHE, persist_result=False)

@@ -1,5 +1,6 @@
 """The flow on a pipeline of shell commands with the real stages' names: runs, options, failures, retries."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,12 @@ from prefect.concurrency import services
 from prefect.testing.utilities import prefect_test_harness
 
 from alignloop.errors import AlignloopError
+from alignloop.params import load
 from alignloop.tracking import registry
 from flows import pipeline as entry
 from tasks.stage_task import Outcome, artifact_key
 from tasks.stages import ingest
+from tests.conftest import PROJECT
 from tests.flow_runs import recorded_tasks, run_flow, stages_run
 from tests.toy import FIRST, ROUND, change, make
 from tests.web.candidates import register
@@ -96,6 +99,44 @@ def test_options_are_written_to_the_files_that_dvc_reads_and_invalid_ones_are_no
         with pytest.raises(AlignloopError, match=message):
             state.result()
         assert yaml.safe_load((toy / "params.yaml").read_text()) == params
+
+
+def test_files_decide_what_the_run_needs_and_all_that_is_missing_stops_it_before_any_stage(
+    toy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    defaults = toy / "configs" / "files.yaml"
+    defaults.parent.mkdir()
+    shutil.copy(PROJECT / "configs" / "files.yaml", defaults)
+    row = '{"prompt": "Is it green?", "chosen": "Yes, it is.", "rejected": "No."}\n'
+    (tmp_path / "prefs.jsonl").write_text(row)
+    options: dict[str, Any] = {"with_file": defaults, "sources": [tmp_path / "prefs.jsonl"], "rounds": []}
+    before = (toy / "params.yaml").read_bytes()
+    state, outcomes = run_flow(**options)
+    assert not outcomes
+    with pytest.raises(AlignloopError, match=r"1 thing is missing .*\n- a base model") as caught:
+        state.result()
+    remedy = f'make run-files FILES="{tmp_path}/prefs.jsonl" ARGS="--set base=YOUR-CHECKPOINT"'
+    assert remedy in str(caught.value)
+    assert (toy / "params.yaml").read_bytes() == before
+
+    options |= {"overrides": {"base": "org/name"}, "data_only": True}
+    run_flow(**options)
+    params = load(toy / "params.yaml")
+    assert (params.label.kind, list(params.rounds)) == ("imported", ["r1"])
+    assert (params.ppo.ptx_coef, params.release.gates.max_perplexity_ratio) == (0.0, None)
+    said = ("no plain text: ", "no demonstrations: the chosen responses", "no new labels: ")
+    assert all(any(line.startswith(start) for line in caplog.messages) for start in said)
+    written = (toy / "params.yaml").read_bytes()
+    run_flow(**options)
+    assert (toy / "params.yaml").read_bytes() == written, "the same files decide the same"
+
+    state, _ = run_flow(**{**options, "overrides": {"base": "org/name", "ppo.ptx_coef": 0.3}})
+    with pytest.raises(AlignloopError, match=r"plain text: ppo\.ptx_coef asks for it"):
+        state.result()
+    own = tmp_path / "own.yaml"
+    own.write_text("label: {kind: judge}\n")
+    run_flow(**{**options, "with_file": own})
+    assert load(toy / "params.yaml").label.kind == "judge", "a choice in a file of one's own stays"
 
 
 def test_a_failed_stage_reports_its_error_in_prefect_and_on_the_console_and_the_same_command_continues(

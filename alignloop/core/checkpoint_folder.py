@@ -23,6 +23,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from alignloop.core.chat_template import TokenizerError
+from alignloop.core.hub_ids import is_local
 from alignloop.core.tokens import check_tokenizer
 from alignloop.errors import LFS_POINTER, AlignloopError
 
@@ -37,7 +38,7 @@ def check_folder(path: str) -> None:
     """Raise CheckpointError if a local checkpoint lacks a file; a hub id is left to the hub."""
     folder = Path(path)
     if not folder.exists():
-        if path.startswith((".", "/", "models/")) or path.count("/") != 1:
+        if is_local(path):
             raise CheckpointError(
                 f"{path}: no such checkpoint folder; run the stage that makes it, or correct the path in "
                 "params.yaml"

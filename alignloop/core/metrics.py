@@ -7,6 +7,8 @@ from math import exp, log
 
 import numpy as np
 
+Z = 1.96  # standard errors to either end of a 95 % interval
+
 
 @dataclass(frozen=True)
 class WinRate:
@@ -35,10 +37,10 @@ def win_rate_of_outcomes(outcomes: Sequence[float]) -> WinRate:
 
     The interval is Wilson's: it is right at rates of 0 and 1 as well, and wide enough where there are ties.
     """
-    n, z = len(outcomes), 1.96
+    n = len(outcomes)
     rate = float(np.mean(outcomes))
-    centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    centre = (rate + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * np.sqrt(rate * (1 - rate) / n + Z**2 / (4 * n**2))
     # at rates of 0 and 1 the bound equals the rate up to rounding
     low, high = min(rate, max(0.0, float(centre - half))), max(rate, min(1.0, float(centre + half)))
     return WinRate(rate, low, high, n, sum(0 < each < 1 for each in outcomes) / n)

@@ -17,6 +17,7 @@ from alignloop.core.metrics import distinct, distinct_responses
 from alignloop.core.models import context_of, load_policy, token_rules
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import decode, pad_of
+from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.sample import Decoding
@@ -40,20 +41,23 @@ class TestSet:
 
 @dataclass(frozen=True)
 class ModelResponses:
-    """A model and its responses: prompts' token ids, how many were too long, the loss in nats per token."""
+    """A model and its responses: prompts' token ids, how many were too long, the loss in nats per token.
+
+    The loss is on the documents, None where there are none.
+    """
 
     policy: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     ids: list[list[int]]
     drawn: Responses
     responses: list[EvaluatedResponse]
-    loss: float
+    loss: float | None
     too_long: int
 
 
 def load_test_set(plan: Evaluate, prompts: Path, corpus: Path, reward: Path) -> TestSet:
     """The test prompts, the held-out documents and the reward model."""
-    documents = read(corpus / "valid.jsonl", Document)[: plan.documents]
+    documents = read_text(corpus, "valid")[: plan.documents]
     return TestSet(read(prompts / "test.jsonl", Prompt), documents, RewardModel.load(reward))
 
 
@@ -79,7 +83,8 @@ def respond(
         _judged(name, prompt, decode(tokenizer, tokens), tokens=len(tokens), ended=ended, score=score)
         for prompt, tokens, ended, score in zip(chosen, drawn.ids, drawn.ended, scores, strict=True)
     ]
-    loss = mean_loss(model, document_rows(tokenizer, tests.documents, context_of(model)), pad_of(tokenizer))
+    text = document_rows(tokenizer, tests.documents, context_of(model))
+    loss = mean_loss(model, text, pad_of(tokenizer)) if text else None
     return ModelResponses(
         policy=model,
         tokenizer=tokenizer,
@@ -137,7 +142,7 @@ def summary(model: ModelResponses) -> dict[str, Any]:
         "distinct_1": distinct(model.drawn.ids, 1),
         "distinct_2": distinct(model.drawn.ids, 2),
         "distinct_responses": distinct_responses([each.response for each in responses]),
-        "perplexity": exp(model.loss),
+        "perplexity": None if model.loss is None else exp(model.loss),
         "too_long": model.too_long,
         "behaviours": behaviours,
     }

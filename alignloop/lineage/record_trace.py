@@ -166,6 +166,10 @@ def _gives(item: Imported, row: Row) -> bool:
         return False
     if isinstance(record, Demonstration) and "labeler" not in row:
         return [turn.model_dump() for turn in record.messages[:-1]] == row.get("messages")
+    if isinstance(record, Ranking) and "labeler" in row and "messages" in row:  # a chosen response
+        *asked, answered = row["messages"]
+        own = [turn.model_dump() for turn in record.prompt.messages]
+        return own == asked and answered["content"] in record.responses
     return row["id"] in (record.id, record.prompt.id if isinstance(record, Ranking) else None)
 
 

@@ -18,9 +18,9 @@ class JudgeModel(Section):
 
 
 class Label(Section):
-    """`kind` is who ranks, or several with the share of the prompts that each ranks."""
+    """`kind` is who ranks, or several with the share of the prompts that each ranks; `imported`: nobody."""
 
-    kind: Labelers | dict[Labelers, Share]
+    kind: Labelers | Literal["imported"] | dict[Labelers, Share]
     panel_utility: Literal["gold", "form"]
     labelers: Count
     held_out_share: Share

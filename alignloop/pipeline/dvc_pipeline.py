@@ -34,6 +34,16 @@ dvc_code_deps.install()
 
 logging.getLogger("dvc").setLevel(logging.WARNING)  # callers report what runs and what does not
 
+
+class _WithoutEmptyFiles(logging.Filter):
+    """Removes DVC's warning of an empty output: a set may be empty, and its stage says so."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().endswith("is empty.")
+
+
+logging.getLogger("dvc.output").addFilter(_WithoutEmptyFiles())
+
 Start = Callable[[Sequence[str], Path, Mapping[str, str]], None]
 """Runs a command (a shell's argv, ending with the command as dvc.yaml has it) in a directory and an
 environment; raises if it fails.

@@ -36,6 +36,21 @@ def override(
     written unless the result is valid; otherwise ParamsError names the invalid key.
     """
     before = values_in(path, "restore it with `git checkout params.yaml`")
+    text, _ = _merged(path, file, changes or {})
+    if differences := _differences(before, yaml.safe_load(text)):
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
+    return differences
+
+
+def preview(path: Path, file: Path | None = None, changes: Mapping[str, Any] | None = None) -> Params:
+    """What params.yaml would hold after `override` with the same arguments; nothing is written."""
+    values_in(path, "restore it with `git checkout params.yaml`")
+    return _merged(path, file, changes or {})[1]
+
+
+def _merged(path: Path, file: Path | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
+    """The text of params.yaml after the changes, and its values."""
     editor = YAML()
     editor.Representer = _Representer
     editor.width = 4096
@@ -43,19 +58,13 @@ def override(
     editor.indent(mapping=2, sequence=4, offset=2)
     tree = editor.load(path.read_text(encoding="utf-8"))
     if file is not None:
-        _merge(tree, _mapping(file), Params)
-    for key, value in (changes or {}).items():
+        _merge(tree, mapping_in(file), Params)
+    for key, value in changes.items():
         _put(tree, key.split("."), value)
     changed = io.StringIO()
     editor.dump(tree, changed)
-    after = yaml.safe_load(changed.getvalue())
-    origins = [path.name, *([str(file)] if file else []), *(f"--set {key}" for key in changes or {})]
-    parse(after, " and ".join(origins))
-    differences = _differences(before, after)
-    if differences:
-        with replacing(path) as part:
-            part.write_text(changed.getvalue(), encoding="utf-8")
-    return differences
+    origins = [path.name, *([str(file)] if file else []), *(f"--set {key}" for key in changes)]
+    return changed.getvalue(), parse(yaml.safe_load(changed.getvalue()), " and ".join(origins))
 
 
 def parse_value(text: str) -> Any:
@@ -69,7 +78,8 @@ def parse_value(text: str) -> Any:
     return value
 
 
-def _mapping(file: Path) -> dict[str, Any]:
+def mapping_in(file: Path) -> dict[str, Any]:
+    """The keys of a YAML file of overrides. Raises ParamsError for a file that holds no mapping."""
     content = values_in(file, "name a YAML file with keys of params.yaml")
     if not isinstance(content, dict):
         raise ParamsError(

@@ -197,5 +197,5 @@ def _other(verdict: Mapping[str, Any]) -> str:
     return "the champion" if verdict["against_champion"] else "SFT"
 
 
-def _ratio(mine: float, theirs: float) -> float | None:
-    return mine / theirs if theirs else None
+def _ratio(mine: float | None, theirs: float | None) -> float | None:
+    return None if mine is None or not theirs else mine / theirs

@@ -7,6 +7,7 @@ from typing import Any
 
 from alignloop.data.record_files import read
 from alignloop.errors import Waiting
+from alignloop.evaluation.data_size import size_section
 from alignloop.evaluation.results_table import tables
 from alignloop.evaluation.side_by_side import contrasts, render
 from alignloop.labeling import reviews
@@ -51,7 +52,8 @@ def register_release(
         responses=digest_of(responses / RESPONSES.name),
     )
     labels = ", ".join(version.label for version in versions.values())
-    return f"\n{results}\n{verdict}\nregistered {labels}"
+    parts = ("", results, verdict, size_section(report["data"]), f"registered {labels}")
+    return "\n".join(part for place, part in enumerate(parts) if part or not place)
 
 
 def decide_candidate(root: Path, params: Params, responses: Path, metrics: Path) -> str:

@@ -1,10 +1,11 @@
 """Import every source, the built-in environment or files, into the four record types.
 
 The prompt of a ranking or of a demonstration is a prompt too: PPO needs prompts and no labels, so each
-enters `prompts` once. Where a source names no user, the importer makes the conversation one. Every record
-states where it was read: licence, file, line. Records that cannot be used are refused, counted by reason and
-listed with their lines; they stop the stage when they are more than `ingest.max_refused` of a source, or all
-of it. Records of users in `forgotten` are left out, and counted.
+enters `prompts` once. Where a source names no user, the importer makes the conversation one. Where no source
+holds demonstrations, the best-ranked responses of the rankings are the demonstrations. Every record states
+where it was read: licence, file, line. Records that cannot be used are refused, counted by reason and listed
+with their lines; they stop the stage when they are more than `ingest.max_refused` of a source, or all of it.
+Records of users in `forgotten` are left out, and counted.
 """
 
 import csv
@@ -19,11 +20,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from alignloop.data import record_files
+from alignloop.data.chosen_responses import demonstrations_in
 from alignloop.data.forgotten import ForgottenUsers
 from alignloop.data.formats import containers
 from alignloop.data.formats.parsed_rows import ParsedRow, RecordLine, content_digest, parse_piece, parse_rows
 from alignloop.data.formats.sniffing import glance
-from alignloop.data.formats.sources import Source, find_sources
+from alignloop.data.formats.sources import DEMONSTRATION_ROW, PREFERENCE_ROW, Source, find_sources
 from alignloop.data.input_files import DataError, link_target
 from alignloop.data.parquet_shards import SetWriter
 from alignloop.data.record_files import line_of
@@ -32,18 +34,14 @@ from alignloop.files import replacing, write_json
 from alignloop.params.ingest import Ingest
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
-from alignloop.records import Demonstration, Document, Origin, Prompt, Ranking, Record
+from alignloop.records import RAW_SETS, Origin, Ranking, Record
 from alignloop.world.builder import make_world
 
-SETS: dict[type[Record], str] = {
-    Document: "documents",
-    Prompt: "prompts",
-    Demonstration: "demonstrations",
-    Ranking: "rankings",
-}
 COUNTS = ("rows", "records", "kept", "refused", "changed")
 SHOWN = 5  # lines named per reason
 REASONS = 50  # distinct reasons in one source; later ones are counted together
+CHOSEN = "demonstrations from rankings"
+NOT_CHOSEN = "rankings that give no demonstration"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet's formula begins
 WORLD = Origin(licence="Apache-2.0")  # it is made by this project
 
@@ -62,7 +60,7 @@ def ingest(
         with ExitStack() as stack:
             files = {
                 kind: stack.enter_context(record_files.writing(part / f"{name}.jsonl"))
-                for kind, name in SETS.items()
+                for kind, name in RAW_SETS.items()
             }
             refused = (part / "refused.csv").open("w", encoding="utf-8", newline="\n")
             raw = _Raw(files, stack.enter_context(refused), forgotten_users)
@@ -79,7 +77,7 @@ def ingest(
                     link=link_target(source.path),
                 )
                 accounts.append(raw.add(account, _rows(source, account.origin, workers)))
-                counts = {name: account.tally[name] for name in (*SETS.values(), *COUNTS)}
+                counts = {name: account.tally[name] for name in (*RAW_SETS.values(), *COUNTS)}
                 yield Progress(done, len(found), counts, note=account.summary())
         pairs = zip(found, accounts, strict=plan.source == "files")
         problems = [
@@ -87,6 +85,10 @@ def ingest(
         ]
         if problems:
             raise DataError("\n".join(problems))
+        if not any(account.tally["demonstrations"] for account in accounts):
+            note = _take_chosen(part, accounts)
+            counts = {"demonstrations": sum(account.tally["demonstrations"] for account in accounts)}
+            yield Progress(len(found), len(found), counts, note)
         _check_sets(sources, accounts)
         report = json.dumps([account.report() for account in accounts], indent=2, ensure_ascii=False)
         (part / "sources.json").write_text(report + "\n", encoding="utf-8")
@@ -118,13 +120,13 @@ class _Account:
 
     def summary(self) -> str:
         """What the source was taken for, and what it gave."""
-        names = (*SETS.values(), "changed", "refused", "forgotten")
+        names = (*RAW_SETS.values(), "changed", "refused", "forgotten")
         counts = [f"{self.tally[name]:,} {name}" for name in names if self.tally[name]]
         link = f" (a link to {self.link})" if self.link else ""
         return f"{self.source}{link}: read as {self.format}: {', '.join(counts) or 'no records'}"
 
     def report(self) -> dict[str, Any]:
-        counts = {name: self.tally[name] for name in (*COUNTS, *SETS.values())}
+        counts = {name: self.tally[name] for name in (*COUNTS, *RAW_SETS.values())}
         reasons = {
             reason: {"records": self.tally[f"refused: {reason}"], "lines": lines}
             for reason, lines in self.refused.items()
@@ -181,7 +183,7 @@ class _Raw:
 
     def _write(self, line: RecordLine, tally: Counter[str]) -> str | None:
         """Write a record; an id that is there already gets a number appended, which counts as a change."""
-        name, text = SETS[line.kind], line.text
+        name, text = RAW_SETS[line.kind], line.text
         if line.digest:
             self._prompts.add(line.digest)
         key = content_digest(name, line.id)
@@ -257,10 +259,29 @@ def _some(account: _Account, reason: str) -> str:
     return ", ".join(map(str, account.refused[reason])) + more
 
 
+def _take_chosen(raw: Path, accounts: list[_Account]) -> str:
+    """Write the best-ranked responses of the raw rankings as the demonstrations; returns what was done."""
+    by_file = {account.origin.sha256: account.tally for account in accounts}
+    total = Counter[str]()
+    with record_files.writing(raw / "demonstrations.jsonl") as file:
+        for ranking, demonstration in demonstrations_in(raw / "rankings.jsonl"):
+            tally = by_file[ranking.origin.sha256 if ranking.origin else None]
+            made = CHOSEN if demonstration else NOT_CHOSEN
+            for counter in (tally, total):
+                counter[made] += 1
+            if demonstration:
+                tally["demonstrations"] += 1
+                file.write(demonstration)
+    unclear = f"; {total[NOT_CHOSEN]:,} give none: no single best response, or one met before"
+    return (
+        f"no source holds demonstrations: the best-ranked responses of {total[CHOSEN]:,} rankings are the "
+        f"demonstrations{unclear if total[NOT_CHOSEN] else ''}"
+    )
+
+
 def _check_sets(sources: Path, accounts: list[_Account]) -> None:
-    for kind, name in SETS.items():
-        if kind is not Ranking and not any(account.tally[name] for account in accounts):
-            raise DataError(
-                f"{sources}: no file holds {name}, and training needs some; add {kind.__name__} records "
-                "(data/README.md)"
-            )
+    if not any(account.tally["demonstrations"] for account in accounts):
+        raise DataError(
+            f"{sources}: no file holds demonstrations, nor rankings whose best response could be one; add a "
+            f"file of rows like {DEMONSTRATION_ROW} or {PREFERENCE_ROW}"
+        )

@@ -1,4 +1,7 @@
-"""Labelers rank the round's responses: a simulated panel, people, a judge model, or shares of them."""
+"""Labelers rank the round's responses: a simulated panel, people, a judge model, or shares of them.
+
+With `label.kind: imported` nobody does: the round's set is what was known before.
+"""
 
 import shutil
 from bisect import bisect
@@ -13,6 +16,7 @@ from alignloop.data.record_files import files, read, write
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing, write_json
 from alignloop.labeling.agreement_report import measure_agreement, report_page
+from alignloop.labeling.imported_report import imported_page
 from alignloop.labeling.rankers import RANKERS, LabelingRound
 from alignloop.params.label import Label, Labelers
 from alignloop.params.people import People
@@ -20,6 +24,10 @@ from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import Ranking, Samples
 from alignloop.seeds import seed_of
+
+
+class NoImportedRankings(AlignloopError):
+    """The reward model has nothing to learn from."""
 
 
 class NoLabelersLeft(AlignloopError):
@@ -38,6 +46,9 @@ def label(
     report: Path,
 ) -> Iterator[Progress]:
     """Rank the K responses to every prompt, measure agreement, and add to the earlier rankings."""
+    if plan.kind == "imported":
+        yield from _take_imported(round, earlier, out, metrics=metrics, report=report)
+        return
     waiting = read(samples, Samples)
     rankings: list[Ranking] = []
     counts = {"labelers": 0, "held_out": 0, "rejected": 0}
@@ -67,9 +78,7 @@ def label(
             f"({plan.exclude_below}); lower it"
         )
     with replacing(out) as part:
-        part.mkdir(parents=True)
-        for each in sorted(earlier.glob("*.jsonl")):
-            (shutil.copytree if each.is_dir() else shutil.copyfile)(each, part / each.name)
+        _copy(earlier, part)
         write(part / f"{round}.jsonl", kept)
         makers = Counter[str]()
         for file in files(part):
@@ -80,6 +89,33 @@ def label(
     write_json(metrics, {**numbers, **counts, **found.metrics(), **by})
     with replacing(report) as part:
         part.write_text(report_page(round, found, plan.exclude_below, screening), encoding="utf-8")
+
+
+def _take_imported(
+    round: str, earlier: Path, out: Path, *, metrics: Path, report: Path
+) -> Iterator[Progress]:
+    """Pass on the earlier rankings; count no new ones."""
+    known = read(earlier, Ranking, allow_empty=True)
+    if not any(ranking.split == "train" for ranking in known):
+        raise NoImportedRankings(
+            f"{earlier}: holds {len(known):,} rankings, none of training users, and label.kind is imported; "
+            "add a preference file to the sources, or set label.kind to panel, people or judge"
+        )
+    with replacing(out) as part:
+        _copy(earlier, part)
+    none = dict.fromkeys(("rankings", "pairs", "labelers", "held_out", "rejected"), 0)
+    write_json(metrics, {**none, "ties": None, "excluded_labelers": 0, "excluded_rankings": 0})
+    with replacing(report) as part:
+        part.write_text(imported_page(round, known), encoding="utf-8")
+    note = f"no new labels: the reward model learns from the {len(known):,} rankings known before"
+    yield Progress(1, 1, {"known": len(known)}, note)
+
+
+def _copy(earlier: Path, folder: Path) -> None:
+    """Copy the earlier rankings into a new folder."""
+    folder.mkdir(parents=True)
+    for each in sorted(earlier.glob("*.jsonl")):
+        (shutil.copytree if each.is_dir() else shutil.copyfile)(each, folder / each.name)
 
 
 def _pairs(ranking: Ranking) -> int:
@@ -96,6 +132,8 @@ def divide(seed: int, plan: Label, round: str, samples: list[Samples]) -> dict[L
     A sample keeps its kind of labeler when other samples are added or removed.
     """
     kind = plan.kind
+    if kind == "imported":
+        return {}
     if isinstance(kind, str):
         return {kind: samples}
     order: list[Labelers] = sorted(kind, key=lambda name: name != "people")

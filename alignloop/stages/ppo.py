@@ -18,13 +18,14 @@ from alignloop.core.models import context_of, load_policy, save_policy, token_ru
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.reward_model import HELD_OUT, RewardModel
 from alignloop.core.tokens import decode
+from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
 from alignloop.params.ppo import Kl, Ppo
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
-from alignloop.records import Document, Prompt, Rollout
+from alignloop.records import Prompt, Rollout
 from alignloop.seeds import draws, seed_of
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
@@ -65,7 +66,8 @@ def ppo(
     rows, too_long = prompt_rows(tokenizer, known, context - decoding.max_new_tokens)
     ptx = []
     if plan.ptx_coef:
-        ptx = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context)
+        text = read_text(corpus, "train", "ppo.ptx_coef asks for (0: off)")
+        ptx = document_rows(tokenizer, text, context)
     guards = monitor(plan, reward, tokenizer)
     trainer = algorithm.Trainer(
         policy,

@@ -11,7 +11,7 @@ are kept.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain, compress
 from pathlib import Path
@@ -28,6 +28,7 @@ from alignloop.data.preparation.record_features import SPLITS, FeatureOptions, e
 from alignloop.data.preparation.word_hashes import Indices
 from alignloop.data.record_files import pieces
 from alignloop.data.workers import Workers
+from alignloop.evaluation.data_size import size_note
 from alignloop.files import replacing, scratch, write_json
 from alignloop.params.prepare import Prepare
 from alignloop.params.validate import Validate
@@ -46,6 +47,8 @@ EVALUATION: dict[str, Split] = {  # the split that nothing in training may overl
     "rankings": "test",
     "corpus": "valid",
 }
+LONG = 0.1  # share of a set that may be too long without a word of it
+OPTIONAL = {"rankings", "corpus"}  # sets that may be empty, in every split
 NEEDED = {"prompts": {"train", "test"}, "demonstrations": {"train"}, "corpus": {"train", "valid"}}
 
 
@@ -67,7 +70,10 @@ def prepare(
             yield Progress(len(sets.filters), len(KINDS) + 2, {f"{name} raw": sets.tallies[name]["raw"]})
         sets.filter()
         yield Progress(len(KINDS) + 1, len(KINDS) + 2)
-        for name, out in (("prompts", prompts), ("demonstrations", demonstrations), ("corpus", corpus)):
+        outs = {"prompts": prompts, "demonstrations": demonstrations, "corpus": corpus}
+        if faults := [fault for name, out in outs.items() for fault in sets.missing_splits(name, out)]:
+            raise DataError("\n".join(faults))
+        for name, out in outs.items():
             sets.write(name, out)
         record_files.write_lines(rankings / "imported.jsonl", sets.lines("rankings", *SPLITS), Ranking)
     for split in SPLITS:
@@ -76,7 +82,24 @@ def prepare(
     tallies = sets.tallies
     write_json(metrics, {name: dict(sorted(tallies[name].items())) for name in KINDS})
     numbers = {f"{name} {split}": tally[split] for name, tally in tallies.items() for split in SPLITS}
-    yield Progress(len(KINDS) + 2, len(KINDS) + 2, numbers)
+    sizes = {"demonstrations": tallies["demonstrations"]["train"], "test_prompts": tallies["prompts"]["test"]}
+    notes = (size_note(sizes), _long_note(sets.tallies, bounds.max_characters))
+    yield Progress(len(KINDS) + 2, len(KINDS) + 2, numbers, "; ".join(note for note in notes if note))
+
+
+def _long_note(tallies: Mapping[str, Counter[str]], bound: int) -> str:
+    """Says where many records were dropped for their length, which a longer context would hold."""
+    named = [
+        f"{tally['too long']:,} of {tally['raw']:,} {name}"
+        for name, tally in tallies.items()
+        if tally["too long"] > LONG * tally["raw"]
+    ]
+    if not named:
+        return ""
+    return (
+        f"left out as longer than validate.max_characters ({bound:,}): {', '.join(named)}; raise it if the "
+        "base model's context holds more"
+    )
 
 
 class _Sets:
@@ -100,7 +123,7 @@ class _Sets:
         extract = partial(extract_features, self._options(name, whole))
         kept = RecordFilter(self._near if whole else None)
         with (self._waiting / name).open("w", encoding="utf-8", newline="\n") as file:
-            for part in self._workers.map(extract, pieces(raw, kind, allow_empty=name == "rankings")):
+            for part in self._workers.map(extract, pieces(raw, kind, allow_empty=name in OPTIONAL)):
                 kept.add(part, index.add(part))
                 if not is_corpus:
                     hashes = np.array(part.prompts, np.uint64)
@@ -163,6 +186,18 @@ class _Sets:
         with (self._waiting / name).open(encoding="utf-8", newline="\n") as file:
             yield from compress(file, self.filters[name].in_splits(*splits))
 
+    def missing_splits(self, name: str, out: Path) -> Iterator[str]:
+        """Each split of a set that stages need and that would be empty, with the remedy."""
+        raw, records = self.tallies[name]["raw"], self.filters[name]
+        if not raw and name in OPTIONAL:
+            return
+        for split in SPLITS:
+            if split in NEEDED[name] and not any(records.in_splits(split)):
+                yield (
+                    f"{out / split}.jsonl: of {raw} {name} none is left for this split; add data of more "
+                    "users, or change prepare.valid_share and prepare.test_share"
+                )
+
     def write(self, name: str, out: Path) -> None:
         """Write a set, one file per split."""
         tally = self.tallies[name]
@@ -170,9 +205,3 @@ class _Sets:
             for split in SPLITS[:2] if name == "corpus" else SPLITS:
                 lines = self.lines(name, split)
                 tally[split] = record_files.write_lines(part / f"{split}.jsonl", lines, KINDS[name])
-                if not tally[split] and split in NEEDED[name]:
-                    raise DataError(
-                        f"{out / split}.jsonl: of {tally['raw'] or 'all'} {name} none is left for this "
-                        "split; add data of more users, or change prepare.valid_share and "
-                        "prepare.test_share"
-                    )

@@ -8,7 +8,7 @@ from alignloop.core.family_check import check_family, packs
 from alignloop.core.lm_training import fit, mean_loss
 from alignloop.core.models import context_of, load_policy, new_policy, save_policy
 from alignloop.core.tokens import pad_of, train_tokenizer
-from alignloop.data.record_files import read
+from alignloop.data.pretraining_text import read_text
 from alignloop.files import replacing, write_json
 from alignloop.params.pretrain import Pretrain
 from alignloop.params.section import BaseCheckpoint, Seed
@@ -25,6 +25,8 @@ UNPACKED = (
     "slower"
 )
 
+NO_TEXT = "no plain text among the sources: no perplexity is measured"
+
 
 def pretrain(
     seed: Seed,
@@ -37,7 +39,8 @@ def pretrain(
     plots: Path,
 ) -> Iterator[Progress]:
     """Make the base model, or take a checkpoint."""
-    train, valid = read(corpus / "train.jsonl", Document), read(corpus / "valid.jsonl", Document)
+    needed_for = "" if base else "a base model is made of (or name a checkpoint in `base`)"
+    train, valid = (read_text(corpus, split, needed_for) for split in ("train", "valid"))
     curve = checkpoint.journal("curve")
     rows = []
     if base is not None:
@@ -70,19 +73,21 @@ def pretrain(
         )
         yield from learn(training, checkpoint, curve)
     held_out = document_rows(tokenizer, valid, context_of(model))
-    loss = mean_loss(model, held_out, pad_of(tokenizer))
+    loss = mean_loss(model, held_out, pad_of(tokenizer)) if held_out else None
     with replacing(out) as part:
         save_policy(model, tokenizer, part)
     numbers = {
         "loss": loss,
-        "perplexity": exp(loss),
+        "perplexity": None if loss is None else exp(loss),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "vocabulary": len(tokenizer),
         "rows": len(rows),
     }
     write_json(metrics, numbers)
-    write_curve(plots, points(curve) or [(0, {"loss": loss})])
-    yield Progress(1, 1, {"valid_loss": loss, "valid_perplexity": exp(loss)})
+    measured = {} if loss is None else {"loss": loss}
+    write_curve(plots, points(curve) or [(0, measured)])
+    told = {} if loss is None else {"valid_loss": loss, "valid_perplexity": exp(loss)}
+    yield Progress(1, 1, told, note="" if loss is not None else NO_TEXT)
 
 
 def texts_of(document: Document) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from alignloop.data.record_files import read, write
 from alignloop.errors import AlignloopError
+from alignloop.evaluation.data_size import size_section
 from alignloop.evaluation.responses import load_test_set, respond, summary
 from alignloop.evaluation.results_table import gather, tables
 from alignloop.evaluation.side_by_side import contrasts, render
@@ -99,22 +100,33 @@ def release(
         rankings=labels[last]["all_rankings_by"],
     )
     results = gather(evaluations, {name: found["rankings_by"] for name, found in labels.items()})
+    sizes = _sizes(reward, newest)
     write(out / "responses.jsonl", [*mine, *theirs])
     examples = _examples([*responses, *(theirs if champion.is_dir() else ())], last)
     other_name = "champion" if champion.is_dir() else "SFT"
     compared = render(contrasts([*mine, *theirs]), EXAMPLES, other_name, QUOTE_CHARACTERS)
-    text = (
-        f"# {plan.registry}: results after {last}\n\n{render_verdict(decided)}\n{tables(results)}\n"
-        f"## The candidate and {other_name} side by side\n\n{compared}\n\n"
+    pieces = (
+        f"# {plan.registry}: results after {last}\n",
+        size_section(sizes),
+        render_verdict(decided),
+        tables(results),
+        f"## The candidate and {other_name} side by side\n\n{compared}\n",
         "## Every model's responses to the same prompts\n\n"
-        f"The first test prompt of each behaviour, whatever the responses are.\n\n{examples}"
+        f"The first test prompt of each behaviour, whatever the responses are.\n\n{examples}",
     )
-    write_json(metrics, {**results, "verdict": decided})
+    text = "\n".join(piece for piece in pieces if piece)
+    write_json(metrics, {**results, "verdict": decided, "data": sizes})
     with replacing(report) as part:
         part.write_text(text, encoding="utf-8")
     outcomes = [rule["met"] for rule in decided["rules"].values()]
     counts = {"gates_met": outcomes.count(True), "gates_failed": outcomes.count(False)}
     yield Progress(len(names) + 1, len(names) + 1, counts)
+
+
+def _sizes(reward: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, int]:
+    """How much the last round's models have learned from, and were measured on."""
+    sizes = {key: reward[key] for key in ("demonstrations", "pairs", "valid_pairs") if key in reward}
+    return {**sizes, "test_prompts": int(evaluation["win_rates"]["policy_vs_sft"]["n"])}
 
 
 def _gate(name: str) -> str:

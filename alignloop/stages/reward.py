@@ -19,6 +19,7 @@ from alignloop.core.tokens import pad_of
 from alignloop.core.training_loop import Training
 from alignloop.data.record_files import read
 from alignloop.errors import AlignloopError
+from alignloop.evaluation.data_size import size_note
 from alignloop.evaluation.reward_report import held_out_agreement
 from alignloop.files import replacing, rounded, write_json
 from alignloop.params.reward import Reward
@@ -68,8 +69,10 @@ def reward(
     ranked, too_long = ranked_rows(tokenizer, read(rankings, Ranking), context)
     learned = [row for ranking, row in ranked if ranking.split == "train"]
     held_out = [row for ranking, row in ranked if ranking.split == "valid"]
-    if not any(pairs_of(row.ranks)[0] for row in learned):
-        yield Progress(0, 1, note=NO_PAIR.format(rankings, len(learned)))
+    pairs, valid_pairs = (sum(len(pairs_of(row.ranks)[0]) for row in rows) for rows in (learned, held_out))
+    too_few = size_note({"pairs": pairs, "valid_pairs": valid_pairs})
+    if note := too_few if pairs else NO_PAIR.format(rankings, len(learned)):
+        yield Progress(0, 1, note=note)
     curve = checkpoint.journal("curve")
     training = _training(plan, model, learned, pad, draws(seed, "reward", round, "order"))
     yield from learn(training, checkpoint, curve)
@@ -96,10 +99,12 @@ def reward(
         if other:
             other.save(part / HELD_OUT, tokenizer)
     counts = {
+        "demonstrations": len(examples),
         "rankings": len(learned),
+        "pairs": pairs,
         "too_long": too_long,
         "valid_rankings": len(held_out),
-        "valid_pairs": report["users"]["pairs"],
+        "valid_pairs": valid_pairs,
     }
     known = points(curve)
     last = known[-max(1, len(known) // 10) :]
@@ -112,12 +117,11 @@ def reward(
         {**counts, **accuracies, "normalisation": shift, "scale": scale, "agreement": rounded(report)},
     )
     write_curve(plots, known)
-    pairs = report["users"]["pairs"]
     yield Progress(
         1,
         1,
         {} if accuracy is None else {"valid_accuracy": accuracy},
-        note=CHANCE.format(accuracy, pairs) if at_chance(accuracy, pairs) else "",
+        note=CHANCE.format(accuracy, valid_pairs) if at_chance(accuracy, valid_pairs) else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""K responses per prompt from the newest policy, for labelers to rank."""
+"""K responses per prompt from the newest policy, for labelers to rank; none where nobody ranks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ from alignloop.core.models import context_of, load_policy, token_rules
 from alignloop.core.tokens import decode
 from alignloop.data.record_files import read, write
 from alignloop.files import write_json
+from alignloop.params.label import Label
 from alignloop.params.sample import Decoding, Sample
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
@@ -19,12 +20,14 @@ from alignloop.seeds import draws, seed_of
 from alignloop.training.encoding import prompt_rows
 
 PROMPTS_PER_CALL = 128
+NOTHING_DRAWN = {"ended": None, "length": None}
 
 
 def sample(
     seed: Seed,
     plan: Sample,
     decoding: Decoding,
+    labels: Label,
     round: str,
     policy: Path,
     prompts: Path,
@@ -32,6 +35,11 @@ def sample(
     metrics: Path,
 ) -> Iterator[Progress]:
     """Draw responses to fresh prompts of training users, and to some of validation users."""
+    if labels.kind == "imported":
+        write(out, [])
+        write_json(metrics, {**dict.fromkeys(("prompts", "responses", "too_long"), 0), **NOTHING_DRAWN})
+        yield Progress(1, 1, note="draws nothing: label.kind is imported, so nobody would rank it")
+        return
     model, tokenizer = load_policy(policy)
     rules = token_rules(tokenizer, model)
     room, k = context_of(model) - decoding.max_new_tokens, plan.responses_per_prompt

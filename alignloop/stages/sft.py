@@ -12,13 +12,14 @@ from alignloop.core.checkpoint_selection import BestWeights, check_steps
 from alignloop.core.lm_training import fit
 from alignloop.core.models import context_of, load_policy, save_policy
 from alignloop.core.tokens import pad_of
+from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read
 from alignloop.files import replacing, write_json
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.params.sft import Sft
 from alignloop.progress import Progress
-from alignloop.records import Demonstration, Document
+from alignloop.records import Demonstration
 from alignloop.seeds import draws
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
@@ -50,7 +51,9 @@ def sft(
     validate = validator(seed, plan, decoding, model=model, tokenizer=tokenizer, demonstrations=held_out)
     text = []
     if plan.pretrain_share:
-        text = document_rows(tokenizer, read(corpus / "train.jsonl", Document), context)
+        text = document_rows(
+            tokenizer, read_text(corpus, "train", "sft.pretrain_share asks for (0: off)"), context
+        )
     training = fit(
         model,
         rows,

@@ -27,14 +27,13 @@ from alignloop.data.workers import Workers
 from alignloop.files import write_json
 from alignloop.params.validate import Validate
 from alignloop.progress import Progress
-from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
+from alignloop.records import RAW_SETS, Demonstration, Document, Prompt, Ranking, Record
 
 Files = dict[Path, str | None]  # each with its split, None where the lines tell it
 
 
 def _raw(data: Path) -> dict[str, tuple[type[Record], Files]]:
-    kinds = {"documents": Document, "prompts": Prompt, "demonstrations": Demonstration, "rankings": Ranking}
-    return {name: (kind, dict.fromkeys(files(data / f"{name}.jsonl"))) for name, kind in kinds.items()}
+    return {name: (kind, dict.fromkeys(files(data / f"{name}.jsonl"))) for kind, name in RAW_SETS.items()}
 
 
 def _sets(data: Path) -> dict[str, tuple[type[Record], Files]]:
@@ -71,7 +70,7 @@ def validate(
         how = {"generated": suite == "rankings", "private": suite != "raw", "workers": workers}
         rows = {name: record_tables.record_table(kind, paths, **how) for name, (kind, paths) in sets.items()}
     for name, (kind, _) in sets.items():
-        if rows[name].empty and (kind is not Ranking or suite == "rankings"):
+        if rows[name].empty and (kind not in (Ranking, Document) or suite == "rankings"):
             raise DataError(f"{data}: the {name} are empty; add data to the sources, and run from `ingest`")
     record_tables.mark_leaks(rows.values())
     checks = []

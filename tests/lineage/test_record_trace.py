@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from alignloop.__main__ import main
+from alignloop.data.chosen_responses import demonstration_of
 from alignloop.data.formats import FORMATS
 from alignloop.lineage.record_trace import quote_source
-from alignloop.records import Document
+from alignloop.records import Document, Ranking
 from tests.lineage.conftest import USERS, demonstration
 
 
@@ -137,3 +138,13 @@ def test_trained_models_are_listed_apart_from_measured_ones(data: Path, capsys: 
 def test_an_unknown_record_gives_one_message(data: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["data", "show", "p-none"]) == 1
     assert capsys.readouterr().err.startswith("data: p-none: is in no set, now or in DVC's cache;")
+
+
+def test_a_chosen_response_leads_to_its_ranking_among_others_on_the_line(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{n}?", "chosen": f"yes {n}", "rejected": "no"} for n in (1, 2)]
+    file = tmp_path / "prefs.json"
+    file.write_text(json.dumps(rows))
+    [_, (line, second)] = FORMATS["trl"].read(file, "prefs.json")
+    assert isinstance(second, Ranking)
+    row = json.loads(demonstration_of(second, "yes 2").model_dump_json()) | {"origin": {"line": line}}
+    assert "yes 2" in quote_source(file, {"source": "prefs.json", "format": "trl"}, row)

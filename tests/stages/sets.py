@@ -58,6 +58,7 @@ class Sets:
             for user in (*TRAIN[:3], *VALID[:3], *TEST[:3])
         ]
         self.rankings: list[Ranking] = []
+        self.said: list[str] = []
         self.documents = [
             Document(id=f"d{number}", text=f"Text {number}.", source="s") for number in range(60)
         ]
@@ -69,7 +70,8 @@ class Sets:
         for name in ("prompts", "demonstrations", "rankings", "documents"):
             write(self.root / "raw" / f"{name}.jsonl", getattr(self, name))
         outs = {name: self.root / name for name in ("raw", "prompts", "demonstrations", "corpus", "rankings")}
-        list(bind(prepare, parameters.parse(raw, "params.yaml"))(**outs, metrics=self.root / "prepare.json"))
+        work = bind(prepare, parameters.parse(raw, "params.yaml"))(**outs, metrics=self.root / "prepare.json")
+        self.said = [step.note for step in work if step.note]
         return json.loads((self.root / "prepare.json").read_text(encoding="utf-8"))
 
     def ids(self, name: str, split: Split) -> list[str]:

@@ -192,15 +192,6 @@ def test_sources_without_data_say_what_to_do(tmp_path: Path):
     assert "put files there, or set ingest.source: world" in message
 
 
-@pytest.mark.parametrize(("gone", "what"), [("book.txt", "documents"), ("sums.jsonl", "demonstrations")])
-def test_a_kind_of_record_that_training_needs_and_no_source_holds_is_named(root: Path, gone: str, what: str):
-    (root / "sources" / gone).unlink()
-    assert (
-        f"sources: no file holds {what}, and training needs some; add {what[:-1].capitalize()} records"
-        in refusal(root)
-    )
-
-
 def test_a_file_that_is_unreadable_or_unknown_is_named(root: Path):
     drop(root, "table.csv", "id,text\n")
     assert "sources/table.csv: the file is empty" in refusal(root)

@@ -217,3 +217,35 @@ def test_the_split_stays_when_data_grows_and_two_runs_give_the_same_bytes(sets: 
     sets.prompts += [prompt(f"new-{user}", user, f"And {user}?") for user in TRAIN[20:40]]
     sets.run()
     assert read(sets.root / "prompts" / "train.jsonl", Prompt)[: len(known)] == known
+
+
+def test_without_plain_text_the_corpus_is_empty_and_every_missing_split_is_named_at_once(sets: Sets):
+    sets.documents = []
+    counts = sets.run()
+    assert counts["corpus"]["raw"] == 0
+    for split in ("train", "valid"):
+        assert (sets.root / "corpus" / f"{split}.jsonl").read_bytes() == b""
+    sets.prompts = [each for each in sets.prompts if each.user not in TEST]
+    sets.demonstrations = [each for each in sets.demonstrations if each.user in VALID]
+    with pytest.raises(
+        DataError, match=r"prompts/test.jsonl: of 6 (.*\n)+.*demonstrations/train.jsonl: of 3"
+    ):
+        sets.run()
+
+
+def test_little_data_and_many_records_that_are_too_long_are_said(sets: Sets):
+    sets.run()
+    [said] = sets.said
+    assert said.startswith("too little data: 3 demonstrations")
+    assert "3 test prompts: a win rate is known to ±37 points only" in said
+    user = TRAIN[9]
+    sets.demonstrations += [demonstration(f"long-{n}", user, f"Why {n}?", "x" * 200) for n in range(2)]
+    sets.run()
+    [said] = sets.said
+    assert said.endswith(
+        "left out as longer than validate.max_characters (100): 2 of 11 demonstrations; raise it if the base "
+        "model's context holds more"
+    )
+    sets.longest = 300
+    sets.run()
+    assert "left out" not in sets.said[0]

@@ -10,6 +10,7 @@ import pytest
 from alignloop import params, tracking
 from alignloop.__main__ import main
 from alignloop.data import record_files
+from alignloop.evaluation.data_size import size_section
 from alignloop.evaluation.results_table import tables
 from alignloop.params import Params
 from alignloop.params.binding import bind
@@ -236,9 +237,11 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
     said = capsys.readouterr().out
     numbers = json.loads((rounds / "metrics" / "release.json").read_text())
     results, verdict = tables(numbers), render_verdict(numbers["verdict"])
-    registered = (
-        f"{results}\n{verdict}\nregistered alignloop-sft/1, alignloop-reward/1, alignloop-policy/1 @candidate"
-    )
+    too_little = size_section(numbers["data"])
+    assert "**Too little data to tell much**" in too_little
+    assert too_little in (rounds / "reports" / "results.md").read_text()
+    names = "alignloop-sft/1, alignloop-reward/1, alignloop-policy/1"
+    registered = f"{results}\n{verdict}\n{too_little}\nregistered {names} @candidate"
     assert f"{registered}\nalignloop-policy/1 @candidate: is the champion now: #1 " in said
     assert f"{registered} @champion\nalignloop-policy/1 @candidate @champion: decided before: #1 " in said
     versions = {version.name: version for version in registry.versions(rounds)}

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import Path
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
@@ -16,7 +17,13 @@ from alignloop.data.formats.sniffing import sniff
 from alignloop.data.input_files import DataError, check_folder
 
 SKIP, UNKNOWN = "skip", "unknown-accepted"
+DEMONSTRATION_ROW = '{"prompt": "…", "completion": "…"}'  # the simplest rows that are understood
+PREFERENCE_ROW = '{"prompt": "…", "chosen": "…", "rejected": "…"}'
 ASIDE = ("README", "LICENSE")  # prefixes, in any case, of the names of files that are not data
+
+
+class NoSources(DataError):
+    """The folder of sources holds no data."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,11 @@ class Source:
     format: str
     reader: Format
     licence: str
-    sha256: str
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of its bytes; of a folder, of all its files."""
+        return _sha256(self.path)
 
 
 def find_sources(
@@ -81,12 +92,12 @@ def find_sources(
         reader = mapped_table(mapped, mappings[mapped]) if mapped else FORMATS[format]
         licence = _licence(name, spdx)
         unlicensed += [] if licence else [name]
-        found.append(Source(name, path, format, reader, licence=licence or UNKNOWN, sha256=_sha256(path)))
+        found.append(Source(name, path, format, reader, licence=licence or UNKNOWN))
     if faults:
         raise DataError("\n".join(faults))
     if not found:
         ignored = f"hidden files, {'* and '.join(ASIDE)}* do not count"
-        raise DataError(
+        raise NoSources(
             f"{folder}: holds no data ({ignored}); "
             "put files there, or set ingest.source: world in params.yaml"
         )
