@@ -1,7 +1,7 @@
 """Report of labeler agreement in a round: with each other, with gold items, by category and over time.
 
 Gold items are those whose order is known (ground truth). Rankings of one prompt with the same responses are
-rankings of one item, whatever the order of the responses.
+rankings of one item, whatever the order of the responses. Equal responses count once.
 """
 
 from collections import defaultdict
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alignloop.core.labeler_agreement import Points, Ranks, agreement_rate, alpha, by_labeler, total
+from alignloop.labeling.equal_responses import once, tie_copies
 from alignloop.markdown import plain
 from alignloop.records import Ranking
 
@@ -72,8 +73,7 @@ def measure_agreement(
     by_name: dict[str, list[Ranking]] = defaultdict(list)
     for ranking in rankings:
         item = _item(ranking)
-        order = sorted(range(len(ranking.ranks)), key=ranking.responses.__getitem__)
-        items[item][ranking.labeler] = [ranking.ranks[place] for place in order]
+        items[item][ranking.labeler] = _ranks_by_text(ranking)
         categories[ranking.prompt.category][item] = items[item]
         if ranking.time:
             weeks[_week(ranking.time)][item] = items[item]
@@ -112,8 +112,8 @@ def measure_agreement(
     )
 
 
-def report_page(round: str, report: AgreementReport, bound: float | None) -> str:
-    """The report as Markdown."""
+def report_page(round: str, report: AgreementReport, bound: float | None, without_choice: int = 0) -> str:
+    """The report as Markdown; `without_choice` counts the prompts whose responses are all equal."""
     metrics = report.metrics()
     rule = "no labeler is left out (`label.exclude_below` is null)"
     if bound is not None:
@@ -129,6 +129,7 @@ def report_page(round: str, report: AgreementReport, bound: float | None) -> str
         f"with gold items {_share_text(report.gold)}; "
         f"Krippendorff's α {_number_text(report.alpha)}; {rule}.",
         "",
+        *(_equal_text(without_choice) if without_choice else []),
         "| labeler | kind | rankings | with gold | with others | earlier half | later half | α | |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
@@ -154,9 +155,17 @@ def report_page(round: str, report: AgreementReport, bound: float | None) -> str
     lines += [
         "",
         "A tie counts half where the other side has an order. α is ordinal, a unit per response; "
-        "1 is full agreement, 0 what chance gives.",
+        "1 is full agreement, 0 what chance gives. Equal responses to a prompt count once.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _equal_text(count: int) -> list[str]:
+    prompts = "1 prompt has" if count == 1 else f"{count:,} prompts have"
+    return [
+        f"{prompts} equal responses only: nobody was asked about this tie, and it is in no ranking.",
+        "",
+    ]
 
 
 def _by_group(groups: Mapping[str, Items]) -> dict[str, tuple[Points, float | None]]:
@@ -165,6 +174,13 @@ def _by_group(groups: Mapping[str, Items]) -> dict[str, tuple[Points, float | No
 
 def _item(ranking: Ranking) -> object:
     return ranking.prompt.id, ranking.prompt.messages, tuple(sorted(ranking.responses))
+
+
+def _ranks_by_text(ranking: Ranking) -> list[int]:
+    """The rank of each distinct response, in the order of the texts."""
+    order = sorted(range(len(ranking.ranks)), key=ranking.responses.__getitem__)
+    texts = [ranking.responses[place] for place in order]
+    return once(tie_copies([ranking.ranks[place] for place in order], texts), texts)
 
 
 def _week(time: str) -> str:

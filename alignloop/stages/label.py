@@ -11,7 +11,7 @@ from alignloop.data.record_files import read, write
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing, write_json
 from alignloop.labeling.agreement_report import measure_agreement, report_page
-from alignloop.labeling.rankers import RANKERS, LabelingRound
+from alignloop.labeling.rankers import COUNTS, RANKERS, LabelingRound
 from alignloop.params.label import Label, Labelers
 from alignloop.params.people import People
 from alignloop.params.section import Seed
@@ -22,6 +22,10 @@ from alignloop.seeds import seed_of
 
 class NoLabelersLeft(AlignloopError):
     """The rule that leaves labelers out leaves none."""
+
+
+class NothingToRank(AlignloopError):
+    """No prompt has two distinct responses."""
 
 
 def label(
@@ -38,23 +42,30 @@ def label(
     """Rank the K responses to every prompt, measure agreement, and add to the earlier rankings."""
     waiting = read(samples, Samples)
     rankings: list[Ranking] = []
-    counts = {"labelers": 0, "held_out": 0, "rejected": 0}
+    counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
+    without_choice = 0  # prompts whose responses are all equal: their tie is in no ranking
     gold: dict[str, Points] = {}
     ties = pairs = 0  # so far
     ranked: set[str] = set()  # several labelers may rank a prompt
-    job = LabelingRound(plan, seed, round, pages.url)
+    job = LabelingRound(plan, seed, round, pages)
     for kind, items in divide(seed, plan, round, waiting).items():
-        made, people, known = RANKERS[kind](job, items)
+        made, people, known, equal = RANKERS[kind](job, items)
         gold |= known
+        without_choice += equal
         for ranking in made:
             rankings.append(ranking)
             ranked.add(ranking.prompt.id)
             pairs, ties = pairs + _pairs(ranking), ties + _ties(ranking)
             if len(rankings) % 250 == 0:
-                yield Progress(len(ranked), len(waiting), {"ties": ties / pairs})
+                yield Progress(len(ranked), len(waiting) - without_choice, {"ties": ties / pairs})
         counts = {name: count + people[name] for name, count in counts.items()}
+    if not rankings:
+        raise NothingToRank(
+            f"{samples}: the responses to each of its {len(waiting):,} prompts are equal, so there is "
+            "nothing to rank; raise decoding.temperature, or start the round from another policy"
+        )
     if len(rankings) % 250:
-        yield Progress(len(ranked), len(waiting), {"ties": ties / pairs})
+        yield Progress(len(ranked), len(waiting) - without_choice, {"ties": ties / pairs})
     found = measure_agreement(rankings, gold, plan.exclude_below)
     kept = [ranking for ranking in rankings if ranking.labeler not in found.excluded]
     if not kept:
@@ -69,9 +80,12 @@ def label(
         write(part / f"{round}.jsonl", kept)
     pairs, ties = sum(map(_pairs, kept)), sum(map(_ties, kept))
     numbers = {"rankings": len(kept), "pairs": pairs, "ties": ties / pairs}
+    if without_choice:
+        counts["prompts_without_choice"] = without_choice
     write_json(metrics, {**numbers, **counts, **found.metrics()})
     with replacing(report) as part:
-        part.write_text(report_page(round, found, plan.exclude_below), encoding="utf-8")
+        page = report_page(round, found, plan.exclude_below, without_choice)
+        part.write_text(page, encoding="utf-8")
 
 
 def _pairs(ranking: Ranking) -> int:
