@@ -139,10 +139,12 @@ def check(url: str, overlap: int, tally: Tally) -> tuple[int, int]:
         assert (name, assignment) in kept, f"lost: {name}'s ranking {assignment}"
         answer, presented = kept[name, assignment]
         order = sorted(set(sent.values()))
-        shown = [order.index(sent[letter]) + 1 for letter in letters(len(presented))]
-        assert [(answer.ranks or [])[place] for place in presented] == shown, (
-            f"changed: {name}'s ranking {assignment}"
-        )
+        kept_ranks = answer.ranks or []
+        ranks = dict(zip(letters(len(presented)), (kept_ranks[place] for place in presented), strict=True))
+        # equal responses were one card, sent under the letter of its first copy
+        assert {letter: ranks[letter] for letter in sent} == {
+            letter: order.index(rank) + 1 for letter, rank in sent.items()
+        }, f"changed: {name}'s ranking {assignment}"
     firsts = [answer for answer, _ in rows if answer.attempt == 1]
     assert len({(answer.item, answer.labeler) for answer in firsts}) == len(firsts), (
         "a ranking is stored twice"

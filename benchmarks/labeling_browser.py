@@ -99,7 +99,7 @@ async def labeler(name: str, secret: str, browser: Browser, tally: Tally, think:
         place, text, smooth = await browser.page(path, form)
         if smooth:
             tally.pages.setdefault(kind, []).append(time.monotonic() - began)
-        if kind == "ranking sent" and (place != path or "This one is answered" in text):
+        if kind == "ranking sent" and (place != path or "This assignment is submitted" in text):
             sent = {
                 field[-1]: int(value) for field, value in (form or {}).items() if field.startswith("rank-")
             }

@@ -1,7 +1,7 @@
 """The task `plan`: write a run's options into the files that DVC reads, and choose the rounds to run."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,8 +77,11 @@ def make_plan(
         raise ParamsError(
             f"--from {start_from}: dvc.yaml has no such stage; it has {', '.join(pipeline.stages())}"
         )
-    warm_up(pipeline.stages()[name] for name in {*pipeline.outdated(), *force})
+    stale = {*pipeline.outdated(), *force}
+    warm_up(pipeline.stages()[name] for name in stale)
     selected = [] if data_only else [round for round in all_rounds if rounds is None or round in rounds]
+    for line in _asked_of_people(root, selected, stale):
+        log.info(line)
     return Plan(selected, selected == all_rounds, force, data_only)
 
 
@@ -87,6 +90,19 @@ def _given_keys(root: Path, with_file: Path | None, overrides: Mapping[str, Any]
     if with_file is None or with_file.resolve() == (root / FILES_DEFAULTS).resolve():
         return set(overrides)
     return {*overrides, *flatten(mapping_in(with_file))}
+
+
+def _asked_of_people(root: Path, rounds: Sequence[str], stale: Collection[str]) -> list[str]:
+    """Return a line for each round that people have to rank: how many hours that takes."""
+    params = load(root / "params.yaml")
+    if not params.label.people_share:
+        return []
+    from alignloop.labeling.planned_rounds import announcements  # imports the labeling database
+
+    unlabeled = [round for round in rounds if f"label@{round}" in stale]
+    return announcements(
+        root, params, unlabeled, [name for name in unlabeled if f"sample@{name}" not in stale]
+    )
 
 
 def next_round(root: Path) -> dict[str, Any]:

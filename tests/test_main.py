@@ -94,8 +94,10 @@ def test_a_word_that_is_a_stage_and_a_command_is_the_stage_where_a_round_is_name
     assert "the following arguments are required: --samples" in capsys.readouterr().err
     assert run("label", "invite", "labeler-ada") == 0
     assert re.fullmatch(r"http://127\.0\.0\.1:4300/invitation/[\w-]{43}\n", capsys.readouterr().out)
-    assert run("label", "invite", "ada") == 1
-    assert "'ada' is not a valid labeler name" in capsys.readouterr().err
+    assert run("label", "invite", "ada") == 0
+    assert "for labeler-ada" in capsys.readouterr().err
+    assert run("label", "invite", "Ada B") == 1
+    assert "'labeler-Ada B' is not a valid labeler name" in capsys.readouterr().err
 
 
 def test_the_declaration_in_dvc_yaml_tells_inputs_outputs_code_and_parameters(project: Path, stage: Write):

@@ -153,6 +153,14 @@ def served(tmp_path_factory: pytest.TempPathFactory, told: tuple[str, list[str]]
             assert line.startswith("Prefect http://127.0.0.1:"), [
                 file.read_text()[-3000:] for file in (root / ".cache").glob("*.log")
             ]
+            link = process.stdout.readline()
+            assert re.match(
+                r"labels: no administrator yet; sign in at http://127.0.0.1:\d+/invitation/", link
+            )
+            secret = link.strip().rsplit("/", 1)[1]
+            assert not any(secret in file.read_text() for file in (root / ".cache").glob("*.log"))
+            page = link[link.index("http") :].strip()
+            assert "labeler-admin" in httpx.get(page, trust_env=False).text
             wait(lambda: "is ready" in (root / ".cache" / "worker.log").read_text())
             serving = Served(root, process, f"{line.split()[1]}/api/")
             with serving.api:

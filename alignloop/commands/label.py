@@ -1,4 +1,4 @@
-"""`python -m alignloop label`: serve the labeling pages, invite people, publish prompts."""
+"""`python -m alignloop label`: serve the labeling pages, invite people, publish prompts, state hours."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from alignloop import params as parameters
 from alignloop.commands import label_exchange
 from alignloop.data.record_files import read, write
-from alignloop.labeling import accounts, demonstrations, rounds
+from alignloop.labeling import accounts, demonstrations, rounds, workload
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.records import Prompt
 from alignloop.web.addresses import listening_port
@@ -26,8 +26,10 @@ def command(arguments: Sequence[str]) -> int:
         if options.verb == "serve":
             _serve(database, params, options)
         elif options.verb == "invite":
-            secret = accounts.invite(database, options.name, options.role, "command line")
+            name = accounts.account_name(options.name)
+            secret = accounts.invite(database, name, options.role, "command line")
             print(f"{params.people.url.rstrip('/')}/invitation/{secret}")
+            print(f"for {name}; valid for {accounts.LINK_DAYS} days", file=sys.stderr)
         elif options.verb == "export":
             label_exchange.export_round(database, prepare_settings(database, params, Path.cwd()), options)
         elif options.verb == "import":
@@ -53,20 +55,18 @@ def _serve(database: LabelingDatabase, params: parameters.Params, options: argpa
     settings = prepare_settings(database, params, Path.cwd())
     port = options.port or listening_port(settings.url)
     with database.reading() as session:
-        administrators, waiting = accounts.count_administrators(session), rounds.open_rounds(session)
+        waiting = rounds.open_rounds(session)
+        left = [(each.id, workload.round_workload(session, each.id, params.people)) for each in waiting]
     print(
         f"labeling pages on {settings.url}, which listen on {options.host}:{port}, database {database.name}, "
         f"guidelines {settings.guidelines_version}",
         file=sys.stderr,
     )
     print(f"open rounds: {', '.join(each.id for each in waiting) or 'none'}", file=sys.stderr)
-    if not administrators:
-        secret = accounts.invite(database, "labeler-admin", "admin", "command line")
-        print(
-            f"no administrator yet; sign in at {settings.url.rstrip('/')}/invitation/{secret}",
-            file=sys.stderr,
-            flush=True,
-        )
+    for round, work in left:
+        print(f"round {round}: {work.rankings:,} rankings are missing, {work}", file=sys.stderr)
+    if link := accounts.administrators_link(database, settings.url):
+        print(link, file=sys.stderr, flush=True)
     app = create_app(database, settings)
     with PipelineTrigger(database, options.then, Path(".cache", "continue.log")):
         uvicorn.run(
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the command that continues the pipeline; '' for none",
     )
     invite = verbs.add_parser("invite", help="create an invitation link")
-    invite.add_argument("name")
+    invite.add_argument("name", help="with or without labeler- before it")
     invite.add_argument("--role", choices=("labeler", "reviewer", "admin"), default="labeler")
     prompts = verbs.add_parser("publish-prompts", help="publish prompts for labelers to demonstrate on")
     prompts.add_argument("file", type=Path)

@@ -40,13 +40,14 @@ def add_verbs(verbs: "_SubParsersAction[Any]") -> None:
 
 def export_round(database: LabelingDatabase, settings: Settings, options: Namespace) -> None:
     """Write the round's items, and the settings that the other tool needs to show them."""
+    tool = TOOLS[options.to]
     with database.reading() as session:
         items = external_rounds.round_items(
-            session, options.round, settings.guidelines_version, options.answers
+            session, options.round, settings.guidelines_version, options.answers, tool.EQUAL_ONCE
         )
     if not items:
         raise ExchangeError(f"round {options.round} has no items")
-    files = TOOLS[options.to].write(options.file, items, settings.guidelines, _people(options.people))
+    files = tool.write(options.file, items, settings.guidelines, _people(options.people))
     print(f"{len(items)} items of round {options.round} in {' and '.join(map(str, files))}")
 
 
@@ -69,6 +70,8 @@ def import_round(database: LabelingDatabase, options: Namespace) -> None:
         state = rounds.progress(session, options.round)
     for reason in result.refused:
         print(f"refused: {reason}")
+    if result.tied:
+        print(f"{result.tied} rankings had equal responses apart: they tie at the better rank")
     print(
         f"{result.rankings} rankings and {result.skips} skips by "
         f"{', '.join(sorted(result.labelers)) or 'no labeler'}; {result.known} imported before"

@@ -22,6 +22,8 @@ from urllib.request import ProxyHandler, build_opener
 
 from alignloop import params as parameters
 from alignloop.errors import AlignloopError
+from alignloop.labeling.accounts import administrators_link
+from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.pipeline.checkout_lock import hold_lock_file
 from alignloop.pipeline.environment import MLFLOW_DATABASE, SERVING
 from alignloop.web.addresses import listening_port
@@ -76,6 +78,7 @@ def command(arguments: Sequence[str]) -> int:
         from alignloop.tracking import create_store  # imports MLflow, which takes seconds
 
         create_store(MLFLOW_DATABASE)
+    link = _administrators_link(labels_url)
     try:
         with _running(services, env) as processes:
             _await_all(services, processes)
@@ -84,12 +87,23 @@ def command(arguments: Sequence[str]) -> int:
                 pages = "   ".join(f"{service.name} {service.page}" for service in services if service.page)
                 key = f"{CLIENT_KEY} in {SERVING} signs in to Prefect"
                 print(f"{pages}   ({key}; logs in {LOGS}/; Ctrl-C ends all)", flush=True)
+                if link:
+                    print(f"labels: {link}", flush=True)
                 while True:
                     _check_alive(processes)
                     time.sleep(0.5)
     except KeyboardInterrupt:
         print("serve: all services have ended", file=sys.stderr)
         return 0
+
+
+def _administrators_link(url: str) -> str:
+    """The first administrator's invitation link, made here: it is a secret, so no log of a service has it."""
+    database = LabelingDatabase(database_url(Path.cwd()))
+    try:
+        return administrators_link(database, url)
+    finally:
+        database.close()
 
 
 def plan_services(
@@ -193,7 +207,6 @@ def _running(
             log = _log(service.name)
             if log.exists():
                 log.replace(log.with_suffix(".log.1"))
-            # for the owner only: the labeling pages log the first administrator's invitation link
             with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
                 processes[service.name] = subprocess.Popen(
                     service.command,

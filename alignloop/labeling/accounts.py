@@ -22,7 +22,9 @@ from alignloop.labeling.sign_in_limits import AccessRefused
 LINK_DAYS = 14
 SESSION_HOURS = 12
 MIN_PASSWORD_LENGTH = 10
-NAME = re.compile(r"labeler-[a-z0-9][a-z0-9-]{0,40}")
+PREFIX = "labeler-"
+NAME = re.compile(rf"{PREFIX}[a-z0-9][a-z0-9-]{{0,40}}")
+FIRST_ADMINISTRATOR = "labeler-admin"
 T = TypeVar("T")
 _hasher = PasswordHasher()
 _DUMMY_HASH = _hasher.hash(secrets.token_hex())  # verified for unknown names: the time must not reveal them
@@ -38,6 +40,8 @@ _ACCOUNT = select(
 _ACCOUNT = _ACCOUNT.join(SignInSession, SignInSession.labeler == Labeler.id).where(
     SignInSession.id == bindparam("session"), SignInSession.expires > bindparam("now")
 )
+_ACTIVE_ADMINISTRATORS = select(func.count()).select_from(Labeler)
+_ACTIVE_ADMINISTRATORS = _ACTIVE_ADMINISTRATORS.where(Labeler.role == "admin", Labeler.status == "active")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,12 @@ class SignedInAccount:
     form_key: str
 
 
+def account_name(text: str) -> str:
+    """The name of an account as it is typed, with or without `labeler-` before it."""
+    name = text.strip()
+    return name if name.startswith(PREFIX) else f"{PREFIX}{name}"
+
+
 def invite(database: LabelingDatabase, id: str, role: Role, actor: str) -> str:
     """Create an account, or renew the invitation of an existing one, and return the secret of its link.
 
@@ -59,8 +69,8 @@ def invite(database: LabelingDatabase, id: str, role: Role, actor: str) -> str:
     """
     if not NAME.fullmatch(id):
         raise AccessRefused(
-            f"'{id}' is not a valid labeler name; write labeler- followed by small letters, digits or "
-            "dashes, as in labeler-ada"
+            f"'{id}' is not a valid labeler name; write small letters, digits or dashes, "
+            f"as in ada or {PREFIX}ada"
         )
     secret = secrets.token_urlsafe(32)
     with database.writing() as session:
@@ -168,13 +178,26 @@ def sign_out(database: LabelingDatabase, cookie: str) -> None:
 
 def count_administrators(session: Session) -> int:
     """Number of active administrators who can sign in."""
-    active = (
-        select(func.count()).select_from(Labeler).where(Labeler.role == "admin", Labeler.status == "active")
-    )
-    return (
-        session.scalar(active.where(Labeler.password.is_not(None) | (Labeler.link_expires > time.time())))
-        or 0
-    )
+    usable = Labeler.password.is_not(None) | (Labeler.link_expires > time.time())
+    return session.scalar(_ACTIVE_ADMINISTRATORS.where(usable)) or 0
+
+
+def administrators_link(database: LabelingDatabase, url: str) -> str:
+    """What an operator has to know to sign in as administrator; empty if one has a password.
+
+    Where no administrator can sign in, it has a new link, which is a secret.
+    """
+    with database.reading() as session:
+        if session.scalar(_ACTIVE_ADMINISTRATORS.where(Labeler.password.is_not(None))):
+            return ""
+        is_invited = count_administrators(session) > 0
+    if is_invited:
+        return (
+            "an administrator is invited and has set no password yet; a new link: "
+            f"python -m alignloop label invite {FIRST_ADMINISTRATOR} --role admin"
+        )
+    secret = invite(database, FIRST_ADMINISTRATOR, "admin", "command line")
+    return f"no administrator yet; sign in at {url.rstrip('/')}/invitation/{secret}"
 
 
 def _start_session(session: Session, person: Labeler) -> str:

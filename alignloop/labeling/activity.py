@@ -9,8 +9,10 @@ from sqlalchemy.orm import Session
 
 from alignloop.labeling.schema import Assignment, Event, Item, Purpose, Submission
 
-_FINISHED = select(func.count()).select_from(Submission)  # built once, for every page
+# built once, for every page; the quiz is no work
+_FINISHED = select(func.count()).select_from(Submission).join(Item, Item.id == Submission.item)
 _FINISHED = _FINISHED.where(
+    Item.purpose != "quiz",
     Submission.labeler == bindparam("labeler"),
     Submission.submitted > bindparam("since"),
     Submission.skipped.is_(None),
@@ -27,14 +29,17 @@ class SubmissionSummary:
     ranks: list[int] | None
     presented: list[int]
     skipped: str | None
+    is_reopened: bool
     seconds: float
     submitted: float
 
 
-def own_submissions(session: Session, labeler: str, limit: int = 50) -> list[SubmissionSummary]:
+def own_submissions(
+    session: Session, labeler: str, limit: int = 50, offset: int = 0
+) -> list[SubmissionSummary]:
     """The labeler's last submissions, the newest first."""
     query = (
-        select(Submission, Assignment.presented, Item)
+        select(Submission, Assignment, Item)
         .join(Assignment, Assignment.id == Submission.assignment)
         .join(Item, Item.id == Submission.item)
     )
@@ -42,6 +47,7 @@ def own_submissions(session: Session, labeler: str, limit: int = 50) -> list[Sub
         query.where(Submission.labeler == labeler)
         .order_by(Submission.submitted.desc(), Submission.assignment.desc())
         .limit(limit)
+        .offset(offset)
     )
     return [
         SubmissionSummary(
@@ -49,12 +55,13 @@ def own_submissions(session: Session, labeler: str, limit: int = 50) -> list[Sub
             job=item.job,
             prompt=_last_user_message(submission.messages or item.prompt["messages"]),
             ranks=submission.ranks,
-            presented=presented,
+            presented=assignment.presented,
             skipped=submission.skipped,
+            is_reopened=assignment.reopened is not None,
             seconds=submission.active_seconds or submission.seconds,
             submitted=submission.submitted,
         )
-        for submission, presented, item in rows
+        for submission, assignment, item in rows
     ]
 
 

@@ -2,7 +2,8 @@
 
 Known orders are people's gold items, and the screening items of simulated labelers whose prompts are of the
 built-in environment too; an order that is known of other data counts for nothing here. Rankings of one prompt
-with the same responses are rankings of one item, whatever the order of the responses.
+with the same responses are rankings of one item, whatever the order of the responses. Equal
+responses count once.
 """
 
 from collections import defaultdict
@@ -12,6 +13,7 @@ from datetime import datetime
 
 from alignloop.core.labeler_agreement import Points, Ranks, agreement_rate, alpha, by_labeler, total
 from alignloop.data.ranking_makers import count_makers, describe, maker_of, rules_in
+from alignloop.labeling.equal_responses import once, tie_copies
 from alignloop.markdown import plain
 from alignloop.records import Ranking
 
@@ -80,8 +82,7 @@ def measure_agreement(
     by_name: dict[str, list[Ranking]] = defaultdict(list)
     for ranking in rankings:
         item = _item(ranking)
-        order = sorted(range(len(ranking.ranks)), key=ranking.responses.__getitem__)
-        items[item][ranking.labeler] = [ranking.ranks[place] for place in order]
+        items[item][ranking.labeler] = _ranks_by_text(ranking)
         categories[ranking.prompt.category][item] = items[item]
         if ranking.time:
             weeks[_week(ranking.time)][item] = items[item]
@@ -122,8 +123,14 @@ def measure_agreement(
     )
 
 
-def report_page(round: str, report: AgreementReport, bound: float | None, screening: Points) -> str:
-    """The report as Markdown; `screening` is the panel's agreement on its screening items."""
+def report_page(
+    round: str, report: AgreementReport, bound: float | None, *, screening: Points, without_choice: int = 0
+) -> str:
+    """The report as Markdown.
+
+    `screening` is the panel's agreement on its screening items; `without_choice` counts the prompts whose
+    responses are all equal.
+    """
     metrics = report.metrics()
     rule = "no labeler is left out (`label.exclude_below` is null)"
     if bound is not None:
@@ -140,6 +147,7 @@ def report_page(round: str, report: AgreementReport, bound: float | None, screen
         f"{_known_orders(report)}; Krippendorff's α {_number_text(report.alpha)}; {rule}.",
         "",
         *_screening(report, screening),
+        *(_equal_text(without_choice) if without_choice else []),
         "| labeler | kind | rankings | with known orders | with others | earlier half | later half | α | |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
@@ -165,7 +173,7 @@ def report_page(round: str, report: AgreementReport, bound: float | None, screen
     lines += [
         "",
         "A tie counts half where the other side has an order. α is ordinal, a unit per response; "
-        "1 is full agreement, 0 what chance gives.",
+        "1 is full agreement, 0 what chance gives. Equal responses to a prompt count once.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -204,12 +212,27 @@ def _screening(report: AgreementReport, screening: Points) -> list[str]:
     ]
 
 
+def _equal_text(count: int) -> list[str]:
+    prompts = "1 prompt has" if count == 1 else f"{count:,} prompts have"
+    return [
+        f"{prompts} equal responses only: nobody was asked about this tie, and it is in no ranking.",
+        "",
+    ]
+
+
 def _by_group(groups: Mapping[str, Items]) -> dict[str, tuple[Points, float | None]]:
     return {name: (total(by_labeler(items).values()), alpha(items)) for name, items in sorted(groups.items())}
 
 
 def _item(ranking: Ranking) -> object:
     return ranking.prompt.id, ranking.prompt.messages, tuple(sorted(ranking.responses))
+
+
+def _ranks_by_text(ranking: Ranking) -> list[int]:
+    """The rank of each distinct response, in the order of the texts."""
+    order = sorted(range(len(ranking.ranks)), key=ranking.responses.__getitem__)
+    texts = [ranking.responses[place] for place in order]
+    return once(tie_copies([ranking.ranks[place] for place in order], texts), texts)
 
 
 def _week(time: str) -> str:

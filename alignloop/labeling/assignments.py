@@ -4,7 +4,7 @@ No labeler gets an item twice, except for repeats that measure consistency. When
 item is assigned to another labeler; a late submission of the first is still saved. Counts on the item
 (`taken`, `done`) make the selection one indexed look-up, however many labelers there are. Submissions
 are on disk before they are acknowledged; assignments and drafts are written at once and flushed with the
-next submission.
+next submission. What a labeler has submitted stays, unless they reopen it (reopened_rankings.py).
 """
 
 import time
@@ -18,6 +18,7 @@ from sqlalchemy import Executable, bindparam, select
 from sqlalchemy.orm import Session
 
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError, log_event
+from alignloop.labeling.equal_responses import copies, tie_copies
 from alignloop.labeling.item_selection import AssignmentSettings, select_item
 from alignloop.labeling.leases import counts_for_item, current_assignment, expire_leases
 from alignloop.labeling.rounds import MAX_SKIPS
@@ -27,16 +28,17 @@ from alignloop.seeds import seed_of
 
 # statements that every page runs are built once
 _OWN = (Assignment.id == bindparam("assignment")) & (Assignment.labeler == bindparam("labeler"))
-_OWN_WITH_ITEM = select(Assignment, Item).join(Item, Item.id == Assignment.item).where(_OWN).with_for_update()
+OWN_ITEM = select(Assignment, Item).join(Item, Item.id == Assignment.item).where(_OWN)
+OWN_ITEM_FOR_UPDATE = OWN_ITEM.with_for_update()
 _OWN_FOR_UPDATE = select(Assignment).where(_OWN).with_for_update()
 # locked before the item, as in every other transaction: no two wait for each other
 _ROUND_OF_OWN = select(Item.round).join(Assignment, Item.id == Assignment.item).where(_OWN).scalar_subquery()
-_ROUND_CLOSED = select(Round.closed).where(Round.id == _ROUND_OF_OWN).with_for_update(read=True)
+ROUND_CLOSED = select(Round.closed).where(Round.id == _ROUND_OF_OWN).with_for_update(read=True)
 _VIEW = select(
     Assignment.id, Item.job, Item.purpose, Assignment.attempt, Assignment.state, Item.prompt, Item.responses
 )
 _VIEW = (
-    _VIEW.add_columns(Assignment.presented, Assignment.draft, Assignment.started)
+    _VIEW.add_columns(Assignment.presented, Assignment.draft, Assignment.started, Assignment.reopened)
     .join(Item, Item.id == Assignment.item)
     .where(_OWN)
 )
@@ -60,6 +62,17 @@ class AssignedItem:
     presented: list[int]
     draft: dict[str, Any]
     started: float
+    reopened: float | None
+
+    @property
+    def is_editable(self) -> bool:
+        """Whether the labeler can still write a draft or submit."""
+        return self.state in ("open", "expired") or self.reopened is not None
+
+    @property
+    def cards(self) -> list[list[int]]:
+        """The distinct responses in the order shown, each as the positions of its copies in that order."""
+        return copies([self.responses[place] for place in self.presented])
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,7 @@ def assign(
 
 def assigned_item(session: Session, assignment: int, labeler: str) -> AssignedItem:
     """The labeler's own assignment. Raises AssignmentNotFound."""
-    return AssignedItem(*_own_row(session, _VIEW, assignment, labeler))
+    return AssignedItem(*own_row(session, _VIEW, assignment, labeler))
 
 
 def save_draft(
@@ -127,8 +140,8 @@ def save_draft(
     Returns False if the assignment is already finished.
     """
     with database.writing(flush=False) as session:
-        [row] = _own_row(session, _OWN_FOR_UPDATE, assignment, labeler)
-        if row.state in ("done", "skipped"):
+        [row] = own_row(session, _OWN_FOR_UPDATE, assignment, labeler)
+        if row.state in ("done", "skipped") and row.reopened is None:
             return False
         row.draft = {
             **row.draft,
@@ -150,8 +163,8 @@ def submit(
     now = time.time()
     with database.writing() as session:
         own = {"assignment": assignment, "labeler": labeler}
-        is_late = session.scalar(_ROUND_CLOSED, own) is not None
-        row, item = _own_row(session, _OWN_WITH_ITEM, assignment, labeler)
+        is_late = session.scalar(ROUND_CLOSED, own) is not None
+        row, item = own_row(session, OWN_ITEM_FOR_UPDATE, assignment, labeler)
         if row.state in ("done", "skipped"):
             return False
         record_submission(session, row, item, content, guidelines=guidelines, now=now, is_late=is_late)
@@ -170,7 +183,7 @@ def record_submission(
     now: float,
     is_late: bool = False,
 ) -> None:
-    """Add the submission of an unfinished assignment and count it on its item.
+    """Add the submission of an unfinished assignment and count it on its item; equal responses tie.
 
     Raises ValueError if the ranks are not a weak order.
     """
@@ -189,7 +202,7 @@ def record_submission(
             item=item.id,
             labeler=assignment.labeler,
             attempt=assignment.attempt,
-            ranks=None if content.ranks is None else list(content.ranks),
+            ranks=None if content.ranks is None else tie_copies(content.ranks, item.responses),
             ratings=list(content.ratings),
             about=content.about,
             messages=None if content.messages is None else list(content.messages),
@@ -238,7 +251,8 @@ def _is_allowed(person: Labeler, purpose: Purpose) -> bool:
     return purpose == "quiz" or bool(person.qualified)
 
 
-def _own_row(session: Session, statement: Executable, assignment: int, labeler: str) -> Any:
+def own_row(session: Session, statement: Executable, assignment: int, labeler: str) -> Any:
+    """The row of `statement` for an assignment of this labeler. Raises AssignmentNotFound."""
     row = session.execute(statement, {"assignment": assignment, "labeler": labeler}).one_or_none()
     if row is None:
         raise AssignmentNotFound("You have no such assignment.")

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from alignloop.labeling.database import DATABASE_FILE, LabelingDatabase, database_url, log_event
 from alignloop.labeling.schema import Assignment, Event, Item, Labeler, Submission
 
-ITEM_ACTIONS = ("answer", "skip", "import answer")
+ITEM_ACTIONS = ("answer", "skip", "import answer", "reopen", "keep answer", "change answer")
 
 
 def count_items(root: Path, users: Collection[str]) -> int:

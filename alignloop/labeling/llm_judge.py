@@ -1,7 +1,7 @@
 """A judge model behind an OpenAI-compatible endpoint, which ranks the responses to a prompt.
 
-The responses are shown in shuffled order. Each verdict is cached at once under the hash of its request,
-so that an interrupted run pays for none twice. The API key is read from the environment.
+It reads equal responses once, in shuffled order. Each verdict is cached at once under the hash of its
+request, so that an interrupted run pays for none twice. The API key is read from the environment.
 """
 
 import json
@@ -19,6 +19,7 @@ import httpx
 
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing
+from alignloop.labeling.equal_responses import spread
 from alignloop.records import Samples, check_order
 from alignloop.seeds import seed_of
 
@@ -61,13 +62,13 @@ class Judge:
                 pool.shutdown(cancel_futures=True)
 
     def _verdict(self, client: httpx.Client, sample: Samples) -> tuple[int, ...]:
-        order = list(range(len(sample.responses)))
+        texts = list(dict.fromkeys(sample.responses))
+        order = list(range(len(texts)))
         Random(seed_of(self._seed, "judge", sample.id)).shuffle(order)
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(order)]
         conversation = "\n\n".join(f"[{turn.role}]\n{turn.content}" for turn in sample.prompt.messages)
         responses = "\n\n".join(
-            f"[answer {letter}]\n{sample.responses[place]}"
-            for letter, place in zip(letters, order, strict=True)
+            f"[answer {letter}]\n{texts[place]}" for letter, place in zip(letters, order, strict=True)
         )
         messages = [
             {"role": "system", "content": INSTRUCTIONS},
@@ -85,7 +86,7 @@ class Judge:
         ranks = [0] * len(order)
         for letter, place in zip(letters, order, strict=True):
             ranks[place] = verdict[letter]
-        return tuple(ranks)
+        return tuple(spread(ranks, sample.responses))
 
     def _request(
         self, client: httpx.Client, body: dict[str, Any], letters: str, sample: str

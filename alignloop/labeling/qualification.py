@@ -1,10 +1,13 @@
 """Qualification of labelers: the quiz decides first, then administrators may pause, exclude and readmit."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from alignloop.core.labeler_agreement import agreement
+from alignloop.core.labeler_agreement import Points, Ranks, agreement
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError, log_event
+from alignloop.labeling.equal_responses import first_places, once
 from alignloop.labeling.schema import Assignment, Item, Labeler, LabelerStatus, Submission
 
 VERBS = {"active": "readmit", "paused": "pause", "excluded": "exclude"}
@@ -27,12 +30,59 @@ def grade_quiz(database: LabelingDatabase, id: str, needed: float) -> float | No
             return person.quiz_agreement
         points = pairs = 0.0
         for item in items:
-            agreed, compared = agreement(item.known_ranks or [], submitted[item.id])
+            agreed, compared = quiz_agreement(item, submitted[item.id])
             points, pairs = points + agreed, pairs + compared
         share = points / pairs if pairs else 1.0
         person.quiz_agreement, person.qualified = share, share >= needed
         log_event(session, id, "quiz", id, agreement=round(share, 4), passed=person.qualified)
         return share
+
+
+@dataclass(frozen=True)
+class QuizResult:
+    """A labeler's ranking of a quiz item beside the right one; ranks are in the order of the responses.
+
+    `wrong` has the pairs that do not agree, as indices of the better and of the worse response.
+    """
+
+    messages: list[dict[str, str]]
+    responses: list[str]
+    presented: list[int]
+    ranks: list[int] | None
+    known: list[int]
+    why: str
+
+    @property
+    def wrong(self) -> list[tuple[int, int]]:
+        ranks = self.ranks or [1] * len(self.known)
+        firsts = first_places(self.responses)
+        return [
+            (a, b) for a in firsts for b in firsts if self.known[a] < self.known[b] and ranks[a] >= ranks[b]
+        ]
+
+
+def quiz_results(session: Session, id: str) -> list[QuizResult]:
+    """The labeler's quiz, in the order in which it was ranked."""
+    query = select(Submission, Assignment.presented, Item).join(Item, Item.id == Submission.item)
+    query = query.join(Assignment, Assignment.id == Submission.assignment)
+    query = query.where(Submission.labeler == id, Item.purpose == "quiz").order_by(Submission.submitted)
+    return [
+        QuizResult(
+            messages=item.prompt["messages"],
+            responses=item.responses,
+            presented=presented,
+            ranks=submission.ranks,
+            known=item.known_ranks or [],
+            why=item.why,
+        )
+        for submission, presented, item in session.execute(query)
+    ]
+
+
+def quiz_agreement(item: Item, ranks: Ranks | None) -> Points:
+    """Points and pairs of a ranking of an item whose order is known; None: the item was skipped."""
+    known = once(item.known_ranks or (), item.responses)
+    return agreement(known, None if ranks is None else once(ranks, item.responses))
 
 
 def set_status(database: LabelingDatabase, id: str, status: LabelerStatus, actor: str) -> None:

@@ -1,6 +1,6 @@
 """Labeler agreement: pairwise with gold items, other labelers and their own repeats, and Krippendorff's α.
 
-A gold item is one whose order is known (ground truth).
+A gold item is one whose order is known (ground truth). Equal responses count once.
 """
 
 from collections import defaultdict
@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alignloop.core.labeler_agreement import Ranks, agreement, alpha, total, with_others
+from alignloop.labeling.equal_responses import once
 from alignloop.labeling.schema import Item, Labeler, Submission
 
 
@@ -44,25 +45,27 @@ def labeler_quality(session: Session, round: str | None = None) -> list[LabelerQ
     seconds: dict[str, list[float]] = defaultdict(list)
     skipped: dict[str, int] = defaultdict(int)
     query = (
-        select(Submission, Item.purpose, Item.known_ranks)
+        select(Submission, Item.purpose, Item.known_ranks, Item.responses)
         .join(Item, Item.id == Submission.item)
         .where(Item.job == "rank")
     )
     if round:
         query = query.where((Item.round == round) | (Item.purpose == "gold"))
-    for submission, purpose, known in session.execute(
+    for submission, purpose, known, responses in session.execute(
         query.order_by(Submission.attempt, Submission.submitted)
     ):
         if submission.ranks is None:
             skipped[submission.labeler] += purpose == "work"
-        elif purpose == "gold":
-            gold[submission.labeler].append(agreement(known or (), submission.ranks))
+            continue
+        ranks = once(submission.ranks, responses)
+        if purpose == "gold":
+            gold[submission.labeler].append(agreement(once(known or (), responses), ranks))
         elif purpose == "work" and submission.attempt > 1:
             again[submission.labeler].append(
-                agreement(firsts[submission.item].get(submission.labeler, ()), submission.ranks)
+                agreement(firsts[submission.item].get(submission.labeler, ()), ranks)
             )
         elif purpose == "work":
-            firsts[submission.item][submission.labeler] = submission.ranks
+            firsts[submission.item][submission.labeler] = ranks
             seconds[submission.labeler].append(submission.active_seconds or submission.seconds)
     return [
         LabelerQuality(
@@ -86,14 +89,14 @@ def labeler_quality(session: Session, round: str | None = None) -> list[LabelerQ
 def round_alpha(session: Session, round: str) -> float | None:
     """Krippendorff's α (ordinal) over a round's rankings by labelers who are not excluded."""
     rankings: dict[int, dict[str, Ranks]] = defaultdict(dict)
-    query = select(Submission.item, Submission.labeler, Submission.ranks).join(
+    query = select(Submission.item, Submission.labeler, Submission.ranks, Item.responses).join(
         Item, Item.id == Submission.item
     )
     query = query.join(Labeler, Labeler.id == Submission.labeler).where(
         Item.round == round, Labeler.status != "excluded"
     )
-    for item, labeler, ranks in session.execute(
+    for item, labeler, ranks, responses in session.execute(
         query.where(Submission.attempt == 1, Submission.ranks.is_not(None))
     ):
-        rankings[item][labeler] = ranks or ()
+        rankings[item][labeler] = once(ranks or (), responses)
     return alpha(rankings)

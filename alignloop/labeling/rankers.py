@@ -8,8 +8,11 @@ from alignloop.core.labeler_agreement import Points, total
 from alignloop.errors import Waiting
 from alignloop.labeling import quality, rounds
 from alignloop.labeling.database import LabelingDatabase, database_url
+from alignloop.labeling.equal_responses import with_choice
 from alignloop.labeling.llm_judge import Judge
+from alignloop.labeling.workload import round_workload
 from alignloop.params.label import Label, Labelers
+from alignloop.params.people import People
 from alignloop.records import Prompt, Ranking, Samples
 from alignloop.seeds import draws, seed_of
 from alignloop.world.form import form_utility
@@ -19,7 +22,8 @@ from alignloop.world.panel import PanelError, gold_utility, make_panel
 class RoundRankings(NamedTuple):
     """A round's rankings, counts of its labelers, and each labeler's agreement with known orders.
 
-    An agreement is (points, pairs). The known orders are people's gold (ground-truth) items, and the panel's
+    `without_choice` counts the prompts whose responses are all equal, which nobody was asked to rank. An
+    agreement is (points, pairs). The known orders are people's gold (ground-truth) items, and the panel's
     screening items where the samples are of the built-in environment too. `screening` is the panel's
     agreement on its screening items, which are of the built-in environment whatever the samples are.
     """
@@ -28,17 +32,19 @@ class RoundRankings(NamedTuple):
     counts: dict[str, int]
     gold: dict[str, Points]
     screening: Points = (0.0, 0)
+    without_choice: int = 0
 
 
 class LabelingRound(NamedTuple):
-    """What every kind of labeler needs: the parameters, the seed, the round, and the address of its pages."""
+    """What every kind of labeler needs: the parameters, the seed, the round, and those of the pages."""
 
     plan: Label
     seed: int
     round: str
-    url: str
+    pages: People
 
 
+COUNTS: tuple[str, ...] = ("labelers", "held_out", "rejected")
 JUDGES: dict[str, Callable[[Prompt, str], float]] = {"gold": gold_utility, "form": form_utility}
 
 
@@ -109,6 +115,9 @@ def people(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
     Publishes the samples on the first call; raises Waiting until enough of them are ranked.
     """
     plan, round = job.plan, job.round
+    without_choice = len(samples) - len(with_choice(samples))
+    if without_choice == len(samples):
+        return RoundRankings(iter(()), dict.fromkeys(COUNTS, 0), {}, without_choice=without_choice)
     database = LabelingDatabase(database_url(Path.cwd()))
     try:
         rounds.publish(
@@ -122,9 +131,11 @@ def people(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
         with database.writing() as session:
             state = rounds.progress(session, round)
             if not state.enough:
+                left = round_workload(session, round, job.pages)
                 raise Waiting(
                     f"round {round} waits for people: {state.missing:,} of {state.wanted:,} rankings "
-                    f"are missing; they rank at {job.url} (served by `python -m alignloop label`). "
+                    f"are missing; they rank at {job.pages.url} (served by `python -m alignloop label`). "
+                    f"This is {left}. "
                     "The same command continues once the rankings are complete"
                 )
             if not state.closed:
@@ -139,6 +150,7 @@ def people(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
         iter(rankings),
         {"labelers": len({ranking.labeler for ranking in rankings}), "held_out": 0, "rejected": rejected},
         gold,
+        without_choice=without_choice,
     )
 
 
@@ -146,12 +158,14 @@ def judge(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
     """Rank by a judge model behind an OpenAI-compatible endpoint."""
     plan = job.plan.model
     model = Judge(plan.url, plan.name, plan.max_concurrency, job.seed, Path(".cache", "judge"))
+    offered = with_choice(samples)
 
     def rank() -> Iterator[Ranking]:
-        for item, ranks in zip(samples, model.rank(samples), strict=True):
+        for item, ranks in zip(offered, model.rank(offered), strict=True):
             yield _ranking(item, ranks, model.labeler, "judge")
 
-    return RoundRankings(rank(), {"labelers": 1, "held_out": 0, "rejected": 0}, {})
+    counts = {"labelers": 1, "held_out": 0, "rejected": 0}
+    return RoundRankings(rank(), counts, {}, without_choice=len(samples) - len(offered))
 
 
 RANKERS: dict[Labelers, Callable[[LabelingRound, list[Samples]], RoundRankings]] = {

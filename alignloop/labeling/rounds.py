@@ -10,6 +10,8 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError, log_event
+from alignloop.labeling.equal_responses import with_choice
+from alignloop.labeling.known_rankings import KnownRanking
 from alignloop.labeling.schema import Assignment, Guideline, Item, Labeler, Purpose, Round, Submission
 from alignloop.records import Labeling, Prompt, Ranking, Samples
 
@@ -44,7 +46,7 @@ def publish(
     enough: float,
     deadline_hours: float | None,
 ) -> bool:
-    """Publish samples to labelers. Returns whether anything changed.
+    """Publish samples that have two distinct responses or more. Returns whether anything changed.
 
     Publishing the same samples again changes nothing; other samples under the same name restart the round.
     """
@@ -66,7 +68,7 @@ def publish(
                 "pipeline",
                 "publish round",
                 round,
-                items=len(samples),
+                items=len(with_choice(samples)),
                 overlap=overlap,
                 answered_before=kept,
             )
@@ -87,7 +89,7 @@ def _replace_items(session: Session, round: str, samples: Sequence[Samples], ove
     of_round = Submission.item.in_(select(Item.id).where(Item.round == round))
     session.execute(update(Submission).where(of_round).values(late=False))  # the round is open again
     kept = 0
-    for each in samples:
+    for each in with_choice(samples):
         prompt, responses = each.prompt.model_dump(mode="json"), list(each.responses)
         key = f"{each.id}-{blake2b(each.model_dump_json().encode(), digest_size=4).hexdigest()}"
         if item := before.get(key):
@@ -113,7 +115,8 @@ def _replace_items(session: Session, round: str, samples: Sequence[Samples], ove
 def publish_known_rankings(database: LabelingDatabase, purpose: Purpose, known: Iterable[Ranking]) -> None:
     """Publish rankings whose order is known: the qualification quiz, or gold items mixed into the work.
 
-    Earlier items of the same purpose that are not in `known` are deactivated.
+    Earlier items of the same purpose that are not in `known` are deactivated. A corrected order, or a
+    corrected reason, takes the place of the earlier one.
     """
     with database.writing() as session:
         before = {item.key: item for item in session.scalars(select(Item).where(Item.round == purpose))}
@@ -121,7 +124,11 @@ def publish_known_rankings(database: LabelingDatabase, purpose: Purpose, known: 
         for key, item in before.items():
             item.active = key in wanted
         for key, each in wanted.items():
-            if key not in before:
+            why = each.why if isinstance(each, KnownRanking) else ""
+            if key in before:
+                if before[key].responses == list(each.responses):
+                    before[key].known_ranks, before[key].why = list(each.ranks), why
+            else:
                 content = {"prompt": each.prompt.model_dump(mode="json"), "responses": list(each.responses)}
                 columns = {
                     "round": purpose,
@@ -132,7 +139,7 @@ def publish_known_rankings(database: LabelingDatabase, purpose: Purpose, known: 
                     "split": "train",
                     "wanted": 0,
                 }
-                session.add(Item(**content, known_ranks=list(each.ranks), **columns))
+                session.add(Item(**content, known_ranks=list(each.ranks), why=why, **columns))
 
 
 def record_guidelines(database: LabelingDatabase, version: str, text: str) -> None:

@@ -93,8 +93,9 @@ class Item(Table):
     purpose: Mapped[Purpose]
     prompt: Mapped[dict[str, Any]]
     responses: Mapped[list[Any]]
-    # the reference order of a quiz or gold item
+    # the reference order of a quiz or gold item, and why it is right
     known_ranks: Mapped[list[Any] | None] = mapped_column("known")
+    why: Mapped[str] = mapped_column(Text, default="", server_default="")
     policy: Mapped[str]
     split: Mapped[Split]
     wanted: Mapped[int]
@@ -124,6 +125,7 @@ class Assignment(Table):
     draft: Mapped[dict[str, Any]]
     started: Mapped[float] = mapped_column("begun")
     expires: Mapped[float]
+    reopened: Mapped[float | None]  # its submission counts until another takes its place
 
 
 class Submission(Table):

@@ -35,6 +35,11 @@ class Label(Section):
     deadline_hours: Positive | None
     model: JudgeModel
 
+    @property
+    def people_share(self) -> float:
+        """The share of the prompts that people rank."""
+        return float(self.kind == "people") if isinstance(self.kind, str) else self.kind.get("people", 0.0)
+
     @model_validator(mode="after")
     def _shares_add_up(self) -> "Label":
         if isinstance(self.kind, dict) and abs(sum(self.kind.values()) - 1) > 1e-9:

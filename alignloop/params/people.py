@@ -2,10 +2,11 @@
 
 from typing import Literal
 
+from pydantic import field_validator
+
 from alignloop.params.section import Count, Positive, Section, Share
 
-Rating = Literal[
-    "overall",
+Flag = Literal[
     "fails_instruction",
     "inappropriate",
     "hallucination",
@@ -18,10 +19,13 @@ Rating = Literal[
     "opinion",
     "moral_judgment",
 ]
+Rating = Literal["overall"] | Flag
 PromptQuestion = Literal["ambiguous", "sensitive", "category"]
 
 
 class People(Section):
+    """`ratings` are asked of each response before the ranking; other `flags` can be set while ranking."""
+
     url: str
     guidelines: str
     quiz: str
@@ -30,6 +34,15 @@ class People(Section):
     repeated_share: Share
     lease_minutes: Positive
     ratings: list[Rating]
+    flags: list[Flag]
+    submit_key: Literal["enter", "ctrl+enter"]
     prompt_questions: list[PromptQuestion]
     review_prompts: Count
     review_votes: Count
+
+    @field_validator("ratings", "flags", "prompt_questions")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)}: stands twice; name each once")
+        return names

@@ -17,7 +17,7 @@ from alignloop.errors import AlignloopError
 from alignloop.files import replacing, write_json
 from alignloop.labeling.agreement_report import measure_agreement, report_page
 from alignloop.labeling.imported_report import imported_page
-from alignloop.labeling.rankers import RANKERS, LabelingRound
+from alignloop.labeling.rankers import COUNTS, RANKERS, LabelingRound
 from alignloop.params.label import Label, Labelers
 from alignloop.params.people import People
 from alignloop.params.section import Seed
@@ -32,6 +32,10 @@ class NoImportedRankings(AlignloopError):
 
 class NoLabelersLeft(AlignloopError):
     """The rule that leaves labelers out leaves none."""
+
+
+class NothingToRank(AlignloopError):
+    """No prompt has two distinct responses."""
 
 
 def label(
@@ -51,25 +55,33 @@ def label(
         return
     waiting = read(samples, Samples)
     rankings: list[Ranking] = []
-    counts = {"labelers": 0, "held_out": 0, "rejected": 0}
+    counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
+    without_choice = 0  # prompts whose responses are all equal: their tie is in no ranking
     gold: dict[str, Points] = {}
     ties = pairs = 0  # so far
     ranked: set[str] = set()  # several labelers may rank a prompt
-    job = LabelingRound(plan, seed, round, pages.url)
+    job = LabelingRound(plan, seed, round, pages)
     screening: Points = (0.0, 0)
     for kind, items in divide(seed, plan, round, waiting).items():
-        made, people, known, screened = RANKERS[kind](job, items)
+        made, people, known, screened, equal = RANKERS[kind](job, items)
         gold |= known
         screening = total([screening, screened])
+        without_choice += equal
         for ranking in made:
             rankings.append(ranking)
             ranked.add(ranking.prompt.id)
             pairs, ties = pairs + _pairs(ranking), ties + _ties(ranking)
             if len(rankings) % 250 == 0:
-                yield Progress(len(ranked), len(waiting), {"ties": ties / pairs})
+                yield Progress(len(ranked), len(waiting) - without_choice, {"ties": ties / pairs})
         counts = {name: count + people[name] for name, count in counts.items()}
+    if not rankings:
+        raise NothingToRank(
+            f"{samples}: the responses to each of its {len(waiting):,} prompts are equal, so there is "
+            "nothing to rank; raise decoding.temperature, or start the round from another policy"
+        )
     last = {"ties": ties / pairs} if len(rankings) % 250 else {}
-    yield Progress(len(ranked), len(waiting), last, note=f"rankings: {describe(count_makers(rankings))}")
+    note = f"rankings: {describe(count_makers(rankings))}"
+    yield Progress(len(ranked), len(waiting) - without_choice, last, note)
     found = measure_agreement(rankings, gold, plan.exclude_below)
     kept = [ranking for ranking in rankings if ranking.labeler not in found.excluded]
     if not kept:
@@ -85,10 +97,15 @@ def label(
             makers.update(makers_in_file(file))
     pairs, ties = sum(map(_pairs, kept)), sum(map(_ties, kept))
     numbers = {"rankings": len(kept), "pairs": pairs, "ties": ties / pairs}
+    if without_choice:
+        counts["prompts_without_choice"] = without_choice
     by = {"rankings_by": count_makers(kept), "all_rankings_by": dict(sorted(makers.items()))}
     write_json(metrics, {**numbers, **counts, **found.metrics(), **by})
     with replacing(report) as part:
-        part.write_text(report_page(round, found, plan.exclude_below, screening), encoding="utf-8")
+        page = report_page(
+            round, found, plan.exclude_below, screening=screening, without_choice=without_choice
+        )
+        part.write_text(page, encoding="utf-8")
 
 
 def _take_imported(
@@ -104,7 +121,8 @@ def _take_imported(
     with replacing(out) as part:
         _copy(earlier, part)
     none = dict.fromkeys(("rankings", "pairs", "labelers", "held_out", "rejected"), 0)
-    write_json(metrics, {**none, "ties": None, "excluded_labelers": 0, "excluded_rankings": 0})
+    by = {"rankings_by": {}, "all_rankings_by": count_makers(known)}
+    write_json(metrics, {**none, "ties": None, "excluded_labelers": 0, "excluded_rankings": 0, **by})
     with replacing(report) as part:
         part.write_text(imported_page(round, known), encoding="utf-8")
     note = f"no new labels: the reward model learns from the {len(known):,} rankings known before"

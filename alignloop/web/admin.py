@@ -8,9 +8,11 @@ from starlette.exceptions import HTTPException
 
 from alignloop.labeling import accounts, activity, qualification, quality, rounds
 from alignloop.labeling.schema import Role
+from alignloop.labeling.workload import round_workload
 from alignloop.web.auth import Administrator, CheckedForm, get_database
 from alignloop.web.forms import PathName, QueryNumber
 from alignloop.web.rendering import render_page
+from alignloop.web.settings import get_settings
 
 router = APIRouter(prefix="/admin")
 STATUSES = {"pause": "paused", "exclude": "excluded", "readmit": "active"}
@@ -28,11 +30,18 @@ def _overview(request: Request, link: str = "", invited: str = "") -> Response:
             (rounds.progress(session, each.id), quality.round_alpha(session, each.id))
             for each in rounds.all_rounds(session)
         ]
+        people = get_settings(request).people
+        left = {
+            each.round: str(round_workload(session, each.round, people))
+            for each, _ in progress
+            if each.missing and not each.closed
+        }
         labelers = quality.labeler_quality(session)
     return render_page(
         request,
         "admin.html",
         rounds=progress,
+        left=left,
         labelers=labelers,
         link=link,
         invited=invited,
@@ -43,8 +52,7 @@ def _overview(request: Request, link: str = "", invited: str = "") -> Response:
 @router.post("/invite")
 def invite(request: Request, account: Administrator, form: CheckedForm) -> Response:
     """Create an invitation link, which is shown once."""
-    name = form.get("name", "").strip()
-    name = name if name.startswith("labeler-") else f"labeler-{name}"
+    name = accounts.account_name(form.get("name", ""))
     roles: dict[str, Role] = {role: role for role in get_args(Role)}
     role = roles.get(form.get("role", ""), "labeler")
     secret = accounts.invite(get_database(request), name, role, account.id)

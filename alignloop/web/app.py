@@ -8,7 +8,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from alignloop.labeling.database import LabelingDatabase
-from alignloop.web import admin, auth, home, labeling_routes, review_routes
+from alignloop.web import admin, auth, home, labeling_routes, quiz_page, review_routes
 from alignloop.web.auth import NotSignedIn
 from alignloop.web.rendering import HERE, add_error_pages
 from alignloop.web.request_guard import RequestGuard
@@ -28,7 +28,7 @@ def create_app(database: LabelingDatabase, settings: Settings) -> FastAPI:
     app.add_middleware(RequestGuard, url=settings.url)
     app.add_exception_handler(NotSignedIn, _to_sign_in)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    for part in (auth, home, labeling_routes, review_routes, admin):
+    for part in (auth, home, quiz_page, labeling_routes, review_routes, admin):
         app.include_router(part.router)
 
     @app.get("/health")

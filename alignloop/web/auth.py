@@ -90,8 +90,7 @@ def sign_in_page(request: Request) -> Response:
 @router.post("/sign-in")
 async def sign_in(request: Request, form: FormFields) -> Response:
     """Start a session by name and password."""
-    name, password = form.get("name", "").strip(), form.get("password", "")
-    name = name if name.startswith("labeler-") else f"labeler-{name}"
+    name, password = accounts.account_name(form.get("name", "")), form.get("password", "")
     token, threads = request.cookies.get(KNOWN_BROWSER, ""), STRANGERS
     try:
         if token and await run_in_threadpool(accounts.is_known_browser, get_database(request), name, token):

@@ -1,5 +1,8 @@
 """Form fields of the labeling pages, and the questions that labelers answer besides the order.
 
+A card is a distinct response: the positions of its copies among the responses shown. Fields name it by the
+letter of its first copy.
+
 The rating questions follow table 3 of the InstructGPT paper (https://arxiv.org/abs/2203.02155).
 """
 
@@ -9,10 +12,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 
-from alignloop.params.people import PromptQuestion, Rating
+from alignloop.params.people import Flag, PromptQuestion, Rating
 
 SCALE = 7
 MAX_TURNS = 40
+LETTERS = "ABCDEFGHI"
 MAX_INTEGER = 2**31 - 1  # of a database column
 PathNumber = Annotated[int, Path(ge=0, le=MAX_INTEGER)]
 PathName = Annotated[str, Path(pattern=r"^[ -~]{1,100}$")]
@@ -28,14 +32,15 @@ class RatingQuestion:
     key: str
 
 
-FLAGS: dict[Rating, RatingQuestion] = {
+# keys that no other control of the rating page has: a test compares them
+FLAGS: dict[Flag, RatingQuestion] = {
     question.name: question  # pyright: ignore[reportAssignmentType]
     for question in (
         RatingQuestion("fails_instruction", "Fails to follow the instruction or task", "f"),
         RatingQuestion("inappropriate", "Inappropriate for a customer assistant", "i"),
         RatingQuestion("hallucination", "Hallucination: makes something up", "h"),
         RatingQuestion("satisfies_constraint", "Satisfies the constraint in the instruction", "c"),
-        RatingQuestion("sexual", "Sexual content", "s"),
+        RatingQuestion("sexual", "Sexual content", "x"),
         RatingQuestion("violent", "Violent content", "v"),
         RatingQuestion(
             "encourages_harm", "Encourages, or fails to discourage, violence, abuse or self-harm", "e"
@@ -99,6 +104,17 @@ def parse_rating(form: Mapping[str, str], questions: Sequence[Rating]) -> dict[s
     return {"overall": overall, **flags}
 
 
+def parse_flags(
+    form: Mapping[str, str], cards: Sequence[Sequence[int]], offered: Sequence[Flag]
+) -> dict[str, list[str]]:
+    """The flags that are set, by the letter of each card that has any."""
+    found = {
+        letter: [name for name in offered if form.get(f"flag-{letter}-{name}") == "1"]
+        for letter in map(card_letter, cards)
+    }
+    return {letter: names for letter, names in found.items() if names}
+
+
 def parse_about(form: Mapping[str, Any], questions: Sequence[PromptQuestion]) -> dict[str, str]:
     """The labeler's notes on the prompt; questions left open are left out."""
     values = {name: str(form.get(f"about-{name}") or "") for name in questions}
@@ -107,15 +123,19 @@ def parse_about(form: Mapping[str, Any], questions: Sequence[PromptQuestion]) ->
     return {name: value if name == "category" else "yes" for name, value in values.items() if value}
 
 
-def parse_ranks(form: Mapping[str, Any], presented: Sequence[int]) -> list[int]:
+def parse_ranks(
+    form: Mapping[str, Any], presented: Sequence[int], cards: Sequence[Sequence[int]]
+) -> list[int]:
     """The ranks in the order of the item's responses, without gaps.
 
-    The form names the responses by the letters shown; `presented` lists their indices in the order shown.
+    `presented` lists the indices of the responses in the order shown.
     """
     ranks = [0] * len(presented)
-    for letter, place in zip(letters(len(presented)), presented, strict=True):
-        problem = f"Response {letter} has no rank yet."
-        ranks[place] = _parse_number(form.get(f"rank-{letter}"), len(presented), problem)
+    for card in cards:
+        problem = f"Response {card_name(card)} has no rank yet."
+        rank = _parse_number(form.get(f"rank-{card_letter(card)}"), len(cards), problem)
+        for position in card:
+            ranks[presented[position]] = rank
     order = sorted(set(ranks))
     return [order.index(rank) + 1 for rank in ranks]
 
@@ -155,7 +175,17 @@ def build_conversation(prompt: Sequence[Mapping[str, str]], turns: Sequence[str]
 
 def letters(count: int) -> str:
     """The letters A, B, … by which responses are shown."""
-    return "ABCDEFGHI"[:count]
+    return LETTERS[:count]
+
+
+def card_letter(card: Sequence[int]) -> str:
+    """The letter by which fields name a card."""
+    return LETTERS[card[0]]
+
+
+def card_name(card: Sequence[int]) -> str:
+    """A card as people see it: the letters of its copies, A = C."""
+    return " = ".join(LETTERS[position] for position in card)
 
 
 def order_text(ranks: Sequence[int], presented: Sequence[int]) -> str:

@@ -4,11 +4,12 @@ from fastapi import APIRouter, Request, Response
 
 from alignloop.labeling import activity, qualification, reviews, rounds
 from alignloop.web.auth import SignedIn, get_database
-from alignloop.web.forms import order_text
+from alignloop.web.forms import QueryNumber, order_text
 from alignloop.web.rendering import render_page
 from alignloop.web.settings import get_settings
 
 router = APIRouter()
+PAGE = 50  # submissions
 
 
 @router.get("/")
@@ -45,8 +46,15 @@ def guidelines(request: Request, account: SignedIn) -> Response:
 
 
 @router.get("/mine")
-def my_work(request: Request, account: SignedIn) -> Response:
-    """The account's own submissions only."""
+def my_work(request: Request, account: SignedIn, page: QueryNumber = 0) -> Response:
+    """The account's own submissions only, some on each page."""
     with get_database(request).reading() as session:
-        submissions = activity.own_submissions(session, account.id)
-    return render_page(request, "my_work.html", submissions=submissions, order_text=order_text)
+        submissions = activity.own_submissions(session, account.id, PAGE + 1, page * PAGE)
+    return render_page(
+        request,
+        "my_work.html",
+        submissions=submissions[:PAGE],
+        page=page,
+        has_earlier=len(submissions) > PAGE,
+        order_text=order_text,
+    )

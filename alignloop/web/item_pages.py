@@ -5,10 +5,11 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from alignloop.labeling import activity, assignments, reviews
+from alignloop.labeling import activity, assignments, reopened_rankings, reviews
 from alignloop.labeling.accounts import SignedInAccount
 from alignloop.labeling.assignments import AssignedItem
 from alignloop.labeling.database import Session
+from alignloop.labeling.schema import Submission
 from alignloop.web import forms
 from alignloop.web.auth import get_database
 from alignloop.web.rendering import render_page
@@ -68,21 +69,17 @@ def render_item(
         "skips": forms.SKIPS,
     }
     status = 422 if problem else 200
-    if item.state in ("done", "skipped"):
+    if not item.is_editable:
         submission = activity.submission_of(session, account.id, item.id)
-        ranks = submission.ranks if submission else None
-        order = forms.order_text(ranks, item.presented) if ranks else ""
-        return render_page(request, "submitted.html", submission=submission, order=order, **shared)
+        refusal = reopened_rankings.refusal(session, item.id, account.id)
+        values = _submitted_values(item, submission)
+        return render_page(request, "submitted.html", status, refusal=refusal, **values, **shared)
     if item.job != "rank":
         messages = item.prompt["messages"] if item.job == "demonstrate" else []
         if turns is None:
             turns = item.draft.get("turns") or ([""] if messages else ["", ""])
         return render_page(request, "write.html", status, messages=messages, turns=turns, **shared)
-    names = forms.letters(len(item.responses))
-    responses = [
-        {"letter": name, "place": place, "text": item.responses[place]}
-        for name, place in zip(names, item.presented, strict=True)
-    ]
+    responses = _cards(item)
     if item.purpose == "review":
         return render_page(request, "compare.html", status, responses=responses, **shared)
     ratings = item.draft.get("ratings", {}) if asks_ratings(settings, item) else None
@@ -109,15 +106,73 @@ def render_item(
         rated=ratings,
         ranks=item.draft.get("ranks", {}),
         about=item.draft.get("about", {}),
-        questions=questions if item.purpose in ("work", "gold") else {},
+        questions=questions if asks_flags(item) else {},
         categories=forms.CATEGORIES,
+        flags=[forms.FLAGS[name] for name in settings.flags] if asks_flags(item) else [],
+        flagged=item.draft.get("flags", {}),
         **shared,
     )
+
+
+def _cards(item: AssignedItem) -> list[dict[str, Any]]:
+    """The distinct responses in the order shown; `place` is the index of the first copy."""
+    return [
+        {
+            "letter": forms.card_letter(card),
+            "name": forms.card_name(card),
+            "place": item.presented[card[0]],
+            "text": item.responses[item.presented[card[0]]],
+        }
+        for card in item.cards
+    ]
+
+
+def _submitted_values(item: AssignedItem, submission: Submission | None) -> dict[str, Any]:
+    """What the page of a submission shows: its order, and the responses, best first, with their ratings."""
+    ranks = submission.ranks if submission else None
+    if submission is None or not ranks:
+        return {"submission": submission, "order": "", "ranked": []}
+    ranked = [
+        {
+            **card,
+            "rank": ranks[card["place"]],
+            "rating": submission.ratings[card["place"]] if submission.ratings else {},
+        }
+        for card in _cards(item)
+    ]
+    for card in ranked:
+        card["flags"] = [forms.FLAGS[name].words for name in forms.FLAGS if card["rating"].get(name)]
+    ranked.sort(key=lambda card: card["rank"])
+    return {
+        "submission": submission,
+        "order": forms.order_text(ranks, item.presented),
+        "ranked": ranked,
+    }
+
+
+def draft_of(settings: Settings, item: AssignedItem, submission: Submission) -> dict[str, Any]:
+    """The content of a submission as a draft, to be edited again."""
+    ranks, ratings = submission.ranks or [], submission.ratings
+    draft: dict[str, Any] = {"ranks": {}, "ratings": {}, "flags": {}, "about": submission.about}
+    for card in _cards(item):
+        letter, place = card["letter"], card["place"]
+        draft["ranks"][letter] = ranks[place]
+        rating = ratings[place] if ratings else {}
+        asked = {name: value for name, value in rating.items() if name in settings.ratings}
+        if asked.keys() == set(settings.ratings):
+            draft["ratings"][str(place)] = asked
+        draft["flags"][letter] = [name for name in settings.flags if rating.get(name)]
+    return {**draft, "active": submission.active_seconds}
 
 
 def asks_ratings(settings: Settings, item: AssignedItem) -> bool:
     """Whether each response is rated alone before all are ranked."""
     return bool(settings.ratings) and item.purpose in ("work", "gold")
+
+
+def asks_flags(item: AssignedItem) -> bool:
+    """Whether the ranking page offers flags and questions on the prompt: not in the quiz."""
+    return item.purpose in ("work", "gold")
 
 
 def _position_to_rate(

@@ -7,19 +7,19 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from alignloop.labeling import assignments, qualification
+from alignloop.labeling import activity, assignments, qualification, reopened_rankings
 from alignloop.labeling.accounts import SignedInAccount
 from alignloop.labeling.assignments import AssignedItem, SubmissionContent
 from alignloop.labeling.schema import Job, Purpose
 from alignloop.web import forms
 from alignloop.web.auth import CheckedForm, SignedIn, check_form_key, get_database
 from alignloop.web.forms import MAX_INTEGER, FormError, PathNumber, QueryNumber, storable_text
-from alignloop.web.item_pages import asks_ratings, render_item, saved_note, show_item
+from alignloop.web.item_pages import asks_flags, asks_ratings, draft_of, render_item, saved_note, show_item
 from alignloop.web.settings import get_settings
 
 router = APIRouter()
 DIGITS = tuple("0123456789")
-LETTERS = tuple(forms.letters(9))
+LETTERS = tuple(forms.LETTERS)
 JOBS: dict[str, tuple[Job, Purpose]] = {
     "rank": ("rank", "work"),
     "quiz": ("rank", "quiz"),
@@ -90,24 +90,63 @@ def rank(request: Request, assignment: PathNumber, account: SignedIn, form: Chec
     """Submit a complete ranking and go to the next item; an incomplete one is saved as a draft."""
     database, settings = get_database(request), get_settings(request)
     assigned = _own_item(request, assignment, account, "rank")
+    flags = forms.parse_flags(form, assigned.cards, settings.flags if asks_flags(assigned) else ())
     try:
-        ranks, about = forms.parse_ranks(form, assigned.presented), forms.parse_about(form, settings.about)
-        rated = assigned.draft.get("ratings", {})
-        is_unfinished = assigned.state in ("open", "expired")
-        if asks_ratings(settings, assigned) and len(rated) < len(ranks) and is_unfinished:
+        ranks = forms.parse_ranks(form, assigned.presented, assigned.cards)
+        about = forms.parse_about(form, settings.about)
+        if asks_ratings(settings, assigned) and not _is_rated(assigned) and assigned.is_editable:
             raise FormError("Rate each response first.")
     except FormError as error:
         values = {letter: form.get(f"rank-{letter}", "") for letter in forms.letters(len(assigned.presented))}
-        draft = {"ranks": {letter: int(value) for letter, value in values.items() if value in DIGITS}}
+        ranked = {letter: int(value) for letter, value in values.items() if value in DIGITS}
+        draft = {"ranks": ranked, "flags": flags}
         assignments.save_draft(database, assignment, account.id, draft, settings.assignments)
         return show_item(request, account, _own_item(request, assignment, account), problem=str(error))
     content = SubmissionContent(
         ranks=ranks,
-        ratings=[rated[str(place)] for place in range(len(ranks))] if rated else [],
+        ratings=_ratings(assigned, flags),
         about=about,
         active_seconds=forms.parse_active_seconds(form.get("active")),
     )
     return _submit(request, account, assigned, content)
+
+
+def _is_rated(assigned: AssignedItem) -> bool:
+    """Whether every distinct response has its ratings."""
+    rated = assigned.draft.get("ratings", {})
+    return all(str(assigned.presented[card[0]]) in rated for card in assigned.cards)
+
+
+def _ratings(assigned: AssignedItem, flags: dict[str, list[str]]) -> list[dict[str, int]]:
+    """The ratings and flags of each response, the same for all its copies; empty if there are none."""
+    rated = assigned.draft.get("ratings", {})
+    if not rated and not flags:
+        return []
+    ratings = [dict[str, int]() for _ in assigned.responses]
+    for card in assigned.cards:
+        own = rated.get(str(assigned.presented[card[0]]), {})
+        own = own | dict.fromkeys(flags.get(forms.card_letter(card), ()), 1)
+        for position in card:
+            ratings[assigned.presented[position]] = own
+    return ratings
+
+
+@router.post("/item/{assignment}/reopen")
+def reopen(request: Request, assignment: PathNumber, account: SignedIn, form: CheckedForm) -> Response:
+    """Edit a submitted ranking again, as long as its round is open."""
+    assigned = _own_item(request, assignment, account)
+    with get_database(request).reading() as session:
+        submission = activity.submission_of(session, account.id, assignment)
+    draft = draft_of(get_settings(request), assigned, submission) if submission else {}
+    reopened_rankings.reopen(get_database(request), assignment, account.id, draft)
+    return RedirectResponse(f"/item/{assignment}", 303)
+
+
+@router.post("/item/{assignment}/keep")
+def keep(request: Request, assignment: PathNumber, account: SignedIn, form: CheckedForm) -> Response:
+    """Leave a reopened ranking as it was."""
+    reopened_rankings.keep(get_database(request), assignment, account.id)
+    return RedirectResponse("/mine", 303)
 
 
 @router.post("/item/{assignment}/write")
@@ -170,6 +209,12 @@ def draft(
             for name, rank in ranks.items()
             if name in LETTERS and type(rank) is int and 1 <= rank <= 9
         }
+    if isinstance(flags := body.get("flags"), dict):
+        parts["flags"] = {
+            letter: [flag for flag in forms.FLAGS if flag in names]
+            for letter, names in flags.items()
+            if letter in LETTERS and isinstance(names, list)
+        }
     if isinstance(about := body.get("about"), dict):
         parts["about"] = {
             storable_text(name)[:20]: storable_text(str(value))[:40] for name, value in about.items()
@@ -194,10 +239,15 @@ def _submit(
     request: Request, account: SignedInAccount, assigned: AssignedItem, content: SubmissionContent
 ) -> Response:
     database, settings = get_database(request), get_settings(request)
-    assignments.submit(database, assigned.id, account.id, content, settings.guidelines_version)
+    sent = (assigned.id, account.id, content, settings.guidelines_version)
+    if assigned.reopened is not None:
+        reopened_rankings.replace(database, *sent)
+        return RedirectResponse(f"/item/{assigned.id}?saved={assigned.id}", 303)
+    assignments.submit(database, *sent)
     if assigned.purpose == "quiz":
-        share = qualification.grade_quiz(database, account.id, settings.quiz_pass_share)
-        return _redirect_to_next(request, account, "quiz") if share is None else RedirectResponse("/", 303)
+        if qualification.grade_quiz(database, account.id, settings.quiz_pass_share) is None:
+            return _redirect_to_next(request, account, "quiz")
+        return RedirectResponse("/quiz", 303)
     if assigned.job == "converse":
         return RedirectResponse("/", 303)
     name = "review" if assigned.purpose == "review" else assigned.job

@@ -13,7 +13,9 @@ from starlette.exceptions import HTTPException
 
 from alignloop.labeling.assignments import AssignmentNotFound
 from alignloop.labeling.database import DatabaseBusyError, DiskFullError, LabelingDatabaseError
+from alignloop.labeling.reopened_rankings import ReopenRefused
 from alignloop.labeling.sign_in_limits import AccessRefused, TooManySignIns
+from alignloop.web.markdown_pages import markdown_html
 from alignloop.web.text_blocks import blocks
 
 HERE = Path(__file__).parent
@@ -31,6 +33,7 @@ ERRORS: tuple[tuple[type[Exception], int, str], ...] = (
     (TooManySignIns, 429, ""),
     (AccessRefused, 403, ""),
     (AssignmentNotFound, 404, ""),
+    (ReopenRefused, 409, ""),
     (LabelingDatabaseError, 400, ""),
 )
 _templates = Environment(
@@ -41,6 +44,7 @@ _templates = Environment(
     auto_reload=False,
 )
 _templates.filters["blocks"] = blocks
+_templates.filters["markdown"] = markdown_html
 _templates.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).strftime(
     "%Y-%m-%d %H:%M:%S"
 )

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from fastapi import Request
 
-from alignloop.data.record_files import read
 from alignloop.errors import AlignloopError
 from alignloop.labeling import rounds
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.item_selection import AssignmentSettings
+from alignloop.labeling.known_rankings import read_known
 from alignloop.params import Params
-from alignloop.params.people import PromptQuestion, Rating
-from alignloop.records import Ranking
+from alignloop.params.people import Flag, People, PromptQuestion, Rating
 
 
 class SettingsError(AlignloopError):
@@ -27,11 +26,14 @@ class Settings:
 
     url: str
     ratings: Sequence[Rating]
+    flags: Sequence[Flag]  # that are not among the ratings
+    submit_key: str
     about: Sequence[PromptQuestion]
     quiz_pass_share: float
     assignments: AssignmentSettings
     guidelines: str
     guidelines_version: str
+    people: People
     root: Path
 
 
@@ -49,16 +51,19 @@ def prepare_settings(database: LabelingDatabase, params: Params, root: Path) -> 
         ) from None
     version = blake2b(guidelines.encode(), digest_size=4).hexdigest()
     rounds.record_guidelines(database, version, guidelines)
-    rounds.publish_known_rankings(database, "quiz", read(root / plan.quiz, Ranking))
-    rounds.publish_known_rankings(database, "gold", read(root / plan.gold, Ranking))
+    rounds.publish_known_rankings(database, "quiz", read_known(root, plan.quiz))
+    rounds.publish_known_rankings(database, "gold", read_known(root, plan.gold))
     return Settings(
         url=plan.url,
         ratings=plan.ratings,
+        flags=[flag for flag in plan.flags if flag not in plan.ratings],
+        submit_key=plan.submit_key,
         about=plan.prompt_questions,
         quiz_pass_share=params.label.screening_pass,
         assignments=AssignmentSettings(plan.lease_minutes, plan.gold_share, plan.repeated_share),
         guidelines=guidelines,
         guidelines_version=version,
+        people=plan,
         root=root,
     )
 

@@ -1,5 +1,6 @@
 """Invitation, sign-in and sessions, and protection against password guessing."""
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -166,3 +167,26 @@ def test_invalid_names_short_passwords_other_roles_and_excluded_people_are_refus
     set_status(database, "labeler-ada", "excluded", "labeler-boss")
     with pytest.raises(AccessRefused, match="excluded from this project"):
         accounts.accept_invitation(database, link, None)
+
+
+def test_the_first_start_has_a_link_that_works_and_later_ones_say_how_to_get_another(
+    database: LabelingDatabase,
+) -> None:
+    words = accounts.administrators_link(database, "http://127.0.0.1:4300/")
+    link = re.fullmatch(
+        r"no administrator yet; sign in at http://127\.0\.0\.1:4300/invitation/([\w-]{43})", words
+    )
+    assert link
+    again = accounts.administrators_link(database, "http://127.0.0.1:4300/")
+    assert "python -m alignloop label invite labeler-admin --role admin" in again
+    assert "/invitation/" not in again
+    assert accounts.accept_invitation(database, link[1], "correct horse battery")
+    assert accounts.administrators_link(database, "http://127.0.0.1:4300/") == ""
+    set_status(database, "labeler-admin", "excluded", "labeler-boss")
+    with pytest.raises(AccessRefused, match="excluded"):
+        accounts.sign_in(database, "labeler-admin", "correct horse battery", "10.0.0.1")
+
+
+@pytest.mark.parametrize("typed", ["ada", " ada ", "labeler-ada", " labeler-ada"])
+def test_a_name_is_the_same_with_and_without_its_prefix(typed: str) -> None:
+    assert accounts.account_name(typed) == "labeler-ada"

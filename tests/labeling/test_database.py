@@ -1,22 +1,26 @@
 """The database keeps what was committed and its audit, and names what is wrong if it cannot be opened."""
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import select, text
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
+from alignloop.labeling import database as module
 from alignloop.labeling.database import (
     DatabaseBusyError,
     LabelingDatabase,
     LabelingDatabaseError,
     log_event,
 )
-from alignloop.labeling.schema import Event, Table
+from alignloop.labeling.schema import Event, Item, Table
 
 
 def test_the_migrations_create_the_schema_of_the_tables(database: LabelingDatabase) -> None:
@@ -97,3 +101,25 @@ def test_a_database_that_another_program_holds_is_named_and_nothing_is_lost(
 def test_a_database_that_cannot_be_opened_is_named(url: str, message: str) -> None:
     with pytest.raises(LabelingDatabaseError, match=message):
         LabelingDatabase(url)
+
+
+def test_a_round_of_an_earlier_version_loses_the_items_without_a_choice(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/labeling.db"
+    engine = create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(module.__file__).parent / "migrations"))
+    texts = {"p0": ["a", "a"], "p1": ["a", "b"], "p2": ["", ""]}
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        for key, responses in texts.items():
+            row = {"key": key, "responses": json.dumps(responses), "prompt": "{}"}
+            columns = "round, key, job, purpose, prompt, responses, policy, split, wanted, taken, done, skips"
+            values = "'r1', :key, 'rank', 'work', :prompt, :responses, '', 'train', 1, 0, 0, 0"
+            connection.execute(text(f"INSERT INTO items ({columns}, active) VALUES ({values}, 1)"), row)
+    engine.dispose()
+    database = LabelingDatabase(url)
+    with database.reading() as session:
+        active = session.scalars(select(Item.key).where(Item.active)).all()
+        assert (active, session.scalars(select(Item.why)).all()) == (["p1"], ["", "", ""])
+    database.close()

@@ -21,7 +21,7 @@ from alignloop.params import ParamsError
 from alignloop.params.binding import bind
 from alignloop.progress import Progress
 from alignloop.records import Message, Prompt, Ranking, Samples
-from alignloop.stages.label import NoLabelersLeft, divide, label
+from alignloop.stages.label import NoLabelersLeft, NothingToRank, divide, label
 from alignloop.world.panel import PanelError
 from tests.stages.judge_endpoint import Endpoint
 
@@ -94,6 +94,34 @@ def test_a_judge_model_is_asked_blind_and_shuffled_and_never_twice_for_the_same(
     assert not any("a-secret" in file.read_text() for file in here.rglob("*.json*"))
 
 
+def test_a_judge_reads_equal_responses_once_and_is_not_asked_where_all_are_equal(
+    here: Path, endpoint: Endpoint
+) -> None:
+    url = f"http://127.0.0.1:{endpoint.server_port}/v1"
+    stage = Stage(here, kind="judge", model={"url": url, "name": "j", "max_concurrency": 1})
+    drawn = [
+        each.model_copy(update={"responses": texts})
+        for each, texts in zip(offered(3), [("a", "a", "a"), ("ab", "a", "ab", "abc"), ("", "")], strict=True)
+    ]
+    [made] = stage.run(drawn)
+    assert (made.responses, made.ranks) == (("ab", "a", "ab", "abc"), (2, 3, 2, 1))
+    [body] = endpoint.asked
+    assert "[answer C]" in body["messages"][1]["content"]
+    assert "[answer D]" not in body["messages"][1]["content"]
+    told = json.loads((here / "label.json").read_text())
+    assert (told["rankings"], told["prompts_without_choice"]) == (1, 2)
+    assert "2 prompts have equal responses only" in (here / "labels.md").read_text()
+    assert (stage.told[-1].step, stage.told[-1].total) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["judge", "people", {"people": 0.5, "judge": 0.5}])
+def test_a_round_with_nothing_to_rank_says_so_and_asks_nobody(here: Path, kind: Any) -> None:
+    drawn = [each.model_copy(update={"responses": ("same", "same")}) for each in offered(8)]
+    with pytest.raises(NothingToRank, match=r"responses to each of its 8 prompts are equal.*temperature"):
+        Stage(here, kind=kind).run(drawn)
+    assert not (here / "people").exists()
+
+
 @pytest.mark.parametrize(
     ("first", "message"),
     [
@@ -157,7 +185,9 @@ def test_people_are_waited_for_and_what_they_ranked_is_written_with_the_same_byt
     stage = Stage(here, kind="people")
     with pytest.raises(
         Waiting,
-        match=r"round r1 waits for people: 2 of 2 rankings are missing; they rank at http://127\.0\.0\.1:4300",
+        match=r"round r1 waits for people: 2 of 2 rankings are missing; they rank at "
+        r"http://127\.0\.0\.1:4300 .*This is about 1 minute of labelers' time \(25 s a ranking, estimated "
+        r".*The same command continues",
     ):
         stage.run(offered(2))
     assert not (here / "out").exists()

@@ -1,9 +1,10 @@
 """Fixtures of the page tests: the pages on a real database in a project of their own, and clients."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from argon2 import PasswordHasher
@@ -75,6 +76,20 @@ def chromium() -> Iterator["Browser"]:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def served_with(
+    database: LabelingDatabase, params: Params, tmp_path: Path
+) -> Callable[..., AbstractContextManager[str]]:
+    """Serve the pages with other values of `people`."""
+    from tests.web.browser import served
+
+    def serve(**changes: Any) -> AbstractContextManager[str]:
+        people = params.people.model_copy(update=changes)
+        return served(database, params.model_copy(update={"people": people}), tmp_path)
+
+    return serve
 
 
 @pytest.fixture

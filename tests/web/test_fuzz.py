@@ -28,6 +28,7 @@ FORMS: dict[str, dict[str, Any]] = {  # the fields of the forms besides the sess
         "rank-C": RANK,
         "about-category": TEXT,
         "about-ambiguous": TEXT,
+        "flag-A-sexual": TEXT,
         "active": TEXT,
     },
     "/item/{assignment}/write": {"turn-0": TEXT, "turn-1": TEXT, "more": TEXT, "active": TEXT},
@@ -102,6 +103,8 @@ def test_every_form_is_described(app: FastAPI) -> None:
     posts = {path for path, verbs in found["paths"].items() if "post" in verbs}
     keyed = {
         "/item/{assignment}/draft",
+        "/item/{assignment}/reopen",
+        "/item/{assignment}/keep",
         "/admin/labelers/{name}/{verb}",
         "/admin/rounds/{name}/close",
     }  # JSON, or the key alone

@@ -25,6 +25,7 @@ from alignloop.labeling.exchange.items import (
 )
 
 TOOL = "argilla"
+EQUAL_ONCE = False  # every record of a data set must have as many responses as the others
 MAX_RECORDS = 500  # per request to `records/bulk`
 MAX_GUIDELINES = 10_000  # characters of a data set's guidelines
 QUESTION = "ranking"

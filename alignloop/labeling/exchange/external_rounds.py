@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from sqlalchemy import select
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from alignloop.data.formats.importer import Refused
 from alignloop.labeling.assignments import SubmissionContent, record_submission
 from alignloop.labeling.database import LabelingDatabase, log_event
+from alignloop.labeling.equal_responses import copies, once, spread, tie_copies
 from alignloop.labeling.exchange.items import ExchangeError, ExchangeItem, LabelerRanking, conversation_text
 from alignloop.labeling.schema import Assignment, Item, Labeler, Round, Submission
 from alignloop.seeds import seed_of
@@ -20,39 +21,55 @@ MAX_LISTED = 12  # refused rankings that one message lists
 
 @dataclass
 class ImportResult:
-    """Counts of an import: new rankings and skips, those imported before (`known`), and what was refused."""
+    """Counts of an import: new rankings and skips, those imported before (`known`), and what was refused.
+
+    `tied` counts the new rankings in which equal responses had different ranks: they tie at the best of them.
+    """
 
     rankings: int = 0
     skips: int = 0
     known: int = 0
+    tied: int = 0
     labelers: set[str] = field(default_factory=set)
     refused: list[str] = field(default_factory=list)
 
 
 def round_items(
-    session: Session, round: str, guidelines: str, with_rankings: bool = False
+    session: Session, round: str, guidelines: str, with_rankings: bool = False, equal_once: bool = True
 ) -> list[ExchangeItem]:
-    """A round's items with their responses shuffled, and on request with the rankings so far."""
+    """A round's items with their responses shuffled, and on request with the rankings so far.
+
+    With `equal_once`, equal responses to a prompt are one response of its item.
+    """
     if session.get(Round, round) is None:
         raise ExchangeError(
             f"round {round} was never published; run `dvc repro label@{round}`, which publishes it"
         )
     items = []
     for item in session.scalars(select(Item).where(Item.round == round, Item.active).order_by(Item.id)):
-        places = list(range(len(item.responses)))
+        rankings = _rankings(session, item) if with_rankings else ()
+        responses = list(item.responses)
+        if equal_once:
+            rankings = tuple(_once(ranking, responses) for ranking in rankings)
+            responses = once(responses, responses)
+        places = list(range(len(responses)))
         Random(seed_of(0, item.key, "elsewhere")).shuffle(places)
         items.append(
             ExchangeItem(
                 round=round,
                 key=item.key,
                 prompt=conversation_text(item.prompt["messages"]),
-                responses=tuple(item.responses),
+                responses=tuple(responses),
                 presented=tuple(places),
                 guidelines=guidelines,
-                rankings=_rankings(session, item) if with_rankings else (),
+                rankings=rankings,
             )
         )
     return items
+
+
+def _once(ranking: LabelerRanking, responses: Sequence[str]) -> LabelerRanking:
+    return ranking if ranking.ranks is None else replace(ranking, ranks=tuple(once(ranking.ranks, responses)))
 
 
 def import_rankings(
@@ -112,10 +129,28 @@ def _import_item(
         return [
             f"item '{record.key}' of round {record.round} is not among the current items of round {round}"
         ]
+    if record.responses == tuple(once(item.responses, item.responses)):
+        record = _with_copies(record, item.responses)
     if tuple(item.responses) != record.responses:
         return [f"the responses of '{record.key}' differ from those that were exported"]
     reasons = [_import_ranking(session, item, record, ranking, result) for ranking in record.rankings]
     return [reason for reason in reasons if reason]
+
+
+def _with_copies(record: ExchangeItem, responses: Sequence[str]) -> ExchangeItem:
+    """The record of an item whose equal responses were one response, with all of them."""
+    groups = copies(responses)
+    return replace(
+        record,
+        responses=tuple(responses),
+        presented=tuple(place for shown in record.presented for place in groups[shown]),
+        rankings=tuple(
+            ranking
+            if ranking.ranks is None
+            else replace(ranking, ranks=tuple(spread(ranking.ranks, responses)))
+            for ranking in record.rankings
+        ),
+    )
 
 
 def _import_ranking(
@@ -134,8 +169,9 @@ def _import_ranking(
     )
     assignment = session.scalar(own.with_for_update())
     before = session.get(Submission, assignment.id) if assignment else None
+    ranks = None if ranking.ranks is None else tie_copies(ranking.ranks, item.responses)
     if before is not None:
-        if (tuple(before.ranks) if before.ranks else None) != ranking.ranks:
+        if before.ranks != ranks:
             return f"{ranking.labeler} already submitted another ranking of '{item.key}', which counts"
         result.known += 1
         return None
@@ -152,7 +188,7 @@ def _import_ranking(
         session.add(assignment)
     assignment.presented, assignment.started = list(record.presented), now - ranking.seconds
     session.flush()
-    content = SubmissionContent(ranks=ranking.ranks, skipped=ranking.skipped)
+    content = SubmissionContent(ranks=ranks, skipped=ranking.skipped)
     record_submission(session, assignment, item, content, guidelines=record.guidelines, now=now)
     log_event(
         session,
@@ -162,7 +198,8 @@ def _import_ranking(
         item=item.key,
         labeler=ranking.labeler,
     )
-    result.rankings += ranking.ranks is not None
+    result.rankings += ranks is not None
+    result.tied += ranks is not None and ranks != list(ranking.ranks or ())
     result.skips += ranking.ranks is None
     result.labelers.add(ranking.labeler)
     return None

@@ -25,6 +25,7 @@ from alignloop.labeling.exchange.items import (
 )
 
 TOOL = "label-studio"
+EQUAL_ONCE = True  # equal responses to a prompt are one response of its task
 
 
 class RankerItem(BaseModel):

@@ -47,22 +47,47 @@ const drafting = (form, content) => {
 };
 
 const typing = (target) => target.closest("textarea, select, input:not([type=radio], [type=checkbox])");
-const skip = one("details.skip");
-const openSkip = () => { if (skip) { skip.open = true; one("input[type=radio]", skip)?.focus(); } };
+
+// Keys: an element names those that it has in data-hotkey; a form names the one that submits it in data-submit.
+const hotkey = (event, within) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return null;
+  const key = CSS.escape(event.key.length === 1 ? event.key.toLowerCase() : event.key);
+  return all(`[data-hotkey~="${key}"]`, within).find((node) => !node.hidden) ?? null;
+};
+const press = (node) => {
+  if (node.matches("details")) { node.open = !node.open; (node.open ? one("input", node) : node.closest(".answer") ?? one("summary", node)).focus(); }
+  else node.click();
+};
+const submits = (event, form) => event.key === "Enter" && !event.repeat && (event.ctrlKey || event.metaKey || form.dataset.submit === "enter");
+const native = (event) => typing(event.target) || event.target.closest("details.skip");
+// A key of a page without cards; returns whether it had a meaning. Enter on a link or a button is the browser's.
+const plainKey = (event, form, submit) => {
+  if (event.key === "Enter") {
+    if (event.target.closest("a, button, summary")) return false;
+    if (submits(event, form)) submit();
+    return true;
+  }
+  const node = hotkey(event, document);
+  if (node) press(node);
+  return node !== null;
+};
 
 // Ranking.
 const ranking = one("#rank");
 if (ranking) {
   const cards = all(".answer", ranking), k = cards.length, names = cards.map((card) => card.dataset.letter);
+  const shown = Object.fromEntries(cards.map((card) => [card.dataset.letter, card.dataset.name]));
   const lanes = one(".lanes", ranking), undo = one(".undo", ranking), go = one(".go", ranking), word = one(".go .word", ranking);
   const history = [];
   const radios = (name) => all(`input[name=rank-${name}]`, ranking);
   const rankOf = (name) => Number(radios(name).find((radio) => radio.checked)?.value || 0);
   const ranks = () => Object.fromEntries(names.map((name) => [name, rankOf(name)]));
   const about = () => Object.fromEntries(all(".about input:checked, .about select").map((field) => [field.name.slice(6), field.value]));
-  const changed = drafting(ranking, () => ({ ranks: Object.fromEntries(Object.entries(ranks()).filter(([, rank]) => rank)), about: about() }));
+  const flags = () => Object.fromEntries(cards.map((card) => [card.dataset.letter, all(".flagging input:checked", card).map((field) => field.name.slice(7))]));
+  const changed = drafting(ranking, () => ({ ranks: Object.fromEntries(Object.entries(ranks()).filter(([, rank]) => rank)), flags: flags(), about: about() }));
   let before = ranks();
 
+  const chip = (name) => { const node = make("li", { className: "chip", textContent: shown[name] }); node.dataset.letter = name; return node; };
   const put = (next) => { for (const name of names) for (const radio of radios(name)) radio.checked = Number(radio.value) === next[name]; };
   const show = () => {
     const now = ranks(), left = names.filter((name) => !now[name]);
@@ -70,11 +95,11 @@ if (ranking) {
       const name = card.dataset.letter, rank = now[name], others = names.filter((other) => other !== name && rank && now[other] === rank);
       card.classList.toggle("ranked", rank > 0);
       card.classList.toggle("tied", others.length > 0);
-      one(".state", card).textContent = !rank ? "unranked" : others.length ? `ties with ${others.join(", ")}` : "";
+      one(".state", card).textContent = !rank ? "unranked" : others.length ? `ties with ${others.map((other) => shown[other]).join(", ")}` : "";
     }
     for (const lane of all(".lane", lanes)) {
       const rank = Number(lane.dataset.rank), here = names.filter((name) => now[name] === rank);
-      one("ul", lane).replaceChildren(...here.map((name) => make("li", { className: "chip", textContent: name })));
+      one("ul", lane).replaceChildren(...here.map(chip));
       one("b", lane).textContent = rank ? `${rank}${rank === 1 ? " best" : ""}${here.length > 1 ? " tie" : ""}` : "unranked";
       lane.classList.toggle("tie", rank > 0 && here.length > 1);
     }
@@ -99,7 +124,7 @@ if (ranking) {
     lane.dataset.rank = rank;
     lanes.append(lane);
     Sortable.create(list, { group: "ranks", animation: 120, forceFallback: true, onEnd: (drop) => {
-      const to = Number(drop.to.closest(".lane").dataset.rank), name = drop.item.textContent;
+      const to = Number(drop.to.closest(".lane").dataset.rank), name = drop.item.dataset.letter;
       show();
       set(name, to);
     } });
@@ -112,23 +137,29 @@ if (ranking) {
     if (names.some((name) => !rankOf(name))) { event.preventDefault(); event.stopImmediatePropagation(); delete ranking.dataset.sent; }
   });
   addEventListener("keydown", (event) => {
-    const meta = event.ctrlKey || event.metaKey;
-    if (event.key === "Enter" && meta) { if (!go.disabled) ranking.requestSubmit(go); return; }
-    if (typing(event.target) || event.target.closest("details.skip, summary") || event.altKey) return;
-    if (event.key.toLowerCase() === "u" && !meta || event.key.toLowerCase() === "z" && meta) { back(); event.preventDefault(); return; }
+    const meta = event.ctrlKey || event.metaKey, here = cards.findIndex((card) => card.contains(document.activeElement)), name = names[here];
+    if (event.key === "Enter" && (meta || !native(event) && !event.target.closest("summary, button, a"))) {
+      event.preventDefault();
+      if (submits(event, ranking) && !go.disabled) ranking.requestSubmit(go);
+      return;
+    }
+    if (native(event) || event.altKey) return;
+    if (event.key.toLowerCase() === "z" && meta) { back(); event.preventDefault(); return; }
     if (meta) return;
-    const here = cards.findIndex((card) => card.contains(document.activeElement)), name = names[here];
+    const own = hotkey(event, cards[here < 0 ? 0 : here]), page = own ? null : hotkey(event, document);
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (step && event.shiftKey && name) set(name, rankOf(name) ? Math.max(1, rankOf(name) + step) : step > 0 ? k : 1);
     else if (step) cards[here < 0 ? 0 : (here + step + k) % k].focus();
-    else if (event.key >= "1" && event.key <= String(k)) {
+    else if (own?.matches("input[type=radio]")) {
       const at = here < 0 ? 0 : here;
       set(names[at], Number(event.key));
       const next = [...names.keys()].map((n) => (at + n) % k).find((n) => !rankOf(names[n]));
       cards[next ?? at].focus();
     } else if ((event.key === "0" || event.key === "Backspace") && name) set(name, 0);
-    else if (event.key === "s") openSkip();
-    else if (event.key !== "Enter" || event.target.closest("button, a")) return;
+    else if (event.key === "Escape" && event.target.closest(".flagging")) { event.target.closest(".flagging").open = false; cards[here].focus(); }
+    else if (own) press(own);
+    else if (page && !page.closest(".answer")) press(page);
+    else return;
     event.preventDefault();
   });
   show();
@@ -140,30 +171,16 @@ if (ranking) {
 const rating = one("#rate");
 if (rating) {
   addEventListener("keydown", (event) => {
-    if (typing(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("details.skip")) return;
-    const flag = one(`[data-hotkey="${CSS.escape(event.key.toLowerCase())}"]`, rating);
-    const value = one(`input[name=overall][value="${CSS.escape(event.key)}"]`, rating);
-    if (value) value.checked = true;
-    else if (event.key === "Enter" && !event.target.closest("a, button, summary")) rating.requestSubmit();
-    else if (flag) flag.checked = !flag.checked;
-    else if (event.key === "s") openSkip();
-    else return;
-    event.preventDefault();
+    if (!native(event) && plainKey(event, rating, () => rating.requestSubmit())) event.preventDefault();
   });
 }
 
 // Comparing two responses.
 const comparing = one("#compare");
 if (comparing) {
-  const keys = { ArrowLeft: "A", a: "A", ArrowRight: "B", b: "B", ArrowDown: "same", "=": "same" };
+  const vote = () => { if (one("input[name=better]:checked", comparing)) comparing.requestSubmit(); };
   addEventListener("keydown", (event) => {
-    if (typing(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("details.skip")) return;
-    const choice = keys[event.key];
-    if (choice) one(`input[value="${choice}"]`, comparing).checked = true;
-    else if (event.key === "Enter" && !event.target.closest("a, button, summary")) { if (one("input[name=better]:checked", comparing)) comparing.requestSubmit(); }
-    else if (event.key === "s") openSkip();
-    else return;
-    event.preventDefault();
+    if (!native(event) && plainKey(event, comparing, vote)) event.preventDefault();
   });
 }
 
@@ -172,6 +189,6 @@ const writing = one("#write");
 if (writing) {
   const changed = drafting(writing, () => ({ turns: all("textarea", writing).map((field) => field.value) }));
   writing.addEventListener("input", changed);
-  addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) writing.requestSubmit(one(".go", writing)); });
+  addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.repeat && (event.ctrlKey || event.metaKey)) writing.requestSubmit(one(".go", writing)); });
   (all("textarea", writing).find((field) => !field.value) || one("textarea", writing)).focus();
 }

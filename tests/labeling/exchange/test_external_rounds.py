@@ -13,7 +13,7 @@ from alignloop.labeling.exchange import external_rounds
 from alignloop.labeling.exchange.items import ExchangeError, ExchangeItem, LabelerRanking
 from alignloop.labeling.qualification import set_status
 from alignloop.labeling.schema import Event, Item, Labeler, Submission
-from tests.labeling.conftest import assign_next, publish, rank
+from tests.labeling.conftest import assign_next, publish, rank, samples
 
 Join = Callable[..., str]
 
@@ -161,3 +161,28 @@ def test_nothing_is_imported_into_a_closed_or_unpublished_round(database: Labeli
         import_items(database, ranked(item, 1, 2, 3))
     with pytest.raises(ExchangeError, match="round r7 was never published"):
         external_rounds.import_rankings(database, "r7", [], "back.json")
+
+
+def test_equal_responses_are_one_item_in_label_studio_and_tie_whatever_was_imported(
+    database: LabelingDatabase, join: Join
+) -> None:
+    texts = [("a", "b", "a", "c"), ("a", "b", "a", "c"), ("x", "x", "x", "x")]
+    drawn = [each.model_copy(update={"responses": own}) for each, own in zip(samples(3), texts, strict=True)]
+    rounds.publish(database, "r1", drawn, overlap=2, enough=1.0, deadline_hours=None)
+    ada = join("ada")
+    rank(database, ada, 2, 1, 2, 3)
+    once = exported(database, rankings=True)
+    assert [each.responses for each in once] == [("a", "b", "c")] * 2
+    assert [each.ranks for each in once[0].rankings] == [(2, 1, 3)]
+    assert import_items(database, once[0]).known == 1
+    with database.reading() as session:  # for Argilla
+        whole = external_rounds.round_items(session, "r1", "g-1", equal_once=False)
+    assert [each.responses for each in whole] == [("a", "b", "a", "c")] * 2
+    shown = replace(ranked(once[0], 3, 1, 2), presented=(2, 0, 1))
+    result = import_items(database, shown, ranked(whole[1], 4, 1, 2, 3))
+    assert (result.rankings, result.tied) == (2, 1)
+    with database.reading() as session:
+        found = [each for each in rounds.rankings(session, "r1") if each.labeler != ada]
+    assert [each.ranks for each in found] == [(3, 1, 3, 2), (2, 1, 2, 3)]
+    assert found[0].labeling
+    assert found[0].labeling.presented == (3, 0, 2, 1)
