@@ -19,6 +19,7 @@ COMMANDS = {
         "best_of",
         "rejection sampling: the best of n responses by a reward model, as demonstrations",
     ),
+    "results": ("results", "print the rounds' results, and write the page reports/index.html again"),
     "serve": ("serve", "serve Prefect with a worker, MLflow and the labeling pages on loopback"),
     "status": ("status", "show what ran, is up to date, runs, failed, is on disk, and comes next"),
     "gc": ("gc", "show what in DVC's cache nothing needs; --yes removes it"),

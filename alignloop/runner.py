@@ -115,8 +115,15 @@ def _bring_champion(stage: Stage, active: tracking.ActiveRun | None) -> None:
     release_steps.fetch_champion(stage.root, stage.params, stage.inputs, stage.paths["champion"])
 
 
+def _write_results(stage: Stage, active: tracking.ActiveRun | None = None) -> None:
+    """Write the results page of all rounds so far."""
+    from alignloop.release import results_page
+
+    results_page.write_page(stage.root, stage.files.round)
+
+
 def _register(stage: Stage, active: tracking.ActiveRun | None) -> None:
-    """Register the models and the verdict."""
+    """Register the models and the verdict, and write the results page."""
     from alignloop.release import release_steps
 
     assert active
@@ -126,6 +133,7 @@ def _register(stage: Stage, active: tracking.ActiveRun | None) -> None:
             stage.root, stage.params, stage.inputs, responses=out, metrics=metrics, run=active.id
         )
     )
+    _write_results(stage)
 
 
 def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:
@@ -140,6 +148,7 @@ def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:
 # its MLflow run has ended (a release that waits for a person is no failed run).
 AROUND: dict[tuple[str, str], Callable[[Stage, tracking.ActiveRun | None], None]] = {
     ("validate", "worked"): _report_drift,
+    ("evaluate", "tracked"): _write_results,
     ("release", "before"): _bring_champion,
     ("release", "tracked"): _register,
     ("release", "ended"): _decide,

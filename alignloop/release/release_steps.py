@@ -33,7 +33,7 @@ def fetch_champion(root: Path, params: Params, inputs: Mapping[str, str], target
 def register_release(
     root: Path, params: Params, inputs: Mapping[str, str], *, responses: Path, metrics: Path, run: str
 ) -> str:
-    """Register the models of the release, and return its results, verdict and versions as text."""
+    """Register the models of the release, and return the verdict in a sentence, and their versions."""
     report = json.loads(metrics.read_text(encoding="utf-8"))
     verdict, results = render_verdict(report["verdict"]), tables(report)
     pairs = _pairs(read(responses / "responses.jsonl", EvaluatedResponse))
@@ -49,7 +49,8 @@ def register_release(
         examples=examples,
     )
     labels = ", ".join(version.label for version in versions.values())
-    return f"\n{results}\n{verdict}\nregistered {labels}"
+    sentence = verdict.partition("\n")[0].replace("**", "")
+    return f"{sentence}\nregistered {labels}"
 
 
 def decide_candidate(root: Path, params: Params, responses: Path, metrics: Path) -> str:

@@ -79,7 +79,7 @@ def rounds(project: Path) -> Path:
             json.dumps(evaluation(1.0 + rate, rate))
         )
         (project / "metrics" / "rounds" / name / "reward.json").write_text(
-            '{"train_accuracy": 0.75, "valid_accuracy": 0.6875}'
+            '{"train_accuracy": 0.75, "valid_accuracy": 0.6875, "agreement": {"users": {"pairs": 0}}}'
         )
         for part in ("policy", "reward"):
             write_model(project / "models" / name / part, f"{name} {part}")
@@ -208,9 +208,8 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
     said = capsys.readouterr().out
     numbers = json.loads((rounds / "metrics" / "release.json").read_text())
     results, verdict = tables(numbers), render_verdict(numbers["verdict"])
-    registered = (
-        f"{results}\n{verdict}\nregistered alignloop-sft/1, alignloop-reward/1, alignloop-policy/1 @candidate"
-    )
+    sentence = verdict.partition("\n")[0].replace("**", "")
+    registered = f"{sentence}\nregistered alignloop-sft/1, alignloop-reward/1, alignloop-policy/1 @candidate"
     assert f"{registered}\nalignloop-policy/1 @candidate: is the champion now: #1 " in said
     assert f"{registered} @champion\nalignloop-policy/1 @candidate @champion: decided before: #1 " in said
     versions = {version.name: version for version in registry.versions(rounds)}

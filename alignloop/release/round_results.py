@@ -1,0 +1,207 @@
+"""The results of the rounds as they are on disk: rows, verdict, and what to know before trusting them."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from alignloop.errors import AlignloopError
+from alignloop.evaluation.chance import at_chance
+from alignloop.evaluation.results_table import NAMES, gather
+from alignloop.markdown import number, plain, table
+from alignloop.params import load
+from alignloop.pipeline.dvc_lock import untraced_inputs
+from alignloop.release.gates import RULES, render_verdict
+
+OUTCOMES = {True: "met", False: "NOT MET", None: "not asked"}
+WIDE = 0.2  # an interval of wins that says little
+
+
+class ResultsError(AlignloopError):
+    """A file with results is broken; the message names it and the stage that makes it again."""
+
+
+@dataclass(frozen=True)
+class RoundResults:
+    """The evaluated rounds in their order, their rows, and the verdict if a release has compared them."""
+
+    registry: str
+    rounds: list[str]
+    table: Mapping[str, Any]
+    verdict: Mapping[str, Any] | None
+    warnings: list[str]
+
+
+class GateRow(NamedTuple):
+    """A rule of a verdict in words and numbers; `met` is None where it is not asked.
+
+    `margin` is how far the value is on the good side of its bound; it is negative where the rule is not met.
+    """
+
+    rule: str
+    value: str
+    bound: str
+    margin: str
+    met: bool | None
+
+    @property
+    def outcome(self) -> str:
+        """The outcome in words."""
+        return OUTCOMES[self.met]
+
+
+def read_results(root: Path, just_evaluated: str | None = None) -> RoundResults | None:
+    """Return the results of all rounds that were evaluated; None if none was.
+
+    `just_evaluated` is a round whose evaluation has ended and is not in dvc.lock yet.
+    """
+    params = load(root / "params.yaml")
+    files = {name: root / "metrics" / "rounds" / name / "evaluate.json" for name in params.rounds}
+    evaluations = {
+        name: _json(file, f"evaluate@{name}", lambda found: gather({"last": found}))
+        for name, file in files.items()
+        if file.exists()
+    }
+    if not evaluations:
+        return None
+    rounds, gathered = list(evaluations), gather(evaluations)
+    released = root / "metrics" / "release.json"
+    report = (
+        _json(released, "release", lambda found: (found["rows"], found["verdict"]["rules"]))
+        if released.exists()
+        else {}
+    )
+    verdict = report["verdict"] if report.get("rows") == gathered["rows"] else None
+    warnings = [
+        *_of_gates(verdict),
+        *_of_age(root, [name for name in rounds if name != just_evaluated]),
+        *_of_test_set(gathered, rounds[-1]),
+        *_of_rewards({name: files[name].with_name("reward.json") for name in rounds}),
+    ]
+    return RoundResults(params.release.registry, rounds, gathered, verdict, warnings)
+
+
+def overview(results: RoundResults) -> str:
+    """Return the rows in a table that a console shows, the verdict in a sentence, and the warnings."""
+    columns = ["model", "gold", "wins against SFT", "KL to SFT", "distinct-2", "length", "perplexity"]
+    body = [
+        [
+            plain(NAMES.get(name) or name),
+            number(row["gold"], 3),
+            _wins(row["win_rate_vs_sft"]),
+            number(row["kl_to_sft_nats"], 2),
+            number(row["distinct_2"], 3),
+            number(row["length"], 1),
+            number(row["perplexity"], 2),
+        ]
+        for name, row in results.table["rows"].items()
+    ]
+    parts = [table([columns, *body])]
+    if results.verdict:
+        parts.append(sentences(results.verdict).replace("**", ""))
+    parts += [f"! {warning}" for warning in results.warnings]
+    return "\n".join(parts)
+
+
+def sentences(verdict: Mapping[str, Any]) -> str:
+    """Return what the verdict says before its table, in Markdown."""
+    return render_verdict(verdict).partition("\n\n|")[0]
+
+
+def _wins(win: Mapping[str, float] | None) -> str:
+    if win is None:
+        return "–"
+    return f"{number(win['rate'], 3)} [{number(win['low'], 3)}, {number(win['high'], 3)}]"
+
+
+def gate_rows(verdict: Mapping[str, Any]) -> list[GateRow]:
+    """Return a row for each gate."""
+    rows = []
+    for name, rule in verdict["rules"].items():
+        title, side = RULES[name]
+        if name == "max_behaviour_fall" and (declines := verdict["behaviour_falls"]):
+            title += f" ({plain(max(declines, key=declines.__getitem__).replace('_', ' '))})"
+        value, bound = rule["value"], rule["bound"]
+        margin = None
+        if value is not None and bound is not None:
+            margin = value - bound if side == "≥" else bound - value
+        digits = 0 if name in ("validated", "traced") else 3
+        limit = "–" if bound is None else f"{side} {number(bound, digits)}"
+        rows.append(GateRow(title, number(value, digits), limit, number(margin, digits), rule["met"]))
+    return rows
+
+
+def _of_gates(verdict: Mapping[str, Any] | None) -> list[str]:
+    if verdict is None:
+        return ["No release has compared these rounds yet: `make run` does, when all rounds are done."]
+    missed = [row for row in gate_rows(verdict) if row.met is False]
+    return [f"A gate is not met: {row.rule} is {row.value}, and should be {row.bound}." for row in missed]
+
+
+def _of_age(root: Path, rounds: Sequence[str]) -> list[str]:
+    """A warning for each round that was evaluated with other data or models than dvc.lock has now."""
+    paths = {name: f"data/evaluation/{name}" for name in rounds}
+    return [
+        f"The results of {name} are older than what they depend on: `make run` measures it again."
+        for name, path in paths.items()
+        if set(untraced_inputs(root, path)) - {path}  # the path itself: its stage was run without DVC
+    ]
+
+
+def _of_test_set(results: Mapping[str, Any], last: str) -> list[str]:
+    """A warning if the wins of the last round are too uncertain to tell two models apart."""
+    win = results["rows"][last]["win_rate_vs_sft"]
+    width = win["high"] - win["low"]
+    if width <= WIDE:
+        return []
+    needed = _two_digits(win["n"] * (width / WIDE) ** 2)
+    return [
+        f"{win['n']:,} test prompts tell little: the 95 % interval of {last}'s wins is {number(width, 2)} "
+        f"wide. About {needed:,} prompts would make it {WIDE} (`evaluate.prompts`, and as much data)."
+    ]
+
+
+def _of_rewards(files: Mapping[str, Path]) -> list[str]:
+    warnings = []
+    for name, file in files.items():
+        report = _json(file, f"reward@{name}", lambda found: found["valid_accuracy"]) if file.exists() else {}
+        accuracy, pairs = report.get("valid_accuracy"), report.get("valid_pairs", 0)
+        if pairs and at_chance(accuracy, pairs):
+            warnings.append(
+                f"The reward model of {name} orders {accuracy:.1%} of {pairs:,} held-out pairs as the "
+                "labelers did, no more than by chance: its policy followed noise."
+            )
+    return warnings
+
+
+def _two_digits(value: float) -> int:
+    """The number rounded up to two digits: 1,234 is 1,300."""
+    unit = 10 ** max(0, len(str(ceil(value))) - 2)
+    return ceil(value / unit) * unit
+
+
+def _json(file: Path, stage: str, check: Callable[[Any], Any]) -> Any:
+    """A stage's metrics; `check` reads what is needed of them, and raises where it is missing."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        check(found)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResultsError(
+            f"{file}: not what {stage} writes ({error!r}); `dvc repro --force {stage}` makes it again"
+        ) from None
+    return found
+
+
+def first_of_each(categories: Sequence[str], count: int) -> list[int]:
+    """Return the places of the first `count` items, one of each category in turn: not picked, not alike."""
+    places: dict[str, list[int]] = {}
+    for place, category in enumerate(categories):
+        places.setdefault(category, []).append(place)
+    turns = sorted(
+        (turn, category, place)
+        for category, found in places.items()
+        for turn, place in enumerate(found[:count])
+    )
+    return [place for _, _, place in turns[:count]]
