@@ -107,7 +107,10 @@ def test_a_failed_stage_reports_its_error_in_prefect_and_on_the_console_and_the_
     )
     assert entry.main([]) == 1
     printed = capsys.readouterr()
-    assert printed.err.rstrip().endswith("\nprepare: data/raw/prompts.jsonl:3: user: is missing")
+    assert "\nprepare: data/raw/prompts.jsonl:3: user: is missing\n" in printed.err
+    assert printed.err.rstrip().endswith(
+        "next: the same command continues with this stage; what was finished stays"
+    )
     assert "Traceback" not in printed.err + printed.out
 
     state, _ = run_flow()
