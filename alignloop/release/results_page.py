@@ -29,7 +29,7 @@ OF_ROUND = {
     "ppo": ("plots/rounds/{}/ppo.csv", "PPO, step by step"),
     "overoptimisation": ("plots/rounds/{}/overoptimisation.csv", "scores by distance from SFT"),
     "evaluate": ("metrics/rounds/{}/evaluate.json", "behaviours"),
-    "reward": ("metrics/rounds/{}/reward.json", "the reward model"),
+    "reward": ("plots/rounds/{}/reward.csv", "the reward model, step by step"),
 }
 BEFORE = {
     "pretrain": ("plots/pretrain.csv", "pretraining, step by step"),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from textwrap import fill
 from typing import Any, NamedTuple
 
 from alignloop.errors import AlignloopError
@@ -16,6 +17,7 @@ from alignloop.pipeline.dvc_lock import untraced_inputs
 from alignloop.release.gates import RULES, render_verdict
 
 OUTCOMES = {True: "met", False: "NOT MET", None: "not asked"}
+WIDTH = 110  # of a console
 WIDE = 0.2  # an interval of wins that says little
 
 
@@ -98,11 +100,10 @@ def overview(results: RoundResults) -> str:
         ]
         for name, row in results.table["rows"].items()
     ]
-    parts = [table([columns, *body])]
-    if results.verdict:
-        parts.append(sentences(results.verdict).replace("**", ""))
-    parts += [f"! {warning}" for warning in results.warnings]
-    return "\n".join(parts)
+    lines = sentences(results.verdict).replace("**", "").splitlines() if results.verdict else []
+    lines += [f"! {warning}" for warning in results.warnings]
+    filled = [fill(line, WIDTH, subsequent_indent="  ", break_long_words=False) for line in lines if line]
+    return "\n".join([table([columns, *body]), *filled])
 
 
 def sentences(verdict: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ def test_a_refused_candidate_leads_to_what_one_can_do(rounds: Path) -> None:
     missed = verdict(max_length_drift={"value": 0.5, "bound": 0.25, "met": False})
     released(rounds, missed, r1=evaluation(), r2=evaluation(rate=0.75))
     text = closing_words(rounds, RAN)
-    assert "! A gate is not met: " in text
+    assert "\n! A gate is not met: " in text
     assert "`.venv/bin/python -m alignloop review`" in steps(text)["gates"]
 
 
