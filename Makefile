@@ -51,7 +51,7 @@ $(READY): pyproject.toml constraints.txt alignloop/pipeline/start.pth
 	@test ! -e .venv/installing && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@touch .venv/installing
 	@echo "installing into .venv (some minutes the first time)"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable ".$(EXTRAS)"
+	@$(BIN)/python alignloop/pipeline/install.py --constraint constraints.txt --editable ".$(EXTRAS)"
 	@cp alignloop/pipeline/start.pth "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/alignloop-start.pth"
 	@rm .venv/installing
 	@touch $@

@@ -4,32 +4,31 @@ A stage's signature is the only declaration of what it needs: sections of params
 `Checkpoint` for a stage that can be resumed, and paths, which come from the command line.
 """
 
-import argparse
 import importlib
-import inspect
 import json
 import math
 import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from alignloop import params as parameters
 from alignloop import tracking
 from alignloop.flatten import flatten
 from alignloop.params import Params
-from alignloop.params.binding import bind, sections
+from alignloop.params.binding import bind
 from alignloop.pipeline import dvc_repair
 from alignloop.pipeline.checkout_lock import lock_stage
 from alignloop.pipeline.dvc_lock import locked_stages
 from alignloop.pipeline.stage_files import Footprint, fingerprint, footprint, hashes
 from alignloop.progress import paced
 from alignloop.seeds import seed_of
+from alignloop.stage_arguments import parser_of
 from alignloop.tracking.system_metrics import SystemMonitor
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Stage:
 def run(name: str, arguments: Sequence[str]) -> int:
     """Run a stage with the paths on its command line; returns the exit status."""
     function = getattr(importlib.import_module(f"alignloop.stages.{name}"), name)
-    paths = _parse(name, function, arguments)
+    paths = vars(parser_of(name).parse_args(arguments))
     root, params = Path.cwd(), parameters.load(Path("params.yaml"))
     files = footprint(root, name, arguments, paths)
     title = tracking.title(files.stage, files.round)
@@ -123,8 +122,15 @@ def _bring_champion(stage: Stage, active: tracking.ActiveRun | None) -> None:
     release_steps.fetch_champion(stage.root, stage.params, stage.inputs, stage.paths["champion"])
 
 
+def _write_results(stage: Stage, active: tracking.ActiveRun | None = None) -> None:
+    """Write the results page of all rounds so far."""
+    from alignloop.release import results_page
+
+    results_page.write_page(stage.root, stage.files.round)
+
+
 def _register(stage: Stage, active: tracking.ActiveRun | None) -> None:
-    """Register the models and the verdict."""
+    """Register the models and the verdict, and write the results page."""
     from alignloop.release import release_steps
 
     assert active
@@ -134,6 +140,7 @@ def _register(stage: Stage, active: tracking.ActiveRun | None) -> None:
             stage.root, stage.params, stage.inputs, responses=out, metrics=metrics, run=active.id
         )
     )
+    _write_results(stage)
 
 
 def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:
@@ -149,6 +156,7 @@ def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:
 AROUND: dict[tuple[str, str], Callable[[Stage, tracking.ActiveRun | None], None]] = {
     ("ingest", "before"): _check_sources,
     ("validate", "worked"): _report_drift,
+    ("evaluate", "tracked"): _write_results,
     ("release", "before"): _bring_champion,
     ("release", "tracked"): _register,
     ("release", "ended"): _decide,
@@ -200,23 +208,6 @@ def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, 
 
 def _say(line: str) -> None:
     print(line, flush=True)
-
-
-def _parse(name: str, function: Callable[..., Iterator[Any]], arguments: Sequence[str]) -> dict[str, Any]:
-    """The paths and names on a stage's command line; its signature is their only declaration."""
-    parser = argparse.ArgumentParser(
-        f"python -m alignloop {name}", description=inspect.getdoc(function), allow_abbrev=False
-    )
-    kinds, filled = get_type_hints(function), {*sections(function), "checkpoint"}
-    for word, parameter in inspect.signature(function).parameters.items():
-        if word in filled:
-            continue
-        kind = kinds[word] if isinstance(kinds[word], type) else str
-        need: Any = {"default": parameter.default}
-        if parameter.default is inspect.Parameter.empty:
-            need = {"required": True}
-        parser.add_argument(f"--{word.replace('_', '-')}", type=kind, metavar=kind.__name__.upper(), **need)
-    return vars(parser.parse_args(arguments))
 
 
 def _make_deterministic(params: Params, name: str) -> None:

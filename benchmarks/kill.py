@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from alignloop.pipeline import environment
+from alignloop.progress import RESUMES
 from benchmarks import worktree
 from benchmarks.worktree import PROJECT
 
@@ -185,10 +186,8 @@ def killed(clone: Clone, stages: Sequence[str], after: float) -> tuple[str, floa
 
 def resumed(log: str, stage: str) -> str:
     """The step from which the stage was resumed, by the log."""
-    found = re.search(
-        rf"{stage.replace('@', ' · ')}  (?:resumes after step ([\d,]+)|all ([\d,]+) steps)", log
-    )
-    return (found[1] or found[2]) if found else "its beginning"
+    found = re.search(rf"{stage.replace('@', ' · ')}  {RESUMES} ([\d,]*\d)", log)
+    return found[1] if found else "its beginning"
 
 
 def digest(outs: dict[str, str]) -> str:

@@ -89,7 +89,7 @@ def serve(clone: Clone) -> dict[str, Server]:
 def step(clone: Clone, stage: str) -> int:
     """The last step that the stage has logged."""
     logged = re.findall(
-        rf"- {stage}  ([\d,]+)/[\d,]+ · (?!valid)", clone.log.read_text(encoding="utf-8", errors="replace")
+        rf" {stage}  ([\d,]+)/[\d,]+ · (?!valid)", clone.log.read_text(encoding="utf-8", errors="replace")
     )
     return int(logged[-1].replace(",", "")) if logged else 0
 

@@ -25,13 +25,15 @@ from alignloop.pipeline.git import revision
 from alignloop.pipeline.machine import check_place, keep_stores_private
 from alignloop.pipeline.overrides import parse_value
 from flows.iteration import iteration
-from tasks import prefect_waits
+from tasks import console, prefect_waits
 from tasks.concurrency_limits import look_up_limits
+from tasks.next_steps import closing_words, waiting_words
 from tasks.plan import Plan, make_plan
 from tasks.prefect_server import check_server, flush_events, shield_server, wait_until_recorded
-from tasks.publish_results import check_champion, publish, results
+from tasks.publish_results import check_champion, publish, write_results_page
 from tasks.record_run import record
-from tasks.stage_task import Outcome, warm_up
+from tasks.run_position import RUN, RunPosition
+from tasks.stage_task import Outcome, StageFailed, warm_up
 from tasks.stages import ingest, prepare, pretrain, release, sft, validate_raw, validate_sets
 
 prefect_waits.shorten()
@@ -73,6 +75,8 @@ def pipeline(
             data_only=data_only,
             commit=commit,
         )
+        root = Path.cwd()
+        RUN.set(RunPosition(root, dvc_pipeline.pipeline(root).stages(), plan.stages, plan.stale))
         outcomes = _run_stages(plan)
         if outcomes[-1].status == "waits":
             return _waiting_state(outcomes)
@@ -95,6 +99,7 @@ def _run_stages(plan: Plan) -> list[Outcome]:
     if plan.is_complete:
         outcomes += [release(force, return_state=True).result()]
         publish()
+    write_results_page(Path.cwd(), outcomes)
     if any(outcome.status == "ran" for outcome in outcomes):
         check_champion(return_state=True)  # so that the next run, if nothing changed, can skip the check
     return outcomes
@@ -109,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the flow from the command line; print the results, or the message of what failed."""
     print_any_text()
     options = _parser().parse_args(arguments)
+    console.shorten()
     try:
         overrides = {
             key: parse_value(value) for key, _, value in (pair.partition("=") for pair in options.overrides)
@@ -126,17 +132,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wait_until_recorded(state)
         outcomes: list[Outcome] = state.result()
     except AlignloopError as error:
-        print(f"\n{error}", file=sys.stderr)
+        print("\n".join(["", *console.wrapped(str(error))]), file=sys.stderr)
+        if isinstance(error, StageFailed) and error.code > 0:
+            print(
+                "\nnext: the same command continues with this stage; what was finished stays", file=sys.stderr
+            )
         return 1
     except KeyboardInterrupt:
         flush_events()
         print("\ninterrupted; the same command continues with the stage that was running", file=sys.stderr)
         return 130
     if outcomes[-1].status == "waits":
-        print(f"\n{outcomes[-1].message}", file=sys.stderr)
+        print(f"\n{waiting_words(Path.cwd(), outcomes[-1].message)}", file=sys.stderr)
         return os.EX_TEMPFAIL
-    if outcomes[-1].stage == "release":
-        print(f"\n{results(Path.cwd())}")
+    print(f"\n{closing_words(Path.cwd(), outcomes)}", flush=True)
     return 0
 
 

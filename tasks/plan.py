@@ -1,7 +1,7 @@
 """The task `plan`: write a run's options into the files that DVC reads, and choose the rounds to run."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from alignloop.data.source_survey import survey
 from alignloop.flatten import flatten
 from alignloop.params import ParamsError, load
 from alignloop.pipeline import dvc_pipeline, run_commits
+from alignloop.pipeline.dvc_pipeline import Stage
 from alignloop.pipeline.overrides import mapping_in, override, preview
 from alignloop.pipeline.source_files import copy_sources, target_names
 from tasks.stage_task import warm_up
@@ -23,12 +24,17 @@ FILES_DEFAULTS = Path("configs", "files.yaml")  # what `make run-files` starts f
 
 @dataclass(frozen=True)
 class Plan:
-    """The rounds to run, whether these are all, and the stages to run even if unchanged."""
+    """The rounds to run, whether these are all, and the stages to run even if unchanged.
+
+    `stages` are all of the run in their order, `stale` those that run as far as can be known before.
+    """
 
     rounds: list[str]
     is_complete: bool
     force: list[str]
     data_only: bool
+    stages: list[str]
+    stale: set[str]
 
 
 @task(name="plan", task_run_name="plan", cache_policy=NO_CACHE, persist_result=False)
@@ -77,12 +83,43 @@ def make_plan(
         raise ParamsError(
             f"--from {start_from}: dvc.yaml has no such stage; it has {', '.join(pipeline.stages())}"
         )
-    stale = {*pipeline.outdated(), *force}
-    warm_up(pipeline.stages()[name] for name in stale)
+    outdated = {*pipeline.outdated(), *force}
+    warm_up(pipeline.stages()[name] for name in outdated)
     selected = [] if data_only else [round for round in all_rounds if rounds is None or round in rounds]
-    for line in _asked_of_people(root, selected, stale):
+    for line in _asked_of_people(root, selected, outdated):
         log.info(line)
-    return Plan(selected, selected == all_rounds, force, data_only)
+    is_complete = selected == all_rounds
+    stages = _order(pipeline.stages().values(), selected, data_only=data_only, is_complete=is_complete)
+    return Plan(
+        selected,
+        is_complete,
+        force,
+        data_only,
+        stages=stages,
+        stale=_with_followers(pipeline, outdated),
+    )
+
+
+def _order(
+    stages: Iterable[Stage], rounds: Sequence[str], *, data_only: bool, is_complete: bool
+) -> list[str]:
+    """Return the stages of a run in the order in which the flow runs them."""
+    groups: dict[str, bool] = {}  # in the order of dvc.yaml -> whether it is part of a round
+    for stage in stages:
+        groups[stage.group] = stage.round is not None
+    names = list(groups)
+    first = names[: names.index("pretrain" if data_only else "sample")]
+    each = [f"{group}@{round}" for round in rounds for group, in_round in groups.items() if in_round]
+    return [*first, *each, *(["release"] if is_complete else [])]
+
+
+def _with_followers(pipeline: dvc_pipeline.Pipeline, outdated: Collection[str]) -> set[str]:
+    """Return these stages and all that use what they make."""
+    stale: set[str] = set()
+    for name in outdated:
+        if name not in stale:
+            stale |= pipeline.downstream(name)
+    return stale
 
 
 def _given_keys(root: Path, with_file: Path | None, overrides: Mapping[str, Any]) -> set[str]:

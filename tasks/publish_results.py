@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from alignloop.evaluation.results_table import tables
 from alignloop.files import replacing
 from alignloop.params import load
 from alignloop.pipeline.environment import MLFLOW_DATABASE
-from alignloop.release import decision_log
+from alignloop.release import decision_log, results_page
 from alignloop.release.gates import render_verdict
-from tasks.stage_task import MLFLOW_IMPORT
+from tasks.stage_task import MLFLOW_IMPORT, Outcome
 
 # the fingerprint of the state that was checked last and was in order
 CHECKED = Path(".cache", "champion-agreed")
@@ -41,6 +42,12 @@ def publish() -> None:
         key="results",
         description="base, SFT and every round's policy side by side, and the verdict",
     )
+
+
+def write_results_page(root: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write the results page where `evaluate` or `release`, which write it if they run, were restored."""
+    if any(outcome.status == "restored" for outcome in outcomes) or not (root / results_page.PAGE).exists():
+        results_page.write_page(root)
 
 
 @task(name="champion", task_run_name="champion", cache_policy=NO_CACHE, persist_result=False)

@@ -23,6 +23,9 @@ from alignloop.pipeline import dvc_pipeline, processes
 from alignloop.pipeline.checkout_lock import PipelineBusyError
 from alignloop.pipeline.dvc_pipeline import Done, Stage
 from alignloop.pipeline.processes import ProcessError
+from alignloop.progress import RESUMES, duration
+from tasks.console import REPEATED
+from tasks.run_position import RUN
 
 MLFLOW_IMPORT = threading.Lock()
 """Held to import MLflow, which takes seconds: another thread would see a half-imported module."""
@@ -70,15 +73,27 @@ def bring_up_to_date(group: str, round: str | None = None, force: Collection[str
     """Run the stage if DVC finds it out of date, or if its name is in `force`."""
     name = f"{group}@{round}" if round else group
     log, began = get_run_logger(), time.monotonic()
+    position = RUN.get()
     pipeline = dvc_pipeline.pipeline(Path.cwd())
+    resumed = False
 
     def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
         errors: list[str] = []
 
         def on_line(line: str, is_error: bool) -> None:
-            log.log(logging.WARNING if is_error else logging.INFO, "%s", line)
+            nonlocal resumed
+            resumed = resumed or RESUMES in line
             if is_error:
                 errors.append(line)
+            log.log(
+                logging.WARNING if is_error else logging.INFO,
+                "%s",
+                line,
+                extra={REPEATED: is_error and bool(own_message(name, errors))},
+            )
+
+        if position:
+            log.info("%s", position.begin(name))
 
         code = processes.run(argv, cwd, env, on_line)
         if code == os.EX_TEMPFAIL:
@@ -94,10 +109,11 @@ def bring_up_to_date(group: str, round: str | None = None, force: Collection[str
         return Outcome(name, "waits", time.monotonic() - began, message=str(waiting))
     stage = pipeline.stages()[name]
     outcome = Outcome(name, status, time.monotonic() - began, _metrics(pipeline.root, stage))
+    place = f" · {position.end(name, status == 'ran' and not resumed)}" if position else ""
     if status == "unchanged":
-        log.info("%s: up to date", name)
+        log.info("%s: up to date%s", name, place)
         return outcome
-    log.info("%s: %s in %.1f s", name, status, outcome.seconds)
+    log.info("%s: %s in %s%s", name, status, duration(outcome.seconds), place)
     text, description = _page(pipeline.root, stage, outcome), f"What {name} measured"
     create_markdown_artifact(text, key=artifact_key(name), description=description)
     return outcome
@@ -119,14 +135,19 @@ def failure_message(name: str, errors: Sequence[str], code: int) -> str:
         memory = "; most often the system ran out of memory" if -code == signal.SIGKILL else ""
         ended = f"its process was ended by {signal.Signals(-code).name}{memory}"
         return f"{name}: {ended}; run the same command to continue"
-    prefix = f"{name.partition('@')[0]}: "
-    starts = [place for place, line in enumerate(errors) if line.startswith(prefix)]
-    if starts:
-        last = starts[-1]
-        return "\n".join([f"{name}: {errors[last].removeprefix(prefix)}", *errors[last + 1 :]])
+    if message := own_message(name, errors):
+        prefix = f"{name.partition('@')[0]}: "
+        return "\n".join([f"{name}: {message[0].removeprefix(prefix)}", *message[1:]])
     if errors:
         return f"{name}: {errors[-1]} (the lines before it are in the log)"
     return f"{name}: its command ended with exit code {code} and printed nothing"
+
+
+def own_message(name: str, errors: Sequence[str]) -> Sequence[str]:
+    """Return the lines of the stage's own message among what it printed to standard error, so far."""
+    prefix = f"{name.partition('@')[0]}: "
+    starts = [place for place, line in enumerate(errors) if line.startswith(prefix)]
+    return errors[starts[-1] :] if starts else ()
 
 
 def artifact_key(name: str) -> str:
@@ -156,18 +177,3 @@ def _page(root: Path, stage: Stage, outcome: Outcome) -> str:
     ]
     heading = f"**{stage.name}** {outcome.status} in {outcome.seconds:.1f} s · {link}"
     return "\n".join([heading, "", "| metric | value |", "|---|---|", *rows])
-
-
-class _MessageOnly(logging.Filter):
-    """Removes Prefect's traceback from our own errors: their message has place, fault and remedy."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, AlignloopError):
-            record.msg, record.args = "%s", (str(error),)
-            record.exc_info = None
-        return True
-
-
-for _logger in ("prefect.flow_runs", "prefect.task_runs"):
-    logging.getLogger(_logger).addFilter(_MessageOnly())

@@ -57,8 +57,13 @@ class Clone:
         return done.stdout + done.stderr
 
     def flow(self, *words: str) -> dict[str, str]:
-        """Run the flow, and return what it said became of each stage."""
-        return outcomes(self.say(sys.executable, "-m", "flows.pipeline", *words))
+        """Run the flow, and return what it said became of each stage, in lines that fit."""
+        said = self.say(sys.executable, "-m", "flows.pipeline", *words)
+        assert [line for line in said.splitlines() if len(line) > 110] == []
+        places = [int(place) for place in re.findall(r"stage (\d+) of \d+(?: ·|$)", said, re.MULTILINE)]
+        assert places == list(range(1, len(places) + 1)), "each stage says its place when it has ended"
+        assert "\nnext:\nresults     reports/index.html" in said
+        return outcomes(said)
 
     def verdict(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What the gates said of the last candidate, and who is the champion."""
@@ -76,7 +81,7 @@ def listening() -> None:
 
 
 def outcomes(text: str) -> dict[str, str]:
-    return dict(re.findall(r" - ([\w@]+): (ran|restored|up to date)", text))
+    return dict(re.findall(r"^[\d:]{8} ([\w@]+): (ran|restored|up to date)", text, re.MULTILINE))
 
 
 def files(root: Path, *places: str) -> set[str]:
@@ -211,7 +216,11 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
         for name in files(clone.root, "reports")
         if not name.startswith("reports/validation/") and name.endswith((".md", ".html"))
     }
-    assert pages == {"reports/results.md", *(f"reports/labels/{round}.md" for round in rounds)}
+    assert pages == {
+        "reports/index.html",
+        "reports/results.md",
+        *(f"reports/labels/{round}.md" for round in rounds),
+    }
     assert all(
         (clone.root / "reports" / "validation" / name / "index.html").exists()
         for name in ("raw", "sets", *rounds)

@@ -54,7 +54,9 @@ def test_a_round_waits_for_labelers_and_the_pages_start_the_run_that_continues_w
     )
     message = f"round r1 waits for people: 4 of 4 rankings are missing; they rank at http://127.0.0.1:{port}"
     assert entry.main(["--rounds", "r1"]) == 75
-    assert f"label@r1: {message}" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"label@r1: {message}" in said
+    assert f"next: `make serve` serves the pages for it at http://127.0.0.1:{port}" in said
     waiting = newest_run()
     assert waiting.state
     assert waiting.state.is_completed()
@@ -100,7 +102,7 @@ def test_a_release_waits_for_a_decision_with_its_verdict_and_completes_afterward
         f"(test -e decided || {{ echo 'release: {message}' >&2; exit 75; }})",
     )
     assert entry.main([]) == 75
-    assert capsys.readouterr().err.rstrip().endswith(f"release: {message}")
+    assert f"\nrelease: {message}\nnext: `make serve` serves the pages for it" in capsys.readouterr().err
     with get_client(sync_client=True) as client:
         newest = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=20)
     waiting = next(each.state for each in newest if each.name and each.state and each.state.name == "Waiting")

@@ -1,5 +1,6 @@
 """`python -m alignloop STAGE …` runs a stage's function and ends with one message and the right exit code."""
 
+import importlib
 import inspect
 import json
 import os
@@ -15,6 +16,8 @@ import pytest
 
 from alignloop import stages, tracking
 from alignloop.__main__ import main
+from alignloop.params.binding import sections
+from alignloop.stage_arguments import descriptions, parser_of
 
 PROJECT = Path(__file__).parents[1]
 Write = Callable[..., None]
@@ -68,8 +71,7 @@ def test_a_stage_gets_its_arguments_and_leaves_its_outs_and_a_run_with_its_curve
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "count  1/3 · loss 1"
     assert lines[1].startswith("count  3/3 · ")
-    assert lines[1].endswith(" · loss 0.3333")
-    assert lines[2] == "count  done in 0:00"
+    assert lines[1].endswith(" · loss 0.333 · done in 0:00")
     [found] = tracking.runs(project)
     assert (found.stage, found.round, found.status) == ("count", None, "FINISHED")
     assert set(found.params) == {"seed", "threads", *COMPUTE}
@@ -208,7 +210,24 @@ def test_help_lists_every_stage_with_what_it_does_and_imports_none(capsys: pytes
     ).stdout
     for name in ("ingest", "sft", "ppo", "release", "lineage"):
         assert re.search(rf"^  {name} +\w+.+", said, re.MULTILINE), name
+    assert said.index("  status ") < said.index("  ingest "), "what people need comes first"
     assert said.endswith("set()\n")
+
+
+def test_the_help_of_a_stage_imports_no_stage_and_names_the_arguments_of_its_function():
+    code = (
+        "import sys; from alignloop.__main__ import main; main(['ppo', '--help']); print({'torch', 'mlflow', "
+        "'dvc'} & set(sys.modules))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout
+    assert said.endswith("set()\n")
+    for name in descriptions():
+        function = getattr(importlib.import_module(f"alignloop.stages.{name}"), name)
+        filled = {*sections(function), "checkpoint"}
+        wanted = {argument for argument in inspect.signature(function).parameters if argument not in filled}
+        assert {each.dest for each in parser_of(name)._actions} - {"help"} == wanted, name
 
 
 def test_an_unknown_stage_or_a_missing_argument_is_a_usage_error(
@@ -265,4 +284,4 @@ def test_signs_that_the_console_lacks_are_replaced(encoding: str):
     command = [sys.executable, "-c", f"{code}print({words!a})"]
     done = subprocess.run(command, env=env, capture_output=True, check=True)
     assert done.stdout.endswith(words.encode(encoding, "replace") + b"\n")
-    assert "python -m alignloop STAGE --name value …".encode(encoding, "replace") in done.stdout
+    assert "python -m alignloop COMMAND …".encode(encoding, "replace") in done.stdout

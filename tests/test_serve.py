@@ -150,13 +150,18 @@ def served(tmp_path_factory: pytest.TempPathFactory, told: tuple[str, list[str]]
         try:
             assert process.stdout
             line = process.stdout.readline()
-            assert line.startswith("Prefect http://127.0.0.1:"), [
+            assert line.startswith("Prefect  http://127.0.0.1:"), [
                 file.read_text()[-3000:] for file in (root / ".cache").glob("*.log")
             ]
-            link = process.stdout.readline()
+            experiments = (
+                f"MLflow   http://127.0.0.1:{ports[3]}/#/experiments?workflowType=machine_learning\n"
+            )
+            assert process.stdout.readline() == experiments, "nothing has run here"
+            printed = [process.stdout.readline() for _ in range(3)]
+            link = printed[-1]
             assert re.match(
                 r"labels: no administrator yet; sign in at http://127.0.0.1:\d+/invitation/", link
-            )
+            ), printed
             secret = link.strip().rsplit("/", 1)[1]
             assert not any(secret in file.read_text() for file in (root / ".cache").glob("*.log"))
             page = link[link.index("http") :].strip()
@@ -254,4 +259,4 @@ def test_status_asks_the_served_prefect(served: Served) -> None:
     env = {name: value for name, value in worktree.surroundings().items() if not name.startswith("PREFECT")}
     command = [sys.executable, "-m", "alignloop", "status"]
     said = subprocess.run(command, cwd=served.root, env=env, capture_output=True, text=True, check=True)
-    assert said.stdout.splitlines()[-1].startswith("next        nothing is scheduled")
+    assert "\nnext        nothing is scheduled" in said.stdout

@@ -15,6 +15,7 @@ from alignloop.errors import AlignloopError
 from alignloop.lineage.graph import Graph, load_graph
 from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.checkout_lock import lock_checkout
+from alignloop.progress import format_size
 
 SHOWN = 30
 
@@ -112,12 +113,3 @@ def _lines(unused: Unused) -> Iterable[str]:
     others = [bytes for hash, bytes in unused.objects.items() if hash not in unused.lines]
     size = format_size(sum(others))
     yield f"  with {len(others):,} files that lie in these or that no run here made, {size}"
-
-
-def format_size(bytes: float) -> str:
-    """Return bytes as text: 1.2 GB."""
-    for unit in ("B", "kB", "MB"):
-        if bytes < 1000:
-            return f"{bytes:.0f} {unit}" if unit == "B" else f"{bytes:.1f} {unit}"
-        bytes /= 1000
-    return f"{bytes:.1f} GB"

@@ -6,6 +6,7 @@ them ends, all end, so that a supervisor can start all of them again.
 """
 
 import argparse
+import json
 import os
 import re
 import secrets
@@ -26,6 +27,7 @@ from alignloop.labeling.accounts import administrators_link
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.pipeline.checkout_lock import hold_lock_file
 from alignloop.pipeline.environment import MLFLOW_DATABASE, SERVING
+from alignloop.pipeline.mlflow_pages import EXPERIMENT, runs_table
 from alignloop.web.addresses import listening_port
 
 HOST = "127.0.0.1"
@@ -84,9 +86,11 @@ def command(arguments: Sequence[str]) -> int:
             _await_all(services, processes)
             _keep_for_owner(SERVING)
             with hold_lock_file(SERVING, {name: env[name] for name in SHARED if name in env}):
-                pages = "   ".join(f"{service.name} {service.page}" for service in services if service.page)
+                for service in (service for service in services if service.page):
+                    address = _runs_table(str(service.page)) if service.name == "MLflow" else service.page
+                    print(f"{service.name:8} {address}", flush=True)
                 key = f"{CLIENT_KEY} in {SERVING} signs in to Prefect"
-                print(f"{pages}   ({key}; logs in {LOGS}/; Ctrl-C ends all)", flush=True)
+                print(f"{key}; logs in {LOGS}/; Ctrl-C ends all", flush=True)
                 if link:
                     print(f"labels: {link}", flush=True)
                 while True:
@@ -251,6 +255,16 @@ def _replies(url: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def _runs_table(server: str) -> str:
+    """The page with the table of runs; MLflow's home page does not lead to it."""
+    found = f"{server}/api/2.0/mlflow/experiments/get-by-name?experiment_name={EXPERIMENT}"
+    try:
+        with DIRECT.open(found, timeout=5) as reply:
+            return runs_table(server, json.load(reply)["experiment"]["experiment_id"])
+    except (OSError, ValueError, KeyError):  # nothing has run yet
+        return runs_table(server, None)
 
 
 def _check_alive(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:

@@ -6,17 +6,15 @@ import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from alignloop import tracking
-from alignloop.commands.gc import find_unused, format_size
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.checkout_lock import LockHolder, PipelineBusyError, checkout_holder
 from alignloop.pipeline.git import git
-from alignloop.progress import duration
-from alignloop.tracking import registry
+from alignloop.progress import duration, format_size
+
+if TYPE_CHECKING:
+    from alignloop.tracking import Run
 
 STORES = ("mlruns", ".prefect", "people", ".cache")
 NO_SERVER = "nothing: no Prefect server answers at {}; `make serve` starts one"
@@ -32,15 +30,8 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def status_lines(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield the topic and the text of each line."""
-    runs, holder = tracking.runs(root), checkout_holder(root)
-    yield "ran", _last_runs(runs)
+    """Yield the topic and the text of each line; those that need MLflow, which takes seconds, come last."""
     yield "up to date", _up_to_date(root)
-    yield "running", _running(runs, holder)
-    yield "failed", _failed(runs)
-    aliased = [version.label for version in registry.versions(root) if version.aliases]
-    yield "models", ", ".join(aliased) or "none has an alias"
-    yield "cache", _cache(root)
     disk = shutil.disk_usage(root)
     stores = [f"{name} {format_size(_bytes(root / name))}" for name in STORES if (root / name).exists()]
     free = f"{format_size(disk.free)} of {format_size(disk.total)} on this disk are free"
@@ -49,9 +40,20 @@ def status_lines(root: Path) -> Iterator[tuple[str, str]]:
     yield "remote", dvc_pipeline.pipeline(root).remote() or no_remote
     yield "recorded", _last_recorded(root)
     yield "next", _next_run(os.environ.get("PREFECT_API_URL", "http://127.0.0.1:4200/api"))
+    holder = checkout_holder(root)
+    from alignloop import tracking
+    from alignloop.tracking import registry
+
+    runs = tracking.runs(root)
+    yield "ran", _last_runs(runs)
+    yield "running", _running(runs, holder)
+    yield "failed", _failed(runs)
+    aliased = [version.label for version in registry.versions(root) if version.aliases]
+    yield "models", ", ".join(aliased) or "none has an alias"
+    yield "cache", _cache(root)
 
 
-def _last_runs(runs: Sequence[tracking.Run]) -> str:
+def _last_runs(runs: Sequence["Run"]) -> str:
     finished = [run for run in runs if run.status == "FINISHED"]
     if not finished:
         return "nothing yet; `make run` runs the loop"
@@ -74,7 +76,7 @@ def _up_to_date(root: Path) -> str:
     return f"{total - len(stale)} of {total} stages{first}"
 
 
-def _running(runs: Sequence[tracking.Run], holder: LockHolder | None) -> str:
+def _running(runs: Sequence["Run"], holder: LockHolder | None) -> str:
     if holder is None:
         return "nothing"
     now = datetime.now(UTC)
@@ -86,8 +88,8 @@ def _running(runs: Sequence[tracking.Run], holder: LockHolder | None) -> str:
     return f"{holder}" + (f": {', '.join(stages)}" if stages else "")
 
 
-def _failed(runs: Sequence[tracking.Run]) -> str:
-    newest: dict[str, tracking.Run] = {}
+def _failed(runs: Sequence["Run"]) -> str:
+    newest: dict[str, Run] = {}
     for run in runs:
         newest.setdefault(_name(run), run)
     failed = [run for run in newest.values() if run.status in ("FAILED", "KILLED")]
@@ -100,6 +102,8 @@ def _failed(runs: Sequence[tracking.Run]) -> str:
 
 
 def _cache(root: Path) -> str:
+    from alignloop.commands.gc import find_unused
+
     unused = find_unused(root)
     total = format_size(unused.needed_bytes + unused.bytes)
     if not unused.bytes:
@@ -122,6 +126,8 @@ def _last_recorded(root: Path) -> str:
 
 
 def _next_run(server: str) -> str:
+    import httpx  # takes half a second
+
     api = server.rstrip("/")
     query = {
         "sort": "EXPECTED_START_TIME_ASC",
@@ -144,7 +150,9 @@ def _next_run(server: str) -> str:
     return f"{name}, {_time(datetime.fromisoformat(runs[0]['expected_start_time']))}"
 
 
-def _name(run: tracking.Run) -> str:
+def _name(run: "Run") -> str:
+    from alignloop import tracking
+
     return tracking.title(run.stage, run.round)
 
 

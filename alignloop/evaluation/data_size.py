@@ -6,6 +6,7 @@ pairs are enough is what published work got by with.
 
 from collections.abc import Mapping
 from math import ceil
+from typing import Any
 
 from alignloop.core.metrics import Z
 
@@ -51,6 +52,12 @@ def size_warnings(sizes: Mapping[str, int]) -> list[str]:
                 f"give ±{100 * WIDE:.0f}, {count_for(CLOSE)} ±{100 * CLOSE:.0f}: {remedy}"
             )
     return said
+
+
+def sizes_of(reward: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, int]:
+    """How much a round's models have learned from, and were measured on, by the metrics of its stages."""
+    sizes = {key: reward[key] for key in ("demonstrations", "pairs", "valid_pairs") if key in reward}
+    return {**sizes, "test_prompts": int(evaluation["win_rates"]["policy_vs_sft"]["n"])}
 
 
 def size_note(sizes: Mapping[str, int]) -> str:

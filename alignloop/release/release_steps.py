@@ -7,7 +7,7 @@ from typing import Any
 
 from alignloop.data.record_files import read
 from alignloop.errors import Waiting
-from alignloop.evaluation.data_size import size_section
+from alignloop.evaluation.data_size import size_note
 from alignloop.evaluation.results_table import tables
 from alignloop.evaluation.side_by_side import contrasts, render
 from alignloop.labeling import reviews
@@ -35,7 +35,7 @@ def fetch_champion(root: Path, params: Params, inputs: Mapping[str, str], target
 def register_release(
     root: Path, params: Params, inputs: Mapping[str, str], *, responses: Path, metrics: Path, run: str
 ) -> str:
-    """Register the models of the release, and return its results, verdict and versions as text."""
+    """Register the models of the release, and return the verdict in a sentence, and their versions."""
     report = json.loads(metrics.read_text(encoding="utf-8"))
     verdict, results = render_verdict(report["verdict"]), tables(report)
     other = "champion" if report["verdict"]["against_champion"] else "SFT"
@@ -52,8 +52,9 @@ def register_release(
         responses=digest_of(responses / RESPONSES.name),
     )
     labels = ", ".join(version.label for version in versions.values())
-    parts = ("", results, verdict, size_section(report["data"]), f"registered {labels}")
-    return "\n".join(part for place, part in enumerate(parts) if part or not place)
+    sentence = verdict.partition("\n")[0].replace("**", "")
+    parts = (sentence, size_note(report["data"]), f"registered {labels}")
+    return "\n".join(part for part in parts if part)
 
 
 def decide_candidate(root: Path, params: Params, responses: Path, metrics: Path) -> str:

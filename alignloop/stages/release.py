@@ -10,7 +10,7 @@ from typing import Any
 
 from alignloop.data.record_files import read, write
 from alignloop.errors import AlignloopError
-from alignloop.evaluation.data_size import size_section
+from alignloop.evaluation.data_size import size_section, sizes_of
 from alignloop.evaluation.responses import load_test_set, respond, summary
 from alignloop.evaluation.results_table import gather, tables
 from alignloop.evaluation.side_by_side import contrasts, render
@@ -100,7 +100,7 @@ def release(
         rankings=labels[last]["all_rankings_by"],
     )
     results = gather(evaluations, {name: found["rankings_by"] for name, found in labels.items()})
-    sizes = _sizes(reward, newest)
+    sizes = sizes_of(reward, newest)
     write(out / "responses.jsonl", [*mine, *theirs])
     examples = _examples([*responses, *(theirs if champion.is_dir() else ())], last)
     other_name = "champion" if champion.is_dir() else "SFT"
@@ -121,12 +121,6 @@ def release(
     outcomes = [rule["met"] for rule in decided["rules"].values()]
     counts = {"gates_met": outcomes.count(True), "gates_failed": outcomes.count(False)}
     yield Progress(len(names) + 1, len(names) + 1, counts)
-
-
-def _sizes(reward: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, int]:
-    """How much the last round's models have learned from, and were measured on."""
-    sizes = {key: reward[key] for key in ("demonstrations", "pairs", "valid_pairs") if key in reward}
-    return {**sizes, "test_prompts": int(evaluation["win_rates"]["policy_vs_sft"]["n"])}
 
 
 def _gate(name: str) -> str:

@@ -4,7 +4,6 @@ It is initialised from the reward model of an earlier round, or from the SFT mod
 """
 
 from collections.abc import Iterator, Sequence
-from math import sqrt
 from pathlib import Path
 from statistics import fmean
 
@@ -19,6 +18,7 @@ from alignloop.core.tokens import pad_of
 from alignloop.core.training_loop import Training
 from alignloop.data.record_files import read
 from alignloop.errors import AlignloopError
+from alignloop.evaluation.chance import at_chance
 from alignloop.evaluation.data_size import size_note
 from alignloop.evaluation.reward_report import held_out_agreement
 from alignloop.files import replacing, rounded, write_json
@@ -123,11 +123,6 @@ def reward(
         {} if accuracy is None else {"valid_accuracy": accuracy},
         note=CHANCE.format(accuracy, valid_pairs) if at_chance(accuracy, valid_pairs) else "",
     )
-
-
-def at_chance(accuracy: float | None, pairs: int) -> bool:
-    """Whether an accuracy on so many pairs is within two standard errors of a half, or below."""
-    return accuracy is not None and accuracy <= 0.5 + 2 * sqrt(0.25 / pairs)
 
 
 def _training(

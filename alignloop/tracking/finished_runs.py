@@ -11,9 +11,8 @@ from typing import Any
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 
+from alignloop.pipeline.mlflow_pages import DEFAULT_SERVER
 from alignloop.tracking.mlflow_store import EXPERIMENT, client, store_errors, store_uri, valid_key
-
-DEFAULT_SERVER = "http://127.0.0.1:5000"  # where `make serve` shows the store
 
 
 @dataclass(frozen=True)

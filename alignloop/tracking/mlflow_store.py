@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from alignloop.pipeline.environment import MLFLOW_DATABASE, configure
+from alignloop.pipeline.mlflow_pages import EXPERIMENT as EXPERIMENT
 
 configure()
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
@@ -22,8 +23,6 @@ from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 from alignloop.errors import AlignloopError  # noqa: E402
 from alignloop.files import replacing  # noqa: E402
-
-EXPERIMENT = "alignloop"
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 # a TrackingError reports its errors without traceback

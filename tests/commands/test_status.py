@@ -22,17 +22,17 @@ def test_a_project_without_runs_reports_nothing(
     assert status.command([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 10
-    assert lines[0] == "ran         nothing yet; `make run` runs the loop"
-    assert lines[2:5] == [
+    assert lines[2].startswith("remote      none: `dvc remote add --default NAME URL`")
+    assert (
+        lines[4]
+        == "next        nothing: no Prefect server answers at http://127.0.0.1:9/api; `make serve` starts one"
+    )
+    assert lines[5:9] == [
+        "ran         nothing yet; `make run` runs the loop",
         "running     nothing",
         "failed      nothing that has not succeeded since",
         "models      none has an alias",
     ]
-    assert lines[7].startswith("remote      none: `dvc remote add --default NAME URL`")
-    assert (
-        lines[9]
-        == "next        nothing: no Prefect server answers at http://127.0.0.1:9/api; `make serve` starts one"
-    )
 
 
 def test_running_finished_and_failed_runs_are_reported_with_the_error(

@@ -20,8 +20,8 @@ from alignloop.core.checkpoint_folder import CheckpointError
 from alignloop.core.models import load_policy, save_policy
 from alignloop.core.tokens import TokenizerError, end_of, train_tokenizer
 from alignloop.data.record_files import read, write
+from alignloop.evaluation.chance import at_chance
 from alignloop.records import Demonstration, Ranking
-from alignloop.stages.reward import at_chance
 from tests.core.test_chat_template import TEMPLATES, styled
 from tests.stages.loop import ANSWERS, QUESTIONS, Loop, said, tiny
 

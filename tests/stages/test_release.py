@@ -10,7 +10,7 @@ import pytest
 from alignloop import params, tracking
 from alignloop.__main__ import main
 from alignloop.data import record_files
-from alignloop.evaluation.data_size import size_section
+from alignloop.evaluation.data_size import size_note, size_section
 from alignloop.evaluation.results_table import tables
 from alignloop.params import Params
 from alignloop.params.binding import bind
@@ -81,7 +81,7 @@ def rounds(project: Path) -> Path:
             json.dumps(evaluation(1.0 + rate, rate))
         )
         (project / "metrics" / "rounds" / name / "reward.json").write_text(
-            '{"train_accuracy": 0.75, "valid_accuracy": 0.6875}'
+            '{"train_accuracy": 0.75, "valid_accuracy": 0.6875, "agreement": {"users": {"pairs": 0}}}'
         )
         (project / "metrics" / "rounds" / name / "label.json").write_text(json.dumps(LABELS))
         for part in ("policy", "reward"):
@@ -240,8 +240,9 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
     too_little = size_section(numbers["data"])
     assert "**Too little data to tell much**" in too_little
     assert too_little in (rounds / "reports" / "results.md").read_text()
+    sentence, note = verdict.partition("\n")[0].replace("**", ""), size_note(numbers["data"])
     names = "alignloop-sft/1, alignloop-reward/1, alignloop-policy/1"
-    registered = f"{results}\n{verdict}\n{too_little}\nregistered {names} @candidate"
+    registered = f"{sentence}\n{note}\nregistered {names} @candidate"
     assert f"{registered}\nalignloop-policy/1 @candidate: is the champion now: #1 " in said
     assert f"{registered} @champion\nalignloop-policy/1 @candidate @champion: decided before: #1 " in said
     versions = {version.name: version for version in registry.versions(rounds)}
