@@ -35,7 +35,28 @@ def override(
     The keys of a section are merged; a mapping that is one value, such as `rounds`, is replaced. Nothing is
     written unless the result is valid; otherwise ParamsError names the invalid key.
     """
-    before = values_in(path, "restore it with `git checkout params.yaml`")
+    before = _values(path)  # raises where it cannot be read
+    text, after = _changed(path, file, changes or {})
+    _checked(path, file, changes or {}, after)
+    differences = _differences(before, after)
+    if differences:
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
+    return differences
+
+
+def overridden(path: Path, file: Path | None, changes: Mapping[str, Any]) -> Params:
+    """Return the parameters that `override` would write. Raises ParamsError as it does."""
+    _values(path)
+    return _checked(path, file, changes, _changed(path, file, changes)[1])
+
+
+def _values(path: Path) -> Any:
+    return values_in(path, "restore it with `git checkout params.yaml`")
+
+
+def _changed(path: Path, file: Path | None, changes: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the text of params.yaml with the changes, and its values."""
     editor = YAML()
     editor.Representer = _Representer
     editor.width = 4096
@@ -44,18 +65,16 @@ def override(
     tree = editor.load(path.read_text(encoding="utf-8"))
     if file is not None:
         _merge(tree, _mapping(file), Params)
-    for key, value in (changes or {}).items():
+    for key, value in changes.items():
         _put(tree, key.split("."), value)
     changed = io.StringIO()
     editor.dump(tree, changed)
-    after = yaml.safe_load(changed.getvalue())
-    origins = [path.name, *([str(file)] if file else []), *(f"--set {key}" for key in changes or {})]
-    parse(after, " and ".join(origins))
-    differences = _differences(before, after)
-    if differences:
-        with replacing(path) as part:
-            part.write_text(changed.getvalue(), encoding="utf-8")
-    return differences
+    return changed.getvalue(), yaml.safe_load(changed.getvalue())
+
+
+def _checked(path: Path, file: Path | None, changes: Mapping[str, Any], values: Any) -> Params:
+    origins = [path.name, *([str(file)] if file else []), *(f"--set {key}" for key in changes)]
+    return parse(values, " and ".join(origins))
 
 
 def parse_value(text: str) -> Any:
