@@ -25,10 +25,12 @@ from alignloop.params.binding import bind
 from alignloop.pipeline import dvc_repair
 from alignloop.pipeline.checkout_lock import lock_stage
 from alignloop.pipeline.dvc_lock import locked_stages
+from alignloop.pipeline.loop import Loop, current_loop, end_loop
 from alignloop.pipeline.stage_files import Footprint, fingerprint, footprint, hashes
 from alignloop.progress import paced
 from alignloop.seeds import seed_of
 from alignloop.stage_arguments import parser_of
+from alignloop.tracking import metric_names
 from alignloop.tracking.system_metrics import SystemMonitor
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Stage:
     root: Path
     params: Params
     files: Footprint
+    loop: Loop
     inputs: dict[str, str]
     paths: dict[str, Any]
 
@@ -62,7 +65,8 @@ def run(name: str, arguments: Sequence[str]) -> int:
     with lock_stage(root, files.name):
         dvc_repair.back_up_lock(root)
         inputs, code = hashes(root, files.inputs), hashes(root, files.code)
-        stage = Stage(name, root, params, files, inputs=inputs, paths=paths)
+        loop = current_loop(root, numbers, list(params.rounds))
+        stage = Stage(name, root, params, files, loop, inputs=inputs, paths=paths)
         mark = fingerprint(root, name, arguments, params=used, inputs=inputs, code=code)
         checkpoint = _checkpoint(root, files.name, mark, params.checkpoint_every.model_dump().get(name, 0))
         _around("before", stage)
@@ -70,22 +74,35 @@ def run(name: str, arguments: Sequence[str]) -> int:
         if checkpoint:
             work = partial(work, checkpoint=checkpoint)
         running = tracking.run(
-            root, files.stage, files.round, params=used, inputs=inputs, code=code, fingerprint=mark
+            root,
+            files.stage,
+            files.round,
+            params=used,
+            inputs=inputs,
+            code=code,
+            fingerprint=mark,
+            loop=loop,
         )
         with running as active:
             step, machine = 0, SystemMonitor()
+            curves: set[str] = set()
             for progress in paced(work(**paths), title, _say):
                 step = progress.step
                 if step % math.ceil(progress.total / POINTS) == 0 or step == progress.total:
-                    active.log(step, progress.metrics)
+                    points = metric_names.grouped(name, progress.metrics)
+                    active.log(step, points)
+                    curves |= points.keys()
                 if busy := machine.readings():
                     # by the clock, not by step: a resumed stage repeats some of its steps
                     active.log(int(time.time()), busy)
             _around("worked", stage, active)
             outputs = hashes(root, files.outputs)
             kept, leaves = _results([*outputs, *files.pages])
-            active.log(step, leaves)
+            headlines = metric_names.headlines(name, leaves)
+            new = {key: value for key, value in headlines.items() if key not in curves}
+            active.log(step, {**metric_names.results(name, leaves), **new})
             active.finish(outputs, kept)
+            active.log_loop(loop.step(files.round), headlines)
             _around("tracked", stage, active)
         if checkpoint:
             checkpoint.done(outputs)
@@ -115,6 +132,16 @@ def _report_drift(stage: Stage, active: tracking.ActiveRun | None) -> None:
         _say(f"{title}  {line}")
 
 
+def _show_responses(stage: Stage, active: tracking.ActiveRun | None) -> None:
+    """Keep the responses as a table in MLflow, and write the results page."""
+    from alignloop.tracking import completions
+
+    assert active
+    out: Path = stage.paths["out"]
+    completions.keep_table(out / "responses.jsonl", active)
+    _write_results(stage)
+
+
 def _bring_champion(stage: Stage, active: tracking.ActiveRun | None) -> None:
     """Fetch the champion from the registry, for the release to compare with."""
     from alignloop.release import release_steps
@@ -130,8 +157,9 @@ def _write_results(stage: Stage, active: tracking.ActiveRun | None = None) -> No
 
 
 def _register(stage: Stage, active: tracking.ActiveRun | None) -> None:
-    """Register the models and the verdict, and write the results page."""
+    """Register the models and the verdict, sum the loop up on its page, and write the results page."""
     from alignloop.release import release_steps
+    from alignloop.tracking.loop_summary import recorded_headlines
 
     assert active
     out, metrics = stage.paths["out"], stage.paths["metrics"]
@@ -140,6 +168,9 @@ def _register(stage: Stage, active: tracking.ActiveRun | None) -> None:
             stage.root, stage.params, stage.inputs, responses=out, metrics=metrics, run=active.id
         )
     )
+    for round, headlines in recorded_headlines(stage.root):  # of stages that were up to date, too
+        active.log_loop(stage.loop.step(round), headlines)
+    active.describe_loop(release_steps.loop_page(metrics, active.id))
     _write_results(stage)
 
 
@@ -149,6 +180,7 @@ def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:
 
     out, metrics = stage.paths["out"], stage.paths["metrics"]
     _say(release_steps.decide_candidate(stage.root, stage.params, out, metrics))
+    end_loop(stage.root)
 
 
 # What happens around a stage: before it starts, after its last step, when its outputs are tracked, and when
@@ -156,7 +188,7 @@ def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:
 AROUND: dict[tuple[str, str], Callable[[Stage, tracking.ActiveRun | None], None]] = {
     ("ingest", "before"): _check_sources,
     ("validate", "worked"): _report_drift,
-    ("evaluate", "tracked"): _write_results,
+    ("evaluate", "tracked"): _show_responses,
     ("release", "before"): _bring_champion,
     ("release", "tracked"): _register,
     ("release", "ended"): _decide,

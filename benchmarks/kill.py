@@ -141,7 +141,10 @@ class Clone:
 
     def seconds(self) -> dict[str, float]:
         """How long each stage took, by its name in DVC."""
-        took = self.query("select name, end_time - start_time from runs order by start_time")
+        took = self.query(
+            "select name, end_time - start_time from runs join tags using (run_uuid) where key = 'stage' "
+            "order by start_time"
+        )
         return {name.replace(" · ", "@"): milliseconds / 1000 for name, milliseconds in took}
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed
 
 from alignloop.errors import AlignloopError
 from alignloop.exit_status import print_any_text
@@ -22,6 +21,7 @@ from alignloop.params import load
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.checkout_lock import lock_checkout
 from alignloop.pipeline.git import revision
+from alignloop.pipeline.loop import end_loop
 from alignloop.pipeline.machine import check_place, keep_stores_private
 from alignloop.pipeline.overrides import parse_value
 from flows.iteration import iteration
@@ -32,14 +32,26 @@ from tasks.plan import Plan, make_plan
 from tasks.prefect_server import check_server, flush_events, shield_server, wait_until_recorded
 from tasks.publish_results import check_champion, publish, write_results_page
 from tasks.record_run import record
+from tasks.run_names import run_name
 from tasks.run_position import RUN, RunPosition
 from tasks.stage_task import Outcome, StageFailed, warm_up
-from tasks.stages import ingest, prepare, pretrain, release, sft, validate_raw, validate_sets
+from tasks.stages import (
+    DECISION,
+    LABELERS,
+    ingest,
+    prepare,
+    pretrain,
+    release,
+    sft,
+    validate_raw,
+    validate_sets,
+)
+from tasks.waiting_runs import end_waiting_runs, outcome_of, refuse_resume, waiting_state
 
 prefect_waits.shorten()
 
 
-@flow(name="alignloop", persist_result=False)
+@flow(name="alignloop", flow_run_name=run_name, persist_result=False)
 def pipeline(
     with_file: Path | None = None,
     overrides: dict[str, Any] | None = None,
@@ -50,18 +62,19 @@ def pipeline(
     data_only: bool = False,
     commit: bool = False,
     branch: str = "runs",
-) -> list[Outcome]:
+) -> list[Outcome] | State[Any]:
     """Make an assistant: data, a language model, then rounds of preferences and PPO, and the release.
 
-    with_file: a YAML file of keys to change in params.yaml
-    overrides: dotted keys of params.yaml and their new values
-    sources: files to learn from, copied to data/sources
-    start_from: a stage to run again, with all that follows from it, even where nothing changed
-    rounds: only these rounds, and no release unless they are all
-    new_round: add a round after the last one, if that one is done
-    data_only: ingest, validate and prepare, and nothing that learns
-    commit: push the results to DVC's remote, commit them to a branch, and tag the version of the data
-    branch: the branch of these commits; the checkout stays where it is
+    Args:
+        with_file: a YAML file of keys to change in params.yaml
+        overrides: dotted keys of params.yaml and their new values, such as {"ppo.steps": 20}
+        sources: files to learn from, copied to data/sources
+        start_from: a stage to run again, with all that follows from it, even where nothing changed
+        rounds: only these rounds, and no release unless they are all
+        new_round: add a round after the last one, if that one is done
+        data_only: ingest, validate and prepare, and nothing that learns
+        commit: push the results to DVC's remote, commit them to a branch, and tag the version of the data
+        branch: the branch of these commits; the checkout stays where it is
     """
     with lock_checkout(Path.cwd(), f"flow run {flow_run.get_name()}"):
         look_up_limits()
@@ -77,9 +90,13 @@ def pipeline(
         )
         root = Path.cwd()
         RUN.set(RunPosition(root, dvc_pipeline.pipeline(root).stages(), plan.stages, plan.stale))
+        if not data_only:
+            end_waiting_runs(root)
         outcomes = _run_stages(plan)
         if outcomes[-1].status == "waits":
-            return _waiting_state(outcomes)
+            return waiting_state(outcomes[-1].message, _awaited(outcomes[-1]), outcomes)
+        if plan.is_complete:
+            end_loop(Path.cwd())
         if commit:
             record(plan, branch)
         return outcomes
@@ -93,11 +110,13 @@ def _run_stages(plan: Plan) -> list[Outcome]:
         outcomes += [pretrain(force), sft(force)]
     check.wait()
     for round in plan.rounds:
-        outcomes += iteration(round, force)
+        state: State[Any] = iteration(round, force, return_state=True)
+        refuse_resume(state)
+        outcomes += outcome_of(state)
         if outcomes[-1].status == "waits":
             return outcomes
     if plan.is_complete:
-        outcomes += [release(force, return_state=True).result()]
+        outcomes += [outcome_of(release(force, return_state=True))]
         publish()
     write_results_page(Path.cwd(), outcomes)
     if any(outcome.status == "ran" for outcome in outcomes):
@@ -105,9 +124,8 @@ def _run_stages(plan: Plan) -> list[Outcome]:
     return outcomes
 
 
-def _waiting_state(outcomes: list[Outcome]) -> Any:
-    """Return the final state of a flow that waits for people: nothing failed; a later run continues."""
-    return Completed(name="Waiting", message=outcomes[-1].message, data=outcomes)
+def _awaited(outcome: Outcome) -> str:
+    return DECISION if outcome.stage == "release" else LABELERS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -130,7 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shield_server()
         state: State[Any] = pipeline(**{**vars(options), "overrides": overrides}, return_state=True)
         wait_until_recorded(state)
-        outcomes: list[Outcome] = state.result()
+        outcomes: list[Outcome] = outcome_of(state)
+        refuse_resume(state)
     except AlignloopError as error:
         print("\n".join(["", *console.wrapped(str(error))]), file=sys.stderr)
         if isinstance(error, StageFailed) and error.code > 0:
@@ -150,7 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m flows.pipeline", description=pipeline.description)
+    parser = argparse.ArgumentParser(
+        "python -m flows.pipeline", description=(pipeline.description or "").partition("\n\n")[0]
+    )
     parser.add_argument(
         "--with",
         dest="with_file",

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.states import Completed
 
 from alignloop.errors import AlignloopError, Waiting
 from alignloop.flatten import flatten
@@ -116,16 +115,6 @@ def bring_up_to_date(group: str, round: str | None = None, force: Collection[str
     log.info("%s: %s in %s%s", name, status, duration(outcome.seconds), place)
     text, description = _page(pipeline.root, stage, outcome), f"What {name} measured"
     create_markdown_artifact(text, key=artifact_key(name), description=description)
-    return outcome
-
-
-def with_waiting_state(outcome: Outcome) -> Any:
-    """Return the outcome; if it waits for people, as a completed Prefect state with its message.
-
-    Nothing failed then, and a later run continues from here.
-    """
-    if outcome.status == "waits":
-        return Completed(name="Waiting", message=outcome.message, data=outcome)
     return outcome
 
 

@@ -6,9 +6,11 @@ from typing import Any
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.stage_task import Outcome, bring_up_to_date, should_retry, with_waiting_state
+from tasks.stage_task import Outcome, bring_up_to_date, should_retry
+from tasks.waiting_runs import waiting_state
 
 HOUR, DAY = 3600, 24 * 3600
+LABELERS, DECISION = "labelers", "a decision"
 
 
 def stage_task(
@@ -18,15 +20,17 @@ def stage_task(
     *,
     tags: Collection[str],
     timeout_seconds: float,
-    shows_waiting: bool = False,
+    waits_for: str = "",
 ) -> Task[..., Any]:
     """Return the task of a stage: called with `(round, force)` if `run_name` has a round, else `(force)`.
 
-    With `shows_waiting`, a stage that waits for people ends in the state Waiting on Prefect's pages.
+    A stage that waits for people is shown as waiting for them, by the name in `waits_for`.
     """
 
     def finish(outcome: Outcome) -> Any:
-        return with_waiting_state(outcome) if shows_waiting else outcome
+        if outcome.status == "waits":
+            return waiting_state(outcome.message, waits_for, outcome)
+        return outcome
 
     def run(force: Collection[str] = ()) -> Outcome:
         return finish(bring_up_to_date(stage, force=force))
@@ -105,7 +109,7 @@ label = stage_task(
     "Have labelers rank the K responses.",
     tags=["people"],
     timeout_seconds=30 * DAY,
-    shows_waiting=True,
+    waits_for=LABELERS,
 )
 validate_rankings = stage_task(
     "validate_rankings",
@@ -141,5 +145,5 @@ release = stage_task(
     "Hold the last policy against the champion, register it with its parents, and hand it to review.",
     tags=["registry"],
     timeout_seconds=HOUR,
-    shows_waiting=True,
+    waits_for=DECISION,
 )

@@ -19,6 +19,7 @@ from prefect.tasks import Task
 from alignloop import params
 from alignloop.params.binding import sections
 from alignloop.pipeline.code_deps import written
+from tasks.stage_task import Outcome
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -102,10 +103,12 @@ def test_the_flow_covers_the_pipeline_with_one_task_a_stage(monkeypatch: pytest.
         assert task.tags
         assert ("{round}" in str(task.task_run_name)) == ("foreach" in STAGES[stage])
         updated: list[tuple[Any, ...]] = []
-        monkeypatch.setattr(
-            "tasks.stages.bring_up_to_date", lambda *names, force, seen=updated: seen.append(names)
-        )
-        monkeypatch.setattr("tasks.stages.with_waiting_state", lambda outcome: outcome)
+
+        def bring(*names: str, force: list[str], seen: list[tuple[Any, ...]] = updated) -> Outcome:
+            seen.append(names)
+            return Outcome(names[0], "unchanged", 0.0)
+
+        monkeypatch.setattr("tasks.stages.bring_up_to_date", bring)
         rounds = ("r1",) if "foreach" in STAGES[stage] else ()
         task.fn(*rounds, force=[])
         assert updated == [(stage, *rounds)]
@@ -125,7 +128,11 @@ def test_the_deployment_names_a_flow_that_can_be_loaded() -> None:
     for deployment in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
         flow = load_flow_from_entrypoint(deployment["entrypoint"])
         assert flow.name == "alignloop"
-        assert set(deployment["parameters"]) <= set(flow.parameters.properties)
+        given = [deployment, *deployment["schedules"]]
+        assert {name for each in given for name in each.get("parameters", {})} <= set(
+            flow.parameters.properties
+        )
+        assert all(field["description"] for field in flow.parameters.properties.values())
         assert not any(schedule["active"] for schedule in deployment["schedules"])
 
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from prefect import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import get_current_settings
 from prefect.testing.utilities import prefect_test_harness
@@ -29,6 +32,12 @@ from tests.web.conftest import samples
 def server() -> Iterator[None]:
     with prefect_test_harness(server_startup_timeout=300):
         yield
+
+
+def rounds_of(run: FlowRun) -> list[FlowRun]:
+    parent = FlowRunFilter.model_validate({"parent_flow_run_id": {"any_": [run.id]}})
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(flow_run_filter=parent)
 
 
 @pytest.fixture
@@ -59,10 +68,20 @@ def test_a_round_waits_for_labelers_and_the_pages_start_the_run_that_continues_w
     assert f"next: `make serve` serves the pages for it at http://127.0.0.1:{port}" in said
     waiting = newest_run()
     assert waiting.state
-    assert waiting.state.is_completed()
-    assert (waiting.state.name, message in (waiting.state.message or "")) == ("Waiting", True)
+    assert waiting.state.is_paused()
+    assert waiting.state.name == "Waiting for labelers"
+    assert message in (waiting.state.message or "")
     tasks, artifacts = recorded_tasks(waiting.state)
-    assert tasks["label · r1"] == "Waiting"
+    assert tasks["label · r1"] == "Waiting for labelers"
+    [round] = rounds_of(waiting)
+    assert round.state_name == "Waiting for labelers"
+    with get_client(sync_client=True) as client:
+        for run in (waiting, round):
+            refused = client.resume_flow_run(run.id)
+            assert refused.status == SetStateStatus.REJECT, "no worker would start a run of the command line"
+        waits = client.read_flow_run(waiting.id).state
+    assert waits is not None
+    assert (waits.name, waits.message) == (waiting.state.name, waiting.state.message)
     assert message in artifacts["label-r1"]
     assert not any("reward" in task for task in tasks)
 
@@ -87,6 +106,13 @@ def test_a_round_waits_for_labelers_and_the_pages_start_the_run_that_continues_w
     assert (after.id != waiting.id, after.state_name) == (True, "Completed"), (
         toy / ".cache" / "continue.log"
     ).read_text()
+    with get_client(sync_client=True) as client:
+        before = client.read_flow_run(waiting.id).state
+    assert before is not None
+    assert before.is_completed()
+    assert (before.name, before.message) == ("Continued", f"continued by the run {after.name}")
+    assert recorded_tasks(waiting.state)[0]["label · r1"] == "Continued"
+    assert [each.state_name for each in rounds_of(waiting)] == ["Continued"]
     assert (toy / "out" / "reward-r1.txt").read_text().split() == ["4"]
     assert (toy / "out" / "evaluate-r1.txt").exists()
 
@@ -105,9 +131,10 @@ def test_a_release_waits_for_a_decision_with_its_verdict_and_completes_afterward
     assert f"\nrelease: {message}\nnext: `make serve` serves the pages for it" in capsys.readouterr().err
     with get_client(sync_client=True) as client:
         newest = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=20)
-    waiting = next(each.state for each in newest if each.name and each.state and each.state.name == "Waiting")
+    waiting = next(each.state for each in newest if each.state and each.state.is_paused())
+    assert waiting.name == "Waiting for a decision"
     tasks, artifacts = recorded_tasks(waiting)
-    assert tasks["release"] == "Waiting"
+    assert tasks["release"] == "Waiting for a decision"
     assert "**Gates PASSED**: 9 of 9 asked rules are met" in artifacts["results"]
     (toy / "decided").touch()
     state, outcomes = run_flow()

@@ -77,13 +77,18 @@ def test_a_stage_gets_its_arguments_and_leaves_its_outs_and_a_run_with_its_curve
     assert set(found.params) == {"seed", "threads", *COMPUTE}
     assert set(found.outputs) == {"out.txt", "metrics/count.json"}
     client = tracking.client(tracking.store_uri(project))
-    assert [(point.step, point.value) for point in client.get_metric_history(found.id, "loss")] == [
+    assert [(point.step, point.value) for point in client.get_metric_history(found.id, "count/loss")] == [
         (1, 1),
         (2, 0.5),
         (3, 1 / 3),
-        (3, 0.25),
     ]
-    assert client.get_run(found.id).data.metrics["by.kind.first"] == 2
+    metrics = client.get_run(found.id).data.metrics
+    assert metrics == {"count/loss": 1 / 3, "count/results/loss": 0.25, "count/results/by.kind.first": 2}
+    [loop] = client.search_runs(["1"], "tags.loop LIKE '%'")
+    assert client.get_run(found.id).data.tags["mlflow.parentRunId"] == loop.info.run_id
+    assert loop.data.params["ppo.kl.coef"] == "0.3", (
+        "all parameters, also those that the stage has no use for"
+    )
     assert (project / "mlruns" / "artifacts" / found.id / "artifacts" / "metrics" / "count.json").exists()
 
 

@@ -191,13 +191,21 @@ def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(
         each for one in served.asked("POST", "deployments/filter", json={}) for each in one["schedules"]
     ]
     assert [each["active"] for each in schedules] == [False, False]
+    assert [each["parameters"] for each in schedules] == [{"commit": True}] * 2
+    form = served.asked("GET", "deployments/name/alignloop/loop")
+    assert form["parameters"] == {}, "a run started on the page does what `make run` does"
+    fields = form["parameter_openapi_schema"]["properties"]
+    assert all(field["description"] for field in fields.values())
+    assert fields["commit"]["default"] is False
 
     # 1. A run that is under way; the next one waits its turn, and one begun by hand is refused.
     served.ingest_by("echo $$ > pid; sleep 900; touch ingest.txt")
-    long = served.start("data", commit=False)
+    long = served.start("data")
     pid = wait(lambda: (root / "pid").exists() and (root / "pid").read_text().strip())
-    broken = served.start("data", data_only=True, commit=False)
-    with pytest.raises(PipelineBusyError, match=r"flow run [a-z-]+ .* is at work on this checkout"):
+    broken = served.start("data", data_only=True)
+    with pytest.raises(
+        PipelineBusyError, match=r"flow run data · seed 1 · [0-9a-f]{7} .* is at work on this checkout"
+    ):
         lock_checkout(root, "by hand").__enter__()
     assert served.state(broken)[0] in ("Scheduled", "Late", "AwaitingConcurrencySlot")
 
@@ -211,13 +219,14 @@ def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(
     assert (name, message.split("StageFailed: ")[1]) == ("Failed", 'ingest: no "sources" here')
     [heard] = wait(lambda: told[1])
     assert re.search(
-        r'run [a-z-]+ Failed\. .*ingest: no "sources" here http://127\.0\.0\.1:\d+/runs/flow-run/', heard
+        r'run data · seed 1 · [0-9a-f]{7} Failed\. .*ingest: no "sources" here http://127\.0\.0\.1:\d+/runs/flow-run/',
+        heard,
     )
 
     # 3. One that succeeds is recorded: bytes at the remote first, then a commit on its branch that names
     # them.
     served.ingest_by("cp source.txt ingest.txt")
-    assert served.ended(served.start("data"))[0] == "Completed"
+    assert served.ended(served.start("data", commit=True))[0] == "Completed"
     assert (
         git(root, "log", "-1", "--format=%s", "runs").strip()
         == "data: 0 prompts, 0 demonstrations, 0 documents"

@@ -120,7 +120,7 @@ def _last_recorded(root: Path) -> str:
         "refs/tags/data-*",
     )
     if not tags:
-        return "no run; deployments do, and `make run ARGS=--commit`"
+        return "no run; scheduled runs do, and `make run ARGS=--commit`"
     tag, time, subject = tags.splitlines()[0].split(" ", 2)
     return f"{tag}, {_time(datetime.fromisoformat(time))}: {subject}"
 

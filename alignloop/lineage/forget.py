@@ -108,6 +108,7 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
         removed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
         yield f"removed    {removed} from the labeling store"
     yield from quotes.forget_quotes(root, user.texts)
+    yield from quotes.forget_completions(root, user.prompts)
     # 4. The models that were trained on it.
     yield from _mark_models(root, graph, data, mark)
     # 5. The data in earlier versions.

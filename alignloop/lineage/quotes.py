@@ -1,14 +1,18 @@
-"""Removal of a user's texts from reports and model descriptions, which quote prompts of the test set."""
+"""Removal of a user's texts from reports, tables of completions and model descriptions.
+
+They quote prompts of the test set.
+"""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from alignloop.files import replacing
 from alignloop.markdown import QUOTE_CHARACTERS, SHORT_QUOTE_CHARACTERS, one_line
-from alignloop.tracking import registry
+from alignloop.tracking import completions, registry
 from alignloop.tracking.mlflow_store import store_root
 
 REPORTS = ("reports/results.md", "mlruns/artifacts/**/results.md")
+TABLES = f"mlruns/artifacts/**/{completions.NAME}"
 REMOVED = "> (a forgotten user)"
 LENGTHS = (SHORT_QUOTE_CHARACTERS, QUOTE_CHARACTERS)
 
@@ -30,6 +34,17 @@ def forget_quotes(root: Path, texts: Collection[str]) -> Iterator[str]:
         if count:
             registry.annotate(root, version, {}, text)
             yield f"removed    {count:,} quotes from the description of {version.label}"
+
+
+def forget_completions(root: Path, prompts: Collection[str]) -> Iterator[str]:
+    """Remove the rows of these prompts, by id, from every evaluation's table; yield a line for each table."""
+    base = store_root(root)
+    for file in sorted(base.glob(TABLES)) if prompts else ():
+        text, count = completions.without_prompts(file.read_text(encoding="utf-8"), prompts)
+        if count:
+            with replacing(file) as new:
+                new.write_text(text, encoding="utf-8")
+            yield f"removed    {count:,} completions from {file.relative_to(base).as_posix()}"
 
 
 def without_quotes(text: str, wanted: Collection[str]) -> tuple[str, int]:

@@ -42,6 +42,11 @@ def register_models(
     last = list(params.rounds)[-1]
     paths = {"sft": "models/sft", "reward": f"models/{last}/reward", "policy": f"models/{last}/policy"}
     graph, rankings = lineage.load_graph(root), describe(verdict["rankings_by"])
+    generation = {
+        "do_sample": True,
+        "temperature": params.decoding.temperature,
+        "max_new_tokens": params.decoding.max_new_tokens,
+    }
     versions: dict[str, registry.Version] = {}
     for kind, path in paths.items():
         hash, producer = hashes[path], graph.producer(path, hashes[path])
@@ -58,7 +63,7 @@ def register_models(
         parts = [
             f"{name}: {KINDS[kind]} of the release after round {last}.",
             *((f"Rankings that it learned from: {rankings}.",) if kind == "reward" else ()),
-            *((verdict_text, _links(run), examples) if kind == "policy" else ()),
+            *((verdict_text, links(run), examples) if kind == "policy" else ()),
             *_origin(graph, producer, path, hash, parents),
             "Results:" if kind == "policy" else "Results of the whole release:",
             *results.split("\n\n"),
@@ -73,6 +78,7 @@ def register_models(
             description=description,
             parents=parents,
             tags=tags,
+            generation=None if kind == "reward" else generation,
         )
         if kind == "reward":
             registry.annotate(root, versions[kind], {RANKINGS_TAG: rankings})
@@ -102,7 +108,7 @@ def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
     return {"gates": "passed" if verdict["passed"] else "failed", **tags, **wins}
 
 
-def _links(run: str) -> str:
+def links(run: str) -> str:
     """Link the picture and the report of the release's run, by addresses relative to MLflow's pages."""
     place = f"get-artifact?run_uuid={run}&path="
     picture = f"![The rounds side by side]({place}figures/release.png)"

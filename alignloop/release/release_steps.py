@@ -57,6 +57,12 @@ def register_release(
     return "\n".join(part for part in parts if part)
 
 
+def loop_page(metrics: Path, run: str) -> str:
+    """Return the page of the loop whose release this run is, in Markdown: verdict, picture and results."""
+    report = json.loads(metrics.read_text(encoding="utf-8"))
+    return "\n\n".join([render_verdict(report["verdict"]), registration.links(run), tables(report)])
+
+
 def decide_candidate(root: Path, params: Params, responses: Path, metrics: Path) -> str:
     """Return what became of the candidate, as text.
 

@@ -3,21 +3,23 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from alignloop.data.set_statistics import size_of
 from alignloop.flatten import flatten
-from alignloop.pipeline.dvc_lock import locked_stages
 from alignloop.pipeline.git import revision
+from alignloop.pipeline.loop import Loop
+from alignloop.tracking.batches import hundreds
+from alignloop.tracking.experiment import experiment
+from alignloop.tracking.interrupted_runs import close_abandoned_run, interrupted_run
+from alignloop.tracking.loop_run import PARENT, new_points, open_loop_run
 from alignloop.tracking.mlflow_store import (
-    EXPERIMENT,
     TrackingError,
     client,
     store_errors,
@@ -27,6 +29,8 @@ from alignloop.tracking.mlflow_store import (
 )
 from alignloop.tracking.outbox import Outbox
 from alignloop.tracking.run_locks import close_abandoned, hold_run_lock
+from alignloop.tracking.run_status import MOST_CHARACTERS, REASONS, status_of
+from alignloop.tracking.version_tags import version_tags
 
 FLUSH_SECONDS = 2.0
 PATIENCE_SECONDS = 600.0  # at the end of a stage, for a server that is unreachable: a restart, a moved disk
@@ -40,10 +44,14 @@ def title(stage: str, round: str | None) -> str:
 
 
 class ActiveRun:
-    """A run that is open: `log` takes curves, `finish` takes results. A resumed run gets no point twice."""
+    """A run that is open: `log` takes curves, `finish` takes results. A resumed run gets no point twice.
 
-    def __init__(self, uri: str, id: str, resumed: bool = False) -> None:
+    `loop_run` is the id of its parent, the run of the loop that it belongs to.
+    """
+
+    def __init__(self, uri: str, id: str, resumed: bool = False, loop_run: str | None = None) -> None:
         self.id, self._uri = id, uri
+        self._loop_run = loop_run
         self._resumed = resumed
         self._points = cache(self._logged_points)
         self._patience = PATIENCE_SECONDS if uri.startswith("http") else 0.0
@@ -88,37 +96,63 @@ class ActiveRun:
         """
         self.flush()
         for path, folder in artifacts:
-            upload = client(self._uri).log_artifacts if path.is_dir() else client(self._uri).log_artifact
-            self._retry(upload, str(path), folder or None)
-        for batch in _hundreds([RunTag(valid_key(f"out:{path}"), hash) for path, hash in outputs.items()]):
-            self._retry(client(self._uri).log_batch, tags=batch)
+            self.upload(path, folder)
+        tags = [RunTag(key, hash) for key, hash in version_tags("out", outputs).items()]
+        for batch in hundreds(tags):
+            self._retry(client(self._uri).log_batch, self.id, tags=batch)
+
+    def upload(self, path: Path, folder: str = "") -> None:
+        """Add a file, or the files of a folder, to the run's artifacts; one of the same name is replaced."""
+        upload = client(self._uri).log_artifacts if path.is_dir() else client(self._uri).log_artifact
+        self._retry(upload, self.id, str(path), folder or None)
+
+    def upload_table(self, path: Path) -> None:
+        """Add a JSON file that MLflow's pages show as a table, as those of `mlflow.log_table`."""
+        self.upload(path)
+        tables = json.dumps([{"path": path.name, "type": "table"}])
+        self._retry(client(self._uri).set_tag, self.id, "mlflow.loggedArtifacts", tables)
 
     def describe(self, text: str) -> None:
         """Set the Markdown at the top of the run's page."""
-        self._retry(client(self._uri).set_tag, "mlflow.note.content", text)
+        self._retry(client(self._uri).set_tag, self.id, "mlflow.note.content", text)
+
+    def describe_loop(self, text: str) -> None:
+        """Set the Markdown at the top of the loop's page."""
+        if self._loop_run:
+            self._retry(client(self._uri).set_tag, self._loop_run, "mlflow.note.content", text)
+
+    def log_loop(self, step: int, headlines: Mapping[str, float]) -> None:
+        """Add points to the run of the loop; `step` is the place of the round."""
+        if self._loop_run:
+            self._retry(self._send_headlines, self._loop_run, step, headlines)
 
     def end(self, status: str, error: str = "") -> None:
-        """Set the final status, and the error if there was one."""
-        if error:
-            self._retry(client(self._uri).set_tag, "error", error[:5000])
-        self._retry(client(self._uri).set_terminated, status)
+        """Set the final status, and the error if there was one; the loop's run has that of its last stage."""
+        for id in filter(None, (self.id, self._loop_run)):
+            if error:
+                self._retry(client(self._uri).set_tag, id, REASONS[status], error[:MOST_CHARACTERS])
+            self._retry(client(self._uri).set_terminated, id, status)
 
     def close(self) -> None:
         """Send no more points; queued ones are dropped."""
         self._outbox.close()
 
     def _retry(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> None:
-        """Call the store about this run, again and again while it is unreachable and the patience lasts."""
+        """Call the store, again and again while it is unreachable and the patience lasts."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
                 with store_errors(self._uri):
-                    call(self.id, *arguments, **options)
+                    call(*arguments, **options)
                 return
             except TrackingError:
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(FLUSH_SECONDS)
+
+    def _send_headlines(self, id: str, step: int, headlines: Mapping[str, float]) -> None:
+        points = new_points(self._uri, id, step, headlines, time.time_ns() // 1_000_000)
+        client(self._uri).log_batch(id, metrics=points)
 
     def _send(self, points: list[Metric]) -> None:
         new = [
@@ -144,34 +178,38 @@ def run(
     inputs: Mapping[str, str] | None = None,
     code: Mapping[str, str] | None = None,
     fingerprint: str = "",
+    loop: Loop | None = None,
 ) -> Iterator[ActiveRun]:
     """Open the stage's run: it ends FINISHED, FAILED by an error, or KILLED by an interruption.
 
     `fingerprint` is a hash of all that the stage's result depends on. An unfinished run of the same
     fingerprint is resumed; so is a finished one if its process was killed before dvc.lock was written.
-    Runs of processes that have died are marked KILLED first.
+    Runs of processes that have died are marked KILLED first. With `loop`, the run is a child of the loop's.
     """
     uri, inputs = store_uri(root), inputs or {}
     tags = _tags(root, stage, round, inputs, code=code or {}, fingerprint=fingerprint)
     locks = store_root(root) / "mlruns" / "running"
     ended: set[str] = set()
-    close_abandoned(locks, lambda text: _close_abandoned_run(uri, text, ended))
+    close_abandoned(locks, lambda text: close_abandoned_run(uri, text, ended))
     with hold_run_lock(locks) as write_lock, store_errors(uri):
-        experiment = _experiment(uri, root)
-        before = _interrupted(uri, root, experiment, fingerprint, ended) if fingerprint else None
-        id = before or client(uri).create_run(experiment, tags=tags, run_name=title(stage, round)).info.run_id
+        place = experiment(uri, root)
+        parent = open_loop_run(uri, root, place, loop) if loop else None
+        if parent:
+            tags[PARENT] = parent
+        before = interrupted_run(uri, root, place, fingerprint, ended) if fingerprint else None
+        id = before or client(uri).create_run(place, tags=tags, run_name=title(stage, round)).info.run_id
         write_lock(f"{uri} {id}")
         if before:
             client(uri).update_run(id, "RUNNING")
-            renewed = ("commit", "dirty", "mlflow.source.git.commit")
+            renewed = ("commit", "dirty", "mlflow.source.git.commit", *([PARENT] if parent else []))
             client(uri).log_batch(id, tags=[RunTag(name, tags[name]) for name in renewed])
         values = [Param(valid_key(name), str(value)) for name, value in flatten(params or {}).items()]
-        for batch in _hundreds(values):
+        for batch in hundreds(values):
             client(uri).log_batch(id, params=batch)
         data = [_dataset(root, path, hash) for path, hash in inputs.items() if path.startswith("data/")]
         if data:
             client(uri).log_inputs(id, datasets=data)
-        active = ActiveRun(uri, id, resumed=before is not None)
+        active = ActiveRun(uri, id, resumed=before is not None, loop_run=parent)
         try:
             yield active
             active.flush()
@@ -179,8 +217,7 @@ def run(
             with suppress(TrackingError):
                 if not active.is_unreachable:  # otherwise the next stage to start marks it KILLED
                     active.flush()
-                    status = "FAILED" if isinstance(error, Exception) else "KILLED"
-                    active.end(status, str(error) or type(error).__name__)
+                    active.end(status_of(error), str(error) or type(error).__name__)
             raise
         else:
             active.end("FINISHED")
@@ -207,75 +244,7 @@ def _tags(
         "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": commit,
     }
-    tags |= {valid_key(f"in:{path}"): hash for path, hash in inputs.items()}
-    return tags | {valid_key(f"code:{path}"): hash for path, hash in code.items()}
-
-
-def _interrupted(
-    uri: str, root: Path, experiment: str, fingerprint: str, ended: Collection[str]
-) -> str | None:
-    """Return the newest run of this fingerprint if it was interrupted, or in `ended` but not in dvc.lock."""
-    query = f"tags.fingerprint = '{fingerprint}' and attributes.status != 'RUNNING'"
-    matches = client(uri).search_runs(
-        [experiment], query, ViewType.ACTIVE_ONLY, max_results=1, order_by=["attributes.start_time DESC"]
-    )
-    if not matches:
-        return None
-    id, tags = matches[0].info.run_id, matches[0].data.tags
-    if matches[0].info.status == "FINISHED" and (id not in ended or _is_locked(root, tags)):
-        return None
-    if "error" in tags:
-        client(uri).delete_tag(id, "error")
-    return id
-
-
-def _is_locked(root: Path, tags: Mapping[str, str]) -> bool:
-    """Whether dvc.lock has a stage with these inputs, this code and these outputs."""
-    kinds = (("in", "inputs"), ("code", "code"), ("out", "outputs"))
-    return any(
-        all(
-            tags.get(valid_key(f"{kind}:{path}")) == hash
-            for kind, name in kinds
-            for path, hash in getattr(stage, name).items()
-        )
-        for stage in locked_stages(root)
-    )
-
-
-def _hundreds(items: list[Any]) -> Iterator[list[Any]]:
-    return (items[start : start + 100] for start in range(0, len(items), 100))
-
-
-def _experiment(uri: str, root: Path) -> str:
-    if existing := client(uri).get_experiment_by_name(EXPERIMENT):
-        return existing.experiment_id
-    folder = (store_root(root) / "mlruns" / "artifacts").as_uri() if uri.startswith("sqlite:///") else None
-    try:
-        return client(uri).create_experiment(EXPERIMENT, artifact_location=folder)
-    except MlflowException:  # another stage created it at the same time
-        if existing := client(uri).get_experiment_by_name(EXPERIMENT):
-            return existing.experiment_id
-        raise
-
-
-def _close_abandoned_run(uri: str, text: str, ended: set[str]) -> bool:
-    """Mark a run whose process has ended as KILLED, or, if it has ended by itself, add it to `ended`.
-
-    Returns whether the run's lock may be removed: that of a run in another store is kept for a stage that
-    uses that store.
-    """
-    if not text.startswith(f"{uri} "):
-        return not text
-    id = text.removeprefix(f"{uri} ")
-    try:
-        if client(uri).get_run(id).info.status == "RUNNING":
-            client(uri).set_tag(id, "error", "the process was killed")
-            client(uri).set_terminated(id, "KILLED")
-        else:
-            ended.add(id)
-    except MlflowException:  # the run was deleted
-        pass
-    return True
+    return tags | version_tags("in", inputs) | version_tags("code", code)
 
 
 def _dataset(root: Path, path: str, hash: str) -> DatasetInput:

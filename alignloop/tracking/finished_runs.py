@@ -12,7 +12,8 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 
 from alignloop.pipeline.mlflow_pages import DEFAULT_SERVER
-from alignloop.tracking.mlflow_store import EXPERIMENT, client, store_errors, store_uri, valid_key
+from alignloop.tracking.mlflow_store import EXPERIMENT, client, store_errors, store_uri
+from alignloop.tracking.version_tags import paths_of, version_tags
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ class Run:
 
 def find_run(root: Path, outputs: Mapping[str, str]) -> Run | None:
     """Return the newest finished run that wrote exactly these bytes (path to hash), if there is one."""
-    same = [f"tags.`{valid_key(f'out:{path}')}` = '{hash}'" for path, hash in outputs.items()]
+    same = [f"tags.`{key}` = '{hash}'" for key, hash in version_tags("out", outputs).items()]
     return next(iter(_search(root, " and ".join([*same, "attributes.status = 'FINISHED'"]), 1)), None)
 
 
 def runs(root: Path, stage: str = "") -> list[Run]:
-    """Return every run of a stage, or of all stages, newest first."""
-    return _search(root, f"tags.stage = '{stage}'" if stage else "", None)
+    """Return every run of a stage, or of all stages, newest first. Runs of loops are none of a stage."""
+    return _search(root, f"tags.stage = '{stage}'" if stage else "tags.stage LIKE '%'", None)
 
 
 def _search(root: Path, query: str, limit: int | None) -> list[Run]:
@@ -81,10 +82,6 @@ def _read(run: MlflowRun) -> Run:
     tags, info = run.data.tags, run.info
     datasets = run.inputs.dataset_inputs if run.inputs else []
     began, ended = info.start_time or 0, info.end_time or info.start_time or 0
-
-    def paths(prefix: str) -> dict[str, str]:
-        return {key.removeprefix(prefix): value for key, value in tags.items() if key.startswith(prefix)}
-
     return Run(
         id=info.run_id,
         experiment=info.experiment_id,
@@ -96,9 +93,9 @@ def _read(run: MlflowRun) -> Run:
         started=datetime.fromtimestamp(began / 1000, UTC),
         seconds=(ended - began) / 1000,
         params=run.data.params,
-        inputs=paths("in:"),
-        outputs=paths("out:"),
-        code=paths("code:"),
+        inputs=paths_of(tags, "in"),
+        outputs=paths_of(tags, "out"),
+        code=paths_of(tags, "code"),
         sizes={entry.dataset.name: json.loads(entry.dataset.profile or "{}") for entry in datasets},
         error=tags.get("error", ""),
     )

@@ -1,15 +1,18 @@
 """MLflow's model registry: released models with their versions, aliases, DVC hashes and parent models.
 
 A version is found by the DVC hash in its tags; registering the same bytes twice gives the same version. Its
-source is a copy of the bytes in the artifacts of the run that made them, so a server without access to this
-project's disk can serve them.
+source is a logged model of the experiment with a copy of the bytes, so a server without access to this
+project's disk can serve them. A language model's copy has the files beside it that MLflow loads it by.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
 
@@ -17,6 +20,7 @@ from alignloop.errors import AlignloopError
 from alignloop.files import replacing
 from alignloop.pipeline import dvc_pipeline
 from alignloop.tracking import client, store_errors, store_uri, valid_key
+from alignloop.tracking.mlflow_model import remove_model_files, write_model_files
 
 MAX_CHARACTERS = 5000  # of a description or a tag, in every database that MLflow supports
 
@@ -119,10 +123,12 @@ def register(
     description: str,
     parents: Mapping[str, str],
     tags: Mapping[str, str],
+    generation: Mapping[str, Any] | None = None,
 ) -> Version:
     """Register the bytes of `path` as a version of `name`; if they have a version already, return that one.
 
-    The copy of the bytes goes into the artifacts of `run`.
+    `run` made them. With `generation`, the options of its generation, it is a language model that MLflow can
+    load.
     """
     if same := [version for version in versions(root, hash) if version.name == name]:
         return same[0]
@@ -133,15 +139,40 @@ def register(
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        client(uri).log_artifacts(run, str(root / path), "model")
         all_tags = {"dvc": hash, "path": path, **tags}
+        model = _logged_model(uri, name, run, all_tags)
+        if model.status != LoggedModelStatus.READY:
+            _upload(uri, root / path, model.model_id, generation)
         all_tags |= {valid_key(f"parent:{parent}"): version for parent, version in parents.items()}
-        source = f"{client(uri).get_run(run).info.artifact_uri}/model"
         return _read(
             client(uri).create_model_version(
-                name, source, run, tags=all_tags, description=_shortened(description)
+                name,
+                model.artifact_location,
+                run,
+                tags=all_tags,
+                description=_shortened(description),
+                model_id=model.model_id,
             )
         )
+
+
+def _logged_model(uri: str, name: str, run: str, tags: Mapping[str, str]) -> LoggedModel:
+    """Return the experiment's logged model of these bytes; an interrupted registration may have left it."""
+    experiment = client(uri).get_run(run).info.experiment_id
+    for model in client(uri).search_logged_models([experiment], f"tags.dvc = '{tags['dvc']}'"):
+        if model.name == name:
+            return model
+    kept = {key: value for key, value in tags.items() if value}
+    return client(uri).create_logged_model(experiment, name, run, tags=kept)
+
+
+def _upload(uri: str, folder: Path, model: str, generation: Mapping[str, Any] | None) -> None:
+    client(uri).log_model_artifacts(model, str(folder))
+    if generation is not None:
+        with TemporaryDirectory() as added:
+            write_model_files(folder, Path(added), model, dict(generation))
+            client(uri).log_model_artifacts(model, added)
+    client(uri).finalize_logged_model(model, LoggedModelStatus.READY)
 
 
 def annotate(root: Path, version: Version, tags: Mapping[str, str], description: str | None = None) -> None:
@@ -194,7 +225,7 @@ def download(root: Path, version: Version, target: Path) -> None:
     uri = store_uri(root)
     with replacing(target) as part, TemporaryDirectory(dir=target.parent) as folder:
         with store_errors(uri):
-            copy = Path(client(uri).download_artifacts(version.run or "", "model", folder))
+            copy = Path(_downloaded(uri, version, folder))
         hash = dvc_pipeline.hash_of(copy, root)  # before the rename to *.part, which DVC ignores
         if hash != version.hash:
             raise RegistryError(
@@ -202,6 +233,13 @@ def download(root: Path, version: Version, target: Path) -> None:
                 "it was changed"
             )
         copy.rename(part)
+
+
+def _downloaded(uri: str, version: Version, folder: str) -> str:
+    """Download a version's bytes below `folder`, and return their place."""
+    place = download_artifacts(version.source, dst_path=folder, tracking_uri=uri)
+    remove_model_files(Path(place))
+    return place
 
 
 def set_version_tag(root: Path, version: Version, key: str, value: str) -> None:

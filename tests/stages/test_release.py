@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def answer(
 
 
 @pytest.fixture
-def rounds(project: Path) -> Path:
+def rounds(project: Path, tiny_policy: Path) -> Path:
     """Two rounds, evaluated, with their models."""
     text = (project / "params.yaml").read_text().split("\nrounds:")[0]
     text += (
@@ -84,8 +85,8 @@ def rounds(project: Path) -> Path:
             '{"train_accuracy": 0.75, "valid_accuracy": 0.6875, "agreement": {"users": {"pairs": 0}}}'
         )
         (project / "metrics" / "rounds" / name / "label.json").write_text(json.dumps(LABELS))
-        for part in ("policy", "reward"):
-            write_model(project / "models" / name / part, f"{name} {part}")
+        write_model(project / "models" / name / "policy", f"{name} policy", tiny_policy)
+        write_model(project / "models" / name / "reward", f"{name} reward")
         answers = [
             answer(model, f"{model} says *so*", behaviour, number, model != "base")
             for number in (1, 2)
@@ -94,7 +95,7 @@ def rounds(project: Path) -> Path:
         ]
         (project / "data" / "evaluation" / name).mkdir(parents=True)
         record_files.write(project / "data" / "evaluation" / name / "responses.jsonl", answers)
-    write_model(project / "models" / "sft", "sft")
+    write_model(project / "models" / "sft", "sft", tiny_policy)
     (project / "metrics" / "validation").mkdir()
     for name in ("raw", "sets", "r1", "r2"):
         (project / "metrics" / "validation" / f"{name}.json").write_text(
@@ -108,8 +109,11 @@ def rounds(project: Path) -> Path:
     return project
 
 
-def write_model(folder: Path, words: str) -> None:
-    folder.mkdir(parents=True)
+def write_model(folder: Path, words: str, like: Path | None = None) -> None:
+    """Write a model without real weights; the other files are those of a real one."""
+    if like:
+        shutil.copytree(like, folder)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.safetensors").write_text(words)
 
 
@@ -277,9 +281,11 @@ def test_a_release_draws_the_rounds_and_puts_them_into_mlflow_as_curves(rounds: 
         (rounds / name).mkdir(parents=True)
     assert main(COMMAND.split()) == 0
     [run] = [run for run in tracking.runs(rounds) if run.stage == "release"]
-    history = tracking.client(tracking.store_uri(rounds)).get_metric_history(run.id, "win_rate_vs_sft")
+    history = tracking.client(tracking.store_uri(rounds)).get_metric_history(
+        run.id, "release/win_rate_vs_sft"
+    )
     assert [(point.step, point.value) for point in history] == [(1, 0.625), (2, 0.75)]
-    assert tracking.client(tracking.store_uri(rounds)).get_run(run.id).data.metrics["gates_met"] == 9
+    assert tracking.client(tracking.store_uri(rounds)).get_run(run.id).data.metrics["release/gates_met"] == 9
     kept = rounds / "mlruns" / "artifacts" / run.id / "artifacts"
     assert sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*.*")) == [
         "figures/release.png",

@@ -1,0 +1,38 @@
+"""MLflow's experiment: where all runs of a project are, and the columns that its table shows."""
+
+import json
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+
+from alignloop.tracking.metric_names import COLUMNS
+from alignloop.tracking.mlflow_store import EXPERIMENT, client, store_root
+
+VIEW = "loops"  # ?viewStateShareKey=loops in the address of the table
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # as MLflow's button "Share" writes it
+
+
+def experiment(uri: str, root: Path) -> str:
+    """Return the id of the project's experiment, made at the first use."""
+    if existing := client(uri).get_experiment_by_name(EXPERIMENT):
+        if existing.tags.get(VIEW_TAG) != _view():
+            client(uri).set_experiment_tag(existing.experiment_id, VIEW_TAG, _view())
+        return existing.experiment_id
+    folder = (store_root(root) / "mlruns" / "artifacts").as_uri() if uri.startswith("sqlite:///") else None
+    try:
+        id = client(uri).create_experiment(EXPERIMENT, artifact_location=folder)
+    except MlflowException:  # another stage created it at the same time
+        if existing := client(uri).get_experiment_by_name(EXPERIMENT):
+            return existing.experiment_id
+        raise
+    client(uri).set_experiment_tag(id, VIEW_TAG, _view())
+    return id
+
+
+def runs_page(experiment: str) -> str:
+    """Return the address of the table of runs with these columns, relative to MLflow's pages."""
+    return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+
+
+def _view() -> str:
+    return json.dumps({"selectedColumns": [f"metrics.`{name}`" for name in COLUMNS]})
