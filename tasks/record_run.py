@@ -62,7 +62,7 @@ def _subject(root: Path, plan: Plan) -> str:
         counts = {what: size_of(root / "data" / name)["records"] for name, what in SETS.items()}
         return f"data: {', '.join(f'{count:,} {what}' for what, count in counts.items())}"
     last = plan.rounds[-1]
-    row = gather({last: _read(root / "metrics" / "rounds" / last / "evaluate.json")})["rows"][last]
+    row = gather({last: _read(root / "metrics" / "rounds" / last / "evaluate.json")}, {})["rows"][last]
     rate = row["win_rate_vs_sft"]
     wins = f"wins {rate['rate']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}] against SFT"
     gold = "" if row["gold"] is None else f", gold {row['gold']:.3f}"

@@ -55,8 +55,8 @@ def main(arguments: Sequence[str], say: Callable[[str], None] = print) -> int:
     """Run pip, and return its exit status. What it says of problems is printed if it fails."""
     began, progress = time.monotonic(), Progress(Path(sysconfig.get_path("purelib")))
     problems: list[str] = []
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*PIP, *arguments], **pipes, text=True, errors="replace") as pip:
+    command, pipe = [*PIP, *arguments], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, errors="replace") as pip:
         assert pip.stdout is not None
         assert pip.stderr is not None
         readers = [

@@ -92,7 +92,7 @@ def test_all_that_is_missing_is_named_at_once_and_each_command_brings_it(
         return
     for command in commands(message):
         words = shlex.split(command)
-        given = dict(word.partition("=")[::2] for word in words[1:] if "=" in word)
+        given = {word.partition("=")[0]: word.partition("=")[2] for word in words[1:] if "=" in word}
         named_files = given.get("FILES", "").split()
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         drop(folder, *(name for name in named_files if not name.startswith("YOUR")))

@@ -11,7 +11,6 @@ import pytest
 from alignloop import params, tracking
 from alignloop.__main__ import main
 from alignloop.data import record_files
-from alignloop.evaluation.data_size import size_note, size_section
 from alignloop.evaluation.results_table import tables
 from alignloop.params import Params
 from alignloop.params.binding import bind
@@ -19,6 +18,7 @@ from alignloop.records import EvaluatedResponse, Message, Prompt
 from alignloop.release.gates import render_verdict
 from alignloop.stages.release import ReleaseError, release
 from alignloop.tracking import registry
+from tasks.publish_results import results
 from tests.evaluation.evaluations import BEHAVIOURS, evaluation, win
 
 PROJECT = Path(__file__).parents[2]
@@ -169,6 +169,24 @@ def test_the_report_shows_wins_losses_and_ties_with_their_labels_and_the_rule(ro
     assert "**The candidate is the same on no prompt.**" in section
 
 
+def test_too_little_data_is_said_at_the_top_of_the_report_and_enough_is_not(rounds: Path):
+    released(rounds)
+    report, metrics = rounds / "reports" / "results.md", rounds / "metrics" / "release.json"
+    assert "Too little data" not in report.read_text()
+    place = rounds / "metrics" / "rounds" / "r2"
+    numbers = json.loads((place / "evaluate.json").read_text())
+    numbers["win_rates"]["policy_vs_sft"]["n"] = 11
+    (place / "evaluate.json").write_text(json.dumps(numbers))
+    accuracies = json.loads((place / "reward.json").read_text())
+    sizes = {"demonstrations": 20, "pairs": 30, "valid_pairs": 94}
+    (place / "reward.json").write_text(json.dumps(accuracies | sizes))
+    released(rounds)
+    assert json.loads(metrics.read_text())["data"] == sizes | {"test_prompts": 11}
+    top, _, _ = report.read_text().partition("**Gates")
+    assert [line.split()[1] for line in top.splitlines() if line.startswith("- ")] == ["20", "30", "11"]
+    assert results(rounds).rstrip().endswith("or evaluate.prompts"), "the console ends with it"
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -241,12 +259,9 @@ def test_a_release_registers_the_last_rounds_models_with_parents_data_and_result
     said = capsys.readouterr().out
     numbers = json.loads((rounds / "metrics" / "release.json").read_text())
     results, verdict = tables(numbers), render_verdict(numbers["verdict"])
-    too_little = size_section(numbers["data"])
-    assert "**Too little data to tell much**" in too_little
-    assert too_little in (rounds / "reports" / "results.md").read_text()
-    sentence, note = verdict.partition("\n")[0].replace("**", ""), size_note(numbers["data"])
+    sentence = verdict.partition("\n")[0].replace("**", "")
     names = "alignloop-sft/1, alignloop-reward/1, alignloop-policy/1"
-    registered = f"{sentence}\n{note}\nregistered {names} @candidate"
+    registered = f"{sentence}\nregistered {names} @candidate"
     assert f"{registered}\nalignloop-policy/1 @candidate: is the champion now: #1 " in said
     assert f"{registered} @champion\nalignloop-policy/1 @candidate @champion: decided before: #1 " in said
     versions = {version.name: version for version in registry.versions(rounds)}

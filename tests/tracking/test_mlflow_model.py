@@ -8,6 +8,8 @@ from typing import Any
 import mlflow
 import pytest
 import torch
+from mlflow.artifacts import download_artifacts
+from mlflow.transformers import load_model
 
 from alignloop import tracking
 from alignloop.core.generate import sample
@@ -47,7 +49,7 @@ def policy(project: Path, taught: Path, monkeypatch: pytest.MonkeyPatch) -> Vers
     hash = dvc_pipeline.hash_of(taught, project)
     with tracking.run(project, "sft") as run:
         run.finish({"models/sft": hash})
-    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)
     mlflow.set_tracking_uri(tracking.store_uri(project))
     version = registry.register(
         project,
@@ -81,7 +83,7 @@ def ours(folder: Path, tokens: int) -> str:
 
 def test_the_champion_loads_by_its_alias_and_responds_as_our_own_sampler(policy: Version, taught: Path):
     uri = "models:/alignloop-policy@champion"
-    pipeline: Any = mlflow.transformers.load_model(uri)
+    pipeline: Any = load_model(uri)
     [answer] = pipeline(MESSAGES, do_sample=False, max_new_tokens=30)
     assert answer["generated_text"][:-1] == MESSAGES
     assert answer["generated_text"][-1] == {"role": "assistant", "content": ours(taught, 30)}
@@ -95,7 +97,7 @@ def test_the_champion_loads_by_its_alias_and_responds_as_our_own_sampler(policy:
 def test_what_mlflow_downloads_is_a_folder_of_hugging_face_with_the_weights_once(
     policy: Version, taught: Path, tmp_path: Path
 ):
-    folder = Path(mlflow.artifacts.download_artifacts("models:/alignloop-policy@champion"))
+    folder = Path(download_artifacts("models:/alignloop-policy@champion"))
     for file in taught.iterdir():
         assert (folder / file.name).read_bytes() == file.read_bytes()
     load_policy(folder)
