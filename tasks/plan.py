@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,8 @@ def _order(
     groups: dict[str, bool] = {}  # in the order of dvc.yaml -> whether it is part of a round
     for stage in stages:
         groups[stage.group] = stage.round is not None
-    names = list(groups)
-    first = names[: names.index("pretrain" if data_only else "sample")]
+    beyond = "pretrain" if data_only else "sample"
+    first = [group for group in takewhile(lambda group: group != beyond, groups) if group != "release"]
     each = [f"{group}@{round}" for round in rounds for group, in_round in groups.items() if in_round]
     return [*first, *each, *(["release"] if is_complete else [])]
 

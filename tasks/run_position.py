@@ -1,7 +1,11 @@
 """How far a run is as a whole: which stage of how many, and about how long the rest takes.
 
 Times are measured, never guessed: those of the same stage with the same parameters in an earlier run on this
-machine, or those of another round's in this or an earlier run. What was never measured is said to be unknown.
+machine, or those of another round's in this or an earlier run, or, for the default parameters, those of
+another machine; what this run's first stages took corrects them. What was never measured is said to be
+unknown.
+
+`python -m tasks.run_position` keeps the times of this checkout's last run as the other machine's.
 """
 
 import json
@@ -18,6 +22,7 @@ from alignloop.params import load
 from alignloop.pipeline.dvc_pipeline import Stage
 
 DURATIONS = Path(".cache", "stage-durations.json")
+REFERENCE = Path(__file__).with_name("reference_durations.json")  # of the default run, on another machine
 # the parameters that say how much there is to do, for stages that do not read them as well
 AMOUNTS = ("threads", "ingest", "base", "pretrain", "decoding", "sample")
 ENOUGH_SECONDS = 5.0  # of measured work, before this run's speed corrects what earlier runs took
@@ -37,8 +42,8 @@ class RunPosition:
         self._file, self._clock = root / DURATIONS, clock
         self._order = list(order)
         self._left = [name for name in order if name in stale]
-        self._marks = _marks(root, [stages[name] for name in order])
-        self._earlier = _read(self._file)
+        self._marks = marks_of(root, [stages[name] for name in order])
+        self._earlier, self._reference = read_durations(self._file), read_durations(REFERENCE)
         self._now: dict[str, float] = {}  # what stages took in this run
         self._since = clock()
 
@@ -55,7 +60,7 @@ class RunPosition:
             self._left.remove(name)
         if ran and name in self._marks:
             self._now[name] = seconds
-            _write(self._file, {**_read(self._file), name: [self._marks[name], round(seconds, 1)]})
+            _write(self._file, {**read_durations(self._file), name: [self._marks[name], round(seconds, 1)]})
         place = self._order.index(name) + 1 if name in self._order else len(self._order)
         left = self._time_left(self._left)
         return f"stage {place} of {len(self._order)}{f' · {left}' if left else ''}"
@@ -64,34 +69,46 @@ class RunPosition:
         """About how long these stages take, as people say it; "" where that of none is known."""
         known = [seconds for name in names if (seconds := self._expected(name)) is not None]
         words = "about" if len(known) == len(names) else "at least"
-        return f"{words} {spoken(sum(known))} left" if known else ""
+        said = f"{words} {spoken(sum(known))} left" if known else ""
+        alien = not self._slowdown() and any(self._is_of_reference(name) for name in names)
+        return f"{said}, by another machine's times" if said and alien else said
 
     def _expected(self, name: str) -> float | None:
         """How long a stage will take: as it did, or else as the same stage of another round did."""
         if (seconds := self._measured_earlier(name)) is not None:
-            return seconds * self._slowdown()
+            return seconds * (self._slowdown() or 1.0)
         others = [other for other in self._order if _group(other) == _group(name) and other != name]
         for other in reversed(others):
             if other in self._now:
                 return self._now[other]
         for other in reversed(others):
             if (seconds := self._measured_earlier(other)) is not None:
-                return seconds * self._slowdown()
+                return seconds * (self._slowdown() or 1.0)
         return None
 
     def _measured_earlier(self, name: str) -> float | None:
-        mark, seconds = self._earlier.get(name, (None, None))
-        return seconds if name in self._marks and mark == self._marks[name] else None
+        if name not in self._marks:
+            return None
+        for durations in (self._earlier, self._reference):
+            mark, seconds = durations.get(name, (None, None))
+            if mark == self._marks[name]:
+                return seconds
+        return None
 
-    def _slowdown(self) -> float:
-        """This run's times as a multiple of those that earlier runs took for the same stages."""
+    def _is_of_reference(self, name: str) -> bool:
+        """Whether only another machine has done this stage's work."""
+        mark, _ = self._earlier.get(name, (None, None))
+        return self._measured_earlier(name) is not None and mark != self._marks[name]
+
+    def _slowdown(self) -> float | None:
+        """This run's times as a multiple of earlier ones; None while too little was measured."""
         both = [
             (now, before)
             for name, now in self._now.items()
             if (before := self._measured_earlier(name)) is not None
         ]
         if sum(before for _, before in both) < ENOUGH_SECONDS:
-            return 1.0
+            return None
         return sum(now for now, _ in both) / sum(before for _, before in both)
 
 
@@ -113,7 +130,7 @@ def _group(name: str) -> str:
     return name.partition("@")[0]
 
 
-def _marks(root: Path, stages: Sequence[Stage]) -> dict[str, str]:
+def marks_of(root: Path, stages: Sequence[Stage]) -> dict[str, str]:
     """A hash of what a stage's work depends on: a time that was measured with other values says nothing."""
     values = flatten(load(root / "params.yaml").model_dump(by_alias=True, mode="json"))
     sources = (root / "data" / "sources").rglob("*")
@@ -131,7 +148,7 @@ def _marks(root: Path, stages: Sequence[Stage]) -> dict[str, str]:
     return marks
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_durations(file: Path) -> dict[str, Any]:
     """What was measured so far; a file that is missing or broken counts as nothing measured."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -146,3 +163,7 @@ def _write(file: Path, durations: Mapping[str, Any]) -> None:
         write_json(file, durations)
     except WriteError:
         return  # only an estimate is lost: the stage itself says that the disk is full
+
+
+if __name__ == "__main__":
+    write_json(REFERENCE, read_durations(DURATIONS))

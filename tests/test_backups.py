@@ -88,7 +88,9 @@ def test_a_backup_is_restored_as_documented(trained: Path, tmp_path: Path) -> No
     assert (trained / "models" / "m" / "w.txt").read_text() == "setyb\n"
     [version] = registry.versions(trained)
     assert (version.name, version.hash) == ("m", hash)
-    assert (trained / "mlruns" / "artifacts" / run.id / "artifacts" / "model" / "w.txt").exists()
+    source = Path(version.source.removeprefix("file://"))
+    assert source.is_relative_to(trained / "mlruns")
+    assert (source / "w.txt").read_text() == "setyb\n"
     assert list(render_ancestors(load_graph(trained), "models/m", hash)) == lineage
     assert commit_run(trained, "runs", "a run") == replace(recorded, is_new=False)
 

@@ -38,7 +38,8 @@ def check(params: Params, found: Survey, files: Sequence[str] = ()) -> None:
 def _missing(params: Params, found: Survey, files: Sequence[str]) -> list[str]:
     """What is missing, each in a line or two with the commands that help below it."""
     has_base = params.base and (Path(params.base).exists() or not is_local(params.base))
-    base = [f"base={params.base if has_base else CHECKPOINT}"] if params.base else []
+    named = params.base if has_base else CHECKPOINT
+    base = [f"base={named}"] if params.base else []
     asking = _keys_that_need_text(params)
     off = [f"{key}={value}" for key, value in asking.items()]
     missing: list[str] = []

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
+from alignloop.pipeline.mlflow_pages import EXPERIMENT, VIEW
 from alignloop.tracking.metric_names import COLUMNS
-from alignloop.tracking.mlflow_store import EXPERIMENT, client, store_root
+from alignloop.tracking.mlflow_store import client, store_root
 
-VIEW = "loops"  # ?viewStateShareKey=loops in the address of the table
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # as MLflow's button "Share" writes it
 
 
@@ -27,11 +27,6 @@ def experiment(uri: str, root: Path) -> str:
         raise
     client(uri).set_experiment_tag(id, VIEW_TAG, _view())
     return id
-
-
-def runs_page(experiment: str) -> str:
-    """Return the address of the table of runs with these columns, relative to MLflow's pages."""
-    return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
 
 
 def _view() -> str:

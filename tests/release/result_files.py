@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from alignloop import tracking
 from alignloop.data import record_files
 from alignloop.evaluation.results_table import gather
+from alignloop.pipeline.stage_files import hashes
 from alignloop.records import EvaluatedResponse, Message, Prompt
 from alignloop.release.gates import RULES
 from tests.evaluation.evaluations import evaluation
@@ -69,3 +71,19 @@ def make_rounds(project: Path) -> Path:
         (project / "data" / "evaluation" / name).mkdir(parents=True)
         record_files.write(project / "data" / "evaluation" / name / "responses.jsonl", replies)
     return project
+
+
+def lineage_of(root: Path) -> dict[str, str]:
+    """Runs that made the models, as their stages would have left them; returns hashes by path."""
+    (root / "data" / "demonstrations").mkdir()
+    (root / "data" / "demonstrations" / "train.jsonl").write_text('{"labeler":"ann"}\n' * 3)
+    found = hashes(root, ["data/demonstrations", "models/sft", "models/r2/reward", "models/r2/policy"])
+    steps = (
+        ("sft", None, ["data/demonstrations"], "models/sft"),
+        ("reward", "r2", ["models/sft"], "models/r2/reward"),
+        ("ppo", "r2", ["models/sft", "models/r2/reward"], "models/r2/policy"),
+    )
+    for stage, round, inputs, out in steps:
+        with tracking.run(root, stage, round, inputs={path: found[path] for path in inputs}) as live:
+            live.finish({out: found[out]})
+    return found

@@ -46,7 +46,7 @@ def test_a_candidate_refused_by_its_gates_stays_registered_and_is_marked(
     )
     assert main(COMMAND.split()) == 0
     output = capsys.readouterr().out
-    assert "**Gates FAILED**: 7 of 8 asked rules are met; 1 not asked, against SFT" in output
+    assert "Gates FAILED: 7 of 8 asked rules are met; 1 not asked, against SFT" in output
     assert output.rstrip().endswith(
         "its gates refused it; it stays registered, marked gates=failed, and the champion stays"
     )

@@ -20,6 +20,7 @@ from alignloop.stages.release import ReleaseError, release
 from alignloop.tracking import registry
 from tasks.publish_results import results
 from tests.evaluation.evaluations import BEHAVIOURS, evaluation, win
+from tests.release.result_files import lineage_of
 
 PROJECT = Path(__file__).parents[2]
 PLACES = {
@@ -217,24 +218,6 @@ def test_what_is_missing_or_broken_is_named_with_the_way_to_get_it(rounds: Path,
     with pytest.raises(ReleaseError, match=message):
         released(rounds)
     assert not (rounds / "metrics" / "release.json").exists()
-
-
-def lineage_of(root: Path) -> dict[str, str]:
-    """Runs that made the models, as their stages would have left them; returns hashes by path."""
-    from alignloop.pipeline.stage_files import hashes
-
-    (root / "data" / "demonstrations").mkdir()
-    (root / "data" / "demonstrations" / "train.jsonl").write_text('{"labeler":"ann"}\n' * 3)
-    found = hashes(root, ["data/demonstrations", "models/sft", "models/r2/reward", "models/r2/policy"])
-    steps = (
-        ("sft", None, ["data/demonstrations"], "models/sft"),
-        ("reward", "r2", ["models/sft"], "models/r2/reward"),
-        ("ppo", "r2", ["models/sft", "models/r2/reward"], "models/r2/policy"),
-    )
-    for stage, round, inputs, out in steps:
-        with tracking.run(root, stage, round, inputs={path: found[path] for path in inputs}) as live:
-            live.finish({out: found[out]})
-    return found
 
 
 def test_a_release_registers_the_last_rounds_models_with_parents_data_and_results(

@@ -16,11 +16,15 @@ def test_it_is_the_experiments_before_the_first_run_and_then_the_table_of_ours(p
     with tracking.run(project, "ingest"):
         pass
     [run] = tracking.runs(project)
-    assert runs_page(project) == f"{TABLE}/{run.experiment}/runs?workflowType=machine_learning"
+    assert (
+        runs_page(project)
+        == f"{TABLE}/{run.experiment}/runs?workflowType=machine_learning&viewStateShareKey=loops"
+    )
 
 
 @pytest.mark.parametrize("server", ["https://mlflow.example", "https://mlflow.example/"])
 def test_a_server_is_taken_as_it_is(server: str) -> None:
     assert (
-        runs_table(server, "7") == "https://mlflow.example/#/experiments/7/runs?workflowType=machine_learning"
+        runs_table(server, "7")
+        == "https://mlflow.example/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=loops"
     )
