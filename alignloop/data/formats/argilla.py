@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, RootModel
 
 from alignloop.data.formats import unread_fields
-from alignloop.data.formats.containers import Withdrawn
 from alignloop.data.formats.importer import (
     Format,
     Imported,
@@ -27,6 +26,7 @@ from alignloop.data.formats.importer import (
     ranks_of,
 )
 from alignloop.data.formats.record_builders import Turns, chat_turns, prompt, ranking
+from alignloop.data.formats.refused_rows import Withdrawn
 from alignloop.data.formats.role_marks import asked
 
 PROMPTS, CONTEXTS = ("prompt", "instruction", "question", "query"), ("context", "input")

@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from alignloop.data.formats.refused_rows import LONGEST, Refused
 from alignloop.data.input_files import DataError
 from alignloop.data.strict_json import FETCH_AGAIN
 
 PARQUET = b"PAR1"
 TURNS = ({"from", "value"}, {"role", "content"}, {"answer", "rank"})  # what makes a list one of turns
-BATCH = 256  # rows in memory
+BATCH = 16  # rows in memory: a file of some hundred bytes can hold thousands of rows of megabytes
 MARKS = ("state.json", "dataset_dict.json")  # a dataset's folder contains one of them
 
 # what `datasets` raises for a broken folder: JSON nested too deeply is a RecursionError
@@ -86,8 +87,19 @@ def _numbered(batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
     number = 0
     for batch in batches:
         batch.validate(full=True)  # offsets in damaged bytes may point anywhere: reading there would crash
-        yield from enumerate(map(_with_turns, batch.to_pylist()), number + 1)
+        if batch.nbytes <= LONGEST:
+            yield from enumerate(map(_with_turns, batch.to_pylist()), number + 1)
+        else:
+            rows = (batch.slice(at, 1) for at in range(batch.num_rows))
+            yield from enumerate(map(_bounded, rows), number + 1)
         number += batch.num_rows
+
+
+def _bounded(row: Any) -> Any:
+    """The row of a batch of one, unless it is too long."""
+    if row.nbytes > LONGEST:
+        return Refused(f"a row of more than {LONGEST >> 20} MiB")
+    return _with_turns(row.to_pylist()[0])
 
 
 def _with_turns(row: dict[str, Any]) -> dict[str, Any]:

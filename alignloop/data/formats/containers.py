@@ -10,33 +10,21 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any, Literal
 
 from alignloop.data.compression import suffixes
 from alignloop.data.encodings import TO_UTF8
 from alignloop.data.formats import arrow, json_array
+from alignloop.data.formats.refused_rows import LONGEST, Refused
 from alignloop.data.input_files import DataError, open_input
 from alignloop.data.record_files import PIECE, Piece
 from alignloop.data.strict_json import InvalidJson, parse_json
 
-LONGEST = 16 * 2**20  # bytes of one row; the longest rows of public data sets have some hundred thousand
 TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 DELIMITERS = (",", ";", "\t", "|")  # the first wins where several make as many columns
 SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 # an escaped surrogate pair, or any other escape
 WHOLE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]|\\(?!u[dD][89a-fA-F]).")
-
-
-class Refused(NamedTuple):
-    """A row that cannot be used, and why; reasons are counted, so they quote no content."""
-
-    reason: str
-
-
-class Withdrawn(Refused):
-    """A row that its source itself has withdrawn; it does not count against ingest.max_refused."""
-
-    __slots__ = ()
 
 
 EMPTY = Refused("an empty line")

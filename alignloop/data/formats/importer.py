@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from alignloop.data import record_files
 from alignloop.data.formats import containers, unread_fields
-from alignloop.data.formats.containers import Refused
+from alignloop.data.formats.refused_rows import Refused
 from alignloop.records import Record
 
 S = TypeVar("S", bound=BaseModel)

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from alignloop.data.formats import unread_fields
-from alignloop.data.formats.containers import Withdrawn
 from alignloop.data.formats.importer import (
     Format,
     Imported,
@@ -31,6 +30,7 @@ from alignloop.data.formats.importer import (
     with_changes,
 )
 from alignloop.data.formats.record_builders import chat_turns, prompt, ranking
+from alignloop.data.formats.refused_rows import Withdrawn
 from alignloop.data.formats.written_values import WrittenId, WrittenNumber
 
 PROMPTS = ("prompt", "question", "instruction", "query", "text")

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from alignloop.data.content_ids import content_id
-from alignloop.data.formats.containers import Withdrawn
 from alignloop.data.formats.importer import (
     Format,
     Imported,
@@ -25,6 +24,7 @@ from alignloop.data.formats.importer import (
     ranks_of,
     with_changes,
 )
+from alignloop.data.formats.refused_rows import Withdrawn
 from alignloop.data.formats.written_values import WrittenFlag, WrittenId, WrittenInt, WrittenText
 from alignloop.records import Message, Prompt, Ranking
 

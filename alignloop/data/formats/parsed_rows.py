@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from alignloop.data.content_ids import SEPARATOR, content_id
-from alignloop.data.formats.containers import Withdrawn
 from alignloop.data.formats.importer import Changed, ImportedRow, Refused
+from alignloop.data.formats.refused_rows import Withdrawn
 from alignloop.data.record_files import Piece, line_of
 from alignloop.records import Demonstration, Origin, Prompt, Ranking, Record
 

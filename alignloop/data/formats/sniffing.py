@@ -5,9 +5,9 @@ from typing import Any
 
 from alignloop.data.compression import suffixes
 from alignloop.data.formats import FORMATS, containers
-from alignloop.data.formats.containers import Refused
 from alignloop.data.formats.importer import Format
 from alignloop.data.formats.readings import differ, readings
+from alignloop.data.formats.refused_rows import Refused
 from alignloop.data.formats.unread_fields import is_empty, is_metadata
 from alignloop.data.input_files import DataError, open_input
 from alignloop.data.strict_json import InvalidJson, parse_json

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from alignloop.data.formats.containers import Withdrawn
 from alignloop.data.formats.importer import Refused
+from alignloop.data.formats.refused_rows import Withdrawn
 from alignloop.data.formats.sniffing import sniff
 from alignloop.records import Ranking
 from tests.data.formats.samples import (

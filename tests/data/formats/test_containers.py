@@ -2,13 +2,18 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow.parquet import write_table
 
 from alignloop.data.formats import FORMATS, containers
 from alignloop.data.formats.importer import Refused
+from alignloop.data.formats.refused_rows import LONGEST
 from alignloop.data.formats.sniffing import sniff
 from alignloop.data.input_files import DataError
 from alignloop.lineage.row_removal import remove_rows
@@ -150,3 +155,37 @@ def test_the_index_that_pandas_writes_and_spaces_in_a_header_count_for_nothing(t
     first, second = read_items(tmp_path / "rows.csv", "alpaca")
     assert turns_of(first) == ["user: a", "assistant: b"]
     assert second == Refused("this format does not read 'column 4', which would be lost")
+
+
+def test_a_small_table_of_huge_rows_is_read_in_little_memory(tmp_path: Path):
+    """In a process of its own: 256 rows of 4 MiB are some kilobytes in the file."""
+    row = pyarrow.array(["x" * 2**22] * 256, pyarrow.large_string())
+    write_table(pyarrow.table({"prompt": row}), tmp_path / "bomb.parquet", compression="zstd")
+    assert (tmp_path / "bomb.parquet").stat().st_size < 100_000
+    code = (
+        "from pathlib import Path\n"
+        "from alignloop.data.formats import containers\n"
+        "import pyarrow.parquet\n"
+        "status = Path('/proc/self/status')\n"
+        "def most(): return int(status.read_text().split('VmHWM:')[1].split()[0]) // 1024\n"
+        "before = most()\n"
+        f"rows = sum(1 for _ in containers.read(Path({str(tmp_path / 'bomb.parquet')!r})))\n"
+        "print(rows, most() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    rows, grown = map(int, done.stdout.split())
+    assert rows == 256
+    assert grown < 600, "MiB, of 1,024 in all"
+
+
+def test_a_row_of_a_table_that_is_too_long_is_refused_and_its_neighbours_are_read(tmp_path: Path):
+    rows = ["short", "x" * (LONGEST + 1), "short too"]
+    write_table(
+        pyarrow.table({"text": pyarrow.array(rows, pyarrow.large_string())}), tmp_path / "long.parquet"
+    )
+    found = list(containers.read(tmp_path / "long.parquet"))
+    assert found == [
+        (1, {"text": "short"}),
+        (2, Refused("a row of more than 16 MiB")),
+        (3, {"text": "short too"}),
+    ]
