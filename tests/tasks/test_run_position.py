@@ -1,15 +1,17 @@
 """How far a run is: stages are counted, and times are measured or said to be unknown."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from alignloop.pipeline.dvc_pipeline import Stage
+from alignloop.pipeline.dvc_pipeline import Stage, pipeline
 from alignloop.pipeline.overrides import override
-from tasks.run_position import DURATIONS, RunPosition, spoken
+from tasks.run_position import DURATIONS, REFERENCE, RunPosition, marks_of, read_durations, spoken
 
+PROJECT = Path(__file__).parents[2]
 ORDER = ("ingest", "sft", "sample@r1", "ppo@r1", "sample@r2", "ppo@r2", "release")
 KEYS = {"ingest": ("ingest",), "ppo": ("ppo",)}
 
@@ -112,3 +114,24 @@ def test_a_stage_that_resumed_is_not_measured_and_a_broken_file_is_nothing_measu
 )
 def test_durations_are_said_as_people_do(seconds: float, text: str) -> None:
     assert spoken(seconds) == text
+
+
+def test_a_first_default_run_goes_by_another_machines_times_until_its_own_are_known(project: Path) -> None:
+    clock, shipped = Clock(), read_durations(REFERENCE)
+    if (PROJECT / "data" / "sources").exists():
+        shutil.copytree(PROJECT / "data" / "sources", project / "data" / "sources")
+    every = pipeline(PROJECT).stages()
+    order = list(every)
+    marks = marks_of(project, list(every.values()))
+    assert {name: mark for name, (mark, _) in shipped.items()} == marks, (
+        "reference_durations.json is of other parameters; after a default run: python -m tasks.run_position"
+    )
+    run = RunPosition(project, every, order, order, clock)
+    total = spoken(sum(seconds for _, seconds in shipped.values()))
+    first = order[0]
+    assert run.begin(first) == (
+        f"stage 1 of {len(order)}: {first} · about {total} left, by another machine's times"
+    )
+    clock.now += 2 * shipped[first][1]
+    twice = spoken(2 * sum(seconds for name, (_, seconds) in shipped.items() if name != first))
+    assert run.end(first, ran=True) == f"stage 1 of {len(order)} · about {twice} left", "half as fast"
