@@ -1,5 +1,6 @@
 """The task `plan`: write a run's options into the files that DVC reads, and choose the rounds to run."""
 
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def make_plan(
         planned = preview(root / "params.yaml", with_file, overrides)
     check(planned, found, [str(path) for path in sources])
     for key, (before, after) in override(root / "params.yaml", with_file, overrides).items():
-        log.info("params.yaml: %s: %s → %s", key, before, after)
+        log.info("params.yaml: %s", _change(key, before, after))
     if planned.ingest.source == "files":
         for line in statements(planned, found):
             log.info("%s", line)
@@ -121,6 +122,14 @@ def _with_followers(pipeline: dvc_pipeline.Pipeline, outdated: Collection[str]) 
         if name not in stale:
             stale |= pipeline.downstream(name)
     return stale
+
+
+def _change(key: str, before: Any, after: Any) -> str:
+    """A changed key in a line, with its values as params.yaml writes them."""
+    if isinstance(before, dict) and after is None:
+        return f"{key}: removed"
+    old, new = (json.dumps(value, ensure_ascii=False) for value in (before, after))
+    return f"{key}: {old} → {new}"
 
 
 def _given_keys(root: Path, with_file: Path | None, overrides: Mapping[str, Any]) -> set[str]:

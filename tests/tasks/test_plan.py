@@ -1,12 +1,13 @@
 """The options of a run are written to the files that DVC reads."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from alignloop.params import ParamsError
 from alignloop.pipeline.overrides import override
-from tasks.plan import next_round
+from tasks.plan import _change, next_round
 
 
 def test_a_new_round_starts_from_the_last_one_once_that_is_evaluated(project: Path) -> None:
@@ -25,3 +26,17 @@ def test_a_new_round_starts_from_the_last_one_once_that_is_evaluated(project: Pa
     (project / "metrics" / "rounds" / "last" / "evaluate.json").touch()
     with pytest.raises(ParamsError, match="the name of the last round, last, ends in no number"):
         next_round(project)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        (0.3, 0.15, "k: 0.3 → 0.15"),
+        (None, "models/mine", 'k: null → "models/mine"'),
+        (True, None, "k: true → null"),
+        ({"policy": "models/sft"}, None, "k: removed"),
+        ("Größe", ["a", 1], 'k: "Größe" → ["a", 1]'),
+    ],
+)
+def test_a_change_is_said_in_the_words_of_params_yaml(before: Any, after: Any, line: str) -> None:
+    assert _change("k", before, after) == line
