@@ -38,6 +38,24 @@ def database_url(root: Path) -> str:
     return os.environ.get("DATABASE_URL") or f"sqlite:///{root.resolve() / DATABASE_FILE}"
 
 
+@contextmanager
+def existing_database(root: Path) -> Iterator["LabelingDatabase | None"]:
+    """The labeling database of the project in `root`; None if there is none, for then none is made."""
+    if not (os.environ.get("DATABASE_URL") or (root / DATABASE_FILE).exists()):
+        yield None
+        return
+    database = LabelingDatabase(database_url(root))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def is_postgresql(session: Session) -> bool:
+    """Whether the session is of a PostgreSQL database, whose transactions are not serialised by one lock."""
+    return session.get_bind().dialect.name == "postgresql"
+
+
 class DiskFullError(LabelingDatabaseError):
     """The disk of the database is full: nothing of the transaction was saved."""
 

@@ -3,7 +3,6 @@
 Exports name a labeler as the user of a conversation that the labeler wrote.
 """
 
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, Delete, delete, func, select, text
 from sqlalchemy.orm import Session
 
-from alignloop.labeling.database import DATABASE_FILE, LabelingDatabase, database_url, log_event
+from alignloop.labeling.database import existing_database, is_postgresql, log_event
 from alignloop.labeling.schema import Assignment, Event, Item, Labeler, Submission
 
 ITEM_ACTIONS = ("answer", "skip", "import answer", "reopen", "keep answer", "change answer")
@@ -20,7 +19,7 @@ ITEM_ACTIONS = ("answer", "skip", "import answer", "reopen", "keep answer", "cha
 
 def count_items(root: Path, users: Collection[str]) -> int:
     """Number of items whose prompt or conversation is by one of `users`."""
-    with _open_existing(root) as database:
+    with existing_database(root) as database:
         if database is None:
             return 0
         with database.reading() as session:
@@ -32,7 +31,7 @@ def forget(root: Path, users: Collection[str], mark: str) -> dict[str, int]:
 
     Returns the number removed of each; empty if there is no database or it has no item of these users.
     """
-    with _open_existing(root) as database:
+    with existing_database(root) as database:
         if database is None:
             return {}
         with database.writing() as session:
@@ -84,7 +83,7 @@ def _redact_audit(session: Session, keys: Collection[str]) -> int:
 @contextmanager
 def _audit_unlocked(session: Session) -> Iterator[None]:
     """Set the triggers that refuse changes of the audit aside, and put them back."""
-    if session.get_bind().dialect.name == "postgresql":
+    if is_postgresql(session):
         session.execute(text("ALTER TABLE audit DISABLE TRIGGER audit_append_only"))
         yield
         session.execute(text("ALTER TABLE audit ENABLE TRIGGER audit_append_only"))
@@ -100,7 +99,7 @@ def _audit_unlocked(session: Session) -> Iterator[None]:
 
 def labels_that_stay(root: Path, labeler: str) -> int | None:
     """Number of submissions by a labeler for other users' prompts; None if there is no such account."""
-    with _open_existing(root) as database:
+    with existing_database(root) as database:
         if database is None:
             return None
         with database.reading() as session:
@@ -108,16 +107,3 @@ def labels_that_stay(root: Path, labeler: str) -> int | None:
                 return None
             own = select(func.count()).select_from(Submission).where(Submission.labeler == labeler)
             return session.scalar(own) or 0
-
-
-@contextmanager
-def _open_existing(root: Path) -> Iterator[LabelingDatabase | None]:
-    """The project's labeling database; None if there is none."""
-    if not (os.environ.get("DATABASE_URL") or (root / DATABASE_FILE).exists()):
-        yield None
-        return
-    database = LabelingDatabase(database_url(root))
-    try:
-        yield database
-    finally:
-        database.close()

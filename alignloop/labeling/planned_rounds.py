@@ -1,12 +1,10 @@
 """What the rounds of params.yaml will ask of labelers, said before a round is published."""
 
-import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 
 from alignloop.data.record_files import read
-from alignloop.labeling.database import DATABASE_FILE, LabelingDatabase, database_url
+from alignloop.labeling.database import LabelingDatabase, existing_database
 from alignloop.labeling.equal_responses import with_choice
 from alignloop.labeling.rounds import progress
 from alignloop.labeling.schema import Round
@@ -34,7 +32,7 @@ def announcements(root: Path, params: Params, rounds: Collection[str], sampled: 
     if not params.label.people_share:
         return []
     lines = []
-    with _existing_database(root) as database:
+    with existing_database(root) as database:
         for round in rounds:
             samples = None
             if round in sampled:
@@ -81,16 +79,3 @@ def _measured(database: LabelingDatabase | None) -> Pace | None:
         return None
     with database.reading() as session:
         return measured_pace(session)
-
-
-@contextmanager
-def _existing_database(root: Path) -> Iterator[LabelingDatabase | None]:
-    """The project's labeling database; None if nothing was published yet."""
-    if not (os.environ.get("DATABASE_URL") or (root / DATABASE_FILE).exists()):
-        yield None
-        return
-    database = LabelingDatabase(database_url(root))
-    try:
-        yield database
-    finally:
-        database.close()

@@ -13,7 +13,7 @@ from hashlib import sha256
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from alignloop.labeling.database import LabelingDatabaseError, log_event
+from alignloop.labeling.database import LabelingDatabaseError, is_postgresql, log_event
 from alignloop.labeling.schema import Event, Labeler
 
 MAX_GUESSES = 5  # of one name from one address, or from the browsers that its owner has used
@@ -109,5 +109,5 @@ def _most_from(address: str) -> int:
 
 def _lock_counters(session: Session) -> None:
     """Let one transaction count at a time; writers of SQLite wait for each other anyway."""
-    if session.get_bind().dialect.name == "postgresql":
+    if is_postgresql(session):
         session.execute(select(func.pg_advisory_xact_lock(_COUNTER_LOCK)))
