@@ -50,7 +50,9 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def make(root: Path) -> str:
     interpreter = Path(sys.base_prefix, "bin", "python3")
     command = ["make", "env", "EXTRAS=", f"PYTHON={interpreter}"]
-    env = {name: value for name, value in os.environ.items() if name != "DVC_SITE_CACHE_DIR"}
+    # a `make` that is started by another one names the folder that it enters
+    alien = ("DVC_SITE_CACHE_DIR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    env = {name: value for name, value in os.environ.items() if name not in alien}
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     code = "import os, toy; print(os.environ['DVC_SITE_CACHE_DIR'], os.environ['PATH'], sep='\\n')"
@@ -70,7 +72,7 @@ def make(root: Path) -> str:
 def test_an_environment_is_made_and_mended_whatever_was_left_of_it(folder: Path) -> None:
     said = make(folder)
     assert re.search(r"^installed 1 packages in \d+:\d\d$", said, re.MULTILINE), said
-    assert all(len(line) <= 110 for line in said.splitlines())
+    assert [line for line in said.splitlines() if len(line) > 110] == []
     assert "installing" not in make(folder)  # nothing is left to do
     venv = folder / ".venv"
     [packages] = venv.glob("lib/python*/site-packages")
