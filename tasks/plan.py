@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -13,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from alignloop.data.run_requirements import check, fitting_values, statements
 from alignloop.data.source_survey import survey
+from alignloop.errors import AlignloopError
 from alignloop.flatten import flatten
 from alignloop.params import ParamsError, load
 from alignloop.pipeline import dvc_pipeline, run_commits
@@ -22,6 +25,10 @@ from alignloop.pipeline.source_files import copy_sources, target_names
 from tasks.stage_task import warm_up
 
 FILES_DEFAULTS = Path("configs", "files.yaml")  # what `make run-files` starts from
+
+
+class BaseRefused(AlignloopError):
+    """The checkpoint in `base` cannot be used; the message says why, and what helps."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,9 @@ def make_plan(
         }
         planned = preview(root / "params.yaml", with_file, overrides)
     check(planned, found, [str(path) for path in sources])
+    if planned.base and not data_only and not _is_taken(root, planned.base):
+        log.info("base: trying %s", planned.base)
+        _try_base(root, planned.base)
     for key, (before, after) in override(root / "params.yaml", with_file, overrides).items():
         log.info("params.yaml: %s", _change(key, before, after))
     if planned.ingest.source == "files":
@@ -122,6 +132,21 @@ def _with_followers(pipeline: dvc_pipeline.Pipeline, outdated: Collection[str]) 
         if name not in stale:
             stale |= pipeline.downstream(name)
     return stale
+
+
+def _is_taken(root: Path, base: str) -> bool:
+    """Whether this checkpoint is the base model already; a hub id is fetched, and checked, by its stage."""
+    is_same = base == load(root / "params.yaml").base
+    return not (root / base).is_dir() or (is_same and (root / "models" / "base").is_dir())
+
+
+def _try_base(root: Path, base: str) -> None:
+    """Raise BaseRefused if the stages cannot use this checkpoint; before any of them has run."""
+    command = [sys.executable, "-m", "alignloop.training.check_base", base]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or [f"the check ended with status {done.returncode}"]
+        raise BaseRefused(f"base: {done.stdout.strip() or said[0]}")
 
 
 def _change(key: str, before: Any, after: Any) -> str:

@@ -1,5 +1,6 @@
 """The flow on a pipeline of shell commands with the real stages' names: runs, options, failures, retries."""
 
+import json
 import shutil
 import subprocess
 import time
@@ -18,6 +19,7 @@ from alignloop.errors import AlignloopError
 from alignloop.params import load
 from alignloop.tracking import registry
 from flows import pipeline as entry
+from tasks.plan import _try_base
 from tasks.stage_task import Outcome, artifact_key
 from tasks.stages import ingest
 from tests.conftest import PROJECT
@@ -102,7 +104,7 @@ def test_options_are_written_to_the_files_that_dvc_reads_and_invalid_ones_are_no
 
 
 def test_files_decide_what_the_run_needs_and_all_that_is_missing_stops_it_before_any_stage(
-    toy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    toy: Path, tmp_path: Path, tiny_policy: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     defaults = toy / "configs" / "files.yaml"
     defaults.parent.mkdir()
@@ -118,6 +120,19 @@ def test_files_decide_what_the_run_needs_and_all_that_is_missing_stops_it_before
     remedy = f'make run-files FILES="{tmp_path}/prefs.jsonl" ARGS="--set base=YOUR-CHECKPOINT"'
     assert remedy in str(caught.value)
     assert (toy / "params.yaml").read_bytes() == before
+
+    quantised = tmp_path / "quantised"
+    shutil.copytree(tiny_policy, quantised)
+    config = json.loads((quantised / "config.json").read_text())
+    (quantised / "config.json").write_text(
+        json.dumps(config | {"quantization_config": {"quant_method": "awq"}})
+    )
+    state, outcomes = run_flow(**options, overrides={"base": str(quantised)})
+    assert not outcomes
+    with pytest.raises(AlignloopError, match=r"^base: .*the weights are quantised \(awq\)"):
+        state.result()
+    assert (toy / "params.yaml").read_bytes() == before
+    _try_base(toy, str(tiny_policy))
 
     options |= {"overrides": {"base": "org/name"}, "data_only": True}
     run_flow(**options)
