@@ -78,7 +78,9 @@ def make_plan(
         planned = preview(root / "params.yaml", with_file, overrides)
     check(planned, found, [str(path) for path in sources])
     if planned.base and not data_only and not _is_taken(root, planned.base):
-        log.info("base: trying %s", planned.base)
+        log.info(
+            "base: trying %s%s", planned.base, "" if (root / planned.base).is_dir() else ", fetched first"
+        )
         _try_base(root, planned.base)
     for key, (before, after) in override(root / "params.yaml", with_file, overrides).items():
         log.info("params.yaml: %s", _change(key, before, after))
@@ -135,9 +137,8 @@ def _with_followers(pipeline: dvc_pipeline.Pipeline, outdated: Collection[str]) 
 
 
 def _is_taken(root: Path, base: str) -> bool:
-    """Whether this checkpoint is the base model already; a hub id is fetched, and checked, by its stage."""
-    is_same = base == load(root / "params.yaml").base
-    return not (root / base).is_dir() or (is_same and (root / "models" / "base").is_dir())
+    """Whether this checkpoint is the base model already."""
+    return base == load(root / "params.yaml").base and (root / "models" / "base").is_dir()
 
 
 def _try_base(root: Path, base: str) -> None:
