@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from alignloop.data.set_statistics import size_of
-from alignloop.evaluation.results_table import gather
+from alignloop.evaluation.results_table import gather, with_interval
 from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.git import revision
 from alignloop.pipeline.run_commits import RunCommit
@@ -63,8 +63,7 @@ def _subject(root: Path, plan: Plan) -> str:
         return f"data: {', '.join(f'{count:,} {what}' for what, count in counts.items())}"
     last = plan.rounds[-1]
     row = gather({last: _read(root / "metrics" / "rounds" / last / "evaluate.json")}, {})["rows"][last]
-    rate = row["win_rate_vs_sft"]
-    wins = f"wins {rate['rate']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}] against SFT"
+    wins = f"wins {with_interval(row['win_rate_vs_sft'])} against SFT"
     gold = "" if row["gold"] is None else f", gold {row['gold']:.3f}"
     return f"{last}: {wins}{gold}, KL {row['kl_to_sft_nats']:.2f}"
 

@@ -94,8 +94,8 @@ def tables(results: Mapping[str, Any]) -> str:
 def _models(rows: Mapping[str, Any]) -> str:
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "gold": lambda row: number(row["gold"], 3),
-        "wins against SFT": lambda row: _rate(row["win_rate_vs_sft"]),
-        "against round before": lambda row: _rate(row["win_rate_vs_before"]),
+        "wins against SFT": lambda row: with_interval(row["win_rate_vs_sft"]),
+        "against round before": lambda row: with_interval(row["win_rate_vs_before"]),
         "KL to SFT": lambda row: number(row["kl_to_sft_nats"], 2),
         "distinct-2": lambda row: number(row["distinct_2"], 3),
         "length": lambda row: number(row["length"], 1),
@@ -133,7 +133,7 @@ def _best_of(best: Mapping[str, Any]) -> str:
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "score": lambda row: number(row["score"], 3),
         "gold": lambda row: number(row["gold"], 3),
-        "wins against one": lambda row: _rate(row["wins"]),
+        "wins against one": lambda row: with_interval(row["wins"]),
         "KL if all differ": lambda row: number(row["kl_if_all_differ_nats"], 2),
         "KL measured": lambda row: number(row["kl_measured_nats"], 2),
         "length": lambda row: number(row["length"], 1),
@@ -211,7 +211,8 @@ def _signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
-def _rate(win: Mapping[str, float] | None) -> str:
+def with_interval(win: Mapping[str, float] | None) -> str:
+    """A win rate with its interval: `0.740 [0.712, 0.766]`; a dash where there is none."""
     return "–" if win is None else f"{win['rate']:.3f} [{win['low']:.3f}, {win['high']:.3f}]"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from alignloop.errors import AlignloopError
 from alignloop.evaluation.chance import at_chance
 from alignloop.evaluation.data_size import size_warnings, sizes_of
-from alignloop.evaluation.results_table import NAMES, gather
+from alignloop.evaluation.results_table import NAMES, gather, with_interval
 from alignloop.markdown import number, plain, table
 from alignloop.params import load
 from alignloop.pipeline.dvc_lock import untraced_inputs
@@ -78,7 +78,7 @@ def overview(results: RoundResults) -> str:
         [
             plain(NAMES.get(name) or name),
             number(row["gold"], 3),
-            _wins(row["win_rate_vs_sft"]),
+            with_interval(row["win_rate_vs_sft"]),
             number(row["kl_to_sft_nats"], 2),
             number(row["distinct_2"], 3),
             number(row["length"], 1),
@@ -95,12 +95,6 @@ def overview(results: RoundResults) -> str:
 def sentences(verdict: Mapping[str, Any]) -> str:
     """Return what the verdict says before its table, in Markdown."""
     return "\n\n".join(verdict_sentences(verdict))
-
-
-def _wins(win: Mapping[str, float] | None) -> str:
-    if win is None:
-        return "–"
-    return f"{number(win['rate'], 3)} [{number(win['low'], 3)}, {number(win['high'], 3)}]"
 
 
 def _of_gates(verdict: Mapping[str, Any] | None) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 
-from alignloop.pipeline.mlflow_pages import DEFAULT_SERVER
-from alignloop.tracking.mlflow_store import EXPERIMENT, client, store_errors, store_uri
+from alignloop.pipeline.mlflow_pages import DEFAULT_SERVER, EXPERIMENT
+from alignloop.tracking.mlflow_store import client, store_errors, store_uri
 from alignloop.tracking.version_tags import paths_of, version_tags
 
 

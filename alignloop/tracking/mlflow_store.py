@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 from alignloop.pipeline.environment import MLFLOW_DATABASE, configure
-from alignloop.pipeline.mlflow_pages import EXPERIMENT as EXPERIMENT
 
 configure()
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
