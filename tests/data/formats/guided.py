@@ -1,13 +1,17 @@
 """Coverage-guided fuzzing of every importer with libFuzzer.
 
-    python -m tests.data.formats.guided FOLDER -runs=1000000 -timeout=5  # FOLDER: corpus
+    python -m tests.data.formats.guided CORPUS_FOLDER -runs=1000000 -timeout=5 -rss_limit_mb=0
 
-    python -m tests.data.formats.guided CORPUS_FOLDER -runs=1000000 -timeout=5
-checks, or takes more than five seconds, the run ends with an error and saves the input in a file.
+If an input makes an importer raise an error that is not a refusal, pass a record that fails the checks, or
+take more than five seconds or 4 GiB of address space, the run ends with an error and saves the input.
+
+libFuzzer's own memory limit is switched off. It reads ``ru_maxrss``, and Linux lets a new process inherit the
+peak of the process that started it: a large test process would make every input look like a memory error.
 """
 
 import json
 import os
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +25,7 @@ from tests.data.formats.fuzzing import sniffed, survives
 from tests.data.formats.samples import SAMPLES, STORY, write
 
 NAMES = sorted(SAMPLES)
+ADDRESS_SPACE = 4 << 30  # bytes; a larger allocation raises MemoryError, which is a finding
 
 
 def begin(corpus: Path) -> None:
@@ -44,6 +49,7 @@ def main() -> None:
             survives(FORMATS[NAMES[data[0] % len(NAMES)]] if data else FORMATS["own"], path)
             sniffed(path)
 
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
         atheris.Setup([sys.argv[0], *options, corpus], one)
         atheris.Fuzz()
 
