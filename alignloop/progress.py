@@ -2,11 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Event, Lock, Thread
+
+from alignloop import phases
 
 FIRST_GAP_SECONDS, LAST_GAP_SECONDS = 10.0, 600.0  # between two lines
 LONGER = 0.5  # a gap's share of the time since the first line: lines become rarer
+SILENT_SECONDS = 5.0  # without a step, after which the open phase is printed
+LATE = 3.0  # times the usual step, after which the phases within it are printed
 RESUMES = "resumes after step"
 WIDTH = 85  # a line takes the metrics that fit; the stage yields the most important ones first
 
@@ -30,43 +35,124 @@ def paced(
     name: str,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
+    look_every: float | None = None,
 ) -> Iterator[Progress]:
     """Pass `work` on and report how far it is.
 
-    It reports the first step, the last of each part, and between them a line at growing distances.
+    It reports the first step, the last of each part, and between them a line at growing distances. Every
+    `look_every` seconds a thread looks whether `work` is silent, and then reports its phase.
     """
-    began = origin = clock()
-    printed_at, unsaid = float("-inf"), ""
-    start = recalled = None
-    for progress in work:
-        if progress.recalled:
-            recalled = progress
+    lines = Lines(name, say, clock)
+    over = Event()
+    if look_every is not None:
+        Thread(target=_look, args=(lines, over, look_every), name="progress", daemon=True).start()
+    try:
+        for progress in work:
+            lines.report(progress)
             yield progress
-            continue
-        now = clock()
-        if recalled:
-            say(f"{name}  {RESUMES} {recalled.step:,} of {recalled.total:,}")
-            recalled = None
+        lines.end()
+    finally:
+        over.set()
+
+
+def _look(lines: "Lines", over: Event, every: float) -> None:
+    while not over.wait(every):
+        lines.look()
+
+
+class Lines:
+    """Prints the progress of one stage called `name`: its steps, and its phases where no step comes."""
+
+    def __init__(self, name: str, say: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self._name, self._say = name, say
+        self._clock = clock
+        self._began = self._origin = clock()
+        self._printed_at, self._unsaid = float("-inf"), ""
+        self._start: Progress | None = None  # the first step of this part
+        self._recalled: Progress | None = None
+        self._silent_since = self._began
+        self._usual_seconds = 0.0  # that the last step took; 0 where the next one is of another kind
+        self._looked_at = float("-inf")
+        self._lock = Lock()
+
+    def report(self, progress: Progress) -> None:
+        """A step is done."""
+        with self._lock:
+            self._report(progress)
+
+    def _report(self, progress: Progress) -> None:
+        if progress.recalled:
+            self._recalled = progress
+            return
+        now = self._clock()
+        if self._recalled:
+            self._say(f"{self._name}  {RESUMES} {self._recalled.step:,} of {self._recalled.total:,}")
+            self._recalled = None
+        start = self._start
         begins = start is None or progress.step <= start.step or progress.total != start.total
-        if begins and unsaid:
-            say(unsaid)  # the last of the part before
-            unsaid = ""
+        if begins and self._unsaid:
+            self._say(self._unsaid)  # the last of the part before
+            self._unsaid = ""
         if progress.note:
-            say(f"{name}  {progress.note}")
+            self._say(f"{self._name}  {progress.note}")
         if start is None or begins:
             # the first step, or the first of the next part: a resumed stage does not start at 1
-            origin, start = now, progress
-        line = _line(name, progress, progress.step - start.step, now - origin)
-        if now - printed_at >= min(max(FIRST_GAP_SECONDS, LONGER * (now - origin)), LAST_GAP_SECONDS):
-            say(line)
-            printed_at, unsaid = now, ""
+            self._origin, start = now, progress
+        self._usual_seconds = 0.0 if progress.step == progress.total else now - self._silent_since
+        self._start, self._silent_since = start, now
+        line = _line(self._name, progress, progress.step - start.step, now - self._origin)
+        if now - self._printed_at >= min(
+            max(FIRST_GAP_SECONDS, LONGER * (now - self._origin)), LAST_GAP_SECONDS
+        ):
+            self._say(line)
+            self._printed_at, self._unsaid = now, ""
         else:
-            unsaid = line
-        yield progress
-    if recalled:
-        say(f"{name}  {RESUMES} {recalled.total:,}, the last")
-    took = f"done in {duration(clock() - began)}"
-    say(f"{unsaid} · {took}" if unsaid else f"{name}  {took}")
+            self._unsaid = line
+
+    def look(self) -> None:
+        """Print the open phase if no step has come for longer than usual."""
+        opened = phases.open_phases()
+        with self._lock:
+            now = self._clock()
+            silent = now - self._silent_since
+            if not opened or silent < max(SILENT_SECONDS, LATE * self._usual_seconds):
+                return
+            if now - self._looked_at < min(max(FIRST_GAP_SECONDS, LONGER * silent), LAST_GAP_SECONDS):
+                return
+            if self._unsaid:
+                self._say(self._unsaid)
+                self._unsaid = ""
+            self._say(f"{self._name}  {describe(opened, time.monotonic())}")
+            self._looked_at = now
+
+    def end(self) -> None:
+        """The stage is done."""
+        with self._lock:
+            if self._recalled:
+                self._say(f"{self._name}  {RESUMES} {self._recalled.total:,}, the last")
+            took = f"done in {duration(self._clock() - self._began)}"
+            self._say(f"{self._unsaid} · {took}" if self._unsaid else f"{self._name}  {took}")
+
+
+def describe(opened: Sequence[phases.Phase], now: float) -> str:
+    """What the open phases are, how far the innermost with a total is, and when that ends."""
+    text = ": ".join(phase.title for phase in opened)
+    known = next((phase for phase in reversed(opened) if phase.total), None)
+    if known is None or known.total is None:
+        return f"{text} · {duration(now - opened[-1].began)} so far"
+    text += f" · {known.done:,}/{known.total:,}"
+    if not known.done:
+        return f"{text} · {duration(now - known.began)} so far"
+    left = (now - known.began) / known.done * (known.total - known.done)
+    return f"{text} · {duration(left)} left"
+
+
+def shares_of_time(took: Mapping[str, float], whole: float) -> str:
+    """What part of the `whole` seconds each phase took, the longest first; those below 1% are in the rest."""
+    shares = sorted(((seconds / whole, name) for name, seconds in took.items()), reverse=True)
+    shown = [(share, name) for share, name in shares if share >= 0.01]
+    rest = 1 - sum(share for share, _ in shown)
+    return ", ".join(f"{name} {share:.0%}" for share, name in [*shown, (rest, "rest")])
 
 
 def _line(name: str, progress: Progress, done: int, seconds: float) -> str:

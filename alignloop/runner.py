@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignloop import params as parameters
-from alignloop import tracking
+from alignloop import phases, tracking
 from alignloop.flatten import flatten
 from alignloop.params import Params
 from alignloop.params.binding import bind
@@ -27,7 +27,7 @@ from alignloop.pipeline.checkout_lock import lock_stage
 from alignloop.pipeline.dvc_lock import locked_stages
 from alignloop.pipeline.loop import Loop, current_loop, end_loop
 from alignloop.pipeline.stage_files import Footprint, fingerprint, footprint, hashes
-from alignloop.progress import paced
+from alignloop.progress import paced, shares_of_time
 from alignloop.seeds import seed_of
 from alignloop.stage_arguments import parser_of
 from alignloop.tracking import metric_names
@@ -36,6 +36,7 @@ from alignloop.tracking.system_metrics import SystemMonitor
 if TYPE_CHECKING:
     from alignloop.training.checkpoints import Checkpoint
 
+LONG_SECONDS = 60.0  # of a stage, from which it prints where its time went
 POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
 
 
@@ -83,10 +84,12 @@ def run(name: str, arguments: Sequence[str]) -> int:
             fingerprint=mark,
             loop=loop,
         )
+        phases.clear()
+        began = time.monotonic()
         with running as active:
             step, machine = 0, SystemMonitor()
             curves: set[str] = set()
-            for progress in paced(work(**paths), title, _say):
+            for progress in paced(work(**paths), title, _say, look_every=1.0):
                 step = progress.step
                 if step % math.ceil(progress.total / POINTS) == 0 or step == progress.total:
                     points = metric_names.grouped(name, progress.metrics)
@@ -95,6 +98,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
                 if busy := machine.readings():
                     # by the clock, not by step: a resumed stage repeats some of its steps
                     active.log(int(time.time()), busy)
+            _report_time(title, active, step, time.monotonic() - began)
             _around("worked", stage, active)
             outputs = hashes(root, files.outputs)
             kept, leaves = _results([*outputs, *files.pages])
@@ -108,6 +112,14 @@ def run(name: str, arguments: Sequence[str]) -> int:
             checkpoint.done(outputs)
         _around("ended", stage)
     return 0
+
+
+def _report_time(title: str, active: tracking.ActiveRun, step: int, whole: float) -> None:
+    """Where the time of a stage of `whole` seconds went; MLflow has it of short stages as well."""
+    took = phases.seconds()
+    active.log(step, {f"time/{name.replace(' ', '_')}_seconds": spent for name, spent in took.items()})
+    if took and whole >= LONG_SECONDS:
+        _say(f"{title}  time: {shares_of_time(took, whole)}")
 
 
 def _check_sources(stage: Stage, active: tracking.ActiveRun | None) -> None:

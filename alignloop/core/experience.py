@@ -22,6 +22,7 @@ from alignloop.core.parallel_passes import in_parallel
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import TokenRules, pad_right
+from alignloop.phases import counted
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -78,7 +79,7 @@ def compute_experience(
     with torch.no_grad():
         batches = by_length([len(row) for row in rows])
 
-        def per_token(read: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+        def per_token(name: str, read: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Tensor:
             """Apply `read`, which gives the values (N,) of a batch's response tokens, to all rows: (B, R)."""
 
             def of_batch(batch: list[int]) -> Tensor:
@@ -86,7 +87,8 @@ def compute_experience(
                 return read(*response_positions(chosen, [starts[index] for index in batch], rules.pad))
 
             values = torch.zeros_like(logprobs)
-            for batch, flat in zip(batches, in_parallel(of_batch, batches), strict=True):
+            parts = counted(name, in_parallel(of_batch, batches), len(batches))
+            for batch, flat in zip(batches, parts, strict=True):
                 values[batch] = _unflatten(flat, mask[batch])
             return values
 
@@ -96,12 +98,12 @@ def compute_experience(
                 states = hidden_states(model.base_model, ids, real)[positions]
                 return policy_logprobs(model, states, targets, rules.allowed, config.temperature)[0]
 
-            reference_logprobs = per_token(of_reference)
+            reference_logprobs = per_token("reference", of_reference)
         values = torch.zeros_like(logprobs)
         if value is not None:
             with autocast(config.precision, devices.of(value)):
                 values = per_token(
-                    lambda ids, real, positions, targets: value.per_token(ids, real)[positions]
+                    "values", lambda ids, real, positions, targets: value.per_token(ids, real)[positions]
                 )
         scores = score(prompts, responses.ids).float()
     _check_finite(scores, reference_logprobs)

@@ -16,6 +16,7 @@ from alignloop.core import devices
 from alignloop.core.checkpoint_folder import CheckpointError, first_line
 from alignloop.core.models import branched_states, context_of, hidden_states, logits_at
 from alignloop.core.packing import pack, packed_attention
+from alignloop.phases import phase
 
 WINDOWS = ("sliding_window", "attention_window_size", "attention_chunk_size", "local_attention_window")
 FIXED_WINDOWS = ("window_size",)  # built into the layers: only a longer row tells
@@ -27,7 +28,7 @@ TOLERANCE = 1e-3  # of the largest hidden state or logit; rounding is a thousand
 def packs(model: PreTrainedModel) -> bool:
     """Whether packed rows have the hidden states of separate ones: of branches, and of independent rows."""
     trunk = cast(nn.Module, model.base_model)
-    with _shortened(model), torch.no_grad():
+    with phase("checking the model family"), _shortened(model), torch.no_grad():
         prompt, responses = _tokens(model)
         apart = [_plain(trunk, prompt + response) for response in responses]
         wanted = torch.cat([states[len(prompt) :] for states in apart])
@@ -41,7 +42,7 @@ def packs(model: PreTrainedModel) -> bool:
 
 def check_family(model: PreTrainedModel, path: object) -> None:
     """Raise CheckpointError unless padded and cached rows have the logits of plain ones."""
-    with _shortened(model), torch.no_grad():
+    with phase("checking the model family"), _shortened(model), torch.no_grad():
         prompt, responses = _tokens(model)
         try:
             fault = _fault(model, prompt, responses[0])

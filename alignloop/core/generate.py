@@ -19,6 +19,7 @@ from alignloop.core.batches import even_groups
 from alignloop.core.numeric_checks import finite
 from alignloop.core.parallel_passes import in_parallel
 from alignloop.core.tokens import TokenRules, pad_left
+from alignloop.phases import Phase, phase
 
 BLOCK = 256  # tokens of the vocabulary
 
@@ -58,14 +59,23 @@ def sample(
     logprobs: list[Tensor] = [torch.empty(0) for _ in prompts]
     uniform = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
     groups = even_groups([len(prompt) for prompt in prompts], batch)
-    decoded = in_parallel(
-        lambda rows: _decode(model, [prompts[row] for row in rows], rules, temperature, uniform[rows]), groups
-    )
-    for rows, (drawn, chosen) in zip(groups, decoded, strict=True):
-        for place, row in enumerate(rows):
-            tokens = drawn[place].tolist()
-            length = tokens.index(end) + 1 if end in tokens else len(tokens)
-            ids[row], logprobs[row] = tokens[:length], chosen[place, :length].clone()
+    with phase("decoding", len(groups) * max_new_tokens) as decoding:
+        decoded = in_parallel(
+            lambda rows: _decode(
+                model,
+                [prompts[row] for row in rows],
+                rules,
+                temperature=temperature,
+                uniform=uniform[rows],
+                decoding=decoding,
+            ),
+            groups,
+        )
+        for rows, (drawn, chosen) in zip(groups, decoded, strict=True):
+            for place, row in enumerate(rows):
+                tokens = drawn[place].tolist()
+                length = tokens.index(end) + 1 if end in tokens else len(tokens)
+                ids[row], logprobs[row] = tokens[:length], chosen[place, :length].clone()
     return Responses(ids, logprobs, [row[-1] == end for row in ids])
 
 
@@ -73,12 +83,14 @@ def _decode(
     model: PreTrainedModel,
     prompts: list[list[int]],
     rules: TokenRules,
+    *,
     temperature: float,
     uniform: Tensor,
+    decoding: Phase,
 ) -> tuple[Tensor, Tensor]:
     """Tokens (B, R) drawn with `uniform` (B, R) and their log-probabilities (B, R).
 
-    Every token after a row's end token is the end token again.
+    Every token after a row's end token is the end token again. `decoding` has R parts for these rows.
     """
     end, device = rules.end, devices.of(model)
     ids, mask = pad_left(prompts, end)
@@ -90,7 +102,8 @@ def _decode(
     drawn = torch.full(uniform.shape, end)
     chosen = torch.zeros(uniform.shape)
     cache = DynamicCache(config=model.config)
-    for step in range(uniform.shape[1]):
+    limit = uniform.shape[1]
+    for step in range(limit):
         output = model(
             input_ids=ids,
             attention_mask=mask.long(),
@@ -105,7 +118,9 @@ def _decode(
         chosen[kept, step] = logprobs.gather(1, tokens[:, None].to(device)).squeeze(1).cpu()
         active = tokens != end
         if not active.any():
+            decoding.advance(limit - step)
             break
+        decoding.advance()
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         positions = positions[:, -1:] + 1
         if active.float().mean() < 0.75:  # dropping rows copies the cache: worth it once a quarter has ended

@@ -22,6 +22,7 @@ from alignloop.core.parallel_passes import backward, in_parallel
 from alignloop.core.tokens import Encoded, pad_right
 from alignloop.core.training_loop import Schedule, Training
 from alignloop.core.vocabulary_head import read_logits
+from alignloop.phases import counted
 
 
 def target_positions(rows: Sequence[Encoded], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -83,7 +84,8 @@ def mean_loss(model: PreTrainedModel, rows: Sequence[Encoded], pad: int) -> floa
     def loss(batch: list[int]) -> float:
         return float(summed_loss(model, *separate_states(model, [rows[index] for index in batch], pad)))
 
-    return sum(in_parallel(loss, by_length([len(row.ids) for row in rows]))) / count_targets(rows)
+    passes = by_length([len(row.ids) for row in rows])
+    return sum(counted("measuring the loss", in_parallel(loss, passes), len(passes))) / count_targets(rows)
 
 
 def fit(

@@ -12,6 +12,7 @@ from alignloop.core.models import hidden_states
 from alignloop.core.parallel_passes import in_parallel
 from alignloop.core.tokens import TokenRules, pad_right
 from alignloop.core.vocabulary_head import read_logits
+from alignloop.phases import counted
 
 
 def response_positions(
@@ -71,6 +72,7 @@ def response_logprobs(
         chosen, _ = policy_logprobs(model, states, targets, rules.allowed, temperature)
         return torch.stack([part.sum() for part in chosen.split([len(responses[index]) for index in batch])])
 
-    for batch, part in zip(batches, in_parallel(summed, batches), strict=True):
+    parts = counted("log-probabilities", in_parallel(summed, batches), len(batches))
+    for batch, part in zip(batches, parts, strict=True):
         sums[batch] = part
     return sums

@@ -24,6 +24,7 @@ from alignloop.core.checkpoint_folder import (
     load_weights,
 )
 from alignloop.core.tokens import TokenRules, end_of, pad_of
+from alignloop.phases import phase
 
 HEAD = "head.safetensors"  # present in the folder of a reward model only
 
@@ -56,6 +57,11 @@ def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     if (Path(path) / HEAD).is_file():
         raise CheckpointError(f"{path}: {HEAD} is here: this is a reward model, not a policy")
     check_kind(str(path))
+    with phase("loading", of=path):
+        return _load_policy(path)
+
+
+def _load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = load_tokenizer(path)
     model = devices.place(load_weights(AutoModelForCausalLM, path).eval())
     embedding = cast(nn.Embedding, model.get_input_embeddings())
@@ -110,7 +116,8 @@ def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fold
     ends = known if isinstance(known, list) else [known]
     if generation is not None and end not in ends:  # so that whoever loads it stops where responses end
         generation.eos_token_id = [end, *(token for token in ends if token is not None)]
-    model.save_pretrained(folder)
+    with phase("saving the policy"):
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

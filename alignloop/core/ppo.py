@@ -37,6 +37,7 @@ from alignloop.core.train_state import (
     random_state_of,
     weights_of,
 )
+from alignloop.phases import phase
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -118,7 +119,7 @@ class Trainer:
             chosen = self._next_prompts()
             names = [self.names[index] for index in chosen] if self.names else ()
             weights = [weight for model in self._models.values() for weight in model.parameters()]
-            with at_step(self.number, names, weights):
+            with at_step(self.number, names, weights), phase("step", of=self.number):
                 step = self._step([self.prompts[index] for index in chosen])
             yield step
         copy_all(self._weights(), self._average)
@@ -227,7 +228,7 @@ class Trainer:
             warming=number
             <= config.value_warmup_steps,  # the value model alone: wrong values mislead the policy
         )
-        with torch.no_grad():
+        with torch.no_grad(), phase("moving average"):
             for mean, weight in zip(self._average, self._weights(), strict=True):
                 mean.lerp_(weight, 1 - config.ema_decay)
         # 5. the KL coefficient

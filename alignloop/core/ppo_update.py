@@ -20,6 +20,7 @@ from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.ppo_losses import policy_loss, value_loss
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import Encoded, TokenRules
+from alignloop.phases import phase
 
 RATIO_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}  # mean distance from 1; bf16 has eight significant bits
 
@@ -54,37 +55,39 @@ def update(
         name: optimiser.param_groups[0]["params"] for name, optimiser in optimisers.items()
     }
     value_clip = float("inf") if warming else config.value_clip
-    for _ in range(config.epochs):
-        for minibatch in np.array_split(random.permutation(len(experience.rows)), config.minibatches):
-            with autocast(config.precision, policy.device):
-                metrics = _minibatch_gradients(
-                    policy,
-                    value,
-                    experience,
-                    minibatch.tolist(),
-                    weights=[*chain.from_iterable(weights.values())],
-                    rules=rules,
-                    config=config,
-                    value_clip=value_clip,
-                )
-                if not seen:
-                    _check_ratios(metrics["ratio_distance"], RATIO_TOLERANCE[config.precision])
-                if config.ptx_coef and len(ptx):
-                    share = config.ptx_documents_per_step // (config.minibatches * config.epochs)
-                    documents = [ptx[index] for index in random.integers(0, len(ptx), max(share, 1))]
-                    with naming([document.name for document in documents]):
-                        metrics["ptx_loss"] = accumulate_gradients(
-                            policy, documents, rules.pad, config.ptx_coef
-                        )
-            for name, optimiser in optimisers.items():
-                norm = "grad_norm" if name == "policy" else "value_grad_norm"
-                metrics[norm] = float(
-                    finite(nn.utils.clip_grad_norm_(weights[name], config.max_grad_norm), norm)
-                )
-                if name == "value" or not warming:
-                    optimiser.step()
-                optimiser.zero_grad()
-            seen.append(metrics)
+    with phase("learner", config.epochs * config.minibatches) as learner:
+        for _ in range(config.epochs):
+            for minibatch in np.array_split(random.permutation(len(experience.rows)), config.minibatches):
+                with autocast(config.precision, policy.device):
+                    metrics = _minibatch_gradients(
+                        policy,
+                        value,
+                        experience,
+                        minibatch.tolist(),
+                        weights=[*chain.from_iterable(weights.values())],
+                        rules=rules,
+                        config=config,
+                        value_clip=value_clip,
+                    )
+                    if not seen:
+                        _check_ratios(metrics["ratio_distance"], RATIO_TOLERANCE[config.precision])
+                    if config.ptx_coef and len(ptx):
+                        share = config.ptx_documents_per_step // (config.minibatches * config.epochs)
+                        documents = [ptx[index] for index in random.integers(0, len(ptx), max(share, 1))]
+                        with naming([document.name for document in documents]):
+                            metrics["ptx_loss"] = accumulate_gradients(
+                                policy, documents, rules.pad, config.ptx_coef
+                            )
+                for name, optimiser in optimisers.items():
+                    norm = "grad_norm" if name == "policy" else "value_grad_norm"
+                    metrics[norm] = float(
+                        finite(nn.utils.clip_grad_norm_(weights[name], config.max_grad_norm), norm)
+                    )
+                    if name == "value" or not warming:
+                        optimiser.step()
+                    optimiser.zero_grad()
+                seen.append(metrics)
+                learner.advance()
     means = {name: sum(metrics[name] for metrics in seen) / len(seen) for name in seen[0]}
     return means | {"ratio_first": seen[0]["ratio"]}
 

@@ -17,6 +17,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from alignloop.core import devices
 from alignloop.core.checkpoint_folder import CheckpointError, check_folder, first_line, load_weights
 from alignloop.core.models import HEAD, branched_states, hidden_states
+from alignloop.phases import phase
 
 HELD_OUT = "held_out"  # a subfolder of a reward model: a second one, trained on rankings of held-out labelers
 
@@ -78,7 +79,8 @@ class RewardModel(nn.Module):
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write trunk, tokenizer and head."""
-        self.trunk.save_pretrained(folder)
+        with phase("saving the reward model"):
+            self.trunk.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         head = {
             "weight": self.head.weight.detach(),
@@ -95,7 +97,8 @@ class RewardModel(nn.Module):
             raise CheckpointError(
                 f"{folder}: {HEAD} is missing: this is a language model, not a reward model"
             )
-        trunk = load_weights(AutoModel, folder)
+        with phase("loading", of=folder):
+            trunk = load_weights(AutoModel, folder)
         try:
             head = load_file(folder / HEAD)
             model = cls(trunk, head["weight"].shape[1])

@@ -12,6 +12,7 @@ from alignloop.core.packing import pack, packed_attention
 from alignloop.core.parallel_passes import in_parallel
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import pad_right
+from alignloop.phases import counted
 
 
 def branch(rankings: Sequence[EncodedRanking], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -54,7 +55,8 @@ def _each(scores: Tensor, rankings: Sequence[EncodedRanking]) -> list[Tensor]:
 def scores_of(model: RewardModel, rows: Sequence[list[int]], pad: int) -> Tensor:
     """Scores (N,) of token rows, in their order, with gradients where they are enabled."""
     batches = by_length([len(row) for row in rows])
-    parts = list(in_parallel(lambda batch: model(*pad_right([rows[index] for index in batch], pad)), batches))
+    scored = in_parallel(lambda batch: model(*pad_right([rows[index] for index in batch], pad)), batches)
+    parts = list(counted("scoring", scored, len(batches)))
     return torch.cat(parts)[torch.argsort(torch.tensor([index for batch in batches for index in batch]))]
 
 

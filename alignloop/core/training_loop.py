@@ -19,6 +19,7 @@ from alignloop.core.train_state import (
     random_state_of,
     weights_of,
 )
+from alignloop.phases import phase
 
 
 def cosine(step: int, steps: int, warmup: float, floor: float = 0.1) -> float:
@@ -80,11 +81,8 @@ class Training:
                 group["lr"] = rate
             self._order = self._order or self._random.permutation(self._rows).tolist()
             chosen, self._order = self._order[: self._rows_per_step], self._order[self._rows_per_step :]
-            with at_step(
-                self.step + 1,
-                [self._names[row] for row in chosen] if self._names else (),
-                self._model.parameters(),
-            ):
+            names = [self._names[row] for row in chosen] if self._names else ()
+            with at_step(self.step + 1, names, self._model.parameters()), phase("step", of=self.step + 1):
                 metrics = self._learn(chosen)
                 norm = finite(
                     torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0), "the gradient's norm"

@@ -18,7 +18,8 @@ from ruamel.yaml.comments import CommentedSeq
 from alignloop.files import replacing
 from alignloop.pipeline.code_paths import CODE, is_code
 
-NO_RESULT = {"alignloop/errors.py", "alignloop/progress.py"}  # messages for people: no result depends on them
+# messages for people: no result depends on them
+NO_RESULT = {"alignloop/errors.py", "alignloop/phases.py", "alignloop/progress.py"}
 
 
 def imported(root: Path, stage: str, graph: grimp.ImportGraph) -> list[str]:

@@ -30,6 +30,7 @@ from alignloop.files import rounded, write_json
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
+from alignloop.phases import phase
 from alignloop.progress import Progress
 from alignloop.records import Prompt, Ranking, Rollout
 from alignloop.training.curves import write_curve
@@ -64,7 +65,8 @@ def evaluate(
         if name == "before" and before == sft:
             models[name] = models["sft"]
         else:
-            models[name] = respond(seed, plan, decoding, name=name, path=path, tests=tests)
+            with phase("responses", of=f"of {name}"):
+                models[name] = respond(seed, plan, decoding, name=name, path=path, tests=tests)
         score = fmean(each.score for each in models[name].responses)
         yield Progress(number, len(paths) + 1, {f"{name}_score": score})
     own = [name for name in paths if name != "before" or before != sft]

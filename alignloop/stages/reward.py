@@ -24,6 +24,7 @@ from alignloop.evaluation.reward_report import held_out_agreement
 from alignloop.files import replacing, rounded, write_json
 from alignloop.params.reward import Reward
 from alignloop.params.section import Seed
+from alignloop.phases import phase
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Ranking
 from alignloop.seeds import draws, seed_of
@@ -90,10 +91,13 @@ def reward(
         tokenizer, read(demonstrations / "train.jsonl", Demonstration), "last", context
     )
     ids = [example.ids for example in examples]
-    shift, scale = normalise(model, ids, pad, plan.normalise_variance)  # after all training: weights change
-    if other:
-        normalise(other, ids, pad, plan.normalise_variance)
-    report = held_out_agreement(model, ranked, pad, scale, plan.margin if plan.ties == "rao_kupper" else 0.0)
+    with phase("normalising the scores"):  # after all training: weights change
+        shift, scale = normalise(model, ids, pad, plan.normalise_variance)
+        if other:
+            normalise(other, ids, pad, plan.normalise_variance)
+    with phase("report on held-out rankings"):
+        threshold = plan.margin if plan.ties == "rao_kupper" else 0.0
+        report = held_out_agreement(model, ranked, pad, scale, threshold)
     with replacing(out) as part:
         model.save(part, tokenizer)
         if other:

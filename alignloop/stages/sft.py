@@ -18,6 +18,7 @@ from alignloop.files import replacing, write_json
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.params.sft import Sft
+from alignloop.phases import phase
 from alignloop.progress import Progress
 from alignloop.records import Demonstration
 from alignloop.seeds import draws
@@ -71,7 +72,10 @@ def sft(
     choice, due = BestWeights(model), check_steps(training.steps, plan.validations)
 
     def validated(step: int) -> dict[str, float]:
-        numbers = validate() if step in due else {}
+        if step not in due:
+            return {}
+        with phase("validation"):
+            numbers = validate()
         if numbers:
             choice.update(step, numbers.get("valid_score", -numbers["valid_loss"]))
         return numbers

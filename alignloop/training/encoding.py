@@ -18,6 +18,7 @@ from alignloop.core.tokens import (
     encode_text,
 )
 from alignloop.errors import AlignloopError
+from alignloop.phases import counted
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking
 
 Named = TypeVar("Named", Demonstration, Document, Prompt, Ranking)
@@ -99,7 +100,7 @@ def _each(records: Sequence[Named], what: str, encoded: Callable[[Named], Row]) 
     """Every record encoded; those that the tokenizer cannot encode are named together."""
     rows: list[Row] = []
     faults: list[tuple[str, TokenizerError]] = []
-    for record in records:
+    for record in counted("tokenizing", records, len(records), of=what):
         try:
             rows.append(encoded(record))
         except TokenizerError as error:
