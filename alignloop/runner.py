@@ -69,7 +69,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
         loop = current_loop(root, numbers, list(params.rounds))
         stage = Stage(name, root, params, files, loop, inputs=inputs, paths=paths)
         mark = fingerprint(root, name, arguments, params=used, inputs=inputs, code=code)
-        checkpoint = _checkpoint(root, files.name, mark, params.checkpoint_every.model_dump().get(name, 0))
+        checkpoint = _checkpoint(stage, mark)
         _around("before", stage)
         work = bind(function, params)
         if checkpoint:
@@ -98,7 +98,10 @@ def run(name: str, arguments: Sequence[str]) -> int:
                 if busy := machine.readings():
                     # by the clock, not by step: a resumed stage repeats some of its steps
                     active.log(int(time.time()), busy)
-            _report_time(title, active, step, time.monotonic() - began)
+            whole = time.monotonic() - began
+            _report_time(title, active, step, whole)
+            if checkpoint and whole >= LONG_SECONDS and (written := checkpoint.summary()):
+                _say(f"{title}  {written}")
             _around("worked", stage, active)
             outputs = hashes(root, files.outputs)
             kept, leaves = _results([*outputs, *files.pages])
@@ -212,9 +215,10 @@ def _around(moment: str, stage: Stage, active: tracking.ActiveRun | None = None)
         step(stage, active)
 
 
-def _checkpoint(root: Path, name: str, fingerprint: str, every: int) -> "Checkpoint | None":
+def _checkpoint(stage: Stage, fingerprint: str) -> "Checkpoint | None":
     """The checkpoint of a training stage; those of stages whose results DVC has recorded are removed."""
-    if not every and not (root / ".cache" / "checkpoints").exists():
+    root, every = stage.root, stage.params.checkpoint_every.model_dump()
+    if stage.name not in every and not (root / ".cache" / "checkpoints").exists():
         return None
     # brings torch, which data stages do without
     from alignloop.training.checkpoints import Checkpoint, forget
@@ -224,7 +228,10 @@ def _checkpoint(root: Path, name: str, fingerprint: str, every: int) -> "Checkpo
         for entry in locked_stages(root)
     }
     forget(root, done)
-    return Checkpoint(root, name, fingerprint, every) if every else None
+    if stage.name not in every:
+        return None
+    minutes = stage.params.checkpoint_minutes
+    return Checkpoint(root, stage.files.name, fingerprint, every[stage.name], minutes)
 
 
 def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, float]]:

@@ -45,6 +45,7 @@ class Timed(Checkpoint):
     def save(self) -> None:
         began = now()
         super().save()
+        self.wait()
         self.took.append(now() - began)
 
     def bytes(self) -> int:

@@ -121,7 +121,13 @@ def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_
     used = {key for stage in STAGES for key in body(stage)["params"]}
     assert {key.split(".")[0] for key in used} <= set(values)
     # rounds are unrolled into stages; no result depends on pages, parallel passes or checkpoints
-    assert set(values) - used <= {"rounds", "people", "parallel_passes", "checkpoint_every"}
+    assert set(values) - used <= {
+        "rounds",
+        "people",
+        "parallel_passes",
+        "checkpoint_every",
+        "checkpoint_minutes",
+    }
 
 
 def test_the_deployment_names_a_flow_that_can_be_loaded() -> None:

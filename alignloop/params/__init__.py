@@ -22,7 +22,7 @@ from alignloop.params.renamed_keys import renamed
 from alignloop.params.reward import Reward
 from alignloop.params.rounds import RoundPlans
 from alignloop.params.sample import Decoding, Sample
-from alignloop.params.section import Count, Section, Whole
+from alignloop.params.section import Count, Positive, Section, Whole
 from alignloop.params.sft import Sft
 from alignloop.params.validate import Validate
 
@@ -37,6 +37,7 @@ class Params(Section):
     parallel_passes: Count
     compute: Compute
     checkpoint_every: CheckpointEvery
+    checkpoint_minutes: Positive | None
     base: str | None
     ingest: Ingest
     validate_: Annotated[Validate, Field(alias="validate")]

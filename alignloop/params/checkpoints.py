@@ -1,12 +1,12 @@
-"""Parameters of checkpoints: how many steps lie between two. No result depends on them."""
+"""Parameters of checkpoints: how many steps lie between two, and how much time. No result depends on them."""
 
 from alignloop.params.section import Count, Section
 
 
 class CheckpointEvery(Section):
-    """Optimiser steps, and steps of PPO."""
+    """Optimiser steps, and steps of PPO; null: by `checkpoint_minutes` alone."""
 
-    pretrain: Count
-    sft: Count
-    reward: Count
-    ppo: Count
+    pretrain: Count | None
+    sft: Count | None
+    reward: Count | None
+    ppo: Count | None

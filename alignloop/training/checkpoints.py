@@ -3,14 +3,16 @@
 Tensors are safetensors, everything else is JSON. They are in .cache/checkpoints/STAGE/FINGERPRINT, because
 DVC removes a stage's outs before it runs. The fingerprint covers everything that the result depends on, so
 that no checkpoint of other inputs, parameters or code is ever resumed. A finished stage keeps its last
-checkpoint until its outs are in dvc.lock: killed in between, it only has to write its outs again.
+checkpoint until its outs are in dvc.lock: killed in between, it only has to write its outs again. A large
+state is copied, and a thread writes the copy while the stage goes on.
 """
 
 import hashlib
 import json
 import shutil
-import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +23,8 @@ from torch import Tensor
 
 from alignloop.core.train_state import State, Stateful
 from alignloop.files import WriteError, replacing, write_json
+from alignloop.phases import phase
+from alignloop.progress import duration, format_size, readable
 from alignloop.training.journal import Journal
 
 PLACE = Path(".cache", "checkpoints")
@@ -29,13 +33,31 @@ PLAIN = "state.json"
 MADE = "made.json"
 TENSOR = "tensor:"  # in the JSON: stands for the tensor of this name
 KEPT = 2  # the newest, and the one before it
+COPIED_BYTES = 64 << 20  # a state of so many bytes is written by a thread; a smaller one is written at once
 
 
 class Checkpoint:
-    """The state of a running stage and its journals, saved after every `every` steps."""
+    """The state of a running stage and its journals.
 
-    def __init__(self, root: Path, stage: str, fingerprint: str, every: int) -> None:
+    It is saved after every `every` steps (None: never for their number), and after a step that ends `minutes`
+    or more after the last one was begun. Only in this process is it still unwritten while the next steps run.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        stage: str,
+        fingerprint: str,
+        every: int | None,
+        minutes: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.folder, self.every = root / PLACE / stage / fingerprint, every
+        self._seconds, self._clock = (minutes or float("inf")) * 60, clock
+        self._saved_at = clock()
+        self._writer, self._writing = ThreadPoolExecutor(1, "checkpoint"), Future[None]()
+        self._writing.set_result(None)
+        self._written: list[tuple[int, float]] = []
         for other in self.folder.parent.glob("*"):
             if other != self.folder:
                 shutil.rmtree(other)
@@ -47,7 +69,7 @@ class Checkpoint:
     @classmethod
     def fresh(cls, root: Path, stage: str) -> "Checkpoint":
         """A checkpoint for a stage that starts from the beginning and need not be resumable."""
-        return cls(root, stage, uuid4().hex, sys.maxsize)
+        return cls(root, stage, uuid4().hex, None)
 
     def hold(self, **parts: Stateful) -> None:
         """Include these parts in every checkpoint from now on; restore those in the last checkpoint."""
@@ -62,14 +84,40 @@ class Checkpoint:
         return journal
 
     def after(self, step: int, last: bool) -> None:
-        """Save a checkpoint after this step if it is due, or if the step is the last."""
-        if last or step % self.every == 0:
+        """Save a checkpoint after this step if it is due, or if the step is the last. Raises WriteError."""
+        if self._writing.done():
+            self.wait()  # what went wrong in the thread is said as soon as it is known
+        many = self.every is not None and step % self.every == 0
+        if last or many or self._clock() - self._saved_at >= self._seconds:
             self.save()
+        if last:
+            self.wait()
 
     def save(self) -> None:
-        """Write a checkpoint atomically, and keep the previous one. Raises WriteError."""
-        tensors: dict[str, Tensor] = {}
-        plain = {name: _without_tensors(part.state(), name, tensors) for name, part in self._held.items()}
+        """Write a checkpoint atomically, and keep the previous one; a large one in a thread.
+
+        Raises WriteError, also where the one before could not be written.
+        """
+        with phase("checkpoint"):
+            self.wait()
+            self._saved_at = self._clock()
+            tensors: dict[str, Tensor] = {}
+            held = {name: _without_tensors(part.state(), name, tensors) for name, part in self._held.items()}
+            sizes = {name: journal.size for name, journal in self._journals.items()}
+            plain = {"journals": sizes, "held": held}
+            if _bytes(tensors) < COPIED_BYTES:
+                self._write(tensors, plain)
+            else:
+                copied = {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
+                self._writing = self._writer.submit(self._write, copied, plain)
+
+    def wait(self) -> None:
+        """Return when nothing is being written. Raises WriteError."""
+        self._writing.result()
+
+    def _write(self, tensors: dict[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """Write tensors and JSON as the next checkpoint, and remove the oldest."""
+        began = time.monotonic()
         with replacing(self._place(self._number + 1)) as part:
             part.mkdir()
             try:
@@ -79,12 +127,21 @@ class Checkpoint:
                     f"{self.folder}: cannot be written: {error}; make room and run again: "
                     "the last checkpoint stays"
                 ) from None
-            sizes = {name: journal.size for name, journal in self._journals.items()}
-            content = {"blake2b": _digest(part / TENSORS), "journals": sizes, "held": plain}
+            content = {"blake2b": _digest(part / TENSORS), **plain}
             (part / PLAIN).write_text(json.dumps(content), encoding="utf-8")
         self._number += 1
         for number in self._numbers()[:-KEPT]:
             shutil.rmtree(self._place(number))
+        self._written.append((_bytes(tensors), time.monotonic() - began))
+
+    def summary(self) -> str:
+        """How many checkpoints this process wrote, their size and mean time; nothing if it wrote none."""
+        if not self._written:
+            return ""
+        bytes, seconds = self._written[-1][0], sum(took for _, took in self._written) / len(self._written)
+        took = duration(seconds) if seconds >= 60 else f"{readable(round(seconds, 2))} s"
+        beside = ", beside the training" if bytes >= COPIED_BYTES else ""
+        return f"checkpoints: {len(self._written):,} of {format_size(bytes)}, {took} each{beside}"
 
     def done(self, made: Mapping[str, str]) -> None:
         """Record the hashes of the finished stage's outs, by which `forget` finds that dvc.lock has them."""
@@ -145,6 +202,10 @@ def _with_tensors(node: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(node, dict):
         return {key: _with_tensors(value, tensors) for key, value in node.items()}
     return [_with_tensors(value, tensors) for value in node] if isinstance(node, list) else node
+
+
+def _bytes(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def _digest(path: Path) -> str:

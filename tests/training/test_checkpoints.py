@@ -3,13 +3,16 @@
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from alignloop.core.train_state import State
 from alignloop.files import WriteError
+from alignloop.training import checkpoints
 from alignloop.training.checkpoints import Checkpoint, forget
 
 
@@ -46,6 +49,12 @@ class Counter:
         self.more = state["more"]
 
 
+@pytest.fixture(autouse=True, params=[1 << 20, 0], ids=["at once", "in a thread"])
+def copied_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of this holds for small states and for large ones."""
+    monkeypatch.setattr(checkpoints, "COPIED_BYTES", request.param)
+
+
 def work(root: Path, steps: int, fingerprint: str = "f", every: int = 1) -> tuple[int, Counter, list[str]]:
     """Count on to `steps`, and break off; returns where it began, what counted, and its journal."""
     checkpoint, counter = Checkpoint(root, "ppo@r1", fingerprint, every), Counter()
@@ -55,6 +64,7 @@ def work(root: Path, steps: int, fingerprint: str = "f", every: int = 1) -> tupl
     while counter.step < steps:
         journal.add(f"step {counter.count()}", "…")
         checkpoint.after(counter.step, last=False)
+    checkpoint.wait()
     return began, counter, list(journal)
 
 
@@ -165,3 +175,65 @@ def test_a_stage_that_has_ended_keeps_its_last_checkpoint_until_dvc_has_recorded
             tmp_path, recorded
         )  # killed before DVC wrote dvc.lock; dvc.lock knows an earlier result; it knows this one
         assert work(tmp_path, 4)[0] == began
+
+
+def test_a_step_that_ends_after_the_minutes_is_followed_by_a_checkpoint(tmp_path: Path):
+    now = [0.0]
+    checkpoint = Checkpoint(tmp_path, "ppo@r1", "f", None, minutes=10, clock=lambda: now[0])
+    counter = Counter()
+    checkpoint.hold(counter=counter)
+    saved: list[int] = []
+    for step, second in enumerate((599, 600, 601, 1199, 1200, 9000), 1):
+        counter.count()
+        now[0] = second
+        before = checkpoint.summary()
+        checkpoint.after(step, last=False)
+        checkpoint.wait()
+        saved += [step] if checkpoint.summary() != before else []
+    assert saved == [2, 5, 6]
+    assert checkpoint.summary().startswith("checkpoints: 3 of ")
+    again = Counter()
+    Checkpoint(tmp_path, "ppo@r1", "f", None, minutes=10).hold(counter=again)
+    assert again.step == 6
+
+
+def test_a_state_that_changes_in_place_while_a_thread_writes_it_is_written_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(checkpoints, "COPIED_BYTES", 0)
+    free = Event()
+    write = checkpoints.save_file
+    monkeypatch.setattr(checkpoints, "save_file", lambda *given: (free.wait(10), write(*given)))
+    checkpoint, counter = Checkpoint(tmp_path, "ppo@r1", "f", 1), Counter()
+    checkpoint.hold(counter=counter)
+    journal = checkpoint.journal("lines")
+    journal.add("one")
+    counter.count()
+    checkpoint.after(1, last=False)
+    counter.seen += 100.0  # the next step, in place, before the first byte is written
+    journal.add("two")
+    free.set()
+    checkpoint.wait()
+    again, read = Counter(), Checkpoint(tmp_path, "ppo@r1", "f", 1)
+    read.hold(counter=again)
+    assert again.seen.tolist() == [1.0, 0.1, 1.0]
+    assert list(read.journal("lines")) == ["one"]
+
+
+def test_what_went_wrong_in_the_thread_is_said_after_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(checkpoints, "COPIED_BYTES", 0)
+
+    def full(*_: object) -> None:
+        raise SafetensorError("No space left on device")
+
+    checkpoint, counter = Checkpoint(tmp_path, "ppo@r1", "f", 2), Counter()
+    checkpoint.hold(counter=counter)
+    with monkeypatch.context() as broken:
+        broken.setattr(checkpoints, "save_file", full)
+        checkpoint.after(2, last=False)
+        with pytest.raises(WriteError, match="No space left"):
+            checkpoint.wait()
+    with pytest.raises(WriteError, match="make room and run again: the last checkpoint stays"):
+        checkpoint.after(3, last=False)
