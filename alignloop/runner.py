@@ -268,7 +268,7 @@ def _make_deterministic(params: Params, name: str) -> None:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(seed % 2**32)
     if torch := sys.modules.get("torch"):
-        from alignloop.core import devices, parallel_passes, pass_limits
+        from alignloop.core import devices, parallel_passes, pass_limits, precision
 
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.set_num_threads(params.threads)
@@ -276,6 +276,7 @@ def _make_deterministic(params: Params, name: str) -> None:
         torch.use_deterministic_algorithms(True)
         parallel_passes.use(params.parallel_passes)
         devices.use(params.compute.device)
+        precision.use(params.compute.precision)
         pass_limits.use(pass_limits.PassLimits(params.compute.tokens_per_pass, params.compute.head_tokens))
     if transformers := sys.modules.get("transformers"):
         transformers.utils.logging.disable_progress_bar()

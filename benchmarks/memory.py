@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from transformers import logging
 
+from alignloop.core import precision
 from alignloop.core.models import new_policy, save_policy
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import train_tokenizer
@@ -31,8 +32,8 @@ from benchmarks.laboratory import load
 LORA: dict[str, Any] = {"lora": {"rank": 8, "alpha": 16}}
 ADAPTER: dict[str, Any] = {**LORA, "reference": "adapter"}
 TRUNK: dict[str, Any] = {"value": "trunk", "value_coef": 0.1}
-TWICE: dict[str, Any] = {"gradient_checkpointing": True}
-BF16: dict[str, Any] = {"precision": "bf16"}
+TWICE: dict[str, Any] = {"compute": {"gradient_checkpointing": True}}
+BF16: dict[str, Any] = {"compute": {"precision": "bf16"}}
 WAYS: dict[str, dict[str, Any]] = {
     "as in params.yaml: four models": {},
     "gradient checkpointing": TWICE,
@@ -42,7 +43,11 @@ WAYS: dict[str, dict[str, Any]] = {
     "LoRA": LORA,
     "LoRA, reference its adapters off": ADAPTER,
     "both, and the value head on the trunk: two models": {**ADAPTER, **TRUNK},
-    "all of it, gradient checkpointing, bf16": {**ADAPTER, **TRUNK, **TWICE, **BF16},
+    "all of it, gradient checkpointing, bf16": {
+        **ADAPTER,
+        **TRUNK,
+        "compute": {**TWICE["compute"], **BF16["compute"]},
+    },
 }
 SIZES: dict[str, Any] = {
     "threads": 1,
@@ -86,8 +91,10 @@ def peak() -> int:
 def run(root: Path, way: str) -> dict[str, float]:
     """Run three steps of a variant; returns peak memory in bytes and processor seconds per step."""
     logging.set_verbosity_error()
-    params = load({**SIZES, "ppo": {**SIZES["ppo"], **WAYS[way]}})
+    options = dict(WAYS[way])
+    params = load({**SIZES, "compute": options.pop("compute", {}), "ppo": {**SIZES["ppo"], **options}})
     torch.set_num_threads(params.threads)
+    precision.use(params.compute.precision)
     import peft  # noqa: F401 - in all variants, so that its size is not measured
 
     before, moments = peak(), list[float]()

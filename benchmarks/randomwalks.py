@@ -62,7 +62,6 @@ CONFIG = PpoConfig(
     ptx_coef=0.0,
     ptx_documents_per_step=0,
     ema_decay=0.0,
-    precision="fp32",
     temperature=1.4,  # of rollouts, so that rare paths are tried; evaluations are at 1
     max_new_tokens=LONGEST - 1,
     batch=512,

@@ -59,8 +59,8 @@ def test_a_stage_names_in_dvc_yaml_the_parameters_that_its_function_asks_for() -
         named = {key.split(".")[0] for key in body(name)["params"]}
         assert ("threads" in named) == ("compute" in named), f"{name}: a stage that runs a model names both"
         named -= {"threads", "compute"}
-        assert asked - {"people"} == named, (
-            f"{name}: no result depends on `people`; all others are named in both"
+        assert asked - {"people", "compute"} == named, (
+            f"{name}: no result depends on `people`, a run sets `compute`; all others are named in both"
         )
 
 

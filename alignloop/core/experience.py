@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from alignloop.core import devices
 from alignloop.core.advantages import gae, grpo, rloo, token_rewards, whiten
 from alignloop.core.batches import by_length
 from alignloop.core.generate import Responses
 from alignloop.core.logprobs import policy_logprobs, response_positions
 from alignloop.core.lora import adapters_off
-from alignloop.core.memory import autocast
 from alignloop.core.metrics import distinct, self_bleu
 from alignloop.core.models import hidden_states
 from alignloop.core.numeric_checks import NonFiniteLoss
@@ -92,7 +90,7 @@ def compute_experience(
                 values[batch] = _unflatten(flat, mask[batch])
             return values
 
-        with autocast(config.precision, devices.of(reference)), adapters_off(reference) as model:
+        with adapters_off(reference) as model:
 
             def of_reference(ids: Tensor, real: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
                 states = hidden_states(model.base_model, ids, real)[positions]
@@ -101,10 +99,9 @@ def compute_experience(
             reference_logprobs = per_token("reference", of_reference)
         values = torch.zeros_like(logprobs)
         if value is not None:
-            with autocast(config.precision, devices.of(value)):
-                values = per_token(
-                    "values", lambda ids, real, positions, targets: value.per_token(ids, real)[positions]
-                )
+            values = per_token(
+                "values", lambda ids, real, positions, targets: value.per_token(ids, real)[positions]
+            )
         scores = score(prompts, responses.ids).float()
     _check_finite(scores, reference_logprobs)
     if config.missing_eos_score is not None:

@@ -1,7 +1,6 @@
 """Training of a language model on rows of tokens; pretraining and SFT differ only in their rows.
 
 Rows of similar length share a pass, or short rows are packed into one pass without attending to each other.
-Left out: mixed precision.
 """
 
 from collections.abc import Sequence

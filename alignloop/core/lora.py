@@ -1,4 +1,4 @@
-"""LoRA (arXiv 2106.09685): trains small adapter matrices only; with these off the policy is its reference."""
+"""LoRA (arXiv 2106.09685): trains small adapter matrices only; with these off a policy is its reference."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,23 +11,27 @@ if TYPE_CHECKING:  # peft takes a second to import, and few runs use LoRA
     from peft import PeftModel
 
 
-def add_adapters(policy: PreTrainedModel, rank: int, alpha: int, seed: int) -> "PeftModel":
+def add_adapters(model: PreTrainedModel, rank: int, alpha: int, seed: int) -> "PeftModel":
     """Add adapters to every linear layer except the head, in place, and freeze all other weights.
 
-    Adapters start at zero, so no logit changes.
+    The model is a policy, or the trunk of a reward model. Adapters start at zero, so no logit changes.
     """
     from peft import LoraConfig, get_peft_model
 
     with torch.random.fork_rng(devices=[]):  # leaves the caller's random number stream unchanged
         torch.manual_seed(seed)
         config = LoraConfig(
-            r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+            r=rank,
+            lora_alpha=alpha,
+            lora_dropout=0.0,
+            target_modules="all-linear",
+            task_type=None if model.get_output_embeddings() is None else "CAUSAL_LM",
         )
-        return get_peft_model(policy, config)
+        return get_peft_model(model, config)
 
 
 def merge_adapters(adapted: "PeftModel") -> PreTrainedModel:
-    """The policy with its adapters merged into its weights, so that any loader reads its checkpoint."""
+    """The model with its adapters merged into its weights, in place: any loader reads its checkpoint."""
     return adapted.merge_and_unload()
 
 

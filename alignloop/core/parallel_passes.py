@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from alignloop.core import devices
+from alignloop.core import devices, precision
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -31,19 +31,19 @@ def use(threads: int) -> None:
 def in_parallel(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
     """The results of `work` for all parts, in their order.
 
-    At most one part more than there are threads is submitted at a time.
+    At most one part more than there are threads is submitted at a time. A part is worked in the precision of
+    this process.
     """
-    if _pool is None or len(parts) < 2:
-        yield from map(work, parts)
-        return
-    # gradient mode and autocast are per thread: without these lines, work under no_grad would record
-    # gradients, and bf16 work would run in fp32
-    with_gradients, device = torch.is_grad_enabled(), devices.current().type
-    mixed, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    # gradient mode is per thread: without it, work under no_grad would record gradients
+    with_gradients, device = torch.is_grad_enabled(), devices.current()
 
     def task(part: P) -> R:
-        with torch.set_grad_enabled(with_gradients), torch.autocast(device, dtype, enabled=mixed):
+        with torch.set_grad_enabled(with_gradients), precision.autocast(device):
             return work(part)
+
+    if _pool is None or len(parts) < 2:
+        yield from map(task, parts)
+        return
 
     pending: deque[Future[R]] = deque()
     try:

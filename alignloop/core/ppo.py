@@ -21,7 +21,6 @@ from alignloop.core.experience import Rollouts, Score, compute_experience, rollo
 from alignloop.core.generate import sample
 from alignloop.core.guards import GuardMonitor, GuardTripped, GuardViolation
 from alignloop.core.kl_controller import AdaptiveKl, FixedKl
-from alignloop.core.memory import autocast
 from alignloop.core.numeric_checks import at_step
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.ppo_update import update
@@ -172,16 +171,15 @@ class Trainer:
         config, guards = self.config, self.guards
         number = self.number
         # 1. rollouts: responses of the current policy
-        with autocast(config.precision, self.policy.device):
-            responses = sample(
-                self.policy,
-                prompts,
-                self.rules,
-                temperature=config.temperature,
-                max_new_tokens=config.max_new_tokens,
-                generator=self.generator,
-                batch=config.batch,
-            )
+        responses = sample(
+            self.policy,
+            prompts,
+            self.rules,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+            generator=self.generator,
+            batch=config.batch,
+        )
         # 2. scores, KL and advantages
         coef = self.controller.coef
         rollouts, experience = compute_experience(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from alignloop.core.memory import Precision
 from alignloop.errors import AlignloopError
 
 
@@ -39,7 +38,6 @@ class PpoConfig:
     ptx_coef: float
     ptx_documents_per_step: int
     ema_decay: float
-    precision: Precision
     temperature: float
     max_new_tokens: int
     batch: int

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from alignloop.core import precision
 from alignloop.core.batches import by_length
 from alignloop.core.experience import Experience
 from alignloop.core.lm_training import accumulate_gradients
 from alignloop.core.logprobs import policy_logprobs, response_positions
-from alignloop.core.memory import autocast
 from alignloop.core.models import hidden_states
 from alignloop.core.numeric_checks import finite, naming
 from alignloop.core.parallel_passes import backward
@@ -58,26 +58,25 @@ def update(
     with phase("learner", config.epochs * config.minibatches) as learner:
         for _ in range(config.epochs):
             for minibatch in np.array_split(random.permutation(len(experience.rows)), config.minibatches):
-                with autocast(config.precision, policy.device):
-                    metrics = _minibatch_gradients(
-                        policy,
-                        value,
-                        experience,
-                        minibatch.tolist(),
-                        weights=[*chain.from_iterable(weights.values())],
-                        rules=rules,
-                        config=config,
-                        value_clip=value_clip,
-                    )
-                    if not seen:
-                        _check_ratios(metrics["ratio_distance"], RATIO_TOLERANCE[config.precision])
-                    if config.ptx_coef and len(ptx):
-                        share = config.ptx_documents_per_step // (config.minibatches * config.epochs)
-                        documents = [ptx[index] for index in random.integers(0, len(ptx), max(share, 1))]
-                        with naming([document.name for document in documents]):
-                            metrics["ptx_loss"] = accumulate_gradients(
-                                policy, documents, rules.pad, config.ptx_coef
-                            )
+                metrics = _minibatch_gradients(
+                    policy,
+                    value,
+                    experience,
+                    minibatch.tolist(),
+                    weights=[*chain.from_iterable(weights.values())],
+                    rules=rules,
+                    config=config,
+                    value_clip=value_clip,
+                )
+                if not seen:
+                    _check_ratios(metrics["ratio_distance"], RATIO_TOLERANCE[precision.current()])
+                if config.ptx_coef and len(ptx):
+                    share = config.ptx_documents_per_step // (config.minibatches * config.epochs)
+                    documents = [ptx[index] for index in random.integers(0, len(ptx), max(share, 1))]
+                    with naming([document.name for document in documents]):
+                        metrics["ptx_loss"] = accumulate_gradients(
+                            policy, documents, rules.pad, config.ptx_coef
+                        )
                 for name, optimiser in optimisers.items():
                     norm = "grad_norm" if name == "policy" else "value_grad_norm"
                     metrics[norm] = float(

@@ -17,6 +17,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from alignloop.core import devices
 from alignloop.core.checkpoint_folder import CheckpointError, check_folder, first_line, load_weights
 from alignloop.core.models import HEAD, branched_states, hidden_states
+from alignloop.core.precision import freeze
 from alignloop.phases import phase
 
 HELD_OUT = "held_out"  # a subfolder of a reward model: a second one, trained on rankings of held-out labelers
@@ -59,9 +60,16 @@ class RewardModel(nn.Module):
         nn.init.zeros_(model.head.bias)
         return model.to(policy.device)
 
+    def frozen(self) -> "RewardModel":
+        """Let nothing learn; the trunk's linear layers get the precision of passes. Returns itself."""
+        freeze(self.trunk)
+        self.requires_grad_(False)
+        return self
+
     def read(self, states: Tensor) -> Tensor:
         """The scores (…) of last hidden states (…, H), on the CPU."""
-        return (self.head(states).squeeze(-1).float() - self.normalisation).cpu()
+        with torch.autocast(states.device.type, enabled=False):  # bf16 has three digits: too few for a score
+            return (self.head(states.float()).squeeze(-1) - self.normalisation).cpu()
 
     def per_token(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The scores at every position (B, T)."""

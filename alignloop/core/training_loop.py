@@ -69,7 +69,11 @@ class Training:
         self._random = schedule["random"]
         decay = schedule["weight_decay"]
         self._optimiser = torch.optim.AdamW(
-            model.parameters(), lr=self._peak, betas=(0.9, 0.95), weight_decay=decay, fused=True
+            [weight for weight in model.parameters() if weight.requires_grad],
+            lr=self._peak,
+            betas=(0.9, 0.95),
+            weight_decay=decay,
+            fused=True,
         )
         self._order: list[int] = []  # the rest of the epoch
         model.eval()  # switches dropout off, but not gradients

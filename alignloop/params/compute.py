@@ -1,4 +1,4 @@
-"""Parameters of `compute`: the device of the models, and how much one forward pass holds."""
+"""Parameters of `compute`: the device of the models, the precision of a pass, and how much one holds."""
 
 from typing import Literal
 
@@ -6,8 +6,13 @@ from alignloop.params.section import Count, Section
 
 
 class Compute(Section):
-    """A device, and the limits of a pass in tokens. All are part of the result: others round differently."""
+    """The device, and the precision and limits (in tokens) of a pass.
+
+    All are part of the result: others round differently.
+    """
 
     device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["fp32", "bf16"]
+    gradient_checkpointing: bool
     tokens_per_pass: Count
     head_tokens: Count | None

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from alignloop.params.lora import Lora
 from alignloop.params.section import Count, Positive, Section, Share, Whole
 
 Guarded = Literal[
@@ -22,13 +23,6 @@ class Kl(Section):
     coef: Annotated[float, Field(ge=0)]
     target_kl_per_response_nats: Positive | None
     horizon_responses: Count
-
-
-class Lora(Section):
-    """Adapters of this rank, scaled by alpha / rank."""
-
-    rank: Count
-    alpha: Count
 
 
 class Guard(Section):
@@ -67,8 +61,6 @@ class Ppo(Section):
     ema_decay: Share
     reference: Literal["model", "adapter"]
     lora: Lora | None
-    precision: Literal["fp32", "bf16"]
-    gradient_checkpointing: bool
     keep_rollouts_every: Count
 
     @model_validator(mode="after")

@@ -24,6 +24,8 @@ RENAMED = {
     "people.about": "people.prompt_questions",
     "reward.gain": "reward.normalise_variance",
     "reward.held_out": "reward.held_out_model",
+    "ppo.precision": "compute.precision",
+    "ppo.gradient_checkpointing": "compute.gradient_checkpointing",
 }
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from alignloop.params.lora import Lora
 from alignloop.params.section import Count, Positive, Section, Share
 
 
@@ -17,6 +18,7 @@ class Reward(Section):
     margin: Annotated[float, Field(ge=0)]
     normalise_variance: bool
     held_out_model: bool
+    lora: Lora | None
 
     @model_validator(mode="after")
     def _ties_need_a_margin(self) -> "Reward":

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from alignloop.params.lora import Lora
 from alignloop.params.section import Count, Positive, Section, Share
 
 
@@ -19,6 +20,7 @@ class Sft(Section):
     reward_model: str | None
     validation_prompts: Count
     extra_demonstrations: str | None
+    lora: Lora | None
 
     @model_validator(mode="after")
     def _reward_model_exists_before(self) -> "Sft":

@@ -10,17 +10,19 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core import ppo as algorithm
 from alignloop.core.checkpoint_folder import CheckpointError
+from alignloop.core.gradient_checkpointing import recompute_activations
 from alignloop.core.guards import Guard, GuardMonitor
 from alignloop.core.kl_controller import AdaptiveKl, FixedKl
 from alignloop.core.lora import add_adapters, merge_adapters
-from alignloop.core.memory import recompute_activations
 from alignloop.core.models import context_of, load_policy, save_policy, token_rules
 from alignloop.core.ppo_config import PpoConfig
+from alignloop.core.precision import freeze
 from alignloop.core.reward_model import HELD_OUT, RewardModel
 from alignloop.core.tokens import decode
 from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
+from alignloop.params.compute import Compute
 from alignloop.params.ppo import Kl, Ppo
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
@@ -38,6 +40,7 @@ def ppo(
     seed: Seed,
     plan: Ppo,
     decoding: Decoding,
+    compute: Compute,
     checkpoint: Checkpoint,
     round: str,
     start: Path,
@@ -52,12 +55,12 @@ def ppo(
 ) -> Iterator[Progress]:
     """Train the policy against the round's reward model."""
     policy, tokenizer = load_policy(start)
-    model, value = RewardModel.load(reward), value_model(plan, reward, policy)
+    model, value = RewardModel.load(reward).frozen(), value_model(plan, reward, policy)
     adapted = None
     if plan.lora:
         adapted = add_adapters(policy, **plan.lora.model_dump(), seed=seed_of(seed, "ppo", round, "adapters"))
-    reference = adapted if adapted and plan.reference == "adapter" else load_policy(sft)[0]
-    if plan.gradient_checkpointing:
+    reference = adapted if adapted and plan.reference == "adapter" else freeze(load_policy(sft)[0])
+    if compute.gradient_checkpointing:
         recompute_activations(policy)
         if value and plan.value == "reward":
             recompute_activations(value.trunk)
@@ -142,7 +145,9 @@ def monitor(plan: Ppo, reward: Path, tokenizer: PreTrainedTokenizerBase) -> Guar
             f"{held_out}: ppo.guards.max_held_out_fall needs this reward model; set "
             "reward.held_out_model to true"
         )
-    return GuardMonitor(guards, plan.guard_window_steps, scorer(RewardModel.load(held_out), tokenizer))
+    return GuardMonitor(
+        guards, plan.guard_window_steps, scorer(RewardModel.load(held_out).frozen(), tokenizer)
+    )
 
 
 def config(plan: Ppo, decoding: Decoding) -> PpoConfig:
@@ -172,7 +177,6 @@ def config(plan: Ppo, decoding: Decoding) -> PpoConfig:
         ptx_coef=plan.ptx_coef,
         ptx_documents_per_step=plan.ptx_documents_per_step,
         ema_decay=plan.ema_decay,
-        precision=plan.precision,
         temperature=decoding.temperature,
         max_new_tokens=decoding.max_new_tokens,
         batch=decoding.responses_per_batch,

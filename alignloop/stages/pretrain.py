@@ -5,11 +5,13 @@ from math import exp
 from pathlib import Path
 
 from alignloop.core.family_check import check_family, packs
+from alignloop.core.gradient_checkpointing import recompute_activations
 from alignloop.core.lm_training import fit, mean_loss
 from alignloop.core.models import context_of, load_policy, new_policy, save_policy
 from alignloop.core.tokens import pad_of, train_tokenizer
 from alignloop.data.pretraining_text import read_text
 from alignloop.files import replacing, write_json
+from alignloop.params.compute import Compute
 from alignloop.params.pretrain import Pretrain
 from alignloop.params.section import BaseCheckpoint, Seed
 from alignloop.progress import Progress
@@ -32,6 +34,7 @@ def pretrain(
     seed: Seed,
     base: BaseCheckpoint,
     plan: Pretrain,
+    compute: Compute,
     checkpoint: Checkpoint,
     corpus: Path,
     out: Path,
@@ -59,6 +62,8 @@ def pretrain(
             context=plan.context,
             seed=seed_of(seed, "pretrain"),
         )
+        if compute.gradient_checkpointing:
+            recompute_activations(model)
         rows = document_rows(tokenizer, train, plan.context)
         training = fit(
             model,

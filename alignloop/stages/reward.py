@@ -6,10 +6,13 @@ It is initialised from the reward model of an earlier round, or from the SFT mod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from numpy.random import Generator
 
 from alignloop.core.encoded_ranking import EncodedRanking
+from alignloop.core.gradient_checkpointing import recompute_activations
+from alignloop.core.lora import add_adapters, merge_adapters
 from alignloop.core.models import context_of, load_policy
 from alignloop.core.ranking_pairs import pairs_of
 from alignloop.core.reward_model import HELD_OUT, RewardModel
@@ -22,6 +25,7 @@ from alignloop.evaluation.chance import at_chance
 from alignloop.evaluation.data_size import size_note
 from alignloop.evaluation.reward_report import held_out_agreement
 from alignloop.files import replacing, rounded, write_json
+from alignloop.params.compute import Compute
 from alignloop.params.reward import Reward
 from alignloop.params.section import Seed
 from alignloop.phases import phase
@@ -32,6 +36,9 @@ from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import demonstration_rows, ranked_rows
 from alignloop.training.resumable_loop import learn, points
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 NO_PAIR = (
     "{}: all {} rankings to learn from are ties, without one ordered pair: nothing tells responses apart, so "
@@ -50,6 +57,7 @@ class NoHeldOutRankings(AlignloopError):
 def reward(
     seed: Seed,
     plan: Reward,
+    compute: Compute,
     checkpoint: Checkpoint,
     round: str,
     sft: Path,
@@ -75,8 +83,11 @@ def reward(
     if note := too_few if pairs else NO_PAIR.format(rankings, len(learned)):
         yield Progress(0, 1, note=note)
     curve = checkpoint.journal("curve")
+    adapted = _prepare(plan, compute, model, seed_of(seed, "reward", round, "adapters"))
     training = _training(plan, model, learned, pad, draws(seed, "reward", round, "order"))
     yield from learn(training, checkpoint, curve)
+    if adapted:
+        merge_adapters(adapted)
     other = None
     if plan.held_out_model:
         if not held_out:
@@ -85,8 +96,11 @@ def reward(
                 "raise sample.valid_prompts"
             )
         other = RewardModel.from_policy(policy, seed_of(seed, "reward", round, HELD_OUT))
+        adapted = _prepare(plan, compute, other, seed_of(seed, "reward", round, HELD_OUT, "adapters"))
         training = _training(plan, other, held_out, pad, draws(seed, "reward", round, HELD_OUT, "order"))
         yield from learn(training, checkpoint, checkpoint.journal("held_out_curve"), "held_out_")
+        if adapted:
+            merge_adapters(adapted)
     examples, _ = demonstration_rows(
         tokenizer, read(demonstrations / "train.jsonl", Demonstration), "last", context
     )
@@ -127,6 +141,14 @@ def reward(
         {} if accuracy is None else {"valid_accuracy": accuracy},
         note=CHANCE.format(accuracy, valid_pairs) if at_chance(accuracy, valid_pairs) else "",
     )
+
+
+def _prepare(plan: Reward, compute: Compute, model: RewardModel, seed: int) -> "PeftModel | None":
+    """Add what params.yaml asks for: adapters, gradient checkpointing. Returns the adapted trunk."""
+    adapted = add_adapters(model.trunk, **plan.lora.model_dump(), seed=seed) if plan.lora else None
+    if compute.gradient_checkpointing:
+        recompute_activations(model.trunk)
+    return adapted
 
 
 def _training(

@@ -9,19 +9,22 @@ from math import exp
 from pathlib import Path
 
 from alignloop.core.checkpoint_selection import BestWeights, check_steps
+from alignloop.core.gradient_checkpointing import recompute_activations
 from alignloop.core.lm_training import fit
+from alignloop.core.lora import add_adapters, merge_adapters
 from alignloop.core.models import context_of, load_policy, save_policy
 from alignloop.core.tokens import pad_of
 from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read
 from alignloop.files import replacing, write_json
+from alignloop.params.compute import Compute
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.params.sft import Sft
 from alignloop.phases import phase
 from alignloop.progress import Progress
 from alignloop.records import Demonstration
-from alignloop.seeds import draws
+from alignloop.seeds import draws, seed_of
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import demonstration_rows, document_rows
@@ -33,6 +36,7 @@ def sft(
     seed: Seed,
     plan: Sft,
     decoding: Decoding,
+    compute: Compute,
     checkpoint: Checkpoint,
     base: Path,
     demonstrations: Path,
@@ -43,6 +47,11 @@ def sft(
 ) -> Iterator[Progress]:
     """Fine-tune the base model on demonstrations, with pretraining text mixed in if wanted."""
     model, tokenizer = load_policy(base)
+    adapted = None
+    if plan.lora:
+        adapted = add_adapters(model, **plan.lora.model_dump(), seed=seed_of(seed, "sft", "adapters"))
+    if compute.gradient_checkpointing:
+        recompute_activations(model)
     context, pad = context_of(model), pad_of(tokenizer)
     learned = read(demonstrations / "train.jsonl", Demonstration)
     if plan.extra_demonstrations:
@@ -86,7 +95,7 @@ def sft(
     known = points(curve)
     kept = choice.load_best() if choice.step else training.steps
     with replacing(out) as part:
-        save_policy(model, tokenizer, part)
+        save_policy(merge_adapters(adapted) if adapted else model, tokenizer, part)
     chosen = known[kept - 1][1]
     loss = chosen.get("valid_loss")
     measured = {

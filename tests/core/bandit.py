@@ -47,7 +47,6 @@ CONFIG = PpoConfig(
     ptx_coef=0.0,
     ptx_documents_per_step=0,
     ema_decay=0.0,
-    precision="fp32",
     temperature=1.0,
     max_new_tokens=5,
     batch=64,

@@ -3,6 +3,8 @@ trunk.
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -10,13 +12,28 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from alignloop.core import parallel_passes
+from alignloop.core import parallel_passes, precision
+from alignloop.core.gradient_checkpointing import recompute_activations
 from alignloop.core.lm_training import accumulate_gradients
-from alignloop.core.memory import autocast, recompute_activations
+from alignloop.core.logprobs import response_logprobs
+from alignloop.core.models import vocabulary_of
+from alignloop.core.precision import freeze
 from alignloop.core.reward_model import RewardModel
-from alignloop.core.tokens import Encoded
+from alignloop.core.reward_scoring import score
+from alignloop.core.tokens import Encoded, TokenRules
 from alignloop.errors import AlignloopError
 from tests.core.bandit import Run
+
+
+@contextmanager
+def bf16() -> Iterator[None]:
+    """Passes in bf16 inside the block."""
+    precision.use("bf16")
+    try:
+        yield
+    finally:
+        precision.use("fp32")
+
 
 ROWS = [Encoded([9, 30, 40, 50, 60, 1], [True] * 6), Encoded([9, 50, 7, 1], [True] * 4)]
 
@@ -67,7 +84,7 @@ def test_a_run_with_gradient_checkpointing_is_the_same_run(run: Run, other: Run)
 def test_a_family_without_gradient_checkpointing_is_refused(policy: PreTrainedModel):
     bare = copy.deepcopy(policy)
     bare.base_model.layers = torch.nn.ModuleList()
-    with pytest.raises(AlignloopError, match=r"llama: .* set ppo.gradient_checkpointing to false"):
+    with pytest.raises(AlignloopError, match=r"llama: .* set compute.gradient_checkpointing to false"):
         recompute_activations(bare)
 
 
@@ -79,7 +96,8 @@ def test_bf16_changes_products_and_leaves_weights_gradients_and_logprobs_in_fp32
     run.ptx = other.ptx = ROWS
     fine = run.steps(**plan, ptx_coef=1.0)
     parallel_passes.use(count)
-    coarse = other.steps(**plan, ptx_coef=1.0, precision="bf16")
+    with bf16():
+        coarse = other.steps(**plan, ptx_coef=1.0)
     parallel_passes.use(1)
     assert {weight.dtype for weight in other.policy.parameters()} == {torch.float32}
     first, again = fine[0].metrics, coarse[0].metrics
@@ -91,23 +109,58 @@ def test_bf16_changes_products_and_leaves_weights_gradients_and_logprobs_in_fp32
     assert again["entropy"] == pytest.approx(first["entropy"], rel=0.1)
 
 
-def test_threads_use_the_precision_of_their_caller():
-    kinds = []
-    parallel_passes.use(2)
-    for precision in ("bf16", "fp32"):
-        with autocast(precision, torch.device("cpu")):
-            kinds.append(
-                {(torch.ones(2, 2) @ torch.ones(2, 2)).dtype for _ in parallel_passes.in_parallel(str, [1])}
-            )
-            kinds.append(
-                set(
-                    parallel_passes.in_parallel(
-                        lambda _: (torch.ones(2, 2) @ torch.ones(2, 2)).dtype, [1, 2, 3]
-                    )
-                )
-            )
+@pytest.mark.parametrize("threads", [1, 2])
+def test_passes_alone_use_the_precision_of_the_process(threads: int):
+    def kinds() -> set[torch.dtype]:
+        product = lambda _: (torch.ones(2, 2) @ torch.ones(2, 2)).dtype  # noqa: E731
+        found = set[torch.dtype]()
+        for kind in parallel_passes.in_parallel(product, [1, 2, 3]):
+            assert product(0) == torch.float32, "between two passes"
+            found.add(kind)
+        return found
+
+    parallel_passes.use(threads)
+    with bf16():
+        assert kinds() == {torch.bfloat16}
+    assert kinds() == {torch.float32}
     parallel_passes.use(1)
-    assert kinds == [{torch.bfloat16}, {torch.bfloat16}, {torch.float32}, {torch.float32}]
+
+
+@pytest.mark.parametrize("family", ["policy", "gpt2"])
+def test_a_frozen_model_has_the_same_bits_in_bf16_passes_and_takes_less_memory(
+    family: str, request: pytest.FixtureRequest
+):
+    model: PreTrainedModel = copy.deepcopy(request.getfixturevalue(family))
+    rows = [row.ids for row in ROWS]
+    prompts, responses = [row[:2] for row in rows], [row[2:] for row in rows]
+    rules = TokenRules(torch.ones(vocabulary_of(model), dtype=torch.bool), 1, 0)
+    with bf16():
+        before = response_logprobs(model, prompts, responses, rules, 1.0)
+        size = sum(weight.nbytes for weight in model.parameters())
+        assert freeze(model) is model
+        assert torch.equal(response_logprobs(model, prompts, responses, rules, 1.0), before)
+    embedding = model.get_input_embeddings().weight
+    linear = sum(weight.nbytes for weight in model.parameters() if weight.dtype == torch.bfloat16)
+    assert embedding.dtype == torch.float32
+    assert sum(weight.nbytes for weight in model.parameters()) == size - linear
+    assert linear > 0.1 * size
+    assert not any(weight.requires_grad for weight in model.parameters())
+
+
+def test_in_fp32_a_frozen_model_keeps_its_weights(policy: PreTrainedModel):
+    model = freeze(copy.deepcopy(policy))
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def test_a_frozen_reward_model_scores_in_fp32_from_the_same_states(run: Run):
+    assert run.value is not None
+    model, rows = copy.deepcopy(run.value), [row.ids for row in ROWS]
+    with bf16():
+        before = score(model, rows, 0)
+        assert torch.equal(score(model.frozen(), rows, 0), before)
+    assert before.dtype == torch.float32
+    assert model.head.weight.dtype == torch.float32
+    assert not torch.equal(before.to(torch.bfloat16).float(), before), "more than the eight bits of bf16"
 
 
 def test_a_value_head_on_the_policys_trunk_needs_no_extra_pass_and_learns(run: Run, other: Run):

@@ -18,9 +18,12 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
 )
+from transformers.pytorch_utils import Conv1D
 
+from alignloop.core import precision
 from alignloop.core.models import load_policy, save_policy
 from alignloop.core.numeric_checks import NonFiniteLoss
+from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import END, TokenizerError, train_tokenizer
 from tests.stages.loop import ANSWERS, QUESTIONS, Loop, tiny
 
@@ -44,13 +47,10 @@ FAMILIES: dict[str, PreTrainedConfig] = {
     "llama": LlamaConfig(**SIZES, tie_word_embeddings=False),
     "qwen2": Qwen2Config(**SIZES, tie_word_embeddings=True),
 }
+LORA = {"lora": {"rank": 2, "alpha": 4}}
 EVERYTHING: dict[str, Any] = {  # of what makes a large model fit
-    "reference": "adapter",
-    "lora": {"rank": 2, "alpha": 4},
-    "value": "trunk",
-    "value_coef": 0.1,
-    "precision": "bf16",
-    "gradient_checkpointing": True,
+    "ppo": {"reference": "adapter", **LORA, "value": "trunk", "value_coef": 0.1},
+    "compute": {"precision": "bf16", "gradient_checkpointing": True},
 }
 
 
@@ -81,7 +81,9 @@ def test_the_loop_runs_on_any_family(family: str, tokenizer: PreTrainedTokenizer
     loop.sft(tiny())
     loop.reward(tiny())
     for out, options in (("policy", {}), ("adapted", EVERYTHING)):
-        steps = loop.ppo(tiny(ppo=options), out)
+        precision.use("bf16" if options else "fp32")
+        steps = loop.ppo(tiny(**options), out)
+        precision.use("fp32")
         assert [step.step for step in steps] == [1, 2]
         assert all(math.isfinite(number) for step in steps for number in step.metrics.values())
         assert steps[0].metrics["ratio_first"] == pytest.approx(1, abs=1e-5 if out == "policy" else 0.02)
@@ -102,6 +104,40 @@ def test_the_loop_runs_on_any_family(family: str, tokenizer: PreTrainedTokenizer
     assert math.isfinite(found["kl_to_sft_nats"])
     assert found["best_of"]["2"]["score"] > found["models"]["sft"]["score"] - 1
     assert (tmp_path / "overoptimisation.csv").read_text().startswith("step,sqrt_kl,score\n1,")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["fp32", "bf16"])
+def test_sft_and_reward_models_learn_by_adapters_which_are_merged_into_what_is_saved(
+    family: str, kind: precision.Precision, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    loop = Loop(tmp_path, make(family, tokenizer, tmp_path / "base"))
+    compute = {"precision": kind, "gradient_checkpointing": kind == "bf16"}
+    plan = tiny(sft=LORA, reward={**LORA, "held_out_model": True}, compute=compute)
+    precision.use(kind)
+    loop.sft(plan)
+    loop.reward(plan)
+    precision.use("fp32")
+    base, learned = (load_file(tmp_path / name / "model.safetensors") for name in ("base", "sft"))
+    trunk, other = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("reward", "reward/held_out")
+    )
+    assert base.keys() == learned.keys()
+    assert {weight.dtype for part in (learned, trunk, other) for weight in part.values()} == {torch.float32}
+    changed = {name for name in base if not torch.equal(base[name], learned[name])}
+    policy, _ = load_policy(tmp_path / "sft")
+    linear = {
+        f"{name}.weight"
+        for name, layer in policy.named_modules()
+        if isinstance(layer, torch.nn.Linear | Conv1D) and layer is not policy.get_output_embeddings()
+    }
+    assert changed == linear, "of what is frozen no bit changes"
+    prefix = f"{policy.base_model_prefix}."
+    assert trunk.keys() == {name.removeprefix(prefix) for name in base if name.startswith(prefix)}
+    for mine in (trunk, other):
+        moved = {prefix + name for name in mine if not torch.equal(learned[prefix + name], mine[name])}
+        assert moved == linear, "the reward model starts at SFT"
+    assert RewardModel.load(tmp_path / "reward").head.weight.abs().max() > 0
 
 
 @pytest.mark.parametrize("pad", [None, END])

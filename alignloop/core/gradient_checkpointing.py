@@ -1,8 +1,8 @@
-"""Memory savings for larger models: bf16 activations with fp32 weights, and gradient checkpointing."""
+"""Gradient checkpointing: activations are computed twice instead of kept."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -10,16 +10,6 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from alignloop.errors import AlignloopError
-
-Precision = Literal["fp32", "bf16"]
-
-
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """Compute matrix products in this precision inside the block.
-
-    Weights, gradients, optimiser state and log-probabilities stay fp32.
-    """
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def recompute_activations(model: PreTrainedModel) -> None:
@@ -32,7 +22,7 @@ def recompute_activations(model: PreTrainedModel) -> None:
     if not layers:
         raise AlignloopError(
             f"{model.config.model_type}: this model family does not support gradient checkpointing; "
-            "set ppo.gradient_checkpointing to false"
+            "set compute.gradient_checkpointing to false"
         )
     for layer in layers:
         layer.forward = partial(_checkpointed, layer.forward)

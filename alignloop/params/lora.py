@@ -1,0 +1,10 @@
+"""Parameters of LoRA, as `sft`, `reward` and `ppo` have them."""
+
+from alignloop.params.section import Count, Section
+
+
+class Lora(Section):
+    """Adapters of this rank, scaled by alpha / rank."""
+
+    rank: Count
+    alpha: Count
