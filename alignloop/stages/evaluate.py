@@ -35,6 +35,7 @@ from alignloop.progress import Progress
 from alignloop.records import Prompt, Ranking, Rollout
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import ranked_rows
+from alignloop.training.measured import spread, spread_note
 from alignloop.world.gold import judge
 
 
@@ -71,13 +72,21 @@ def evaluate(
         yield Progress(number, len(paths) + 1, {f"{name}_score": score})
     own = [name for name in paths if name != "before" or before != sft]
     write(out / "responses.jsonl", [each for name in own for each in models[name].responses])
-    ranked = read(rankings, Ranking, allow_empty=True)  # of all rounds: the reward model learned from all
+    # of all rounds: the reward model learned from all
+    held_out = [each for each in read(rankings, Ranking, allow_empty=True) if each.split == "valid"]
+    if note := spread_note(
+        "the reward model is measured on rankings", len(held_out), "evaluate.rankings", plan.rankings
+    ):
+        yield Progress(len(paths), len(paths) + 1, note=note)
     report: dict[str, Any] = {
         "models": {name: summary(models[name]) for name in ("base", "sft", "policy")},
         "win_rates": _win_rates(models),
         "kl_to_sft_nats": _kl(plan, models["policy"], models["sft"].policy),
         "reward_model": _reward_model(
-            tests.reward_model, models["policy"].tokenizer, ranked, context_of(models["sft"].policy)
+            tests.reward_model,
+            models["policy"].tokenizer,
+            spread(held_out, plan.rankings),
+            context_of(models["sft"].policy),
         ),
     }
     if plan.best_of:
@@ -115,14 +124,13 @@ def _kl(plan: Evaluate, model: ModelResponses, reference: PreTrainedModel) -> fl
 
 
 def _reward_model(
-    model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int
+    model: RewardModel, tokenizer: PreTrainedTokenizerBase, held_out: Sequence[Ranking], context: int
 ) -> dict[str, Any]:
     """The reward model's accuracy on held-out users' prompts that held-out labelers ranked.
 
     Against the labelers and against gold, with gold's own accuracy against the labelers beside it. Where
     only some prompts have gold, the numbers on gold cover their rankings alone.
     """
-    held_out = [ranking for ranking in rankings if ranking.split == "valid"]
     ranked, too_long = ranked_rows(tokenizer, held_out, context)
     if not ranked:
         return {
