@@ -48,7 +48,13 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
         sys.modules.pop(f"alignloop.stages.{name}", None)
 
 
-COMPUTE = {"compute.device", "compute.tokens_per_pass", "compute.head_tokens"}
+COMPUTE = {
+    "compute.device",
+    "compute.processes",
+    "compute.shard",
+    "compute.tokens_per_pass",
+    "compute.head_tokens",
+}
 COUNT = """
 for number in range(1, 4):
     yield Progress(number, 3, {"loss": 1 / number})

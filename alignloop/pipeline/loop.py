@@ -17,7 +17,8 @@ from typing import Any
 from alignloop.files import write_json
 
 PLACE = Path(".cache", "loop.json")
-NO_PART_OF_THE_RESULT = ("parallel_passes", "checkpoint_every")  # may change while a loop is interrupted
+# may change while a loop is interrupted
+NO_PART_OF_THE_RESULT = ("parallel_passes", "checkpoint_every", "compute.launch", "compute.elastic")
 
 
 @dataclass(frozen=True)

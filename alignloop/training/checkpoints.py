@@ -3,7 +3,8 @@
 Tensors are safetensors, everything else is JSON. They are in .cache/checkpoints/STAGE/FINGERPRINT, because
 DVC removes a stage's outs before it runs. The fingerprint covers everything that the result depends on, so
 that no checkpoint of other inputs, parameters or code is ever resumed. A finished stage keeps its last
-checkpoint until its outs are in dvc.lock: killed in between, it only has to write its outs again.
+checkpoint until its outs are in dvc.lock: killed in between, it only has to write its outs again. Of several
+processes rank 0 writes; all restore from its last checkpoint, and journals of the others are copies.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,8 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from alignloop.core import parallel_passes
 from alignloop.core.train_state import State, Stateful
-from alignloop.files import WriteError, replacing, write_json
+from alignloop.files import WriteError, diverted, replacing, write_json
 from alignloop.training.journal import Journal
 
 PLACE = Path(".cache", "checkpoints")
@@ -36,13 +39,19 @@ class Checkpoint:
 
     def __init__(self, root: Path, stage: str, fingerprint: str, every: int) -> None:
         self.folder, self.every = root / PLACE / stage / fingerprint, every
-        for other in self.folder.parent.glob("*"):
-            if other != self.folder:
-                shutil.rmtree(other)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._held: dict[str, Stateful] = {}
         self._journals: dict[str, Journal] = {}
-        self._number, self._saved, self._sizes = self._newest()
+        self._number = 0
+        self._saved, self._sizes = dict[str, State](), dict[str, int]()
+        if parallel_passes.is_writer():
+            for other in self.folder.parent.glob("*"):
+                if other != self.folder:
+                    shutil.rmtree(other)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._number, self._saved, self._sizes = self._newest()
+        number = parallel_passes.agreed(self._number)
+        if number != self._number:  # another rank than the first: this one has looked for none
+            self._number, (self._saved, self._sizes) = number, _read(self._place(number))
 
     @classmethod
     def fresh(cls, root: Path, stage: str) -> "Checkpoint":
@@ -58,18 +67,25 @@ class Checkpoint:
 
     def journal(self, name: str) -> Journal:
         """A file beside the checkpoints that only grows; lines after the last checkpoint are dropped."""
-        self._journals[name] = journal = Journal(self.folder / f"{name}.jsonl", self._sizes.get(name, 0))
+        file, size = self.folder / f"{name}.jsonl", self._sizes.get(name, 0)
+        if scratch := diverted():
+            with file.open("rb") if size else BytesIO() as written:
+                (scratch / file.name).write_bytes(written.read(size))
+            file = scratch / file.name
+        self._journals[name] = journal = Journal(file, size)
         return journal
 
     def after(self, step: int, last: bool) -> None:
         """Save a checkpoint after this step if it is due, or if the step is the last."""
-        if last or step % self.every == 0:
+        if parallel_passes.agreed(last or step % self.every == 0):
             self.save()
 
     def save(self) -> None:
         """Write a checkpoint atomically, and keep the previous one. Raises WriteError."""
         tensors: dict[str, Tensor] = {}
         plain = {name: _without_tensors(part.state(), name, tensors) for name, part in self._held.items()}
+        if not parallel_passes.is_writer():
+            return
         with replacing(self._place(self._number + 1)) as part:
             part.mkdir()
             try:
@@ -101,12 +117,7 @@ class Checkpoint:
                     (self.folder / f"{name}.jsonl").stat().st_size >= size for name, size in sizes.items()
                 )
                 if grown and content["blake2b"] == _digest(place / TENSORS):
-                    tensors = load_file(place / TENSORS)
-                    return (
-                        number,
-                        {name: _with_tensors(part, tensors) for name, part in content["held"].items()},
-                        sizes,
-                    )
+                    return number, *_read(place)
             except (OSError, ValueError, KeyError, SafetensorError):
                 pass
             shutil.rmtree(place)
@@ -125,6 +136,13 @@ def forget(root: Path, recorded: Mapping[str, Mapping[str, str]]) -> None:
         stage = made.parents[1]
         if recorded.get(stage.name) == json.loads(made.read_text(encoding="utf-8")):
             shutil.rmtree(stage)
+
+
+def _read(place: Path) -> tuple[dict[str, State], dict[str, int]]:
+    """The states in a complete checkpoint, by part, and the sizes of its journals."""
+    content = json.loads((place / PLAIN).read_text(encoding="utf-8"))
+    tensors = load_file(place / TENSORS)
+    return {name: _with_tensors(part, tensors) for name, part in content["held"].items()}, content["journals"]
 
 
 def _without_tensors(node: Any, name: str, tensors: dict[str, Tensor]) -> Any:
