@@ -121,13 +121,17 @@ def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_
     used = {key for stage in STAGES for key in body(stage)["params"]}
     assert {key.split(".")[0] for key in used} <= set(values)
     # rounds are unrolled into stages; no result depends on pages, parallel passes or checkpoints
-    assert set(values) - used <= {
+    assert set(values) - {key.split(".")[0] for key in used} <= {
         "rounds",
         "people",
         "parallel_passes",
         "checkpoint_every",
         "checkpoint_minutes",
     }
+    kinds = {f"compute.{key}" for key in values["compute"]} - {"compute.launch", "compute.elastic"}
+    for stage in STAGES:
+        named = {key for key in body(stage)["params"] if key.startswith("compute")}
+        assert named in (set(), kinds), f"{stage}: how processes are started is no part of the result"
 
 
 def test_the_deployment_names_a_flow_that_can_be_loaded() -> None:
@@ -166,6 +170,17 @@ def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, Any]]:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, kinds):
                     yield f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
+
+
+def test_torch_distributed_is_known_to_ranks_and_sharding_only() -> None:
+    """A contract of import-linter cannot name a part of a package."""
+    found = set()
+    for place, node in nodes(ast.Import, ast.ImportFrom):
+        names = [f"{getattr(node, 'module', None) or ''}.{alias.name}".lstrip(".") for alias in node.names]
+        if any(name == "torch.distributed" or name.startswith("torch.distributed.") for name in names):
+            found.add(place.split(":")[0])
+    assert found <= {"alignloop/core/ranks.py", "alignloop/core/sharding.py"}
+    assert "alignloop/core/ranks.py" in found
 
 
 def test_conditional_expressions_are_not_nested() -> None:

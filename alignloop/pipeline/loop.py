@@ -18,7 +18,13 @@ from alignloop.files import write_json
 
 PLACE = Path(".cache", "loop.json")
 # may change while a loop is interrupted
-NO_PART_OF_THE_RESULT = ("parallel_passes", "checkpoint_every", "checkpoint_minutes")
+NO_PART_OF_THE_RESULT = (
+    "parallel_passes",
+    "checkpoint_every",
+    "checkpoint_minutes",
+    "compute.launch",
+    "compute.elastic",
+)
 
 
 @dataclass(frozen=True)
