@@ -17,7 +17,17 @@ from typing import Any
 from alignloop.files import write_json
 
 PLACE = Path(".cache", "loop.json")
-NO_PART_OF_THE_RESULT = ("parallel_passes", "checkpoint_every")  # may change while a loop is interrupted
+NO_PART_OF_THE_RESULT = (  # may change while a loop is interrupted
+    "parallel_passes",
+    "checkpoint_every",
+    "rollout.url",
+    "rollout.command",
+    "rollout.max_gap",
+    "rollout.max_concurrency",
+    "rollout.timeout_s",
+    "rollout.start_timeout_s",
+    "rollout.weights_folder",
+)
 
 
 @dataclass(frozen=True)
