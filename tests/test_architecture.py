@@ -18,7 +18,9 @@ from prefect.tasks import Task
 
 from alignloop import params
 from alignloop.params.binding import sections
+from alignloop.params.rollout import RolloutEngine
 from alignloop.pipeline.code_deps import written
+from alignloop.pipeline.loop import NO_PART_OF_THE_RESULT
 from tasks.stage_task import Outcome
 
 ROOT = Path(__file__).parents[1]
@@ -132,6 +134,17 @@ def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_
     for stage in STAGES:
         named = {key for key in body(stage)["params"] if key.startswith("compute")}
         assert named in (set(), kinds), f"{stage}: how processes are started is no part of the result"
+
+
+def test_where_a_sampler_is_asked_is_no_part_of_the_result() -> None:
+    named = {stage: {key for key in body(stage)["params"] if key.startswith("rollout")} for stage in STAGES}
+    assert {stage: keys for stage, keys in named.items() if keys} == {
+        "sample": {"rollout.engine"},
+        "ppo": {"rollout.engine", "rollout.truncate"},
+        "evaluate": {"rollout.engine"},
+    }
+    others = {f"rollout.{key}" for key in RolloutEngine.model_fields} - {"rollout.engine", "rollout.truncate"}
+    assert others == {key for key in NO_PART_OF_THE_RESULT if key.startswith("rollout.")}
 
 
 def test_the_deployment_names_a_flow_that_can_be_loaded() -> None:
