@@ -99,11 +99,12 @@ def _run(files: RankFolder, rank: int, size: int, name: str, arguments: Sequence
         return 0
     except KeyboardInterrupt:
         return 128 + signal.SIGTERM  # the launcher says what it was
-    except AlignloopError:
-        raise
     except Exception as error:
-        if type(error).__name__ == "RankLost" or files.is_marked("failed"):  # another rank has the message
+        lost = type(error).__name__ == "RankLost" or files.is_marked("failed")
+        if lost and not isinstance(error, AlignloopError):  # another rank has the message
             return ABORTED
+        if rank:
+            _forget_warnings()
         raise
 
 
@@ -144,6 +145,13 @@ def _stop(files: RankFolder, number: int, frame: object) -> None:
 
         raise RankLost("another rank has failed")
     raise KeyboardInterrupt(number)
+
+
+def _forget_warnings() -> None:
+    """Leave only what comes now in this rank's errors."""
+    sys.stderr.flush()
+    os.truncate(2, 0)
+    os.lseek(2, 0, os.SEEK_SET)
 
 
 def _redirect(errors: Path) -> None:
