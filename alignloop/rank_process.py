@@ -54,12 +54,16 @@ class Life:
         return self.ranks.activity if self.ranks else self._alone
 
     def join(self, files: RankFolder, rank: int, compute: Compute) -> None:
-        """Meet the other ranks, and deal the passes among them."""
-        from alignloop.core import parallel_passes, ranks
+        """Meet the other ranks; deal the passes among them, and shard models if params.yaml says so."""
+        from alignloop.core import devices, parallel_passes, ranks, sharding
 
         self._alone = "waits"
         self.ranks = ranks.join(rank, compute.processes, files.meeting, in_turns=compute.shard != "none")
         parallel_passes.deal_among(self.ranks)
+        devices.use_number(self.ranks.place_on_host)
+        if compute.shard != "none":
+            device = devices.find(compute.device).type
+            devices.use_shards(sharding.Shards(self.ranks, compute.shard, device))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -61,11 +61,12 @@ def sample(
     decoded = in_parallel(
         lambda rows: _decode(model, [prompts[row] for row in rows], rules, temperature, uniform[rows]), groups
     )
-    for rows, (drawn, chosen) in zip(groups, decoded, strict=True):
-        for place, row in enumerate(rows):
-            tokens = drawn[place].tolist()
-            length = tokens.index(end) + 1 if end in tokens else len(tokens)
-            ids[row], logprobs[row] = tokens[:length], chosen[place, :length].clone()
+    with devices.whole(model):
+        for rows, (drawn, chosen) in zip(groups, decoded, strict=True):
+            for place, row in enumerate(rows):
+                tokens = drawn[place].tolist()
+                length = tokens.index(end) + 1 if end in tokens else len(tokens)
+                ids[row], logprobs[row] = tokens[:length], chosen[place, :length].clone()
     return Responses(ids, logprobs, [row[-1] == end for row in ids])
 
 

@@ -1,11 +1,14 @@
 """LoRA (arXiv 2106.09685): trains small adapter matrices only; with these off the policy is its reference."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from transformers import PreTrainedModel
+
+from alignloop.core import devices
 
 if TYPE_CHECKING:  # peft takes a second to import, and few runs use LoRA
     from peft import PeftModel
@@ -28,7 +31,14 @@ def add_adapters(policy: PreTrainedModel, rank: int, alpha: int, seed: int) -> "
 
 def merge_adapters(adapted: "PeftModel") -> PreTrainedModel:
     """The policy with its adapters merged into its weights, so that any loader reads its checkpoint."""
-    return adapted.merge_and_unload()
+    policy = adapted.get_base_model()
+    whole = devices.whole_copy(policy)
+    if whole is policy:
+        return adapted.merge_and_unload()
+    tuner = cast(Any, copy.copy(adapted.base_model))  # the same, around a copy of the sharded policy
+    tuner._modules = dict(tuner._modules)
+    tuner.model = whole
+    return tuner.merge_and_unload()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from alignloop.core import devices
+from alignloop.core import devices, parallel_passes
 from alignloop.core.checkpoint_folder import CheckpointError, check_folder, first_line, load_weights
 from alignloop.core.models import HEAD, branched_states, hidden_states
 
@@ -60,7 +60,8 @@ class RewardModel(nn.Module):
 
     def read(self, states: Tensor) -> Tensor:
         """The scores (…) of last hidden states (…, H), on the CPU."""
-        return (self.head(states).squeeze(-1).float() - self.normalisation).cpu()
+        scores = devices.read(self.head, lambda: self.head(states))
+        return (scores.squeeze(-1).float() - self.normalisation).cpu()
 
     def per_token(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The scores at every position (B, T)."""
@@ -77,12 +78,15 @@ class RewardModel(nn.Module):
         return self.read(branched_states(self.trunk, ids, positions, attention)[ends])
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Write trunk, tokenizer and head."""
-        self.trunk.save_pretrained(folder)
+        """Write trunk, tokenizer and head; of several processes every one asks, and rank 0 writes."""
+        model = devices.whole_copy(self)
+        if not parallel_passes.is_writer():
+            return
+        model.trunk.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         head = {
-            "weight": self.head.weight.detach(),
-            "bias": self.head.bias.detach(),
+            "weight": model.head.weight.detach(),
+            "bias": model.head.bias.detach(),
             "normalisation": self.normalisation,
         }
         save_file({name: tensor.contiguous() for name, tensor in head.items()}, folder / HEAD)
