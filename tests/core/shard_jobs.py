@@ -1,0 +1,88 @@
+"""What ranks with sharded models do in the tests, beside the jobs of all ranks."""
+
+import copy
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from alignloop.core import devices, lm_training, parallel_passes
+from alignloop.core.lora import add_adapters, merge_adapters
+from alignloop.core.models import save_policy
+from alignloop.core.reward_model import RewardModel
+from alignloop.core.train_state import own, whole
+from alignloop.core.training_loop import Training
+from tests.core.rank_jobs import JOBS, ROWS, SCHEDULE, TOKENIZER, Found, policy, run_jobs, weights
+
+
+def training(model: nn.Module) -> Training:
+    random: Any = np.random.default_rng(0)
+    return lm_training.fit(model, ROWS, 0, rows_per_step=4, random=random, **SCHEDULE)  # type: ignore[arg-type]
+
+
+def plain(state: Any) -> Any:
+    """A state as a checkpoint holds it: whole tensors."""
+    if isinstance(state, dict):
+        return {key: plain(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [plain(value) for value in state]
+    return whole(state).clone() if isinstance(state, torch.Tensor) else state
+
+
+def states(before: Found | None = None) -> Found:
+    """A training after three steps, and at its end: in one go, resumed here, and resumed from `before`."""
+    through, left = policy(), dict[str, Any]()
+    for step, _, _ in (steps := training(through)):
+        if step == 3:
+            left = plain(steps.state())
+    found: Found = {"left": left, "through": weights(through)}
+    for name, state in {"resumed": left, "elsewhere": before and before["left"]}.items():
+        if state:
+            model = policy()
+            (rest := training(model)).restore(copy.deepcopy(state))
+            list(rest)
+            found[name] = weights(model)
+    return found
+
+
+def files(save: Any) -> Found:
+    """The digests of the files of a saved model, where this process writes them."""
+    with tempfile.TemporaryDirectory() as place:
+        save(Path(place))
+        return {
+            str(file.relative_to(place)): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in sorted(Path(place).rglob("*"))
+            if file.is_file()
+        }
+
+
+def saved() -> Found:
+    """A policy, an adapted one, and a reward model, as they are saved."""
+    model, lora = policy(), policy()
+    adapted = add_adapters(lora, rank=4, alpha=8, seed=0)
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if "lora_B" in name:
+                weight.copy_(torch.linspace(-0.1, 0.1, weight.numel()).view_as(weight))
+    reward = RewardModel.from_policy(model, seed=1)
+    for each in (model, lora, reward):
+        devices.shard(each)
+    return {
+        "policy": files(lambda place: save_policy(model, TOKENIZER, place)),
+        "adapters": files(lambda place: save_policy(merge_adapters(adapted), TOKENIZER, place)),
+        "reward model": files(lambda place: reward.save(place, TOKENIZER)),
+        "held": [sum(own(weight).numel() for weight in each.parameters()) for each in (model, reward)],
+        "weights": [sum(weight.numel() for weight in each.parameters()) for each in (model, reward)],
+    }
+
+
+def everything(before: Path, jobs: Sequence[str]) -> dict[str, Any]:
+    """These jobs with sharded models, and what else there is; `before` has the states of one process."""
+    chosen = {name: JOBS[name] for name in jobs}
+    found: dict[str, Any] = {"jobs": run_jobs(chosen), "states": states(torch.load(before)), "saved": saved()}
+    return {**found, "writes": parallel_passes.is_writer()}
