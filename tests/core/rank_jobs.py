@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from alignloop.core import lm_training, parallel_passes, pass_limits, reward_training
+from alignloop.core import lm_training, parallel_passes, pass_limits, precision, reward_training
 from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.generate import sample
 from alignloop.core.gradient_checkpointing import recompute_activations
@@ -25,6 +25,7 @@ from alignloop.core.kl_controller import AdaptiveKl
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.lora import add_adapters
 from alignloop.core.models import new_policy
+from alignloop.core.precision import freeze
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import score, score_rankings
 from alignloop.core.tokens import Encoded, TokenRules, encode_prompt, end_of, pad_of, train_tokenizer
@@ -136,6 +137,19 @@ def recomputed(run: Run) -> None:
     recompute_activations(run.value.trunk)
 
 
+def in_bf16() -> Found:
+    """Passes in bf16, against a reference that keeps its linear layers in bf16.
+
+    The weights are left out: Adam makes a whole step of a gradient that is rounding alone.
+    """
+    precision.use("bf16")
+    try:
+        found = ppo(lambda run: freeze(run.reference) and None, steps=1, minibatches=1, epochs=1)
+        return {name: found[name] for name in found if name != "weights"}
+    finally:
+        precision.use("fp32")
+
+
 def one_trunk(run: Run) -> None:
     run.value = RewardModel.on_trunk_of(run.policy)
 
@@ -178,6 +192,7 @@ JOBS: dict[str, Callable[[], Found]] = {
     "ppo, one trunk": lambda: ppo(one_trunk, value_coef=0.1),
     "ppo, recomputed activations": lambda: ppo(recomputed, steps=2),
     "ppo, adapters": lambda: ppo(adapters, learning_rate=1e-2),
+    "ppo, bf16": in_bf16,
     "ppo, rloo": lambda: ppo(
         lambda run: None, advantages="rloo", responses_per_prompt=2, prompts_per_step=16
     ),

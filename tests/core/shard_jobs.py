@@ -62,20 +62,21 @@ def files(save: Any) -> Found:
 
 
 def saved() -> Found:
-    """A policy, an adapted one, and a reward model, as they are saved."""
+    """A policy, a reward model, and adapted ones, as they are saved."""
     model, lora = policy(), policy()
-    adapted = add_adapters(lora, rank=4, alpha=8, seed=0)
+    reward, taught = (RewardModel.from_policy(model, seed) for seed in (1, 2))
+    adapted, trunk = (add_adapters(each, rank=4, alpha=8, seed=0) for each in (lora, taught.trunk))
     with torch.no_grad():
-        for name, weight in adapted.named_parameters():
+        for name, weight in [*adapted.named_parameters(), *trunk.named_parameters()]:
             if "lora_B" in name:
                 weight.copy_(torch.linspace(-0.1, 0.1, weight.numel()).view_as(weight))
-    reward = RewardModel.from_policy(model, seed=1)
-    for each in (model, lora, reward):
+    for each in (model, lora, reward, taught):
         devices.shard(each)
     return {
         "policy": files(lambda place: save_policy(model, TOKENIZER, place)),
         "adapters": files(lambda place: save_policy(merge_adapters(adapted), TOKENIZER, place)),
         "reward model": files(lambda place: reward.save(place, TOKENIZER)),
+        "adapted reward model": files(lambda place: taught.save(place, TOKENIZER, trunk)),
         "held": [sum(own(weight).numel() for weight in each.parameters()) for each in (model, reward)],
         "weights": [sum(weight.numel() for weight in each.parameters()) for each in (model, reward)],
     }
