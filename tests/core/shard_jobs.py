@@ -62,19 +62,20 @@ def files(save: Any) -> Found:
 
 
 def saved() -> Found:
-    """A policy, an adapted one, and a reward model, as they are saved."""
-    model, lora = policy(), policy()
-    adapted = add_adapters(lora, rank=4, alpha=8, seed=0)
+    """A policy, adapted ones (sharded without and with their wrapper), and a reward model, saved."""
+    model = policy()
+    adapted, wrapped = (add_adapters(policy(), rank=4, alpha=8, seed=0) for _ in range(2))
     with torch.no_grad():
-        for name, weight in adapted.named_parameters():
+        for name, weight in (*adapted.named_parameters(), *wrapped.named_parameters()):
             if "lora_B" in name:
                 weight.copy_(torch.linspace(-0.1, 0.1, weight.numel()).view_as(weight))
     reward = RewardModel.from_policy(model, seed=1)
-    for each in (model, lora, reward):
+    for each in (model, adapted.get_base_model(), wrapped, reward):
         devices.shard(each)
     return {
         "policy": files(lambda place: save_policy(model, TOKENIZER, place)),
         "adapters": files(lambda place: save_policy(merge_adapters(adapted), TOKENIZER, place)),
+        "wrapper": files(lambda place: save_policy(merge_adapters(wrapped), TOKENIZER, place)),
         "reward model": files(lambda place: reward.save(place, TOKENIZER)),
         "held": [sum(own(weight).numel() for weight in each.parameters()) for each in (model, reward)],
         "weights": [sum(weight.numel() for weight in each.parameters()) for each in (model, reward)],
