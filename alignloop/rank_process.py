@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alignloop import params as parameters
 from alignloop.determinism import make_deterministic
@@ -117,12 +117,10 @@ def _lead(files: RankFolder, name: str, arguments: Sequence[str]) -> int:
     from alignloop import runner
     from alignloop.core import parallel_passes
 
-    return runner.run(
-        name,
-        arguments,
-        tell=lambda *task: parallel_passes.agreed(Task(*task)) and None,
-        on_finished=lambda: files.mark("finished"),
-    )
+    def tell(*task: str | int) -> None:
+        parallel_passes.agreed(task)
+
+    return runner.run(name, arguments, tell, on_finished=lambda: files.mark("finished"))
 
 
 def follow(params: Params, name: str, arguments: Sequence[str]) -> None:
@@ -132,7 +130,8 @@ def follow(params: Params, name: str, arguments: Sequence[str]) -> None:
 
     function = getattr(importlib.import_module(f"alignloop.stages.{name}"), name)
     paths = vars(parser_of(name).parse_args(arguments))
-    task = parallel_passes.agreed(Task("", "", "", learns=False))
+    said: Any = parallel_passes.agreed(())  # only rank 0 knows
+    task = Task(*said)
     make_deterministic(params, task.title)
     work = bind(function, params)
     if task.learns:  # rank 0 says when a checkpoint is due

@@ -85,14 +85,15 @@ class Shards:
     def whole_copy(self, model: M) -> M:
         """A sharded model's copy, to be saved: every rank asks, rank 0 gets the weights.
 
-        A model that is not sharded is returned itself.
+        A model that is not sharded is returned itself. It may be a part of what was sharded.
         """
-        if model not in self._hollow:
+        root = self._roots.get(model)
+        if root is None:
             return model
-        hollow = cast(M, copy.deepcopy(self._hollow[model]))
+        hollow = copy.deepcopy(self._hollow[root])
         filled: dict[nn.Parameter, nn.Parameter] = {}
         self._ranks.meet()
-        for empty, weight in zip(hollow.parameters(), model.parameters(), strict=True):
+        for empty, weight in zip(hollow.parameters(), root.parameters(), strict=True):
             full = cast(DTensor, weight.detach()).full_tensor()
             if self._ranks.rank == 0:
                 filled[empty] = nn.Parameter(full.cpu(), weight.requires_grad)
@@ -100,7 +101,8 @@ class Shards:
             for name, empty in part.named_parameters(recurse=False):
                 if empty in filled:
                     setattr(part, name, filled[empty])
-        return hollow
+        place = next(name for name, part in root.named_modules() if part is model)
+        return cast(M, hollow.get_submodule(place))
 
     @staticmethod
     def own_part(value: Tensor, like: Tensor) -> Tensor:

@@ -62,19 +62,23 @@ def files(save: Any) -> Found:
 
 
 def saved() -> Found:
-    """A policy, a reward model, and adapted ones, as they are saved."""
-    model, lora = policy(), policy()
+    """A policy, a reward model, and adapted ones (sharded with and without their wrapper), saved."""
+    model = policy()
     reward, taught = (RewardModel.from_policy(model, seed) for seed in (1, 2))
-    adapted, trunk = (add_adapters(each, rank=4, alpha=8, seed=0) for each in (lora, taught.trunk))
+    adapted, wrapped, trunk = (
+        add_adapters(each, rank=4, alpha=8, seed=0) for each in (policy(), policy(), taught.trunk)
+    )
     with torch.no_grad():
-        for name, weight in [*adapted.named_parameters(), *trunk.named_parameters()]:
-            if "lora_B" in name:
-                weight.copy_(torch.linspace(-0.1, 0.1, weight.numel()).view_as(weight))
-    for each in (model, lora, reward, taught):
+        for each in (adapted, wrapped, trunk):
+            for name, weight in each.named_parameters():
+                if "lora_B" in name:
+                    weight.copy_(torch.linspace(-0.1, 0.1, weight.numel()).view_as(weight))
+    for each in (model, adapted.get_base_model(), wrapped, reward, taught):
         devices.shard(each)
     return {
         "policy": files(lambda place: save_policy(model, TOKENIZER, place)),
         "adapters": files(lambda place: save_policy(merge_adapters(adapted), TOKENIZER, place)),
+        "wrapper": files(lambda place: save_policy(merge_adapters(wrapped), TOKENIZER, place)),
         "reward model": files(lambda place: reward.save(place, TOKENIZER)),
         "adapted reward model": files(lambda place: taught.save(place, TOKENIZER, trunk)),
         "held": [sum(own(weight).numel() for weight in each.parameters()) for each in (model, reward)],

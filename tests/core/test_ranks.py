@@ -1,5 +1,6 @@
 """Passes that are dealt among processes give the numbers of one process, and each time the same bits."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,19 @@ def test_gradients_are_summed_in_full_and_results_keep_their_order(tmp_path: Pat
             "agreed": True,
             "writes": rank == 0,
         }
+
+
+def code() -> str:
+    """What a rank says of a value that would run code where it is read."""
+    try:
+        parallel_passes.agreed(Path("a class of its own"))
+    except pickle.UnpicklingError as error:
+        return str(error)
+    return "read"
+
+
+def test_what_ranks_send_each_other_is_read_as_data_only(tmp_path: Path) -> None:
+    assert all("Weights only load failed" in said for said in on_ranks(2, tmp_path / "code", code))
 
 
 def test_one_process_needs_no_ranks() -> None:

@@ -55,7 +55,7 @@ def test_sharded_models_find_what_whole_ones_find_but_for_rounding(
 def test_a_saved_model_has_the_bytes_of_a_whole_one_and_rank_0_writes_it(
     sharded: dict[str, list[Found]], alone: dict[str, Any], way: str
 ) -> None:
-    for kind in ("policy", "adapters", "reward model", "adapted reward model"):
+    for kind in ("policy", "adapters", "wrapper", "reward model", "adapted reward model"):
         assert "model.safetensors" in alone["saved"][kind]
         assert sharded[way][0]["saved"][kind] == alone["saved"][kind]
         assert sharded[way][1]["saved"][kind] == {}
