@@ -114,6 +114,13 @@ def test_one_that_does_not_end_by_itself_is_killed_with_its_children(
     assert not running(child)
 
 
+def test_its_children_have_time_to_free_what_they_share(url: str, tmp_path: Path):
+    """vLLM's leave hundreds of megabytes in /dev/shm otherwise."""
+    with ServerProcess(command("cleans"), url, tmp_path, 30):
+        pass
+    assert (tmp_path / "cleaned").exists()
+
+
 def test_one_that_dies_says_so_with_the_end_of_its_log(url: str, tmp_path: Path):
     with pytest.raises(
         SamplerError, match=r"ended with exit status 3; the end of .*sampler\.log: .*out of memory"
