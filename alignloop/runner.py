@@ -37,6 +37,15 @@ if TYPE_CHECKING:
     from alignloop.training.checkpoints import Checkpoint
 
 LONG_SECONDS = 60.0  # of a stage, from which it prints where its time went
+# stages that hold a model -> the argument that names it: its sizes say how much memory the stage needs
+MODEL_OF = {
+    "pretrain": "",
+    "sft": "base",
+    "sample": "policy",
+    "reward": "sft",
+    "ppo": "start",
+    "evaluate": "sft",
+}
 POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
 
 
@@ -133,6 +142,13 @@ def _check_sources(stage: Stage, active: tracking.ActiveRun | None) -> None:
     check(stage.params, survey(stage.params.ingest, stage.paths["sources"]))
 
 
+def _check_memory(stage: Stage, active: tracking.ActiveRun | None) -> None:
+    """Raise, before anything is loaded, if the stage needs more memory than is free."""
+    from alignloop.checks.stage_memory import check_stage
+
+    check_stage(stage.params, stage.name, Path(stage.paths.get(MODEL_OF.get(stage.name, ""), "")))
+
+
 def _report_drift(stage: Stage, active: tracking.ActiveRun | None) -> None:
     """Print how the data differs from its previous version."""
     from alignloop.lineage import drift
@@ -202,6 +218,7 @@ def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:
 # its MLflow run has ended (a release that waits for a person is no failed run).
 AROUND: dict[tuple[str, str], Callable[[Stage, tracking.ActiveRun | None], None]] = {
     ("ingest", "before"): _check_sources,
+    **{(name, "before"): _check_memory for name in MODEL_OF},
     ("validate", "worked"): _report_drift,
     ("evaluate", "tracked"): _show_responses,
     ("release", "before"): _bring_champion,

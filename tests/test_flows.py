@@ -19,7 +19,7 @@ from alignloop.errors import AlignloopError
 from alignloop.params import load
 from alignloop.tracking import registry
 from flows import pipeline as entry
-from tasks.plan import _try_base
+from tasks.doctor import consult
 from tasks.stage_task import Outcome, artifact_key
 from tasks.stages import ingest
 from tests.conftest import PROJECT
@@ -132,7 +132,7 @@ def test_files_decide_what_the_run_needs_and_all_that_is_missing_stops_it_before
     with pytest.raises(AlignloopError, match=r"^base: .*the weights are quantised \(awq\)"):
         state.result()
     assert (toy / "params.yaml").read_bytes() == before
-    _try_base(toy, str(tiny_policy))
+    assert consult(toy, str(tiny_policy), [], {}) == []
 
     options |= {"overrides": {"base": "org/name"}, "data_only": True}
     run_flow(**options)

@@ -2,7 +2,7 @@
 
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
@@ -37,6 +37,7 @@ class Params(Section):
     threads: Count
     parallel_passes: Count
     compute: Compute
+    memory_check: Literal["refuse", "warn"]
     checkpoint_every: CheckpointEvery
     checkpoint_minutes: Positive | None
     base: str | None
