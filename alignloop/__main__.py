@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in ("-h", "--help"):
         print(_overview())
         return 0
+    if name == "rank":  # of several processes of a stage, started by it (pipeline/launch.py)
+        return _rank(arguments)
     return exit_status(name, lambda: _dispatch(name, arguments))
 
 
@@ -52,9 +54,24 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         parser_of(name).print_help()
         return 0
+    from alignloop import params as parameters
+
+    parser_of(name).parse_args(arguments)
+    params = parameters.load(Path("params.yaml"))
+    if params.compute.processes > 1:
+        from alignloop.pipeline import launch
+
+        if launch.runs_a_model(Path.cwd(), name):
+            return launch.run(Path.cwd(), name, arguments, params.compute, params.threads)
     from alignloop import runner  # brings MLflow, which most commands do without
 
     return runner.run(name, arguments)
+
+
+def _rank(arguments: Sequence[str]) -> int:
+    from alignloop import rank_process
+
+    return rank_process.main(arguments)
 
 
 def _overview() -> str:

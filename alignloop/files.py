@@ -14,13 +14,34 @@ from alignloop.errors import AlignloopError
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 
 
+_diverted: Path | None = None
+
+
 class WriteError(AlignloopError):
     """A file could not be written; a file that had its name before is unchanged."""
+
+
+def divert(folder: Path | None) -> None:
+    """Let this process write nothing that stays: what it would write goes into this folder, for a moment.
+
+    The ranks of a stage but the first run the same code as the first, which writes. None: write again.
+    """
+    global _diverted
+    _diverted = folder
+
+
+def diverted() -> Path | None:
+    """The folder of what this process writes for a moment; None where it writes files that stay."""
+    return _diverted
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path for a file or folder, which replaces `path` if the block ends without error."""
+    if _diverted is not None:
+        with _for_a_moment(_diverted / path.name) as part:
+            yield part
+        return
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +64,15 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         _discard(part)
+
+
+@contextmanager
+def _for_a_moment(path: Path) -> Iterator[Path]:
+    try:
+        _discard(path)
+        yield path
+    finally:
+        _discard(path)
 
 
 @contextmanager

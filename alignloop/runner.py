@@ -7,9 +7,6 @@ A stage's signature is the only declaration of what it needs: sections of params
 import importlib
 import json
 import math
-import os
-import random
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from alignloop import params as parameters
 from alignloop import phases, tracking
+from alignloop.checks.stage_memory import check_stage
+from alignloop.determinism import make_deterministic
 from alignloop.flatten import flatten
 from alignloop.params import Params
 from alignloop.params.binding import bind
@@ -28,7 +27,6 @@ from alignloop.pipeline.dvc_lock import locked_stages
 from alignloop.pipeline.loop import Loop, current_loop, end_loop
 from alignloop.pipeline.stage_files import Footprint, fingerprint, footprint, hashes
 from alignloop.progress import paced, shares_of_time
-from alignloop.seeds import seed_of
 from alignloop.stage_arguments import parser_of
 from alignloop.tracking import metric_names
 from alignloop.tracking.system_metrics import SystemMonitor
@@ -37,15 +35,7 @@ if TYPE_CHECKING:
     from alignloop.training.checkpoints import Checkpoint
 
 LONG_SECONDS = 60.0  # of a stage, from which it prints where its time went
-# stages that hold a model -> the argument that names it: its sizes say how much memory the stage needs
-MODEL_OF = {
-    "pretrain": "",
-    "sft": "base",
-    "sample": "policy",
-    "reward": "sft",
-    "ppo": "start",
-    "evaluate": "sft",
-}
+PROCESSES = ("compute.processes", "compute.shard")  # what `compute.elastic` leaves out of a fingerprint
 POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
 
 
@@ -62,8 +52,17 @@ class Stage:
     paths: dict[str, Any]
 
 
-def run(name: str, arguments: Sequence[str]) -> int:
-    """Run a stage with the paths on its command line; returns the exit status."""
+def run(
+    name: str,
+    arguments: Sequence[str],
+    tell: Callable[[str, str, str, bool], None] = lambda *task: None,
+    on_finished: Callable[[], None] = lambda: None,
+) -> int:
+    """Run a stage with the paths on its command line; returns the exit status.
+
+    Among several processes this is rank 0: it `tell`s the others the stage's title, its name, its fingerprint
+    and whether it has checkpoints, and calls `on_finished` when the stage needs them no more.
+    """
     function = getattr(importlib.import_module(f"alignloop.stages.{name}"), name)
     paths = vars(parser_of(name).parse_args(arguments))
     root, params = Path.cwd(), parameters.load(Path("params.yaml"))
@@ -71,15 +70,23 @@ def run(name: str, arguments: Sequence[str]) -> int:
     title = tracking.title(files.stage, files.round)
     numbers = flatten(params.model_dump(by_alias=True))
     used = {key: value for key, value in numbers.items() if files.uses(key)}
-    _make_deterministic(params, title)
+    make_deterministic(params, title)
     with lock_stage(root, files.name):
         dvc_repair.back_up_lock(root)
         inputs, code = hashes(root, files.inputs), hashes(root, files.code)
         loop = current_loop(root, numbers, list(params.rounds))
         stage = Stage(name, root, params, files, loop, inputs=inputs, paths=paths)
-        mark = fingerprint(root, name, arguments, params=used, inputs=inputs, code=code)
-        checkpoint = _checkpoint(stage, mark)
+        mark_of = partial(fingerprint, root, name, arguments, inputs=inputs, code=code)
+        mark = mark_of(params=used)
+        check_stage(params, name, paths)
         _around("before", stage)
+        learns = name in params.checkpoint_every.model_dump()
+        resumed = ""
+        if learns and any(key in used for key in PROCESSES):
+            likeness = mark_of(params={key: value for key, value in used.items() if key not in PROCESSES})
+            resumed = _adopt(stage, mark, likeness)
+        tell(title, files.name, mark, learns)
+        checkpoint = _checkpoint(stage, mark)
         work = bind(function, params)
         if checkpoint:
             work = partial(work, checkpoint=checkpoint)
@@ -96,6 +103,8 @@ def run(name: str, arguments: Sequence[str]) -> int:
         phases.clear()
         began = time.monotonic()
         with running as active:
+            if resumed:
+                active.describe(resumed)
             step, machine = 0, SystemMonitor()
             curves: set[str] = set()
             for progress in paced(work(**paths), title, _say, look_every=1.0):
@@ -107,6 +116,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
                 if busy := machine.readings():
                     # by the clock, not by step: a resumed stage repeats some of its steps
                     active.log(int(time.time()), busy)
+            on_finished()
             whole = time.monotonic() - began
             _report_time(title, active, step, whole)
             if checkpoint and whole >= LONG_SECONDS and (written := checkpoint.summary()):
@@ -140,13 +150,6 @@ def _check_sources(stage: Stage, active: tracking.ActiveRun | None) -> None:
     from alignloop.data.source_survey import survey
 
     check(stage.params, survey(stage.params.ingest, stage.paths["sources"]))
-
-
-def _check_memory(stage: Stage, active: tracking.ActiveRun | None) -> None:
-    """Raise, before anything is loaded, if the stage needs more memory than is free."""
-    from alignloop.checks.stage_memory import check_stage
-
-    check_stage(stage.params, stage.name, Path(stage.paths.get(MODEL_OF.get(stage.name, ""), "")))
 
 
 def _report_drift(stage: Stage, active: tracking.ActiveRun | None) -> None:
@@ -218,7 +221,6 @@ def _decide(stage: Stage, active: tracking.ActiveRun | None) -> None:
 # its MLflow run has ended (a release that waits for a person is no failed run).
 AROUND: dict[tuple[str, str], Callable[[Stage, tracking.ActiveRun | None], None]] = {
     ("ingest", "before"): _check_sources,
-    **{(name, "before"): _check_memory for name in MODEL_OF},
     ("validate", "worked"): _report_drift,
     ("evaluate", "tracked"): _show_responses,
     ("release", "before"): _bring_champion,
@@ -251,6 +253,24 @@ def _checkpoint(stage: Stage, fingerprint: str) -> "Checkpoint | None":
     return Checkpoint(root, stage.files.name, fingerprint, every[stage.name], minutes)
 
 
+def _adopt(stage: Stage, mark: str, likeness: str) -> str:
+    """With `compute.elastic`, take the checkpoints of the same stage on other processes; says so, or nothing.
+
+    `likeness` is the fingerprint without processes, by which later runs find the checkpoints of this one.
+    """
+    from alignloop.training import elastic
+
+    compute, name = stage.params.compute, stage.files.name
+    now = f"{compute.processes} processes, shard {compute.shard}" if compute.processes > 1 else "1 process"
+    before = elastic.adopt(stage.root, name, mark, likeness) if compute.elastic else ""
+    elastic.sign(stage.root, name, mark, likeness, now)
+    if not before:
+        return ""
+    line = f"compute.elastic: {now} continue what {before} began; numbers round differently from here on"
+    _say(f"{tracking.title(stage.files.stage, stage.files.round)}  {line}")
+    return line
+
+
 def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, float]]:
     """The outputs that MLflow keeps, each with its place there, and the numbers in them.
 
@@ -276,24 +296,3 @@ def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, 
 
 def _say(line: str) -> None:
     print(line, flush=True)
-
-
-def _make_deterministic(params: Params, name: str) -> None:
-    """Seeds, threads and deterministic kernels of the libraries that the stage uses."""
-    seed = seed_of(params.seed, name)
-    random.seed(seed)
-    if numpy := sys.modules.get("numpy"):
-        numpy.random.seed(seed % 2**32)
-    if torch := sys.modules.get("torch"):
-        from alignloop.core import devices, parallel_passes, pass_limits, precision
-
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.set_num_threads(params.threads)
-        torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True)
-        parallel_passes.use(params.parallel_passes)
-        devices.use(params.compute.device)
-        precision.use(params.compute.precision)
-        pass_limits.use(pass_limits.PassLimits(params.compute.tokens_per_pass, params.compute.head_tokens))
-    if transformers := sys.modules.get("transformers"):
-        transformers.utils.logging.disable_progress_bar()

@@ -15,6 +15,7 @@ from alignloop.core.logprobs import response_logprobs
 from alignloop.core.models import context_of, load_policy, token_rules
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import score
+from alignloop.core.sampler import OwnSampler
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.responses import load_test_set, respond, summary
@@ -216,7 +217,15 @@ class Laboratory:
             plan, decoding = self.params.evaluate, self.params.decoding
             data = self.root / "data"
             tests = load_test_set(plan, data / "prompts", data / "corpus", self.model(reward_model))
-            found = respond(self.params.seed, plan, decoding, name=name, path=self.model(name), tests=tests)
+            found = respond(
+                self.params.seed,
+                plan,
+                decoding,
+                name=name,
+                path=self.model(name),
+                tests=tests,
+                sampler=OwnSampler(),
+            )
             reference, tokenizer = load_policy(self.model("sft"))
             theirs = response_logprobs(
                 reference,

@@ -65,6 +65,7 @@ CONFIG = PpoConfig(
     temperature=1.4,  # of rollouts, so that rare paths are tried; evaluations are at 1
     max_new_tokens=LONGEST - 1,
     batch=512,
+    sampler_truncate=2.0,
 )
 ROLLOUTS = CONFIG.prompts_per_step * CONFIG.responses_per_prompt  # of a step
 

@@ -18,7 +18,9 @@ from prefect.tasks import Task
 
 from alignloop import params
 from alignloop.params.binding import sections
+from alignloop.params.rollout import RolloutEngine
 from alignloop.pipeline.code_deps import written
+from alignloop.pipeline.loop import NO_PART_OF_THE_RESULT
 from tasks.stage_task import Outcome
 
 ROOT = Path(__file__).parents[1]
@@ -121,7 +123,7 @@ def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_
     used = {key for stage in STAGES for key in body(stage)["params"]}
     assert {key.split(".")[0] for key in used} <= set(values)
     # rounds are unrolled into stages; no result depends on pages, parallel passes or checkpoints
-    assert set(values) - used <= {
+    assert set(values) - {key.split(".")[0] for key in used} <= {
         "rounds",
         "people",
         "parallel_passes",
@@ -129,6 +131,21 @@ def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_
         "checkpoint_every",
         "checkpoint_minutes",
     }
+    kinds = {f"compute.{key}" for key in values["compute"]} - {"compute.launch", "compute.elastic"}
+    for stage in STAGES:
+        named = {key for key in body(stage)["params"] if key.startswith("compute")}
+        assert named in (set(), kinds), f"{stage}: how processes are started is no part of the result"
+
+
+def test_where_a_sampler_is_asked_is_no_part_of_the_result() -> None:
+    named = {stage: {key for key in body(stage)["params"] if key.startswith("rollout")} for stage in STAGES}
+    assert {stage: keys for stage, keys in named.items() if keys} == {
+        "sample": {"rollout.engine"},
+        "ppo": {"rollout.engine", "rollout.truncate"},
+        "evaluate": {"rollout.engine"},
+    }
+    others = {f"rollout.{key}" for key in RolloutEngine.model_fields} - {"rollout.engine", "rollout.truncate"}
+    assert others == {key for key in NO_PART_OF_THE_RESULT if key.startswith("rollout.")}
 
 
 def test_the_deployment_names_a_flow_that_can_be_loaded() -> None:
@@ -167,6 +184,17 @@ def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, Any]]:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, kinds):
                     yield f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
+
+
+def test_torch_distributed_is_known_to_ranks_and_sharding_only() -> None:
+    """A contract of import-linter cannot name a part of a package."""
+    found = set()
+    for place, node in nodes(ast.Import, ast.ImportFrom):
+        names = [f"{getattr(node, 'module', None) or ''}.{alias.name}".lstrip(".") for alias in node.names]
+        if any(name == "torch.distributed" or name.startswith("torch.distributed.") for name in names):
+            found.add(place.split(":")[0])
+    assert found <= {"alignloop/core/ranks.py", "alignloop/core/sharding.py"}
+    assert "alignloop/core/ranks.py" in found
 
 
 def test_conditional_expressions_are_not_nested() -> None:

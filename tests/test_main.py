@@ -52,6 +52,8 @@ COMPUTE = {
     "compute.device",
     "compute.gradient_checkpointing",
     "compute.precision",
+    "compute.processes",
+    "compute.shard",
     "compute.tokens_per_pass",
     "compute.head_tokens",
 }

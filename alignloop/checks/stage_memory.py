@@ -1,8 +1,9 @@
 """What each stage needs by params.yaml and a checkpoint's sizes, against what is free. Imports no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from alignloop.checks.findings import Finding
 from alignloop.checks.machine_memory import free_memory
@@ -14,7 +15,9 @@ from alignloop.errors import AlignloopError
 from alignloop.params import Params
 from alignloop.records import Prompt
 
-STAGES = ("pretrain", "sft", "sample", "reward", "ppo", "evaluate")  # that hold a model
+# stages that hold a model -> the argument that names it; `base` of params.yaml names pretrain's
+MODEL_OF = {"sft": "base", "sample": "policy", "reward": "sft", "ppo": "start", "evaluate": "sft"}
+STAGES = ("pretrain", *MODEL_OF)
 PROGRAM = {"cpu": 500_000_000, "cuda": 600_000_000, "mps": 300_000_000}  # libraries; on a GPU, its context
 CHARACTERS_PER_TOKEN = 4
 PROMPT = 64  # tokens of a long prompt, as long as no data is prepared
@@ -132,33 +135,41 @@ def check_fit(params: Params, found: Sequence[Usage], device: str, free: int | N
                 "compare the table with what the machine has",
             )
         ]
-    most = max(found, key=lambda each: each.total)
+    most, count = max(found, key=lambda each: each.total), params.compute.processes
     findings: list[Finding] = []
     for each in found:
-        if needed(each, device) > free:
+        if needed(each, device, count) > free:
             severity = "error" if params.memory_check == "refuse" else "warning"
-            findings.append(Finding("memory", severity, _said(each, device, free), remedy(params, each)))
-    if not findings and needed(most, device) > TIGHT * free:
-        findings.append(Finding("memory", "warning", _said(most, device, free), remedy(params, most)))
+            findings.append(
+                Finding("memory", severity, _said(each, device, free, count), remedy(params, each))
+            )
+    if not findings and needed(most, device, count) > TIGHT * free:
+        findings.append(Finding("memory", "warning", _said(most, device, free, count), remedy(params, most)))
     if not findings:
         findings.append(
             Finding(
                 "memory",
                 "ok",
-                f"{most.stage} takes most, about {gigabytes(needed(most, device))} of "
+                f"{most.stage} takes most, about {gigabytes(needed(most, device, count))} of "
                 f"{gigabytes(free)} free on {device}",
             )
         )
     return findings
 
 
-def check_stage(params: Params, stage: str, model: Path) -> None:
-    """Raise NotEnoughMemory if a stage on this checkpoint needs more than is free; nothing is loaded yet."""
-    if stage == "pretrain":
-        model = Path(params.base or "")
-    shape = built_in_shape(params) if stage == "pretrain" and params.base is None else shape_of(model)
+def check_stage(params: Params, stage: str, paths: Mapping[str, Any]) -> None:
+    """Raise NotEnoughMemory if a stage with these paths needs more than is free; nothing is loaded yet.
+
+    A stage that holds no model, or whose folder has none to measure, is left to itself.
+    """
+    if stage not in STAGES:
+        return
+    if stage == "pretrain" and params.base is None:
+        shape = built_in_shape(params)
+    else:
+        shape = shape_of(Path(str(params.base) if stage == "pretrain" else paths[MODEL_OF[stage]]))
     device = params.compute.device
-    if shape is None or stage not in STAGES:
+    if shape is None:
         return
     if device == "auto":
         from alignloop.core import devices  # brings torch
@@ -170,16 +181,18 @@ def check_stage(params: Params, stage: str, model: Path) -> None:
             raise NotEnoughMemory(f"{finding.message}; {finding.remedy}")
 
 
-def needed(usage: Usage, device: str) -> int:
-    """What a stage takes of a device, with its libraries."""
-    return usage.total + PROGRAM[device]
+def needed(usage: Usage, device: str, processes: int = 1) -> int:
+    """What a stage takes of a device, with its libraries. Processes share a CPU's memory."""
+    return (usage.total + PROGRAM[device]) * (processes if device == "cpu" else 1)
 
 
-def _said(usage: Usage, device: str, free: int) -> str:
+def _said(usage: Usage, device: str, free: int, processes: int) -> str:
     largest = sorted(usage.parts.items(), key=lambda part: -part[1])[:3]
     parts = ", ".join(f"{name} {gigabytes(bytes)}" for name, bytes in largest)
+    each = "" if processes == 1 or device != "cpu" else f"{processes} processes, each with "
     return (
-        f"{usage.stage} needs about {gigabytes(needed(usage, device))} on {device} ({parts}, …), and "
+        f"{usage.stage} needs about {gigabytes(needed(usage, device, processes))} on {device} "
+        f"({each}{parts}, …), and "
         f"{gigabytes(free)} are free"
     )
 

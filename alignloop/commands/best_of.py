@@ -17,6 +17,7 @@ from alignloop.core.models import context_of, load_policy
 from alignloop.core.reward_model import RewardModel
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.best_of_n_report import draw_pool
+from alignloop.inference.open_sampler import open_sampler
 from alignloop.records import Demonstration, Message, Prompt
 from alignloop.seeds import seed_of
 from alignloop.training.encoding import prompt_rows
@@ -35,17 +36,19 @@ def command(arguments: Sequence[str]) -> int:
     policy, tokenizer = load_policy(options.policy)
     prompts = read(options.prompts, Prompt)[: options.limit]
     rows, _ = prompt_rows(tokenizer, prompts, context_of(policy) - params.decoding.max_new_tokens)
-    pool = draw_pool(
-        policy,
-        tokenizer,
-        [ids for _, ids in rows],
-        score=scorer(RewardModel.load(options.reward), tokenizer),
-        size=options.n,
-        temperature=params.decoding.temperature,
-        decoding=params.decoding,
-        generator=torch.Generator().manual_seed(seed_of(params.seed, "best-of", "best of")),
-        say=lambda done: print(f"{done:,}/{len(rows):,} prompts", flush=True),
-    )
+    with open_sampler(params.rollout, options.policy) as sampler:
+        pool = draw_pool(
+            policy,
+            tokenizer,
+            [ids for _, ids in rows],
+            score=scorer(RewardModel.load(options.reward), tokenizer),
+            size=options.n,
+            temperature=params.decoding.temperature,
+            decoding=params.decoding,
+            generator=torch.Generator().manual_seed(seed_of(params.seed, "best-of", "best of")),
+            sampler=sampler,
+            say=lambda done: print(f"{done:,}/{len(rows):,} prompts", flush=True),
+        )
     scores, n = pool.scores, options.n
     best = [
         row[int(place)] for row, place in zip(pool.texts, win_probabilities(scores, n).argmax(1), strict=True)

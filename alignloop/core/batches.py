@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alignloop.core import pass_limits
+from alignloop.core import parallel_passes, pass_limits
 
 ROWS_PER_THREAD = 64  # with fewer rows, a decoding step is hardly faster
 
@@ -28,12 +28,14 @@ def by_length(lengths: Sequence[int], tokens: int | None = None) -> list[list[in
 def even_groups(lengths: Sequence[int], max_rows: int) -> list[list[int]]:
     """All indices, shortest row first, in groups of nearly equal size, at most `max_rows` rows each.
 
-    Where there are many rows, the number of groups is even, so that two threads have equal work.
+    Where there are many rows, all threads and ranks have equal work: the number of groups is even, or a
+    multiple of that of the ranks.
     """
-    order = np.argsort(np.asarray(lengths), kind="stable")
+    order, ranks = np.argsort(np.asarray(lengths), kind="stable"), parallel_passes.ranks()
     groups = -(-len(order) // max_rows)
-    if len(order) >= 2 * ROWS_PER_THREAD:
-        groups = min(groups + groups % 2, len(order))
+    shares = max(2, ranks.size) if ranks else 2
+    if len(order) >= shares * ROWS_PER_THREAD:
+        groups = min(groups + -groups % shares, len(order))
     return [group.tolist() for group in np.array_split(order, max(groups, 1)) if len(group)]
 
 

@@ -22,6 +22,12 @@ def use(name: DeviceName) -> None:
     _device = find(name)
 
 
+def use_number(place: int) -> None:
+    """Let the process that has this place on its host, from 0, use a GPU of its own, if there are any."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(place % torch.cuda.device_count())
+
+
 def find(name: DeviceName) -> torch.device:
     """The device of this name; `auto`: a GPU if there is one. Raises AlignloopError if it is not there."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

@@ -19,6 +19,7 @@ from alignloop.core.numeric_checks import NonFiniteLoss
 from alignloop.core.parallel_passes import in_parallel
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.sampler import importance_weights
 from alignloop.core.tokens import TokenRules, pad_right
 from alignloop.phases import counted
 
@@ -53,6 +54,7 @@ class Experience:
     values: Tensor  # values and returns are zero without a value model
     advantages: Tensor
     returns: Tensor
+    weights: Tensor | None = None  # importance weights, where a sampler apart from the policy drew
 
 
 def compute_experience(
@@ -118,8 +120,12 @@ def compute_experience(
     else:
         grouped = GROUP_ADVANTAGES[config.advantages](rollouts.rewards, config.responses_per_prompt)
         advantages, returns = grouped[:, None] * mask, torch.zeros_like(values)
+    weights = None
+    if responses.sampler_logprobs is not None:
+        drawn = _unflatten(torch.cat(responses.sampler_logprobs), mask)
+        weights = importance_weights(logprobs, drawn, config.sampler_truncate)
     return rollouts, Experience(
-        rows, starts, mask, logprobs, values=values, advantages=advantages, returns=returns
+        rows, starts, mask, logprobs, values=values, advantages=advantages, returns=returns, weights=weights
     )
 
 

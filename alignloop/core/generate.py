@@ -29,8 +29,11 @@ class Responses:
     """Responses in the order of their prompts."""
 
     ids: list[list[int]]  # with the end token where it was drawn
-    logprobs: list[Tensor]  # of these tokens
+    logprobs: list[Tensor]  # of these tokens, under the policy
     ended: list[bool]  # whether the end token was drawn
+    sampler_logprobs: list[Tensor] | None = (
+        None  # as the sampler reported them, if it is not the policy itself
+    )
 
 
 def log_distribution(logits: Tensor, allowed: Tensor, temperature: float) -> Tensor:

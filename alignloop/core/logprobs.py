@@ -52,6 +52,33 @@ def policy_logprobs(
 
 
 @torch.no_grad()
+def per_token_logprobs(
+    model: PreTrainedModel,
+    prompts: Sequence[list[int]],
+    responses: Sequence[list[int]],
+    rules: TokenRules,
+    temperature: float,
+) -> list[Tensor]:
+    """Log-probabilities (R,) in nats of each response's tokens."""
+    model.eval()
+    rows = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
+    logprobs, batches = [torch.empty(0)] * len(rows), by_length([len(row) for row in rows])
+
+    def of_batch(batch: list[int]) -> Sequence[Tensor]:
+        ids, mask, positions, targets = response_positions(
+            [rows[index] for index in batch], [len(prompts[index]) for index in batch], rules.pad
+        )
+        states = hidden_states(model.base_model, ids, mask)[positions]
+        chosen, _ = policy_logprobs(model, states, targets, rules.allowed, temperature)
+        return chosen.split([len(responses[index]) for index in batch])
+
+    found = counted("log-probabilities", in_parallel(of_batch, batches), len(batches))
+    for batch, parts in zip(batches, found, strict=True):
+        for index, part in zip(batch, parts, strict=True):
+            logprobs[index] = part
+    return logprobs
+
+
 def response_logprobs(
     model: PreTrainedModel,
     prompts: Sequence[list[int]],
@@ -60,19 +87,5 @@ def response_logprobs(
     temperature: float,
 ) -> Tensor:
     """Log-probability (N,) in nats of each response, summed over its tokens."""
-    model.eval()
-    rows = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
-    sums, batches = torch.zeros(len(rows)), by_length([len(row) for row in rows])
-
-    def summed(batch: list[int]) -> Tensor:
-        ids, mask, positions, targets = response_positions(
-            [rows[index] for index in batch], [len(prompts[index]) for index in batch], rules.pad
-        )
-        states = hidden_states(model.base_model, ids, mask)[positions]
-        chosen, _ = policy_logprobs(model, states, targets, rules.allowed, temperature)
-        return torch.stack([part.sum() for part in chosen.split([len(responses[index]) for index in batch])])
-
-    parts = counted("log-probabilities", in_parallel(summed, batches), len(batches))
-    for batch, part in zip(batches, parts, strict=True):
-        sums[batch] = part
-    return sums
+    per_token = per_token_logprobs(model, prompts, responses, rules, temperature)
+    return torch.tensor([float(part.sum()) for part in per_token])

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 if TYPE_CHECKING:  # peft takes a second to import, and few runs use LoRA
@@ -43,3 +44,25 @@ def adapters_off(reference: "PreTrainedModel | PeftModel") -> Iterator[PreTraine
     else:
         with reference.disable_adapter():
             yield cast(PreTrainedModel, reference.get_base_model())
+
+
+@torch.no_grad()
+def merged_weights(policy: PreTrainedModel) -> dict[str, Tensor]:
+    """The policy's weights by name, tied ones under each of their names, with adapters merged in.
+
+    The policy itself stays as it is.
+    """
+    adapted: dict[str, Any] = {
+        name: layer for name, layer in policy.named_modules() if hasattr(layer, "get_delta_weight")
+    }
+    weights: dict[str, Tensor] = {}
+    for name, weight in policy.state_dict().items():
+        place, _, leaf = name.rpartition(".")
+        if place.removesuffix(".base_layer") in adapted and place.endswith(".base_layer"):
+            layer = place.removesuffix(".base_layer")
+            if leaf == "weight":
+                weight = weight + adapted[layer].get_delta_weight("default")
+            weights[f"{layer}.{leaf}"] = weight
+        elif ".lora_" not in name:
+            weights[name] = weight
+    return weights

@@ -62,7 +62,9 @@ def at_step(step: int, names: Sequence[str], weights: Iterable[Tensor]) -> Itera
         with naming(names):
             yield
     except NonFiniteLoss as error:
-        sane = all(bool((weight.abs() < SANE).all()) for weight in weights)  # false where a weight is NaN
+        # of sharded weights those of this rank: another one may not be here to gather them. False for NaN
+        own = (getattr(weight, "to_local", lambda weight=weight: weight)() for weight in weights)
+        sane = all(bool((weight.abs() < SANE).all()) for weight in own)
         if sane:
             remedy = error.remedy if error.remedy != ANY else "look at these rows, then at the learning rate"
             cause = f"all weights are still finite: {remedy}"

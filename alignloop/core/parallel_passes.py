@@ -1,23 +1,28 @@
-"""Parallel passes: several passes of a small model at the same time, one thread each.
+"""Parallel passes: several passes of a model at the same time, one thread each, or dealt among processes.
 
 The operators of a small model are too small to be split among cores. Results come in the order of the
 parts, and gradients are summed in that order, so that no bit of a result depends on the number of threads.
+Several processes (`core/ranks.py`) sum the gradients of their own parts first, which rounds differently.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
 from alignloop.core import devices, precision
 
+if TYPE_CHECKING:  # brings torch.distributed, which one process does without
+    from alignloop.core.ranks import Ranks
+
 P = TypeVar("P")
 R = TypeVar("R")
 _pool: ThreadPoolExecutor | None = None
 _threads = 1
+_ranks: "Ranks | None" = None
 
 
 def use(threads: int) -> None:
@@ -28,12 +33,41 @@ def use(threads: int) -> None:
     _pool, _threads = (ThreadPoolExecutor(threads, "pass") if threads > 1 else None), threads
 
 
+def deal_among(ranks: "Ranks | None") -> None:
+    """Deal the passes of this process among these ranks from now on; None: they are all its own."""
+    global _ranks
+    _ranks = ranks
+
+
+def ranks() -> "Ranks | None":
+    """The ranks among which passes are dealt; None for one process."""
+    return _ranks
+
+
+def is_writer() -> bool:
+    """Whether this process writes the stage's files: one process, or rank 0 of several."""
+    return _ranks is None or _ranks.rank == 0
+
+
+def agreed(value: R) -> R:
+    """The value in one process; among several that of rank 0, for what may differ: clocks, folders."""
+    return value if _ranks is None else _ranks.share(value)
+
+
 def in_parallel(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
     """The results of `work` for all parts, in their order.
 
     At most one part more than there are threads is submitted at a time. A part is worked in the precision of
-    this process.
+    this process. Among several processes all of them call this with the same parts, and results have no
+    gradients.
     """
+    if _ranks is None:
+        yield from _on_threads(work, parts)
+    else:
+        yield from _ranks.in_parallel(work, parts, _on_threads)
+
+
+def _on_threads(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
     # gradient mode is per thread: without it, work under no_grad would record gradients
     with_gradients, device = torch.is_grad_enabled(), devices.current()
 
@@ -63,6 +97,8 @@ def backward(loss: Callable[[P], tuple[Tensor, R]], parts: Sequence[P], weights:
 
     `loss` returns a part's loss and a result; the results of all parts are returned.
     """
+    if _ranks is not None:
+        return _ranks.backward(loss, parts, weights, _on_threads)
     trainable = [weight for weight in weights if weight.requires_grad]
 
     def added(part: P) -> R:

@@ -4,7 +4,8 @@ In one step, draw responses to prompts, score them, turn score and KL into advan
 and value model in a few minibatches. Policy and reference use one distribution, `log_distribution` at the
 sampling temperature. The score is any function of prompt and response ids (`Score`). The reference is a
 model of its own, or an adapted policy with its adapters off; the value model is one of its own, or a head
-on the policy's trunk. Left out: several devices.
+on the policy's trunk. The responses are drawn by the policy itself, or by a `Sampler` apart from it. Left
+out: several devices.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,13 +19,13 @@ from transformers import PreTrainedModel
 
 from alignloop.core.advantages import explained_variance
 from alignloop.core.experience import Rollouts, Score, compute_experience, rollout_metrics
-from alignloop.core.generate import sample
 from alignloop.core.guards import GuardMonitor, GuardTripped, GuardViolation
 from alignloop.core.kl_controller import AdaptiveKl, FixedKl
 from alignloop.core.numeric_checks import at_step
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.ppo_update import update
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.sampler import OwnSampler, Sampler, sampler_metrics
 from alignloop.core.tokens import Encoded, TokenRules
 from alignloop.core.train_state import (
     State,
@@ -77,6 +78,7 @@ class Trainer:
         generator: torch.Generator,
         guards: GuardMonitor | None = None,
         names: Sequence[str] = (),
+        sampler: Sampler | None = None,
     ) -> None:
         if (value is None) == (config.advantages == "gae"):
             verb = "need" if value is None else "take no"
@@ -88,6 +90,7 @@ class Trainer:
         self.rules, self.config = rules, config
         self.random, self.generator = random, generator
         self.guards, self.names = guards, names
+        self.sampler = sampler or OwnSampler()
         self.number, self.stopped = 0, False
         self._models: dict[str, nn.Module] = {"policy": policy}
         if value is not None:  # of a value model on the policy's trunk only the head is its own
@@ -171,8 +174,8 @@ class Trainer:
         config, guards = self.config, self.guards
         number = self.number
         # 1. rollouts: responses of the current policy
-        responses = sample(
-            self.policy,
+        self.sampler.follow(self.policy)
+        responses = self.sampler.draw(
             prompts,
             self.rules,
             temperature=config.temperature,
@@ -193,6 +196,7 @@ class Trainer:
             config=config,
         )
         metrics = rollout_metrics(rollouts, experience, coef)
+        metrics |= sampler_metrics(responses, config.sampler_truncate)
         if self.value is not None:
             metrics["explained_variance"] = explained_variance(
                 experience.values, experience.returns, experience.mask

@@ -41,6 +41,7 @@ class PpoConfig:
     temperature: float
     max_new_tokens: int
     batch: int
+    sampler_truncate: float  # the largest importance weight of a token that a sampler apart drew
 
     def __post_init__(self) -> None:
         responses = self.prompts_per_step * self.responses_per_prompt

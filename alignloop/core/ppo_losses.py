@@ -8,15 +8,17 @@ from torch import Tensor
 
 
 def policy_loss(
-    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip: float
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip: float, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """PPO's clipped surrogate loss (arXiv 1707.06347, eq. 7), summed over N tokens, and who is clipped (N,).
 
-    `logprobs`, `old_logprobs` and `advantages` are (N,).
+    `logprobs`, `old_logprobs` and `advantages` are (N,), and so are the importance `weights` of tokens that
+    a sampler apart from the policy drew (`core/sampler.py`).
     """
     ratio = torch.exp(logprobs - old_logprobs)
     plain, clipped = -advantages * ratio, -advantages * ratio.clamp(1 - clip, 1 + clip)
-    return torch.maximum(plain, clipped).sum(), clipped > plain
+    losses = torch.maximum(plain, clipped)
+    return (losses if weights is None else weights * losses).sum(), clipped > plain
 
 
 def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> tuple[Tensor, Tensor]:

@@ -126,7 +126,8 @@ def _minibatch_gradients(
         old, advantages = experience.logprobs[picked][mask], experience.advantages[picked][mask]
         states = hidden_states(policy.base_model, ids, real)[positions]
         logprobs, entropy = policy_logprobs(policy, states, targets, rules.allowed, config.temperature)
-        policy_part, clipped = policy_loss(logprobs, old, advantages, config.clip)
+        weights_of_tokens = None if experience.weights is None else experience.weights[picked][mask]
+        policy_part, clipped = policy_loss(logprobs, old, advantages, config.clip, weights_of_tokens)
         mean = finite(policy_part / tokens, "the policy loss", picked)
         with torch.no_grad():
             ratio = torch.exp(logprobs - old)

@@ -22,6 +22,12 @@ class Stateful(Protocol):
     def restore(self, state: State) -> None: ...
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """The tensor itself; of a sharded one all of it, for which every rank has to ask."""
+    gather = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else gather()
+
+
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """The trainable weights by name, tied ones once; frozen weights are loaded from where they came from."""
     return {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}

@@ -10,9 +10,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core.best_of_n import expected_value, kl_if_all_differ, kl_measured
 from alignloop.core.experience import Score
-from alignloop.core.generate import sample
 from alignloop.core.models import token_rules
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.sampler import Sampler
 from alignloop.core.tokens import decode
 from alignloop.evaluation.responses import ModelResponses
 from alignloop.params.evaluate import Evaluate
@@ -33,7 +33,13 @@ class Pool(NamedTuple):
 
 
 def best_of_n_rows(
-    seed: int, plan: Evaluate, decoding: Decoding, model: ModelResponses, reward_model: RewardModel
+    seed: int,
+    plan: Evaluate,
+    decoding: Decoding,
+    *,
+    model: ModelResponses,
+    reward_model: RewardModel,
+    sampler: Sampler,
 ) -> dict[str, Any]:
     """What the best of n responses earns for each n of `evaluate.best_of`, from one pool of the largest n."""
     prompts = [response.prompt for response in model.responses]
@@ -46,6 +52,7 @@ def best_of_n_rows(
         temperature=plan.temperature,
         decoding=decoding,
         generator=torch.Generator().manual_seed(seed_of(seed, "evaluate", "best of")),
+        sampler=sampler,
     )
     gold = None
     if all(prompt.key is not None for prompt in prompts):
@@ -89,16 +96,17 @@ def draw_pool(
     temperature: float,
     decoding: Decoding,
     generator: torch.Generator,
+    sampler: Sampler,
     say: Callable[[int], None] = lambda done: None,
 ) -> Pool:
     """Draw `size` responses to each prompt and score them; `say` gets the number of prompts done."""
     rules = token_rules(tokenizer, policy)
+    sampler.follow(policy)
     texts: list[list[str]] = []
     scores, tokens = [], []
     for start in range(0, len(prompts), PROMPTS_PER_CALL):
         repeated = [ids for ids in prompts[start : start + PROMPTS_PER_CALL] for _ in range(size)]
-        drawn = sample(
-            policy,
+        drawn = sampler.draw(
             repeated,
             rules,
             temperature=temperature,

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from alignloop.core.generate import Responses, sample
+from alignloop.core.generate import Responses
 from alignloop.core.lm_training import mean_loss
 from alignloop.core.metrics import distinct, distinct_responses
 from alignloop.core.models import context_of, load_policy, token_rules
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.sampler import Sampler
 from alignloop.core.tokens import decode, pad_of
 from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read
@@ -62,15 +63,22 @@ def load_test_set(plan: Evaluate, prompts: Path, corpus: Path, reward: Path) -> 
 
 
 def respond(
-    seed: int, plan: Evaluate, decoding: Decoding, *, name: str, path: Path, tests: TestSet
+    seed: int,
+    plan: Evaluate,
+    decoding: Decoding,
+    *,
+    name: str,
+    path: Path,
+    tests: TestSet,
+    sampler: Sampler,
 ) -> ModelResponses:
     """Draw the responses of the model at `path`; each name has its own stream of random numbers."""
     model, tokenizer = load_policy(path)
     rows, too_long = prompt_rows(tokenizer, tests.prompts, context_of(model) - decoding.max_new_tokens)
     order = draws(seed, "evaluate").permutation(len(rows))[: plan.prompts]
     chosen, ids = [rows[index][0] for index in order], [rows[index][1] for index in order]
-    drawn = sample(
-        model,
+    sampler.follow(model)
+    drawn = sampler.draw(
         ids,
         token_rules(tokenizer, model),
         temperature=plan.temperature,

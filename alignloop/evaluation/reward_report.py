@@ -1,6 +1,6 @@
 """The report on a reward model: its agreement with labelers on prompts of users it has not learned from."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from alignloop.core.encoded_ranking import EncodedRanking
@@ -18,17 +18,17 @@ from alignloop.records import Ranking
 
 def held_out_agreement(
     model: RewardModel,
-    ranked: Sequence[tuple[Ranking, EncodedRanking]],
+    unseen: Sequence[tuple[Ranking, EncodedRanking]],
+    learned_from: Collection[str],
     pad: int,
+    *,
     scale: float,
     threshold: float,
 ) -> dict[str, Any]:
-    """The agreement with the validation rankings, from whose users nothing was learned.
+    """The agreement with rankings of users from whom nothing was learned; `learned_from` are known labelers.
 
     `scale` undoes the normalisation of the variance: chances are σ(gap) of the scores as they were trained.
     """
-    learned_from = {ranking.labeler for ranking, _ in ranked if ranking.split == "train"}
-    unseen = [(ranking, row) for ranking, row in ranked if ranking.split == "valid"]
     scores, ranks = score_rankings(model, [row for _, row in unseen], pad), [row.ranks for _, row in unseen]
     lengths = [[len(ids) - row.shared for ids in row.rows] for _, row in unseen]
     labelers = ["known" if ranking.labeler in learned_from else "held_out" for ranking, _ in unseen]

@@ -1,5 +1,6 @@
 """params.yaml, checked: every key has a type and a range here; an unknown key is an error."""
 
+import re
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ from alignloop.params.pretrain import Pretrain
 from alignloop.params.release import Release
 from alignloop.params.renamed_keys import renamed
 from alignloop.params.reward import Reward
+from alignloop.params.rollout import RolloutEngine
 from alignloop.params.rounds import RoundPlans
 from alignloop.params.sample import Decoding, Sample
 from alignloop.params.section import Count, Positive, Section, Whole
@@ -47,6 +49,7 @@ class Params(Section):
     pretrain: Pretrain
     sft: Sft
     decoding: Decoding
+    rollout: RolloutEngine
     sample: Sample
     label: Label
     people: People
@@ -116,11 +119,14 @@ def _sentence(violation: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    """The value for a message, cut: with aliases, a few lines of YAML stand for more than memory holds."""
+    """The value for a message, cut: with aliases, a few lines of YAML stand for more than memory holds.
+
+    A password in an address is left out.
+    """
     shown = reprlib.Repr()
     shown.maxlevel = 2
     shown.maxstring = 200
-    return shown.repr(value)
+    return re.sub(r"//[^/@\s]+@", "//…@", shown.repr(value))
 
 
 def load(path: Path) -> Params:

@@ -1,18 +1,30 @@
-"""Parameters of `compute`: the device of the models, the precision of a pass, and how much one holds."""
+"""Parameters of `compute`: device and processes of the models, and precision and size of a forward pass."""
 
 from typing import Literal
+
+from pydantic import model_validator
 
 from alignloop.params.section import Count, Section
 
 
 class Compute(Section):
-    """The device, and the precision and limits (in tokens) of a pass.
+    """Device, processes, and the precision and limits (in tokens) of a pass: part of the result, by rounding.
 
-    All are part of the result: others round differently.
+    `launch` and `elastic` are no part of it.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"]
+    processes: Count
+    shard: Literal["none"]
+    launch: str | None
+    elastic: bool
     precision: Literal["fp32", "bf16"]
     gradient_checkpointing: bool
     tokens_per_pass: Count
     head_tokens: Count | None
+
+    @model_validator(mode="after")
+    def _processes_fit(self) -> "Compute":
+        if self.device == "mps" and self.processes > 1:
+            raise ValueError("processes: several work on cpu or cuda only, not on mps; set them to 1")
+        return self

@@ -7,4 +7,5 @@ class Evaluate(Section):
     prompts: Count
     temperature: Positive
     documents: Count
+    rankings: Count
     best_of: list[Count]

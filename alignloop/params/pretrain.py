@@ -18,6 +18,7 @@ class Pretrain(Section):
     learning_rate: Positive
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
+    valid_documents: Count
 
     @model_validator(mode="after")
     def _heads_have_an_even_width(self) -> "Pretrain":

@@ -17,6 +17,8 @@ class Reward(Section):
     ties: Literal["skip", "rao_kupper"]
     margin: Annotated[float, Field(ge=0)]
     normalise_variance: bool
+    normalisation_demonstrations: Count
+    valid_rankings: Count
     held_out_model: bool
     lora: Lora | None
 

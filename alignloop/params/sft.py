@@ -17,6 +17,7 @@ class Sft(Section):
     pretrain_share: Annotated[float, Field(ge=0, lt=1)]
     packing: bool
     validations: Count
+    valid_demonstrations: Count
     reward_model: str | None
     validation_prompts: Count
     extra_demonstrations: str | None

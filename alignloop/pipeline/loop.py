@@ -17,8 +17,20 @@ from typing import Any
 from alignloop.files import write_json
 
 PLACE = Path(".cache", "loop.json")
-# may change while a loop is interrupted
-NO_PART_OF_THE_RESULT = ("parallel_passes", "checkpoint_every", "checkpoint_minutes")
+NO_PART_OF_THE_RESULT = (  # may change while a loop is interrupted
+    "parallel_passes",
+    "checkpoint_every",
+    "checkpoint_minutes",
+    "compute.launch",
+    "compute.elastic",
+    "rollout.url",
+    "rollout.command",
+    "rollout.max_gap",
+    "rollout.max_concurrency",
+    "rollout.timeout_s",
+    "rollout.start_timeout_s",
+    "rollout.weights_folder",
+)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from alignloop.params import ParamsError
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.code_paths import CODE, is_code
 from alignloop.pipeline.dvc_lock import load_yaml
+from alignloop.pipeline.loop import NO_PART_OF_THE_RESULT
 
 ALWAYS = ("seed", "threads", "compute")
 
@@ -57,6 +58,8 @@ class Footprint:
 
     def uses(self, key: str) -> bool:
         """Whether the stage depends on this key of params.yaml, `ppo.kl.coef` for one."""
+        if key.startswith(NO_PART_OF_THE_RESULT):
+            return False
         return any(key == own or key.startswith(f"{own}.") for own in (*self.params, *ALWAYS))
 
 

@@ -27,7 +27,9 @@ from alignloop.evaluation.overoptimisation import by_step
 from alignloop.evaluation.responses import ModelResponses, load_test_set, respond, summary
 from alignloop.evaluation.results_table import headline_of
 from alignloop.files import rounded, write_json
+from alignloop.inference.open_sampler import open_sampler
 from alignloop.params.evaluate import Evaluate
+from alignloop.params.rollout import RolloutEngine
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.phases import phase
@@ -35,6 +37,7 @@ from alignloop.progress import Progress
 from alignloop.records import Prompt, Ranking, Rollout
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import ranked_rows
+from alignloop.training.measured import spread, spread_note
 from alignloop.world.gold import judge
 
 
@@ -42,6 +45,7 @@ def evaluate(
     seed: Seed,
     plan: Evaluate,
     decoding: Decoding,
+    engine: RolloutEngine,
     round: str,
     base: Path,
     sft: Path,
@@ -61,27 +65,40 @@ def evaluate(
     paths = {"base": base, "sft": sft, "before": before, "policy": policy}
     tests = load_test_set(plan, prompts, corpus, reward)
     models: dict[str, ModelResponses] = {}
-    for number, (name, path) in enumerate(paths.items(), 1):
-        if name == "before" and before == sft:
-            models[name] = models["sft"]
-        else:
-            with phase("responses", of=f"of {name}"):
-                models[name] = respond(seed, plan, decoding, name=name, path=path, tests=tests)
-        score = fmean(each.score for each in models[name].responses)
-        yield Progress(number, len(paths) + 1, {f"{name}_score": score})
-    own = [name for name in paths if name != "before" or before != sft]
-    write(out / "responses.jsonl", [each for name in own for each in models[name].responses])
-    ranked = read(rankings, Ranking, allow_empty=True)  # of all rounds: the reward model learned from all
-    report: dict[str, Any] = {
-        "models": {name: summary(models[name]) for name in ("base", "sft", "policy")},
-        "win_rates": _win_rates(models),
-        "kl_to_sft_nats": _kl(plan, models["policy"], models["sft"].policy),
-        "reward_model": _reward_model(
-            tests.reward_model, models["policy"].tokenizer, ranked, context_of(models["sft"].policy)
-        ),
-    }
-    if plan.best_of:
-        report["best_of"] = best_of_n_rows(seed, plan, decoding, models["sft"], tests.reward_model)
+    with open_sampler(engine, sft) as sampler:
+        for number, (name, path) in enumerate(paths.items(), 1):
+            if name == "before" and before == sft:
+                models[name] = models["sft"]
+            else:
+                with phase("responses", of=f"of {name}"):
+                    models[name] = respond(
+                        seed, plan, decoding, name=name, path=path, tests=tests, sampler=sampler
+                    )
+            score = fmean(each.score for each in models[name].responses)
+            yield Progress(number, len(paths) + 1, {f"{name}_score": score})
+        own = [name for name in paths if name != "before" or before != sft]
+        write(out / "responses.jsonl", [each for name in own for each in models[name].responses])
+        # of all rounds: the reward model learned from all
+        held_out = [each for each in read(rankings, Ranking, allow_empty=True) if each.split == "valid"]
+        if note := spread_note(
+            "the reward model is measured on rankings", len(held_out), "evaluate.rankings", plan.rankings
+        ):
+            yield Progress(len(paths), len(paths) + 1, note=note)
+        report: dict[str, Any] = {
+            "models": {name: summary(models[name]) for name in ("base", "sft", "policy")},
+            "win_rates": _win_rates(models),
+            "kl_to_sft_nats": _kl(plan, models["policy"], models["sft"].policy),
+            "reward_model": _reward_model(
+                tests.reward_model,
+                models["policy"].tokenizer,
+                spread(held_out, plan.rankings),
+                context_of(models["sft"].policy),
+            ),
+        }
+        if plan.best_of:
+            report["best_of"] = best_of_n_rows(
+                seed, plan, decoding, model=models["sft"], reward_model=tests.reward_model, sampler=sampler
+            )
     write_json(metrics, rounded(report))
     write_json(headline, rounded(headline_of(report)))
     drawn = read(rollouts, Rollout, allow_empty=True)
@@ -115,14 +132,13 @@ def _kl(plan: Evaluate, model: ModelResponses, reference: PreTrainedModel) -> fl
 
 
 def _reward_model(
-    model: RewardModel, tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking], context: int
+    model: RewardModel, tokenizer: PreTrainedTokenizerBase, held_out: Sequence[Ranking], context: int
 ) -> dict[str, Any]:
     """The reward model's accuracy on held-out users' prompts that held-out labelers ranked.
 
     Against the labelers and against gold, with gold's own accuracy against the labelers beside it. Where
     only some prompts have gold, the numbers on gold cover their rankings alone.
     """
-    held_out = [ranking for ranking in rankings if ranking.split == "valid"]
     ranked, too_long = ranked_rows(tokenizer, held_out, context)
     if not ranked:
         return {

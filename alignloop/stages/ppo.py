@@ -22,8 +22,10 @@ from alignloop.core.tokens import decode
 from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
+from alignloop.inference.open_sampler import open_sampler
 from alignloop.params.compute import Compute
 from alignloop.params.ppo import Kl, Ppo
+from alignloop.params.rollout import RolloutEngine
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
@@ -41,6 +43,7 @@ def ppo(
     plan: Ppo,
     decoding: Decoding,
     compute: Compute,
+    engine: RolloutEngine,
     checkpoint: Checkpoint,
     round: str,
     start: Path,
@@ -72,35 +75,39 @@ def ppo(
         text = read_text(corpus, "train", "ppo.ptx_coef asks for (0: off)")
         ptx = document_rows(tokenizer, text, context)
     guards = monitor(plan, reward, tokenizer)
-    trainer = algorithm.Trainer(
-        policy,
-        reference,
-        value,
-        score=scorer(model, tokenizer),
-        prompts=[ids for _, ids in rows],
-        ptx=ptx,
-        controller=controller(plan.kl),
-        rules=token_rules(tokenizer, policy),
-        config=config(plan, decoding),
-        random=draws(seed, "ppo", round),
-        generator=torch.Generator().manual_seed(seed_of(seed, "ppo", round, "sampling")),
-        guards=guards,
-        names=[prompt.id for prompt, _ in rows],
-    )
-    prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
-    journal, kept = checkpoint.journal("curve"), checkpoint.journal("rollouts")
-    checkpoint.hold(trainer=trainer)
-    yield from recalled(journal, plan.steps)
-    for step in trainer:
-        journal.add(json.dumps([step.number, step.metrics]))
-        if step.number % plan.keep_rollouts_every == 0:
-            kept.add(*(record.model_dump_json() for record in records(step, round, tokenizer, prompt_of)))
-        new = [
-            each for each in step.violations if guards and guards.first_violations[each.guard] == step.number
-        ]
-        note = "; ".join(f"{each.strength}: {each.message}" for each in new)
-        yield Progress(step.number, plan.steps, step.metrics, note)
-        checkpoint.after(step.number, last=trainer.stopped or step.number == plan.steps)
+    with open_sampler(engine, start) as sampler:
+        trainer = algorithm.Trainer(
+            policy,
+            reference,
+            value,
+            score=scorer(model, tokenizer),
+            prompts=[ids for _, ids in rows],
+            ptx=ptx,
+            controller=controller(plan.kl),
+            rules=token_rules(tokenizer, policy),
+            config=config(plan, decoding, engine),
+            random=draws(seed, "ppo", round),
+            generator=torch.Generator().manual_seed(seed_of(seed, "ppo", round, "sampling")),
+            guards=guards,
+            names=[prompt.id for prompt, _ in rows],
+            sampler=sampler,
+        )
+        prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
+        journal, kept = checkpoint.journal("curve"), checkpoint.journal("rollouts")
+        checkpoint.hold(trainer=trainer)
+        yield from recalled(journal, plan.steps)
+        for step in trainer:
+            journal.add(json.dumps([step.number, step.metrics]))
+            if step.number % plan.keep_rollouts_every == 0:
+                kept.add(*(record.model_dump_json() for record in records(step, round, tokenizer, prompt_of)))
+            new = [
+                each
+                for each in step.violations
+                if guards and guards.first_violations[each.guard] == step.number
+            ]
+            note = "; ".join(f"{each.strength}: {each.message}" for each in new)
+            yield Progress(step.number, plan.steps, step.metrics, note)
+            checkpoint.after(step.number, last=trainer.stopped or step.number == plan.steps)
     with replacing(out) as part:
         save_policy(merge_adapters(adapted) if adapted else policy, tokenizer, part)
     write(rollouts / "rollouts.jsonl", (Rollout.model_validate_json(line) for line in kept))
@@ -150,8 +157,8 @@ def monitor(plan: Ppo, reward: Path, tokenizer: PreTrainedTokenizerBase) -> Guar
     )
 
 
-def config(plan: Ppo, decoding: Decoding) -> PpoConfig:
-    """PPO's numbers with those of decoding."""
+def config(plan: Ppo, decoding: Decoding, engine: RolloutEngine) -> PpoConfig:
+    """PPO's numbers with those of decoding and of the sampler."""
     return PpoConfig(
         steps=plan.steps,
         prompts_per_step=plan.prompts_per_step,
@@ -180,6 +187,7 @@ def config(plan: Ppo, decoding: Decoding) -> PpoConfig:
         temperature=decoding.temperature,
         max_new_tokens=decoding.max_new_tokens,
         batch=decoding.responses_per_batch,
+        sampler_truncate=engine.truncate,
     )
 
 

@@ -20,6 +20,7 @@ from alignloop.seeds import draws, seed_of
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import document_rows
+from alignloop.training.measured import spread, spread_note
 from alignloop.training.resumable_loop import learn, points
 
 UNPACKED = (
@@ -77,7 +78,11 @@ def pretrain(
             random=draws(seed, "pretrain", "order"),
         )
         yield from learn(training, checkpoint, curve)
-    held_out = document_rows(tokenizer, valid, context_of(model))
+    if note := spread_note(
+        "the loss is measured on documents", len(valid), "pretrain.valid_documents", plan.valid_documents
+    ):
+        yield Progress(0, 1, note=note)
+    held_out = document_rows(tokenizer, spread(valid, plan.valid_documents), context_of(model))
     loss = mean_loss(model, held_out, pad_of(tokenizer)) if held_out else None
     with replacing(out) as part:
         save_policy(model, tokenizer, part)

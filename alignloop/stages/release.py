@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from alignloop.core.sampler import OwnSampler
 from alignloop.data.record_files import read, write
 from alignloop.errors import AlignloopError
 from alignloop.evaluation.data_size import size_section, sizes_of
@@ -84,7 +85,15 @@ def release(
     other = evaluations[last]["models"]["sft"]
     if champion.is_dir():
         tests = load_test_set(measured, prompts, corpus, parts["reward model"])
-        drawn = respond(seed, measured, decoding, name="champion", path=champion, tests=tests)
+        drawn = respond(
+            seed,
+            measured,
+            decoding,
+            name="champion",
+            path=champion,
+            tests=tests,
+            sampler=OwnSampler(),  # a champion may be of another architecture than a server was started on
+        )
         theirs, other = drawn.responses, rounded(summary(drawn))
     newest, holes = evaluations[last], untraced_inputs(Path.cwd(), parts["policy"].as_posix())
     decided = evaluate_gates(

@@ -35,6 +35,7 @@ from alignloop.seeds import draws, seed_of
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import demonstration_rows, ranked_rows
+from alignloop.training.measured import spread, spread_note
 from alignloop.training.resumable_loop import learn, points
 
 if TYPE_CHECKING:
@@ -101,8 +102,22 @@ def reward(
         yield from learn(training, checkpoint, checkpoint.journal("held_out_curve"), "held_out_")
         if adapted:
             merge_adapters(adapted)
+    known_good = read(demonstrations / "train.jsonl", Demonstration)
+    for note in (
+        spread_note(
+            "normalised on demonstrations",
+            len(known_good),
+            "reward.normalisation_demonstrations",
+            plan.normalisation_demonstrations,
+        ),
+        spread_note(
+            "accuracy is of validation rankings", len(held_out), "reward.valid_rankings", plan.valid_rankings
+        ),
+    ):
+        if note:
+            yield Progress(0, 1, note=note)
     examples, _ = demonstration_rows(
-        tokenizer, read(demonstrations / "train.jsonl", Demonstration), "last", context
+        tokenizer, spread(known_good, plan.normalisation_demonstrations), "last", context
     )
     ids = [example.ids for example in examples]
     with phase("normalising the scores"):  # after all training: weights change
@@ -111,7 +126,9 @@ def reward(
             normalise(other, ids, pad, plan.normalise_variance)
     with phase("report on held-out rankings"):
         threshold = plan.margin if plan.ties == "rao_kupper" else 0.0
-        report = held_out_agreement(model, ranked, pad, scale, threshold)
+        unseen = spread([pair for pair in ranked if pair[0].split == "valid"], plan.valid_rankings)
+        labelers = {ranking.labeler for ranking, _ in ranked if ranking.split == "train"}
+        report = held_out_agreement(model, unseen, labelers, pad, scale=scale, threshold=threshold)
     with replacing(out) as part:
         model.save(part, tokenizer)
         if other:

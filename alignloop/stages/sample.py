@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from alignloop.core.generate import sample as draw
 from alignloop.core.models import context_of, load_policy, token_rules
 from alignloop.core.tokens import decode
 from alignloop.data.record_files import read, write
 from alignloop.files import write_json
+from alignloop.inference.open_sampler import open_sampler
 from alignloop.params.label import Label
+from alignloop.params.rollout import RolloutEngine
 from alignloop.params.sample import Decoding, Sample
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
@@ -28,6 +29,7 @@ def sample(
     plan: Sample,
     decoding: Decoding,
     labels: Label,
+    engine: RolloutEngine,
     round: str,
     policy: Path,
     prompts: Path,
@@ -47,33 +49,34 @@ def sample(
     generator = torch.Generator().manual_seed(seed_of(seed, "sample", round))
     records: list[Samples] = []
     ended = tokens = 0
-    for start in range(0, len(chosen), PROMPTS_PER_CALL):
-        part = chosen[start : start + PROMPTS_PER_CALL]
-        drawn = draw(
-            model,
-            [ids for _, _, ids in part for _ in range(k)],
-            rules,
-            temperature=decoding.temperature,
-            max_new_tokens=decoding.max_new_tokens,
-            generator=generator,
-            batch=decoding.responses_per_batch,
-        )
-        texts = [decode(tokenizer, ids) for ids in drawn.ids]
-        ended += sum(drawn.ended)
-        tokens += sum(map(len, drawn.ids))
-        for place, (split, prompt, _) in enumerate(part):
-            records.append(
-                Samples(
-                    id=f"{round}-{prompt.id}",
-                    prompt=prompt,
-                    responses=tuple(texts[place * k : (place + 1) * k]),
-                    policy=str(policy),
-                    round=round,
-                    split=split,
-                )
+    with open_sampler(engine, policy) as sampler:
+        sampler.follow(model)
+        for start in range(0, len(chosen), PROMPTS_PER_CALL):
+            part = chosen[start : start + PROMPTS_PER_CALL]
+            drawn = sampler.draw(
+                [ids for _, _, ids in part for _ in range(k)],
+                rules,
+                temperature=decoding.temperature,
+                max_new_tokens=decoding.max_new_tokens,
+                generator=generator,
+                batch=decoding.responses_per_batch,
             )
-        note = "; ".join(notes) if start == 0 else ""
-        yield Progress(len(records), len(chosen), {"ended": ended / (len(records) * k)}, note)
+            texts = [decode(tokenizer, ids) for ids in drawn.ids]
+            ended += sum(drawn.ended)
+            tokens += sum(map(len, drawn.ids))
+            for place, (split, prompt, _) in enumerate(part):
+                records.append(
+                    Samples(
+                        id=f"{round}-{prompt.id}",
+                        prompt=prompt,
+                        responses=tuple(texts[place * k : (place + 1) * k]),
+                        policy=str(policy),
+                        round=round,
+                        split=split,
+                    )
+                )
+            note = "; ".join(notes) if start == 0 else ""
+            yield Progress(len(records), len(chosen), {"ended": ended / (len(records) * k)}, note)
     write(out, records)
     count = len(records) * k
     numbers = {"prompts": len(records), "responses": count, "too_long": too_long}

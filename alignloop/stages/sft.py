@@ -28,6 +28,7 @@ from alignloop.seeds import draws, seed_of
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import demonstration_rows, document_rows
+from alignloop.training.measured import spread, spread_note
 from alignloop.training.resumable_loop import learn, points
 from alignloop.training.sft_validation import validator
 
@@ -57,7 +58,10 @@ def sft(
     if plan.extra_demonstrations:
         learned += read(Path(plan.extra_demonstrations), Demonstration)
     rows, too_long = demonstration_rows(tokenizer, learned, plan.assistant_turns, context)
-    held_out = read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True)
+    valid = read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True)
+    held_out = spread(valid, plan.valid_demonstrations)
+    if note := spread_note("validated on", len(valid), "sft.valid_demonstrations", plan.valid_demonstrations):
+        yield Progress(0, 1, note=note)
     validate = validator(seed, plan, decoding, model=model, tokenizer=tokenizer, demonstrations=held_out)
     text = []
     if plan.pretrain_share:

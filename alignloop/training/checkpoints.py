@@ -4,7 +4,8 @@ Tensors are safetensors, everything else is JSON. They are in .cache/checkpoints
 DVC removes a stage's outs before it runs. The fingerprint covers everything that the result depends on, so
 that no checkpoint of other inputs, parameters or code is ever resumed. A finished stage keeps its last
 checkpoint until its outs are in dvc.lock: killed in between, it only has to write its outs again. A large
-state is copied, and a thread writes the copy while the stage goes on.
+state is copied, and a thread writes the copy while the stage goes on. Of several processes rank 0 writes; all
+restore from its last checkpoint, and journals of the others are copies.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,8 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from alignloop.core import parallel_passes
 from alignloop.core.train_state import State, Stateful
-from alignloop.files import WriteError, replacing, write_json
+from alignloop.files import WriteError, diverted, replacing, write_json
 from alignloop.phases import phase
 from alignloop.progress import duration, format_size, readable
 from alignloop.training.journal import Journal
@@ -58,13 +61,19 @@ class Checkpoint:
         self._writer, self._writing = ThreadPoolExecutor(1, "checkpoint"), Future[None]()
         self._writing.set_result(None)
         self._written: list[tuple[int, float]] = []
-        for other in self.folder.parent.glob("*"):
-            if other != self.folder:
-                shutil.rmtree(other)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._held: dict[str, Stateful] = {}
         self._journals: dict[str, Journal] = {}
-        self._number, self._saved, self._sizes = self._newest()
+        self._number = 0
+        self._saved, self._sizes = dict[str, State](), dict[str, int]()
+        if parallel_passes.is_writer():
+            for other in self.folder.parent.glob("*"):
+                if other != self.folder:
+                    shutil.rmtree(other)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._number, self._saved, self._sizes = self._newest()
+        number = parallel_passes.agreed(self._number)
+        if number != self._number:  # another rank than the first: this one has looked for none
+            self._number, (self._saved, self._sizes) = number, _read(self._place(number))
 
     @classmethod
     def fresh(cls, root: Path, stage: str) -> "Checkpoint":
@@ -80,7 +89,12 @@ class Checkpoint:
 
     def journal(self, name: str) -> Journal:
         """A file beside the checkpoints that only grows; lines after the last checkpoint are dropped."""
-        self._journals[name] = journal = Journal(self.folder / f"{name}.jsonl", self._sizes.get(name, 0))
+        file, size = self.folder / f"{name}.jsonl", self._sizes.get(name, 0)
+        if scratch := diverted():
+            with file.open("rb") if size else BytesIO() as written:
+                (scratch / file.name).write_bytes(written.read(size))
+            file = scratch / file.name
+        self._journals[name] = journal = Journal(file, size)
         return journal
 
     def after(self, step: int, last: bool) -> None:
@@ -88,7 +102,7 @@ class Checkpoint:
         if self._writing.done():
             self.wait()  # what went wrong in the thread is said as soon as it is known
         many = self.every is not None and step % self.every == 0
-        if last or many or self._clock() - self._saved_at >= self._seconds:
+        if parallel_passes.agreed(last or many or self._clock() - self._saved_at >= self._seconds):
             self.save()
         if last:
             self.wait()
@@ -103,6 +117,8 @@ class Checkpoint:
             self._saved_at = self._clock()
             tensors: dict[str, Tensor] = {}
             held = {name: _without_tensors(part.state(), name, tensors) for name, part in self._held.items()}
+            if not parallel_passes.is_writer():
+                return
             sizes = {name: journal.size for name, journal in self._journals.items()}
             plain = {"journals": sizes, "held": held}
             if _bytes(tensors) < COPIED_BYTES:
@@ -158,12 +174,7 @@ class Checkpoint:
                     (self.folder / f"{name}.jsonl").stat().st_size >= size for name, size in sizes.items()
                 )
                 if grown and content["blake2b"] == _digest(place / TENSORS):
-                    tensors = load_file(place / TENSORS)
-                    return (
-                        number,
-                        {name: _with_tensors(part, tensors) for name, part in content["held"].items()},
-                        sizes,
-                    )
+                    return number, *_read(place)
             except (OSError, ValueError, KeyError, SafetensorError):
                 pass
             shutil.rmtree(place)
@@ -182,6 +193,13 @@ def forget(root: Path, recorded: Mapping[str, Mapping[str, str]]) -> None:
         stage = made.parents[1]
         if recorded.get(stage.name) == json.loads(made.read_text(encoding="utf-8")):
             shutil.rmtree(stage)
+
+
+def _read(place: Path) -> tuple[dict[str, State], dict[str, int]]:
+    """The states in a complete checkpoint, by part, and the sizes of its journals."""
+    content = json.loads((place / PLAIN).read_text(encoding="utf-8"))
+    tensors = load_file(place / TENSORS)
+    return {name: _with_tensors(part, tensors) for name, part in content["held"].items()}, content["journals"]
 
 
 def _without_tensors(node: Any, name: str, tensors: dict[str, Tensor]) -> Any:

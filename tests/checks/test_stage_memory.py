@@ -28,6 +28,9 @@ def test_more_than_is_free_is_an_error_with_the_largest_parts_and_what_to_change
     assert (finding.severity, finding.remedy != "") == ("warning", True), "it fits, and tightly"
     [finding] = check_fit(params, [usage], "cpu", 10**11)
     assert finding.severity == "ok"
+    compute = params.compute.model_copy(update={"processes": 2})
+    [finding] = check_fit(params.model_copy(update={"compute": compute}), [usage], "cpu", 26 * 10**9)
+    assert finding.message.startswith("ppo needs about 27 GB on cpu (2 processes, each with Adam 8.0 GB")
     [finding] = check_fit(params, [usage], "cpu", None)
     assert finding.severity == "note"
 
@@ -63,13 +66,14 @@ def test_a_stage_is_refused_before_it_loads_and_a_folder_without_a_model_is_left
 ) -> None:
     monkeypatch.setattr(stage_memory, "free_memory", lambda device: 10**8)
     with pytest.raises(NotEnoughMemory, match=r"^sft needs about .* are free; set sft\.lora"):
-        check_stage(params, "sft", tiny_policy)
+        check_stage(params, "sft", {"base": tiny_policy})
     with pytest.raises(NotEnoughMemory, match=r"^pretrain needs about"):
-        check_stage(params, "pretrain", tmp_path)
-    check_stage(params, "sft", tmp_path)
+        check_stage(params, "pretrain", {})
+    check_stage(params, "sft", {"base": tmp_path})
+    check_stage(params, "prepare", {})
     monkeypatch.setattr(stage_memory, "free_memory", lambda device: 10**11)
     for stage in stage_memory.STAGES:
-        check_stage(params, stage, tiny_policy)
+        check_stage(params, stage, dict.fromkeys(("base", "policy", "sft", "start"), tiny_policy))
 
 
 def test_free_memory_is_what_the_host_and_the_control_group_both_leave(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ CONFIG = PpoConfig(
     temperature=1.0,
     max_new_tokens=5,
     batch=64,
+    sampler_truncate=2.0,
 )
 
 

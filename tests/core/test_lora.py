@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from alignloop.core.logprobs import response_logprobs
-from alignloop.core.lora import adapters_off, add_adapters, merge_adapters
+from alignloop.core.lora import adapters_off, add_adapters, merge_adapters, merged_weights
 from alignloop.core.models import load_policy, logits_at, save_policy
 from tests.core.bandit import Run
 
@@ -98,6 +98,25 @@ def test_only_adapters_are_trained_and_with_them_off_the_policy_is_its_reference
     assert [step.metrics for step in apart] == [step.metrics for step in steps], (
         "a separate reference model gives the same run"
     )
+
+
+@pytest.mark.parametrize("family", ["policy", "gpt2"])
+def test_merged_weights_are_the_merged_policys_and_leave_the_adapters(
+    family: str, request: pytest.FixtureRequest
+):
+    model = copy.deepcopy(request.getfixturevalue(family))
+    both = add_adapters(model, rank=4, alpha=12, seed=0)
+    with torch.no_grad():
+        for name, weight in both.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(generator=torch.Generator().manual_seed(1))
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    merged = merged_weights(model)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    whole = merge_adapters(both).state_dict()
+    assert set(merged) == set(whole)
+    for name, weight in whole.items():
+        torch.testing.assert_close(merged[name], weight, atol=1e-6, rtol=1e-6)
 
 
 def test_the_first_ratio_is_one_and_weight_averaging_covers_the_adapters(run: Run):

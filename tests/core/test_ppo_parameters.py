@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from alignloop.core import ppo, ppo_update
+from alignloop.core import ppo_update, sampler
 from alignloop.core.experience import Experience, compute_experience
 from alignloop.core.generate import Responses
 from alignloop.core.ppo_update import RatioError
@@ -84,13 +84,13 @@ def test_both_clips_are_as_wide_as_configured(run: Run, other: Run):
 def test_in_fp32_a_ratio_further_than_1e_4_from_one_stops_the_run(
     run: Run, distance: float, refused: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    draw = ppo.sample
+    draw = sampler.sample
 
     def shifted(*arguments: Any, **options: Any) -> Responses:
         drawn = draw(*arguments, **options)
         return Responses(drawn.ids, [part - distance for part in drawn.logprobs], drawn.ended)
 
-    monkeypatch.setattr(ppo, "sample", shifted)
+    monkeypatch.setattr(sampler, "sample", shifted)
     before = run.weights()
     if refused:
         with pytest.raises(

@@ -10,6 +10,7 @@ from alignloop import params as parameters
 from alignloop.__main__ import main
 from alignloop.core.models import load_policy
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.sampler import OwnSampler
 from alignloop.data import record_files
 from alignloop.evaluation.best_of_n_report import best_of_n_rows
 from alignloop.evaluation.responses import ModelResponses, TestSet, respond
@@ -29,11 +30,21 @@ def params(**changes: Any) -> Params:
 
 
 def responses(plan: Params, policy: Path, tests: TestSet) -> ModelResponses:
-    return respond(plan.seed, plan.evaluate, plan.decoding, name="sft", path=policy, tests=tests)
+    return respond(
+        plan.seed,
+        plan.evaluate,
+        plan.decoding,
+        name="sft",
+        path=policy,
+        tests=tests,
+        sampler=OwnSampler(),
+    )
 
 
 def rows_of(plan: Params, model: ModelResponses, judge: RewardModel) -> dict[str, Any]:
-    return best_of_n_rows(plan.seed, plan.evaluate, plan.decoding, model, judge)
+    return best_of_n_rows(
+        plan.seed, plan.evaluate, plan.decoding, model=model, reward_model=judge, sampler=OwnSampler()
+    )
 
 
 def prompt(number: int) -> Prompt:

@@ -85,3 +85,11 @@ def test_a_command_that_dvc_yaml_lacks_reads_what_is_there_and_makes_the_rest(tm
 )
 def test_a_stage_uses_the_keys_it_declares_and_all_below_them(key: str, used: bool):
     assert Footprint("ppo", None, (), (), code=(), pages=(), params=("ppo",)).uses(key) is used
+
+
+def test_how_processes_are_started_is_no_part_of_a_stage() -> None:
+    files = Footprint("ppo", "r1", inputs=(), outputs=(), code=(), pages=(), params=("ppo", "compute.device"))
+    used = {"ppo.steps", "compute.processes", "compute.shard", "compute.device", "threads"}
+    assert {
+        key for key in {*used, "compute.launch", "compute.elastic", "sft.epochs"} if files.uses(key)
+    } == used

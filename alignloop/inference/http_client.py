@@ -1,0 +1,146 @@
+"""JSON over HTTP to an inference server: limits of time, retries, and messages that say what was being done.
+
+A request is sent again, unchanged, where the server is busy, fails or drops the connection. One that has no
+complete reply within its time is not: a server that hangs would be waited for again and again. The key is
+read from the environment and is part of no message.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+import httpx
+
+from alignloop.errors import AlignloopError
+
+KEY_VARIABLE = "ALIGNLOOP_SAMPLER_KEY"
+MAX_TRIES = 4
+BACK_OFF_S = 0.5  # before the second try, twice as long before each further one
+RETRIED_STATUSES = {408, 409, 429, 500, 502, 503, 504}
+LOG = "look at the server's log, restart it or correct rollout.url"
+MAX_REPLY = 2**26  # bytes; a response of 100,000 tokens is a tenth of it
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class SamplerError(AlignloopError):
+    """The inference server cannot be reached, or what it does is not what was asked for."""
+
+
+class HttpClient:
+    """Asks the server at `url`, at most `max_concurrency` requests at a time.
+
+    `died` says why the server is gone, where this process started it; None: it runs, or is not ours.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        max_concurrency: int,
+        died: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.url = url
+        self._timeout_s, self._max_concurrency = timeout_s, max_concurrency
+        self._died = died
+        self._given_up = threading.Event()
+        key = os.environ.get(KEY_VARIABLE)
+        self._client = httpx.Client(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=timeout_s,
+            limits=httpx.Limits(max_connections=max_concurrency),
+        )
+
+    def close(self) -> None:
+        self._given_up.set()
+        self._client.close()
+
+    def get(self, path: str, doing: str) -> Any:
+        return self._ask("GET", path, None, doing)
+
+    def post(self, path: str, body: Any, doing: str, remedy: str = LOG) -> Any:
+        """`remedy` is for a reply that says no."""
+        return self._ask("POST", path, body, doing, remedy)
+
+    def each(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """The results of `work` in the items' order; the first failure ends all of it."""
+        pool = ThreadPoolExecutor(self._max_concurrency, "sampler")
+        try:
+            futures: list[Future[R]] = [pool.submit(work, item) for item in items]
+            wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:
+                if future.done() and (error := future.exception()):
+                    raise error
+            return [future.result() for future in futures]
+        except BaseException:
+            self._given_up.set()  # nobody waits for a further try
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def refusal(self, doing: str, problem: str, remedy: str) -> SamplerError:
+        """The error that says where, what was being done, what went wrong, and what helps."""
+        return SamplerError(f"{self.url}: {doing}: {problem}; {remedy}")
+
+    def _ask(self, method: str, path: str, body: Any, doing: str, remedy: str = LOG) -> Any:
+        """The reply's JSON. Raises SamplerError."""
+        problem, said_no = "", False
+        for attempt in range(MAX_TRIES):
+            if attempt and self._given_up.wait(BACK_OFF_S * 2 ** (attempt - 1)):
+                break
+            try:
+                status, content = self._exchange(method, path, body)
+            except httpx.TimeoutException:
+                raise self._gone(doing, f"no complete reply within {self._timeout_s:g} s") from None
+            except httpx.HTTPError as error:
+                said_no = False
+                problem = f"the connection failed ({error or type(error).__name__})"
+                continue
+            if status in RETRIED_STATUSES:
+                problem, said_no = f"status {status}: {_shown(content)}", True
+                continue
+            if status in (401, 403):
+                raise self.refusal(doing, f"status {status}", f"set {KEY_VARIABLE} to the server's API key")
+            if status == 404:
+                raise self.refusal(
+                    doing,
+                    f"status 404: it has no {path}",
+                    "start vLLM with VLLM_SERVER_DEV_MODE=1 in its environment, on a closed network only, "
+                    "or correct rollout.url",
+                )
+            if status != 200:
+                raise self.refusal(doing, f"status {status}: {_shown(content)}", remedy)
+            try:
+                return json.loads(content) if content else None
+            except ValueError:
+                raise self.refusal(
+                    doing, f"the reply is no JSON: {_shown(content)}", "is rollout.url the address of vLLM?"
+                ) from None
+        raise self._gone(doing, f"{problem}, {MAX_TRIES} times", remedy if said_no else LOG)
+
+    def _gone(self, doing: str, problem: str, remedy: str = LOG) -> SamplerError:
+        if died := self._died():
+            return self.refusal(doing, died, "look at its log, and run again: finished steps are kept")
+        return self.refusal(doing, problem, f"{remedy}, and run again: finished steps are kept")
+
+    def _exchange(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+        """Status and content. httpx limits the wait for each piece; here the whole reply is limited too."""
+        deadline, content = time.monotonic() + self._timeout_s, bytearray()
+        with self._client.stream(method, f"{self.url}{path}", json=body) as reply:
+            for piece in reply.iter_bytes():
+                content += piece
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout("the reply comes too slowly")
+                if len(content) > MAX_REPLY:
+                    raise httpx.ReadError(f"the reply is longer than {MAX_REPLY:,} bytes")
+            return reply.status_code, bytes(content)
+
+
+def _shown(content: bytes) -> str:
+    """The beginning of a reply for a message, in one line."""
+    return " ".join(content[:400].decode(errors="replace").split())[:300] or "no text"

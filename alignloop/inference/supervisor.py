@@ -1,0 +1,43 @@
+"""Runs a program and ends it when the process that started this one is gone, however that ended.
+
+`python supervisor.py PROGRAM ARGUMENTS…`: standard input is a pipe from its parent. When it closes, the
+program and its own children get SIGTERM, and SIGKILL if they are still there after GRACE_S. Standard library
+only.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+GRACE_S = 20
+
+
+def main(command: list[str]) -> int:
+    """The program's exit status."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    threading.Thread(target=_end_with_parent, args=(process,), daemon=True).start()
+    status = process.wait()
+    _signal(process, signal.SIGKILL)  # children that it left behind
+    return status if status >= 0 else 128 - status
+
+
+def _end_with_parent(process: "subprocess.Popen[bytes]") -> None:
+    while os.read(0, 1024):
+        pass
+    _signal(process, signal.SIGTERM)
+    try:
+        process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        _signal(process, signal.SIGKILL)
+
+
+def _signal(process: "subprocess.Popen[bytes]", number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
