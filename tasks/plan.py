@@ -20,6 +20,7 @@ from alignloop.pipeline.dvc_pipeline import Stage
 from alignloop.pipeline.overrides import mapping_in, override, preview
 from alignloop.pipeline.source_files import copy_sources, target_names
 from tasks.doctor import consult, consult_sizes
+from tasks.presets import preset_file
 from tasks.stage_task import warm_up
 
 FILES_DEFAULTS = Path("configs", "files.yaml")  # what `make run-files` starts from
@@ -47,6 +48,9 @@ def make_plan(
     sources: Sequence[Path],
     start_from: str | None,
     rounds: Sequence[str] | None,
+    *,
+    base: str | None = None,
+    preset: str | None = None,
     new_round: bool = False,
     data_only: bool = False,
     commit: bool = False,
@@ -59,7 +63,13 @@ def make_plan(
         run_commits.check_clean(root)
     if new_round:
         overrides = {**next_round(root), **overrides}
-    planned = preview(root / "params.yaml", with_file, overrides)
+    preset_values, chosen = preset_file(preset, base is not None)
+    if chosen:
+        log.info("%s", chosen)
+    files = [file for file in (with_file, preset_values) if file]
+    if base:
+        overrides = {"base": base, **overrides}
+    planned = preview(root / "params.yaml", files, overrides)
     if sources:
         log.info("data/sources: %s", ", ".join(copy_sources(*places)))
     found = survey(planned.ingest, root / "data" / "sources")
@@ -69,12 +79,12 @@ def make_plan(
             **fitting_values(planned, found, given, load(root / "params.yaml").label.kind),
             **overrides,
         }
-        planned = preview(root / "params.yaml", with_file, overrides)
+        planned = preview(root / "params.yaml", files, overrides)
     check(planned, found, [str(path) for path in sources])
     if not data_only:
-        for line in _examined(root, planned, with_file, overrides):
+        for line in _examined(root, planned, files, overrides):
             log.info("%s", line)
-    for key, (before, after) in override(root / "params.yaml", with_file, overrides).items():
+    for key, (before, after) in override(root / "params.yaml", files, overrides).items():
         log.info("params.yaml: %s", _change(key, before, after))
     if planned.ingest.source == "files":
         for line in statements(planned, found):
@@ -128,12 +138,12 @@ def _with_followers(pipeline: dvc_pipeline.Pipeline, outdated: Collection[str]) 
     return stale
 
 
-def _examined(root: Path, planned: Params, with_file: Path | None, overrides: Mapping[str, Any]) -> list[str]:
+def _examined(root: Path, planned: Params, files: Sequence[Path], overrides: Mapping[str, Any]) -> list[str]:
     """What the doctor says of this run. Raises RunRefused where a stage would fail."""
     if planned.base and not _is_taken(root, planned.base):
         fetched = "" if (root / planned.base).is_dir() else ", fetched first"
         get_run_logger().info("base: trying %s%s", planned.base, fetched)
-        return consult(root, planned.base, [with_file] if with_file else [], overrides)
+        return consult(root, planned.base, files, overrides)
     return consult_sizes(root, planned)
 
 

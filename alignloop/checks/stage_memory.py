@@ -116,9 +116,9 @@ def usages(params: Params, shape: ModelShape, device: str) -> list[Usage]:
             responses=responses,
             batch=batch,
         ),
-        # base, SFT, the policy before, the policy, and the reward model
+        # SFT, one more policy, and the reward model
         memory_estimate.drawing(
-            "evaluate", shape, sizes, models=5, rows=params.evaluate.prompts, batch=batch
+            "evaluate", shape, sizes, models=3, rows=params.evaluate.prompts, batch=batch
         ),
     )
     return [each.on(device) for each in found]
