@@ -12,8 +12,9 @@ run: $(READY)  ## the main job: the whole loop on the built-in environment; what
 
 run-files: $(READY)  ## the whole loop on files: make run-files FILES="a.jsonl.gz b.txt" [BASE=checkpoint [PRESET=laptop]]
 	@test -n "$(FILES)" || { echo 'name the files: make run-files FILES="a.jsonl.gz b.txt"' >&2; exit 1; }
+	@$(if $(filter smollm2,$(BASE)),$(BIN)/python -m alignloop base smollm2 >/dev/null,true)
 	@$(BIN)/python -m flows.pipeline --with configs/files.yaml --sources $(FILES) \
-		$(if $(BASE),--base "$(BASE)") $(if $(PRESET),--preset $(PRESET)) $(ARGS)
+		$(if $(BASE),--base "$(if $(filter smollm2,$(BASE)),.cache/bases/smollm2,$(BASE))") $(if $(PRESET),--preset $(PRESET)) $(ARGS)
 
 repro: $(READY)  ## the same by DVC alone
 	@eval "$$($(BIN)/python -m alignloop.pipeline.environment)"; $(BIN)/python -m alignloop.pipeline.dvc_pipeline && dvc repro $(ARGS)
