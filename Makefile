@@ -10,9 +10,11 @@ EXTRAS := [dev]
 run: $(READY)  ## the main job: the whole loop on the built-in environment; what is up to date does not run again
 	@$(BIN)/python -m flows.pipeline $(ARGS)
 
-run-files: $(READY)  ## the whole loop on files: make run-files FILES="a.jsonl.gz b.txt"
+run-files: $(READY)  ## the whole loop on files: make run-files FILES="a.jsonl.gz b.txt" [BASE=checkpoint [PRESET=laptop]]
 	@test -n "$(FILES)" || { echo 'name the files: make run-files FILES="a.jsonl.gz b.txt"' >&2; exit 1; }
-	@$(BIN)/python -m flows.pipeline --with configs/files.yaml --sources $(FILES) $(ARGS)
+	@$(if $(filter smollm2,$(BASE)),$(BIN)/python -m alignloop base smollm2 >/dev/null,true)
+	@$(BIN)/python -m flows.pipeline --with configs/files.yaml --sources $(FILES) \
+		$(if $(BASE),--base "$(if $(filter smollm2,$(BASE)),.cache/bases/smollm2,$(BASE))") $(if $(PRESET),--preset $(PRESET)) $(ARGS)
 
 repro: $(READY)  ## the same by DVC alone
 	@eval "$$($(BIN)/python -m alignloop.pipeline.environment)"; $(BIN)/python -m alignloop.pipeline.dvc_pipeline && dvc repro $(ARGS)

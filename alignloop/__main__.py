@@ -13,6 +13,8 @@ from alignloop.stage_arguments import descriptions, parser_of
 # name -> a module of alignloop.commands with `command(arguments) -> int`, and what it does
 COMMANDS = {
     "status": ("status", "show what ran, is up to date, runs, failed, is on disk, and comes next"),
+    "doctor": ("doctor", "say what is wrong with a checkpoint and the parameters, and what a run takes"),
+    "base": ("public_base", "fetch a public assistant of 135M weights as a checkpoint: base smollm2"),
     "results": ("results", "print the rounds' results, and write the page reports/index.html again"),
     "serve": ("serve", "serve Prefect with a worker, MLflow and the labeling pages on loopback"),
     "review": ("review", "show the candidate beside the champion; approve, reject, restore, --audit"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignloop import params as parameters
 from alignloop import phases, tracking
+from alignloop.checks.stage_memory import check_stage
 from alignloop.determinism import make_deterministic
 from alignloop.flatten import flatten
 from alignloop.params import Params
@@ -77,6 +78,7 @@ def run(
         stage = Stage(name, root, params, files, loop, inputs=inputs, paths=paths)
         mark_of = partial(fingerprint, root, name, arguments, inputs=inputs, code=code)
         mark = mark_of(params=used)
+        check_stage(params, name, paths)
         _around("before", stage)
         learns = name in params.checkpoint_every.model_dump()
         resumed = ""

@@ -56,6 +56,8 @@ def pipeline(
     with_file: Path | None = None,
     overrides: dict[str, Any] | None = None,
     sources: list[Path] | None = None,
+    base: str | None = None,
+    preset: str | None = None,
     start_from: str | None = None,
     rounds: list[str] | None = None,
     new_round: bool = False,
@@ -69,6 +71,8 @@ def pipeline(
         with_file: a YAML file of keys to change in params.yaml
         overrides: dotted keys of params.yaml and their new values, such as {"ppo.steps": 20}
         sources: files to learn from, copied to data/sources
+        base: a checkpoint to start from; its preset is chosen by the device, unless `preset` names one
+        preset: values for a checkpoint on this machine, from configs/: laptop, gpu-24gb, gpu-80gb
         start_from: a stage to run again, with all that follows from it, even where nothing changed
         rounds: only these rounds, and no release unless they are all
         new_round: add a round after the last one, if that one is done
@@ -84,6 +88,8 @@ def pipeline(
             sources or [],
             start_from,
             rounds,
+            base=base,
+            preset=preset,
             new_round=new_round,
             data_only=data_only,
             commit=commit,
@@ -189,6 +195,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sources", nargs="+", type=Path, metavar="FILE", help="files to learn from, copied to data/sources"
+    )
+    parser.add_argument("--base", metavar="CHECKPOINT", help="a checkpoint to start from, with a preset")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="of configs/; without it the device chooses one for --base"
     )
     parser.add_argument(
         "--from", dest="start_from", metavar="STAGE", help="run this stage and all that follows from it again"

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -15,20 +13,17 @@ from prefect.cache_policies import NO_CACHE
 
 from alignloop.data.run_requirements import check, fitting_values, statements
 from alignloop.data.source_survey import survey
-from alignloop.errors import AlignloopError
 from alignloop.flatten import flatten
-from alignloop.params import ParamsError, load
+from alignloop.params import Params, ParamsError, load
 from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.dvc_pipeline import Stage
 from alignloop.pipeline.overrides import mapping_in, override, preview
 from alignloop.pipeline.source_files import copy_sources, target_names
+from tasks.doctor import consult, consult_sizes
+from tasks.presets import preset_file
 from tasks.stage_task import warm_up
 
 FILES_DEFAULTS = Path("configs", "files.yaml")  # what `make run-files` starts from
-
-
-class BaseRefused(AlignloopError):
-    """The checkpoint in `base` cannot be used; the message says why, and what helps."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +48,9 @@ def make_plan(
     sources: Sequence[Path],
     start_from: str | None,
     rounds: Sequence[str] | None,
+    *,
+    base: str | None = None,
+    preset: str | None = None,
     new_round: bool = False,
     data_only: bool = False,
     commit: bool = False,
@@ -65,7 +63,13 @@ def make_plan(
         run_commits.check_clean(root)
     if new_round:
         overrides = {**next_round(root), **overrides}
-    planned = preview(root / "params.yaml", with_file, overrides)
+    preset_values, chosen = preset_file(preset, base is not None)
+    if chosen:
+        log.info("%s", chosen)
+    files = [file for file in (with_file, preset_values) if file]
+    if base:
+        overrides = {"base": base, **overrides}
+    planned = preview(root / "params.yaml", files, overrides)
     if sources:
         log.info("data/sources: %s", ", ".join(copy_sources(*places)))
     found = survey(planned.ingest, root / "data" / "sources")
@@ -75,14 +79,12 @@ def make_plan(
             **fitting_values(planned, found, given, load(root / "params.yaml").label.kind),
             **overrides,
         }
-        planned = preview(root / "params.yaml", with_file, overrides)
+        planned = preview(root / "params.yaml", files, overrides)
     check(planned, found, [str(path) for path in sources])
-    if planned.base and not data_only and not _is_taken(root, planned.base):
-        log.info(
-            "base: trying %s%s", planned.base, "" if (root / planned.base).is_dir() else ", fetched first"
-        )
-        _try_base(root, planned.base)
-    for key, (before, after) in override(root / "params.yaml", with_file, overrides).items():
+    if not data_only:
+        for line in _examined(root, planned, files, overrides):
+            log.info("%s", line)
+    for key, (before, after) in override(root / "params.yaml", files, overrides).items():
         log.info("params.yaml: %s", _change(key, before, after))
     if planned.ingest.source == "files":
         for line in statements(planned, found):
@@ -136,18 +138,18 @@ def _with_followers(pipeline: dvc_pipeline.Pipeline, outdated: Collection[str]) 
     return stale
 
 
+def _examined(root: Path, planned: Params, files: Sequence[Path], overrides: Mapping[str, Any]) -> list[str]:
+    """What the doctor says of this run. Raises RunRefused where a stage would fail."""
+    if planned.base and not _is_taken(root, planned.base):
+        fetched = "" if (root / planned.base).is_dir() else ", fetched first"
+        get_run_logger().info("base: trying %s%s", planned.base, fetched)
+        return consult(root, planned.base, files, overrides)
+    return consult_sizes(root, planned)
+
+
 def _is_taken(root: Path, base: str) -> bool:
     """Whether this checkpoint is the base model already."""
     return base == load(root / "params.yaml").base and (root / "models" / "base").is_dir()
-
-
-def _try_base(root: Path, base: str) -> None:
-    """Raise BaseRefused if the stages cannot use this checkpoint; before any of them has run."""
-    command = [sys.executable, "-m", "alignloop.training.check_base", base]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or [f"the check ended with status {done.returncode}"]
-        raise BaseRefused(f"base: {done.stdout.strip() or said[0]}")
 
 
 def _change(key: str, before: Any, after: Any) -> str:

@@ -127,6 +127,7 @@ def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_
         "rounds",
         "people",
         "parallel_passes",
+        "memory_check",
         "checkpoint_every",
         "checkpoint_minutes",
     }

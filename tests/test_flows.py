@@ -19,7 +19,7 @@ from alignloop.errors import AlignloopError
 from alignloop.params import load
 from alignloop.tracking import registry
 from flows import pipeline as entry
-from tasks.plan import _try_base
+from tasks.doctor import consult
 from tasks.stage_task import Outcome, artifact_key
 from tasks.stages import ingest
 from tests.conftest import PROJECT
@@ -87,6 +87,13 @@ def test_options_are_written_to_the_files_that_dvc_reads_and_invalid_ones_are_no
     params = yaml.safe_load((toy / "params.yaml").read_text())
     assert (params["ppo"]["steps"], params["seed"]) == (7, 5)
     assert (toy / "data/sources/more.txt").read_text() == "text"
+    configs = toy / "configs"
+    shutil.copytree(PROJECT / "configs", configs)
+    run_flow(base=str(tmp_path / "nowhere"), preset="laptop", data_only=True)
+    assert yaml.safe_load((toy / "params.yaml").read_text()) == params, "there is no such base"
+    run_flow(preset="laptop", overrides={"ppo.steps": 9}, data_only=True)
+    params = yaml.safe_load((toy / "params.yaml").read_text())
+    assert (params["ppo"]["steps"], params["ppo"]["reference"]) == (9, "adapter"), "what is set stays"
     for options, message in (
         ({"overrides": {"ppo.stepz": 1}}, "ppo.stepz: unknown key"),
         (
@@ -132,7 +139,8 @@ def test_files_decide_what_the_run_needs_and_all_that_is_missing_stops_it_before
     with pytest.raises(AlignloopError, match=r"^base: .*the weights are quantised \(awq\)"):
         state.result()
     assert (toy / "params.yaml").read_bytes() == before
-    _try_base(toy, str(tiny_policy))
+    [line] = consult(toy, str(tiny_policy), [], {})
+    assert line.startswith("about how long on this machine")
 
     options |= {"overrides": {"base": "org/name"}, "data_only": True}
     run_flow(**options)

@@ -23,6 +23,7 @@ from alignloop.core.checkpoint_folder import (
     load_tokenizer,
     load_weights,
 )
+from alignloop.core.model_shape import CONTEXT
 from alignloop.core.tokens import TokenRules, end_of, pad_of
 from alignloop.phases import phase
 
@@ -191,9 +192,6 @@ def logits_of(model: PreTrainedModel, states: Tensor) -> Tensor:
     return devices.read(head, lambda: head(states))
 
 
-CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "context_length")
-
-
 def context_of(model: PreTrainedModel | str | Path) -> int:
     """The context length of a model in tokens. Raises CheckpointError where its config has none."""
     if isinstance(model, PreTrainedModel):
@@ -201,7 +199,7 @@ def context_of(model: PreTrainedModel | str | Path) -> int:
     else:
         config, place = AutoConfig.from_pretrained(str(model), trust_remote_code=False), model
     for part in (config, config.get_text_config()):
-        for key in CONTEXT_KEYS:
+        for key in CONTEXT:
             length = getattr(part, key, None)
             if isinstance(length, int) and length > 0:
                 return length

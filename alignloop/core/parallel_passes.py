@@ -108,6 +108,14 @@ def backward(loss: Callable[[P], tuple[Tensor, R]], parts: Sequence[P], weights:
         return _ranks.backward(forward, parts, weights, _on_threads)
     trainable = [weight for weight in weights if weight.requires_grad]
 
+    def added(part: P) -> R:
+        value, result = forward(part)
+        value.backward(inputs=trainable)
+        return result
+
+    if _pool is None:  # each gradient is added as it comes: there is never a second set of them
+        return [added(part) for part in parts]
+
     def gradients(part: P) -> tuple[tuple[Tensor | None, ...], R]:
         value, result = forward(part)
         return torch.autograd.grad(value, trainable, allow_unused=True), result
@@ -118,4 +126,5 @@ def backward(loss: Callable[[P], tuple[Tensor, R]], parts: Sequence[P], weights:
             if gradient is not None:
                 weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
         results.append(result)
+        del part_gradients  # else they would be held beside those of the next part
     return results

@@ -121,6 +121,8 @@ class RewardModel(nn.Module):
             )
         with phase("loading", of=folder):
             trunk = load_weights(AutoModel, folder)
+        # where the pad token is the end token, the end token's own embedding would get no gradient
+        cast(nn.Embedding, trunk.get_input_embeddings()).padding_idx = None
         try:
             head = load_file(folder / HEAD)
             model = cls(trunk, head["weight"].shape[1])

@@ -42,6 +42,7 @@ def best_of_n_rows(
     sampler: Sampler,
 ) -> dict[str, Any]:
     """What the best of n responses earns for each n of `evaluate.best_of`, from one pool of the largest n."""
+    assert model.policy, "SFT's model is kept"
     prompts = [response.prompt for response in model.responses]
     pool = draw_pool(
         model.policy,

@@ -47,7 +47,7 @@ class ModelResponses:
     The loss is on the documents, None where there are none.
     """
 
-    policy: PreTrainedModel
+    policy: PreTrainedModel | None  # None once it is let go: four models of a large checkpoint fill a GPU
     tokenizer: PreTrainedTokenizerBase
     ids: list[list[int]]
     drawn: Responses

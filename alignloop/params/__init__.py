@@ -3,14 +3,15 @@
 import re
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError
 
 from alignloop.errors import AlignloopError
 from alignloop.params.checkpoints import CheckpointEvery
 from alignloop.params.compute import Compute
+from alignloop.params.contradictions import contradictions
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.ingest import Ingest
 from alignloop.params.label import Label
@@ -38,6 +39,7 @@ class Params(Section):
     threads: Count
     parallel_passes: Count
     compute: Compute
+    memory_check: Literal["refuse", "warn"]
     checkpoint_every: CheckpointEvery
     checkpoint_minutes: Positive | None
     base: str | None
@@ -57,40 +59,6 @@ class Params(Section):
     release: Release
     rounds: RoundPlans
 
-    @model_validator(mode="after")
-    def _adapter_reference_starts_at_sft(self) -> "Params":
-        for name, plan in self.rounds.items():
-            if self.ppo.reference == "adapter" and plan.start != "models/sft":
-                raise ValueError(
-                    "ppo.reference: adapter leaves PPO's start as the reference; set "
-                    f"rounds.{name}.start to models/sft"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _rounds_start_from_earlier_ones(self) -> "Params":
-        models, rewards = {"models/base", "models/sft"}, {"models/sft"}
-        # for each set of rankings, the reward models that have learned from no other rankings
-        taught = {"data/rankings/imported": {"models/sft"}}
-        for name, plan in self.rounds.items():
-            makers = {"policy": models, "start": models, "reward_start": rewards, "rankings": taught.keys()}
-            for field, known in makers.items():
-                if (value := getattr(plan, field)) not in known:
-                    raise ValueError(
-                        f"rounds.{name}.{field}: '{value}' is made by no earlier round; known here: "
-                        f"{', '.join(sorted(known))}"
-                    )
-            if plan.reward_start not in (starts := taught[plan.rankings]):
-                raise ValueError(
-                    f"rounds.{name}.reward_start: '{plan.reward_start}' has learned from rankings that "
-                    f"{plan.rankings} does not hold; "
-                    f"a reward model of these can start from {', '.join(sorted(starts))}"
-                )
-            models.add(f"models/{name}/policy")
-            rewards.add(f"models/{name}/reward")
-            taught[f"data/rankings/{name}"] = {*starts, f"models/{name}/reward"}
-        return self
-
 
 def parse(data: Any, name: str) -> Params:
     """Check a parsed params.yaml, called `name` in messages. Raises ParamsError with every violation."""
@@ -100,7 +68,7 @@ def parse(data: Any, name: str) -> Params:
     if isinstance(rounds, dict) and (wrong := [key for key in rounds if not isinstance(key, str)]):
         raise ParamsError(f"{name}: rounds: the name {wrong[0]!r} is not text; write r{wrong[0]}")
     try:
-        return Params.model_validate(data)
+        params = Params.model_validate(data)
     except ValidationError as error:
         moved = dict(renamed(data))
         places = {*moved, *moved.values()}
@@ -108,7 +76,26 @@ def parse(data: Any, name: str) -> Params:
             f"{old}: this key is now {new}; rename it, its value stays" for old, new in moved.items()
         ]
         violations += [_sentence(each) for each in error.errors() if _place(each) not in places]
-        raise ParamsError("\n".join(f"{name}: {violation}" for violation in violations)) from None
+        violations += contradictions(_valid_sections(data))
+    else:
+        violations = contradictions(dict(params))
+        if not violations:
+            return params
+    raise ParamsError("\n".join(f"{name}: {violation}" for violation in violations))
+
+
+def _valid_sections(data: dict[str, Any]) -> dict[str, Any]:
+    """The sections that are valid by themselves, by their names in `Params`."""
+    valid: dict[str, Any] = {}
+    for name, field in Params.model_fields.items():
+        kind: Any = field.annotation
+        for bound in field.metadata:
+            kind = Annotated[kind, bound]
+        try:
+            valid[name] = TypeAdapter(kind).validate_python(data.get(field.alias or name), strict=True)
+        except ValidationError:
+            continue  # its violations are named already
+    return valid
 
 
 def _place(violation: Any) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from alignloop.params.lora import Lora
 from alignloop.params.section import Count, Positive, Section, Share, Whole
@@ -62,17 +62,3 @@ class Ppo(Section):
     reference: Literal["model", "adapter"]
     lora: Lora | None
     keep_rollouts_every: Count
-
-    @model_validator(mode="after")
-    def _policy_learns(self) -> "Ppo":
-        if self.value_warmup_steps >= self.steps:
-            raise ValueError(
-                f"value_warmup_steps {self.value_warmup_steps} leave none of the {self.steps} steps for "
-                "the policy"
-            )
-        if self.reference == "adapter" and self.lora is None:
-            raise ValueError(
-                "reference: adapter is the policy with its LoRA adapters off; set lora, e.g. {rank: 8, "
-                "alpha: 16}"
-            )
-        return self

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +28,32 @@ _Representer.add_representer(float, _Representer.represent_float)
 
 
 def override(
-    path: Path, file: Path | None = None, changes: Mapping[str, Any] | None = None
+    path: Path, files: Path | Sequence[Path] | None = None, changes: Mapping[str, Any] | None = None
 ) -> dict[str, tuple[Any, Any]]:
-    """Merge a YAML file, and then `changes` (dotted keys), into params.yaml; return {key: (before, after)}.
+    """Merge YAML files, and then `changes` (dotted keys), into params.yaml; return {key: (before, after)}.
 
     The keys of a section are merged; a mapping that is one value, such as `rounds`, is replaced. Nothing is
     written unless the result is valid; otherwise ParamsError names the invalid key.
     """
     before = values_in(path, "restore it with `git checkout params.yaml`")
-    text, _ = _merged(path, file, changes or {})
+    text, _ = _merged(path, files, changes or {})
     if differences := _differences(before, yaml.safe_load(text)):
         with replacing(path) as part:
             part.write_text(text, encoding="utf-8")
     return differences
 
 
-def preview(path: Path, file: Path | None = None, changes: Mapping[str, Any] | None = None) -> Params:
+def preview(
+    path: Path, files: Path | Sequence[Path] | None = None, changes: Mapping[str, Any] | None = None
+) -> Params:
     """What params.yaml would hold after `override` with the same arguments; nothing is written."""
     values_in(path, "restore it with `git checkout params.yaml`")
-    return _merged(path, file, changes or {})[1]
+    return _merged(path, files, changes or {})[1]
 
 
-def _merged(path: Path, file: Path | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
+def _merged(
+    path: Path, files: Path | Sequence[Path] | None, changes: Mapping[str, Any]
+) -> tuple[str, Params]:
     """The text of params.yaml after the changes, and its values."""
     editor = YAML()
     editor.Representer = _Representer
@@ -57,13 +61,14 @@ def _merged(path: Path, file: Path | None, changes: Mapping[str, Any]) -> tuple[
     editor.preserve_quotes = True
     editor.indent(mapping=2, sequence=4, offset=2)
     tree = editor.load(path.read_text(encoding="utf-8"))
-    if file is not None:
+    given = [files] if isinstance(files, Path) else files or ()
+    for file in given:
         _merge(tree, mapping_in(file), Params)
     for key, value in changes.items():
         _put(tree, key.split("."), value)
     changed = io.StringIO()
     editor.dump(tree, changed)
-    origins = [path.name, *([str(file)] if file else []), *(f"--set {key}" for key in changes)]
+    origins = [path.name, *map(str, given), *(f"--set {key}" for key in changes)]
     return changed.getvalue(), parse(yaml.safe_load(changed.getvalue()), " and ".join(origins))
 
 

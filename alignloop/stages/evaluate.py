@@ -6,6 +6,7 @@ scores and say so.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -74,6 +75,8 @@ def evaluate(
                     models[name] = respond(
                         seed, plan, decoding, name=name, path=path, tests=tests, sampler=sampler
                     )
+            if name != "sft":  # which alone is read again
+                models[name] = replace(models[name], policy=None)
             score = fmean(each.score for each in models[name].responses)
             yield Progress(number, len(paths) + 1, {f"{name}_score": score})
         own = [name for name in paths if name != "before" or before != sft]
@@ -84,15 +87,17 @@ def evaluate(
             "the reward model is measured on rankings", len(held_out), "evaluate.rankings", plan.rankings
         ):
             yield Progress(len(paths), len(paths) + 1, note=note)
+        reference = models["sft"].policy
+        assert reference
         report: dict[str, Any] = {
             "models": {name: summary(models[name]) for name in ("base", "sft", "policy")},
             "win_rates": _win_rates(models),
-            "kl_to_sft_nats": _kl(plan, models["policy"], models["sft"].policy),
+            "kl_to_sft_nats": _kl(plan, models["policy"], reference),
             "reward_model": _reward_model(
                 tests.reward_model,
                 models["policy"].tokenizer,
                 spread(held_out, plan.rankings),
-                context_of(models["sft"].policy),
+                context_of(reference),
             ),
         }
         if plan.best_of:

@@ -1,0 +1,145 @@
+"""About how long each stage takes on this machine, from a few passes of the checkpoint."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from alignloop.checks.data_lengths import SetLengths
+from alignloop.core.generate import sample
+from alignloop.core.lm_training import accumulate_gradients, mean_loss
+from alignloop.core.models import context_of, token_rules, vocabulary_of
+from alignloop.core.tokens import Encoded, pad_of
+from alignloop.params import Params
+
+SECONDS = 2.5  # that the longest pass of each of the three measurements may take
+ROW, PROMPT = 64, 48  # tokens of the rows, and of the prompts
+DRAWN = 9  # tokens after each prompt
+MOST_ROWS = 256
+ADAPTER_SHARE = 0.7  # of a step in which all weights learn: their gradients are not computed
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Tokens a second that are learned from, read without learning, and drawn."""
+
+    learned: float
+    read: float
+    drawn: float
+
+
+def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: Params) -> Rates:
+    """Measure the three; no weight of the model changes."""
+    room = context_of(model)
+    length = min(ROW, room)
+    prompt = max(1, min(PROMPT, room - DRAWN))
+    rules, pad = token_rules(tokenizer, model), pad_of(tokenizer)
+    generator = torch.Generator().manual_seed(0)
+
+    def rows(count: int, tokens: int) -> list[list[int]]:
+        return torch.randint(vocabulary_of(model), (count, tokens), generator=generator).tolist()
+
+    def learn(count: int) -> int:
+        accumulate_gradients(model, [Encoded(ids, [True] * length) for ids in rows(count, length)], pad)
+        model.zero_grad(set_to_none=True)
+        return count * length
+
+    def read(count: int) -> int:
+        mean_loss(model, [Encoded(ids, [True] * length) for ids in rows(count, length)], pad)
+        return count * length
+
+    def draw(count: int, tokens: int) -> int:
+        drawn = sample(
+            model,
+            rows(count, prompt),
+            rules,
+            temperature=1.0,
+            max_new_tokens=tokens,
+            generator=generator,
+            batch=params.decoding.responses_per_batch,
+        )
+        return sum(map(len, drawn.ids))
+
+    most = min(MOST_ROWS, params.decoding.responses_per_batch)
+    count, taken = _largest(lambda count: draw(count, DRAWN), most)
+    first = _seconds(lambda: draw(count, 1))  # the prompts' pass: it counts as reading
+    drawn = count * (DRAWN - 1) / max(taken - first, 1e-3)
+    learned, read_rows = _largest(learn, MOST_ROWS), _largest(read, MOST_ROWS)
+    return Rates(
+        learned=learned[0] * length / learned[1], read=read_rows[0] * length / read_rows[1], drawn=drawn
+    )
+
+
+def _largest(work: Callable[[int], int], most: int) -> tuple[int, float]:
+    """As many rows as `work` does in SECONDS, `most` at most, and the seconds that they take."""
+    work(1)  # warms up
+    count = 1
+    while True:
+        took = _seconds(partial(work, count))
+        if count == most or 2 * took > SECONDS:
+            return count, took
+        count = min(most, 4 * count, max(count + 1, int(count * SECONDS / took)))
+
+
+def _seconds(work: Callable[[], int]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def durations(
+    params: Params, rates: Rates, sets: Mapping[str, SetLengths], counts: Mapping[str, int]
+) -> dict[str, float]:
+    """Seconds by stage; those of rounds hold for one round.
+
+    `sets` are the lengths of the prepared data, `counts` its records by "set/split"; a stage whose data is
+    not known is left out. Responses are as long as those of demonstrations, or take all their tokens.
+    """
+    response = float(params.decoding.max_new_tokens)
+    if "demonstrations" in sets:
+        response = min(response, sets["demonstrations"].response)
+    prompt = sets["prompts"].tokens if "prompts" in sets else float(PROMPT)
+    row = prompt + response
+    found: dict[str, float] = {}
+    if demonstrations := counts.get("demonstrations/train"):
+        tokens = sets["demonstrations"].tokens if "demonstrations" in sets else row
+        held_out = counts.get("demonstrations/valid", 0) * params.sft.validations
+        learned = demonstrations * params.sft.epochs * (ADAPTER_SHARE if params.sft.lora else 1.0)
+        found["sft"] = tokens * (learned / rates.learned + held_out / rates.read)
+    draws = (params.sample.prompts + params.sample.valid_prompts) * params.sample.responses_per_prompt
+    imported = params.label.kind == "imported"
+    if not imported:
+        found["sample"] = draws * (response / rates.drawn + prompt / rates.read)
+    rankings = params.sample.prompts if not imported else 0
+    if known := rankings + counts.get("rankings/train", 0):
+        per_ranking = prompt + params.sample.responses_per_prompt * response
+        share = ADAPTER_SHARE if params.reward.lora else 1.0
+        found["reward"] = known * params.reward.epochs * per_ranking * share / rates.learned
+        found["reward"] += demonstrations * row / rates.read if demonstrations else 0.0
+    found["ppo"] = params.ppo.steps * _ppo_step(params, rates, prompt, response)
+    answers = params.evaluate.prompts * (response / rates.drawn + (prompt + row) / rates.read)
+    found["evaluate"] = 4 * answers  # base, SFT, the policy before, the policy
+    return found
+
+
+def _ppo_step(params: Params, rates: Rates, prompt: float, response: float) -> float:
+    """Seconds of a step: responses, reference and scores, values, and the updates of both models."""
+    plan, row = params.ppo, prompt + response
+    count = plan.prompts_per_step * plan.responses_per_prompt
+    own_value = plan.advantages == "gae" and plan.value == "reward"
+    frozen = 2 + (1 if plan.advantages == "gae" else 0)
+    policy = ADAPTER_SHARE if plan.lora else 1.0
+    learned = plan.epochs * (policy + (1 if own_value else 0))
+    text = plan.ptx_documents_per_step * policy if plan.ptx_coef else 0
+    return (
+        count
+        * (
+            prompt / rates.read
+            + response / rates.drawn
+            + row * (frozen / rates.read + learned / rates.learned)
+        )
+        + text * row / rates.learned
+    )

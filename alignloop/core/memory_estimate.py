@@ -1,0 +1,220 @@
+"""How much memory a stage takes at its peak, reckoned before anything is loaded.
+
+All is in bytes, of the device that the models are on. Weights, gradients and Adam's moments are fp32. What a
+pass holds follows from its tokens (`tokens_per_pass`), what its head holds from `head_tokens`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from alignloop.core.model_shape import ModelShape
+
+FLOAT = 4
+DRAWING = 28  # bytes per row and token of the vocabulary: logits, log-probabilities, their sums in doubles
+HALVED = 0.67  # what bf16 leaves of a pass's activations: norms and residuals stay fp32 (measured)
+# tensors (tokens × vocabulary) at a time in the head, with a loss; with a log-probability and an entropy
+LOSS_COPIES, LOGPROB_COPIES = 3, 5
+SLOW_ACTIVATIONS = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh")  # several operators, each keeps its input
+Value = Literal["reward", "trunk", "none"]
+TRANSIENT = ("passes", "decoding")  # parts that come and go
+# what an allocator holds beyond what is in use: a share of the transient parts, and bytes. Measured with
+# glibc, which returns little before 64 MB are free; a GPU's keeps blocks of like sizes and wastes less
+HELD_SHARE = {"cpu": 0.5, "cuda": 0.1, "mps": 0.1}
+HELD_BYTES = {"cpu": 80_000_000, "cuda": 0, "mps": 0}
+
+
+@dataclass(frozen=True)
+class PassSizes:
+    """How long passes are, and how many at a time. `row` is the length of a prompt with its response."""
+
+    tokens: int  # tokens_per_pass
+    head_tokens: int | None
+    parallel: int
+    row: int  # tokens of the longest rows
+    response: int  # tokens of them that are the response
+    bf16: bool = False
+    checkpointing: bool = False
+
+    @property
+    def whole(self) -> int:
+        """Tokens of a full pass: a row that is longer than the limit is a pass by itself."""
+        return max(self.tokens, self.row)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What is held at a stage's peak, by name, in bytes."""
+
+    stage: str
+    parts: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.parts.values())
+
+    def on(self, device: str) -> "Usage":
+        """The same with what the device's allocator holds beyond it."""
+        transient = sum(self.parts.get(name, 0) for name in TRANSIENT)
+        held = HELD_BYTES[device] + round(HELD_SHARE[device] * transient)
+        return Usage(self.stage, {**self.parts, "allocator": held})
+
+
+def activations(shape: ModelShape, sizes: PassSizes, tokens: int) -> int:
+    """What a pass of so many tokens keeps for its backward pass (measured on Llama, GPT-NeoX, GPT-2)."""
+    layer = tokens * _layer_floats(shape, sizes.row) * FLOAT
+    if sizes.bf16:
+        layer *= HALVED
+    kept = shape.layers * layer
+    if sizes.checkpointing:  # each layer's input, and one layer that is computed again
+        kept = shape.layers * tokens * shape.width * FLOAT + layer
+    return round(kept + tokens * 3 * shape.width * FLOAT)
+
+
+def _layer_floats(shape: ModelShape, row: int) -> float:
+    """Floats that a layer keeps for each token: inputs of matrices and norms, queries, keys, values."""
+    inner = 4.0 if shape.gated else 2.0
+    if shape.activation in SLOW_ACTIVATIONS:
+        inner += 1.0 if shape.gated else 3.0
+    return inner * shape.inner + 2 * shape.queries + 2 * shape.keys + 6.3 * shape.width + row
+
+
+def forward(shape: ModelShape, tokens: int) -> int:
+    """What a pass without gradients holds at a time: about one layer."""
+    return tokens * (3 * shape.inner + 8 * shape.width) * FLOAT
+
+
+def head(shape: ModelShape, sizes: PassSizes, targets: int, copies: int) -> int:
+    """The logits of a pass's targets and what is computed of them."""
+    return min(targets, sizes.head_tokens or targets) * shape.vocabulary * copies * FLOAT
+
+
+def gradients(sizes: PassSizes, trainable: int, several: bool, pass_bytes: int) -> dict[str, int]:
+    """The sum of the gradients, and the passes that make them.
+
+    One pass at a time adds each gradient to the sum as it comes. Of several, each has its own: activations go
+    as gradients come, so the larger counts.
+    """
+    own = FLOAT * trainable
+    if sizes.parallel == 1:
+        return {"gradients": own, "passes": pass_bytes}
+    running = sizes.parallel if several else 1
+    return {"gradients": own if several else 0, "passes": running * max(pass_bytes, own)}
+
+
+def frozen(shape: ModelShape, weights: int, bf16: bool) -> int:
+    """A model that does not learn: with bf16 its linear layers are kept so, its embeddings in fp32."""
+    embeddings = shape.vocabulary * shape.width
+    return FLOAT * embeddings + (2 if bf16 else FLOAT) * (weights - embeddings)
+
+
+def copies(weights: int, sizes: PassSizes) -> int:
+    """The copies in bf16 that a pass makes of fp32 weights, and keeps for its backward pass."""
+    return 2 * weights * sizes.parallel if sizes.bf16 else 0
+
+
+def lm_training(
+    stage: str, shape: ModelShape, sizes: PassSizes, *, rows: int, keeps_best: bool, trainable: int
+) -> Usage:
+    """Pretraining and SFT of one model; `rows` are those of a step, `trainable` its weights that learn.
+
+    `keeps_best`: a copy of the best weights is kept (`sft.validations`).
+    """
+    tokens = min(sizes.whole, rows * sizes.row)
+    kept = activations(shape, sizes, tokens) + head(shape, sizes, tokens, LOSS_COPIES)
+    return Usage(
+        stage,
+        {
+            "weights": FLOAT * shape.weights,
+            "bf16 copies": copies(shape.weights, sizes),
+            "Adam": 2 * FLOAT * trainable,
+            "best weights": FLOAT * trainable if keeps_best else 0,
+            **gradients(sizes, trainable, rows * sizes.row > sizes.whole, kept),
+        },
+    )
+
+
+def reading(stage: str, shape: ModelShape, sizes: PassSizes) -> Usage:
+    """A model whose loss is measured and that learns nothing."""
+    kept = forward(shape, sizes.whole) + head(shape, sizes, sizes.whole, LOSS_COPIES)
+    return Usage(stage, {"weights": FLOAT * shape.weights, "passes": sizes.parallel * kept})
+
+
+def reward_training(
+    shape: ModelShape, sizes: PassSizes, *, rows: int, responses: int, trainable: int
+) -> Usage:
+    """The reward model beside the SFT model that it was made from.
+
+    `rows` are a step's rankings, each of a prompt and `responses` that branch from it in one row.
+    """
+    ranking = sizes.row + (responses - 1) * sizes.response
+    tokens = min(max(sizes.whole, ranking), rows * ranking)
+    kept = activations(shape, sizes, tokens) + 2 * FLOAT * tokens * ranking  # the mask of the branches
+    return Usage(
+        "reward",
+        {
+            "weights": FLOAT * shape.trunk,
+            "SFT model": FLOAT * shape.weights,
+            "bf16 copies": copies(shape.trunk, sizes),
+            "Adam": 2 * FLOAT * trainable,
+            **gradients(sizes, trainable, rows * ranking > tokens, kept),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class PpoModels:
+    """Which models PPO holds. `rank`: that of LoRA adapters, None: all weights learn."""
+
+    rank: int | None = None
+    reference: Literal["model", "adapter"] = "model"
+    value: Value = "reward"
+    held_out: bool = False  # a second reward model for the guard
+    keeps_best: bool = False  # a guard that stops keeps the best average
+
+
+def ppo(
+    shape: ModelShape, sizes: PassSizes, models: PpoModels, *, rows: int, responses: int, batch: int
+) -> Usage:
+    """PPO: `rows` responses of a minibatch learn together, of `responses` in a step; `batch` are decoded."""
+    learning = shape.weights if models.rank is None else shape.adapters(models.rank)
+    own_value = models.value == "reward"
+    trainable = learning + (shape.trunk if own_value else 0)
+    scoring = frozen(shape, shape.trunk, sizes.bf16) * (2 if models.held_out else 1)
+    held = {
+        "policy": FLOAT * (shape.weights + (0 if models.rank is None else learning)),
+        "value model": FLOAT * shape.trunk if own_value else 0,
+        "reference": frozen(shape, shape.weights, sizes.bf16) if models.reference == "model" else 0,
+        "reward model": scoring,
+        "Adam": 2 * FLOAT * trainable,
+        "EMA": FLOAT * learning * (2 if models.keeps_best else 1),
+        "bf16 copies": copies(shape.weights + (shape.trunk if own_value else 0), sizes),
+    }
+    tokens = min(sizes.whole, rows * sizes.row)
+    targets = -(-tokens * sizes.response // sizes.row)
+    kept = activations(shape, sizes, tokens) * (2 if own_value else 1)
+    kept += head(shape, sizes, targets, LOGPROB_COPIES)
+    learn = gradients(sizes, trainable, rows * sizes.row > sizes.whole, kept)
+    draw = {"decoding": decoding(shape, sizes, responses, batch)}
+    return Usage("ppo", held | max(learn, draw, key=lambda parts: sum(parts.values())))
+
+
+def decoding(shape: ModelShape, sizes: PassSizes, responses: int, batch: int) -> int:
+    """The KV caches of the rows that are decoded at a time, their logits, and the prompts' pass."""
+    rows = min(responses, batch * sizes.parallel)
+    cache = 2 * shape.keys * shape.layers * sizes.row * (2 if sizes.bf16 else FLOAT)
+    cache += cache // shape.layers  # a layer's cache is copied as it grows
+    step = shape.vocabulary * DRAWING
+    prompt = forward(shape, sizes.row - sizes.response)
+    return rows * max(cache + step, prompt + cache)
+
+
+def drawing(stage: str, shape: ModelShape, sizes: PassSizes, *, models: int, rows: int, batch: int) -> Usage:
+    """Stages that draw and score without learning; `models` are held at a time."""
+    return Usage(
+        stage,
+        {
+            "weights": FLOAT * shape.weights * models,
+            "decoding": decoding(shape, sizes, rows, batch),
+        },
+    )

@@ -1,0 +1,133 @@
+"""Parameters that contradict each other across keys and sections, all of them at once.
+
+A check is a generator whose arguments are named as the sections it looks at: it runs where these are valid by
+themselves, whatever is wrong with others.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from alignloop.params.compute import Compute
+from alignloop.params.ppo import Ppo
+from alignloop.params.pretrain import Pretrain
+from alignloop.params.reward import Reward
+from alignloop.params.rollout import RolloutEngine
+from alignloop.params.rounds import Round
+from alignloop.params.sample import Decoding
+
+
+def contradictions(sections: Mapping[str, Any]) -> list[str]:
+    """A sentence per contradiction between these sections, which are valid by themselves."""
+    found: list[str] = []
+    for check in CHECKS:
+        asked = inspect.signature(check).parameters
+        if asked.keys() <= sections.keys():
+            found += check(**{name: sections[name] for name in asked})
+    return found
+
+
+def _ppo_steps(ppo: Ppo) -> Iterator[str]:
+    if ppo.value_warmup_steps >= ppo.steps:
+        yield (
+            f"ppo.value_warmup_steps: {ppo.value_warmup_steps} leave none of the {ppo.steps} steps for the "
+            "policy; lower them, or raise ppo.steps"
+        )
+    responses = ppo.prompts_per_step * ppo.responses_per_prompt
+    if ppo.minibatches > responses:
+        yield (
+            f"ppo.minibatches: {ppo.minibatches} exceed the {responses} responses of a step "
+            "(ppo.prompts_per_step x ppo.responses_per_prompt); lower them"
+        )
+
+
+def _ppo_advantages(ppo: Ppo) -> Iterator[str]:
+    if ppo.advantages == "gae":
+        return
+    if ppo.responses_per_prompt < 2:
+        yield (
+            f"ppo.advantages: {ppo.advantages} compares responses to one prompt; raise "
+            "ppo.responses_per_prompt to 2"
+        )
+    if ppo.value_warmup_steps or ppo.whiten_rewards:
+        yield (
+            f"ppo.advantages: {ppo.advantages} has no value model and whitens nothing; set "
+            "ppo.value_warmup_steps to 0 and ppo.whiten_rewards to false"
+        )
+
+
+def _ppo_adapters(ppo: Ppo) -> Iterator[str]:
+    if ppo.reference == "adapter" and ppo.lora is None:
+        yield (
+            "ppo.reference: adapter is the policy with its LoRA adapters off; set ppo.lora, e.g. {rank: 8, "
+            "alpha: 16}"
+        )
+
+
+def _adapter_reference_starts_at_sft(ppo: Ppo, rounds: Mapping[str, Round]) -> Iterator[str]:
+    for name, plan in rounds.items():
+        if ppo.reference == "adapter" and plan.start != "models/sft":
+            yield (
+                "ppo.reference: adapter leaves PPO's start as the reference; set "
+                f"rounds.{name}.start to models/sft"
+            )
+
+
+def _sampler_gets_whole_weights(compute: Compute, rollout: RolloutEngine) -> Iterator[str]:
+    if rollout.engine == "vllm" and compute.shard != "none":
+        yield (
+            f"rollout.engine: vllm is given whole weights, which compute.shard: {compute.shard} has not; "
+            "set compute.shard: none, or rollout.engine: own"
+        )
+
+
+def _held_out_guard(ppo: Ppo, reward: Reward) -> Iterator[str]:
+    if "max_held_out_fall" in ppo.guards and not reward.held_out_model:
+        yield (
+            "ppo.guards.max_held_out_fall needs a second reward model; set reward.held_out_model to true, or "
+            "leave the guard out"
+        )
+
+
+def _response_fits(base: str | None, pretrain: Pretrain, decoding: Decoding) -> Iterator[str]:
+    if base is None and decoding.max_new_tokens >= pretrain.context:
+        yield (
+            f"decoding.max_new_tokens: {decoding.max_new_tokens} leave no room for a prompt in "
+            f"pretrain.context ({pretrain.context}); lower them, or raise the context"
+        )
+
+
+def _rounds_build_on_earlier_ones(rounds: Mapping[str, Round]) -> Iterator[str]:
+    models, rewards = {"models/base", "models/sft"}, {"models/sft"}
+    # for each set of rankings, the reward models that have learned from no other rankings
+    taught = {"data/rankings/imported": {"models/sft"}}
+    for name, plan in rounds.items():
+        makers = {"policy": models, "start": models, "reward_start": rewards, "rankings": taught.keys()}
+        unknown = {field: known for field, known in makers.items() if getattr(plan, field) not in known}
+        for field, known in unknown.items():
+            yield (
+                f"rounds.{name}.{field}: '{getattr(plan, field)}' is made by no earlier round; known here: "
+                f"{', '.join(sorted(known))}"
+            )
+        starts = taught.get(plan.rankings, set())
+        if not unknown and plan.reward_start not in starts:
+            yield (
+                f"rounds.{name}.reward_start: '{plan.reward_start}' has learned from rankings that "
+                f"{plan.rankings} does not hold; "
+                f"a reward model of these can start from {', '.join(sorted(starts))}"
+            )
+        models.add(f"models/{name}/policy")
+        rewards.add(f"models/{name}/reward")
+        taught[f"data/rankings/{name}"] = {*starts, f"models/{name}/reward"}
+
+
+CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
+    _ppo_steps,
+    _ppo_advantages,
+    _ppo_adapters,
+    _adapter_reference_starts_at_sft,
+    _sampler_gets_whole_weights,
+    _held_out_guard,
+    _response_fits,
+    _rounds_build_on_earlier_ones,
+)
