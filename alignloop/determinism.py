@@ -22,8 +22,6 @@ def make_deterministic(params: Params, name: str) -> None:
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True)
         parallel_passes.use(_passes_at_a_time(params))
-        if ranks := parallel_passes.ranks():
-            devices.use_number(ranks.place_on_host)
         devices.use(params.compute.device)
         precision.use(params.compute.precision)
         pass_limits.use(pass_limits.PassLimits(params.compute.tokens_per_pass, params.compute.head_tokens))

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES
 
 
 _diverted: Path | None = None
+_moments = count()  # one file may be written within another of the same name
 
 
 class WriteError(AlignloopError):
@@ -39,7 +41,7 @@ def diverted() -> Path | None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path for a file or folder, which replaces `path` if the block ends without error."""
     if _diverted is not None:
-        with _for_a_moment(_diverted / path.name) as part:
+        with _for_a_moment(_diverted / f"{next(_moments)}-{path.name}") as part:
             yield part
         return
     part = path.with_name(f".{path.name}.part")

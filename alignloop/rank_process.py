@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alignloop import params as parameters
 from alignloop.determinism import make_deterministic
@@ -54,12 +54,16 @@ class Life:
         return self.ranks.activity if self.ranks else self._alone
 
     def join(self, files: RankFolder, rank: int, compute: Compute) -> None:
-        """Meet the other ranks, and deal the passes among them."""
-        from alignloop.core import parallel_passes, ranks
+        """Meet the other ranks; deal the passes among them, and shard models if params.yaml says so."""
+        from alignloop.core import devices, parallel_passes, ranks, sharding
 
         self._alone = "waits"
         self.ranks = ranks.join(rank, compute.processes, files.meeting, in_turns=compute.shard != "none")
         parallel_passes.deal_among(self.ranks)
+        devices.use_number(self.ranks.place_on_host)
+        if compute.shard != "none":
+            device = devices.find(compute.device).type
+            devices.use_shards(sharding.Shards(self.ranks, compute.shard, device))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -99,11 +103,12 @@ def _run(files: RankFolder, rank: int, size: int, name: str, arguments: Sequence
         return 0
     except KeyboardInterrupt:
         return 128 + signal.SIGTERM  # the launcher says what it was
-    except AlignloopError:
-        raise
     except Exception as error:
-        if type(error).__name__ == "RankLost" or files.is_marked("failed"):  # another rank has the message
+        lost = type(error).__name__ == "RankLost" or files.is_marked("failed")
+        if lost and not isinstance(error, AlignloopError):  # another rank has the message
             return ABORTED
+        if rank:
+            _forget_warnings()
         raise
 
 
@@ -112,12 +117,10 @@ def _lead(files: RankFolder, name: str, arguments: Sequence[str]) -> int:
     from alignloop import runner
     from alignloop.core import parallel_passes
 
-    return runner.run(
-        name,
-        arguments,
-        tell=lambda *task: parallel_passes.agreed(Task(*task)) and None,
-        on_finished=lambda: files.mark("finished"),
-    )
+    def tell(*task: str | int) -> None:
+        parallel_passes.agreed(task)
+
+    return runner.run(name, arguments, tell, on_finished=lambda: files.mark("finished"))
 
 
 def follow(params: Params, name: str, arguments: Sequence[str]) -> None:
@@ -127,7 +130,8 @@ def follow(params: Params, name: str, arguments: Sequence[str]) -> None:
 
     function = getattr(importlib.import_module(f"alignloop.stages.{name}"), name)
     paths = vars(parser_of(name).parse_args(arguments))
-    task = parallel_passes.agreed(Task("", "", "", learns=False))
+    said: Any = parallel_passes.agreed(())  # only rank 0 knows
+    task = Task(*said)
     make_deterministic(params, task.title)
     work = bind(function, params)
     if task.learns:  # rank 0 says when a checkpoint is due
@@ -144,6 +148,13 @@ def _stop(files: RankFolder, number: int, frame: object) -> None:
 
         raise RankLost("another rank has failed")
     raise KeyboardInterrupt(number)
+
+
+def _forget_warnings() -> None:
+    """Leave only what comes now in this rank's errors."""
+    sys.stderr.flush()
+    os.truncate(2, 0)
+    os.lseek(2, 0, os.SEEK_SET)
 
 
 def _redirect(errors: Path) -> None:

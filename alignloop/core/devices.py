@@ -1,19 +1,28 @@
-"""The device of this process's models. Tables stay on the CPU; only a pass knows a device.
+"""Where the weights of this process's models are: on a device, and perhaps sharded over several processes.
+
+Tables stay on the CPU; only a pass knows a device.
 
 A pass moves its ids to the device of its model, and what it computes (losses, log-probabilities, scores,
 drawn tokens) back to the CPU, with its gradient.
 """
 
-from typing import Literal, TypeVar
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from alignloop.errors import AlignloopError
 
+if TYPE_CHECKING:  # brings torch.distributed, which one process does without
+    from alignloop.core.sharding import Shards
+
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 M = TypeVar("M", bound=nn.Module)
+R = TypeVar("R")
 _device = torch.device("cpu")
+_shards: "Shards | None" = None
 
 
 def use(name: DeviceName) -> None:
@@ -39,6 +48,37 @@ def find(name: DeviceName) -> torch.device:
             "PyTorch that is built for it, or set compute.device: auto"
         )
     return torch.device(name)
+
+
+def use_shards(shards: "Shards | None") -> None:
+    """Let `shard` shard models from now on; None: they are whole."""
+    global _shards
+    _shards = shards
+
+
+def shard(model: M) -> M:
+    """The model, sharded in place where this process shards models: before an optimiser takes its weights."""
+    return model if _shards is None else _shards.shard(model)
+
+
+def read(part: nn.Module, work: Callable[[], R]) -> R:
+    """What `work` reads of a model's part; the weights of a sharded model are there for it."""
+    return work() if _shards is None else _shards.read(part, work)
+
+
+def whole(model: nn.Module) -> AbstractContextManager[None]:
+    """Hold all of a model's weights inside the block; of a sharded one every rank has to ask."""
+    return nullcontext() if _shards is None else _shards.whole(model)
+
+
+def whole_copy(model: M) -> M:
+    """A model to be saved: of a sharded one a copy, with weights on rank 0; every rank has to ask."""
+    return model if _shards is None else _shards.whole_copy(model)
+
+
+def own_part(value: Tensor, like: Tensor) -> Tensor:
+    """A value for a tensor of the same shape: where that one is sharded, this rank's part."""
+    return value if _shards is None else _shards.own_part(value, like)
 
 
 def current() -> torch.device:

@@ -62,7 +62,7 @@ def sample(
     logprobs: list[Tensor] = [torch.empty(0) for _ in prompts]
     uniform = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
     groups = even_groups([len(prompt) for prompt in prompts], batch)
-    with phase("decoding", len(groups) * max_new_tokens) as decoding:
+    with phase("decoding", len(groups) * max_new_tokens) as decoding, devices.whole(model):
         decoded = in_parallel(
             lambda rows: _decode(
                 model,

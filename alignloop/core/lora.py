@@ -1,5 +1,6 @@
 """LoRA (arXiv 2106.09685): trains small adapter matrices only; with these off a policy is its reference."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
+
+from alignloop.core import devices
 
 if TYPE_CHECKING:  # peft takes a second to import, and few runs use LoRA
     from peft import PeftModel
@@ -31,9 +34,19 @@ def add_adapters(model: PreTrainedModel, rank: int, alpha: int, seed: int) -> "P
         return get_peft_model(model, config)
 
 
-def merge_adapters(adapted: "PeftModel") -> PreTrainedModel:
-    """The model with its adapters merged into its weights, in place: any loader reads its checkpoint."""
-    return adapted.merge_and_unload()
+def merge_adapters(adapted: "PeftModel", whole: PreTrainedModel | None = None) -> PreTrainedModel:
+    """The model with its adapters merged into its weights, so that any loader reads its checkpoint.
+
+    The model itself is changed, except where it is sharded: then a whole copy is, `whole` if it is given.
+    """
+    model = adapted.get_base_model()
+    whole = cast(PreTrainedModel, devices.whole_copy(model)) if whole is None else whole
+    if whole is model:
+        return adapted.merge_and_unload()
+    tuner = cast(Any, copy.copy(adapted.base_model))  # the same, around a copy of the sharded model
+    tuner._modules = dict(tuner._modules)
+    tuner.model = whole
+    return tuner.merge_and_unload()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from alignloop.core import devices
+from alignloop.core import devices, parallel_passes
 from alignloop.core.chat_template import special_tokens
 from alignloop.core.checkpoint_folder import (
     CheckpointError,
@@ -111,7 +111,13 @@ def _check_logits(model: PreTrainedModel, path: str | Path) -> None:
 
 
 def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write a checkpoint that `AutoModelForCausalLM` reads; equal weights give equal bytes."""
+    """Write a checkpoint that `AutoModelForCausalLM` reads; equal weights give equal bytes.
+
+    Of several processes every one asks, and rank 0 writes.
+    """
+    model = devices.whole_copy(model)
+    if not parallel_passes.is_writer():
+        return
     generation, end = model.generation_config, end_of(tokenizer)
     known = getattr(generation, "eos_token_id", None)
     ends = known if isinstance(known, list) else [known]
@@ -150,26 +156,29 @@ def hidden_states(trunk: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
 
     Positions count real tokens only: left padding changes nothing.
     """
-    device, positions = devices.of(trunk), (mask.cumsum(1) - 1).clamp(min=0)
-    return trunk(
-        input_ids=ids.to(device),
-        attention_mask=mask.long().to(device),
-        position_ids=positions.to(device),
-        use_cache=False,
-    ).last_hidden_state
+    return _states(trunk, ids, mask.long(), (mask.cumsum(1) - 1).clamp(min=0))
 
 
 def branched_states(trunk: nn.Module, ids: Tensor, positions: Tensor, attention: Tensor) -> Tensor:
     """Last hidden states (B, T, H) of packed rows, with positions (B, T) and an attention mask (B, T, T)."""
     # the mask is added to attention scores: every attention kernel supports that form
     hidden = torch.zeros(attention.shape).masked_fill(~attention, torch.finfo(torch.float32).min)
+    return _states(trunk, ids, hidden[:, None], positions)
+
+
+def _states(trunk: nn.Module, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
     device = devices.of(trunk)
-    return trunk(
-        input_ids=ids.to(device),
-        attention_mask=hidden[:, None].to(device),
-        position_ids=positions.to(device),
-        use_cache=False,
-    ).last_hidden_state
+    return devices.read(
+        trunk,
+        lambda: (
+            trunk(
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                position_ids=positions.to(device),
+                use_cache=False,
+            ).last_hidden_state
+        ),
+    )
 
 
 def logits_at(model: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
@@ -179,7 +188,8 @@ def logits_at(model: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Tens
 
 def logits_of(model: PreTrainedModel, states: Tensor) -> Tensor:
     """Next-token logits (N, V) of last hidden states (N, H)."""
-    return cast(nn.Module, model.get_output_embeddings())(states)
+    head = cast(nn.Module, model.get_output_embeddings())
+    return devices.read(head, lambda: head(states))
 
 
 def context_of(model: PreTrainedModel | str | Path) -> int:

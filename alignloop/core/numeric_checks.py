@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from alignloop.core.train_state import own
 from alignloop.errors import AlignloopError
 
 MOST_NAMES = 8  # row names listed in one message
@@ -62,9 +63,8 @@ def at_step(step: int, names: Sequence[str], weights: Iterable[Tensor]) -> Itera
         with naming(names):
             yield
     except NonFiniteLoss as error:
-        # of sharded weights those of this rank: another one may not be here to gather them. False for NaN
-        own = (getattr(weight, "to_local", lambda weight=weight: weight)() for weight in weights)
-        sane = all(bool((weight.abs() < SANE).all()) for weight in own)
+        # of sharded weights those of this rank: no other one may be here to ask. False where one is NaN
+        sane = all(bool((own(weight).abs() < SANE).all()) for weight in weights)
         if sane:
             remedy = error.remedy if error.remedy != ANY else "look at these rows, then at the learning rate"
             cause = f"all weights are still finite: {remedy}"

@@ -62,19 +62,23 @@ def in_parallel(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
     gradients.
     """
     if _ranks is None:
-        yield from _on_threads(work, parts)
+        yield from _on_threads(_as_a_pass(work), parts)
     else:
-        yield from _ranks.in_parallel(work, parts, _on_threads)
+        yield from _ranks.in_parallel(_as_a_pass(work), parts, _on_threads)
 
 
-def _on_threads(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
-    # gradient mode is per thread: without it, work under no_grad would record gradients
+def _as_a_pass(work: Callable[[P], R]) -> Callable[[P], R]:
+    """The work in the precision of passes, and in this thread's gradient mode, whichever thread does it."""
     with_gradients, device = torch.is_grad_enabled(), devices.current()
 
     def task(part: P) -> R:
         with torch.set_grad_enabled(with_gradients), precision.autocast(device):
             return work(part)
 
+    return task
+
+
+def _on_threads(task: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
     if _pool is None or len(parts) < 2:
         yield from map(task, parts)
         return
@@ -97,8 +101,11 @@ def backward(loss: Callable[[P], tuple[Tensor, R]], parts: Sequence[P], weights:
 
     `loss` returns a part's loss and a result; the results of all parts are returned.
     """
+    forward = _as_a_pass(
+        loss
+    )  # the backward pass has the precision of its forward pass, operator by operator
     if _ranks is not None:
-        return _ranks.backward(loss, parts, weights, _on_threads)
+        return _ranks.backward(forward, parts, weights, _on_threads)
     trainable = [weight for weight in weights if weight.requires_grad]
 
     def added(part: P) -> R:
@@ -110,11 +117,11 @@ def backward(loss: Callable[[P], tuple[Tensor, R]], parts: Sequence[P], weights:
         return list(in_parallel(added, parts))
 
     def gradients(part: P) -> tuple[tuple[Tensor | None, ...], R]:
-        value, result = loss(part)
+        value, result = forward(part)
         return torch.autograd.grad(value, trainable, allow_unused=True), result
 
     results: list[R] = []
-    for part_gradients, result in in_parallel(gradients, parts):
+    for part_gradients, result in _on_threads(gradients, parts):
         for weight, gradient in zip(trainable, part_gradients, strict=True):
             if gradient is not None:
                 weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)

@@ -4,8 +4,7 @@ In one step, draw responses to prompts, score them, turn score and KL into advan
 and value model in a few minibatches. Policy and reference use one distribution, `log_distribution` at the
 sampling temperature. The score is any function of prompt and response ids (`Score`). The reference is a
 model of its own, or an adapted policy with its adapters off; the value model is one of its own, or a head
-on the policy's trunk. The responses are drawn by the policy itself, or by a `Sampler` apart from it. Left
-out: several devices.
+on the policy's trunk. The responses are drawn by the policy itself, or by a `Sampler` apart from it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from alignloop.core import devices
 from alignloop.core.advantages import explained_variance
 from alignloop.core.experience import Rollouts, Score, compute_experience, rollout_metrics
 from alignloop.core.guards import GuardMonitor, GuardTripped, GuardViolation
@@ -83,6 +83,12 @@ class Trainer:
         if (value is None) == (config.advantages == "gae"):
             verb = "need" if value is None else "take no"
             raise ValueError(f"advantages by {config.advantages} {verb} value model")
+        shares_trunk = value is not None and value.trunk is policy.base_model
+        for model in (policy, reference):
+            if isinstance(model, PreTrainedModel):  # an adapted policy is sharded already
+                devices.shard(model)
+        if value is not None and not shares_trunk:
+            devices.shard(value)
         self.policy, self.reference = policy, reference
         self.value, self.score = value, score
         self.prompts, self.ptx = prompts, ptx
@@ -94,7 +100,7 @@ class Trainer:
         self.number, self.stopped = 0, False
         self._models: dict[str, nn.Module] = {"policy": policy}
         if value is not None:  # of a value model on the policy's trunk only the head is its own
-            self._models["value"] = value.head if value.trunk is policy.base_model else value
+            self._models["value"] = value.head if shares_trunk else value
         self._peaks = {"policy": config.learning_rate, "value": config.value_learning_rate}
         adamw: Any = {
             "betas": tuple(config.adam_betas),

@@ -5,14 +5,16 @@ and keeps the same results; a pass is run by one rank only. Results are gathered
 and gradients are summed over the ranks, so that all ranks have the same bits. Losses are divided by the whole
 minibatch before they are dealt: a sum over ranks is exact, whatever the split.
 
-Tables travel over gloo, gradients of a GPU over NCCL. Collectives have no time limit of their own: a rank
-waits as long as another one works (`pipeline/launch.py` ends a stage whose ranks hang).
+Tables travel over gloo, gradients of a GPU over NCCL. What ranks send each other is data, never code.
+Collectives have no time limit of their own: a rank waits as long as another one works (`pipeline/launch.py`
+ends a stage whose ranks hang).
 """
 
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -83,18 +85,20 @@ class Ranks:
 
     def gather(self, done: Sequence[tuple[int, R]], count: int) -> list[R]:
         """The results of all parts, in order, from each rank's own, given as (place, result)."""
-        boxes: list[Any] = [None] * self.size
         with self._doing("waits"):
-            dist.all_gather_object(boxes, list(done))
-        found = {place: result for box in boxes for place, result in box}
+            found = {place: result for box in _of_all(list(done), self.size) for place, result in box}
         return [found[place] for place in range(count)]
 
     def share(self, value: R) -> R:
         """The value of rank 0, on every rank; the values of the others are not looked at."""
-        box = [value]
         with self._doing("waits"):
-            dist.broadcast_object_list(box, src=0)
-        return box[0]
+            data = _packed(value if self.rank == 0 else None)
+            size = torch.tensor([len(data)])
+            dist.broadcast(size, src=0)
+            if self.rank:
+                data = torch.empty(int(size), dtype=torch.uint8)
+            dist.broadcast(data, src=0)
+        return _unpacked(data)
 
     def meet(self) -> None:
         """Wait until every rank is here."""
@@ -207,14 +211,34 @@ def join(rank: int, size: int, meeting: Path, host: str = "", in_turns: bool = F
     store.set_timeout(FOREVER)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=FOREVER)
-    hosts: list[Any] = [None] * size
-    dist.all_gather_object(hosts, host or socket.gethostname())
-    return Ranks(rank, size, hosts, in_turns)
+    return Ranks(rank, size, _of_all(host or socket.gethostname(), size), in_turns)
 
 
 def leave() -> None:
     """Be no rank any more; call it when all ranks have met for the last time."""
     dist.destroy_process_group()
+
+
+def _of_all(value: Any, size: int) -> list[Any]:
+    """The values of all ranks, in their order."""
+    data = _packed(value)
+    sizes = [torch.empty(1, dtype=torch.int64) for _ in range(size)]
+    dist.all_gather(sizes, torch.tensor([len(data)]))
+    boxes = [torch.empty(int(max(sizes)), dtype=torch.uint8) for _ in range(size)]
+    dist.all_gather(boxes, torch.nn.functional.pad(data, (0, len(boxes[0]) - len(data))))
+    return [_unpacked(box[: int(length)]) for box, length in zip(boxes, sizes, strict=True)]
+
+
+def _packed(value: Any) -> Tensor:
+    """A value as bytes."""
+    buffer = BytesIO()
+    torch.save(value, buffer)
+    return torch.frombuffer(bytearray(buffer.getbuffer()), dtype=torch.uint8)
+
+
+def _unpacked(data: Tensor) -> Any:
+    """Tensors, numbers, texts, and lists, tuples and dictionaries of them; anything else is refused."""
+    return torch.load(BytesIO(data.numpy().tobytes()), weights_only=True)
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:

@@ -6,7 +6,7 @@ normalisation (1).
 
 import copy
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from safetensors import SafetensorError
@@ -14,11 +14,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from alignloop.core import devices
+from alignloop.core import devices, parallel_passes
 from alignloop.core.checkpoint_folder import CheckpointError, check_folder, first_line, load_weights
+from alignloop.core.lora import merge_adapters
 from alignloop.core.models import HEAD, branched_states, hidden_states
 from alignloop.core.precision import freeze
 from alignloop.phases import phase
+
+if TYPE_CHECKING:  # peft takes a second to import, and few runs use LoRA
+    from peft import PeftModel
 
 HELD_OUT = "held_out"  # a subfolder of a reward model: a second one, trained on rankings of held-out labelers
 
@@ -69,7 +73,8 @@ class RewardModel(nn.Module):
     def read(self, states: Tensor) -> Tensor:
         """The scores (…) of last hidden states (…, H), on the CPU."""
         with torch.autocast(states.device.type, enabled=False):  # bf16 has three digits: too few for a score
-            return (self.head(states.float()).squeeze(-1) - self.normalisation).cpu()
+            scores = devices.read(self.head, lambda: self.head(states.float()))
+        return (scores.squeeze(-1) - self.normalisation).cpu()
 
     def per_token(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The scores at every position (B, T)."""
@@ -85,14 +90,23 @@ class RewardModel(nn.Module):
         """Scores (N,) of responses in packed rows; `ends` (B, T) marks their last tokens."""
         return self.read(branched_states(self.trunk, ids, positions, attention)[ends])
 
-    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Write trunk, tokenizer and head."""
+    def save(
+        self, folder: Path, tokenizer: PreTrainedTokenizerBase, adapted: "PeftModel | None" = None
+    ) -> None:
+        """Write trunk, tokenizer and head; of several processes every one asks, and rank 0 writes.
+
+        `adapted` is the trunk with its adapters, if it has any: they are merged into what is written.
+        """
+        model = devices.whole_copy(self)
+        if not parallel_passes.is_writer():
+            return
         with phase("saving the reward model"):
-            self.trunk.save_pretrained(folder)
+            trunk = merge_adapters(adapted, model.trunk) if adapted else model.trunk
+            trunk.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         head = {
-            "weight": self.head.weight.detach(),
-            "bias": self.head.bias.detach(),
+            "weight": model.head.weight.detach(),
+            "bias": model.head.bias.detach(),
             "normalisation": self.normalisation,
         }
         save_file({name: tensor.contiguous() for name, tensor in head.items()}, folder / HEAD)

@@ -19,6 +19,7 @@ from alignloop.core.ranking_loss import Ties, ranking_loss
 from alignloop.core.reward_metrics import correct_pairs
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import ranked_scores, score
+from alignloop.core.train_state import own
 from alignloop.core.training_loop import Schedule, Training
 
 
@@ -91,5 +92,6 @@ def normalise(
         beyond_rounding = scale > 1e-5 * scores.abs().max()
         finite((scale * beyond_rounding).log(), "the logarithm of the spread of scores on demonstrations")
         for part in (model.head.weight, model.head.bias, model.normalisation):
-            part /= scale
+            own_part = own(part)
+            own_part /= scale
     return float(shift), float(scale)

@@ -73,7 +73,7 @@ class OwnSampler:
 
 def sampler_gap(policy: Tensor, sampler: Tensor) -> float:
     """The mean of exp|policy − sampler| over the log-probabilities of N tokens, both (N,); 1: they agree."""
-    return float(torch.exp((policy - sampler).abs()).mean())
+    return float(torch.exp((policy - sampler).abs().double()).mean())
 
 
 def importance_weights(policy: Tensor, sampler: Tensor, truncate: float) -> Tensor:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from alignloop.core import devices
+
 State = Mapping[str, Any]
 
 
@@ -26,6 +28,12 @@ def whole(tensor: Tensor) -> Tensor:
     """The tensor itself; of a sharded one all of it, for which every rank has to ask."""
     gather = getattr(tensor, "full_tensor", None)
     return tensor if gather is None else gather()
+
+
+def own(tensor: Tensor) -> Tensor:
+    """The tensor itself; of a sharded one what this rank holds, without asking another."""
+    part = getattr(tensor, "to_local", None)
+    return tensor if part is None else part()
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
@@ -48,7 +56,7 @@ def copy_all(tensors: Iterable[Tensor], values: Sequence[Tensor]) -> None:
     """Copy values into tensors of the same shapes, in place."""
     with torch.no_grad():
         for tensor, value in zip(tensors, values, strict=True):
-            tensor.copy_(value)
+            tensor.copy_(devices.own_part(value, tensor))
 
 
 def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
@@ -58,7 +66,14 @@ def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]
 
 def put_moments(optimiser: torch.optim.Optimizer, state: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Load moments that `moments_of` returned for an optimiser of the same weights."""
-    moments = {int(place): dict(of_weight) for place, of_weight in state.items()}
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    moments = {
+        int(place): {
+            name: devices.own_part(moment, weights[int(place)]) if moment.dim() else moment
+            for name, moment in of_weight.items()
+        }
+        for place, of_weight in state.items()
+    }
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
 
 

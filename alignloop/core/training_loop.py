@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from alignloop.core import devices
 from alignloop.core.batches import steps_of
 from alignloop.core.numeric_checks import at_step, finite
 from alignloop.core.train_state import (
@@ -62,7 +63,7 @@ class Training:
         **schedule: Unpack[Schedule],
     ) -> None:
         self.step, self.steps = 0, steps_of(rows, rows_per_step, schedule["epochs"])
-        self._model, self._learn = model, learn
+        self._model, self._learn = devices.shard(model), learn
         self._rows, self._rows_per_step = rows, rows_per_step
         self._names = names
         self._peak, self._warmup = schedule["learning_rate"], schedule["warmup"]

@@ -1,6 +1,5 @@
 """An inference server that this process starts, waits for and ends."""
 
-import atexit
 import os
 import shlex
 import shutil
@@ -64,7 +63,6 @@ class ServerProcess:
                 env=environ,
                 start_new_session=True,  # Ctrl-C is for this process, which then ends the server
             )
-        atexit.register(self.end)
         try:
             self._wait()
         except BaseException:
@@ -82,7 +80,6 @@ class ServerProcess:
         if self._process and self._process.stdin:
             self._process.stdin.close()  # the supervisor ends it
             self._process.wait()
-        atexit.unregister(self.end)
 
     def died(self) -> str | None:
         """Why the server is gone, with the end of its log; None while it runs."""

@@ -15,7 +15,7 @@ class Compute(Section):
 
     device: Literal["auto", "cpu", "cuda", "mps"]
     processes: Count
-    shard: Literal["none"]
+    shard: Literal["none", "full", "host"]
     launch: str | None
     elastic: bool
     precision: Literal["fp32", "bf16"]
@@ -25,6 +25,10 @@ class Compute(Section):
 
     @model_validator(mode="after")
     def _processes_fit(self) -> "Compute":
+        if self.shard != "none" and self.processes == 1:
+            raise ValueError(
+                f"shard: {self.shard} needs several processes; raise compute.processes, or set it to none"
+            )
         if self.device == "mps" and self.processes > 1:
             raise ValueError("processes: several work on cpu or cuda only, not on mps; set them to 1")
         return self

@@ -74,7 +74,7 @@ def run(root: Path, stage: str, arguments: Sequence[str], compute: Compute, thre
         processes = _start(command, folder, compute, threads)
         watch = RankWatch(folder, compute.processes)
         try:
-            status = _wait(processes, folder, watch.look)
+            status = _wait(processes, folder, compute.processes, watch.look)
         except LaunchError:
             _end(processes, UNWIND_SECONDS)
             raise
@@ -128,7 +128,7 @@ def _start(
 
 
 def _wait(
-    processes: Mapping[int, subprocess.Popen[bytes]], folder: RankFolder, look: Callable[[], str]
+    processes: Mapping[int, subprocess.Popen[bytes]], folder: RankFolder, size: int, look: Callable[[], str]
 ) -> int:
     """Wait until rank 0 has ended or a rank has failed; returns its status. LaunchError: one hangs."""
     beats, next_beat = 0, 0.0
@@ -137,7 +137,7 @@ def _wait(
         if codes[0] is not None:
             return codes[0]
         failed = [code for code in codes.values() if code]
-        if failed or any(folder.ends(len(processes)).values()):
+        if failed or any(folder.ends(size).values()):
             with suppress(subprocess.TimeoutExpired):  # rank 0 may be about to say the same
                 processes[0].wait(BEAT_SECONDS)
             return processes[0].poll() or ABORTED

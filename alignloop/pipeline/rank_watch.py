@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from alignloop.pipeline.rank_files import ABORTED, Beat, RankFolder
 
-HANG_SECONDS = 45
+HANG_SECONDS = 40
 STAYS = "what was finished stays, and trainings resume from their last checkpoint"
 MOVED_SECONDS = 0.01  # of CPU time: fewer are none
 

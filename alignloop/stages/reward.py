@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.gradient_checkpointing import recompute_activations
-from alignloop.core.lora import add_adapters, merge_adapters
+from alignloop.core.lora import add_adapters
 from alignloop.core.models import context_of, load_policy
 from alignloop.core.ranking_pairs import pairs_of
 from alignloop.core.reward_model import HELD_OUT, RewardModel
@@ -87,9 +87,7 @@ def reward(
     adapted = _prepare(plan, compute, model, seed_of(seed, "reward", round, "adapters"))
     training = _training(plan, model, learned, pad, draws(seed, "reward", round, "order"))
     yield from learn(training, checkpoint, curve)
-    if adapted:
-        merge_adapters(adapted)
-    other = None
+    other = other_adapted = None
     if plan.held_out_model:
         if not held_out:
             raise NoHeldOutRankings(
@@ -97,11 +95,9 @@ def reward(
                 "raise sample.valid_prompts"
             )
         other = RewardModel.from_policy(policy, seed_of(seed, "reward", round, HELD_OUT))
-        adapted = _prepare(plan, compute, other, seed_of(seed, "reward", round, HELD_OUT, "adapters"))
+        other_adapted = _prepare(plan, compute, other, seed_of(seed, "reward", round, HELD_OUT, "adapters"))
         training = _training(plan, other, held_out, pad, draws(seed, "reward", round, HELD_OUT, "order"))
         yield from learn(training, checkpoint, checkpoint.journal("held_out_curve"), "held_out_")
-        if adapted:
-            merge_adapters(adapted)
     known_good = read(demonstrations / "train.jsonl", Demonstration)
     for note in (
         spread_note(
@@ -130,9 +126,9 @@ def reward(
         labelers = {ranking.labeler for ranking, _ in ranked if ranking.split == "train"}
         report = held_out_agreement(model, unseen, labelers, pad, scale=scale, threshold=threshold)
     with replacing(out) as part:
-        model.save(part, tokenizer)
+        model.save(part, tokenizer, adapted)
         if other:
-            other.save(part / HELD_OUT, tokenizer)
+            other.save(part / HELD_OUT, tokenizer, other_adapted)
     counts = {
         "demonstrations": len(examples),
         "rankings": len(learned),

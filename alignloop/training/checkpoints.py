@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from alignloop.core import parallel_passes
-from alignloop.core.train_state import State, Stateful
+from alignloop.core.train_state import State, Stateful, whole
 from alignloop.files import WriteError, diverted, replacing, write_json
 from alignloop.phases import phase
 from alignloop.progress import duration, format_size, readable
@@ -205,7 +205,9 @@ def _read(place: Path) -> tuple[dict[str, State], dict[str, int]]:
 def _without_tensors(node: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """`node` as JSON; its tensors go into `tensors`, by name."""
     if isinstance(node, Tensor):
-        tensors[name] = node.detach().contiguous()
+        full = whole(node.detach())
+        if parallel_passes.is_writer():
+            tensors[name] = full.contiguous()
         return f"{TENSOR}{name}"
     if isinstance(node, Mapping):
         return {key: _without_tensors(value, f"{name}/{key}", tensors) for key, value in node.items()}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from alignloop.core import devices
 from alignloop.core.experience import Score
 from alignloop.core.models import context_of
 from alignloop.core.reward_model import RewardModel
@@ -19,7 +20,7 @@ def scorer(model: RewardModel, tokenizer: PreTrainedTokenizerBase) -> Score:
     nothing. This may be longer than what was drawn (an unfinished response gets an end token), so it is cut
     to the context.
     """
-    context = context_of(model.trunk)
+    context = context_of(devices.shard(model).trunk)
 
     def score(prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
         read = (encode_response(tokenizer, decode(tokenizer, ids)) for ids in responses)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -16,14 +16,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from alignloop.core import lm_training, parallel_passes, reward_training
+from alignloop.core import lm_training, parallel_passes, pass_limits, precision, reward_training
 from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.generate import sample
+from alignloop.core.gradient_checkpointing import recompute_activations
 from alignloop.core.guards import Guard, GuardMonitor
 from alignloop.core.kl_controller import AdaptiveKl
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.lora import add_adapters
 from alignloop.core.models import new_policy
+from alignloop.core.precision import freeze
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import score, score_rankings
 from alignloop.core.tokens import Encoded, TokenRules, encode_prompt, end_of, pad_of, train_tokenizer
@@ -83,6 +85,16 @@ def language_model(packing: bool) -> Found:
     return {"weights": weights(model), "metrics": metrics, "loss": lm_training.mean_loss(model, ROWS, 0)}
 
 
+def head_in_parts() -> Found:
+    """Few tokens have logits at a time, and they are computed again in the backward pass."""
+    before = pass_limits.current()
+    pass_limits.use(pass_limits.PassLimits(before.tokens, 8))
+    try:
+        return language_model(False)
+    finally:
+        pass_limits.use(before)
+
+
 def reward_model(packed: bool) -> Found:
     with patch.object(reward_training, "packs", lambda _: packed):
         return _reward_model()
@@ -120,6 +132,24 @@ def adapters(run: Run) -> None:
     run.reference = add_adapters(run.policy, rank=4, alpha=8, seed=0)
 
 
+def recomputed(run: Run) -> None:
+    recompute_activations(run.policy)
+    recompute_activations(run.value.trunk)
+
+
+def in_bf16() -> Found:
+    """Passes in bf16, against a reference that keeps its linear layers in bf16.
+
+    The weights are left out: Adam makes a whole step of a gradient that is rounding alone.
+    """
+    precision.use("bf16")
+    try:
+        found = ppo(lambda run: freeze(run.reference) and None, steps=1, minibatches=1, epochs=1)
+        return {name: found[name] for name in found if name != "weights"}
+    finally:
+        precision.use("fp32")
+
+
 def one_trunk(run: Run) -> None:
     run.value = RewardModel.on_trunk_of(run.policy)
 
@@ -152,6 +182,7 @@ def ppo(prepare: Callable[[Run], None], **changes: Any) -> Found:
 JOBS: dict[str, Callable[[], Found]] = {
     "language model": lambda: language_model(False),
     "language model, packed": lambda: language_model(True),
+    "language model, head in parts": head_in_parts,
     "reward model": lambda: reward_model(True),
     "reward model, rows apart": lambda: reward_model(False),
     "responses": responses,
@@ -159,7 +190,9 @@ JOBS: dict[str, Callable[[], Found]] = {
         everything, ptx_coef=1.0, ptx_documents_per_step=4, epochs=2, learning_rate=1e-2, steps=4
     ),
     "ppo, one trunk": lambda: ppo(one_trunk, value_coef=0.1),
+    "ppo, recomputed activations": lambda: ppo(recomputed, steps=2),
     "ppo, adapters": lambda: ppo(adapters, learning_rate=1e-2),
+    "ppo, bf16": in_bf16,
     "ppo, rloo": lambda: ppo(
         lambda run: None, advantages="rloo", responses_per_prompt=2, prompts_per_step=16
     ),
@@ -172,15 +205,18 @@ def run_jobs(jobs: dict[str, Callable[[], Found]] = JOBS) -> dict[str, Found]:
 
 
 def _be_rank(
-    rank: int, size: int, folder: Path, work: Callable[[], Any], in_turns: bool, hosts: Sequence[str]
+    rank: int, size: int, folder: Path, work: Callable[[], Any], shard: str, hosts: Sequence[str]
 ) -> None:
-    from alignloop.core import ranks
+    from alignloop.core import devices, ranks, sharding
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     try:
-        together = ranks.join(rank, size, folder / "meeting", hosts[rank] if hosts else "", in_turns)
+        host = hosts[rank] if hosts else ""
+        together = ranks.join(rank, size, folder / "meeting", host, in_turns=shard != "none")
         parallel_passes.deal_among(together)
+        if shard != "none":
+            devices.use_shards(sharding.Shards(together, cast("sharding.Over", shard), "cpu"))
         torch.save(work(), folder / f"found-{rank}")
         together.meet()
         ranks.leave()
@@ -194,16 +230,16 @@ def on_ranks(
     folder: Path,
     work: Callable[[], Any],
     *,
-    in_turns: bool = False,
+    shard: str = "none",
     hosts: Sequence[str] = (),
     seconds: float = 120,
 ) -> list[Any]:
     """What `work` returns on each of `size` ranks, each a process of its own."""
     folder.mkdir(parents=True)
     context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.core.rank_jobs", "alignloop.core.ranks"])
+    context.set_forkserver_preload(["tests.core.rank_jobs", "alignloop.core.sharding"])
     processes = [
-        context.Process(target=_be_rank, args=(rank, size, folder, work, in_turns, hosts))
+        context.Process(target=_be_rank, args=(rank, size, folder, work, shard, hosts))
         for rank in range(size)
     ]
     for process in processes:

@@ -1,5 +1,6 @@
 """Passes that are dealt among processes give the numbers of one process, and each time the same bits."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from alignloop.core import parallel_passes
+from tests.core.numbers import close, same
 from tests.core.rank_jobs import JOBS, Found, on_ranks, run_jobs
 
 SIZES = (2, 3)
@@ -54,40 +56,19 @@ def dealt(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
     return {2: on_ranks(2, folder / "2", twice), 3: [[each] for each in on_ranks(3, folder / "3", run_jobs)]}
 
 
-def close(found: Any, wanted: Any) -> None:
-    """Fail unless the two are equal, numbers but for rounding."""
-    assert type(found) is type(wanted)
-    if isinstance(wanted, dict):
-        assert found.keys() == wanted.keys()
-        for key in wanted:
-            close(found[key], wanted[key])
-    elif isinstance(wanted, list):
-        assert len(found) == len(wanted)
-        for mine, theirs in zip(found, wanted, strict=True):
-            close(mine, theirs)
-    elif isinstance(wanted, Tensor):
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
-    elif isinstance(wanted, float):
-        assert found == pytest.approx(wanted, rel=1e-4, abs=1e-5)
-    else:
-        assert found == wanted
-
-
-def same(found: Any, wanted: Any) -> bool:
-    """Whether the two are equal to the bit."""
-    if isinstance(wanted, dict):
-        return found.keys() == wanted.keys() and all(same(found[key], wanted[key]) for key in wanted)
-    if isinstance(wanted, list):
-        return len(found) == len(wanted) and all(map(same, found, wanted))
-    return torch.equal(found, wanted) if isinstance(wanted, Tensor) else found == wanted
-
-
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("job", JOBS)
 def test_ranks_find_what_one_process_finds_but_for_rounding(
     dealt: dict[int, Any], alone: dict[str, Found], size: int, job: str
 ) -> None:
     close(dealt[size][0][0][job], alone[job])
+
+
+def test_the_jobs_do_what_they_are_for(alone: dict[str, Found]) -> None:
+    everything = alone["ppo, everything"]
+    assert everything["violations"][-1] == ["max_kl_per_response_nats"], "the guard stopped it"
+    assert len(everything["metrics"]) < 4
+    assert everything["coefficient"] != 0.05
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -111,6 +92,19 @@ def test_gradients_are_summed_in_full_and_results_keep_their_order(tmp_path: Pat
             "agreed": True,
             "writes": rank == 0,
         }
+
+
+def code() -> str:
+    """What a rank says of a value that would run code where it is read."""
+    try:
+        parallel_passes.agreed(Path("a class of its own"))
+    except pickle.UnpicklingError as error:
+        return str(error)
+    return "read"
+
+
+def test_what_ranks_send_each_other_is_read_as_data_only(tmp_path: Path) -> None:
+    assert all("Weights only load failed" in said for said in on_ranks(2, tmp_path / "code", code))
 
 
 def test_one_process_needs_no_ranks() -> None:

@@ -1,4 +1,4 @@
-"""A server that starts at once: `python small_server.py PORT [dies | silent | stubborn] …`."""
+"""A server that starts at once: `python small_server.py PORT [dies | silent | stubborn | cleans] …`."""
 
 import json
 import os
@@ -9,7 +9,22 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-CHILD = subprocess.Popen(["sleep", "60"]).pid if "stubborn" in sys.argv else 0
+CLEANING = """import signal, sys, time
+def clean(*_):
+    time.sleep(0.5)
+    open("cleaned", "w").close()
+    sys.exit()
+signal.signal(signal.SIGTERM, clean)
+print("ready", flush=True)
+time.sleep(60)
+"""
+CHILD = 0
+if "stubborn" in sys.argv:
+    CHILD = subprocess.Popen(["sleep", "60"]).pid
+if "cleans" in sys.argv:
+    cleaner = subprocess.Popen([sys.executable, "-c", CLEANING], stdout=subprocess.PIPE)
+    assert cleaner.stdout
+    cleaner.stdout.readline()
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -218,16 +218,16 @@ def test_a_server_gone_in_mid_step_is_named_with_what_was_being_done(case: Case)
     assert "restart it or correct rollout.url, and run again" in str(told.value)
 
 
-@pytest.mark.parametrize("faults", [{"drip_s": 0.05}, {"hang_s": 5.0}], ids=["drips", "hangs"])
+@pytest.mark.parametrize("faults", [{"drip_s": 0.2}, {"hang_s": 60.0}], ids=["drips", "hangs"])
 def test_a_slow_death_ends_within_the_time_for_a_reply(case: Case, faults: dict[str, float]):
     stub = case.serve()
-    mine = case(stub, timeout_s=0.5)
+    mine = case(stub, timeout_s=3)
     for name, value in faults.items():
         setattr(stub.faults, name, value)
     began = time.monotonic()
-    with pytest.raises(SamplerError, match=r"drawing response .*: no complete reply within 0\.5 s"):
+    with pytest.raises(SamplerError, match=r"drawing response .*: no complete reply within 3 s"):
         draw(mine, case.prompts, case.rules)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20
 
 
 def test_another_process_on_the_same_server_is_found(case: Case):

@@ -95,7 +95,7 @@ def test_it_ends_with_a_process_that_ends_without_ending_it(url: str, tmp_path: 
     )
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code, command(), url], cwd=tmp_path, env=environ, check=True)
-    assert not alive(url)
+    assert gone_within(10, url)
 
 
 def test_one_that_does_not_end_by_itself_is_killed_with_its_children(
@@ -112,6 +112,13 @@ def test_one_that_does_not_end_by_itself_is_killed_with_its_children(
     while running(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not running(child)
+
+
+def test_its_children_have_time_to_free_what_they_share(url: str, tmp_path: Path):
+    """vLLM's leave hundreds of megabytes in /dev/shm otherwise."""
+    with ServerProcess(command("cleans"), url, tmp_path, 30):
+        pass
+    assert (tmp_path / "cleaned").exists()
 
 
 def test_one_that_dies_says_so_with_the_end_of_its_log(url: str, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,9 @@ def sft(seed: Seed, checkpoint: Checkpoint, mode: str, out: Path) -> Iterator[Pr
 
 
 def _act(mode: str) -> None:
+    if {"mlflow", "prefect"} & set(sys.modules):
+        raise AlignloopError("MLflow and Prefect are for rank 0 alone")
+    print("a warning", file=sys.stderr)
     if mode == "refuses":
         raise AlignloopError("data/x.jsonl:3: broken; mend it")
     if mode == "breaks":

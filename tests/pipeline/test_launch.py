@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import yaml
 
 from alignloop import tracking
 from alignloop.params.compute import Compute
+from alignloop.pipeline import processes
 from alignloop.pipeline.launch import LaunchError, check_size, place_of, runs_a_model
 from alignloop.pipeline.overrides import override
 
@@ -167,6 +169,31 @@ def test_signals_end_it_as_one_process(counting: Path, start: Start, number: int
     assert [run.status for run in tracking.runs(counting)] == ["KILLED"]
 
 
+def test_the_fork_server_runs_it_as_any_command_and_kills_all_of_it(counting: Path):
+    lines: list[str] = []
+
+    def interrupt(line: str, is_error: bool) -> None:
+        lines.append(line)
+        if "slowly" in command and line == "step 3":
+            raise KeyboardInterrupt
+
+    try:
+        for mode in ("count", "slowly"):
+            command = f"python -m alignloop sft --mode {mode} --out {mode}.txt"
+            run = partial(processes.run, ["sh", "-c", command], counting, os.environ, interrupt)
+            if mode == "count":
+                assert run() == 0, lines
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    run()
+    finally:
+        processes.forkserver.stop()
+    assert [line for line in lines if line.startswith("step ")][:8] == [f"step {n}" for n in range(1, 9)]
+    assert (counting / "count.txt").exists()
+    assert not (counting / "slowly.txt").exists()
+    nothing_is_left(counting)
+
+
 def test_a_prefix_starts_the_ranks_and_their_number_is_checked(counting: Path, start: Start):
     override(counting / "params.yaml", changes={"compute.launch": f"{TORCHRUN} 2"})
     status, lines, errors = ended(start("count"))
@@ -210,6 +237,16 @@ def test_a_process_reads_its_rank_from_what_started_it(names: tuple[str, str]):
     check_size(4, compute)
     with pytest.raises(LaunchError, match=r"starts 5 processes, and .* is 4"):
         check_size(5, compute)
+
+
+def test_one_process_loads_nothing_of_several():
+    several = ["core.ranks", "core.sharding", "pipeline.launch", "pipeline.rank_files", "rank_process"]
+    code = (
+        "import sys, alignloop.runner, alignloop.stages.ppo, alignloop.stages.evaluate, alignloop.__main__\n"
+        f"print([name for name in {several} if f'alignloop.{{name}}' in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
 
 
 def test_stages_without_a_model_stay_one_process(counting: Path):

@@ -38,10 +38,10 @@ def test_what_rank_0_does_between_passes_may_take_long(tmp_path: Path) -> None:
     [
         (
             {0: (True, False, "waits"), 1: (False, False, "waits")},
-            "rank 1 of 2 gave no sign of life for 45 s",
+            "rank 1 of 2 gave no sign of life for 40 s",
         ),
-        ({0: (True, False, "waits"), 1: (True, False, "control")}, "rank 1 of 2 did nothing for 45 s"),
-        ({0: (True, False, "passes"), 1: (True, False, "passes")}, "ranks 0 and 1 of 2 did nothing for 45 s"),
+        ({0: (True, False, "waits"), 1: (True, False, "control")}, "rank 1 of 2 did nothing for 40 s"),
+        ({0: (True, False, "passes"), 1: (True, False, "passes")}, "ranks 0 and 1 of 2 did nothing for 40 s"),
         ({0: (False, False, "control"), 1: (True, False, "waits")}, "rank 0 of 2 gave no sign of life"),
     ],
 )
