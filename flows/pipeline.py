@@ -72,7 +72,7 @@ def pipeline(
         overrides: dotted keys of params.yaml and their new values, such as {"ppo.steps": 20}
         sources: files to learn from, copied to data/sources
         base: a checkpoint to start from; its preset is chosen by the device, unless `preset` names one
-        preset: values for a checkpoint on this machine, from configs/: laptop, gpu-24gb, gpu-80gb
+        preset: values for a checkpoint, from configs/: laptop, gpu-24gb, gpu-80gb, node-8x80gb
         start_from: a stage to run again, with all that follows from it, even where nothing changed
         rounds: only these rounds, and no release unless they are all
         new_round: add a round after the last one, if that one is done

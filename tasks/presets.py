@@ -10,7 +10,8 @@ from alignloop.checks.stage_memory import gigabytes
 from alignloop.errors import AlignloopError
 
 FOLDER = Path("configs")
-PRESETS = ("laptop", "gpu-24gb", "gpu-80gb")
+PRESETS = ("laptop", "gpu-24gb", "gpu-80gb", "node-8x80gb")
+NODE = 8  # GPUs
 LARGE = 75 * 10**9  # bytes of a GPU from which all weights of a billion can learn
 
 
@@ -35,9 +36,11 @@ def preset_file(name: str | None, has_base: bool) -> tuple[Path | None, str]:
 
 
 def for_device(gpus: Sequence[int]) -> tuple[str, str]:
-    """The preset for GPUs of these bytes, the first of which is used, and why it was chosen."""
+    """The preset for GPUs of these bytes, and why it was chosen; less than a node uses the first."""
     if not gpus:
         return "laptop", "preset laptop: there is no GPU here"
+    if len(gpus) >= NODE and min(gpus) >= LARGE:
+        return "node-8x80gb", f"preset node-8x80gb: there are {len(gpus)} GPUs of {gigabytes(min(gpus))} here"
     name = "gpu-80gb" if gpus[0] >= LARGE else "gpu-24gb"
     return name, f"preset {name}: there is a GPU of {gigabytes(gpus[0])} here"
 

@@ -57,8 +57,9 @@ def examine(params: Params, checkpoint: str, root: Path, *, times: bool = True) 
     if isinstance(folder, Finding):
         found.findings.append(folder)
         return found
-    found.findings += check_files(folder)
-    if found.failed:
+    files = check_files(folder)
+    found.findings += files
+    if any(finding.severity == "error" for finding in files):
         return found
     found.findings += check_numbers(folder)
     found.shape = shape_of(folder)

@@ -121,7 +121,19 @@ def usages(params: Params, shape: ModelShape, device: str) -> list[Usage]:
             "evaluate", shape, sizes, models=3, rows=params.evaluate.prompts, batch=batch
         ),
     )
-    return [each.on(device) for each in found]
+    return [_sharded(params, shape, each).on(device) for each in found]
+
+
+def _sharded(params: Params, shape: ModelShape, usage: Usage) -> Usage:
+    """What one process holds: its share of the models, and a whole policy while it decodes or saves."""
+    count = params.compute.processes
+    if params.compute.shard == "none" or count == 1:
+        return usage
+    parts = {
+        name: bytes if name in memory_estimate.TRANSIENT else -(-bytes // count)
+        for name, bytes in usage.parts.items()
+    }
+    return Usage(usage.stage, {**parts, "whole policy": memory_estimate.FLOAT * shape.weights})
 
 
 def check_fit(params: Params, found: Sequence[Usage], device: str, free: int | None) -> list[Finding]:

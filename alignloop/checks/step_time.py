@@ -16,8 +16,9 @@ from alignloop.core.tokens import Encoded, pad_of
 from alignloop.params import Params
 
 SECONDS = 2.5  # that the longest pass of each of the three measurements may take
-ROW, PROMPT = 64, 48  # tokens of the rows, and of the prompts
-DRAWN = 9  # tokens after each prompt
+ROW, PROMPT = 64, 16  # tokens of the rows, and of the prompts
+DRAWN = 5  # tokens after each prompt
+TYPICAL_PROMPT = 48.0  # tokens, where no data is prepared
 MOST_ROWS = 256
 ADAPTER_SHARE = 0.7  # of a step in which all weights learn: their gradients are not computed
 
@@ -63,11 +64,14 @@ def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: 
         )
         return sum(map(len, drawn.ids))
 
-    most = min(MOST_ROWS, params.decoding.responses_per_batch)
-    count, taken = _largest(lambda count: draw(count, DRAWN), most)
-    first = _seconds(lambda: draw(count, 1))  # the prompts' pass: it counts as reading
-    drawn = count * (DRAWN - 1) / max(taken - first, 1e-3)
     learned, read_rows = _largest(learn, MOST_ROWS), _largest(read, MOST_ROWS)
+    # as many rows as are decoded at a time, if there is time: a step costs little more for many
+    most = min(MOST_ROWS, params.decoding.responses_per_batch)
+    count = max(1, min(most, int(SECONDS * read_rows[0] * length / read_rows[1] / prompt)))
+    first = _seconds(lambda: draw(count, 1))  # the prompts' pass, which counts as reading, and warms up
+    first = min(first, _seconds(lambda: draw(count, 1)))
+    steps = max(_seconds(lambda: draw(count, DRAWN)) - first, 1e-3)
+    drawn = count * (DRAWN - 1) / steps
     return Rates(
         learned=learned[0] * length / learned[1], read=read_rows[0] * length / read_rows[1], drawn=drawn
     )
@@ -101,7 +105,7 @@ def durations(
     response = float(params.decoding.max_new_tokens)
     if "demonstrations" in sets:
         response = min(response, sets["demonstrations"].response)
-    prompt = sets["prompts"].tokens if "prompts" in sets else float(PROMPT)
+    prompt = sets["prompts"].tokens if "prompts" in sets else TYPICAL_PROMPT
     row = prompt + response
     found: dict[str, float] = {}
     if demonstrations := counts.get("demonstrations/train"):

@@ -120,9 +120,9 @@ def test_a_device_that_is_not_there_is_an_error_beside_the_checkpoints_own(
     elsewhere = params.model_copy(
         update={"compute": params.compute.model_copy(update={"device": "mps"}), "base": str(checkpoint)}
     )
-    (checkpoint / "tokenizer_config.json").unlink()
+    (checkpoint / "chat_template.jinja").unlink()
     faults = errors(examine(elsewhere, str(checkpoint), tmp_path, times=False))
-    assert [fault.check for fault in faults] == ["device", "files"]
+    assert [fault.check for fault in faults] == ["device", "tokenizer"]
 
 
 def test_too_little_memory_is_an_error_and_nothing_is_loaded(

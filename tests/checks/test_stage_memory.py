@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from alignloop.checks import machine_memory, stage_memory
+from alignloop.checks.size_table import SHAPES
 from alignloop.checks.stage_memory import NotEnoughMemory, built_in_shape, check_fit, check_stage, usages
 from alignloop.core.memory_estimate import Usage
 from alignloop.core.model_shape import shape_of
@@ -99,3 +100,15 @@ def test_long_prompts_are_reckoned_from_the_prepared_ones(tmp_path: Path) -> Non
     rows = [prompt(number, messages=turns("x" * 400)) for number in range(10)]
     write(tmp_path / "prompts.jsonl", map(Prompt.model_validate, rows))
     assert stage_memory.long_prompt(tmp_path / "prompts.jsonl") == 100
+
+
+def test_a_sharded_model_is_shared_by_the_processes_and_is_whole_while_it_decodes(params: Params) -> None:
+    shape = SHAPES["Qwen2.5-7B"]
+    compute = params.compute.model_copy(update={"processes": 8, "shard": "full"})
+    [whole, shared] = [
+        {usage.stage: usage for usage in usages(each, shape, "cuda")}["ppo"]
+        for each in (params, params.model_copy(update={"compute": compute}))
+    ]
+    assert shared.parts["Adam"] == whole.parts["Adam"] // 8
+    assert shared.parts["whole policy"] == 4 * shape.weights
+    assert shared.parts["passes"] == whole.parts["passes"]

@@ -14,6 +14,7 @@ SIZES = {  # preset -> the model that it names, the device, and its bytes
     "laptop": ("SmolLM2-360M", "cpu", 15 * 10**9),
     "gpu-24gb": ("Qwen2.5-1.5B", "cuda", 24 * 10**9),
     "gpu-80gb": ("Qwen2.5-1.5B", "cuda", 80 * 10**9),
+    "node-8x80gb": ("Qwen2.5-7B", "cuda", 80 * 10**9),
 }
 
 
@@ -33,7 +34,8 @@ def test_a_preset_is_valid_over_the_defaults_for_files_and_fits_its_device(name:
 def test_the_device_chooses_and_the_other_presets_are_named() -> None:
     assert for_device([])[0] == "laptop"
     assert for_device([25_200_000_000])[0] == "gpu-24gb"
-    assert for_device([85_000_000_000] * 8)[0] == "gpu-80gb"
+    assert for_device([85_000_000_000] * 7)[0] == "gpu-80gb"
+    assert for_device([85_000_000_000] * 8)[0] == "node-8x80gb"
     file, said = preset_file(None, has_base=True)
     chosen = for_device(gpus())[0]
     assert file == FOLDER / f"{chosen}.yaml"
