@@ -7,6 +7,7 @@ from pathlib import Path
 from alignloop.core import parallel_passes
 from alignloop.core.sampler import OwnSampler, Sampler
 from alignloop.params.rollout import RolloutEngine
+from alignloop.phases import phase
 
 
 @contextmanager
@@ -27,7 +28,10 @@ def open_sampler(plan: RolloutEngine, model: Path) -> Iterator[Sampler]:
     with ExitStack() as stack:
         server = None
         if plan.command is not None and parallel_passes.is_writer():  # the other ranks ask nothing
-            server = stack.enter_context(ServerProcess(plan.command, plan.url, model, plan.start_timeout_s))
+            with phase("starting the inference server"):
+                server = stack.enter_context(
+                    ServerProcess(plan.command, plan.url, model, plan.start_timeout_s)
+                )
         client = HttpClient(
             plan.url,
             timeout_s=plan.timeout_s,
