@@ -179,7 +179,8 @@ def check_stage(params: Params, stage: str, paths: Mapping[str, Any]) -> None:
     if stage == "pretrain" and params.base is None:
         shape = built_in_shape(params)
     else:
-        shape = shape_of(Path(str(params.base) if stage == "pretrain" else paths[MODEL_OF[stage]]))
+        place = params.base if stage == "pretrain" else paths.get(MODEL_OF[stage])
+        shape = None if place is None else shape_of(Path(place))
     device = params.compute.device
     if shape is None:
         return

@@ -65,7 +65,8 @@ def loop(tmp_path_factory: pytest.TempPathFactory, tiny_policy: Path) -> Loop:
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_run_made_to_trip_a_guard_stops_with_its_best_policy_and_names_the_cause(name: str, loop: Loop):
     changes = FOR_NO_END if name == "min_ended" else {}
-    steps = loop.ppo(tiny(ppo={**COLLAPSE, **changes, "guards": guards("stop", name)}), name)
+    plan = {**COLLAPSE, **changes, "guards": guards("stop", name)}
+    steps = loop.ppo(tiny(ppo=plan, reward={"held_out_model": True}), name)
     numbers, last = loop.numbers(name), steps[-1]
     assert numbers["first_step_beyond"] == {name: last.step}
     assert 2 <= last.step < COLLAPSE["steps"], "it stopped early"
@@ -116,7 +117,8 @@ def test_a_healthy_run_trips_none(loop: Loop):
         "value_learning_rate": 1e-4,
         "guard_window_steps": 2,
     }
-    steps = loop.ppo(tiny(ppo={**healthy, "guards": guards("fail", *LIMITS)}), "healthy")
+    plan = {**healthy, "guards": guards("fail", *LIMITS)}
+    steps = loop.ppo(tiny(ppo=plan, reward={"held_out_model": True}), "healthy")
     assert len(steps) == 5
     assert not any(step.note for step in steps)
     assert "first_step_beyond" not in loop.numbers("healthy")
