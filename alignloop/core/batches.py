@@ -1,11 +1,13 @@
 """Grouping of rows into forward passes: rows of similar length share a pass, so that little is padding."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from alignloop.core import parallel_passes, pass_limits
 
+T = TypeVar("T")
 ROWS_PER_THREAD = 64  # with fewer rows, a decoding step is hardly faster
 
 
@@ -55,6 +57,12 @@ def first_fit(lengths: Sequence[int], tokens: int | None = None) -> list[list[in
         packs[place].append(index)
         room[place] -= lengths[index]
     return packs
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` items, evenly spread over all, in their order."""
+    count = min(len(items), most)
+    return [items[place * len(items) // count] for place in range(count)]
 
 
 def steps_of(rows: int, rows_per_step: int, epochs: float) -> int:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from alignloop.core.batches import spread
 from alignloop.core.generate import sample
 from alignloop.core.logprobs import per_token_logprobs
 from alignloop.core.models import vocabulary_of
@@ -64,7 +65,7 @@ class FixedRows:
         max_new_tokens: int,
         longest: int,
     ) -> None:
-        chosen = spread(prompts, FIXED_ROWS)
+        chosen = different_prompts(prompts, FIXED_ROWS)
         drawn = sample(
             model,
             chosen,
@@ -136,11 +137,9 @@ def equal_by_no_chance(
     return repeated and chance < math.log(CHANCE)
 
 
-def spread(prompts: Sequence[list[int]], count: int) -> list[list[int]]:
+def different_prompts(prompts: Sequence[list[int]], count: int) -> list[list[int]]:
     """At most `count` different prompts, evenly spread over all of them."""
-    different = list(dict.fromkeys(map(tuple, prompts)))
-    chosen = [different[place * len(different) // count] for place in range(count)]
-    return [list(prompt) for prompt in dict.fromkeys(chosen)]
+    return [list(prompt) for prompt in spread(list(dict.fromkeys(map(tuple, prompts))), count)]
 
 
 def every_token(model: PreTrainedModel) -> TokenRules:

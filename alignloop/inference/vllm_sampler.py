@@ -177,7 +177,7 @@ class VllmSampler:
 
     def _probe(self, prompts: Sequence[list[int]], rules: TokenRules, max_new_tokens: int) -> None:
         """Draw a few prompts twice, far from temperature 1: what a server does wrong shows here at once."""
-        twice = [prompt for prompt in proofs.spread(prompts, PROBES) for _ in range(2)]
+        twice = [prompt for prompt in proofs.different_prompts(prompts, PROBES) for _ in range(2)]
         self._responses(
             twice,
             list(range(len(twice))),

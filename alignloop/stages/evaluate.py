@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from alignloop.core.batches import spread
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.metrics import length_controlled_win_rate, win_rate
 from alignloop.core.models import context_of, token_rules
@@ -38,7 +39,7 @@ from alignloop.progress import Progress
 from alignloop.records import Prompt, Ranking, Rollout
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import ranked_rows
-from alignloop.training.measured import spread, spread_note
+from alignloop.training.measured import spread_note
 from alignloop.world.gold import judge
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from math import exp
 from pathlib import Path
 
+from alignloop.core.batches import spread
 from alignloop.core.family_check import check_family, packs
 from alignloop.core.gradient_checkpointing import recompute_activations
 from alignloop.core.lm_training import fit, mean_loss
@@ -20,7 +21,7 @@ from alignloop.seeds import draws, seed_of
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import document_rows
-from alignloop.training.measured import spread, spread_note
+from alignloop.training.measured import spread_note
 from alignloop.training.resumable_loop import learn, points
 
 UNPACKED = (

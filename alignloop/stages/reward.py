@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from numpy.random import Generator
 
+from alignloop.core.batches import spread
 from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.gradient_checkpointing import recompute_activations
 from alignloop.core.lora import add_adapters
@@ -35,7 +36,7 @@ from alignloop.seeds import draws, seed_of
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import demonstration_rows, ranked_rows
-from alignloop.training.measured import spread, spread_note
+from alignloop.training.measured import spread_note
 from alignloop.training.resumable_loop import learn, points
 
 if TYPE_CHECKING:

@@ -1,15 +1,4 @@
-"""What is measured where there is too much: evenly spread items, and a note that tells how many."""
-
-from collections.abc import Sequence
-from typing import TypeVar
-
-T = TypeVar("T")
-
-
-def spread(items: Sequence[T], most: int) -> list[T]:
-    """At most `most` items, evenly spread over all, in their order."""
-    count = min(len(items), most)
-    return [items[place * len(items) // count] for place in range(count)]
+"""The note on what is measured where there is too much."""
 
 
 def spread_note(what: str, all: int, key: str, most: int) -> str:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignloop.inference.proofs import Arrival, arrival, equal_by_no_chance, spread
+from alignloop.inference.proofs import Arrival, arrival, different_prompts, equal_by_no_chance
 
 BEFORE, NOW = torch.tensor([-1.0, -2.0, -3.0, -4.0]), torch.tensor([-1.0, -2.5, -2.0, -4.0])
 
@@ -66,5 +66,5 @@ def test_equal_responses_are_chance_only_as_long_as_they_are_likely():
 
 
 def test_prompts_are_spread_evenly_and_each_is_taken_once():
-    assert spread([[n] for n in range(16)], 8) == [[n] for n in range(0, 16, 2)]
-    assert spread([[1], [1], [2]], 8) == [[1], [2]]
+    assert different_prompts([[n] for n in range(16)], 8) == [[n] for n in range(0, 16, 2)]
+    assert different_prompts([[1], [1], [2]], 8) == [[1], [2]]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from alignloop.core.batches import spread
 from alignloop.core.tokens import train_tokenizer
-from alignloop.training.measured import spread, spread_note
+from alignloop.training.measured import spread_note
 from tests.stages.loop import ANSWERS, QUESTIONS, Loop, tiny
 from tests.stages.test_any_checkpoint import make
 
