@@ -47,12 +47,15 @@ serve ui: $(READY)  ## Prefect with a worker, MLflow and the labeling pages on l
 env: $(READY)
 
 # start.pth: the environment's programs first in PATH, DVC's cache of this checkout, code compared without comments.
+# The pinned pip resolves in half of the time of the one that Python 3.11 brings.
 # What an interruption left (no pip, or the mark `installing`) is made anew.
 $(READY): pyproject.toml constraints.txt alignloop/pipeline/start.pth
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found: install one, or make PYTHON=/path/to/python3" >&2; exit 1; }
 	@test ! -e .venv/installing && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@touch .venv/installing
 	@echo "installing into .venv (some minutes the first time)"
+	@! grep -q '^pip==' constraints.txt || \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade --constraint constraints.txt pip
 	@$(BIN)/python alignloop/pipeline/install.py --constraint constraints.txt --editable ".$(EXTRAS)"
 	@cp alignloop/pipeline/start.pth "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/alignloop-start.pth"
 	@rm .venv/installing

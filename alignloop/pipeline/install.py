@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 EVERY_SECONDS = 15.0
-PIP = (sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off")
+# compiled at their first import: most of the modules never are, and pip compiles one after another
+LAZILY = ("--no-compile", "--disable-pip-version-check", "--progress-bar", "off")
+PIP = (sys.executable, "-m", "pip", "install", *LAZILY)
 FOUND = re.compile(r"(?:Collecting|Requirement already satisfied:) ([\w.\-]+)")
 FETCHED = re.compile(r" *(?:Downloading|Using cached) (\S+\.(?:whl|tar\.gz))(?! metadata)(?:\s|$)")
 LIST = "Installing collected packages: "
