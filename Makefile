@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 EXTRAS := [dev]
 
-.PHONY: run run-files repro test mutants lint format deps docs serve ui env
+.PHONY: run run-files repro test mutants lint format deps docs serve ui chat env
 
 run: $(READY)  ## the main job: the whole loop on the built-in environment; what is up to date does not run again
 	@$(BIN)/python -m flows.pipeline $(ARGS)
@@ -43,6 +43,9 @@ docs: $(READY)  ## the site of these documents, in site/: open site/index.html
 
 serve ui: $(READY)  ## Prefect with a worker, MLflow and the labeling pages on loopback, until Ctrl-C
 	@$(BIN)/python -m alignloop serve $(ARGS)
+
+chat: $(READY)  ## the chat page and an OpenAI-compatible API of the champion, on loopback, until Ctrl-C
+	@$(BIN)/python -m alignloop chat $(ARGS)
 
 env: $(READY)
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "review": ("review", "show the candidate beside the champion; approve, reject, restore, --audit"),
     "rollback": ("rollback", "make the previous champion the champion again"),
     "label": ("label", "serve the labeling pages on loopback; invite, export, import, publish-prompts, …"),
+    "chat": ("chat", "serve the champion: a chat page and an OpenAI-compatible API; create-key, keys, …"),
     "lineage": ("lineage", "show where a model came from, or what was made from a hash"),
     "data": ("data", "log, diff, show, forget: what the data sets contain, since when, and why"),
     "best-of": (

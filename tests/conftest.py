@@ -43,7 +43,13 @@ def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
     """
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    root = tmp_path / "project"
+    root = make_project(tmp_path / "project", empty_store)
+    monkeypatch.chdir(root)
+    return root
+
+
+def make_project(root: Path, empty_store: Path) -> Path:
+    """The files of the fixture `project`, in `root`."""
     (root / ".dvc").mkdir(parents=True)
     (root / ".dvc" / "config").touch()
     (root / ".dvc" / ".gitignore").write_text("/tmp\n/cache\n")
@@ -59,7 +65,6 @@ def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
         ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"],
     ):
         subprocess.run(["git", *command], cwd=root, check=True)
-    monkeypatch.chdir(root)
     return root
 
 

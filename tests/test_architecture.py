@@ -126,6 +126,7 @@ def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_
     assert set(values) - {key.split(".")[0] for key in used} <= {
         "rounds",
         "people",
+        "serving",
         "parallel_passes",
         "memory_check",
         "checkpoint_every",

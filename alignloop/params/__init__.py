@@ -26,6 +26,7 @@ from alignloop.params.rollout import RolloutEngine
 from alignloop.params.rounds import RoundPlans
 from alignloop.params.sample import Decoding, Sample
 from alignloop.params.section import Count, Positive, Section, Whole
+from alignloop.params.serving import Serving
 from alignloop.params.sft import Sft
 from alignloop.params.validate import Validate
 
@@ -53,6 +54,7 @@ class Params(Section):
     sample: Sample
     label: Label
     people: People
+    serving: Serving
     reward: Reward
     ppo: Ppo
     evaluate: Evaluate

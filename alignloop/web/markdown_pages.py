@@ -1,4 +1,4 @@
-"""Guidelines as HTML: their Markdown is rendered, HTML in it is shown as text, links lead to http(s) only."""
+"""Markdown of guidelines and responses as HTML: HTML in it is shown as text, links lead to http(s) only."""
 
 import re
 from collections.abc import Sequence
@@ -15,9 +15,18 @@ _ALIGNED = re.compile(r"text-align:(left|center|right)")
 
 
 @lru_cache(maxsize=8)
-def markdown_html(text: str) -> Markup:
-    """The text as HTML whose headings go under the page's own, the first level as h2."""
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+def guidelines_html(text: str) -> Markup:
+    """The guidelines as HTML."""
+    return markdown_html(text)
+
+
+def markdown_html(text: str, has_line_breaks: bool = False) -> Markup:
+    """The text as HTML whose headings go under the page's own, the first level as h2.
+
+    With `has_line_breaks` the end of a line is one on the page too.
+    """
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": has_line_breaks})
+    parser.enable("table").disable("image")
     parser.validateLink = lambda url: _WEB.match(url) is not None
     tokens = parser.parse(visible(text))
     _adapt(tokens)

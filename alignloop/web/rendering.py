@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from alignloop.labeling.assignments import AssignmentNotFound
 from alignloop.labeling.database import DatabaseBusyError, DiskFullError, LabelingDatabaseError
 from alignloop.labeling.reopened_rankings import ReopenRefused
 from alignloop.labeling.sign_in_limits import AccessRefused, TooManySignIns
-from alignloop.web.markdown_pages import markdown_html
+from alignloop.web.markdown_pages import guidelines_html, markdown_html
 from alignloop.web.text_blocks import blocks
 
 HERE = Path(__file__).parent
@@ -44,7 +45,8 @@ _templates = Environment(
     auto_reload=False,
 )
 _templates.filters["blocks"] = blocks
-_templates.filters["markdown"] = markdown_html
+_templates.filters["markdown"] = guidelines_html
+_templates.filters["response"] = partial(markdown_html, has_line_breaks=True)
 _templates.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).strftime(
     "%Y-%m-%d %H:%M:%S"
 )
@@ -53,7 +55,9 @@ _templates.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, U
 def render_page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """An HTML response from a template, which gets the signed-in account as `account`."""
     account = getattr(request.state, "account", None)
-    text = _templates.get_template(template).render(account=account, **values)
+    has_labeling_pages = getattr(request.app.state, "has_labeling_pages", True)
+    shared = {"account": account, "has_labeling_pages": has_labeling_pages}
+    text = _templates.get_template(template).render(**shared, **values)
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 
 

@@ -1,6 +1,7 @@
 """Middleware that refuses requests of other sites, under other names, too large or too slow ones."""
 
 import asyncio
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
@@ -26,11 +27,20 @@ TOO_LONG = "This is too long to be saved."
 
 
 class RequestGuard:
-    """The middleware; `url` is the address by which people reach the pages (people.url)."""
+    """The middleware; `url` is the address by which people reach the pages, `setting` its key in params.yaml.
 
-    def __init__(self, app: ASGIApp, url: str) -> None:
+    `refuse` makes the response of a refusal from the request, a status and a message.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        url: str,
+        setting: str = "people.url",
+        refuse: Callable[[Request, int, str], Response] = error_page,
+    ) -> None:
         self._app = app
-        self._url = url
+        self._url, self._setting, self._refuse = url, setting, refuse
         self._site = urlsplit(url).netloc
         self._names = {urlsplit(url).hostname, "127.0.0.1", "localhost", "::1"}
 
@@ -48,25 +58,26 @@ class RequestGuard:
 
     def _refusal(self, request: Request) -> Response | None:
         if _hostname(request) not in self._names:
-            words = f"These pages are at {self._url}. If this is their right address, set people.url to it."
-            return error_page(request, 400, words)
+            words = (
+                f"These pages are at {self._url}. If this is their right address, set {self._setting} to it."
+            )
+            return self._refuse(request, 400, words)
         if request.method in ("GET", "HEAD"):
             return None
         if "transfer-encoding" in request.headers:
-            return error_page(
+            return self._refuse(
                 request, 411, "The request must have a Content-Length, not a Transfer-Encoding."
             )
         size = request.headers.get("content-length", "")
         if not (size.isascii() and size.isdigit()):
-            return error_page(request, 411, "The request has no Content-Length.")
+            return self._refuse(request, 411, "The request has no Content-Length.")
         if len(size) > len(str(MAX_REQUEST_BYTES)) or int(size) > MAX_REQUEST_BYTES:
-            return error_page(request, 413, TOO_LONG)
+            return self._refuse(request, 413, TOO_LONG)
         if not self._is_from_own_page(request):
             words = f"This was sent by another site. If it was not: open these pages at {self._url}, "
-            words += (
-                "the people.url of the project, and let a proxy in front of them pass Host and Origin on."
-            )
-            return error_page(request, 403, words)
+            words += f"the {self._setting} of the project, "
+            words += "and let a proxy in front of them pass Host and Origin on."
+            return self._refuse(request, 403, words)
         return None
 
     def _is_from_own_page(self, request: Request) -> bool:

@@ -19,6 +19,7 @@ from alignloop.params import Params
 from alignloop.records import Message, Prompt, Samples
 from alignloop.web.app import create_app
 from alignloop.web.settings import prepare_settings
+from tests.conftest import make_project
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -63,6 +64,19 @@ def pages(project: Path, database: LabelingDatabase, params: Params) -> FastAPI:
     """The pages of a project with a model registry."""
     shutil.copytree(PROJECT / "configs", project / "configs")
     return create_app(database, prepare_settings(database, params, project))
+
+
+@pytest.fixture(scope="session")
+def policies(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A project with two versions of a policy, of which the first is the champion."""
+    from alignloop.tracking import registry
+    from tests.web.chat_server import register_policy
+
+    root = make_project(tmp_path_factory.mktemp("policies") / "project", empty_store)
+    first = register_policy(root, 0)
+    register_policy(root, 1)
+    registry.set_alias(root, "champion", first)
+    return root
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,20 @@
+"""Parameters of the server that people and programs talk to; no result of a stage depends on them."""
+
+from typing import Literal
+
+from alignloop.params.section import Count, Positive, Section
+
+
+class Serving(Section):
+    """`model` is what the chat page uses at first; its alias is followed. Limits are of each model."""
+
+    url: str
+    model: str
+    max_running: Count
+    max_waiting: Count
+    batch_tokens: Count
+    most_loaded: Count
+    refresh_seconds: Positive
+    drain_seconds: Positive
+    guests: Literal["invited", "open"]
+    open_on_loopback: bool

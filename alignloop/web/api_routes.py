@@ -1,0 +1,241 @@
+"""The OpenAI-compatible API: /v1/models, /v1/chat/completions and /v1/completions.
+
+Prompts and responses are written to no log.
+"""
+
+import ipaddress
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from alignloop.labeling import api_keys
+from alignloop.labeling.api_keys import Allowance, InvalidKey, Scope
+from alignloop.serving.engine import Engine, Piece
+from alignloop.serving.model_pool import ModelPool
+from alignloop.serving.registered_models import ServedVersion
+from alignloop.web.api_errors import ApiError, api_error, refusal
+from alignloop.web.api_schema import ChatRequest, CompletionRequest, SamplingRequest, parse
+from alignloop.web.auth import get_database
+from alignloop.web.completion_chunks import ChatForm, Form, TextForm, usage
+from alignloop.web.live_generation import (
+    ClientGone,
+    EventStream,
+    LiveGeneration,
+    Prompts,
+    begin,
+    while_connected,
+)
+
+COMPLETION_TOKENS = 16  # of /v1/completions where a request says nothing, as in OpenAI's API
+MAX_PROMPTS = 64
+router = APIRouter(prefix="/v1")
+
+
+def get_pool(request: Request) -> ModelPool:
+    """The models that are served."""
+    return request.app.state.pool
+
+
+@router.get("/models")
+async def models(request: Request) -> Response:
+    """Every name of every version."""
+    return await _answered(request, "models", _models)
+
+
+async def _models(request: Request) -> Response:
+    data = [each for version in get_pool(request).versions() for each in _entries(version)]
+    return _json({"object": "list", "data": data})
+
+
+@router.get("/models/{name:path}")
+async def model(request: Request, name: str) -> Response:
+    """One model by one of its names."""
+
+    async def found(request: Request) -> Response:
+        version = get_pool(request).find(name)
+        return _json(next(each for each in _entries(version) if each["id"] == name))
+
+    return await _answered(request, "models", found)
+
+
+def _entries(version: ServedVersion) -> list[dict[str, Any]]:
+    shared = {"object": "model", "created": 0, "owned_by": "alignloop", "root": version.name}
+    return [{"id": name, **shared} for name in version.names]
+
+
+@router.post("/chat/completions")
+async def chat_completions(request: Request) -> Response:
+    """The next turn of a dialogue."""
+    return await _answered(request, "chat", _chat)
+
+
+async def _chat(request: Request) -> Response:
+    asked: ChatRequest = parse(ChatRequest, await request.body())
+    messages = [message.plain() for message in asked.messages]
+    limit = asked.max_completion_tokens or asked.max_tokens
+    wanted = (asked.top_logprobs or 0) if asked.logprobs else None
+
+    def plan(engine: Engine) -> Prompts:
+        prompt = engine.encode_dialogue(messages)
+        room = room_for(engine, prompt, limit, "messages")
+        return [(prompt, asked.sampling(limit or room, wanted))]
+
+    return await _generate(request, asked, plan, ChatForm(), strip=True)
+
+
+@router.post("/completions")
+async def completions(request: Request) -> Response:
+    """The text that continues each prompt."""
+    return await _answered(request, "completions", _complete)
+
+
+async def _complete(request: Request) -> Response:
+    asked: CompletionRequest = parse(CompletionRequest, await request.body())
+    prompts, limit = asked.prompts(), asked.max_tokens or COMPLETION_TOKENS
+    if len(prompts) > MAX_PROMPTS:
+        raise ApiError(400, f"At most {MAX_PROMPTS} prompts in one request.", param="prompt", code="too_many")
+
+    def plan(engine: Engine) -> Prompts:
+        planned = []
+        for prompt in prompts:
+            ids = _ids(engine, prompt)
+            room_for(engine, ids, limit, "prompt")
+            planned.append((ids, asked.sampling(limit, asked.logprobs)))
+        return planned
+
+    return await _generate(request, asked, plan, TextForm(), strip=False)
+
+
+def _ids(engine: Engine, prompt: str | list[int]) -> tuple[int, ...]:
+    if isinstance(prompt, str):
+        return engine.encode_text(prompt)
+    if max(prompt) >= len(engine.tokenizer):
+        words = f"The model has {len(engine.tokenizer)} tokens: token {max(prompt)} is not one of them."
+        raise ApiError(400, words, param="prompt", code="invalid_value")
+    return tuple(prompt)
+
+
+def room_for(engine: Engine, prompt: Sequence[int], limit: int | None, param: str) -> int:
+    """How many tokens the context leaves for a response. Raises ApiError if they are less than the limit."""
+    room = engine.context - len(prompt)
+    if room < (limit or 1):
+        asked = f" and {limit} were requested for the response" if limit else ""
+        raise ApiError(
+            400,
+            f"This model's context has {engine.context} tokens: the {param} took {len(prompt)}{asked}. "
+            "Shorten the prompt or the response.",
+            param=param,
+            code="context_length_exceeded",
+        )
+    return room
+
+
+async def _generate(request: Request, asked: SamplingRequest, plan: Any, form: Form, strip: bool) -> Response:
+    starting = begin(get_pool(request), asked.model, plan, choices=asked.choices, strip=strip)
+    live = await while_connected(request, starting)
+    head = {
+        "id": f"{form.prefix}-{secrets.token_hex(12)}",
+        "object": form.kind,
+        "created": int(time.time()),
+        "model": live.version.name,
+        "system_fingerprint": live.version.hash[:12],
+    }
+    if asked.stream:
+        events = _events(live, head | {"object": form.chunk_kind}, form, asked.has_usage_chunk)
+        return EventStream(events, live.end)
+    try:
+        choices = await while_connected(request, _collect(live))
+    finally:
+        live.end()
+    whole = [form.choice(live, pieces) for pieces in choices]
+    return _json(head | {"choices": whole, "usage": usage(live)})
+
+
+async def _collect(live: LiveGeneration) -> list[list[Piece]]:
+    choices: list[list[Piece]] = [[] for _ in range(live.count)]
+    async for pieces in live.pieces():
+        for piece in pieces:
+            choices[piece.choice].append(piece)
+    return choices
+
+
+async def _events(
+    live: LiveGeneration, head: dict[str, Any], form: Form, has_usage: bool
+) -> AsyncIterator[bytes]:
+    extra = {"usage": None} if has_usage else {}
+
+    def event(choices: list[dict[str, Any]], **more: Any) -> bytes:
+        return b"data: " + orjson.dumps({**head, "choices": choices, **extra, **more}) + b"\n\n"
+
+    try:
+        for choice in range(live.count):
+            if opening := form.opening(choice):
+                yield event([opening])
+        async for pieces in live.pieces():
+            parts = [part for piece in pieces for part in form.parts(live, piece)]
+            yield b"".join(event([part]) for part in parts)
+        if has_usage:
+            yield event([], usage=usage(live))
+        yield b"data: [DONE]\n\n"
+    except Exception as error:  # the response has begun: the error is an event of it
+        yield b"data: " + orjson.dumps(api_error(error).body) + b"\n\n"
+
+
+async def _answered(request: Request, scope: Scope, work: Any) -> Response:
+    """What `work` responds to an authorised request, or an error object."""
+    try:
+        allowance = await _authorise(request, scope)
+        response = await work(request)
+    except (ClientGone, ClientDisconnect):
+        return Response(status_code=499)
+    except HTTPException as error:  # the guard's: too long, or too slow
+        return refusal(request, error.status_code, str(error.detail))
+    except Exception as error:
+        return api_error(error).response()
+    if allowance and allowance.limit is not None:
+        response.headers["x-ratelimit-limit-requests"] = str(allowance.limit)
+        response.headers["x-ratelimit-remaining-requests"] = str(allowance.left)
+        response.headers["x-ratelimit-reset-requests"] = f"{allowance.reset_seconds}s"
+    return response
+
+
+async def _authorise(request: Request, scope: Scope) -> Allowance | None:
+    """Count a request of the key. Raises InvalidKey, MissingScope or LimitExceeded."""
+    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer" and key.strip().startswith(api_keys.PREFIX):
+        return await run_in_threadpool(api_keys.use, get_database(request), key.strip(), scope)
+    if is_open(request):
+        return None
+    raise InvalidKey(
+        "an API key is needed: send it as `Authorization: Bearer al-…`; "
+        "`python -m alignloop chat create-key NAME` makes one"
+    )
+
+
+def is_open(request: Request) -> bool:
+    """Whether a request needs no key: from this machine, to one of its addresses, if params.yaml says so.
+
+    Behind a proxy `serving.url` is another address, so that nothing from outside counts as of this machine.
+    """
+    settings = request.app.state.serving
+    places = (request.client.host if request.client else "", urlsplit(settings.url).hostname or "")
+    return settings.open_on_loopback and all(map(_is_loopback, places))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _json(value: Any) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,161 @@
+"""A response of the chat page while it is generated: streamed to the page, and saved whatever happens to it.
+
+Where a conversation exceeds the model's context, its oldest messages are left out, a prompt and its response
+at a time, until there is room for the response. The system prompt and the newest prompt stay.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from fastapi.concurrency import run_in_threadpool
+
+from alignloop.errors import AlignloopError
+from alignloop.labeling.serving_schema import MessageState
+from alignloop.serving.engine import Engine
+from alignloop.serving.model_pool import ModelPool
+from alignloop.web.api_schema import SamplingRequest
+from alignloop.web.live_generation import LiveGeneration, Prompts, begin
+
+RESERVED_SHARE = 4  # a quarter of the context is kept for a response whose length is not set
+MOST_RUNNING = 3  # of one person
+MOST_SENT = 400  # messages that are tried to fit
+log = logging.getLogger(__name__)
+
+
+class TurnRefused(AlignloopError):
+    """A response cannot be begun; the message is for the person."""
+
+
+@dataclass(eq=False)
+class Turn:
+    """One response; `save` stores it and returns its id."""
+
+    live: LiveGeneration
+    left_out: int
+    save: Callable[[str, MessageState, str, int], int]
+    text: str = ""
+    state: MessageState = "complete"
+    saved: int | None = None
+    problem: str = ""
+    pieces: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
+    task: "asyncio.Task[None] | None" = None
+
+    async def run(self) -> None:
+        """Generate until the end or until it is cancelled, and save what there is."""
+        finish = None
+        try:
+            async for pieces in self.live.pieces():
+                for piece in pieces:
+                    self.text += piece.text
+                    self.pieces.put_nowait(piece.text)
+                    finish = piece.finish or finish
+            self.state = "cut" if finish == "length" else "complete"
+        except asyncio.CancelledError:
+            self.state = "stopped"
+        except Exception as error:
+            self.state = "failed"
+            self.problem = str(error) if isinstance(error, AlignloopError) else "The model failed."
+            log.error("a response failed", exc_info=error)
+        finally:
+            self.live.end()
+        try:
+            label = self.live.version.label
+            self.saved = await run_in_threadpool(self.save, self.text, self.state, label, self.left_out)
+        except AlignloopError as error:  # the conversation was deleted meanwhile, or the disk is full
+            self.problem = str(error)
+        self.pieces.put_nowait(None)
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """What the page is sent."""
+        is_open = True
+        while is_open:
+            found = [await self.pieces.get()]
+            while not self.pieces.empty():
+                found.append(self.pieces.get_nowait())
+            is_open = None not in found
+            if text := "".join(piece for piece in found if piece):
+                yield _event(text=text)
+        yield _event(done=self.saved, state=self.state, problem=self.problem)
+
+    def stop(self) -> None:
+        """Generate no more; what there is is saved."""
+        if self.task and not self.task.done():
+            self.task.cancel()
+
+
+class Turns:
+    """The responses that run, by conversation."""
+
+    def __init__(self, pool: ModelPool) -> None:
+        self._pool = pool
+        self._running: dict[str, tuple[str, Turn | None]] = {}
+
+    def running(self, conversation: str) -> Turn | None:
+        """The response that runs in a conversation."""
+        return self._running.get(conversation, ("", None))[1]
+
+    async def begin(
+        self,
+        owner: str,
+        conversation: str,
+        model: str,
+        messages: Sequence[dict[str, str]],
+        settings: dict[str, Any],
+        save: Callable[[str, MessageState, str, int], int],
+    ) -> Turn:
+        """Begin a response to the messages. Raises TurnRefused, and what the engine refuses with."""
+        if conversation in self._running:
+            raise TurnRefused("A response is being written in this conversation: stop it first.")
+        if sum(each == owner for each, _ in self._running.values()) >= MOST_RUNNING:
+            raise TurnRefused(f"{MOST_RUNNING} responses are being written for you: wait for one of them.")
+        self._running[conversation] = (owner, None)
+        try:
+            left_out = 0
+
+            def plan(engine: Engine) -> Prompts:
+                nonlocal left_out
+                asked = SamplingRequest(model=model, **settings)
+                prompt, left_out = fitted(engine, messages, asked.max_tokens)
+                room = engine.context - len(prompt)
+                return [(prompt, asked.sampling(min(asked.max_tokens or room, room), None))]
+
+            live = await begin(self._pool, model, plan)
+        except BaseException:
+            del self._running[conversation]
+            raise
+        turn = Turn(live, left_out, save)
+        self._running[conversation] = (owner, turn)
+        turn.task = asyncio.create_task(turn.run())
+        turn.task.add_done_callback(lambda _: self._running.pop(conversation, None))
+        return turn
+
+
+def fitted(
+    engine: Engine, messages: Sequence[dict[str, str]], max_tokens: int | None
+) -> tuple[tuple[int, ...], int]:
+    """Token ids of as many of the newest messages as leave room for a response, and how many are left out.
+
+    Raises TurnRefused if the newest prompt alone leaves none.
+    """
+    kept = max(1, min(max_tokens or engine.context, engine.context // RESERVED_SHARE))
+    system = [message for message in messages if message["role"] == "system"]
+    rest = [message for message in messages if message["role"] != "system"]
+    left_out = max(0, len(rest) - MOST_SENT)
+    left_out += left_out % 2  # a prompt with its response
+    while left_out < len(rest):
+        prompt = engine.encode_dialogue([*system, *rest[left_out:]])
+        if len(prompt) + kept <= engine.context:
+            return prompt, left_out
+        left_out += 2
+    raise TurnRefused(
+        f"This is too long for the model: its context has {engine.context} tokens, of which {kept} are kept "
+        "for the response. Shorten the message or the system prompt."
+    )
+
+
+def _event(**values: Any) -> bytes:
+    return b"data: " + orjson.dumps(values) + b"\n\n"

@@ -1,0 +1,131 @@
+"""Responses in the forms of the OpenAI API: whole and in chunks, of dialogues and of texts."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from transformers import PreTrainedTokenizerBase
+
+from alignloop.serving.batch import TokenLogprob
+from alignloop.serving.engine import Piece
+from alignloop.web.live_generation import LiveGeneration
+
+
+class Form(Protocol):
+    """One of the two forms."""
+
+    prefix: str
+    kind: str
+    chunk_kind: str
+
+    def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
+        """A whole response."""
+        ...
+
+    def opening(self, choice: int) -> dict[str, Any] | None:
+        """What a stream begins a response with."""
+        ...
+
+    def parts(self, live: LiveGeneration, piece: Piece) -> list[dict[str, Any]]:
+        """What a stream says of a piece."""
+        ...
+
+
+class ChatForm:
+    """Of `/v1/chat/completions`."""
+
+    prefix, kind, chunk_kind = "chatcmpl", "chat.completion", "chat.completion.chunk"
+
+    def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
+        content = "".join(piece.text for piece in pieces)
+        return {
+            "index": pieces[0].choice,
+            "message": {"role": "assistant", "content": content, "refusal": None},
+            "logprobs": self._logprobs(live, pieces),
+            "finish_reason": pieces[-1].finish,
+        }
+
+    def opening(self, choice: int) -> dict[str, Any] | None:
+        delta = {"role": "assistant", "content": "", "refusal": None}
+        return {"index": choice, "delta": delta, "logprobs": None, "finish_reason": None}
+
+    def parts(self, live: LiveGeneration, piece: Piece) -> list[dict[str, Any]]:
+        parts = []
+        if piece.text or piece.logprobs:
+            logprobs = self._logprobs(live, [piece])
+            delta = {"content": piece.text}
+            parts.append({"index": piece.choice, "delta": delta, "logprobs": logprobs, "finish_reason": None})
+        if piece.finish:
+            end = {"index": piece.choice, "delta": {}, "logprobs": None, "finish_reason": piece.finish}
+            parts.append(end)
+        return parts
+
+    def _logprobs(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+        drawn = [each for piece in pieces for each in piece.logprobs]
+        if not drawn:
+            return None
+        names = _Names(live.tokenizer)
+        content = [
+            {
+                **names.entry(each.token, each.logprob),
+                "top_logprobs": [names.entry(token, value) for token, value in each.top],
+            }
+            for each in drawn
+        ]
+        return {"content": content, "refusal": None}
+
+
+class TextForm:
+    """Of `/v1/completions`."""
+
+    prefix, kind, chunk_kind = "cmpl", "text_completion", "text_completion"
+
+    def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
+        drawn = [each for piece in pieces for each in piece.logprobs]
+        return {
+            "index": pieces[0].choice,
+            "text": "".join(piece.text for piece in pieces),
+            "logprobs": self._logprobs(live, drawn),
+            "finish_reason": pieces[-1].finish,
+        }
+
+    def opening(self, choice: int) -> dict[str, Any] | None:
+        return None
+
+    def parts(self, live: LiveGeneration, piece: Piece) -> list[dict[str, Any]]:
+        return [self.choice(live, [piece])]
+
+    def _logprobs(self, live: LiveGeneration, drawn: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        if not drawn:
+            return None
+        names = _Names(live.tokenizer)
+        return {
+            "tokens": [names.text(each.token) for each in drawn],
+            "token_logprobs": [each.logprob for each in drawn],
+            "top_logprobs": [{names.text(token): value for token, value in each.top} for each in drawn],
+            "text_offset": None,  # a token may be a part of a character
+        }
+
+
+class _Names:
+    """Tokens as text."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+
+    def text(self, token: int) -> str:
+        return str(self._tokenizer.decode([token]))
+
+    def entry(self, token: int, logprob: float) -> dict[str, Any]:
+        text = self.text(token)
+        is_whole = "\N{REPLACEMENT CHARACTER}" not in text  # else the bytes are a part of a character
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if is_whole else None}
+
+
+def usage(live: LiveGeneration) -> dict[str, int]:
+    """Tokens of prompts and of responses; a response's end token counts."""
+    drawn = live.drawn_tokens
+    return {
+        "prompt_tokens": live.prompt_tokens,
+        "completion_tokens": drawn,
+        "total_tokens": live.prompt_tokens + drawn,
+    }
