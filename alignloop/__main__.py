@@ -27,6 +27,7 @@ COMMANDS = {
         "best_of",
         "rejection sampling: the best of n responses by a reward model, as demonstrations",
     ),
+    "distill": ("distill", "let a teacher (a model behind an API) write demonstrations, as a source file"),
     "gc": ("gc", "show what in DVC's cache nothing needs; --yes removes it"),
 }
 

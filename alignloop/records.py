@@ -70,6 +70,21 @@ Traced = Annotated[Origin | None, Field(exclude_if=lambda origin: origin is None
 Language = Annotated[str | None, Field(exclude_if=lambda language: language is None)]
 
 
+class Teacher(Record):
+    """The model that wrote a demonstration's last turn, and how.
+
+    `name` is what was asked for; `model` and `fingerprint` are what the server stated. `prompt_sha256` is the
+    hash of the messages that it replied to, `terms` the licence of what it writes, as the user stated it.
+    """
+
+    name: Text
+    model: str | None
+    fingerprint: str | None
+    way: Literal["answers", "self-instruct", "rewrites", "critique"]
+    prompt_sha256: str
+    terms: Text
+
+
 class Document(Record):
     """A piece of the pretraining corpus: plain text, or a dialogue."""
 
@@ -109,7 +124,7 @@ class Prompt(Record):
 
 
 class Demonstration(Record):
-    """A conversation whose assistant turns a labeler wrote."""
+    """A conversation whose assistant turns a labeler wrote; with `teacher` a model wrote the last one."""
 
     id: Identifier
     messages: tuple[Message, ...]
@@ -120,6 +135,7 @@ class Demonstration(Record):
     source: str
     origin: Traced = None
     language: Language = None
+    teacher: Annotated[Teacher | None, Field(exclude_if=lambda teacher: teacher is None)] = None
 
     @model_validator(mode="after")
     def _ends_with_assistant(self) -> "Demonstration":

@@ -8,7 +8,6 @@ read from the environment and is part of no message.
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
@@ -16,13 +15,11 @@ from typing import Any, TypeVar
 import httpx
 
 from alignloop.errors import AlignloopError
+from alignloop.inference.exchange import MAX_TRIES, RETRIED_STATUSES, exchange, shown
 
 KEY_VARIABLE = "ALIGNLOOP_SAMPLER_KEY"
-MAX_TRIES = 4
 BACK_OFF_S = 0.5  # before the second try, twice as long before each further one
-RETRIED_STATUSES = {408, 409, 429, 500, 502, 503, 504}
 LOG = "look at the server's log, restart it or correct rollout.url"
-MAX_REPLY = 2**26  # bytes; a response of 100,000 tokens is a tenth of it
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -94,7 +91,9 @@ class HttpClient:
             if attempt and self._given_up.wait(BACK_OFF_S * 2 ** (attempt - 1)):
                 break
             try:
-                status, content = self._exchange(method, path, body)
+                status, _, content = exchange(
+                    self._client, method, f"{self.url}{path}", body, self._timeout_s
+                )
             except httpx.TimeoutException:
                 raise self._gone(doing, f"no complete reply within {self._timeout_s:g} s") from None
             except httpx.HTTPError as error:
@@ -102,7 +101,7 @@ class HttpClient:
                 problem = f"the connection failed ({error or type(error).__name__})"
                 continue
             if status in RETRIED_STATUSES:
-                problem, said_no = f"status {status}: {_shown(content)}", True
+                problem, said_no = f"status {status}: {shown(content)}", True
                 continue
             if status in (401, 403):
                 raise self.refusal(doing, f"status {status}", f"set {KEY_VARIABLE} to the server's API key")
@@ -114,12 +113,12 @@ class HttpClient:
                     "or correct rollout.url",
                 )
             if status != 200:
-                raise self.refusal(doing, f"status {status}: {_shown(content)}", remedy)
+                raise self.refusal(doing, f"status {status}: {shown(content)}", remedy)
             try:
                 return json.loads(content) if content else None
             except ValueError:
                 raise self.refusal(
-                    doing, f"the reply is no JSON: {_shown(content)}", "is rollout.url the address of vLLM?"
+                    doing, f"the reply is no JSON: {shown(content)}", "is rollout.url the address of vLLM?"
                 ) from None
         raise self._gone(doing, f"{problem}, {MAX_TRIES} times", remedy if said_no else LOG)
 
@@ -127,20 +126,3 @@ class HttpClient:
         if died := self._died():
             return self.refusal(doing, died, "look at its log, and run again: finished steps are kept")
         return self.refusal(doing, problem, f"{remedy}, and run again: finished steps are kept")
-
-    def _exchange(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
-        """Status and content. httpx limits the wait for each piece; here the whole reply is limited too."""
-        deadline, content = time.monotonic() + self._timeout_s, bytearray()
-        with self._client.stream(method, f"{self.url}{path}", json=body) as reply:
-            for piece in reply.iter_bytes():
-                content += piece
-                if time.monotonic() > deadline:
-                    raise httpx.ReadTimeout("the reply comes too slowly")
-                if len(content) > MAX_REPLY:
-                    raise httpx.ReadError(f"the reply is longer than {MAX_REPLY:,} bytes")
-            return reply.status_code, bytes(content)
-
-
-def _shown(content: bytes) -> str:
-    """The beginning of a reply for a message, in one line."""
-    return " ".join(content[:400].decode(errors="replace").split())[:300] or "no text"

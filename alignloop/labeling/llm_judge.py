@@ -5,27 +5,23 @@ request, so that an interrupted run pays for none twice. The API key is read fro
 """
 
 import json
-import os
 import re
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import httpx
-
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing
+from alignloop.inference.chat_endpoint import ChatEndpoint, EndpointWords, InvalidReply
 from alignloop.labeling.equal_responses import spread
 from alignloop.records import Samples, check_order
 from alignloop.seeds import seed_of
 
 KEY_VARIABLE = "ALIGNLOOP_JUDGE_KEY"
-MAX_TRIES = 4
-RETRIED_STATUSES = {408, 409, 429, 500, 502, 503, 504}
+TIMEOUT_S = 120.0
 # part of the cache key: rewording it would pay for every verdict again
 INSTRUCTIONS = """You judge answers of an assistant. Prefer the answer that does what the user asks, \
 is true and harms nobody;
@@ -38,30 +34,30 @@ class JudgeError(AlignloopError):
     """The judge model cannot be reached or gives no valid ranking."""
 
 
+WORDS = EndpointWords("label.model", KEY_VARIABLE, "the verdicts so far are cached", JudgeError)
+
+
 class Judge:
     """A judge model that gets `at_once` requests in parallel; its verdicts are cached in `folder`."""
 
     def __init__(self, url: str, name: str, at_once: int, seed: int, folder: Path) -> None:
         self.labeler = f"judge-{re.sub(r'[^A-Za-z0-9.]+', '-', name)}"
-        self._url = f"{url.rstrip('/')}/chat/completions"
+        self._url = url
         self._name, self._seed = name, seed
         self._folder = folder
         self._at_once = at_once
 
     def rank(self, samples: Sequence[Samples]) -> Iterator[tuple[int, ...]]:
         """The ranks of each sample's responses, in the samples' order."""
-        key = os.environ.get(KEY_VARIABLE)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        with httpx.Client(
-            headers=headers, timeout=120, limits=httpx.Limits(max_connections=self._at_once)
-        ) as client:
+        with ChatEndpoint(self._url, WORDS, at_once=self._at_once, timeout_s=TIMEOUT_S) as endpoint:
             pool = ThreadPoolExecutor(self._at_once)
             try:
-                yield from pool.map(lambda sample: self._verdict(client, sample), samples)
+                yield from pool.map(lambda sample: self._verdict(endpoint, sample), samples)
             finally:
+                endpoint.give_up()
                 pool.shutdown(cancel_futures=True)
 
-    def _verdict(self, client: httpx.Client, sample: Samples) -> tuple[int, ...]:
+    def _verdict(self, endpoint: ChatEndpoint, sample: Samples) -> tuple[int, ...]:
         texts = list(dict.fromkeys(sample.responses))
         order = list(range(len(texts)))
         Random(seed_of(self._seed, "judge", sample.id)).shuffle(order)
@@ -75,12 +71,16 @@ class Judge:
             {"role": "user", "content": f"Conversation:\n\n{conversation}\n\nAnswers:\n\n{responses}"},
         ]
         body = {"model": self._name, "messages": messages, "temperature": 0, "seed": self._seed % 2**31}
-        request = json.dumps([self._url, body, sample.id]).encode()
+        request = json.dumps([endpoint.url, body, sample.id]).encode()
         cached = self._folder / f"{blake2b(request, digest_size=16).hexdigest()}.json"
         if cached.exists():
             verdict = json.loads(cached.read_text(encoding="utf-8"))
         else:
-            verdict = self._request(client, body, letters, sample.id)
+            verdict = endpoint.ask(
+                lambda attempt: {**body, "seed": body["seed"] + attempt},
+                lambda completion: _ranks_in(completion, letters),
+                f"gave no ranking of {sample.id}",
+            )
             with replacing(cached) as part:
                 part.write_text(json.dumps(verdict), encoding="utf-8")
         ranks = [0] * len(order)
@@ -88,38 +88,13 @@ class Judge:
             ranks[place] = verdict[letter]
         return tuple(spread(ranks, sample.responses))
 
-    def _request(
-        self, client: httpx.Client, body: dict[str, Any], letters: str, sample: str
-    ) -> dict[str, int]:
-        """Rank of each letter, without gaps.
 
-        A busy endpoint and an invalid ranking are retried, with another seed.
-        """
-        problem = ""
-        for attempt in range(MAX_TRIES):
-            if attempt:
-                time.sleep(min(2.0**attempt / 4, 30))
-            try:
-                reply = client.post(self._url, json={**body, "seed": body["seed"] + attempt})
-            except httpx.HTTPError as error:
-                problem = f"cannot be reached: {error}"
-                continue
-            if reply.status_code in RETRIED_STATUSES:
-                problem = f"returned status {reply.status_code}"
-                continue
-            if reply.status_code != 200:
-                raise JudgeError(
-                    f"{self._url}: returned status {reply.status_code}: {reply.text[:200]}; "
-                    f"check label.model and {KEY_VARIABLE}"
-                )
-            try:
-                return _parse_ranks(reply.json()["choices"][0]["message"]["content"], letters)
-            except (ValueError, KeyError, IndexError, TypeError) as error:
-                problem = f"gave no ranking of {sample}: {error}"
-        raise JudgeError(
-            f"{self._url}: {problem}, {MAX_TRIES} times; start it or correct label.model, and run again: "
-            "the verdicts so far are cached"
-        )
+def _ranks_in(completion: Mapping[str, Any], letters: str) -> dict[str, int]:
+    """Rank of each letter, without gaps. Raises InvalidReply; another seed may give a ranking."""
+    try:
+        return _parse_ranks(completion["choices"][0]["message"]["content"], letters)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidReply(str(error)) from None
 
 
 def _parse_ranks(text: str, letters: str) -> dict[str, int]:

@@ -27,6 +27,7 @@ from alignloop.lineage.record_trace import Occurrence
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_errors import VersioningError
 from alignloop.records import Demonstration, Prompt, Ranking
+from alignloop.teacher import journal
 from alignloop.tracking import registry
 
 FORGOTTEN = Path("data/forgotten.txt")
@@ -107,6 +108,8 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
     if counts := erasure.forget(root, user.ids, mark):
         removed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
         yield f"removed    {removed} from the labeling store"
+    if replies := journal.erase_user(root, user.ids):
+        yield f"removed    {replies:,} replies of a teacher to their prompts from {journal.FOLDER}"
     yield from quotes.forget_quotes(root, user.texts)
     yield from quotes.forget_completions(root, user.prompts)
     # 4. The models that were trained on it.

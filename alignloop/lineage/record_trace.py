@@ -101,6 +101,12 @@ def _heading(id: str, first: Occurrence) -> Iterator[str]:
 
 
 def _source(root: Path, row: Any) -> Iterator[str]:
+    if teacher := row.get("teacher") if isinstance(row, dict) else None:
+        version = " ".join(filter(None, (teacher["model"], teacher["fingerprint"]))) or "no version stated"
+        yield (
+            f"written by the teacher {teacher['name']} ({version}), {teacher['way']}, terms "
+            f"{teacher['terms']}, prompt SHA-256 {teacher['prompt_sha256'][:HASH_CHARACTERS]}"
+        )
     prompt = row.get("prompt") if isinstance(row, dict) else None
     row = prompt if isinstance(prompt, dict) and not row.get("origin") else row
     origin = row.get("origin") if isinstance(row, dict) else None

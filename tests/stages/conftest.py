@@ -1,24 +1,21 @@
 """A folder without a labeling database, and a judge model on the loopback."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from alignloop.labeling import llm_judge
+from alignloop.inference import chat_endpoint
+from tests.chat_server import serving
 from tests.stages.judge_endpoint import Endpoint
 
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    monkeypatch.setattr(llm_judge.time, "sleep", lambda seconds: None)
-    with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    monkeypatch.setattr(chat_endpoint, "BACK_OFF_S", 0.0)
+    server = Endpoint()
+    with serving(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -62,6 +62,14 @@ def _text(row: Any) -> bytes | str:
         return json.dumps(row)
 
 
+def first_terms(path: Path) -> str | None:
+    """The terms that a file's first record states, if a teacher wrote it."""
+    row: Any = next((row for _, row in containers.read(path)), None)
+    teacher = row.get("teacher") if isinstance(row, dict) else None
+    terms = teacher.get("terms") if isinstance(teacher, dict) else None
+    return terms if isinstance(terms, str) else None
+
+
 OWN_RECORDS = Format(
     "Alignloop's own Prompt, Demonstration, Ranking or Document (data/README.md)",
     lambda row: has_keys(row, "id") and bool(_record_type(row)),

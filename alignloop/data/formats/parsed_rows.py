@@ -57,6 +57,9 @@ def parse_rows(rows: Iterable[ImportedRow], origin: Origin) -> Iterator[ParsedRo
             yield ParsedRow(row, imported.reason, withdrawn=isinstance(imported, Withdrawn))
             continue
         record, changes = imported if isinstance(imported, Changed) else (imported, ())
+        if isinstance(record, Demonstration) and record.teacher and record.teacher.terms != origin.licence:
+            yield ParsedRow(row, "teacher.terms are not the licence of its source: keep one licence per file")
+            continue
         at = Origin(licence=origin.licence, sha256=origin.sha256, line=row) if origin.sha256 else origin
         record, cleaned = _without_nul(record)
         if record is None:

@@ -13,6 +13,7 @@ from alignloop.data.formats import FORMATS
 from alignloop.data.formats.arrow import is_dataset
 from alignloop.data.formats.column_mapping import mapped_table
 from alignloop.data.formats.importer import Format
+from alignloop.data.formats.own_records import first_terms
 from alignloop.data.formats.sniffing import sniff
 from alignloop.data.input_files import DataError, check_folder
 
@@ -91,6 +92,15 @@ def find_sources(
             continue
         reader = mapped_table(mapped, mappings[mapped]) if mapped else FORMATS[format]
         licence = _licence(name, spdx)
+        if format == "own" and (terms := first_terms(path)):
+            if licence not in (None, UNKNOWN, terms):
+                faults.append(
+                    f"{path}: a teacher wrote it, under {terms}, but ingest.licences states {licence}; "
+                    f'write "{name}": {terms} '
+                    "before that pattern, or let "
+                    "`distill` write the file with other `terms`"
+                )
+            licence = terms
         unlicensed += [] if licence else [name]
         found.append(Source(name, path, format, reader, licence=licence or UNKNOWN))
     if faults:

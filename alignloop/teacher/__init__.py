@@ -1,0 +1,1 @@
+"""Demonstrations by a teacher: a model behind an OpenAI-compatible endpoint."""

@@ -1,0 +1,284 @@
+"""A teacher's demonstrations: what is asked, what is written, what it costs, and what stops a run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alignloop import params as parameters
+from alignloop.data.forgotten import ForgottenUsers
+from alignloop.data.record_files import read
+from alignloop.params.binding import bind
+from alignloop.records import Demonstration, Prompt
+from alignloop.stages.ingest import ingest
+from alignloop.teacher.journal import FOLDER, erase_user
+from alignloop.teacher.plan import KEY_VARIABLE
+from tests.chat_server import Canned, ChatServer
+from tests.teacher.conftest import PROJECT, asked, distill, write, written
+
+TERMS = "LicenseRef-Terms-Of-My-Teacher"
+PlanFile = Callable[..., Path]
+
+
+def ingested(here: Path, **changes: Any) -> dict[str, Any]:
+    values = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    values["ingest"].update({"source": "files", **changes})
+    places = (here / "data" / name for name in ("sources", "forgotten.txt", "raw", "ingest.json"))
+    list(bind(ingest, parameters.parse(values, "params.yaml"))(*places))
+    return json.loads((here / "data" / "ingest.json").read_text(encoding="utf-8"))
+
+
+def test_answers_become_a_source_with_provenance_and_without_personal_data(
+    here: Path, server: ChatServer, plan: PlanFile, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "a-secret")
+    server.first = ["Salt: call +44 20 7946 0958."]
+    price = {"prompt": 1000.0, "reply": 2000.0, "currency": "EUR"}
+    assert distill(plan(teacher={"system": "Be short."}, budget={"price": price})) == 0
+    assert asked(server) == ["Why is the sea salty?", "Write to <EMAIL>, please.", "Name a colour."]
+    assert {body["messages"][0]["content"] for body in server.asked} == {"Be short."}
+    assert set(server.keys) == {"Bearer a-secret"}
+    first, second, _ = written(here)
+    assert [turn.content for turn in first.messages] == [
+        "Why is the sea salty?",
+        "Salt: call <PHONE>.",
+    ]
+    assert second.labeler == "teacher-org-big"
+    teacher = second.teacher
+    assert teacher is not None
+    assert (teacher.name, teacher.model, teacher.fingerprint) == ("org/big", "big-1", "fp_1")
+    assert (teacher.way, teacher.terms) == ("answers", TERMS)
+    sent = json.dumps(server.asked[1]["messages"], sort_keys=True)
+    assert teacher.prompt_sha256 == sha256(sent.encode()).hexdigest()
+    said = capsys.readouterr().out
+    # a token has a byte at least: 21 + 25 + 14 of the prompts, 3 x 9 of the system message, 16 for each of
+    # the six messages, 3 x 512 of the replies
+    assert "at most 3 requests, 1,719 tokens, EUR 3.2" in said
+    assert "this run: 3 requests, 0 replies from the journal, 54 tokens (33 of prompts), EUR 0.0750" in said
+    assert "2 spans of personal data were redacted" in said
+    everything = [file for file in here.rglob("*") if file.is_file()]
+    assert not any(b"a-secret" in file.read_bytes() for file in everything)
+
+    counts = ingested(here)
+    assert counts["licences"] == {TERMS: 3}
+    raw = read(here / "data" / "raw" / "demonstrations.jsonl", Demonstration)
+    assert [each.teacher for each in raw] == [each.teacher for each in written(here)]
+    assert raw[0].origin is not None
+    assert raw[0].origin.licence == TERMS
+    assert len(read(here / "data" / "raw" / "prompts.jsonl", Prompt)) == 3
+    with pytest.raises(Exception, match=rf'states MIT; write "teacher.jsonl": {TERMS} before that pattern'):
+        ingested(here, licences={"*": "MIT"})
+    other = (here / "data" / "sources" / "teacher.jsonl").read_text().replace(TERMS, "MIT", 1)
+    (here / "data" / "sources" / "teacher.jsonl").write_text(other)
+    with pytest.raises(Exception, match=r"2 of 3 records.*keep one licence per file"):
+        ingested(here)
+
+
+def test_a_killed_run_is_resumed_to_the_request(here: Path, server: ChatServer, plan: PlanFile) -> None:
+    file = plan(prompts="many.jsonl", teacher={"max_concurrency": 2})
+    write(here / "many.jsonl", *(f"Question {number}?" for number in range(12)))
+    process: list[subprocess.Popen[bytes]] = []
+    reply = server.reply
+
+    def killing(body: dict[str, Any]) -> Canned:
+        if len(server.asked) == 7:
+            os.kill(process[0].pid, signal.SIGKILL)
+        return reply(body)
+
+    server.reply = killing
+    code = f"from alignloop.commands.distill import command; command([{str(file)!r}])"
+    process.append(
+        subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(PROJECT)})
+    )
+    assert process[0].wait() == -signal.SIGKILL
+    server.reply = reply
+    assert not (here / "data" / "sources").exists()
+    [journal] = (here / FOLDER).iterdir()
+    before = journal.read_bytes()
+    known = before.count(b'{"reply"')
+    assert known >= 5
+    with journal.open("ab") as torn:
+        torn.write(b'{"reply": "half a li')
+    first = len(server.asked)
+    assert distill(file) == 0
+    assert len(server.asked) - first == 12 - known
+    assert [each.messages[0].content for each in written(here)] == [f"Question {n}?" for n in range(12)]
+    assert journal.read_bytes().startswith(before)
+    assert distill(file) == 0
+    assert len(server.asked) - first == 12 - known
+
+
+def test_a_budget_ends_a_run_and_a_larger_one_continues_it(
+    here: Path, server: ChatServer, plan: PlanFile, capsys: Any
+) -> None:
+    server.first = [503]  # a request as well
+    assert distill(plan(budget={"max_requests": 3}), "--dry-run") == 0
+    assert not server.asked
+    assert distill(plan(budget={"max_requests": 3})) == 0
+    assert len(server.asked) == 3
+    assert len(written(here)) == 2
+    assert "the budget is reached: 1 were not asked" in capsys.readouterr().out
+    assert distill(plan(budget={"max_requests": 4})) == 0
+    assert (len(server.asked), len(written(here))) == (4, 3)
+    assert "all runs: 4 of 4 requests, 54 tokens" in capsys.readouterr().out
+
+    new = {"out": "data/sources/other.jsonl"}
+    # the shortest prompt has 14 bytes, 16 around them, and 30 tokens of reply
+    bounds = {"teacher": {"max_reply_tokens": 30}, "budget": {"max_tokens": 59}}
+    assert distill(plan(**new, **bounds)) == 1
+    assert "leave no request: 0 requests and 0 tokens are spent" in capsys.readouterr().err
+    assert not (here / "data" / "sources" / "other.jsonl").exists()
+    bounds["budget"]["max_tokens"] = 60
+    assert distill(plan(**new, **bounds)) == 0
+    assert len(read(here / "data" / "sources" / "other.jsonl", Demonstration)) == 1
+
+
+REFUSAL = {"message": {"content": None, "refusal": "No."}, "finish_reason": "stop"}
+
+
+def test_replies_that_are_no_answer_are_counted_and_a_larger_limit_asks_again(
+    here: Path, server: ChatServer, plan: PlanFile, capsys: Any
+) -> None:
+    write(here / "prompts.jsonl", "One?", "Two?", "Three?", "Four?", "Five?")
+    cut = {"choices": [{"message": {"content": "Half a"}, "finish_reason": "length"}]}
+    server.first = ["I'm sorry, but no.", {"choices": [REFUSAL]}, cut, "  \n"]
+    assert distill(plan()) == 0
+    said = capsys.readouterr().out
+    assert "left out: 2 refused: correct the prompts" in said
+    assert "1 truncated: raise teacher.max_reply_tokens" in said
+    assert "1 empty: " in said
+    assert [each.messages[0].content for each in written(here)] == ["Five?"]
+    assert distill(plan(teacher={"max_reply_tokens": 1024})) == 0
+    assert asked(server)[5:] == ["Three?"]
+    assert distill(plan(teacher={"max_reply_tokens": 1024}), "--again") == 0
+    assert asked(server)[6:] == ["One?", "Two?", "Four?"]
+    assert len(written(here)) == 5
+
+
+@pytest.mark.parametrize(
+    ("first", "about", "message"),
+    [
+        ([b"<html>Sign in</html>"], {}, "a web page (HTML)"),
+        (
+            ["One."],
+            {"model": "big-2"},
+            "the teacher org/big was the model big-1 and is now big-2; name the version",
+        ),
+        ([500] * 4, {}, "returned status 500, 4 times"),
+        ([""] * 3, {}, "the teacher gave no demonstration (3 empty"),
+        (
+            [{"choices": [{"message": {"content": 7}}]}] * 4,
+            {},
+            "gave no text, 4 times: message.content is '7'",
+        ),
+    ],
+)
+def test_a_teacher_that_does_not_teach_is_one_message_and_nothing_is_written(
+    here: Path,
+    server: ChatServer,
+    plan: PlanFile,
+    capsys: Any,
+    first: list[Canned],
+    about: dict[str, str],
+    message: str,
+) -> None:
+    server.first = [{"model": "big-1", **item} if isinstance(item, dict) else item for item in first]
+    reply = server.reply
+    server.reply = lambda body: {"choices": [{"message": {"content": reply(body)}}], **about}
+    if about:
+        server.first = [{"choices": [{"message": {"content": "One."}}]}]
+    assert distill(plan()) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("distill: ")
+    assert message in line
+    assert not (here / "data" / "sources").exists()
+    if about:  # what was paid for is not lost
+        assert distill(plan(budget={"max_requests": 2})) == 0
+        assert len(written(here)) == 1
+
+
+def test_a_teacher_whose_replies_are_mostly_left_out_is_stopped_early(
+    here: Path, server: ChatServer, plan: PlanFile, capsys: Any
+) -> None:
+    write(here / "prompts.jsonl", *(f"Question {number}?" for number in range(80)))
+    server.reply = lambda body: ""
+    assert distill(plan(max_left_out=0.1)) == 1
+    assert "20 of 20 replies are left out, more than max_left_out (0.1): 20 empty" in capsys.readouterr().err
+    assert len(server.asked) < 80
+
+
+def test_forgotten_users_are_not_asked_about_and_their_replies_are_erased(
+    here: Path, server: ChatServer, plan: PlanFile, capsys: Any
+) -> None:
+    rows = [
+        {
+            "id": f"p{n}",
+            "messages": [{"role": "user", "content": f"Question {n}?"}],
+            "user": f"u{n}",
+            "source": "s",
+        }
+        for n in range(3)
+    ]
+    write(here / "prompts.jsonl", *rows)
+    assert distill(plan()) == 0
+    [journal] = (here / FOLDER).iterdir()
+    assert erase_user(here, {"u1"}) == 1
+    assert b"Question 1" not in journal.read_bytes()
+    assert b"Question 2" in journal.read_bytes()
+    ForgottenUsers(here / "data" / "forgotten.txt").add("u1")
+    capsys.readouterr()
+    assert distill(plan()) == 0
+    said = capsys.readouterr().out
+    assert "left out: 1 of forgotten users" in said
+    assert "this run: 0 requests, 2 replies from the journal" in said
+    assert "all runs: 3 of 1,000 requests, 54 tokens" in said
+    assert [each.user for each in written(here)] == ["u0", "u2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher": {"terms": "free for all"}}, "teacher.terms: must be an SPDX expression of the terms"),
+        (
+            {"teacher": {"terms": "unknown-accepted"}},
+            "teacher.terms: must be an SPDX expression of the terms",
+        ),
+        ({"teacher": {"url": "http://me:word@host/v1"}}, "put the key into ALIGNLOOP_TEACHER_KEY"),
+        ({"teacher": {"settings": {"model": "x"}}}, "teacher.settings: must not set model"),
+        ({"refusals": ["("]}, "refusals.0: must be a regular expression"),
+        ({"self_instruct": {"words": [9, 3]}}, "self_instruct: words: the fewest (9) exceed the most (3)"),
+        ({"prompts": "absent.jsonl"}, "absent.jsonl: does not exist; name a file of prompts"),
+        ({"way": "rewrites"}, "holds no rankings to ask about (3 of another kind)"),
+        ({"out": "data/forgotten.txt"}, "must end with .jsonl"),
+        ({"out": "prompts.jsonl"}, "prompts.jsonl: is another file, which no teacher wrote"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+    ],
+)
+def test_a_plan_that_cannot_work_is_refused_before_anybody_is_asked(
+    here: Path, server: ChatServer, plan: PlanFile, capsys: Any, changes: dict[str, Any], message: str
+) -> None:
+    assert distill(plan(**changes)) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert "word@" not in said
+    assert not server.asked
+    assert not (here / "data" / "sources").exists()
+
+
+def test_two_runs_of_a_plan_at_a_time_are_refused(here: Path, server: ChatServer, plan: PlanFile) -> None:
+    from alignloop.teacher.distillation import Distillation
+    from alignloop.teacher.plan import DistillError, load_plan
+
+    first = Distillation(load_plan(plan()))
+    with pytest.raises(DistillError, match="another `distill` with this `out` is running"):
+        Distillation(load_plan(plan()))
+    first.close()
+    Distillation(load_plan(plan())).close()
