@@ -183,9 +183,9 @@ def _asked_of_people(root: Path, rounds: Sequence[str], stale: Collection[str]) 
 def next_round(root: Path) -> dict[str, Any]:
     """Return the override that adds a round after the last one; empty until the last one has been evaluated.
 
-    The new round starts from the last one's policy, reward model and rankings.
+    The new round starts from the last one's policy, reward model and rankings, and learns as it did.
     """
-    last = list(load(root / "params.yaml").rounds)[-1]
+    last, before = list(load(root / "params.yaml").rounds.items())[-1]
     if not (root / "metrics" / "rounds" / last / "evaluate.json").exists():
         return {}
     if not (number := re.search(r"\d+$", last)):
@@ -200,5 +200,6 @@ def next_round(root: Path) -> dict[str, Any]:
         "start": policy,
         "reward_start": reward_model,
         "rankings": f"data/rankings/{last}",
+        "by": before.by,
     }
     return {f"rounds.{name}": plan}

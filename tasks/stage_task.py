@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shlex
 import signal
 import threading
 import time
@@ -74,6 +75,8 @@ def bring_up_to_date(group: str, round: str | None = None, force: Collection[str
     log, began = get_run_logger(), time.monotonic()
     position = RUN.get()
     pipeline = dvc_pipeline.pipeline(Path.cwd())
+    command = pipeline.stages()[name].command
+    function = shlex.split(command)[3] if processes.ALIGNLOOP_COMMAND.fullmatch(command) else ""
     resumed = False
 
     def start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
@@ -88,7 +91,7 @@ def bring_up_to_date(group: str, round: str | None = None, force: Collection[str
                 logging.WARNING if is_error else logging.INFO,
                 "%s",
                 line,
-                extra={REPEATED: is_error and bool(own_message(name, errors))},
+                extra={REPEATED: is_error and bool(own_message(name, errors, function))},
             )
 
         if position:
@@ -96,9 +99,9 @@ def bring_up_to_date(group: str, round: str | None = None, force: Collection[str
 
         code = processes.run(argv, cwd, env, on_line)
         if code == os.EX_TEMPFAIL:
-            raise Waiting(failure_message(name, errors, code))
+            raise Waiting(failure_message(name, errors, code, function))
         if code:
-            raise StageFailed(failure_message(name, errors, code), code)
+            raise StageFailed(failure_message(name, errors, code, function), code)
 
     try:
         status = pipeline.bring_up_to_date(name, start, force=name in force)
@@ -118,24 +121,27 @@ def bring_up_to_date(group: str, round: str | None = None, force: Collection[str
     return outcome
 
 
-def failure_message(name: str, errors: Sequence[str], code: int) -> str:
-    """Return the message of a failed stage, from the lines it printed to standard error."""
+def failure_message(name: str, errors: Sequence[str], code: int, function: str = "") -> str:
+    """Return the message of a failed stage, from the lines it printed to standard error.
+
+    `function` is what its command runs, where that is not named as the stage: `dpo` of `ppo@r1`.
+    """
     if code < 0:
         memory = "; most often the system ran out of memory" if -code == signal.SIGKILL else ""
         ended = f"its process was ended by {signal.Signals(-code).name}{memory}"
         return f"{name}: {ended}; run the same command to continue"
-    if message := own_message(name, errors):
-        prefix = f"{name.partition('@')[0]}: "
-        return "\n".join([f"{name}: {message[0].removeprefix(prefix)}", *message[1:]])
+    if message := own_message(name, errors, function):
+        said = message[0].partition(": ")[2]
+        return "\n".join([f"{name}: {said}", *message[1:]])
     if errors:
         return f"{name}: {errors[-1]} (the lines before it are in the log)"
     return f"{name}: its command ended with exit code {code} and printed nothing"
 
 
-def own_message(name: str, errors: Sequence[str]) -> Sequence[str]:
+def own_message(name: str, errors: Sequence[str], function: str = "") -> Sequence[str]:
     """Return the lines of the stage's own message among what it printed to standard error, so far."""
-    prefix = f"{name.partition('@')[0]}: "
-    starts = [place for place, line in enumerate(errors) if line.startswith(prefix)]
+    prefixes = tuple(f"{each}: " for each in (name.partition("@")[0], function) if each)
+    starts = [place for place, line in enumerate(errors) if line.startswith(prefixes)]
     return errors[starts[-1] :] if starts else ()
 
 

@@ -19,7 +19,7 @@ from prefect.tasks import Task
 from alignloop import params
 from alignloop.params.binding import sections
 from alignloop.params.rollout import RolloutEngine
-from alignloop.pipeline.code_deps import written
+from alignloop.pipeline.code_deps import BY, METHODS, written
 from alignloop.pipeline.loop import NO_PART_OF_THE_RESULT
 from tasks.stage_task import Outcome
 
@@ -31,8 +31,14 @@ def body(stage: str) -> dict[str, Any]:
     return STAGES[stage].get("do", STAGES[stage])
 
 
-def function_of(stage: str) -> str:
-    return shlex.split(body(stage)["cmd"])[3]
+def functions_of(stage: str) -> list[str]:
+    """The functions that a stage runs: one, or one of each method of a round."""
+    function = shlex.split(body(stage)["cmd"])[3]
+    return list(METHODS) if function == BY else [function]
+
+
+def by(method: str, names: list[str]) -> list[str]:
+    return [name.replace(BY, method) for name in names]
 
 
 def test_the_code_in_deps_is_what_each_stage_imports() -> None:
@@ -45,8 +51,12 @@ def test_a_stage_depends_on_its_own_parameters_and_on_those_of_no_other() -> Non
     deps = {
         name: {dep for dep in body(name)["deps"] if dep.startswith("alignloop/params/")} for name in STAGES
     }
-    using = {name for name, files in deps.items() if "alignloop/params/ppo.py" in files}
-    assert using == {"ppo"}, "a new or changed key of PPO runs nothing before PPO"
+    for method in METHODS:
+        own = f"alignloop/params/{method}.py"
+        using = {name for name, files in deps.items() if own in by(method, [*files])}
+        assert using == {"ppo"}, "a new or changed key of PPO or DPO runs nothing before the policy"
+        others = {f"alignloop/params/{other}.py" for other in METHODS if other != method}
+        assert not others & set(by(method, [*deps["ppo"]])), "and nothing of a round by another method"
     assert not [
         files
         for files in deps.values()
@@ -55,10 +65,10 @@ def test_a_stage_depends_on_its_own_parameters_and_on_those_of_no_other() -> Non
 
 
 def test_a_stage_names_in_dvc_yaml_the_parameters_that_its_function_asks_for() -> None:
-    for name in STAGES:
-        module = importlib.import_module(f"alignloop.stages.{function_of(name)}")
-        asked = set(sections(getattr(module, function_of(name))).values())
-        named = {key.split(".")[0] for key in body(name)["params"]}
+    for name, function in ((stage, each) for stage in STAGES for each in functions_of(stage)):
+        module = importlib.import_module(f"alignloop.stages.{function}")
+        asked = set(sections(getattr(module, function)).values())
+        named = {key.split(".")[0] for key in by(function, body(name)["params"])}
         assert ("threads" in named) == ("compute" in named), f"{name}: a stage that runs a model names both"
         named -= {"threads", "compute"}
         assert asked - {"people", "compute"} == named, (
@@ -70,7 +80,7 @@ def test_a_missing_or_needless_dependency_is_put_right(tmp_path: Path) -> None:
     lines = (ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
     wrong = [line for line in lines if "alignloop/seeds.py" not in line]
     place = wrong.index("      - alignloop/stages/ingest.py\n")
-    wrong.insert(place, "      - alignloop/core/ppo.py\n")
+    wrong.insert(place, "      - alignloop/core/ppo_update.py\n")
     (tmp_path / "dvc.yaml").write_text("".join(wrong), encoding="utf-8")
     (tmp_path / "alignloop").symlink_to(ROOT / "alignloop")
     assert written(tmp_path) == "".join(lines)
@@ -78,7 +88,7 @@ def test_a_missing_or_needless_dependency_is_put_right(tmp_path: Path) -> None:
 
 def test_stages_holds_the_pipelines_stages_and_nothing_else() -> None:
     files = {file.stem for file in (ROOT / "alignloop" / "stages").glob("*.py")} - {"__init__"}
-    assert files == {function_of(stage) for stage in STAGES}
+    assert files == {function for stage in STAGES for function in functions_of(stage)}
 
 
 def test_the_flow_covers_the_pipeline_with_one_task_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +130,7 @@ def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_
     values: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     assert params.parse(values, "params.yaml").model_dump(by_alias=True) == values
     assert list(values) == [field.alias or name for name, field in params.Params.model_fields.items()]
-    used = {key for stage in STAGES for key in body(stage)["params"]}
+    used = {key for stage in STAGES for method in METHODS for key in by(method, body(stage)["params"])}
     assert {key.split(".")[0] for key in used} <= set(values)
     # rounds are unrolled into stages; no result depends on pages, parallel passes or checkpoints
     assert set(values) - {key.split(".")[0] for key in used} <= {

@@ -8,7 +8,7 @@ from typing import Any
 from alignloop.checks.findings import Finding
 from alignloop.checks.machine_memory import free_memory
 from alignloop.core import memory_estimate
-from alignloop.core.memory_estimate import PassSizes, PpoModels, Usage
+from alignloop.core.memory_estimate import DpoModels, PassSizes, PpoModels, Usage
 from alignloop.core.model_shape import ModelShape, llama_shape, shape_of
 from alignloop.data import record_files
 from alignloop.errors import AlignloopError
@@ -16,7 +16,14 @@ from alignloop.params import Params
 from alignloop.records import Prompt
 
 # stages that hold a model -> the argument that names it; `base` of params.yaml names pretrain's
-MODEL_OF = {"sft": "base", "sample": "policy", "reward": "sft", "ppo": "start", "evaluate": "sft"}
+MODEL_OF = {
+    "sft": "base",
+    "sample": "policy",
+    "reward": "sft",
+    "ppo": "start",
+    "dpo": "start",
+    "evaluate": "sft",
+}
 STAGES = ("pretrain", *MODEL_OF)
 PROGRAM = {"cpu": 500_000_000, "cuda": 600_000_000, "mps": 300_000_000}  # libraries; on a GPU, its context
 CHARACTERS_PER_TOKEN = 4
@@ -72,18 +79,13 @@ def pass_sizes(params: Params, context: int | None = None) -> PassSizes:
     )
 
 
-def usages(params: Params, shape: ModelShape, device: str) -> list[Usage]:
-    """What each stage takes at its peak on the device of the models: `cpu`, `cuda` or `mps`."""
+def usages(params: Params, shape: ModelShape, device: str, stage: str | None = None) -> list[Usage]:
+    """What each stage takes at its peak on the device of the models: `cpu`, `cuda` or `mps`.
+
+    The policy's are those of the methods that rounds learn by, and `stage` in any case.
+    """
     sizes = pass_sizes(params, shape.context)
-    plan = params.ppo
-    responses = plan.prompts_per_step * plan.responses_per_prompt
-    models = PpoModels(
-        rank=plan.lora.rank if plan.lora else None,
-        reference=plan.reference,
-        value="none" if plan.advantages != "gae" else plan.value,
-        held_out="max_held_out_fall" in plan.guards,
-        keeps_best=any(guard.strength == "stop" for guard in plan.guards.values()),
-    )
+    methods = {stage, *(plan.by for plan in params.rounds.values())}
     batch, drawn = params.decoding.responses_per_batch, params.sample.responses_per_prompt
     whole = shape.weights
     in_sft = shape.adapters(params.sft.lora.rank) if params.sft.lora else whole
@@ -108,20 +110,52 @@ def usages(params: Params, shape: ModelShape, device: str) -> list[Usage]:
         memory_estimate.reward_training(
             shape, sizes, rows=params.reward.rankings_per_step, responses=drawn, trainable=in_reward
         ),
-        memory_estimate.ppo(
-            shape,
-            sizes,
-            models,
-            rows=-(-responses // plan.minibatches),
-            responses=responses,
-            batch=batch,
-        ),
+        *([_ppo(params, shape, sizes)] if "ppo" in methods else []),
+        *([_dpo(params, shape, sizes)] if "dpo" in methods else []),
         # SFT, one more policy, and the reward model
         memory_estimate.drawing(
             "evaluate", shape, sizes, models=3, rows=params.evaluate.prompts, batch=batch
         ),
     )
     return [_sharded(params, shape, each).on(device) for each in found]
+
+
+def _ppo(params: Params, shape: ModelShape, sizes: PassSizes) -> Usage:
+    plan = params.ppo
+    responses = plan.prompts_per_step * plan.responses_per_prompt
+    models = PpoModels(
+        rank=plan.lora.rank if plan.lora else None,
+        reference=plan.reference,
+        value="none" if plan.advantages != "gae" else plan.value,
+        held_out="max_held_out_fall" in plan.guards,
+        keeps_best=any(guard.strength == "stop" for guard in plan.guards.values()),
+    )
+    return memory_estimate.ppo(
+        shape,
+        sizes,
+        models,
+        rows=-(-responses // plan.minibatches),
+        responses=responses,
+        batch=params.decoding.responses_per_batch,
+    )
+
+
+def _dpo(params: Params, shape: ModelShape, sizes: PassSizes) -> Usage:
+    plan = params.dpo
+    models = DpoModels(
+        rank=plan.lora.rank if plan.lora else None,
+        adapter_reference=plan.reference == "adapter",
+        held_out="max_held_out_fall" in plan.guards,
+    )
+    return memory_estimate.dpo(
+        shape,
+        sizes,
+        models,
+        rows=plan.rankings_per_step,
+        responses=params.sample.responses_per_prompt,
+        drawn=plan.validation_prompts,
+        batch=params.decoding.responses_per_batch,
+    )
 
 
 def _sharded(params: Params, shape: ModelShape, usage: Usage) -> Usage:
@@ -188,7 +222,7 @@ def check_stage(params: Params, stage: str, paths: Mapping[str, Any]) -> None:
         from alignloop.core import devices  # brings torch
 
         device = devices.find(device).type
-    usage = next(each for each in usages(params, shape, device) if each.stage == stage)
+    usage = next(each for each in usages(params, shape, device, stage) if each.stage == stage)
     for finding in check_fit(params, [usage], device, free_memory(device)):
         if finding.severity == "error":
             raise NotEnoughMemory(f"{finding.message}; {finding.remedy}")
@@ -216,6 +250,8 @@ def remedy(params: Params, usage: Usage) -> str:
     ways: list[str] = []
     if usage.stage == "ppo" and params.ppo.lora is None:
         ways.append("set ppo.lora: {rank: 16, alpha: 32}, ppo.reference: adapter and ppo.value: trunk")
+    if usage.stage == "dpo" and params.dpo.lora is None:
+        ways.append("set dpo.lora: {rank: 16, alpha: 32} and dpo.reference: adapter")
     for name, plan in (("sft", params.sft), ("reward", params.reward)):
         if usage.stage == name and plan.lora is None:
             ways.append(f"set {name}.lora: {{rank: 16, alpha: 32}}")

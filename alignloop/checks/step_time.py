@@ -118,12 +118,19 @@ def durations(
     if not imported:
         found["sample"] = draws * (response / rates.drawn + prompt / rates.read)
     rankings = params.sample.prompts if not imported else 0
+    per_ranking = prompt + params.sample.responses_per_prompt * response
     if known := rankings + counts.get("rankings/train", 0):
-        per_ranking = prompt + params.sample.responses_per_prompt * response
         share = ADAPTER_SHARE if params.reward.lora else 1.0
         found["reward"] = known * params.reward.epochs * per_ranking * share / rates.learned
         found["reward"] += demonstrations * row / rates.read if demonstrations else 0.0
-    found["ppo"] = params.ppo.steps * _ppo_step(params, rates, prompt, response)
+    methods = {plan.by for plan in params.rounds.values()}
+    if "ppo" in methods:
+        found["ppo"] = params.ppo.steps * _ppo_step(params, rates, prompt, response)
+    if "dpo" in methods and known:
+        share = ADAPTER_SHARE if params.dpo.lora else 1.0
+        found["dpo"] = known * per_ranking * (1 / rates.read + params.dpo.epochs * share / rates.learned)
+        answers = params.dpo.validations * params.dpo.validation_prompts
+        found["dpo"] += answers * (response / rates.drawn + (prompt + 2 * row) / rates.read)
     answers = params.evaluate.prompts * (response / rates.drawn + (prompt + row) / rates.read)
     found["evaluate"] = 4 * answers  # base, SFT, the policy before, the policy
     return found

@@ -1,4 +1,4 @@
-"""Guards of PPO: limits on KL, entropy, diversity, ended responses and over-optimisation.
+"""Guards of a policy's training: limits on KL, entropy, diversity, ended responses and over-optimisation.
 
 A guard compares the mean of its metric over the last steps with its limit. Beyond the limit, a guard of
 strength `warn` prints a message, `stop` ends the training with the best policy within all limits, and
@@ -48,8 +48,38 @@ RULES = {
 }
 
 
+# the same of a training on rankings (core/dpo.py), which is looked at by its validations
+DPO_CAUSES = {
+    "max_kl_per_response_nats": "the policy is far from its reference; raise dpo.beta_score_per_nat, or "
+    "lower dpo.learning_rate or dpo.epochs",
+    "min_kl_per_response_nats": "responses are likelier under the reference than under the policy that drew "
+    "them, which in expectation cannot be: raise dpo.validation_prompts",
+    "min_entropy_per_token_nats": "the policy is nearly certain of every token; raise "
+    "dpo.beta_score_per_nat, or lower dpo.learning_rate",
+    "min_distinct_2": "responses repeat each other and themselves; raise dpo.beta_score_per_nat or "
+    "dpo.ptx_coef",
+    "min_ended": "responses no longer end; set dpo.length_normalised to true, or raise "
+    "decoding.max_new_tokens",
+    "max_held_out_fall": "the score rises while the score of a reward model from held-out labelers falls; "
+    "raise dpo.beta_score_per_nat, or lower dpo.epochs",
+}
+
+
 class GuardTripped(AlignloopError):
     """A guard of strength `fail` was beyond its limit; the message has guard, step, cause and remedy."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How messages of guards speak: the section of params.yaml, what a window counts, and the causes."""
+
+    section: str
+    unit: str
+    causes: Mapping[str, str]
+
+
+PPO = Wording("ppo", "steps", {name: cause for name, (_, cause) in RULES.items()})
+DPO = Wording("dpo", "validations", DPO_CAUSES)
 
 
 @dataclass(frozen=True)
@@ -75,8 +105,15 @@ class GuardMonitor:
     `held_out` is a score that the policy is not trained on.
     """
 
-    def __init__(self, guards: Mapping[str, Guard], window_steps: int, held_out: Score | None = None) -> None:
+    def __init__(
+        self,
+        guards: Mapping[str, Guard],
+        window_steps: int,
+        held_out: Score | None = None,
+        wording: Wording = PPO,
+    ) -> None:
         self.guards, self.window_steps = dict(guards), window_steps
+        self._wording = wording
         self.held_out = held_out
         self.first_violations: dict[str, int] = {}  # guard -> the first step at which it was beyond its limit
         self._seen: list[Mapping[str, float]] = []
@@ -129,12 +166,14 @@ class GuardMonitor:
         return number > limit if name.startswith("max") else number < limit
 
     def _violation(self, name: str, step: int, mean: float) -> GuardViolation:
-        metric, cause = RULES[name]
+        metric, cause = RULES[name][0], self._wording.causes[name]
         guard, side = self.guards[name], "above" if name.startswith("max") else "below"
         fault = (
-            f"{metric} {mean:.4g} is {side} {guard.limit:g} (step {step}, mean of {self.window_steps} steps)"
+            f"{metric} {mean:.4g} is {side} {guard.limit:g} "
+            f"(step {step}, mean of {self.window_steps} {self._wording.unit})"
         )
-        return GuardViolation(name, guard.strength, f"ppo.guards.{name}: {fault}: {cause}")
+        message = f"{self._wording.section}.guards.{name}: {fault}: {cause}"
+        return GuardViolation(name, guard.strength, message)
 
 
 def held_out_fall(scores: Sequence[float], held_out: Sequence[float], window: int) -> float:

@@ -199,6 +199,46 @@ def ppo(
     return Usage("ppo", held | max(learn, draw, key=lambda parts: sum(parts.values())))
 
 
+@dataclass(frozen=True)
+class DpoModels:
+    """Which models a training on rankings holds. `rank`: that of LoRA adapters, None: all weights learn."""
+
+    rank: int | None = None
+    adapter_reference: bool = False
+    held_out: bool = False  # a second reward model for the guard
+
+
+def dpo(
+    shape: ModelShape,
+    sizes: PassSizes,
+    models: DpoModels,
+    *,
+    rows: int,
+    responses: int,
+    drawn: int,
+    batch: int,
+) -> Usage:
+    """Training on rankings: `rows` rankings of `responses` learn together; a validation draws `drawn`."""
+    learning = shape.weights if models.rank is None else shape.adapters(models.rank)
+    scoring = frozen(shape, shape.trunk, sizes.bf16) * (2 if models.held_out else 1)
+    held = {
+        "policy": FLOAT * (shape.weights + (0 if models.rank is None else learning)),
+        "reference": 0 if models.adapter_reference else frozen(shape, shape.weights, sizes.bf16),
+        "reward model": scoring,
+        "Adam": 2 * FLOAT * learning,
+        "best weights": FLOAT * learning,
+        "bf16 copies": copies(shape.weights, sizes),
+    }
+    ranking = sizes.row + (responses - 1) * sizes.response
+    tokens = min(max(sizes.whole, ranking), rows * ranking)
+    kept = activations(shape, sizes, tokens) + 2 * FLOAT * tokens * ranking  # the mask of the branches
+    targets = -(-tokens * responses * sizes.response // ranking)
+    kept += head(shape, sizes, targets, LOGPROB_COPIES)
+    learn = gradients(sizes, learning, rows * ranking > tokens, kept)
+    draw = {"decoding": decoding(shape, sizes, drawn, batch)}
+    return Usage("dpo", held | max(learn, draw, key=lambda parts: sum(parts.values())))
+
+
 def decoding(shape: ModelShape, sizes: PassSizes, responses: int, batch: int) -> int:
     """The KV caches of the rows that are decoded at a time, their logits, and the prompts' pass."""
     rows = min(responses, batch * sizes.parallel)

@@ -102,8 +102,10 @@ def _run(files: Sequence[str], values: Sequence[str]) -> str:
 def _keys_that_need_text(params: Params) -> dict[str, str]:
     """The keys that cannot be followed without plain text, with the values that switch them off."""
     keys: dict[str, str] = {}
-    if params.ppo.ptx_coef:
-        keys["ppo.ptx_coef"] = "0.0"
+    methods = {plan.by for plan in params.rounds.values()}
+    for name, plan in (("ppo", params.ppo), ("dpo", params.dpo)):
+        if name in methods and plan.ptx_coef:
+            keys[f"{name}.ptx_coef"] = "0.0"
     if params.sft.pretrain_share:
         keys["sft.pretrain_share"] = "0.0"
     if params.release.gates.max_perplexity_ratio is not None:
@@ -119,7 +121,7 @@ def fitting_values(params: Params, found: Survey, given: Collection[str], kind_b
     """
     values: dict[str, Any] = {}
     if params.base and "documents" not in found.kinds and found.is_certain:
-        values |= {"ppo.ptx_coef": 0.0, "release.gates.max_perplexity_ratio": None}
+        values |= {"ppo.ptx_coef": 0.0, "dpo.ptx_coef": 0.0, "release.gates.max_perplexity_ratio": None}
     if "rankings" in found.kinds:
         values["label.kind"] = "imported"
     values = {key: value for key, value in values.items() if not _is_given(key, given)}
@@ -144,7 +146,7 @@ def statements(params: Params, found: Survey) -> list[str]:
             "sft., reward. and ppo.learning_rate, and ppo.value_learning_rate (docs/how-to.md)"
         )
     if params.base and "documents" not in found.kinds and found.is_certain:
-        said.append("no plain text: PPO has no pretraining loss (ptx), and no perplexity is measured")
+        said.append("no plain text: the policy has no pretraining loss (ptx), and no perplexity is measured")
     if "rankings" in found.kinds and "demonstrations" not in found.kinds:
         said.append("no demonstrations: the chosen responses of the rankings are the demonstrations")
     if params.label.kind == "imported":

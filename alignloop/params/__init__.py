@@ -12,6 +12,7 @@ from alignloop.errors import AlignloopError
 from alignloop.params.checkpoints import CheckpointEvery
 from alignloop.params.compute import Compute
 from alignloop.params.contradictions import contradictions
+from alignloop.params.dpo import Dpo
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.ingest import Ingest
 from alignloop.params.label import Label
@@ -57,6 +58,7 @@ class Params(Section):
     serving: Serving
     reward: Reward
     ppo: Ppo
+    dpo: Dpo
     evaluate: Evaluate
     release: Release
     rounds: RoundPlans

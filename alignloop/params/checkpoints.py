@@ -10,3 +10,4 @@ class CheckpointEvery(Section):
     sft: Count | None
     reward: Count | None
     ppo: Count | None
+    dpo: Count | None

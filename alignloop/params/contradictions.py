@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from alignloop.params.compute import Compute
+from alignloop.params.dpo import Dpo
 from alignloop.params.ppo import Ppo
 from alignloop.params.pretrain import Pretrain
 from alignloop.params.reward import Reward
@@ -66,7 +67,7 @@ def _ppo_adapters(ppo: Ppo) -> Iterator[str]:
 
 def _adapter_reference_starts_at_sft(ppo: Ppo, rounds: Mapping[str, Round]) -> Iterator[str]:
     for name, plan in rounds.items():
-        if ppo.reference == "adapter" and plan.start != "models/sft":
+        if ppo.reference == "adapter" and plan.by == "ppo" and plan.start != "models/sft":
             yield (
                 "ppo.reference: adapter leaves PPO's start as the reference; set "
                 f"rounds.{name}.start to models/sft"
@@ -85,6 +86,14 @@ def _held_out_guard(ppo: Ppo, reward: Reward) -> Iterator[str]:
     if "max_held_out_fall" in ppo.guards and not reward.held_out_model:
         yield (
             "ppo.guards.max_held_out_fall needs a second reward model; set reward.held_out_model to true, or "
+            "leave the guard out"
+        )
+
+
+def _held_out_guard_of_dpo(dpo: Dpo, reward: Reward) -> Iterator[str]:
+    if "max_held_out_fall" in dpo.guards and not reward.held_out_model:
+        yield (
+            "dpo.guards.max_held_out_fall needs a second reward model; set reward.held_out_model to true, or "
             "leave the guard out"
         )
 
@@ -128,6 +137,7 @@ CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _adapter_reference_starts_at_sft,
     _sampler_gets_whole_weights,
     _held_out_guard,
+    _held_out_guard_of_dpo,
     _response_fits,
     _rounds_build_on_earlier_ones,
 )

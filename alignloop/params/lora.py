@@ -1,4 +1,4 @@
-"""Parameters of LoRA, as `sft`, `reward` and `ppo` have them."""
+"""Parameters of LoRA, as `sft`, `reward`, `ppo` and `dpo` have them."""
 
 from alignloop.params.section import Count, Section
 

@@ -1,7 +1,7 @@
 """Parameters of the rounds: which model each starts from and which rankings it adds to."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -16,17 +16,22 @@ TAKEN = {
 }
 
 
+By = Literal["ppo", "dpo"]
+
+
 class Round(Section):
     """`policy` draws the responses that are ranked; `rankings` is the set that this round adds to.
 
-    PPO is initialised from `start`, the reward model from `reward_start`: the reward model of a round whose
-    rankings are in `rankings`, or the SFT model with a new head.
+    The policy is initialised from `start`, the reward model from `reward_start`: the reward model of a round
+    whose rankings are in `rankings`, or the SFT model with a new head. `by` is what makes the round's policy
+    from its rankings: PPO against the reward model, or a loss of `dpo` on the rankings themselves.
     """
 
     policy: str
     start: str
     reward_start: str
     rankings: str
+    by: By
 
 
 def _name(name: str) -> str:

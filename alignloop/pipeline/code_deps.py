@@ -9,15 +9,18 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grimp
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
 from alignloop.files import replacing
+from alignloop.params.rounds import By
 from alignloop.pipeline.code_paths import CODE, is_code
 
+METHODS: tuple[str, ...] = get_args(By)
+BY = "${item.by}"  # in a command: the method of the round, which is the function that runs
 # messages for people: no result depends on them
 NO_RESULT = {"alignloop/errors.py", "alignloop/phases.py", "alignloop/progress.py"}
 
@@ -41,7 +44,8 @@ def written(root: Path) -> str:
         body: Any = stage.get("do", stage)
         function = shlex.split(body["cmd"])[3]
         data = [dep for dep in body["deps"] if not is_code(dep)]
-        deps = CommentedSeq([*data, *imported(root, function, graph)])
+        code = _of_methods(root, graph) if function == BY else imported(root, function, graph)
+        deps = CommentedSeq([*data, *code])
         if list(body["deps"]) != list(deps):
             body["deps"] = deps
             if not deps:
@@ -49,6 +53,28 @@ def written(root: Path) -> str:
     text = io.StringIO()
     editor.dump(tree, text)
     return text.getvalue()
+
+
+def _of_methods(root: Path, graph: grimp.ImportGraph) -> list[str]:
+    """The code of a stage that runs a round's method: `params/${item.by}.py` and the like, others by name.
+
+    So a round by PPO depends on `params/ppo.py` and a round by DPO on `params/dpo.py`, neither on both. A
+    file of one method alone that has no counterpart is a dependency of all rounds.
+    """
+    code = {method: set(imported(root, method, graph)) for method in METHODS}
+
+    def is_of(file: str, method: str) -> bool:
+        """Whether this method imports the file, and no other one."""
+        return [each for each in METHODS if file in code[each]] == [method]
+
+    named: set[str] = set()
+    for method, files in code.items():
+        for file in (each for each in files if method in Path(each).stem):
+            pattern = Path(file).with_name(Path(file).name.replace(method, BY)).as_posix()
+            if all(is_of(pattern.replace(BY, each), each) for each in METHODS):
+                named.add(pattern)
+    own = {pattern.replace(BY, method) for pattern in named for method in METHODS}
+    return sorted({*named, *(file for files in code.values() for file in files - own)})
 
 
 def _file(root: Path, module: str) -> Path:

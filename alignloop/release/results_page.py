@@ -27,7 +27,7 @@ PROMPTS = 12  # shown with the responses of every model
 TEMPLATES = Path(__file__).parent / "templates"
 MARKS = {None: "", True: "passes", False: "fails"}
 OF_ROUND = {
-    "ppo": ("plots/rounds/{}/ppo.csv", "PPO, step by step"),
+    "ppo": ("plots/rounds/{}/ppo.csv", "the policy, step by step"),
     "overoptimisation": ("plots/rounds/{}/overoptimisation.csv", "scores by distance from SFT"),
     "evaluate": ("metrics/rounds/{}/evaluate.json", "behaviours"),
     "reward": ("plots/rounds/{}/reward.csv", "the reward model, step by step"),

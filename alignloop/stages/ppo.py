@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core import ppo as algorithm
@@ -18,7 +17,6 @@ from alignloop.core.models import context_of, load_policy, save_policy, token_ru
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.precision import freeze
 from alignloop.core.reward_model import HELD_OUT, RewardModel
-from alignloop.core.tokens import decode
 from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
@@ -35,6 +33,7 @@ from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import document_rows, prompt_rows
 from alignloop.training.resumable_loop import points, recalled
+from alignloop.training.rollout_records import rollout_records
 from alignloop.training.scoring import scorer
 
 
@@ -99,7 +98,8 @@ def ppo(
         for step in trainer:
             journal.add(json.dumps([step.number, step.metrics]))
             if step.number % plan.keep_rollouts_every == 0:
-                kept.add(*(record.model_dump_json() for record in records(step, round, tokenizer, prompt_of)))
+                records = rollout_records(step.rollouts, step.number, round, tokenizer, prompt_of)
+                kept.add(*(record.model_dump_json() for record in records))
             new = [
                 each
                 for each in step.violations
@@ -189,33 +189,3 @@ def config(plan: Ppo, decoding: Decoding, engine: RolloutEngine) -> PpoConfig:
         batch=decoding.responses_per_batch,
         sampler_truncate=engine.truncate,
     )
-
-
-def records(
-    step: algorithm.Step,
-    round: str,
-    tokenizer: PreTrainedTokenizerBase,
-    prompt_of: dict[tuple[int, ...], str],
-) -> list[Rollout]:
-    """The responses that a step drew, as records."""
-    drawn = step.rollouts
-    return [
-        Rollout(
-            id=f"{round}-{step.number}-{place}",
-            prompt=prompt_of[tuple(drawn.prompts[place])],
-            response=decode(tokenizer, drawn.responses[place]),
-            step=step.number,
-            ended=drawn.ended[place],
-            tokens=len(drawn.responses[place]),
-            score=round_off(drawn.scores[place]),
-            kl=round_off(drawn.kl[place]),
-            reward=round_off(drawn.rewards[place]),
-            round=round,
-        )
-        for place in range(len(drawn.responses))
-    ]
-
-
-def round_off(number: Tensor) -> float:
-    """Six decimals are enough for a record."""
-    return round(float(number), 6)

@@ -1,7 +1,7 @@
 """The names of metrics in MLflow: grouped by stage, so that charts are in groups, and the headlines.
 
-`ppo/kl` is a curve or a headline, `ppo/results/final_kl` a number of metrics/rounds/*/ppo.json by its key
-there. MLflow makes one section of charts of what has the same text before the last slash.
+`ppo/kl` or `dpo/kl` is a curve or a headline, `ppo/results/final_kl` a number of metrics/rounds/*/ppo.json
+by its key there. MLflow makes one section of charts of what has the same text before the last slash.
 """
 
 from collections.abc import Mapping
@@ -29,6 +29,15 @@ HEADLINES: dict[str, dict[str, str]] = {
         "entropy": "final_entropy",
         "length": "final_length",
         "ended": "final_ended",
+    },
+    "dpo": {
+        "score": "final_score",
+        "kl": "final_kl",
+        "entropy": "final_entropy",
+        "length": "final_length",
+        "ended": "final_ended",
+        "valid_loss": "final_valid_loss",
+        "valid_accuracy": "final_valid_accuracy",
     },
     "evaluate": {
         "win_rate": "win_rates.policy_vs_sft.rate",

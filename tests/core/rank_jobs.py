@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from alignloop.core import lm_training, parallel_passes, pass_limits, precision, reward_training
+from alignloop.core import dpo, lm_training, parallel_passes, pass_limits, precision, reward_training
 from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.generate import sample
 from alignloop.core.gradient_checkpointing import recompute_activations
@@ -26,12 +26,14 @@ from alignloop.core.logprobs import response_logprobs
 from alignloop.core.lora import add_adapters
 from alignloop.core.models import new_policy
 from alignloop.core.precision import freeze
+from alignloop.core.ranked_logprobs import Reading
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import score, score_rankings
 from alignloop.core.tokens import Encoded, TokenRules, encode_prompt, end_of, pad_of, train_tokenizer
 from alignloop.core.train_state import whole
 from tests.core.bandit import CONFIG, Run
 from tests.core.conftest import SENTENCES
+from tests.core.test_dpo import CONFIG as DPO
 
 Found = dict[str, Any]
 SCHEDULE: dict[str, Any] = {"epochs": 2, "learning_rate": 3e-3, "warmup": 0.0, "weight_decay": 0.01}
@@ -56,6 +58,11 @@ def rules() -> TokenRules:
     few = torch.zeros(len(TOKENIZER), dtype=torch.bool)
     few[[*LETTERS, end_of(TOKENIZER)]] = True
     return TokenRules(few, end_of(TOKENIZER), pad_of(TOKENIZER))
+
+
+def rules_of_all() -> TokenRules:
+    allowed = torch.ones(len(TOKENIZER), dtype=torch.bool)
+    return TokenRules(allowed, end_of(TOKENIZER), pad_of(TOKENIZER))
 
 
 def prompts() -> list[list[int]]:
@@ -179,7 +186,26 @@ def ppo(prepare: Callable[[Run], None], **changes: Any) -> Found:
     }
 
 
+def preferences(**changes: Any) -> Found:
+    """A training on rankings, with pretraining text, and what it reads without gradients."""
+    config = replace(DPO, ptx_coef=0.5, **changes)
+    model, reading = policy(), Reading(rules_of_all(), 1.0, packed=True)
+    compared = dpo.compare(policy(), RANKINGS, reading, config, 64)
+    random = np.random.default_rng(0)
+    training = dpo.train(
+        model, compared, reading, config, rankings_per_step=3, ptx=ROWS, random=random, **SCHEDULE
+    )
+    metrics = [numbers for _, _, numbers in training]
+    return {
+        "weights": weights(model),
+        "metrics": [*metrics, dpo.measure(model, compared, reading, config)],
+        "reference": [each.reference for each in compared],
+    }
+
+
 JOBS: dict[str, Callable[[], Found]] = {
+    "dpo": lambda: preferences(),
+    "kto": lambda: preferences(loss="kto"),
     "language model": lambda: language_model(False),
     "language model, packed": lambda: language_model(True),
     "language model, head in parts": head_in_parts,

@@ -12,6 +12,7 @@ from alignloop.params import Params
 from alignloop.params.binding import bind
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Split
+from alignloop.stages.dpo import dpo
 from alignloop.stages.evaluate import evaluate
 from alignloop.stages.label import label
 from alignloop.stages.ppo import ppo
@@ -30,6 +31,12 @@ TINY: dict[str, dict[str, Any]] = {
     "sample": {"prompts": 6, "valid_prompts": 3, "responses_per_prompt": 3},
     "label": {"panel_utility": "form", "labelers": 4, "screening_items": 20, "screening_pass": 0.0},
     "reward": {"epochs": 1.0, "rankings_per_step": 4},
+    "dpo": {
+        "rankings_per_step": 4,
+        "validations": 2,
+        "validation_prompts": 8,
+        "ptx_documents_per_step": 4,
+    },
     "ppo": {
         "steps": 2,
         "prompts_per_step": 8,
@@ -85,7 +92,8 @@ class Loop:
         for number, prompt in enumerate(prompts):
             split: Split = "train" if number < 12 else "valid"
             rankings.append(Ranking(id=f"k{number}", prompt=prompt, ranks=(1, 2, 3), split=split, **ranked))
-        write(root / "rankings" / "r1.jsonl", rankings)
+        for place in (root / "rankings", root / "rankings" / "r1"):
+            write(place / "r1.jsonl", rankings)
 
     def pretrain(self, params: Params) -> list[Progress]:
         """Take the checkpoint for the base."""
@@ -132,6 +140,12 @@ class Loop:
         )
 
     def ppo(self, params: Params, out: str = "policy") -> list[Progress]:
+        return self._policy(ppo, params, out)
+
+    def dpo(self, params: Params, out: str = "policy") -> list[Progress]:
+        return self._policy(dpo, params, out)
+
+    def _policy(self, by: Any, params: Params, out: str) -> list[Progress]:
         at = self.root
         models = {"start": at / "sft", "reward": at / "reward", "sft": at / "sft"}
         written = {
@@ -141,8 +155,8 @@ class Loop:
             "plots": at / f"{out}.csv",
         }
         return list(
-            bind(ppo, params)(
-                Checkpoint.fresh(at, "ppo"),
+            bind(by, params)(
+                Checkpoint.fresh(at, by.__name__),
                 "r1",
                 **models,
                 prompts=at / "prompts",

@@ -19,6 +19,7 @@ from alignloop.params import Params
 from alignloop.params.binding import bind
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Document, Message, Prompt, Ranking
+from alignloop.stages.dpo import dpo
 from alignloop.stages.ppo import ppo
 from alignloop.stages.pretrain import pretrain
 from alignloop.stages.reward import reward
@@ -44,6 +45,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "sft": {"epochs": 2, "demonstrations_per_step": 4, "pretrain_share": 0.5},
     "reward": {"epochs": 3, "held_out_model": True},
     "decoding": {"max_new_tokens": 6},
+    "dpo": {
+        "loss": "kto",
+        "rankings_per_step": 4,
+        "validations": 2,
+        "validation_prompts": 8,
+        "ptx_documents_per_step": 8,
+        "guards": GUARDS,
+    },
     "ppo": {
         "steps": 3,
         "prompts_per_step": 8,
@@ -110,12 +119,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Ranking(id=f"r{n}", prompt=prompts[n], responses=told[n][1:], ranks=(1, 2), **origin)
             for n in prompts
         ]
-        write(root / "rankings" / f"{split}.jsonl", rankings)
+        for place in (root / "rankings", root / "rankings" / "r1"):
+            write(place / f"{split}.jsonl", rankings)
     return root
 
 
 class Place:
-    """A folder in which the four stages that train leave their outs."""
+    """A folder in which the five stages that train leave their outs."""
 
     def __init__(self, root: Path, params: Params, data: Path) -> None:
         self.root = root
@@ -146,10 +156,11 @@ class Place:
                 "prompts": data / "prompts",
             },
         }
+        asked[dpo] = dict(asked[ppo])
         given = asked[stage]
         name = stage.__name__
-        if stage is ppo:
-            given |= {"corpus": data / "corpus", "rollouts": root / "rollouts"}
+        if stage in (ppo, dpo):
+            given |= {"corpus": data / "corpus", "rollouts": root / f"{name}-rollouts"}
         outs = {
             "out": root / ("base" if stage is pretrain else name),
             "metrics": root / f"{name}.json",
@@ -184,7 +195,7 @@ def test_every_stage_that_trains_goes_on_to_the_same_bytes_wherever_it_was_left_
 ):
     torch.set_num_threads(1)
     whole, broken = Place(tmp_path / "whole", params, data), Place(tmp_path / "broken", params, data)
-    for stage in (pretrain, sft, reward, ppo):
+    for stage in (pretrain, sft, reward, ppo, dpo):
         began = time.monotonic()
         expected = list(whole.begin(stage))
         seconds = time.monotonic() - began
@@ -206,5 +217,5 @@ def test_every_stage_that_trains_goes_on_to_the_same_bytes_wherever_it_was_left_
     assert '"first_step_beyond": {\n    "min_ended": 2' in (tmp_path / "broken" / "ppo.json").read_text()
     assert {
         line.split('"step":')[1][0]
-        for line in (tmp_path / "whole" / "rollouts" / "rollouts.jsonl").read_text().splitlines()
+        for line in (tmp_path / "whole" / "ppo-rollouts" / "rollouts.jsonl").read_text().splitlines()
     } == {"2"}
