@@ -20,6 +20,7 @@ from alignloop.checks.step_time import Rates
 from alignloop.checks.token_ids import check_ids
 from alignloop.core import devices, parallel_passes, pass_limits, precision
 from alignloop.core.checkpoint_folder import load_tokenizer
+from alignloop.core.four_bits import check_library
 from alignloop.core.memory_estimate import Usage
 from alignloop.core.model_shape import ModelShape, shape_of
 from alignloop.core.models import context_of, new_policy, save_policy
@@ -108,6 +109,11 @@ def _use(params: Params, found: Examination) -> None:
         found.device = devices.current().type
     except AlignloopError as fault:
         found.findings.append(error("device", fault))
+    if params.compute.four_bits:
+        try:
+            check_library()
+        except AlignloopError as fault:
+            found.findings.append(error("four bits", fault))
     torch.set_num_threads(params.threads)
     parallel_passes.use(params.parallel_passes)
     precision.use(params.compute.precision)

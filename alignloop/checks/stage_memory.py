@@ -1,6 +1,7 @@
 """What each stage needs by params.yaml and a checkpoint's sizes, against what is free. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def long_prompt(prompts: Path = PROMPTS) -> int:
     return max(16, lengths[len(lengths) * 19 // 20] // CHARACTERS_PER_TOKEN) if lengths else PROMPT
 
 
-def pass_sizes(params: Params, context: int | None = None) -> PassSizes:
+def pass_sizes(params: Params, context: int | None = None, device: str = "cpu") -> PassSizes:
     """The passes by params.yaml: rows are long prompts with a whole response."""
     prompt = long_prompt()
     response = params.decoding.max_new_tokens
@@ -69,12 +70,16 @@ def pass_sizes(params: Params, context: int | None = None) -> PassSizes:
         response=response,
         bf16=params.compute.precision == "bf16",
         checkpointing=params.compute.gradient_checkpointing,
+        four_bits=params.compute.four_bits,
+        host=device == "cpu",
     )
 
 
 def usages(params: Params, shape: ModelShape, device: str) -> list[Usage]:
     """What each stage takes at its peak on the device of the models: `cpu`, `cuda` or `mps`."""
-    sizes = pass_sizes(params, shape.context)
+    sizes = pass_sizes(params, shape.context, device)
+    often = {name: bool(steps or params.checkpoint_minutes) for name, steps in params.checkpoint_every}
+    of = {name: replace(sizes, saves=saves) for name, saves in often.items()}
     plan = params.ppo
     responses = plan.prompts_per_step * plan.responses_per_prompt
     models = PpoModels(
@@ -92,7 +97,7 @@ def usages(params: Params, shape: ModelShape, device: str) -> list[Usage]:
         first = memory_estimate.lm_training(
             "pretrain",
             shape,
-            sizes,
+            replace(of["pretrain"], four_bits=False),
             rows=params.pretrain.documents_per_step,
             keeps_best=False,
             trainable=whole,
@@ -102,15 +107,20 @@ def usages(params: Params, shape: ModelShape, device: str) -> list[Usage]:
     found = (
         first,
         memory_estimate.lm_training(
-            "sft", shape, sizes, rows=params.sft.demonstrations_per_step, keeps_best=True, trainable=in_sft
+            "sft",
+            shape,
+            of["sft"],
+            rows=params.sft.demonstrations_per_step,
+            keeps_best=True,
+            trainable=in_sft,
         ),
         memory_estimate.drawing("sample", shape, sizes, models=1, rows=PROMPTS_PER_CALL * drawn, batch=batch),
         memory_estimate.reward_training(
-            shape, sizes, rows=params.reward.rankings_per_step, responses=drawn, trainable=in_reward
+            shape, of["reward"], rows=params.reward.rankings_per_step, responses=drawn, trainable=in_reward
         ),
         memory_estimate.ppo(
             shape,
-            sizes,
+            of["ppo"],
             models,
             rows=-(-responses // plan.minibatches),
             responses=responses,
@@ -127,10 +137,13 @@ def usages(params: Params, shape: ModelShape, device: str) -> list[Usage]:
 def _sharded(params: Params, shape: ModelShape, usage: Usage) -> Usage:
     """What one process holds: its share of the models, and a whole policy while it decodes or saves."""
     count = params.compute.processes
+    if "checkpoint" in usage.parts:  # one process writes it, whatever is sharded
+        copied = -(-usage.parts["checkpoint"] // count)
+        usage = Usage(usage.stage, {**usage.parts, "checkpoint": copied})
     if params.compute.shard == "none" or count == 1:
         return usage
     parts = {
-        name: bytes if name in memory_estimate.TRANSIENT else -(-bytes // count)
+        name: bytes if name in (*memory_estimate.TRANSIENT, "checkpoint") else -(-bytes // count)
         for name, bytes in usage.parts.items()
     }
     return Usage(usage.stage, {**parts, "whole policy": memory_estimate.FLOAT * shape.weights})

@@ -15,6 +15,7 @@ from alignloop.params.reward import Reward
 from alignloop.params.rollout import RolloutEngine
 from alignloop.params.rounds import Round
 from alignloop.params.sample import Decoding
+from alignloop.params.sft import Sft
 
 
 def contradictions(sections: Mapping[str, Any]) -> list[str]:
@@ -73,6 +74,25 @@ def _adapter_reference_starts_at_sft(ppo: Ppo, rounds: Mapping[str, Round]) -> I
             )
 
 
+def _four_bits_are_under_adapters(compute: Compute, sft: Sft, reward: Reward, ppo: Ppo) -> Iterator[str]:
+    if not compute.four_bits:
+        return
+    if whole := [
+        name for name, plan in (("sft", sft), ("reward", reward), ("ppo", ppo)) if plan.lora is None
+    ]:
+        yield (
+            f"compute.frozen_weights: 4bit is for weights that do not learn, and {' and '.join(whole)} "
+            f"{'trains' if len(whole) == 1 else 'train'} them; set "
+            f"{' and '.join(f'{name}.lora' for name in whole)}, e.g. {{rank: 16, alpha: 32}}, or "
+            "compute.frozen_weights: whole"
+        )
+    if compute.shard != "none":
+        yield (
+            f"compute.frozen_weights: 4bit cannot be sharded, as compute.shard: {compute.shard} asks for; "
+            "set compute.shard: none, or compute.frozen_weights: whole"
+        )
+
+
 def _sampler_gets_whole_weights(compute: Compute, rollout: RolloutEngine) -> Iterator[str]:
     if rollout.engine == "vllm" and compute.shard != "none":
         yield (
@@ -126,6 +146,7 @@ CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _ppo_advantages,
     _ppo_adapters,
     _adapter_reference_starts_at_sft,
+    _four_bits_are_under_adapters,
     _sampler_gets_whole_weights,
     _held_out_guard,
     _response_fits,
