@@ -16,6 +16,7 @@ from alignloop.checks.disk_space import check_disk
 from alignloop.checks.findings import Finding, error
 from alignloop.checks.machine_memory import free_memory
 from alignloop.checks.model_passes import Policy, check_model
+from alignloop.checks.server_ids import check_server
 from alignloop.checks.step_time import Rates
 from alignloop.checks.token_ids import check_ids
 from alignloop.core import devices, parallel_passes, pass_limits, precision
@@ -71,6 +72,7 @@ def examine(params: Params, checkpoint: str, root: Path, *, times: bool = True) 
         found.findings.append(error("tokenizer", fault))
         return found
     found.findings += [*check_turns(tokenizer), *check_ids(tokenizer)]
+    found.findings += check_server(params.rollout, params.decoding, tokenizer)
     if any(
         finding.severity == "error" and finding.check in ("memory", "weights") for finding in found.findings
     ):
