@@ -48,15 +48,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
         sys.modules.pop(f"alignloop.stages.{name}", None)
 
 
-COMPUTE = {
-    "compute.device",
-    "compute.gradient_checkpointing",
-    "compute.precision",
-    "compute.processes",
-    "compute.shard",
-    "compute.tokens_per_pass",
-    "compute.head_tokens",
-}
+COMPUTE = {f"compute.{key}" for key in ("device", "frozen_weights", "precision", "processes", "shard")}
+COMPUTE |= {f"compute.{key}" for key in ("gradient_checkpointing", "tokens_per_pass", "head_tokens")}
 COUNT = """
 for number in range(1, 4):
     yield Progress(number, 3, {"loss": 1 / number})

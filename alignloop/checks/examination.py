@@ -16,10 +16,12 @@ from alignloop.checks.disk_space import check_disk
 from alignloop.checks.findings import Finding, error
 from alignloop.checks.machine_memory import free_memory
 from alignloop.checks.model_passes import Policy, check_model
+from alignloop.checks.server_ids import check_server
 from alignloop.checks.step_time import Rates
 from alignloop.checks.token_ids import check_ids
 from alignloop.core import devices, parallel_passes, pass_limits, precision
 from alignloop.core.checkpoint_folder import load_tokenizer
+from alignloop.core.four_bits import check_library
 from alignloop.core.memory_estimate import Usage
 from alignloop.core.model_shape import ModelShape, shape_of
 from alignloop.core.models import context_of, new_policy, save_policy
@@ -70,6 +72,7 @@ def examine(params: Params, checkpoint: str, root: Path, *, times: bool = True) 
         found.findings.append(error("tokenizer", fault))
         return found
     found.findings += [*check_turns(tokenizer), *check_ids(tokenizer)]
+    found.findings += check_server(params.rollout, params.decoding, tokenizer)
     if any(
         finding.severity == "error" and finding.check in ("memory", "weights") for finding in found.findings
     ):
@@ -108,6 +111,11 @@ def _use(params: Params, found: Examination) -> None:
         found.device = devices.current().type
     except AlignloopError as fault:
         found.findings.append(error("device", fault))
+    if params.compute.four_bits:
+        try:
+            check_library()
+        except AlignloopError as fault:
+            found.findings.append(error("four bits", fault))
     torch.set_num_threads(params.threads)
     parallel_passes.use(params.parallel_passes)
     precision.use(params.compute.precision)

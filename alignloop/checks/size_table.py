@@ -1,5 +1,7 @@
 """The memory of PPO for models of several sizes, as a table in Markdown."""
 
+from dataclasses import replace
+
 from alignloop.checks.stage_memory import gigabytes
 from alignloop.core.memory_estimate import PassSizes, PpoModels, ppo
 from alignloop.core.model_shape import llama_shape
@@ -18,24 +20,24 @@ SHAPES = {
         vocabulary=152_064, width=3584, layers=28, inner=18_944, queries=3584, keys=512, tied=False
     ),
 }
-SIZES = PassSizes(4096, 512, 1, row=512, response=256, bf16=True, checkpointing=True)
+SIZES = PassSizes(4096, 512, 1, row=512, response=256, bf16=True, checkpointing=True, host=False)
 WHOLE, ADAPTED = PpoModels(), PpoModels(rank=16, reference="adapter", value="trunk")
 
 
 def table() -> str:
-    """A row per model: PPO with all weights learning, and by adapters, on a GPU."""
+    """A row per model: PPO with all weights learning, by adapters, and by adapters on four bits, on a GPU."""
     rows = [
         "PPO on a GPU: bf16 passes of 4,096 tokens, fp32 masters, gradient checkpointing, 512 head_tokens,",
         "512 responses a step of 256 + 256 tokens, 64 decoded at a time. Adapters: ppo.lora of rank 16,",
-        "ppo.reference: adapter, ppo.value: trunk.",
+        "ppo.reference: adapter, ppo.value: trunk. Four bits: adapters, with compute.frozen_weights: 4bit.",
         "",
-        "| model | weights | all weights | by adapters |",
-        "|---|---:|---:|---:|",
+        "| model | weights | all weights | by adapters | on four bits |",
+        "|---|---:|---:|---:|---:|",
     ]
     for name, shape in SHAPES.items():
         used = [
-            gigabytes(ppo(shape, SIZES, models, rows=64, responses=512, batch=64).on("cuda").total)
-            for models in (WHOLE, ADAPTED)
+            gigabytes(ppo(shape, sizes, models, rows=64, responses=512, batch=64).on("cuda").total)
+            for sizes, models in ((SIZES, WHOLE), (SIZES, ADAPTED), (replace(SIZES, four_bits=True), ADAPTED))
         ]
-        rows.append(f"| {name} | {shape.weights / 1e6:,.0f} M | {used[0]} | {used[1]} |")
+        rows.append(f"| {name} | {shape.weights / 1e6:,.0f} M | {' | '.join(used)} |")
     return "\n".join(rows)

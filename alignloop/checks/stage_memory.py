@@ -1,6 +1,7 @@
 """What each stage needs by params.yaml and a checkpoint's sizes, against what is free. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def long_prompt(prompts: Path = PROMPTS) -> int:
     return max(16, lengths[len(lengths) * 19 // 20] // CHARACTERS_PER_TOKEN) if lengths else PROMPT
 
 
-def pass_sizes(params: Params, context: int | None = None) -> PassSizes:
+def pass_sizes(params: Params, context: int | None = None, device: str = "cpu") -> PassSizes:
     """The passes by params.yaml: rows are long prompts with a whole response."""
     prompt = long_prompt()
     response = params.decoding.max_new_tokens
@@ -76,6 +77,8 @@ def pass_sizes(params: Params, context: int | None = None) -> PassSizes:
         response=response,
         bf16=params.compute.precision == "bf16",
         checkpointing=params.compute.gradient_checkpointing,
+        four_bits=params.compute.four_bits,
+        host=device == "cpu",
     )
 
 
@@ -84,7 +87,9 @@ def usages(params: Params, shape: ModelShape, device: str, stage: str | None = N
 
     The policy's are those of the methods that rounds learn by, and `stage` in any case.
     """
-    sizes = pass_sizes(params, shape.context)
+    sizes = pass_sizes(params, shape.context, device)
+    often = {name: bool(steps or params.checkpoint_minutes) for name, steps in params.checkpoint_every}
+    of = {name: replace(sizes, saves=saves) for name, saves in often.items()}
     methods = {stage, *(plan.by for plan in params.rounds.values())}
     batch, drawn = params.decoding.responses_per_batch, params.sample.responses_per_prompt
     whole = shape.weights
@@ -94,7 +99,7 @@ def usages(params: Params, shape: ModelShape, device: str, stage: str | None = N
         first = memory_estimate.lm_training(
             "pretrain",
             shape,
-            sizes,
+            replace(of["pretrain"], four_bits=False),
             rows=params.pretrain.documents_per_step,
             keeps_best=False,
             trainable=whole,
@@ -104,14 +109,19 @@ def usages(params: Params, shape: ModelShape, device: str, stage: str | None = N
     found = (
         first,
         memory_estimate.lm_training(
-            "sft", shape, sizes, rows=params.sft.demonstrations_per_step, keeps_best=True, trainable=in_sft
+            "sft",
+            shape,
+            of["sft"],
+            rows=params.sft.demonstrations_per_step,
+            keeps_best=True,
+            trainable=in_sft,
         ),
         memory_estimate.drawing("sample", shape, sizes, models=1, rows=PROMPTS_PER_CALL * drawn, batch=batch),
         memory_estimate.reward_training(
-            shape, sizes, rows=params.reward.rankings_per_step, responses=drawn, trainable=in_reward
+            shape, of["reward"], rows=params.reward.rankings_per_step, responses=drawn, trainable=in_reward
         ),
-        *([_ppo(params, shape, sizes)] if "ppo" in methods else []),
-        *([_dpo(params, shape, sizes)] if "dpo" in methods else []),
+        *([_ppo(params, shape, of["ppo"])] if "ppo" in methods else []),
+        *([_dpo(params, shape, of["dpo"])] if "dpo" in methods else []),
         # SFT, one more policy, and the reward model
         memory_estimate.drawing(
             "evaluate", shape, sizes, models=3, rows=params.evaluate.prompts, batch=batch
@@ -161,10 +171,13 @@ def _dpo(params: Params, shape: ModelShape, sizes: PassSizes) -> Usage:
 def _sharded(params: Params, shape: ModelShape, usage: Usage) -> Usage:
     """What one process holds: its share of the models, and a whole policy while it decodes or saves."""
     count = params.compute.processes
+    if "checkpoint" in usage.parts:  # one process writes it, whatever is sharded
+        copied = -(-usage.parts["checkpoint"] // count)
+        usage = Usage(usage.stage, {**usage.parts, "checkpoint": copied})
     if params.compute.shard == "none" or count == 1:
         return usage
     parts = {
-        name: bytes if name in memory_estimate.TRANSIENT else -(-bytes // count)
+        name: bytes if name in (*memory_estimate.TRANSIENT, "checkpoint") else -(-bytes // count)
         for name, bytes in usage.parts.items()
     }
     return Usage(usage.stage, {**parts, "whole policy": memory_estimate.FLOAT * shape.weights})

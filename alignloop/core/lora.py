@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignloop.core import devices
+from alignloop.core.four_bits import FourBitLinear, has_four_bits, to_whole
 
 if TYPE_CHECKING:  # peft takes a second to import, and few runs use LoRA
     from peft import PeftModel
@@ -38,8 +39,11 @@ def merge_adapters(adapted: "PeftModel", whole: PreTrainedModel | None = None) -
     """The model with its adapters merged into its weights, so that any loader reads its checkpoint.
 
     The model itself is changed, except where it is sharded: then a whole copy is, `whole` if it is given.
+    Layers of four bits become whole on the CPU first: the numbers that passes read, with adapters in fp32.
     """
     model = adapted.get_base_model()
+    if has_four_bits(model):
+        to_whole(model.to("cpu"))
     whole = cast(PreTrainedModel, devices.whole_copy(model)) if whole is None else whole
     if whole is model:
         return adapted.merge_and_unload()
@@ -68,9 +72,12 @@ def merged_weights(policy: PreTrainedModel) -> dict[str, Tensor]:
     adapted: dict[str, Any] = {
         name: layer for name, layer in policy.named_modules() if hasattr(layer, "get_delta_weight")
     }
+    packed = {name: layer for name, layer in policy.named_modules() if isinstance(layer, FourBitLinear)}
     weights: dict[str, Tensor] = {}
     for name, weight in policy.state_dict().items():
         place, _, leaf = name.rpartition(".")
+        if place in packed and leaf == "weight":
+            weight = packed[place].whole_weight()
         if place.removesuffix(".base_layer") in adapted and place.endswith(".base_layer"):
             layer = place.removesuffix(".base_layer")
             if leaf == "weight":

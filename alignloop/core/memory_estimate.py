@@ -11,6 +11,9 @@ from typing import Literal
 from alignloop.core.model_shape import ModelShape
 
 FLOAT = 4
+PACKED = 0.5625  # bytes of a weight of four bits with its share of a scale: core/four_bits.py
+PACKING = 28  # bytes of a weight in all that packing a layer makes; an allocator keeps it (measured)
+COPIED_BYTES = 64 << 20  # training state from which a checkpoint is written from a copy, by a thread
 DRAWING = 28  # bytes per row and token of the vocabulary: logits, log-probabilities, their sums in doubles
 HALVED = 0.67  # what bf16 leaves of a pass's activations: norms and residuals stay fp32 (measured)
 # tensors (tokens × vocabulary) at a time in the head, with a loss; with a log-probability and an entropy
@@ -35,6 +38,9 @@ class PassSizes:
     response: int  # tokens of them that are the response
     bf16: bool = False
     checkpointing: bool = False
+    four_bits: bool = False  # linear layers that do not learn
+    saves: bool = False  # checkpoints are written while training goes on
+    host: bool = True  # the device of the models is the CPU
 
     @property
     def whole(self) -> int:
@@ -102,15 +108,41 @@ def gradients(sizes: PassSizes, trainable: int, several: bool, pass_bytes: int) 
     return {"gradients": own if several else 0, "passes": running * max(pass_bytes, own)}
 
 
-def frozen(shape: ModelShape, weights: int, bf16: bool) -> int:
+def frozen(shape: ModelShape, weights: int, sizes: PassSizes) -> int:
     """A model that does not learn: with bf16 its linear layers are kept so, its embeddings in fp32."""
+    if sizes.four_bits:
+        return loaded(shape, weights, sizes)
     embeddings = shape.vocabulary * shape.width
-    return FLOAT * embeddings + (2 if bf16 else FLOAT) * (weights - embeddings)
+    return FLOAT * embeddings + (2 if sizes.bf16 else FLOAT) * (weights - embeddings)
 
 
-def copies(weights: int, sizes: PassSizes) -> int:
+def loaded(shape: ModelShape, weights: int, sizes: PassSizes) -> int:
+    """A model that learns or is under adapters: fp32, or its linear layers in four bits."""
+    return round(FLOAT * weights - (FLOAT - PACKED) * shape.linear) if sizes.four_bits else FLOAT * weights
+
+
+def copies(shape: ModelShape, weights: int, sizes: PassSizes) -> int:
     """The copies in bf16 that a pass makes of fp32 weights, and keeps for its backward pass."""
-    return 2 * weights * sizes.parallel if sizes.bf16 else 0
+    whole = weights - shape.linear if sizes.four_bits else weights
+    return 2 * whole * sizes.parallel if sizes.bf16 else 0
+
+
+def unpacked(shape: ModelShape, sizes: PassSizes) -> int:
+    """The largest layer of four bits as a pass reads it; on the CPU also what packing it has left behind."""
+    if not sizes.four_bits:
+        return 0
+    layer = shape.inner * shape.width
+    return layer * (2 if sizes.bf16 else FLOAT) * sizes.parallel + (PACKING * layer if sizes.host else 0)
+
+
+def merging(shape: ModelShape, sizes: PassSizes) -> int:
+    """What a policy of four bits grows by when it is saved: it becomes whole, on the CPU."""
+    return round((FLOAT - PACKED) * shape.linear) if sizes.four_bits and sizes.host else 0
+
+
+def checkpoint(sizes: PassSizes, state: int) -> int:
+    """The copy of `state` bytes of training state that a thread writes while training goes on."""
+    return state if sizes.saves and sizes.host and state >= COPIED_BYTES else 0
 
 
 def lm_training(
@@ -122,16 +154,21 @@ def lm_training(
     """
     tokens = min(sizes.whole, rows * sizes.row)
     kept = activations(shape, sizes, tokens) + head(shape, sizes, tokens, LOSS_COPIES)
-    return Usage(
-        stage,
-        {
-            "weights": FLOAT * shape.weights,
-            "bf16 copies": copies(shape.weights, sizes),
-            "Adam": 2 * FLOAT * trainable,
-            "best weights": FLOAT * trainable if keeps_best else 0,
-            **gradients(sizes, trainable, rows * sizes.row > sizes.whole, kept),
-        },
-    )
+    held = {
+        "weights": loaded(shape, shape.weights, sizes),
+        "bf16 copies": copies(shape, shape.weights, sizes),
+        "Adam": 2 * FLOAT * trainable,
+        "best weights": FLOAT * trainable if keeps_best else 0,
+        "checkpoint": checkpoint(sizes, FLOAT * trainable * (4 if keeps_best else 3)),
+    }
+    kept += unpacked(shape, sizes)
+    learn = gradients(sizes, trainable, rows * sizes.row > sizes.whole, kept)
+    return Usage(stage, held | _largest(learn, {"whole policy": merging(shape, sizes)}))
+
+
+def _largest(*moments: dict[str, int]) -> dict[str, int]:
+    """The parts of the moment that needs most; they do not meet."""
+    return max(moments, key=lambda parts: sum(parts.values()))
 
 
 def reading(stage: str, shape: ModelShape, sizes: PassSizes) -> Usage:
@@ -150,16 +187,16 @@ def reward_training(
     ranking = sizes.row + (responses - 1) * sizes.response
     tokens = min(max(sizes.whole, ranking), rows * ranking)
     kept = activations(shape, sizes, tokens) + 2 * FLOAT * tokens * ranking  # the mask of the branches
-    return Usage(
-        "reward",
-        {
-            "weights": FLOAT * shape.trunk,
-            "SFT model": FLOAT * shape.weights,
-            "bf16 copies": copies(shape.trunk, sizes),
-            "Adam": 2 * FLOAT * trainable,
-            **gradients(sizes, trainable, rows * ranking > tokens, kept),
-        },
-    )
+    held = {
+        "weights": loaded(shape, shape.trunk, sizes),
+        "SFT model": loaded(shape, shape.weights, sizes),
+        "bf16 copies": copies(shape, shape.trunk, sizes),
+        "Adam": 2 * FLOAT * trainable,
+        "checkpoint": checkpoint(sizes, 3 * FLOAT * trainable),
+    }
+    kept += unpacked(shape, sizes)
+    learn = gradients(sizes, trainable, rows * ranking > tokens, kept)
+    return Usage("reward", held | _largest(learn, {"whole reward model": merging(shape, sizes)}))
 
 
 @dataclass(frozen=True)
@@ -180,23 +217,25 @@ def ppo(
     learning = shape.weights if models.rank is None else shape.adapters(models.rank)
     own_value = models.value == "reward"
     trainable = learning + (shape.trunk if own_value else 0)
-    scoring = frozen(shape, shape.trunk, sizes.bf16) * (2 if models.held_out else 1)
+    scoring = frozen(shape, shape.trunk, sizes) * (2 if models.held_out else 1)
+    averages = FLOAT * learning * (2 if models.keeps_best else 1)
     held = {
-        "policy": FLOAT * (shape.weights + (0 if models.rank is None else learning)),
+        "policy": loaded(shape, shape.weights, sizes) + (0 if models.rank is None else FLOAT * learning),
         "value model": FLOAT * shape.trunk if own_value else 0,
-        "reference": frozen(shape, shape.weights, sizes.bf16) if models.reference == "model" else 0,
+        "reference": frozen(shape, shape.weights, sizes) if models.reference == "model" else 0,
         "reward model": scoring,
         "Adam": 2 * FLOAT * trainable,
-        "EMA": FLOAT * learning * (2 if models.keeps_best else 1),
-        "bf16 copies": copies(shape.weights + (shape.trunk if own_value else 0), sizes),
+        "EMA": averages,
+        "bf16 copies": copies(shape, shape.weights + (shape.trunk if own_value else 0), sizes),
+        "checkpoint": checkpoint(sizes, 3 * FLOAT * trainable + averages),
     }
     tokens = min(sizes.whole, rows * sizes.row)
     targets = -(-tokens * sizes.response // sizes.row)
     kept = activations(shape, sizes, tokens) * (2 if own_value else 1)
-    kept += head(shape, sizes, targets, LOGPROB_COPIES)
+    kept += head(shape, sizes, targets, LOGPROB_COPIES) + unpacked(shape, sizes)
     learn = gradients(sizes, trainable, rows * sizes.row > sizes.whole, kept)
-    draw = {"decoding": decoding(shape, sizes, responses, batch)}
-    return Usage("ppo", held | max(learn, draw, key=lambda parts: sum(parts.values())))
+    draw = {"decoding": decoding(shape, sizes, responses, batch) + unpacked(shape, sizes)}
+    return Usage("ppo", held | _largest(learn, draw, {"whole policy": merging(shape, sizes)}))
 
 
 @dataclass(frozen=True)
@@ -220,23 +259,24 @@ def dpo(
 ) -> Usage:
     """Training on rankings: `rows` rankings of `responses` learn together; a validation draws `drawn`."""
     learning = shape.weights if models.rank is None else shape.adapters(models.rank)
-    scoring = frozen(shape, shape.trunk, sizes.bf16) * (2 if models.held_out else 1)
+    scoring = frozen(shape, shape.trunk, sizes) * (2 if models.held_out else 1)
     held = {
-        "policy": FLOAT * (shape.weights + (0 if models.rank is None else learning)),
-        "reference": 0 if models.adapter_reference else frozen(shape, shape.weights, sizes.bf16),
+        "policy": loaded(shape, shape.weights, sizes) + (0 if models.rank is None else FLOAT * learning),
+        "reference": 0 if models.adapter_reference else frozen(shape, shape.weights, sizes),
         "reward model": scoring,
         "Adam": 2 * FLOAT * learning,
         "best weights": FLOAT * learning,
-        "bf16 copies": copies(shape.weights, sizes),
+        "bf16 copies": copies(shape, shape.weights, sizes),
+        "checkpoint": checkpoint(sizes, 4 * FLOAT * learning),
     }
     ranking = sizes.row + (responses - 1) * sizes.response
     tokens = min(max(sizes.whole, ranking), rows * ranking)
     kept = activations(shape, sizes, tokens) + 2 * FLOAT * tokens * ranking  # the mask of the branches
     targets = -(-tokens * responses * sizes.response // ranking)
-    kept += head(shape, sizes, targets, LOGPROB_COPIES)
+    kept += head(shape, sizes, targets, LOGPROB_COPIES) + unpacked(shape, sizes)
     learn = gradients(sizes, learning, rows * ranking > tokens, kept)
-    draw = {"decoding": decoding(shape, sizes, drawn, batch)}
-    return Usage("dpo", held | max(learn, draw, key=lambda parts: sum(parts.values())))
+    draw = {"decoding": decoding(shape, sizes, drawn, batch) + unpacked(shape, sizes)}
+    return Usage("dpo", held | _largest(learn, draw, {"whole policy": merging(shape, sizes)}))
 
 
 def decoding(shape: ModelShape, sizes: PassSizes, responses: int, batch: int) -> int:

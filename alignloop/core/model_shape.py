@@ -40,6 +40,11 @@ class ModelShape:
         """The weights without a head of their own: what a reward model has."""
         return self.weights if self.tied else self.weights - self.vocabulary * self.width
 
+    @property
+    def linear(self) -> int:
+        """The weights of the linear layers, about: all but embeddings and head."""
+        return self.trunk - self.vocabulary * self.width
+
     def adapters(self, rank: int) -> int:
         """The weights of LoRA adapters of this rank on every linear layer but the head."""
         attention = (self.width + self.queries) * 2 + (self.width + self.keys) * 2

@@ -23,6 +23,7 @@ from alignloop.core.checkpoint_folder import (
     load_tokenizer,
     load_weights,
 )
+from alignloop.core.four_bits import to_four_bits
 from alignloop.core.model_shape import CONTEXT
 from alignloop.core.tokens import TokenRules, end_of, pad_of
 from alignloop.phases import phase
@@ -52,19 +53,23 @@ def new_policy(
         return devices.place(LlamaForCausalLM(config))
 
 
-def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A policy in fp32 with dropout off, and its tokenizer. Raises CheckpointError or TokenizerError."""
+def load_policy(path: str | Path, four_bits: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A policy in fp32 with dropout off, and its tokenizer; with `four_bits` frozen, its linear layers so.
+
+    Raises CheckpointError, TokenizerError or FourBitsError.
+    """
     check_folder(str(path))
     if (Path(path) / HEAD).is_file():
         raise CheckpointError(f"{path}: {HEAD} is here: this is a reward model, not a policy")
     check_kind(str(path))
     with phase("loading", of=path):
-        return _load_policy(path)
+        return _load_policy(path, four_bits)
 
 
-def _load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load_policy(path: str | Path, four_bits: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = load_tokenizer(path)
-    model = devices.place(load_weights(AutoModelForCausalLM, path).eval())
+    model = load_weights(AutoModelForCausalLM, path).eval()
+    model = devices.place(to_four_bits(model) if four_bits else model)
     embedding = cast(nn.Embedding, model.get_input_embeddings())
     if embedding.num_embeddings < len(tokenizer):
         raise CheckpointError(f"{path}: {_beyond(tokenizer, embedding.num_embeddings)}")

@@ -41,6 +41,7 @@ def freeze(model: M) -> M:
     if _precision == "bf16":
         read = {id(layer.weight) for layer in model.modules() if isinstance(layer, nn.Embedding)}
         for layer in model.modules():
-            if isinstance(layer, nn.Linear | Conv1D) and id(layer.weight) not in read:
+            packed = not layer.weight.is_floating_point() if isinstance(layer, nn.Linear) else False
+            if isinstance(layer, nn.Linear | Conv1D) and not packed and id(layer.weight) not in read:
                 layer.weight.data = layer.weight.data.to(torch.bfloat16)
     return model

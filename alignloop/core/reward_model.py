@@ -16,6 +16,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core import devices, parallel_passes
 from alignloop.core.checkpoint_folder import CheckpointError, check_folder, first_line, load_weights
+from alignloop.core.four_bits import to_four_bits
 from alignloop.core.lora import merge_adapters
 from alignloop.core.models import HEAD, branched_states, hidden_states
 from alignloop.core.precision import freeze
@@ -112,8 +113,11 @@ class RewardModel(nn.Module):
         save_file({name: tensor.contiguous() for name, tensor in head.items()}, folder / HEAD)
 
     @classmethod
-    def load(cls, folder: Path) -> "RewardModel":
-        """Load what `save` wrote. Raises CheckpointError; a missing head is never initialised anew."""
+    def load(cls, folder: Path, four_bits: bool = False) -> "RewardModel":
+        """Load what `save` wrote; with `four_bits` frozen, its linear layers so.
+
+        Raises CheckpointError or FourBitsError; a missing head is never initialised anew.
+        """
         check_folder(str(folder))
         if not (folder / HEAD).is_file():
             raise CheckpointError(
@@ -121,6 +125,7 @@ class RewardModel(nn.Module):
             )
         with phase("loading", of=folder):
             trunk = load_weights(AutoModel, folder)
+            trunk = to_four_bits(trunk) if four_bits else trunk
         # where the pad token is the end token, the end token's own embedding would get no gradient
         cast(nn.Embedding, trunk.get_input_embeddings()).padding_idx = None
         try:

@@ -41,6 +41,26 @@ def _on_rank_0(ask: Callable[[], R]) -> R:
     return parallel_passes.agreed(ask() if parallel_passes.is_writer() else cast(R, None))
 
 
+def greet(client: HttpClient) -> tuple[str, int]:
+    """The name of the server's model, and its longest row in tokens. Its version must be right."""
+    found = client.get("/version", "asking for its version")
+    version = str(found.get("version", "")) if isinstance(found, dict) else ""
+    if not re.match(rf"{re.escape(VERSION)}\.\d", version):
+        raise client.refusal(
+            "asking for its version",
+            f"it is vLLM {version or 'without a version'}, and {VERSION}.x is required",
+            f"install vllm=={VERSION}.* in the server's environment: others load weights and report "
+            "log-probabilities in other ways",
+        )
+    found = client.get("/v1/models", "asking for its model")
+    try:
+        return str(found["data"][0]["id"]), int(found["data"][0]["max_model_len"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise client.refusal(
+            "asking for its model", "it names none", "is rollout.url the address of vLLM?"
+        ) from None
+
+
 class VllmSampler:
     """Draws from the model that it follows, by the vLLM server behind `client`. Raises SamplerError."""
 
@@ -63,7 +83,7 @@ class VllmSampler:
 
     def _give_weights(self, model: PreTrainedModel) -> tuple[str, int]:
         """Let the server load the weights; returns its model's name, and its longest row in tokens."""
-        name, limit = (self._name, self._limit) if self._name else self._greet()
+        name, limit = (self._name, self._limit) if self._name else greet(self._client)
         doing = f"weights {self._count}"
         folder = self._weights.write(model)
         self._client.post(
@@ -109,25 +129,6 @@ class VllmSampler:
         )
         _on_rank_0(lambda: self._check_version("asking whether its weights stayed the same"))
         return drawn
-
-    def _greet(self) -> tuple[str, int]:
-        """The name of the server's model, and its longest row in tokens. Its version must be right."""
-        found = self._client.get("/version", "asking for its version")
-        version = str(found.get("version", "")) if isinstance(found, dict) else ""
-        if not re.match(rf"{re.escape(VERSION)}\.\d", version):
-            raise self._client.refusal(
-                "asking for its version",
-                f"it is vLLM {version or 'without a version'}, and {VERSION}.x is required",
-                f"install vllm=={VERSION}.* in the server's environment: others load weights and report "
-                "log-probabilities in other ways",
-            )
-        found = self._client.get("/v1/models", "asking for its model")
-        try:
-            return str(found["data"][0]["id"]), int(found["data"][0]["max_model_len"])
-        except (KeyError, IndexError, TypeError, ValueError):
-            raise self._client.refusal(
-                "asking for its model", "it names none", "is rollout.url the address of vLLM?"
-            ) from None
 
     def _version(self) -> str:
         return f"alignloop-{self._run}-{self._count}"

@@ -19,9 +19,15 @@ class Compute(Section):
     launch: str | None
     elastic: bool
     precision: Literal["fp32", "bf16"]
+    frozen_weights: Literal["whole", "4bit"]
     gradient_checkpointing: bool
     tokens_per_pass: Count
     head_tokens: Count | None
+
+    @property
+    def four_bits(self) -> bool:
+        """Whether linear layers that do not learn are kept in four bits."""
+        return self.frozen_weights == "4bit"
 
     @model_validator(mode="after")
     def _processes_fit(self) -> "Compute":

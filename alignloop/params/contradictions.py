@@ -16,6 +16,7 @@ from alignloop.params.reward import Reward
 from alignloop.params.rollout import RolloutEngine
 from alignloop.params.rounds import Round
 from alignloop.params.sample import Decoding
+from alignloop.params.sft import Sft
 
 
 def contradictions(sections: Mapping[str, Any]) -> list[str]:
@@ -72,6 +73,28 @@ def _adapter_reference_starts_at_sft(ppo: Ppo, rounds: Mapping[str, Round]) -> I
                 "ppo.reference: adapter leaves PPO's start as the reference; set "
                 f"rounds.{name}.start to models/sft"
             )
+
+
+def _four_bits_are_under_adapters(
+    compute: Compute, sft: Sft, reward: Reward, ppo: Ppo, dpo: Dpo, rounds: Mapping[str, Round]
+) -> Iterator[str]:
+    if not compute.four_bits:
+        return
+    used: dict[str, Sft | Reward | Ppo | Dpo] = {"sft": sft, "reward": reward}
+    methods = {plan.by for plan in rounds.values()}
+    used |= {name: plan for name, plan in (("ppo", ppo), ("dpo", dpo)) if name in methods}
+    if whole := [name for name, plan in used.items() if plan.lora is None]:
+        yield (
+            f"compute.frozen_weights: 4bit is for weights that do not learn, and {' and '.join(whole)} "
+            f"{'trains' if len(whole) == 1 else 'train'} them; set "
+            f"{' and '.join(f'{name}.lora' for name in whole)}, e.g. {{rank: 16, alpha: 32}}, or "
+            "compute.frozen_weights: whole"
+        )
+    if compute.shard != "none":
+        yield (
+            f"compute.frozen_weights: 4bit cannot be sharded, as compute.shard: {compute.shard} asks for; "
+            "set compute.shard: none, or compute.frozen_weights: whole"
+        )
 
 
 def _sampler_gets_whole_weights(compute: Compute, rollout: RolloutEngine) -> Iterator[str]:
@@ -135,6 +158,7 @@ CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _ppo_advantages,
     _ppo_adapters,
     _adapter_reference_starts_at_sft,
+    _four_bits_are_under_adapters,
     _sampler_gets_whole_weights,
     _held_out_guard,
     _held_out_guard_of_dpo,

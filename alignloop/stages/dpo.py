@@ -66,13 +66,14 @@ def dpo(
 ) -> Iterator[Progress]:
     """Train the policy on the round's rankings, which are beside the prompts, as in dvc.yaml."""
     rankings = prompts.parent / "rankings" / round
-    policy, tokenizer = load_policy(start)
+    small = compute.four_bits
+    policy, tokenizer = load_policy(start, four_bits=small)
     adapted = None
     if plan.lora:
         adapted = add_adapters(policy, **plan.lora.model_dump(), seed=seed_of(seed, "dpo", round, "adapters"))
     reference = adapted
     if reference is None or plan.reference != "adapter":
-        reference = freeze(load_policy(sft if plan.reference == "sft" else start)[0])
+        reference = freeze(load_policy(sft if plan.reference == "sft" else start, small)[0])
         devices.shard(reference)
     if compute.gradient_checkpointing:
         recompute_activations(policy)
@@ -110,8 +111,8 @@ def dpo(
         how,
         unseen=unseen,
         prompts=[ids for _, ids in rows],
-        score=scorer(RewardModel.load(reward).frozen(), tokenizer),
-        guards=monitor(plan, reward, tokenizer),
+        score=scorer(RewardModel.load(reward, small).frozen(), tokenizer),
+        guards=monitor(plan, reward, tokenizer, small),
         decoding=decoding,
         seed=seed_of(seed, "dpo", round, "validation"),
     )
@@ -171,7 +172,9 @@ def final_numbers(curve: Sequence[tuple[int, Mapping[str, float]]], chosen: int)
     return {f"final_{name}": at.get(name) for name in names}
 
 
-def monitor(plan: Dpo, reward: Path, tokenizer: PreTrainedTokenizerBase) -> GuardMonitor:
+def monitor(
+    plan: Dpo, reward: Path, tokenizer: PreTrainedTokenizerBase, four_bits: bool = False
+) -> GuardMonitor:
     """The guards that params.yaml asks for, with the held-out reward model where one of them needs it."""
     guards = {name: Guard(guard.limit, guard.strength) for name, guard in plan.guards.items()}
     held_out = None
@@ -181,7 +184,7 @@ def monitor(plan: Dpo, reward: Path, tokenizer: PreTrainedTokenizerBase) -> Guar
                 f"{reward / HELD_OUT}: dpo.guards.max_held_out_fall needs this reward model; set "
                 "reward.held_out_model to true"
             )
-        held_out = scorer(RewardModel.load(reward / HELD_OUT).frozen(), tokenizer)
+        held_out = scorer(RewardModel.load(reward / HELD_OUT, four_bits).frozen(), tokenizer)
     return GuardMonitor(guards, plan.guard_window_validations, held_out, DPO)
 
 

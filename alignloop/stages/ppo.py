@@ -56,12 +56,13 @@ def ppo(
     plots: Path,
 ) -> Iterator[Progress]:
     """Train the policy against the round's reward model."""
-    policy, tokenizer = load_policy(start)
-    model, value = RewardModel.load(reward).frozen(), value_model(plan, reward, policy)
+    small = compute.four_bits
+    policy, tokenizer = load_policy(start, four_bits=small)
+    model, value = RewardModel.load(reward, four_bits=small).frozen(), value_model(plan, reward, policy)
     adapted = None
     if plan.lora:
         adapted = add_adapters(policy, **plan.lora.model_dump(), seed=seed_of(seed, "ppo", round, "adapters"))
-    reference = adapted if adapted and plan.reference == "adapter" else freeze(load_policy(sft)[0])
+    reference = adapted if adapted and plan.reference == "adapter" else freeze(load_policy(sft, small)[0])
     if compute.gradient_checkpointing:
         recompute_activations(policy)
         if value and plan.value == "reward":
@@ -73,7 +74,7 @@ def ppo(
     if plan.ptx_coef:
         text = read_text(corpus, "train", "ppo.ptx_coef asks for (0: off)")
         ptx = document_rows(tokenizer, text, context)
-    guards = monitor(plan, reward, tokenizer)
+    guards = monitor(plan, reward, tokenizer, small)
     with open_sampler(engine, start) as sampler:
         trainer = algorithm.Trainer(
             policy,
@@ -141,7 +142,9 @@ def controller(kl: Kl) -> FixedKl | AdaptiveKl:
     return AdaptiveKl(kl.coef, kl.target_kl_per_response_nats, kl.horizon_responses)
 
 
-def monitor(plan: Ppo, reward: Path, tokenizer: PreTrainedTokenizerBase) -> GuardMonitor | None:
+def monitor(
+    plan: Ppo, reward: Path, tokenizer: PreTrainedTokenizerBase, four_bits: bool = False
+) -> GuardMonitor | None:
     """The guards that params.yaml asks for, with the held-out reward model where one of them needs it."""
     guards = {name: Guard(guard.limit, guard.strength) for name, guard in plan.guards.items()}
     if "max_held_out_fall" not in guards:
@@ -153,7 +156,7 @@ def monitor(plan: Ppo, reward: Path, tokenizer: PreTrainedTokenizerBase) -> Guar
             "reward.held_out_model to true"
         )
     return GuardMonitor(
-        guards, plan.guard_window_steps, scorer(RewardModel.load(held_out).frozen(), tokenizer)
+        guards, plan.guard_window_steps, scorer(RewardModel.load(held_out, four_bits).frozen(), tokenizer)
     )
 
 

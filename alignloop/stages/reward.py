@@ -71,12 +71,12 @@ def reward(
     plots: Path,
 ) -> Iterator[Progress]:
     """Train a reward model on the rankings and normalise it on demonstrations."""
-    policy, tokenizer = load_policy(sft)
+    policy, tokenizer = load_policy(sft, four_bits=compute.four_bits)
     context, pad = context_of(policy), pad_of(tokenizer)
     if start == sft:
         model = RewardModel.from_policy(policy, seed_of(seed, "reward", round))
     else:
-        model = RewardModel.load(start)
+        model = RewardModel.load(start, four_bits=compute.four_bits)
     ranked, too_long = ranked_rows(tokenizer, read(rankings, Ranking), context)
     learned = [row for ranking, row in ranked if ranking.split == "train"]
     held_out = [row for ranking, row in ranked if ranking.split == "valid"]

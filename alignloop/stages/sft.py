@@ -48,7 +48,7 @@ def sft(
     plots: Path,
 ) -> Iterator[Progress]:
     """Fine-tune the base model on demonstrations, with pretraining text mixed in if wanted."""
-    model, tokenizer = load_policy(base)
+    model, tokenizer = load_policy(base, four_bits=compute.four_bits)
     adapted = None
     if plan.lora:
         adapted = add_adapters(model, **plan.lora.model_dump(), seed=seed_of(seed, "sft", "adapters"))

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import bitsandbytes  # noqa: F401 - as peft
 import numpy as np
 import peft  # noqa: F401 - so that its size is not measured
 import torch
@@ -15,22 +16,25 @@ import transformers
 from alignloop.core import lm_training, memory_estimate, parallel_passes, pass_limits, ppo
 from alignloop.core.checkpoint_selection import BestWeights
 from alignloop.core.kl_controller import FixedKl
-from alignloop.core.lora import add_adapters
+from alignloop.core.lora import add_adapters, merge_adapters
 from alignloop.core.memory_estimate import PassSizes, PpoModels, Usage
 from alignloop.core.model_shape import ModelShape, shape_of
 from alignloop.core.models import load_policy, new_policy, save_policy, token_rules
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import Encoded, train_tokenizer
+from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.scoring import scorer
 
 PROMPT, RESPONSE, TOKENS = 40, 24, 320
+ADAPTED = PpoModels(rank=8, reference="adapter", value="trunk")
 # case -> (passes at a time, PPO's models); None: SFT
 CASES: dict[str, tuple[int, PpoModels | None]] = {
-    "sft": (1, None),
+    "sft with a checkpoint": (1, None),
     "sft with two passes at a time": (2, None),
     "ppo": (1, PpoModels()),
-    "ppo with adapters": (1, PpoModels(rank=8, reference="adapter", value="trunk")),
+    "ppo with adapters": (1, ADAPTED),
+    "ppo with adapters on four bits": (1, ADAPTED),
 }
 CONFIG = PpoConfig(
     steps=1,
@@ -80,22 +84,28 @@ def status(field: str) -> int:
 
 
 def sft(folder: Path, shape: ModelShape, sizes: PassSizes) -> Usage:
-    """Three steps of SFT, the best weights kept after the first."""
+    """Two steps of SFT, the best weights kept after the first, and perhaps a checkpoint written."""
     model, _ = load_policy(folder / "policy")
     random, best = np.random.default_rng(0), BestWeights(model)
     mask = [False] * PROMPT + [True] * RESPONSE
     rows = [Encoded(random.integers(5, 300, len(mask)).tolist(), mask) for _ in range(30)]
     schedule = {"epochs": 1, "learning_rate": 1e-4, "warmup": 0.1, "weight_decay": 0.0, "random": random}
-    for step, _, _ in lm_training.fit(model, rows, 0, rows_per_step=15, **schedule):
+    training = lm_training.fit(model, rows, 0, rows_per_step=15, **schedule)
+    checkpoint = Checkpoint.fresh(folder, "sft")
+    checkpoint.hold(choice=best, training=training)
+    for step, _, _ in training:
         if step == 1:
             best.update(step, 1.0)
+            if sizes.saves:
+                checkpoint.save()
     return memory_estimate.lm_training("sft", shape, sizes, rows=15, keeps_best=True, trainable=shape.weights)
 
 
 def ppo_step(folder: Path, shape: ModelShape, sizes: PassSizes, models: PpoModels) -> Usage:
     """A step of PPO with two minibatches: the second has Adam's moments."""
-    policy, tokenizer = load_policy(folder / "policy")
-    reward, random = RewardModel.load(folder / "reward"), np.random.default_rng(0)
+    policy, tokenizer = load_policy(folder / "policy", sizes.four_bits)
+    reward = RewardModel.load(folder / "reward", sizes.four_bits)
+    random = np.random.default_rng(0)
     own = models.value == "reward"
     value = RewardModel.load(folder / "reward") if own else RewardModel.on_trunk_of(policy)
     adapted = add_adapters(policy, models.rank, 16, 0) if models.rank else None
@@ -114,6 +124,8 @@ def ppo_step(folder: Path, shape: ModelShape, sizes: PassSizes, models: PpoModel
         generator=torch.Generator().manual_seed(0),
     )
     [_] = trainer
+    if sizes.four_bits and adapted:
+        save_policy(merge_adapters(adapted), tokenizer, folder / "merged")
     return memory_estimate.ppo(shape, sizes, models, rows=10, responses=20, batch=64)
 
 
@@ -126,7 +138,15 @@ def main(case: str, folder: Path) -> None:
     pass_limits.use(pass_limits.PassLimits(TOKENS, None))
     shape = shape_of(folder / "policy")
     assert shape
-    sizes = PassSizes(TOKENS, None, parallel, row=PROMPT + RESPONSE, response=RESPONSE)
+    sizes = PassSizes(
+        TOKENS,
+        None,
+        parallel,
+        row=PROMPT + RESPONSE,
+        response=RESPONSE,
+        four_bits="four bits" in case,
+        saves="checkpoint" in case,
+    )
     before = status("VmRSS")
     usage = sft(folder, shape, sizes) if models is None else ppo_step(folder, shape, sizes, models)
     parts = usage.on("cpu")

@@ -52,6 +52,8 @@ class Faults:
     change: Any = None  # what becomes of a completion's choice
     choices: int = 1
     no_json: bool = False
+    shifts: int = 0  # what is added to each token id of a text
+    template: str | None = None  # in place of the checkpoint's own
 
 
 class Stub(ThreadingHTTPServer):
@@ -62,7 +64,8 @@ class Stub(ThreadingHTTPServer):
 
     def __init__(self, folder: Path, port: int = 0, **faults: Any) -> None:
         super().__init__(("127.0.0.1", port), Handler)
-        self.model: PreTrainedModel = load_policy(folder)[0]
+        self.model: PreTrainedModel
+        self.model, self.tokenizer = load_policy(folder)
         head: Any = self.model.get_output_embeddings()
         head.weight = nn.Parameter(head.weight.detach().clone())  # as vLLM's, it is loaded on its own
         self.faults, self.lock = Faults(**faults), threading.Lock()
@@ -92,6 +95,19 @@ class Stub(ThreadingHTTPServer):
                 known[name].copy_(weight)
         self.model.get_output_embeddings().weight.mul_(self.faults.head_scale)  # pyright: ignore
         self.reloads += 1
+
+    def tokenize(self, body: dict[str, Any]) -> list[int]:
+        encode: Any = self.tokenizer
+        if "messages" in body:
+            text = encode.apply_chat_template(
+                body["messages"],
+                tokenize=False,
+                add_generation_prompt=body["add_generation_prompt"],
+                chat_template=self.faults.template,
+            )
+            return encode(text, add_special_tokens=False)["input_ids"]
+        ids = encode(body["prompt"], add_special_tokens=body["add_special_tokens"])["input_ids"]
+        return [token + self.faults.shifts for token in ids]
 
     def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         prompt = body["prompt"]
@@ -191,6 +207,8 @@ class Handler(BaseHTTPRequestHandler):
             if len(body["prompt"]) + body["max_tokens"] > faults.longest:
                 return 400, {"error": f"This model's maximum context length is {faults.longest} tokens."}
             return 200, self._completion(body)
+        if self.path == "/tokenize":
+            return 200, {"tokens": stub.tokenize(body)}
         if not faults.dev_mode:
             return 404, {"detail": "Not Found"}
         if self.path == "/weight_info":

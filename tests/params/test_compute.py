@@ -14,6 +14,7 @@ ONE: dict[str, Any] = {
     "launch": None,
     "elastic": False,
     "precision": "fp32",
+    "frozen_weights": "whole",
     "gradient_checkpointing": False,
     "tokens_per_pass": 384,
     "head_tokens": None,

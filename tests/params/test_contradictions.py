@@ -54,6 +54,17 @@ def said(values: dict[str, Any]) -> list[str]:
             "rollout.engine: vllm is given whole weights, which compute.shard: full has not",
         ),
         (
+            changed(compute={"frozen_weights": "4bit"}, ppo={"lora": {"rank": 8, "alpha": 16}}),
+            "compute.frozen_weights: 4bit is for weights that do not learn, and sft and reward train them",
+        ),
+        (
+            changed(
+                compute={"frozen_weights": "4bit", "shard": "full", "processes": 2},
+                **{name: {"lora": {"rank": 8, "alpha": 16}} for name in ("sft", "reward", "ppo")},
+            ),
+            "compute.frozen_weights: 4bit cannot be sharded, as compute.shard: full asks for",
+        ),
+        (
             changed(decoding={"max_new_tokens": 192}),
             "decoding.max_new_tokens: 192 leave no room for a prompt in pretrain.context (192)",
         ),

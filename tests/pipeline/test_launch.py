@@ -229,6 +229,7 @@ def test_a_process_reads_its_rank_from_what_started_it(names: tuple[str, str]):
         launch="x",
         elastic=False,
         precision="fp32",
+        frozen_weights="whole",
         gradient_checkpointing=False,
         tokens_per_pass=1,
         head_tokens=None,

@@ -140,6 +140,33 @@ def test_sft_and_reward_models_learn_by_adapters_which_are_merged_into_what_is_s
     assert RewardModel.load(tmp_path / "reward").head.weight.abs().max() > 0
 
 
+@pytest.mark.parametrize("reference", ["model", "adapter"])
+def test_the_loop_runs_on_frozen_weights_of_four_bits_and_saves_whole_ones(
+    reference: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    loop = Loop(tmp_path, make("llama", tokenizer, tmp_path / "base"))
+    plan = tiny(
+        compute={"frozen_weights": "4bit"},
+        sft=LORA,
+        reward=LORA,
+        ppo={"reference": reference, **LORA, "value": "trunk", "value_coef": 0.1},
+    )
+    loop.sft(plan)
+    loop.reward(plan)
+    steps = loop.ppo(plan, "policy")
+    assert steps[0].metrics["ratio_first"] == pytest.approx(1, abs=1e-5)
+    assert steps[0].metrics["kl"] == pytest.approx(0, abs=1e-4), "start and reference have the same bits"
+    found = {
+        name: load_file(tmp_path / name / "model.safetensors") for name in ("base", "sft", "reward", "policy")
+    }
+    assert {weight.dtype for part in found.values() for weight in part.values()} == {torch.float32}
+    assert found["base"].keys() == found["sft"].keys() == found["policy"].keys()
+    layer = "model.layers.0.mlp.up_proj.weight"
+    assert 0.01 < (found["base"][layer] - found["sft"][layer]).norm() / found["base"][layer].norm() < 0.3
+    assert torch.equal(found["base"]["lm_head.weight"], found["policy"]["lm_head.weight"])
+    assert "quantization" not in (tmp_path / "policy" / "config.json").read_text()
+
+
 @pytest.mark.parametrize("pad", [None, END])
 def test_the_loop_gives_the_same_weights_whatever_pads_rows(
     pad: str | None, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
