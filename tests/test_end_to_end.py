@@ -142,7 +142,7 @@ def test_the_loop_runs_continues_skips_and_grows_and_leaves_exactly_its_files(cl
     clone.say("dvc", "remote", "add", "--local", "--default", "storage", str(clone.home.parent / "remote"))
     added = (
         "{policy: models/r1/policy, start: models/sft, reward_start: models/r1/reward, rankings: "
-        "data/rankings/r1}"
+        "data/rankings/r1, by: dpo}"
     )
     again = clone.flow("--set", f"rounds.r2={added}", "--commit")
     assert {name for name, what in again.items() if what != "up to date"} == {

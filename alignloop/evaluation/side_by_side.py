@@ -7,7 +7,12 @@ from typing import Literal, NamedTuple
 from alignloop.markdown import number, one_line
 from alignloop.records import EvaluatedResponse
 
-JUDGES = {"gold": "gold", "reward_model": "the reward model"}
+JUDGES = {
+    "gold": "gold",
+    "judge_model": "the judge model",
+    "held_out_model": "the held-out reward model",
+    "reward_model": "the reward model",
+}
 TOLERANCE = 1e-9  # a smaller difference is none, as in win rates
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from alignloop.params.compute import Compute
 from alignloop.params.dpo import Dpo
+from alignloop.params.evaluate import Evaluate
+from alignloop.params.label import Label
 from alignloop.params.ppo import Ppo
 from alignloop.params.pretrain import Pretrain
 from alignloop.params.reward import Reward
@@ -121,6 +123,37 @@ def _held_out_guard_of_dpo(dpo: Dpo, reward: Reward) -> Iterator[str]:
         )
 
 
+def _held_out_judge(evaluate: Evaluate, reward: Reward, ppo: Ppo, dpo: Dpo, label: Label) -> Iterator[str]:
+    if evaluate.judge.by != "held_out":
+        return
+    if not reward.held_out_model:
+        yield "evaluate.judge.by: held_out needs a second reward model; set reward.held_out_model to true"
+    for name, guards in (("ppo", ppo.guards), ("dpo", dpo.guards)):
+        if "max_held_out_fall" in guards:
+            yield (
+                f"evaluate.judge.by: held_out judges by a reward model that {name}.guards.max_held_out_fall "
+                "chooses a policy by; leave the guard out, or take another judge"
+            )
+    if label.valid_share_by_training_labelers:
+        yield (
+            "evaluate.judge.by: held_out needs rankings of validation prompts by held-out labelers "
+            "alone; set label.valid_share_by_training_labelers to 0.0"
+        )
+
+
+def _judge_is_no_labeler(evaluate: Evaluate, label: Label) -> Iterator[str]:
+    ranks = label.kind == "judge" or (isinstance(label.kind, dict) and label.kind.get("judge", 0.0) > 0)
+    same = (evaluate.judge.url.rstrip("/"), evaluate.judge.name) == (
+        label.model.url.rstrip("/"),
+        label.model.name,
+    )
+    if evaluate.judge.by == "model" and ranks and same:
+        yield (
+            f"evaluate.judge: {evaluate.judge.name} ranks for the reward model too (label.model), so what is "
+            "trained has learned its taste; take another model"
+        )
+
+
 def _response_fits(base: str | None, pretrain: Pretrain, decoding: Decoding) -> Iterator[str]:
     if base is None and decoding.max_new_tokens >= pretrain.context:
         yield (
@@ -162,6 +195,8 @@ CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _sampler_gets_whole_weights,
     _held_out_guard,
     _held_out_guard_of_dpo,
+    _held_out_judge,
+    _judge_is_no_labeler,
     _response_fits,
     _rounds_build_on_earlier_ones,
 )

@@ -18,6 +18,7 @@ class Gates(Section):
     max_length_drift: Floor | None
     max_perplexity_ratio: Positive | None
     max_behaviour_fall: Share | None
+    max_over_optimisation: Share | None
     max_reward_model_gap: Share | None
     validated: bool
     traced: bool

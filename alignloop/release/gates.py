@@ -17,10 +17,12 @@ RULES = {  # the gate -> what its value is, with `{}` for the other model, and w
     "max_length_drift": ("length: change of the mean, as a share of {}'s", "≤"),
     "max_perplexity_ratio": ("corpus perplexity, as a share of {}'s (alignment tax)", "≤"),
     "max_behaviour_fall": ("behaviours: largest fall of a pass rate", "≤"),
+    "max_over_optimisation": ("over-optimisation: win rate by the reward model less that by {judge}", "≤"),
     "max_reward_model_gap": ("reward model: accuracy in training less held-out", "≤"),
     "validated": ("data validation: rules that are broken", "≤"),
     "traced": ("lineage: files of unknown origin", "≤"),
 }
+INDEPENDENT = ("gold", "judge_model", "held_out_model")  # who cannot have been optimised, the surest first
 COUNTS = ("validated", "traced")
 OUTCOMES = {True: "met", False: "NOT MET", None: "not asked"}
 EVEN = 0.5
@@ -61,6 +63,21 @@ def compare_responses(
     return {"gold": by_gold, "reward_model": by_score.as_dict()}
 
 
+def judged_by(wins: Mapping[str, Any]) -> str | None:
+    """Which judge that training could not reach says who is better; None where there is none."""
+    return next((name for name in INDEPENDENT if wins.get(name)), None)
+
+
+def over_optimisation(wins: Mapping[str, Any], win: Mapping[str, float] | None) -> float | None:
+    """The win rate by the reward model less an independent one, `win`, on the same prompts.
+
+    None where one of the two is missing.
+    """
+    if not win or not wins["reward_model"]:
+        return None
+    return win.get("reward_model_rate", wins["reward_model"]["rate"]) - win["rate"]
+
+
 def behaviour_declines(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, float]:
     """Return by how much each behaviour's share of responses that pass gold is lower; negative if higher."""
     both = {name: (mine["behaviours"].get(name), numbers) for name, numbers in theirs["behaviours"].items()}
@@ -85,19 +102,22 @@ def evaluate_gates(
 ) -> dict[str, Any]:
     """Return every rule's value, bound and outcome, and whether all of them passed.
 
-    A rule without a value is not met; a rule whose bound is null is not checked. `violations` counts broken
+    A rule without a value is not met; a rule whose bound is null is not checked, nor is over-optimisation
+    where no independent judge is among `wins`. `violations` counts broken
     data rules, `untraced` the inputs whose bytes no recorded stage made, `rankings` by their makers those
     that the reward model learned from.
     """
+    judge = judged_by(wins)
     learned, held_out = reward.get("train_accuracy"), reward.get("valid_accuracy")
     declines = behaviour_declines(mine, theirs)
     values: dict[str, float | None] = {
-        "min_win_rate": (wins["gold"] or wins["reward_model"])["low"],
+        "min_win_rate": wins[judge or "reward_model"]["low"],
         "max_kl_per_response_nats": kl,
         "min_distinct_2_ratio": _ratio(mine["distinct_2"], theirs["distinct_2"]),
         "max_length_drift": None if not theirs["length"] else abs(mine["length"] / theirs["length"] - 1),
         "max_perplexity_ratio": _ratio(mine["perplexity"], theirs["perplexity"]),
         "max_behaviour_fall": max(0.0, *declines.values()) if declines else None,
+        "max_over_optimisation": over_optimisation(wins, wins[judge] if judge else None),
         "max_reward_model_gap": None if learned is None or held_out is None else learned - held_out,
         "validated": violations,
         "traced": untraced,
@@ -107,6 +127,8 @@ def evaluate_gates(
         bound, value = getattr(gates, name), values[name]
         if isinstance(bound, bool):  # a count that must be 0, or that is not checked
             bound = 0 if bound else None
+        if name == "max_over_optimisation" and value is None:
+            bound = None
         value = None if value is None else round(value, 6)
         rules[name] = {"value": value, "bound": bound, "met": _is_met(value, bound, side)}
     return {
@@ -132,7 +154,8 @@ def gate_rows(verdict: Mapping[str, Any]) -> list[GateRow]:
     rows = []
     for name, rule in verdict["rules"].items():
         words, side = RULES[name]
-        title = words.format(_other(verdict))
+        judge = judged_by(verdict["wins"])
+        title = words.format(_other(verdict), judge=JUDGES[judge] if judge else "an independent judge")
         if name == "max_behaviour_fall" and (declines := verdict["behaviour_falls"]):
             title += f" ({plain(max(declines, key=declines.__getitem__).replace('_', ' '))})"
         value, bound = rule["value"], rule["bound"]
@@ -161,7 +184,12 @@ def verdict_sentences(verdict: Mapping[str, Any]) -> list[str]:
 
 def _evidence(verdict: Mapping[str, Any], other: str) -> Iterator[str]:
     """Which model is better on the test prompts, and what the rule on wins asks where it asks less."""
-    name = "gold" if verdict["wins"]["gold"] else "reward_model"
+    name = judged_by(verdict["wins"]) or "reward_model"
+    if name == "reward_model":
+        yield (
+            "**Not judged independently**: only the reward model that training followed says whose responses "
+            "are better; `evaluate.judge` names a judge that it cannot reach."
+        )
     win, bound = verdict["wins"][name], verdict["rules"]["min_win_rate"]["bound"]
     ties = win["n"] * win["ties"]
     better = win["n"] * win["rate"] - ties / 2
@@ -173,6 +201,12 @@ def _evidence(verdict: Mapping[str, Any], other: str) -> Iterator[str]:
         yield f"**The candidate is worse than {other}**: {counts}."
     else:
         yield f"The test prompts do not show whether the candidate or {other} is better: {counts}."
+    if name == "judge_model":
+        yield (
+            f"In both orders the judge model agrees with itself on {win['self_consistency']:.0%} of "
+            f"{win['asked']:,.0f} pairs that differ (else a tie); its preference for what it reads first is "
+            f"{win['position_bias']:+.2f} (−1 to 1)."
+        )
     if bound is not None and bound < EVEN:
         yield (
             f"`min_win_rate: {bound:g}` asks only for a win rate that is surely {bound:g} or more: "
@@ -184,10 +218,11 @@ def render_verdict(verdict: Mapping[str, Any]) -> str:
     """Return the verdict in Markdown that is also readable on a console: sentences, and a line per rule."""
     rows = [["rule", "value", "limit", "margin", "verdict"]]
     rows += [[row.rule, row.value, row.bound, row.margin, row.outcome] for row in gate_rows(verdict)]
+    optimised = "" if verdict["wins"].get("gold") else " that training followed"
     wins = [
-        f"{judge}: {format_win_rate(verdict['wins'][name])}"
+        f"{judge}{optimised if name == 'reward_model' else ''}: {format_win_rate(verdict['wins'][name])}"
         for name, judge in JUDGES.items()
-        if verdict["wins"][name]
+        if verdict["wins"].get(name)
     ]
     sentences = "\n\n".join(verdict_sentences(verdict))
     return f"{sentences}\n\n{table(rows)}\n\nWins by {'; by '.join(wins)}.\n"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from alignloop.core.metrics import format_win_rate, win_rate_of_outcomes
 from alignloop.data.record_files import read
 from alignloop.errors import Waiting
 from alignloop.evaluation.data_size import size_note
@@ -16,8 +17,8 @@ from alignloop.labeling.reviews import Pair
 from alignloop.markdown import SHORT_QUOTE_CHARACTERS
 from alignloop.params import Params
 from alignloop.records import EvaluatedResponse
-from alignloop.release import champion, registration
-from alignloop.release.gates import render_verdict
+from alignloop.release import champion, decision, registration
+from alignloop.release.gates import judged_by, over_optimisation, render_verdict
 from alignloop.release.release_responses import RESPONSES, digest_of
 from alignloop.seeds import draws
 from alignloop.tracking import registry
@@ -66,8 +67,9 @@ def loop_page(metrics: Path, run: str) -> str:
 def decide_candidate(root: Path, params: Params, responses: Path, metrics: Path) -> str:
     """Return what became of the candidate, as text.
 
-    With automatic approval, passed gates make it the champion. Otherwise its review is opened, and Waiting is
-    raised until a person has decided.
+    With automatic approval, passed gates make it the champion if a judge that training cannot reach was
+    asked; where people are that judge, their votes are waited for, and decide. Otherwise its review is
+    opened, and Waiting is raised until a person has decided.
     """
     candidate = registry.find(root, f"{params.release.registry}-policy@candidate")
     if entry := champion.last_decision(root, candidate.hash):
@@ -77,10 +79,12 @@ def decide_candidate(root: Path, params: Params, responses: Path, metrics: Path)
             f"{candidate.label}: its gates refused it; it stays registered, marked gates=failed, "
             "and the champion stays"
         )
+    verdict = json.loads(metrics.read_text(encoding="utf-8"))["verdict"]
     if params.release.approval == "automatic":
+        if not judged_by(verdict["wins"]):
+            return _decide_unjudged(root, params, candidate, responses / RESPONSES.name, verdict)
         entry = champion.approve(root, candidate, champion.GATES, "met every rule of release.gates")
         return f"{candidate.label}: is the champion now: {entry.summary}"
-    verdict = json.loads(metrics.read_text(encoding="utf-8"))["verdict"]
     count = _open_review(root, params, candidate, responses / RESPONSES.name, verdict)
     raise Waiting(
         f"{candidate.label} met its gates and waits for a person: `python -m alignloop review` shows it "
@@ -88,6 +92,49 @@ def decide_candidate(root: Path, params: Params, responses: Path, metrics: Path)
         f"decides; reviewers compare {count} pairs at {params.people.url.rstrip('/')}/review. "
         "The same command continues then"
     )
+
+
+def _decide_unjudged(
+    root: Path, params: Params, candidate: registry.Version, responses: Path, verdict: Mapping[str, Any]
+) -> str:
+    """Decide by people's blind votes where `evaluate.judge.by` asks for them, otherwise refuse to."""
+    label = f"{candidate.name}/{candidate.version}"
+    if params.evaluate.judge.by != "people":
+        return (
+            f"{candidate.label}: met its gates, but was not judged independently, so it is not approved "
+            "automatically and the champion stays; set evaluate.judge, or decide yourself: "
+            f"`python -m alignloop review approve {label} --name YOU --reason WHY`"
+        )
+    _open_review(root, params, candidate, responses, verdict)
+    store = LabelingDatabase(database_url(root))
+    try:
+        with store.reading() as session:
+            tally = reviews.tally(session, candidate.hash)
+        if tally.votes < tally.wanted:
+            raise Waiting(
+                f"{candidate.label} met its gates and waits for people's blind votes: {tally.votes} of "
+                f"{tally.wanted} are given; reviewers compare responses at "
+                f"{params.people.url.rstrip('/')}/review. The same command continues then"
+            )
+        decision.record_votes(root, store, label)
+        win = win_rate_of_outcomes(tally.outcomes or [0.5]).as_dict()
+        over = over_optimisation(verdict["wins"], win) or 0.0
+        said = f"win rate {format_win_rate(win)} by people, over-optimisation {over:.3f}"
+        gates = params.release.gates
+        met = {
+            "min_win_rate": gates.min_win_rate is None or win["low"] >= gates.min_win_rate,
+            "max_over_optimisation": gates.max_over_optimisation is None
+            or over <= gates.max_over_optimisation,
+        }
+        missed = [f"{name} {getattr(gates, name):g}" for name, is_met in met.items() if not is_met]
+        if missed:
+            entry = champion.reject(root, candidate, champion.GATES, f"not met: {', '.join(missed)}: {said}")
+        else:
+            entry = champion.approve(root, candidate, champion.GATES, f"met every rule: {said}")
+        reviews.close(store, candidate.hash, champion.GATES, entry.reason)
+    finally:
+        store.close()
+    return f"{candidate.label}: decided by people's votes: {entry.summary}"
 
 
 def _open_review(

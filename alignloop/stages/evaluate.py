@@ -2,7 +2,7 @@
 
 It reports ground-truth (gold) scores, win rates, behaviours, diversity, KL to SFT and the alignment tax.
 Gold columns stay null where prompts carry no key (people's prompts); win rates then compare reward-model
-scores and say so.
+scores and say so, and the judge of `evaluate.judge`, which training cannot reach, is asked as well.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,6 +30,7 @@ from alignloop.evaluation.responses import ModelResponses, load_test_set, respon
 from alignloop.evaluation.results_table import headline_of
 from alignloop.files import rounded, write_json
 from alignloop.inference.open_sampler import open_sampler
+from alignloop.labeling.independent_judge import independent_wins
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.rollout import RolloutEngine
 from alignloop.params.sample import Decoding
@@ -101,6 +102,14 @@ def evaluate(
                 context_of(reference),
             ),
         }
+        judged = independent_wins(
+            seed, plan.judge, reward, models["policy"].responses, models["sft"].responses
+        )
+        if judged.wins:
+            report["judge"] = judged.wins
+            yield Progress(len(paths), len(paths) + 1, {"judge_calls": judged.calls})
+        if judged.pairs:
+            write(out / "judged.jsonl", judged.pairs)
         if plan.best_of:
             report["best_of"] = best_of_n_rows(
                 seed, plan, decoding, model=models["sft"], reward_model=tests.reward_model, sampler=sampler

@@ -16,6 +16,7 @@ from alignloop.evaluation.responses import load_test_set, respond, summary
 from alignloop.evaluation.results_table import gather, tables
 from alignloop.evaluation.side_by_side import contrasts, render
 from alignloop.files import replacing, rounded, write_json
+from alignloop.labeling.independent_judge import independent_wins
 from alignloop.markdown import QUOTE_CHARACTERS, one_line, plain
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.release import Release
@@ -95,12 +96,15 @@ def release(
             sampler=OwnSampler(),  # a champion may be of another architecture than a server was started on
         )
         theirs, other = drawn.responses, rounded(summary(drawn))
+    judged = independent_wins(seed, measured.judge, parts["reward model"], mine, theirs)
+    if judged.pairs:
+        write(out / "judged.jsonl", judged.pairs)
     newest, holes = evaluations[last], untraced_inputs(Path.cwd(), parts["policy"].as_posix())
     decided = evaluate_gates(
         plan.gates,
         newest["models"]["policy"],
         other,
-        wins=compare_responses(mine, theirs),
+        wins={**compare_responses(mine, theirs), **judged.wins},
         kl=newest["kl_to_sft_nats"],
         reward=reward,
         violations=sum(map(_count_violations, reports)),

@@ -24,7 +24,8 @@ def params(tmp_path: Path) -> Path:
 def plan(**changes: str) -> dict[str, str]:
     """Return a round on inputs that always exist, with `changes`."""
     sft = "models/sft"
-    return {"policy": sft, "start": sft, "reward_start": sft, "rankings": "data/rankings/imported", **changes}
+    given = {"policy": sft, "start": sft, "reward_start": sft, "rankings": "data/rankings/imported"}
+    return {**given, "by": "ppo", **changes}
 
 
 def changed_lines(path: Path) -> list[str]:
@@ -52,7 +53,7 @@ def test_a_file_is_merged_by_section_and_changes_win_over_it(params: Path, tmp_p
     extra.write_text(
         "ppo: {steps: 30, kl: {coef: 0.5}}\nrounds:\n"
         "  r1: {policy: models/sft, start: models/sft, reward_start: models/sft, "
-        "rankings: data/rankings/imported}\n"
+        "rankings: data/rankings/imported, by: ppo}\n"
     )
     changes = override(params, extra, {"ppo.steps": 45})
     after, before = load(params), load(DEFAULTS)

@@ -21,6 +21,7 @@ BOUNDS: dict[str, Any] = {
     "max_length_drift": 0.25,
     "max_perplexity_ratio": 1.5,
     "max_behaviour_fall": 0.125,
+    "max_over_optimisation": 0.25,
     "max_reward_model_gap": 0.25,
     "validated": True,
     "traced": True,
@@ -69,6 +70,7 @@ def test_values_at_their_bounds_are_met():
         "max_length_drift": (0.25, True),
         "max_perplexity_ratio": (1.5, True),
         "max_behaviour_fall": (0.125, True),
+        "max_over_optimisation": (-0.25, True),
         "max_reward_model_gap": (0.25, True),
         "validated": (0, True),
         "traced": (0, True),
@@ -107,7 +109,7 @@ def test_the_verdict_has_a_line_per_rule_with_value_limit_margin_and_outcome():
     changes: dict[str, Any] = {"max_kl_per_response_nats": 3.0, "max_length_drift": None}
     text = render_verdict(decide(changes, against_champion=True))
     assert text.startswith(
-        "**Gates FAILED**: 7 of 8 asked rules are met; 1 not asked, against the champion.\n\n"
+        "**Gates FAILED**: 8 of 9 asked rules are met; 1 not asked, against the champion.\n\n"
     )
     lines = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -138,7 +140,7 @@ def test_rules_that_are_not_asked_are_counted_apart_and_none_asked_is_said():
         "**Gates PASSED**: no rule is asked, against SFT: there is no champion yet."
     )
     some = render_verdict(decide({"max_kl_per_response_nats": None, "validated": False}))
-    assert some.startswith("**Gates PASSED**: 7 of 7 asked rules are met; 2 not asked, against SFT")
+    assert some.startswith("**Gates PASSED**: 8 of 8 asked rules are met; 2 not asked, against SFT")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_the_verdict_says_which_model_is_better_whatever_the_rule_on_wins_asks(
 ):
     wins: dict[str, Any] = {"gold": {"rate": rate, "low": low, "high": high, "n": 100, "ties": 0.2}}
     text = render_verdict(decide({"min_win_rate": 0.0}, wins=wins | {"reward_model": None}))
-    assert text.startswith("**Gates PASSED**: 9 of 9 asked rules are met, against SFT")
+    assert text.startswith("**Gates PASSED**: 9 of 9 asked rules are met; 1 not asked, against SFT")
     assert words in text
     assert "`min_win_rate: 0` asks only for a win rate that is surely 0 or more" in text
     asked = render_verdict(decide({"min_win_rate": 0.5}, wins=wins | {"reward_model": None}))

@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 
 from alignloop.__main__ import main
-from alignloop.labeling import reviews
+from alignloop.data.record_files import read, write
+from alignloop.labeling import accounts, assignments, reviews
+from alignloop.labeling.assignments import SubmissionContent
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.pipeline.overrides import override
+from alignloop.records import EvaluatedResponse
 from alignloop.release import champion
 from alignloop.release.release_responses import RESPONSES, digest_of
 from alignloop.tracking import registry
+from tests.labeling.conftest import ASSIGNMENT_SETTINGS
 from tests.stages.test_release import COMMAND, PLACES, lineage_of, rounds, write_model  # noqa: F401
 
 NAME = "alignloop-policy"
@@ -46,7 +50,7 @@ def test_a_candidate_refused_by_its_gates_stays_registered_and_is_marked(
     )
     assert main(COMMAND.split()) == 0
     output = capsys.readouterr().out
-    assert "Gates FAILED: 7 of 8 asked rules are met; 1 not asked, against SFT" in output
+    assert "Gates FAILED: 8 of 9 asked rules are met; 1 not asked, against SFT" in output
     assert output.rstrip().endswith(
         "its gates refused it; it stays registered, marked gates=failed, and the champion stays"
     )
@@ -110,3 +114,59 @@ def test_a_release_waits_for_a_person_while_reviewers_vote_and_the_same_command_
     assert "@candidate: decided before: #1 " in capsys.readouterr().out
     assert champion.unlogged_changes(candidate, NAME) == []
     assert "champion" not in registry.find(candidate, f"{NAME}/1").aliases
+
+
+@pytest.fixture
+def unjudged(candidate: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same on prompts of people, whose responses have no ground-truth score."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    file = candidate / "data" / "evaluation" / "r2" / "responses.jsonl"
+    write(file, [each.model_copy(update={"gold": None}) for each in read(file, EvaluatedResponse)])
+    changes = {"release.gates.min_win_rate": 0.1, "release.gates.max_behaviour_fall": None}
+    override(candidate / "params.yaml", changes={**changes, "people.review_votes": 1})
+    return candidate
+
+
+def test_what_only_the_reward_model_has_judged_is_not_approved_automatically(
+    unjudged: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(COMMAND.split()) == 0
+    output = capsys.readouterr().out
+    assert "met its gates, but was not judged independently, so it is not approved automatically" in output
+    version = registry.find(unjudged, f"{NAME}@candidate")
+    assert (version.tags["gates"], version.aliases) == ("passed", ("candidate",))
+    assert "**Not judged independently**: only the reward model that training followed" in version.description
+    assert "Wins by the reward model that training followed: " in version.description
+    assert "gate:max_over_optimisation" in version.tags
+    assert version.tags["gate:max_over_optimisation"] == "None, bound None: not asked"
+
+
+@pytest.mark.parametrize(("bound", "action"), [(1.0, "approve"), (0.2, "reject")])
+def test_peoples_blind_votes_decide_where_they_are_the_judge(
+    unjudged: Path, capsys: pytest.CaptureFixture[str], bound: float, action: str
+) -> None:
+    """Reviewers say that all responses are equally good; the reward model prefers all of the candidate's."""
+    changes = {"evaluate.judge.by": "people", "release.gates.max_over_optimisation": bound}
+    override(unjudged / "params.yaml", changes=changes)
+    file = unjudged / "data" / "evaluation" / "r2" / "responses.jsonl"
+    ahead = [
+        each.model_copy(update={"score": 9.0 if each.model == "policy" else 0.0})
+        for each in read(file, EvaluatedResponse)
+    ]
+    write(file, ahead)
+    assert main(COMMAND.split()) == os.EX_TEMPFAIL
+    assert "waits for people's blind votes: 0 of 4 are given" in capsys.readouterr().err
+    store = LabelingDatabase(database_url(unjudged))
+    accounts.invite(store, "labeler-ada", "reviewer", "test")
+    while assignment := assignments.assign(store, "labeler-ada", "rank", "review", ASSIGNMENT_SETTINGS):
+        assert assignments.submit(store, assignment, "labeler-ada", SubmissionContent(ranks=(1, 1)), "g")
+    store.close()
+    assert main(COMMAND.split()) == 0
+    output = capsys.readouterr().out
+    assert "decided by people's votes: #1 " in output
+    assert "win rate 0.500" in output
+    assert "over-optimisation 0.500" in output
+    version = registry.find(unjudged, f"{NAME}/1")
+    assert version.tags["decision"].startswith(f"{action} by gates: ")
+    assert ("champion" in version.aliases) == (action == "approve")
+    assert version.tags["wins_people"].startswith("0.500 ")

@@ -70,11 +70,11 @@ def rounds(project: Path, tiny_policy: Path) -> Path:
     text = (project / "params.yaml").read_text().split("\nrounds:")[0]
     text += (
         "\nrounds:\n  r1: {policy: models/sft, start: models/sft, reward_start: models/sft, rankings: "
-        "data/rankings/imported}\n"
+        "data/rankings/imported, by: ppo}\n"
     )
     text += (
         "  r2: {policy: models/r1/policy, start: models/sft, reward_start: models/sft, rankings: "
-        "data/rankings/r1}\n"
+        "data/rankings/r1, by: dpo}\n"
     )
     (project / "params.yaml").write_text(text)
     for name, rate in (("r1", 0.625), ("r2", 0.75)):
@@ -283,7 +283,7 @@ def test_a_release_draws_the_rounds_and_puts_them_into_mlflow_as_curves(rounds: 
         run.id, "release/win_rate_vs_sft"
     )
     assert [(point.step, point.value) for point in history] == [(1, 0.625), (2, 0.75)]
-    assert tracking.client(tracking.store_uri(rounds)).get_run(run.id).data.metrics["release/gates_met"] == 9
+    assert tracking.client(tracking.store_uri(rounds)).get_run(run.id).data.metrics["release/gates_met"] == 10
     kept = rounds / "mlruns" / "artifacts" / run.id / "artifacts"
     assert sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*.*")) == [
         "figures/release.png",

@@ -18,6 +18,7 @@ def test_a_new_round_starts_from_the_last_one_once_that_is_evaluated(project: Pa
         "policy": "models/r3/policy",
         "start": "models/r3/policy",
         "reward_start": "models/r3/reward",
+        "by": "ppo",
         "rankings": "data/rankings/r3",
     }
     assert next_round(project) == {"rounds.r4": follows}
