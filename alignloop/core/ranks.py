@@ -222,7 +222,7 @@ def join(rank: int, size: int, meeting: Path, host: str = "", in_turns: bool = F
     except RuntimeError as error:
         if "peer" in str(error):  # another rank has ended, and says why
             raise
-        reason = str(error).splitlines()[0].rpartition("nullptr. ")[2]
+        reason = str(error).splitlines()[0].rpartition("nullptr. ")[2].rpartition("] ")[2]
         raise AlignloopError(
             f"rank {rank} of {size} on {socket.gethostname()} has no way to the others ({reason}); {REACH}"
         ) from None

@@ -4,8 +4,8 @@ A rank hangs when it no longer beats (a stopped process, a lost host), or when i
 time stands still (a deadlock, a file system that is gone). Waiting for another rank is no hanging, however
 long the other one works; neither is what rank 0 does by itself between passes: hashing, uploads to MLflow,
 saving. Ranks that all try to meet, and do not, cannot reach each other. A rank that computes without an end
-is not told from one that computes for long: the time limit of the stage's task is for that. Time is counted in
-looks at the ranks, so that a suspended machine loses nobody.
+is not told from one that computes for long: the time limit of the stage's task is for that. Time is counted
+in looks at the ranks, so that a suspended machine loses nobody.
 """
 
 import signal
