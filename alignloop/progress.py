@@ -2,11 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
+from typing import TypeVar
 
 from alignloop import phases
+
+T = TypeVar("T")
 
 FIRST_GAP_SECONDS, LAST_GAP_SECONDS = 10.0, 600.0  # between two lines
 LONGER = 0.5  # a gap's share of the time since the first line: lines become rarer
@@ -51,6 +54,19 @@ def paced(
             lines.report(progress)
             yield progress
         lines.end()
+    finally:
+        over.set()
+
+
+def spoken(
+    parts: Collection[T], work: str, *, name: str, say: Callable[[str], None], look_every: float = 1.0
+) -> Iterator[T]:
+    """Pass `parts` on as the phase `work`, outside of `paced`; a thread reports it where it takes long."""
+    over = Event()
+    lines = Lines(name, say, time.monotonic)
+    Thread(target=_look, args=(lines, over, look_every), name="progress", daemon=True).start()
+    try:
+        yield from phases.counted(work, parts, len(parts))
     finally:
         over.set()
 

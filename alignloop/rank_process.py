@@ -50,14 +50,14 @@ class Life:
         self._alone = "control"
 
     def activity(self) -> str:
-        """`control`, `passes` or `waits`."""
+        """`control`, `meets`, `passes` or `waits`."""
         return self.ranks.activity if self.ranks else self._alone
 
     def join(self, files: RankFolder, rank: int, compute: Compute) -> None:
         """Meet the other ranks; deal the passes among them, and shard models if params.yaml says so."""
         from alignloop.core import devices, parallel_passes, ranks, sharding
 
-        self._alone = "waits"
+        self._alone = "meets"
         self.ranks = ranks.join(rank, compute.processes, files.meeting, in_turns=compute.shard != "none")
         parallel_passes.deal_among(self.ranks)
         devices.use_number(self.ranks.place_on_host)

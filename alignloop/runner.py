@@ -26,7 +26,7 @@ from alignloop.pipeline.checkout_lock import lock_stage
 from alignloop.pipeline.dvc_lock import locked_stages
 from alignloop.pipeline.loop import Loop, current_loop, end_loop
 from alignloop.pipeline.stage_files import Footprint, fingerprint, footprint, hashes
-from alignloop.progress import paced, shares_of_time
+from alignloop.progress import paced, shares_of_time, spoken
 from alignloop.stage_arguments import parser_of
 from alignloop.tracking import metric_names
 from alignloop.tracking.system_metrics import SystemMonitor
@@ -73,7 +73,8 @@ def run(
     make_deterministic(params, title)
     with lock_stage(root, files.name):
         dvc_repair.back_up_lock(root)
-        inputs, code = hashes(root, files.inputs), hashes(root, files.code)
+        told = partial(spoken, name=title, say=_say)
+        inputs, code = hashes(root, told(files.inputs, "hashing inputs")), hashes(root, files.code)
         loop = current_loop(root, numbers, list(params.rounds))
         stage = Stage(name, root, params, files, loop, inputs=inputs, paths=paths)
         mark_of = partial(fingerprint, root, name, arguments, inputs=inputs, code=code)
@@ -122,7 +123,7 @@ def run(
             if checkpoint and whole >= LONG_SECONDS and (written := checkpoint.summary()):
                 _say(f"{title}  {written}")
             _around("worked", stage, active)
-            outputs = hashes(root, files.outputs)
+            outputs = hashes(root, told(files.outputs, "hashing outputs"))
             kept, leaves = _results([*outputs, *files.pages])
             headlines = metric_names.headlines(name, leaves)
             new = {key: value for key, value in headlines.items() if key not in curves}

@@ -138,15 +138,17 @@ def with_ray(source: Path) -> Found:
         for place, piece in enumerate(record_files.file_pieces(source))
     ]
     data = ray.data.from_items(pieces, override_num_blocks=len(pieces))
-    records = data.map_batches(batch_features, batch_size=1).materialize()
+    records = data.map_batches(batch_features, batch_size=1, batch_format="numpy").materialize()
     rows = sorted(
         records.select_columns(["number", "line", "split"]).take_all(), key=lambda row: row["number"]
     )
     place_of = {int(row["number"]): place for place, row in enumerate(rows)}
 
     def pairs(keys: Callable[[Columns], Columns]) -> list[tuple[int, int]]:
-        groups = records.map_batches(keys, batch_size=None).groupby("group", num_partitions=CORES)
-        rows = groups.map_groups(firsts).take_all()
+        groups = records.map_batches(keys, batch_size=None, batch_format="numpy").groupby(
+            "group", num_partitions=CORES
+        )
+        rows = groups.map_groups(firsts, batch_format="numpy").take_all()
         return [(place_of[row["first"]], place_of[row["other"]]) for row in rows]
 
     first = list(range(len(rows)))

@@ -1,8 +1,11 @@
 """A stage's progress as it is printed: first and last steps, speed, time left, numbers and durations."""
 
+import time
+
 import pytest
 
-from alignloop.progress import WIDTH, Progress, duration, paced, readable
+from alignloop import progress
+from alignloop.progress import WIDTH, Progress, duration, paced, readable, spoken
 
 
 def test_progress_is_printed_first_last_and_at_growing_distances_with_rate_and_end():
@@ -68,6 +71,16 @@ def test_the_last_step_of_a_part_is_printed_before_the_next_begins():
         "reward  1/1",
         "reward  done in 0:16",
     ]
+
+
+def test_work_outside_of_steps_speaks_where_it_takes_long_and_only_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 0.5)
+    printed: list[str] = []
+    for seconds, lines in ((0.0, 0), (0.6, 1)):
+        for _ in spoken(["a", "b"], "hashing outputs", name="ppo", say=printed.append, look_every=0.01):
+            time.sleep(seconds)
+        assert len(printed) == lines
+    assert printed[0].startswith("ppo  hashing outputs · 0/2 · 0:0")
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,18 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.distributed.tensor import DTensor
 
+from alignloop.errors import AlignloopError
+
 P = TypeVar("P")
 R = TypeVar("R")
 Activity = Literal["control", "passes", "waits"]
 Locally = Callable[[Callable[[P], R], Sequence[P]], Iterable[R]]  # runs parts in this process, in their order
 FOREVER = timedelta(days=365)
 BUCKET = 25_000_000  # elements that are summed over the ranks at a time
+REACH = (
+    "let the hosts reach each other: name the network interface that they share in GLOO_SOCKET_IFNAME (and "
+    "NCCL_SOCKET_IFNAME), open the ports between them, and run again"
+)
 NETWORK = ("gloo", "nccl", "connection", "socket", "peer")  # words of torch's messages about it
 
 
@@ -206,11 +212,20 @@ def join(rank: int, size: int, meeting: Path, host: str = "", in_turns: bool = F
     """Become one of `size` ranks, which find each other by the new file `meeting`.
 
     The file is on a file system that all hosts share; no port is opened for it. Returns when all are there.
+    Raises AlignloopError where this process has no network to meet on.
     """
     store = dist.FileStore(str(meeting), size)  # pyright: ignore[reportPrivateImportUsage]
     store.set_timeout(FOREVER)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=FOREVER)
+    try:
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=FOREVER)
+    except RuntimeError as error:
+        if "peer" in str(error):  # another rank has ended, and says why
+            raise
+        reason = str(error).splitlines()[0].rpartition("nullptr. ")[2].rpartition("] ")[2]
+        raise AlignloopError(
+            f"rank {rank} of {size} on {socket.gethostname()} has no way to the others ({reason}); {REACH}"
+        ) from None
     return Ranks(rank, size, _of_all(host or socket.gethostname(), size), in_turns)
 
 

@@ -3,8 +3,9 @@
 A rank hangs when it no longer beats (a stopped process, a lost host), or when it should compute and its CPU
 time stands still (a deadlock, a file system that is gone). Waiting for another rank is no hanging, however
 long the other one works; neither is what rank 0 does by itself between passes: hashing, uploads to MLflow,
-saving. A rank that computes without an end is not told from one that computes for long: the time limit of
-the stage's task is for that. Time is counted in looks at the ranks, so that a suspended machine loses nobody.
+saving. Ranks that all try to meet, and do not, cannot reach each other. A rank that computes without an end
+is not told from one that computes for long: the time limit of the stage's task is for that. Time is counted
+in looks at the ranks, so that a suspended machine loses nobody.
 """
 
 import signal
@@ -31,6 +32,7 @@ class RankWatch:
     def __init__(self, folder: RankFolder, size: int) -> None:
         self._folder, self._size = folder, size
         self._ranks = {rank: _Watched() for rank in range(size)}
+        self._meeting = 0  # looks since all ranks have been trying to meet
 
     def look(self) -> str:
         """What is wrong with a rank that hangs; nothing if none does."""
@@ -41,7 +43,7 @@ class RankWatch:
                 continue
             known.silent = known.silent + 1 if beat == known.beat else 0
             moves = beat.cpu_seconds - known.moved > MOVED_SECONDS
-            rests = beat.activity == "waits" or (rank == 0 and beat.activity == "control")
+            rests = beat.activity in ("waits", "meets") or (rank == 0 and beat.activity == "control")
             if known.beat is None or moves or rests:
                 known.moved, known.still = beat.cpu_seconds, 0
             else:
@@ -51,6 +53,14 @@ class RankWatch:
                 silent.append(rank)
             elif known.still >= HANG_SECONDS:
                 still.append(rank)
+        meets = all(known.beat and known.beat.activity == "meets" for known in self._ranks.values())
+        self._meeting = self._meeting + 1 if meets else 0
+        if self._meeting > HANG_SECONDS:
+            return (
+                f"the {self._size} processes run, and have not reached each other for {HANG_SECONDS} s; let "
+                "the hosts reach each other: name the network interface that they share in "
+                "GLOO_SOCKET_IFNAME (and NCCL_SOCKET_IFNAME), open the ports between them, and run again"
+            )
         if silent or still:
             did = "gave no sign of life" if silent else "did nothing"
             return (

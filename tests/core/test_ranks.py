@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from alignloop.core import parallel_passes
+from alignloop.core.ranks import join
+from alignloop.errors import AlignloopError
 from tests.core.numbers import close, same
 from tests.core.rank_jobs import JOBS, Found, on_ranks, run_jobs
 
@@ -112,3 +114,13 @@ def test_one_process_needs_no_ranks() -> None:
     assert not torch.distributed.is_initialized()
     assert parallel_passes.agreed("own") == "own"
     assert parallel_passes.is_writer()
+
+
+def test_a_rank_without_the_network_it_was_given_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nosuch0")
+    with pytest.raises(
+        AlignloopError, match=r"rank 0 of 1 on .* has no way to the others \(.*nosuch0.*\); let"
+    ):
+        join(0, 1, tmp_path / "meeting")

@@ -49,6 +49,12 @@ def test_a_rank_that_hangs_is_named(tmp_path: Path, lives: Lives, said: str) -> 
     assert watched(tmp_path, lives).startswith(said)
 
 
+def test_ranks_that_all_try_to_meet_and_do_not_are_told_to_look_at_the_network(tmp_path: Path) -> None:
+    said = watched(tmp_path, {0: (True, True, "meets"), 1: (True, True, "meets")})
+    assert said.startswith("the 2 processes run, and have not reached each other for 40 s; let the hosts")
+    assert watched(tmp_path, {0: (True, False, "meets"), 1: (True, True, "control")}, 1000) == ""
+
+
 def test_a_rank_that_has_not_begun_is_not_judged(tmp_path: Path) -> None:
     watch = RankWatch(RankFolder(tmp_path), 2)
     assert [watch.look() for _ in range(2 * HANG_SECONDS)] == [""] * 2 * HANG_SECONDS
