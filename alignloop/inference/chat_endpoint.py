@@ -5,7 +5,6 @@ key is read from the environment and is part of no message.
 """
 
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ from typing import Any, TypeVar
 import httpx
 
 from alignloop.errors import AlignloopError
-from alignloop.inference.exchange import MAX_TRIES, RETRIED_STATUSES, Reply, exchange, shown
+from alignloop.inference.exchange import MAX_TRIES, RETRIED_STATUSES, Reply, authorization, exchange, shown
 
 PATH = "/chat/completions"
 BACK_OFF_S = 0.5  # before the second try, twice as long before each further one
+INVALID_STATUSES = {400, 413, 422}  # of a request, such as one that exceeds the context
 MAX_WAIT_S = 300.0  # that a server may ask for by Retry-After
 T = TypeVar("T")
 
@@ -30,12 +30,16 @@ class InvalidReply(ValueError):
 
 @dataclass(frozen=True)
 class EndpointWords:
-    """What the messages of an endpoint say, and the class of its errors."""
+    """What the messages of an endpoint say, and the class of its errors.
+
+    `rejected` is the class for a request that the server finds invalid: others may not be.
+    """
 
     settings: str  # such as label.model
     key_variable: str
     kept: str  # what an interrupted run keeps
     error: type[AlignloopError]
+    rejected: type[AlignloopError] | None = None
 
 
 class Watch:
@@ -55,9 +59,12 @@ class ChatEndpoint:
         self.url = f"{url.rstrip('/')}{PATH}"
         self._words, self._timeout_s = words, timeout_s
         self._given_up = threading.Event()
-        key = os.environ.get(words.key_variable)
+        try:
+            headers = authorization(words.key_variable)
+        except ValueError as error:
+            raise words.error(str(error)) from None
         self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers=headers,
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=at_once),
         )
@@ -128,13 +135,14 @@ class ChatEndpoint:
         """The reply as a chat completion, with at least one choice that has a message."""
         words = self._words
         if reply.status != 200:
-            raise words.error(
+            kind = words.rejected if words.rejected and reply.status in INVALID_STATUSES else words.error
+            raise kind(
                 f"{self.url}: returned status {reply.status}: {shown(reply.content)}; check {words.settings} "
                 f"and {words.key_variable}"
             )
         try:
             completion = json.loads(reply.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             what = "a web page (HTML)" if b"<html" in reply.content[:2000].lower() else "no JSON"
             raise words.error(
                 f"{self.url}: the reply is {what}: {shown(reply.content)}; is {words.settings} the address "

@@ -1,5 +1,6 @@
 """One request and its reply over HTTP: limits of time and size, and which statuses are worth another try."""
 
+import os
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -37,5 +38,21 @@ def exchange(client: httpx.Client, method: str, url: str, body: Any, timeout_s: 
 
 
 def shown(content: bytes) -> str:
-    """The beginning of a reply for a message, in one line."""
-    return " ".join(content[:400].decode(errors="replace").split())[:300] or "no text"
+    """The beginning of a reply for a message, in one line, without what a terminal would obey."""
+    return printable(" ".join(content[:400].decode(errors="replace").split()))[:300] or "no text"
+
+
+def printable(text: str) -> str:
+    """The text with a `?` for every character that is not printable."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def authorization(key_variable: str) -> dict[str, str]:
+    """The header with the key that an environment variable holds; none where it is unset.
+
+    Raises ValueError for a key that is no header's value: httpx would quote it in its message.
+    """
+    key = os.environ.get(key_variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError(f"{key_variable} in the environment must be a key of printable ASCII characters")
+    return {"Authorization": f"Bearer {key}"} if key else {}

@@ -6,7 +6,6 @@ read from the environment and is part of no message.
 """
 
 import json
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 import httpx
 
 from alignloop.errors import AlignloopError
-from alignloop.inference.exchange import MAX_TRIES, RETRIED_STATUSES, exchange, shown
+from alignloop.inference.exchange import MAX_TRIES, RETRIED_STATUSES, authorization, exchange, shown
 
 KEY_VARIABLE = "ALIGNLOOP_SAMPLER_KEY"
 BACK_OFF_S = 0.5  # before the second try, twice as long before each further one
@@ -46,9 +45,8 @@ class HttpClient:
         self._timeout_s, self._max_concurrency = timeout_s, max_concurrency
         self._died = died
         self._given_up = threading.Event()
-        key = os.environ.get(KEY_VARIABLE)
         self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers=_header(),
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=max_concurrency),
         )
@@ -126,3 +124,10 @@ class HttpClient:
         if died := self._died():
             return self.refusal(doing, died, "look at its log, and run again: finished steps are kept")
         return self.refusal(doing, problem, f"{remedy}, and run again: finished steps are kept")
+
+
+def _header() -> dict[str, str]:
+    try:
+        return authorization(KEY_VARIABLE)
+    except ValueError as error:
+        raise SamplerError(str(error)) from None

@@ -8,14 +8,16 @@ from typing import Any, Literal, NamedTuple
 
 from alignloop.data.pii.redaction import redact
 from alignloop.inference.chat_endpoint import ChatEndpoint, EndpointWords, InvalidReply, Watch
+from alignloop.inference.exchange import printable
 from alignloop.seeds import seed_of
 from alignloop.teacher.journal import Journal, Tokens
-from alignloop.teacher.plan import KEY_VARIABLE, DistillError, Plan
+from alignloop.teacher.plan import KEY_VARIABLE, DistillError, Plan, RejectedError
 
-Outcome = Literal["answered", "refused", "truncated", "empty"]
+Outcome = Literal["answered", "refused", "truncated", "empty", "rejected"]
 REMEDIES: dict[str, str] = {
     "refused": "correct the prompts, teacher.system or `refusals`, or take another teacher",
     "truncated": "raise teacher.max_reply_tokens: what was cut is asked for again",
+    "rejected": "the server finds the request invalid",
     "empty": "a reasoning model may need a larger teacher.max_reply_tokens; `--again` asks for them again",
 }
 OVERHEAD = 16  # tokens at most that a chat template adds to a message
@@ -24,6 +26,7 @@ WORDS = EndpointWords(
     KEY_VARIABLE,
     "the replies so far are in the journal, and none is paid for twice",
     DistillError,
+    RejectedError,
 )
 
 
@@ -32,14 +35,17 @@ class BudgetReached(Exception):
 
 
 class Answer(NamedTuple):
-    """A reply: its text without personal data, and who the server says wrote it."""
+    """A reply: its text without personal data, and who the server says wrote it.
+
+    The text of a request that was rejected is the message.
+    """
 
     outcome: Outcome
     text: str
-    model: str | None
-    fingerprint: str | None
-    prompt_sha256: str
-    redacted: int
+    model: str | None = None
+    fingerprint: str | None = None
+    prompt_sha256: str = ""
+    redacted: int = 0
 
 
 def bound_of(messages: Sequence[Mapping[str, str]], max_reply_tokens: int) -> Tokens:
@@ -107,7 +113,7 @@ class Asking:
         except InvalidReply:
             self._journal.spent(watch.key, change)
             raise
-        model = completion.get("model") if isinstance(completion.get("model"), str) else None
+        model = _name(completion.get("model"))
         name = self._plan.teacher.name
         before = self._journal.models.get(name)
         if model and before and model != before:
@@ -119,11 +125,10 @@ class Asking:
                 "writes them without asking for more"
             )
         finish = choice.get("finish_reason")
-        fingerprint = completion.get("system_fingerprint")
         reply = {
             "name": name,
             "model": model,
-            "fingerprint": fingerprint if isinstance(fingerprint, str) else None,
+            "fingerprint": _name(completion.get("system_fingerprint")),
             "finish": finish,
             "limit": self._plan.teacher.max_reply_tokens,
             "refusal": bool(choice["message"].get("refusal")) or finish == "content_filter",
@@ -142,7 +147,9 @@ class Asking:
         return "answered" if text else "empty"
 
     def _answer(self, reply: Mapping[str, Any], prompt_sha256: str) -> Answer:
-        text, counts = redact(reply["text"].replace("\0", "").strip())
+        # half a surrogate pair, which JSON can hold, is no text that can be written
+        plain = reply["text"].encode(errors="replace").decode().replace("\0", "")
+        text, counts = redact(plain.strip())
         return Answer(
             self._outcome(reply),
             text,
@@ -170,6 +177,11 @@ class _Account(Watch):
         budget = self._budget
         if requests >= budget.max_requests or tokens.plus(self.bound).total > budget.max_tokens:
             raise BudgetReached
+
+
+def _name(stated: Any) -> str | None:
+    """A name that the server states, as far as it is one."""
+    return printable(stated)[:200] or None if isinstance(stated, str) else None
 
 
 def _usage(completion: Mapping[str, Any]) -> Tokens | None:

@@ -24,7 +24,7 @@ from alignloop.teacher.asking import REMEDIES, WORDS, Answer, Asking, BudgetReac
 from alignloop.teacher.costs import Bound, money, most, words_of
 from alignloop.teacher.items import Item, Items, read_items
 from alignloop.teacher.journal import FOLDER, Journal, Tokens
-from alignloop.teacher.plan import DistillError, Plan, load_principles
+from alignloop.teacher.plan import DistillError, Plan, RejectedError, load_principles
 from alignloop.teacher.self_instruct import NewTasks
 
 SEEN = 20  # replies before the share of those that are left out can stop the run
@@ -35,7 +35,7 @@ class Summary(NamedTuple):
     """What a run did. `not_asked` are items beyond the budget; `in_all` is what all runs spent."""
 
     demonstrations: int
-    left_out: Counter[str]
+    left_out: str
     not_asked: int
     filtered: Counter[str]
     redacted: int
@@ -104,7 +104,7 @@ class Distillation:
         record_files.write(self.out, results.demonstrations)
         yield Summary(
             demonstrations=len(results.demonstrations),
-            left_out=results.left_out,
+            left_out=results.reasons(),
             not_asked=results.not_asked,
             filtered=filtered,
             redacted=self.items.redacted + results.redacted,
@@ -136,6 +136,8 @@ class Distillation:
             return work[self.plan.way](self.plan, item, asking.ask)
         except BudgetReached:
             return None
+        except RejectedError as error:
+            return Answer("rejected", str(error))
 
     def _nothing(self, results: "_Results", items: int) -> str:
         budget = self.plan.budget
@@ -146,7 +148,7 @@ class Distillation:
                 f"{self.journal.tokens.total:,} tokens are spent, and one takes up to "
                 "teacher.max_reply_tokens and its prompt; raise them"
             )
-        return f"the teacher gave no demonstration ({_reasons(results.left_out)})"
+        return f"the teacher gave no demonstration ({results.reasons()})"
 
 
 class _Results:
@@ -158,6 +160,7 @@ class _Results:
         self.demonstrations: list[Demonstration] = []
         self.left_out, self.versions = Counter[str](), Counter[str]()
         self.not_asked = self.redacted = 0
+        self.rejection = ""  # the first one
 
     def collect(self, items: Sequence[Item], futures: Sequence[Future[Answer | None]]) -> Iterator[Progress]:
         """Take the results as they come, in order. Raises DistillError where too many are left out."""
@@ -167,6 +170,7 @@ class _Results:
                 self.not_asked += 1
             elif answer.outcome != "answered":
                 self.left_out[answer.outcome] += 1
+                self.rejection = self.rejection or (answer.text if answer.outcome == "rejected" else "")
             else:
                 self._add(item, answer)
             self._check_share()
@@ -210,21 +214,19 @@ class _Results:
             )
         )
 
+    def reasons(self) -> str:
+        """What was left out, each with its remedy."""
+        remedies = REMEDIES | ({"rejected": self.rejection} if self.rejection else {})
+        return "; ".join(f"{count:,} {reason}: {remedies[reason]}" for reason, count in self.left_out.items())
+
     def _check_share(self) -> None:
         seen, left_out = len(self.demonstrations) + self.left_out.total(), self.left_out.total()
         if seen >= SEEN and left_out > self._plan.max_left_out * seen:
             raise DistillError(
                 f"{self._plan.teacher.url}: {left_out:,} of {seen:,} replies are left out, more than "
-                f"max_left_out ({self._plan.max_left_out:g}): {_reasons(self.left_out)}. Nothing was "
+                f"max_left_out ({self._plan.max_left_out:g}): {self.reasons()}. Nothing was "
                 "written; the replies so far are in the journal"
             )
-
-
-def _reasons(left_out: Counter[str]) -> str:
-    """What was left out, each with its remedy."""
-    return (
-        "; ".join(f"{count:,} {reason}: {REMEDIES[reason]}" for reason, count in left_out.items()) or "none"
-    )
 
 
 def _task_item(task: str) -> Item:
@@ -250,7 +252,7 @@ def summary_lines(plan: Plan, done: Summary) -> Iterator[str]:
     price = plan.budget.price
     yield f"{done.demonstrations:,} demonstrations in {plan.out}, by {', '.join(done.versions)}"
     if done.left_out:
-        yield f"left out: {_reasons(done.left_out)}"
+        yield f"left out: {done.left_out}"
     if done.filtered:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in done.filtered.most_common())
         yield f"tasks that were not kept: {reasons}"

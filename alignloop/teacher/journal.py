@@ -111,7 +111,8 @@ def erase_user(root: Path, users: Collection[str]) -> int:
     """
     erased = 0
     for path in sorted((root / FOLDER).glob("*.jsonl")):
-        lines = _lines(path, path.read_bytes())
+        content = path.read_bytes()
+        lines = _lines(path, content[: content.rfind(b"\n") + 1])
         found = [line.get("user") in users for line in lines]
         if any(found):
             kept = [

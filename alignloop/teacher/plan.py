@@ -25,6 +25,10 @@ class DistillError(AlignloopError):
     """The plan, the teacher or what it writes cannot be used; the message says what helps."""
 
 
+class RejectedError(DistillError):
+    """The teacher's server finds one request invalid, such as a prompt beyond its context."""
+
+
 def _terms(terms: str) -> str:
     try:
         if terms != UNKNOWN:

@@ -71,7 +71,8 @@ def test_retry_after_is_a_number_of_seconds_or_a_date() -> None:
             "a web page (HTML): <!doctype html><HTML><p>Sign in; is its.url",
             1,
         ),
-        ([b"pong"], "the reply is no JSON: pong", 1),
+        ([b"po\x1b[2Jng"], "the reply is no JSON: po?[2Jng", 1),
+        ([b"[" * 50_000], "the reply is no JSON: [[[", 1),
         ([b'{"object": "list"}'], 'is no chat completion (choices[0].message): {"object": "list"}', 1),
         ([{"choices": []}], "is no chat completion", 1),
         ([401], "returned status 401", 1),
@@ -96,3 +97,17 @@ def test_a_server_that_asks_to_wait_long_or_is_down_is_not_waited_for(server: Ch
         ask(server.url)
     with pytest.raises(AlignloopError, match=r"cannot be reached, 4 times: .*refused; start it or correct"):
         ask("http://127.0.0.1:1/v1")
+
+
+def test_a_key_that_is_no_key_is_refused_and_not_shown(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_KEY", "a-secret\n")  # as files end
+    assert ask(server.url) == "yes"
+    assert server.keys == ["Bearer a-secret"]
+    monkeypatch.setenv("SOME_KEY", "a-secret\nof two lines")
+    with pytest.raises(
+        AlignloopError, match=r"^SOME_KEY in the environment must be a key of printable"
+    ) as caught:
+        ask(server.url)
+    assert "secret" not in str(caught.value)

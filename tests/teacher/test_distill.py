@@ -163,6 +163,25 @@ def test_replies_that_are_no_answer_are_counted_and_a_larger_limit_asks_again(
     assert len(written(here)) == 5
 
 
+def test_a_prompt_that_the_server_rejects_is_left_out_and_what_is_no_text_is_made_one(
+    here: Path, server: ChatServer, plan: PlanFile, capsys: Any
+) -> None:
+    server.about = {"model": "big\x1b[2J", "system_fingerprint": "x" * 999}
+    server.first = [400, "Half of a pair: \ud83d, and \0 nothing."]
+    assert distill(plan()) == 0
+    said = capsys.readouterr().out
+    assert "left out: 1 rejected: http://127.0.0.1" in said
+    assert "returned status 400" in said
+    assert "\x1b" not in said
+    first, _ = written(here)
+    assert first.messages[-1].content == "Half of a pair: ?, and  nothing."
+    assert first.teacher is not None
+    assert (first.teacher.model, first.teacher.fingerprint) == ("big?[2J", "x" * 200)
+    server.first = [400] * 3
+    assert distill(plan(out="data/sources/other.jsonl")) == 1
+    assert "the teacher gave no demonstration (3 rejected: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("first", "about", "message"),
     [
@@ -230,6 +249,8 @@ def test_forgotten_users_are_not_asked_about_and_their_replies_are_erased(
     write(here / "prompts.jsonl", *rows)
     assert distill(plan()) == 0
     [journal] = (here / FOLDER).iterdir()
+    with journal.open("ab") as torn:
+        torn.write(b'{"reply": "half a li')
     assert erase_user(here, {"u1"}) == 1
     assert b"Question 1" not in journal.read_bytes()
     assert b"Question 2" in journal.read_bytes()
@@ -241,44 +262,3 @@ def test_forgotten_users_are_not_asked_about_and_their_replies_are_erased(
     assert "this run: 0 requests, 2 replies from the journal" in said
     assert "all runs: 3 of 1,000 requests, 54 tokens" in said
     assert [each.user for each in written(here)] == ["u0", "u2"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"teacher": {"terms": "free for all"}}, "teacher.terms: must be an SPDX expression of the terms"),
-        (
-            {"teacher": {"terms": "unknown-accepted"}},
-            "teacher.terms: must be an SPDX expression of the terms",
-        ),
-        ({"teacher": {"url": "http://me:word@host/v1"}}, "put the key into ALIGNLOOP_TEACHER_KEY"),
-        ({"teacher": {"settings": {"model": "x"}}}, "teacher.settings: must not set model"),
-        ({"refusals": ["("]}, "refusals.0: must be a regular expression"),
-        ({"self_instruct": {"words": [9, 3]}}, "self_instruct: words: the fewest (9) exceed the most (3)"),
-        ({"prompts": "absent.jsonl"}, "absent.jsonl: does not exist; name a file of prompts"),
-        ({"way": "rewrites"}, "holds no rankings to ask about (3 of another kind)"),
-        ({"out": "data/forgotten.txt"}, "must end with .jsonl"),
-        ({"out": "prompts.jsonl"}, "prompts.jsonl: is another file, which no teacher wrote"),
-        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
-    ],
-)
-def test_a_plan_that_cannot_work_is_refused_before_anybody_is_asked(
-    here: Path, server: ChatServer, plan: PlanFile, capsys: Any, changes: dict[str, Any], message: str
-) -> None:
-    assert distill(plan(**changes)) == 1
-    said = capsys.readouterr().err
-    assert message in said
-    assert "word@" not in said
-    assert not server.asked
-    assert not (here / "data" / "sources").exists()
-
-
-def test_two_runs_of_a_plan_at_a_time_are_refused(here: Path, server: ChatServer, plan: PlanFile) -> None:
-    from alignloop.teacher.distillation import Distillation
-    from alignloop.teacher.plan import DistillError, load_plan
-
-    first = Distillation(load_plan(plan()))
-    with pytest.raises(DistillError, match="another `distill` with this `out` is running"):
-        Distillation(load_plan(plan()))
-    first.close()
-    Distillation(load_plan(plan())).close()
