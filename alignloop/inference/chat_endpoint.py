@@ -32,7 +32,8 @@ class InvalidReply(ValueError):
 class EndpointWords:
     """What the messages of an endpoint say, and the class of its errors.
 
-    `rejected` is the class for a request that the server finds invalid: others may not be.
+    `rejected` is the class for a request that the server finds invalid: others may not be. `busy` is what
+    helps against status 429.
     """
 
     settings: str  # such as label.model
@@ -40,6 +41,7 @@ class EndpointWords:
     kept: str  # what an interrupted run keeps
     error: type[AlignloopError]
     rejected: type[AlignloopError] | None = None
+    busy: str = "send fewer at a time"
 
 
 class Watch:
@@ -103,6 +105,9 @@ class ChatEndpoint:
             tries += 1
             try:
                 reply = exchange(self._client, "POST", self.url, body(attempt), self._timeout_s)
+            except httpx.TimeoutException:
+                problem, detail = f"did not answer within {self._timeout_s:g} s", ""
+                continue
             except httpx.HTTPError as error:
                 problem, detail = "cannot be reached", f": {error or type(error).__name__}"
                 continue
@@ -110,6 +115,8 @@ class ChatEndpoint:
                 watch.declined()
             if reply.status in RETRIED_STATUSES:
                 problem, detail = f"returned status {reply.status}", f": {shown(reply.content)}"
+                if reply.status == 429:
+                    problem = f"has too many requests (status 429): {self._words.busy}"
                 wait_s = self._wait_of(reply, wait_s)
                 continue
             try:

@@ -150,7 +150,7 @@ class _Requests(Watch):
 
 
 def _ranks_in(completion: Mapping[str, Any], letters: str) -> tuple[dict[str, int], str]:
-    """Rank of each letter, without gaps, and the reply. Raises InvalidReply; another seed may give a ranking."""
+    """Rank of each letter, without gaps, and the reply. Raises InvalidReply: another seed may give one."""
     message = completion["choices"][0]["message"]
     if message.get("refusal"):
         raise InvalidReply(f"it refused: {str(message['refusal'])[:80]!r}")

@@ -1,19 +1,19 @@
 """A judge model compares two models' responses in both orders; how it is counted, bounded and believed."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alignloop.labeling import llm_judge
+from alignloop.inference import chat_endpoint
 from alignloop.labeling.independent_judge import independent_wins
 from alignloop.labeling.llm_judge import JudgeError
 from alignloop.labeling.pairwise_judge import JudgedPair, report
 from alignloop.params import load
 from alignloop.params.evaluate import IndependentJudge
 from alignloop.records import EvaluatedResponse, Message, Prompt
+from tests.chat_server import serving
 from tests.stages.judge_endpoint import Endpoint
 
 FIRST, SECOND = '{"ranks": {"A": 1, "B": 2}}', '{"ranks": {"A": 2, "B": 1}}'
@@ -21,14 +21,11 @@ FIRST, SECOND = '{"ranks": {"A": 1, "B": 2}}', '{"ranks": {"A": 2, "B": 1}}'
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Endpoint]:
-    monkeypatch.setattr(llm_judge.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(chat_endpoint, "BACK_OFF_S", 0.0)
     monkeypatch.chdir(tmp_path)
-    with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    server = Endpoint()
+    with serving(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def plan(endpoint: Endpoint, **changes: Any) -> IndependentJudge:
@@ -96,9 +93,12 @@ def test_a_judge_that_prefers_what_it_reads_first_earns_nobody_a_win(endpoint: E
 @pytest.mark.parametrize(
     ("first", "message"),
     [
-        ([503] * 4, r"returned status 503, 4 times; start it or correct evaluate\.judge, and run again"),
+        ([503] * 4, r"returned status 503, 4 times: .*; start it or correct evaluate\.judge, and run again"),
         ([429] * 4, r"too many requests \(status 429\): lower evaluate\.judge\.max_concurrency, 4 times"),
-        (["I'd rather not"] * 4, r"gave no ranking of p0-\w+: no JSON in \"I'd rather not\", 4 times"),
+        (
+            ["I'd rather not"] * 4,
+            r"gave no ranking of p0-\w+, 4 times: no JSON in \"I'd rather not\"; start it",
+        ),
         ([401], r"returned status 401: .*check evaluate\.judge and ALIGNLOOP_JUDGE_KEY"),
     ],
 )
