@@ -292,4 +292,4 @@ def gigabytes(bytes: float) -> str:
     """Bytes as people say them: 540 MB, 7.1 GB, 58 GB."""
     if bytes < 1e9:
         return f"{bytes / 1e6:.0f} MB"
-    return f"{bytes / 1e9:.1f} GB" if bytes < 1e10 else f"{bytes / 1e9:.0f} GB"
+    return f"{bytes / 1e9:.1f} GB" if bytes < 1e10 else f"{bytes / 1e9:,.0f} GB"
