@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
@@ -64,7 +65,7 @@ class Asking:
         self._plan, self._endpoint = plan, endpoint
         self._journal, self._again = journal, again
         self._refusals = [re.compile(pattern, re.IGNORECASE) for pattern in plan.refusals]
-        self.cached = 0
+        self.cached, self._lock = 0, threading.Lock()
 
     def ask(self, messages: Sequence[Mapping[str, str]], user: str, use: str) -> Answer:
         """The teacher's reply to messages. `use` tells uses of the same messages apart.
@@ -86,7 +87,8 @@ class Asking:
         prompt_sha256 = sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()
         known = self._journal.reply(key)
         if known and not self._is_stale(known):
-            self.cached += 1
+            with self._lock:
+                self.cached += 1
             return self._answer(known, prompt_sha256)
         limits = {} if "max_tokens" in teacher.settings else {"max_tokens": teacher.max_reply_tokens}
         watch = _Account(self._plan, self._journal, key, bound_of(messages, teacher.max_reply_tokens))

@@ -86,11 +86,7 @@ class Distillation:
                 tasks = NewTasks(plan, items, asking.ask)
                 yield from self._make_tasks(tasks)
                 items, filtered = [_task_item(task) for task in tasks.made], tasks.filtered
-                if tasks.ran_dry:
-                    notes.append(
-                        f"only {len(items):,} tasks were made: the teacher repeated itself; add seed tasks, "
-                        "or raise self_instruct.max_similarity or teacher.temperature"
-                    )
+                notes += _shortfall(tasks, plan.self_instruct.instructions)
             results = _Results(self)
             futures = [pool.submit(self._answer, item, asking) for item in items]
             try:
@@ -100,7 +96,8 @@ class Distillation:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         if not results.demonstrations:
-            raise DistillError(f"{plan.out}: {self._nothing(results, len(items))}; nothing was written")
+            reason = "; ".join(notes) or self._nothing(results)
+            raise DistillError(f"{plan.out}: {reason}; nothing was written")
         record_files.write(self.out, results.demonstrations)
         yield Summary(
             demonstrations=len(results.demonstrations),
@@ -122,7 +119,7 @@ class Distillation:
             for _ in tasks.each():
                 yield Progress(len(tasks.made), total, {"tasks": len(tasks.made)})
         except BudgetReached:
-            pass  # the tasks so far may be answered by the journal; the summary says how many are not
+            pass  # the tasks so far may be answered by the journal; a note says how many are missing
 
     def _answer(self, item: Item, asking: Asking) -> Answer | None:
         """The teacher's demonstration for an item; None beyond the budget."""
@@ -139,9 +136,9 @@ class Distillation:
         except RejectedError as error:
             return Answer("rejected", str(error))
 
-    def _nothing(self, results: "_Results", items: int) -> str:
+    def _nothing(self, results: "_Results") -> str:
         budget = self.plan.budget
-        if results.not_asked or not items:
+        if results.not_asked:
             return (
                 f"budget.max_requests ({budget.max_requests:,}) and budget.max_tokens "
                 f"({budget.max_tokens:,}) leave no request: {self.journal.requests:,} requests and "
@@ -227,6 +224,20 @@ class _Results:
                 f"max_left_out ({self._plan.max_left_out:g}): {self.reasons()}. Nothing was "
                 "written; the replies so far are in the journal"
             )
+
+
+def _shortfall(tasks: NewTasks, wanted: int) -> list[str]:
+    """Why there are fewer new tasks than wanted."""
+    if len(tasks.made) == wanted:
+        return []
+    made = f"only {len(tasks.made):,} of {wanted:,} tasks were made"
+    if not tasks.ran_dry:
+        return [f"{made} within the budget; raise budget.max_requests or budget.max_tokens and run again"]
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in tasks.filtered.most_common())
+    return [
+        f"{made}, and then none in several requests ({reasons}); add seed tasks, or raise "
+        "self_instruct.max_similarity or teacher.temperature"
+    ]
 
 
 def _task_item(task: str) -> Item:

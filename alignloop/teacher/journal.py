@@ -5,7 +5,9 @@ its reply has come, so that after `kill -9` nothing is asked twice but what was 
 spent. A prompt is there as a hash only; a reply has the user of its prompt, whom `data forget` removes.
 """
 
+import errno
 import json
+import os
 import threading
 from collections.abc import Callable, Collection, Mapping
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -48,7 +50,7 @@ class Journal:
         self._replies: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         try:
             flock(self._file, LOCK_EX | LOCK_NB)
         except OSError:
@@ -59,6 +61,7 @@ class Journal:
         content = path.read_bytes()
         whole = content.rfind(b"\n") + 1
         self._file.truncate(whole)  # a last line that a killed process did not finish
+        self._size = whole
         for line in _lines(path, content[:whole]):
             self._take(line)
 
@@ -91,8 +94,14 @@ class Journal:
             self._write({"reply": key, "tokens": change, **reply})
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line).encode() + b"\n")
-        self._file.flush()  # a process that is killed loses nothing
+        content = json.dumps(line).encode() + b"\n"
+        try:
+            if self._file.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        except OSError:
+            self._file.truncate(self._size)  # no half a line, after which another thread would write
+            raise
+        self._size += len(content)
         self._take(line)
 
     def _take(self, line: dict[str, Any]) -> None:

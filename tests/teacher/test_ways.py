@@ -84,3 +84,12 @@ def test_new_tasks_are_filtered_and_answered(
     server.reply = lambda body: "1. Why is the sea full of salt?"
     assert distill(plan(way="self-instruct", self_instruct=wish | {"instructions": 3}, seed=2)) == 1
     assert len(server.asked) - len(requests) == 10  # then it gives up
+    assert (
+        "only 0 of 3 tasks were made, and then none in several requests (10 similar"
+        in capsys.readouterr().err
+    )
+    few = {"budget": {"max_requests": 1}, "out": "data/sources/few.jsonl"}
+    server.reply = reply
+    lists = iter(["1. Explain how bread rises in the oven."])
+    assert distill(plan(way="self-instruct", self_instruct=wish, **few)) == 1
+    assert "only 1 of 2 tasks were made within the budget" in capsys.readouterr().err
