@@ -2,28 +2,11 @@
 
 import shlex
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from alignloop.params.addresses import address_for
 from alignloop.params.section import Count, Positive, Section
-
-
-def _address(url: str) -> str:
-    parts = urlsplit(url)
-    try:
-        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # its port is no port
-        whole = False
-    if not whole:
-        raise ValueError("must be the address of a server, such as http://127.0.0.1:8000")
-    if parts.username or parts.password:
-        raise ValueError(
-            "must not hold a password; put the key into ALIGNLOOP_SAMPLER_KEY in the environment"
-        )
-    if parts.query or parts.fragment:
-        raise ValueError("must end with its host, port or path")
-    return url.rstrip("/")
 
 
 def _words(command: str | None) -> str | None:
@@ -40,7 +23,7 @@ class RolloutEngine(Section):
     """`engine` and `truncate` are part of the result; an address, a command or a limit of time is not."""
 
     engine: Literal["own", "vllm"]
-    url: Annotated[str, AfterValidator(_address)]
+    url: Annotated[str, AfterValidator(address_for("ALIGNLOOP_SAMPLER_KEY"))]
     command: Annotated[str | None, AfterValidator(_words)]
     max_gap: Annotated[float, Field(gt=1)]
     truncate: Annotated[float, Field(ge=1)]

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
 from alignloop.files import replacing
-from alignloop.pipeline.code_paths import CODE, is_code
+from alignloop.pipeline.code_paths import CODE, SCORES, is_code
 
 # messages for people: no result depends on them
 NO_RESULT = {"alignloop/errors.py", "alignloop/phases.py", "alignloop/progress.py"}
@@ -40,7 +40,7 @@ def written(root: Path) -> str:
     for name, stage in tree["stages"].items():
         body: Any = stage.get("do", stage)
         function = shlex.split(body["cmd"])[3]
-        data = [dep for dep in body["deps"] if not is_code(dep)]
+        data = [dep for dep in body["deps"] if not is_code(dep) or dep == SCORES]
         deps = CommentedSeq([*data, *imported(root, function, graph)])
         if list(body["deps"]) != list(deps):
             body["deps"] = deps

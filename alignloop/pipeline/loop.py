@@ -30,6 +30,7 @@ NO_PART_OF_THE_RESULT = (  # may change while a loop is interrupted
     "rollout.timeout_s",
     "rollout.start_timeout_s",
     "rollout.weights_folder",
+    "scoring",
 )
 
 

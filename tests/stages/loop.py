@@ -131,7 +131,9 @@ class Loop:
             )
         )
 
-    def ppo(self, params: Params, out: str = "policy") -> list[Progress]:
+    def ppo(
+        self, params: Params, out: str = "policy", checkpoint: Checkpoint | None = None
+    ) -> list[Progress]:
         at = self.root
         models = {"start": at / "sft", "reward": at / "reward", "sft": at / "sft"}
         written = {
@@ -142,7 +144,7 @@ class Loop:
         }
         return list(
             bind(ppo, params)(
-                Checkpoint.fresh(at, "ppo"),
+                checkpoint or Checkpoint.fresh(at, "ppo"),
                 "r1",
                 **models,
                 prompts=at / "prompts",
