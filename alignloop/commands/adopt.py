@@ -42,7 +42,8 @@ def command(arguments: Sequence[str]) -> int:
     place = path.relative_to(root).as_posix()
     with lock_stage(root, "adopt"):
         base = adoption.take(options.checkpoint, options.base, path)
-        hash, parents = hashes(root, [place])[place], adoption.origins(root, options.checkpoint, base)
+        hash = hashes(root, [place])[place]
+        parents = adoption.origins(root, hash, options.checkpoint, base)
         about = {"checkpoint": options.checkpoint, "base": base or ""}
         given = {**about, "name": name, "trained": adoption.TRAINED}
         with tracking.run(root, "adopt", params=given, inputs=parents) as run:

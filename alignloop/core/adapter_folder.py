@@ -50,11 +50,22 @@ def merged(folder: Path, base: str) -> tuple[PreTrainedModel, PreTrainedTokenize
         own = (folder / "tokenizer_config.json").is_file()
         tokenizer = load_tokenizer(folder if own else base)
     check_rows(model, tokenizer, base)
-    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict  # takes a second to import
+    from peft import (  # takes a second
+        LoraConfig,
+        get_peft_model,
+        get_peft_model_state_dict,
+        set_peft_model_state_dict,
+    )
 
-    config = {**_config(folder), "inference_mode": True, "auto_mapping": None}
+    config = {
+        **_config(folder),
+        "inference_mode": True,
+        "auto_mapping": None,
+        "base_model_name_or_path": base,
+    }
     try:
         adapted = get_peft_model(cast(Any, model), cast(Any, LoraConfig.from_peft_type(**config)))
+        places = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
         report = set_peft_model_state_dict(adapted, weights)
     except MemoryError:
         raise
@@ -64,11 +75,11 @@ def merged(folder: Path, base: str) -> tuple[PreTrainedModel, PreTrainedTokenize
             "trained on by --base"
         ) from None
     lost = list(report.unexpected_keys)
-    bare = [name for name in report.missing_keys if ".lora_" in name or ".modules_to_save." in name]
+    bare = sorted(places - weights.keys())
     if lost or bare:
         raise CheckpointError(
-            f"{folder}: {len(lost)} weights of the adapter have no place in {base}, {len(bare)} places have no "
-            f"weight, the first is {(lost + bare)[0]}; name the base that it was trained on by --base"
+            f"{folder}: {len(lost)} weights of the adapter have no place in {base}, {len(bare)} places have "
+            f"no weight, the first is {(lost + bare)[0]}; name the base that it was trained on by --base"
         )
     return cast(PreTrainedModel, adapted.merge_and_unload()), tokenizer
 

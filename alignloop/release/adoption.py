@@ -85,8 +85,11 @@ def take(checkpoint: str, base: str | None, out: Path) -> str | None:
     return merged_into
 
 
-def origins(root: Path, *sources: str | None) -> dict[str, str]:
-    """The DVC hashes of the folders that the policy was made of, by path; ids on the hub have none."""
+def origins(root: Path, hash: str, *sources: str | None) -> dict[str, str]:
+    """The DVC hashes of the folders that the policy was made of, by path; ids on the hub have none.
+
+    One with the policy's own bytes, whose hash is `hash`, is left out: nothing was made of it.
+    """
     places = [Path(source) for source in sources if source and Path(source).is_dir()]
     inside = [
         place.resolve().relative_to(root.resolve())
@@ -94,7 +97,8 @@ def origins(root: Path, *sources: str | None) -> dict[str, str]:
         else place.resolve()
         for place in places
     ]
-    return hashes(root, [place.as_posix() for place in inside])
+    found = hashes(root, [place.as_posix() for place in inside])
+    return {path: its_hash for path, its_hash in found.items() if its_hash != hash}
 
 
 def judge(params: Params, root: Path, path: Path, hash: str) -> Judged:

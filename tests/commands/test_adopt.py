@@ -22,6 +22,7 @@ from alignloop.pipeline.overrides import override
 from alignloop.records import Document, EvaluatedResponse, Message, Prompt
 from alignloop.release import adoption
 from alignloop.tracking import registry
+from alignloop.training.encoding import document_rows
 from tests.conftest import TEXTS
 from tests.evaluation.evaluations import evaluation
 
@@ -110,7 +111,7 @@ def test_a_checkpoint_of_plain_transformers_is_judged_registered_and_approved(
     assert rules["traced"] == {"value": 1, "bound": 0, "met": False}, "its origin is not known"
     assert tags["gate:traced"] == "1, bound 0: NOT MET"
     assert tags["gates"] == "failed"
-    assert rules["max_kl_per_response_nats"]["value"] > 0
+    assert abs(rules["max_kl_per_response_nats"]["value"]) > 1e-3
     assert rules["max_reward_model_gap"]["value"] == pytest.approx(0.05)
     assert found["verdict"]["wins"]["reward_model"]["rate"] == 1.0, "every score is above -9"
     assert "trained elsewhere" in version.description
@@ -120,9 +121,10 @@ def test_a_checkpoint_of_plain_transformers_is_judged_registered_and_approved(
     assert all(torch.equal(mine[name], weight) for name, weight in theirs.items())
     assert main(["lineage", "alignloop-policy/1"]) == 0
     tree = capsys.readouterr().out
-    assert "models/adopted/theirs" in tree
-    assert f"{trained}  " in tree
-    assert "no stage made it: raw bytes" in tree
+    assert tree.splitlines()[0].startswith(f"models/adopted/theirs  {version.hash}")
+    assert tree.splitlines()[1].startswith("made by adopt, commit "), (
+        "the same bytes: nothing was made of them"
+    )
     override(
         loop / "params.yaml",
         changes={"release.gates.traced": False, "release.gates.max_behaviour_fall": None},
@@ -143,7 +145,7 @@ def test_an_adapter_is_merged_into_the_base_that_it_names(
 ) -> None:
     base = AutoModelForCausalLM.from_pretrained(Path("models", "sft"))
     torch.manual_seed(0)
-    plan = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    plan = LoraConfig(r=2, lora_alpha=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     adapted: Any = get_peft_model(base, plan)
     adapter = tmp_path / "adapter"
     train(adapted, adapter, tmp_path / "scratch")
@@ -160,6 +162,10 @@ def test_an_adapter_is_merged_into_the_base_that_it_names(
     version = registry.find(loop, "alignloop-policy/1")
     assert version.tags["base"] == "models/sft"
     assert set(version.parents) == {str(adapter), "models/sft"}
+    assert main(["lineage", "alignloop-policy/1"]) == 0
+    tree = capsys.readouterr().out
+    assert f"{adapter}  " in tree
+    assert tree.count("no stage made it: raw bytes") == 2
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     assert adopt(str(adapter), "--name", "lora") == 1
     assert "only adapter_model.bin, a pickle that can run code" in capsys.readouterr().err
@@ -175,13 +181,12 @@ def test_an_adapter_is_merged_into_the_base_that_it_names(
     assert "places have no weight" in capsys.readouterr().err
 
 
-def test_a_policy_with_another_tokenizer_is_measured_by_its_texts(loop: Path, tmp_path: Path) -> None:
+def test_a_policy_with_another_tokenizer_is_measured_by_its_texts(loop: Path) -> None:
+    folder = loop / "models" / "adopted" / "mine"
     tokenizer = train_tokenizer(["abc " * 9, *QUESTIONS], 280)
-    save_policy(
-        new_policy(tokenizer, layers=1, width=16, heads=2, context=96, seed=1), tokenizer, tmp_path / "mine"
-    )
+    save_policy(new_policy(tokenizer, layers=1, width=16, heads=2, context=96, seed=1), tokenizer, folder)
     params = load(loop / "params.yaml")
-    judged = adoption.judge(params, loop, tmp_path / "mine", "none")
+    judged = adoption.judge(params, loop, folder, "none")
     mine = [each for each in judged.responses if each.model == "policy"]
     tests = load_test_set(
         params.evaluate,
@@ -198,12 +203,10 @@ def test_a_policy_with_another_tokenizer_is_measured_by_its_texts(loop: Path, tm
     assert [each.tokens for each in mine] == lengths
     assert judged.verdict["rules"]["max_kl_per_response_nats"] == {"value": None, "bound": 5.0, "met": False}
     assert any("its tokenizer is not SFT's" in note for note in judged.notes)
-    # 40 nats over 10 tokens of its own are 40 nats over those of SFT
+    # as many nats, over SFT's tokens
     document = tests.documents[0]
     count = len(tests.tokenizer.encode(document.text or "", add_special_tokens=False))
     own = len(tokenizer.encode(document.text or "", add_special_tokens=False))
-    from alignloop.training.encoding import document_rows
-
     rows = document_rows(tokenizer, tests.documents, 96)
     assert theirs.loss(4.0, rows, tests.documents) == pytest.approx(4.0 * own / count)
 
@@ -241,5 +244,4 @@ def test_what_cannot_be_adopted_is_refused_with_one_message_each(
     shutil.rmtree(loop / "models" / "sft")
     assert adopt("x", "--name", "x") == 1
     assert "models/sft: a policy is judged by the loop's test prompts" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        adopt("x", "--name", "../x")
+    assert adopt("x", "--name", "../x") == 2
