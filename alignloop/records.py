@@ -104,8 +104,22 @@ class Document(Record):
         return self
 
 
+class Instruction(Record):
+    """An instruction whose following can be checked: its id and arguments as in IFEval (arXiv 2311.07911)."""
+
+    id: Identifier
+    kwargs: dict[str, Any] = {}
+
+
+class Check(Record):
+    """What verifiable rewards check responses to a prompt against; no model ever sees it."""
+
+    answer: Text | None = None  # the number that a right response ends with
+    instructions: tuple[Instruction, ...] = ()
+
+
 class Prompt(Record):
-    """A conversation that ends with the user's turn."""
+    """A conversation that ends with the user's turn. `check` has the fields of a Check."""
 
     id: Identifier
     messages: tuple[Message, ...]
@@ -114,6 +128,7 @@ class Prompt(Record):
     time: str = ""
     source: str
     key: dict[str, Any] | None = None
+    check: dict[str, Any] | None = Field(default=None, exclude_if=lambda check: check is None)
     origin: Traced = None
     language: Language = None
 
@@ -121,6 +136,16 @@ class Prompt(Record):
     def _ends_with_user(self) -> "Prompt":
         check_turns(self.messages, last="user")
         return self
+
+    @model_validator(mode="after")
+    def _check_is_one(self) -> "Prompt":
+        if self.check is not None:
+            self.checked()
+        return self
+
+    def checked(self) -> Check:
+        """What responses are checked against; empty where there is nothing."""
+        return Check.model_validate(self.check or {})
 
 
 class Demonstration(Record):
@@ -195,7 +220,10 @@ class Ranking(Record):
 
 
 class Rollout(Record):
-    """One response drawn by PPO. `score` is the reward model's, `reward` is score and KL penalty together."""
+    """One response drawn by PPO. `score` is what PPO raises, `reward` is score and KL penalty together.
+
+    `scores` has the parts of `ppo.score` by name, as their sources give them.
+    """
 
     id: Identifier
     prompt: str
@@ -204,6 +232,7 @@ class Rollout(Record):
     ended: bool
     tokens: int
     score: float
+    scores: dict[str, float] | None = Field(default=None, exclude_if=lambda scores: scores is None)
     kl: float
     reward: float
     round: str

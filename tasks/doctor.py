@@ -62,7 +62,8 @@ def consult(
         ]
         for kind in ("error", "warning")
     }
-    _refuse([f"base: {said}" for said in sentences["error"]])
+    errors = sentences["error"]
+    _refuse([said if said.startswith("ppo.score") else f"base: {said}" for said in errors])
     return [*sentences["warning"], *_times(found["seconds"])]
 
 

@@ -144,6 +144,8 @@ def _examined(root: Path, planned: Params, files: Sequence[Path], overrides: Map
         fetched = "" if (root / planned.base).is_dir() else ", fetched first"
         get_run_logger().info("base: trying %s%s", planned.base, fetched)
         return consult(root, planned.base, files, overrides)
+    if planned.ppo.score != "reward":  # what it names may be wrong, and is used late in a run
+        return consult(root, planned.base, files, overrides, times=False)
     return consult_sizes(root, planned)
 
 

@@ -16,6 +16,7 @@ from alignloop.checks.disk_space import check_disk
 from alignloop.checks.findings import Finding, error
 from alignloop.checks.machine_memory import free_memory
 from alignloop.checks.model_passes import Policy, check_model
+from alignloop.checks.score_parts import check_score
 from alignloop.checks.server_ids import check_server
 from alignloop.checks.step_time import Rates
 from alignloop.checks.token_ids import check_ids
@@ -55,6 +56,7 @@ def examine(params: Params, checkpoint: str, root: Path, *, times: bool = True) 
     """Look at the checkpoint; `times`: run passes of it for some seconds to say how long stages take."""
     found = Examination(checkpoint)
     _use(params, found)
+    found.findings += check_score(params, root)
     folder = fetch(checkpoint)
     if isinstance(folder, Finding):
         found.findings.append(folder)

@@ -97,17 +97,48 @@ def _adapter(folder: Path) -> str:
 
 def check_kind(path: str) -> None:
     """Raise CheckpointError, from its config, for what is no unquantised causal language model."""
+    config = _config(path)
+    reason = _other_kind(config) or _quantised(config) or _too_few_tensors(Path(path), config)
+    if reason:
+        raise CheckpointError(f"{path}: {reason}")
+
+
+def check_classifier(path: str) -> None:
+    """Raise CheckpointError, from its config, for what is no unquantised sequence classifier of one label."""
+    config = _config(path)
+    reason = _no_score(config) or _quantised(config) or _too_few_tensors(Path(path), config)
+    if reason:
+        raise CheckpointError(f"{path}: {reason}")
+
+
+def _config(path: str) -> dict[str, Any]:
     try:
-        config, _ = PreTrainedConfig.get_config_dict(path)
+        return PreTrainedConfig.get_config_dict(path)[0]
     except MemoryError:
         raise
     except Exception as error:
         raise CheckpointError(
             f"{path}: config.json cannot be read ({first_line(error)}); {_restore(path)}"
         ) from None
-    reason = _other_kind(config) or _quantised(config) or _too_few_tensors(Path(path), config)
-    if reason:
-        raise CheckpointError(f"{path}: {reason}")
+
+
+def _no_score(config: Mapping[str, Any]) -> str:
+    """Why a model gives no score, if it gives none."""
+    family, named = config.get("model_type"), next(iter(config.get("architectures") or ()), None)
+    if config.get("auto_map") and family not in CONFIG_MAPPING:
+        return (
+            f"{named or family} needs code from the checkpoint, which is never run; use a family that "
+            "transformers has"
+        )
+    if not isinstance(named, str) or not named.endswith("ForSequenceClassification"):
+        return (
+            f"{named or 'it'} has no head that gives a score; take a checkpoint of a "
+            "…ForSequenceClassification with one label, as reward models on the hub are saved"
+        )
+    labels = len(config.get("id2label") or ()) or config.get("num_labels", 2)
+    if labels != 1:
+        return f"{named} gives {labels} numbers for a text; take one with one label (num_labels: 1)"
+    return ""
 
 
 def _other_kind(config: Mapping[str, Any]) -> str:
@@ -182,8 +213,18 @@ def _restore(path: str | Path) -> str:
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """A checkpoint's tokenizer, checked for use with dialogues. Raises CheckpointError or TokenizerError."""
+    tokenizer = read_tokenizer(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+        check_tokenizer(tokenizer)
+    except TokenizerError as error:
+        raise TokenizerError(f"{path}: {error}") from None
+    return tokenizer
+
+
+def read_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """A checkpoint's tokenizer, whether it can render dialogues or not. Raises CheckpointError."""
+    try:
+        return AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
     except MemoryError:
         raise
     except Exception as error:  # what a broken file raises depends on where it is broken
@@ -191,11 +232,6 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
         raise CheckpointError(
             f"{path}: the tokenizer cannot be read ({first_line(error)}); {remedy}"
         ) from None
-    try:
-        check_tokenizer(tokenizer)
-    except TokenizerError as error:
-        raise TokenizerError(f"{path}: {error}") from None
-    return tokenizer
 
 
 def load_weights(kind: Any, path: str | Path) -> PreTrainedModel:

@@ -1,7 +1,7 @@
 """Experience of a PPO step: scores, KL, rewards, values, advantages and returns of the drawn responses."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,6 +21,7 @@ from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.sampler import importance_weights
 from alignloop.core.tokens import TokenRules, pad_right
+from alignloop.core.weighted_score import RolloutScore, WeightedScores
 from alignloop.phases import counted
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Rollouts:
     scores: Tensor  # (B,)
     kl: Tensor  # (B,) in nats, summed over the response
     rewards: Tensor  # (B,) score and KL penalty together
+    parts: Mapping[str, Tensor] = field(default_factory=dict)  # (B,) each: of a weighted score, by name
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Experience:
 def compute_experience(
     reference: "PreTrainedModel | PeftModel",
     value: RewardModel | None,
-    score: Score,
+    score: RolloutScore,
     prompts: list[list[int]],
     responses: Responses,
     *,
@@ -104,14 +106,22 @@ def compute_experience(
             values = per_token(
                 "values", lambda ids, real, positions, targets: value.per_token(ids, real)[positions]
             )
-        scores = score(prompts, responses.ids).float()
+        scored = score(prompts, responses.ids)
+    parts = scored.parts if isinstance(scored, WeightedScores) else {}
+    scores = (scored.total if isinstance(scored, WeightedScores) else scored).float()
     _check_finite(scores, reference_logprobs)
     if config.missing_eos_score is not None:
         scores = torch.where(torch.tensor(responses.ended), scores, torch.tensor(config.missing_eos_score))
     kl = (logprobs - reference_logprobs) * mask
     rewards = token_rewards(scores, kl, mask, kl_coef)
     rollouts = Rollouts(
-        prompts, responses.ids, responses.ended, scores=scores, kl=kl.sum(1), rewards=rewards.sum(1)
+        prompts,
+        responses.ids,
+        responses.ended,
+        scores=scores,
+        kl=kl.sum(1),
+        rewards=rewards.sum(1),
+        parts=parts,
     )
     if config.advantages == "gae":
         scaled = whiten(rewards, mask, shift_mean=False) if config.whiten_rewards else rewards
@@ -147,8 +157,9 @@ def _check_finite(scores: Tensor, reference_logprobs: Tensor) -> None:
 
 
 def rollout_metrics(rollouts: Rollouts, experience: Experience, kl_coef: float) -> dict[str, float]:
-    """Metrics of a step's rollouts: scores, rewards, KL, entropy, length and diversity."""
-    return {
+    """Metrics of a step's rollouts: scores and their parts, rewards, KL, entropy, length and diversity."""
+    parts = {f"score_of_{name}": float(scores.mean()) for name, scores in rollouts.parts.items()}
+    return parts | {
         "score": float(rollouts.scores.mean()),
         "score_spread": float(rollouts.scores.std(correction=0)),
         "reward": float(rollouts.rewards.mean()),

@@ -2,9 +2,9 @@
 
 In one step, draw responses to prompts, score them, turn score and KL into advantages, then update policy
 and value model in a few minibatches. Policy and reference use one distribution, `log_distribution` at the
-sampling temperature. The score is any function of prompt and response ids (`Score`). The reference is a
-model of its own, or an adapted policy with its adapters off; the value model is one of its own, or a head
-on the policy's trunk. The responses are drawn by the policy itself, or by a `Sampler` apart from it.
+sampling temperature. The score is any function of prompt and response ids (`RolloutScore`). The reference
+is a model of its own, or an adapted policy with its adapters off; the value model is one of its own, or a
+head on the policy's trunk. The responses are drawn by the policy itself, or by a `Sampler` apart from it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from alignloop.core import devices
 from alignloop.core.advantages import explained_variance
-from alignloop.core.experience import Rollouts, Score, compute_experience, rollout_metrics
+from alignloop.core.experience import Rollouts, compute_experience, rollout_metrics
 from alignloop.core.guards import GuardMonitor, GuardTripped, GuardViolation
 from alignloop.core.kl_controller import AdaptiveKl, FixedKl
 from alignloop.core.numeric_checks import at_step
@@ -37,6 +37,7 @@ from alignloop.core.train_state import (
     random_state_of,
     weights_of,
 )
+from alignloop.core.weighted_score import RolloutScore
 from alignloop.phases import phase
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Trainer:
         reference: "PreTrainedModel | PeftModel",
         value: RewardModel | None,
         *,
-        score: Score,
+        score: RolloutScore,
         prompts: Sequence[list[int]],
         ptx: Sequence[Encoded],
         controller: FixedKl | AdaptiveKl,

@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
@@ -18,13 +19,34 @@ from alignloop.inference.exchange import MAX_TRIES, RETRIED_STATUSES, authorizat
 
 KEY_VARIABLE = "ALIGNLOOP_SAMPLER_KEY"
 BACK_OFF_S = 0.5  # before the second try, twice as long before each further one
-LOG = "look at the server's log, restart it or correct rollout.url"
+LOG = "look at the server's log, restart it or correct {setting}"
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class SamplerError(AlignloopError):
     """The inference server cannot be reached, or what it does is not what was asked for."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """What messages call a server: its address's key in params.yaml, and what to do where a path is missing.
+
+    `key_variable` is the environment's variable that holds its API key.
+    """
+
+    setting: str
+    key_variable: str
+    what: str
+    missing: str
+
+
+SAMPLER = Server(
+    "rollout.url",
+    KEY_VARIABLE,
+    "vLLM",
+    "start vLLM with VLLM_SERVER_DEV_MODE=1 in its environment, on a closed network only",
+)
 
 
 class HttpClient:
@@ -40,13 +62,15 @@ class HttpClient:
         timeout_s: float,
         max_concurrency: int,
         died: Callable[[], str | None] = lambda: None,
+        server: Server = SAMPLER,
     ) -> None:
-        self.url = url
+        self.url, self._server = url, server
+        self._log = LOG.format(setting=server.setting)
         self._timeout_s, self._max_concurrency = timeout_s, max_concurrency
         self._died = died
         self._given_up = threading.Event()
         self._client = httpx.Client(
-            headers=_header(),
+            headers=_header(server.key_variable),
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=max_concurrency),
         )
@@ -58,7 +82,7 @@ class HttpClient:
     def get(self, path: str, doing: str) -> Any:
         return self._ask("GET", path, None, doing)
 
-    def post(self, path: str, body: Any, doing: str, remedy: str = LOG) -> Any:
+    def post(self, path: str, body: Any, doing: str, remedy: str | None = None) -> Any:
         """`remedy` is for a reply that says no."""
         return self._ask("POST", path, body, doing, remedy)
 
@@ -82,9 +106,10 @@ class HttpClient:
         """The error that says where, what was being done, what went wrong, and what helps."""
         return SamplerError(f"{self.url}: {doing}: {problem}; {remedy}")
 
-    def _ask(self, method: str, path: str, body: Any, doing: str, remedy: str = LOG) -> Any:
+    def _ask(self, method: str, path: str, body: Any, doing: str, remedy: str | None = None) -> Any:
         """The reply's JSON. Raises SamplerError."""
         problem, said_no = "", False
+        remedy = remedy or self._log
         for attempt in range(MAX_TRIES):
             if attempt and self._given_up.wait(BACK_OFF_S * 2 ** (attempt - 1)):
                 break
@@ -102,13 +127,13 @@ class HttpClient:
                 problem, said_no = f"status {status}: {shown(content)}", True
                 continue
             if status in (401, 403):
-                raise self.refusal(doing, f"status {status}", f"set {KEY_VARIABLE} to the server's API key")
+                key = f"set {self._server.key_variable} to the server's API key"
+                raise self.refusal(doing, f"status {status}", key)
             if status == 404:
                 raise self.refusal(
                     doing,
-                    f"status 404: it has no {path}",
-                    "start vLLM with VLLM_SERVER_DEV_MODE=1 in its environment, on a closed network only, "
-                    "or correct rollout.url",
+                    f"status 404: it has no {path or 'such address'}",
+                    f"{self._server.missing}, or correct {self._server.setting}",
                 )
             if status != 200:
                 raise self.refusal(doing, f"status {status}: {shown(content)}", remedy)
@@ -116,18 +141,20 @@ class HttpClient:
                 return json.loads(content) if content else None
             except ValueError:
                 raise self.refusal(
-                    doing, f"the reply is no JSON: {shown(content)}", "is rollout.url the address of vLLM?"
+                    doing,
+                    f"the reply is no JSON: {shown(content)}",
+                    f"is {self._server.setting} the address of {self._server.what}?",
                 ) from None
-        raise self._gone(doing, f"{problem}, {MAX_TRIES} times", remedy if said_no else LOG)
+        raise self._gone(doing, f"{problem}, {MAX_TRIES} times", remedy if said_no else self._log)
 
-    def _gone(self, doing: str, problem: str, remedy: str = LOG) -> SamplerError:
+    def _gone(self, doing: str, problem: str, remedy: str | None = None) -> SamplerError:
         if died := self._died():
             return self.refusal(doing, died, "look at its log, and run again: finished steps are kept")
-        return self.refusal(doing, problem, f"{remedy}, and run again: finished steps are kept")
+        return self.refusal(doing, problem, f"{remedy or self._log}, and run again: finished steps are kept")
 
 
-def _header() -> dict[str, str]:
+def _header(key_variable: str) -> dict[str, str]:
     try:
-        return authorization(KEY_VARIABLE)
+        return authorization(key_variable)
     except ValueError as error:
         raise SamplerError(str(error)) from None

@@ -26,6 +26,7 @@ from alignloop.params.reward import Reward
 from alignloop.params.rollout import RolloutEngine
 from alignloop.params.rounds import RoundPlans
 from alignloop.params.sample import Decoding, Sample
+from alignloop.params.score import Scoring
 from alignloop.params.section import Count, Positive, Section, Whole
 from alignloop.params.serving import Serving
 from alignloop.params.sft import Sft
@@ -59,6 +60,7 @@ class Params(Section):
     reward: Reward
     ppo: Ppo
     dpo: Dpo
+    scoring: Scoring
     evaluate: Evaluate
     release: Release
     rounds: RoundPlans
@@ -103,7 +105,8 @@ def _valid_sections(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place(violation: Any) -> str:
-    return ".".join(str(part) for part in violation["loc"] if part != "[key]")  # pydantic's mark of a key
+    # in brackets: pydantic's mark of a key, and tags of unions
+    return ".".join(str(part) for part in violation["loc"] if not re.fullmatch(r"\[\w+\]", str(part)))
 
 
 def _sentence(violation: Any) -> str:

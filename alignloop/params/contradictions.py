@@ -60,6 +60,30 @@ def _ppo_advantages(ppo: Ppo) -> Iterator[str]:
         )
 
 
+def _score_has_the_value_models_start(ppo: Ppo) -> Iterator[str]:
+    if ppo.score == "reward" or ppo.advantages != "gae" or ppo.value != "reward":
+        return
+    if all(part.kind != "reward" for part in ppo.score.values()):
+        yield (
+            "ppo.value: reward starts the value model as the reward model, which ppo.score does not hold: "
+            "its values would be of another score; set ppo.value: trunk and ppo.value_coef: 0.1, or "
+            "ppo.advantages: rloo or grpo"
+        )
+
+
+def _score_has_a_scale(ppo: Ppo) -> Iterator[str]:
+    if ppo.score == "reward" or ppo.missing_eos_score is None:
+        return
+    for name, part in ppo.score.items():
+        if getattr(part, "shift", 0.0) is None:
+            yield (
+                f"ppo.missing_eos_score: {ppo.missing_eos_score:g} may be high on the scale of "
+                f"ppo.score.{name}, which is not known, and responses would learn not to end; set "
+                f"ppo.score.{name}.shift to its mean on good responses (0.0 if that is 0), or "
+                "ppo.missing_eos_score to null"
+            )
+
+
 def _ppo_adapters(ppo: Ppo) -> Iterator[str]:
     if ppo.reference == "adapter" and ppo.lora is None:
         yield (
@@ -189,6 +213,8 @@ def _rounds_build_on_earlier_ones(rounds: Mapping[str, Round]) -> Iterator[str]:
 CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _ppo_steps,
     _ppo_advantages,
+    _score_has_the_value_models_start,
+    _score_has_a_scale,
     _ppo_adapters,
     _adapter_reference_starts_at_sft,
     _four_bits_are_under_adapters,

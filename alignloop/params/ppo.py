@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from alignloop.params.lora import Lora
+from alignloop.params.score import Score
 from alignloop.params.section import Count, Positive, Section, Share, Whole
 
 Guarded = Literal[
@@ -31,6 +32,9 @@ class Guard(Section):
 
 
 class Ppo(Section):
+    """`score: reward` is the round's reward model; else a weighted sum of named parts."""
+
+    score: Score
     steps: Count
     prompts_per_step: Count
     responses_per_prompt: Count

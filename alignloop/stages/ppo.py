@@ -25,9 +25,11 @@ from alignloop.params.compute import Compute
 from alignloop.params.ppo import Kl, Ppo
 from alignloop.params.rollout import RolloutEngine
 from alignloop.params.sample import Decoding
+from alignloop.params.score import Scoring
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import Prompt, Rollout
+from alignloop.scoring.open_score import open_score
 from alignloop.seeds import draws, seed_of
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
@@ -43,6 +45,7 @@ def ppo(
     decoding: Decoding,
     compute: Compute,
     engine: RolloutEngine,
+    scoring: Scoring,
     checkpoint: Checkpoint,
     round: str,
     start: Path,
@@ -55,10 +58,10 @@ def ppo(
     metrics: Path,
     plots: Path,
 ) -> Iterator[Progress]:
-    """Train the policy against the round's reward model."""
+    """Train the policy to raise `ppo.score`: the round's reward model, or parts of other kinds."""
     small = compute.four_bits
     policy, tokenizer = load_policy(start, four_bits=small)
-    model, value = RewardModel.load(reward, four_bits=small).frozen(), value_model(plan, reward, policy)
+    value = value_model(plan, reward, policy)
     adapted = None
     if plan.lora:
         adapted = add_adapters(policy, **plan.lora.model_dump(), seed=seed_of(seed, "ppo", round, "adapters"))
@@ -75,12 +78,23 @@ def ppo(
         text = read_text(corpus, "train", "ppo.ptx_coef asks for (0: off)")
         ptx = document_rows(tokenizer, text, context)
     guards = monitor(plan, reward, tokenizer, small)
-    with open_sampler(engine, start) as sampler:
+    with (
+        open_score(
+            plan.score,
+            scoring,
+            reward=reward,
+            tokenizer=tokenizer,
+            rows=rows,
+            max_new_tokens=decoding.max_new_tokens,
+            four_bits=small,
+        ) as score,
+        open_sampler(engine, start) as sampler,
+    ):
         trainer = algorithm.Trainer(
             policy,
             reference,
             value,
-            score=scorer(model, tokenizer),
+            score=score,
             prompts=[ids for _, ids in rows],
             ptx=ptx,
             controller=controller(plan.kl),
@@ -124,7 +138,8 @@ def ppo(
 def _final_means(curve: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
     """The means of the last five steps."""
     last = [numbers for _, numbers in curve[-5:]]
-    names = ("score", "kl", "length", "ended", "entropy")
+    parts = [name for name in curve[-1][1] if name.startswith("score_of_")]
+    names = ("score", *parts, "kl", "length", "ended", "entropy")
     return {f"final_{name}": sum(numbers[name] for numbers in last) / len(last) for name in names}
 
 

@@ -27,6 +27,7 @@ def rollout_records(
             ended=drawn.ended[place],
             tokens=len(drawn.responses[place]),
             score=round_off(drawn.scores[place]),
+            scores={name: round_off(part[place]) for name, part in drawn.parts.items()} or None,
             kl=round_off(drawn.kl[place]),
             reward=round_off(drawn.rewards[place]),
             round=round,

@@ -8,6 +8,7 @@ import yaml
 
 from alignloop.params import ParamsError, parse
 
+OTHER = {"kind": "checkpoint", "path": "rm", "weight": 1.0}
 DEFAULTS = Path(__file__).parents[2] / "params.yaml"
 
 
@@ -64,6 +65,27 @@ def said(values: dict[str, Any]) -> list[str]:
             ),
             "compute.frozen_weights: 4bit cannot be sharded, as compute.shard: full asks for",
         ),
+        (
+            changed(ppo={"score": {"exact": {"kind": "final_number", "weight": 1.0}}}),
+            "ppo.value: reward starts the value model as the reward model, which ppo.score does not hold",
+        ),
+        (
+            changed(ppo={"value": "trunk", "score": {"rm": {**OTHER, "shift": None}}}),
+            "ppo.missing_eos_score: -1 may be high on the scale of ppo.score.rm, which is not known",
+        ),
+        (
+            changed(ppo={"score": {"RM": {"kind": "reward", "weight": 1.0}}}),
+            "ppo.score.RM: the name of a part must be 1 to 40 small letters, digits and _",
+        ),
+        (
+            changed(ppo={"score": {"rm": {**OTHER, "path": "models/r1/reward", "shift": 0.0}}}),
+            "ppo.score.rm.path: is made by this very run; kind: reward is the round's reward model",
+        ),
+        (
+            changed(ppo={"score": {"rm": {"kind": "rewad", "weight": 1.0}}}),
+            "ppo.score.rm: kind must be reward, checkpoint, http, function, final_number or instructions",
+        ),
+        (changed(ppo={"score": "rewad"}), "ppo.score: Input should be 'reward', not 'rewad'"),
         (
             changed(decoding={"max_new_tokens": 192}),
             "decoding.max_new_tokens: 192 leave no room for a prompt in pretrain.context (192)",

@@ -139,13 +139,17 @@ class Loop:
             )
         )
 
-    def ppo(self, params: Params, out: str = "policy") -> list[Progress]:
-        return self._policy(ppo, params, out)
+    def ppo(
+        self, params: Params, out: str = "policy", checkpoint: Checkpoint | None = None
+    ) -> list[Progress]:
+        return self._policy(ppo, params, out, checkpoint)
 
     def dpo(self, params: Params, out: str = "policy") -> list[Progress]:
         return self._policy(dpo, params, out)
 
-    def _policy(self, by: Any, params: Params, out: str) -> list[Progress]:
+    def _policy(
+        self, by: Any, params: Params, out: str, checkpoint: Checkpoint | None = None
+    ) -> list[Progress]:
         at = self.root
         models = {"start": at / "sft", "reward": at / "reward", "sft": at / "sft"}
         written = {
@@ -156,7 +160,7 @@ class Loop:
         }
         return list(
             bind(by, params)(
-                Checkpoint.fresh(at, by.__name__),
+                checkpoint or Checkpoint.fresh(at, by.__name__),
                 "r1",
                 **models,
                 prompts=at / "prompts",

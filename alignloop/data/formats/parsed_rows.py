@@ -4,6 +4,7 @@ Workers parse the rows; the lines that they return are written as they are.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from alignloop.data.record_files import Piece, line_of
 from alignloop.records import Demonstration, Origin, Prompt, Ranking, Record
 
 NUL = "NUL characters taken out"
+FINAL_NUMBER = re.compile(r"\n#### ?(\S.*)\Z")  # as GSM8K's answers end: what a right response ends with
 
 
 class RecordLine(NamedTuple):
@@ -120,4 +122,5 @@ def _prompt_in(record: Record) -> Prompt | None:
     messages = record.messages[:-1]
     id = content_id("prompt", record.user, *(message.content for message in messages))
     about = record.model_dump(include={"user", "category", "time", "source"})
-    return Prompt(id=id, messages=messages, **about)
+    answer = FINAL_NUMBER.search(record.messages[-1].content)
+    return Prompt(id=id, messages=messages, check={"answer": answer[1]} if answer else None, **about)

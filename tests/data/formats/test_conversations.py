@@ -5,7 +5,8 @@ from typing import Any
 
 from alignloop.data.formats import FORMATS
 from alignloop.data.formats.importer import Changed, Refused
-from alignloop.records import Demonstration, Document, Prompt
+from alignloop.data.formats.parsed_rows import parse_rows
+from alignloop.records import Demonstration, Document, Origin, Prompt
 from tests.data.formats.samples import SAMPLES, STORY, import_rows, record_of, turns_of
 
 
@@ -129,6 +130,10 @@ def test_gsm8k_loses_the_calculator_marks_and_nothing_else(tmp_path: Path):
     demonstration = record_of(item)
     assert isinstance(demonstration, Demonstration)
     assert turns_of(demonstration) == ["user: What is 16-3?", "assistant: It is 16-3=13, so\n#### 13"]
+    [line] = parse_rows([(1, item)], Origin(licence="MIT"))
+    assert line.prompt
+    prompt = Prompt.model_validate_json(line.prompt.text)
+    assert (turns_of(prompt), prompt.check) == (["user: What is 16-3?"], {"answer": "13"})
     assert import_rows(tmp_path, "gsm8k", {"question": "?", "answer": True}) == [
         Refused("answer: Input should be a valid string")
     ]

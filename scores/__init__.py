@@ -1,0 +1,1 @@
+"""Score functions for `ppo.score` in params.yaml: `scores.FILE:FUNCTION`. PPO runs again when one changes."""
