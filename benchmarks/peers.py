@@ -49,7 +49,11 @@ def make(root: Path, shape: str) -> int:
         layers, width, rows = SHAPES[shape]
         plan = load({}).ingest.world.model_copy(update={"documents": 400})
         documents = make_world(1, plan).documents
-        tokenizer = train_tokenizer([document.text or "" for document in documents], 2048)
+        tokenizer = train_tokenizer([document.text or "" for document in documents], VOCABULARY)
+        filler = [f"<filler {number}>" for number in range(VOCABULARY - len(tokenizer))]
+        tokenizer.add_tokens(
+            filler
+        )  # so that here too every token may be drawn, and costs what it does there
         torch.manual_seed(1)
         policy = LlamaForCausalLM(
             LlamaConfig(

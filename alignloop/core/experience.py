@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from alignloop.core.advantages import gae, grpo, rloo, token_rewards, whiten
 from alignloop.core.batches import by_length
 from alignloop.core.generate import Responses
-from alignloop.core.logprobs import policy_logprobs, response_positions
+from alignloop.core.logprobs import frozen_logprobs, response_positions
 from alignloop.core.lora import adapters_off
 from alignloop.core.metrics import distinct, self_bleu
 from alignloop.core.models import hidden_states
@@ -98,7 +98,7 @@ def compute_experience(
 
             def of_reference(ids: Tensor, real: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
                 states = hidden_states(model.base_model, ids, real)[positions]
-                return policy_logprobs(model, states, targets, rules.allowed, config.temperature)[0]
+                return frozen_logprobs(model, states, targets, rules.allowed, config.temperature)
 
             reference_logprobs = per_token("reference", of_reference)
         values = torch.zeros_like(logprobs)

@@ -2,8 +2,8 @@
 
 A token is drawn by looking up one uniform number in the cumulative distribution, because Gumbel noise over
 the vocabulary took half of the decoding time. Each row has its own random numbers, so its response does not
-depend on its neighbours or on `batch`, except for rounding. Left out: top-k, top-p and beams (PPO needs the
-whole distribution).
+depend on its neighbours or on `batch`, except for rounding. Equal prompts are computed once. Left out:
+top-k, top-p and beams (PPO needs the whole distribution).
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from alignloop.core import devices
 from alignloop.core.batches import even_groups
+from alignloop.core.decoding_cache import roomy_cache
 from alignloop.core.numeric_checks import finite
 from alignloop.core.parallel_passes import in_parallel
+from alignloop.core.token_distribution import log_distribution, rows_at_a_time
 from alignloop.core.tokens import TokenRules, pad_left
 from alignloop.phases import Phase, phase
 
@@ -34,11 +36,6 @@ class Responses:
     sampler_logprobs: list[Tensor] | None = (
         None  # as the sampler reported them, if it is not the policy itself
     )
-
-
-def log_distribution(logits: Tensor, allowed: Tensor, temperature: float) -> Tensor:
-    """Log-probabilities (…, V) over the allowed tokens (V,), for both sampling and training."""
-    return torch.log_softmax((logits.float() / temperature).masked_fill(~allowed, float("-inf")), dim=-1)
 
 
 @torch.no_grad()
@@ -96,7 +93,8 @@ def _decode(
     Every token after a row's end token is the end token again. `decoding` has R parts for these rows.
     """
     end, device = rules.end, devices.of(model)
-    ids, mask = pad_left(prompts, end)
+    distinct = list(dict.fromkeys(map(tuple, prompts)))
+    ids, mask = pad_left(distinct, end)
     positions = (mask.cumsum(1) - 1).clamp(min=0).to(device)
     ids, mask = ids.to(device), mask.to(device)
     allowed = rules.allowed.to(device)
@@ -104,7 +102,7 @@ def _decode(
     active = torch.ones(len(prompts), dtype=torch.bool)  # which of them have not ended
     drawn = torch.full(uniform.shape, end)
     chosen = torch.zeros(uniform.shape)
-    cache = DynamicCache(config=model.config)
+    cache = roomy_cache(model.config, ids.shape[1] + uniform.shape[1])
     limit = uniform.shape[1]
     for step in range(limit):
         output = model(
@@ -115,10 +113,15 @@ def _decode(
             use_cache=True,
             logits_to_keep=1,
         )
-        logprobs = log_distribution(output.logits[:, -1], allowed, temperature)
-        tokens = torch.where(active, _draw(logprobs, uniform[kept, step]), end)
-        drawn[kept, step] = tokens
-        chosen[kept, step] = logprobs.gather(1, tokens[:, None].to(device)).squeeze(1).cpu()
+        logits = output.logits[:, -1]
+        if step == 0 and len(distinct) < len(prompts):  # the responses of one prompt share its prefill
+            place = {prompt: row for row, prompt in enumerate(distinct)}
+            rows = torch.tensor([place[tuple(prompt)] for prompt in prompts]).to(device)
+            cache.batch_select_indices(rows)
+            logits, mask, positions = (part[rows] for part in (logits, mask, positions))
+        tokens, logprobs = _next_tokens(logits, allowed, temperature, uniform[kept, step])
+        tokens = torch.where(active, tokens, end)
+        drawn[kept, step], chosen[kept, step] = tokens, logprobs
         active = tokens != end
         if not active.any():
             decoding.advance(limit - step)
@@ -133,6 +136,19 @@ def _decode(
             )
         ids = tokens[:, None].to(device)
     return drawn, chosen
+
+
+def _next_tokens(
+    logits: Tensor, allowed: Tensor, temperature: float, uniform: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A token (B,) for each row of logits (B, V) and uniform number (B,), and its log-probability (B,)."""
+    tokens, chosen = [], []
+    for rows in rows_at_a_time(logits):
+        logprobs = log_distribution(logits[rows], allowed, temperature)
+        drawn = _draw(logprobs, uniform[rows])
+        tokens.append(drawn)
+        chosen.append(logprobs.gather(1, drawn[:, None].to(logprobs.device)).squeeze(1).cpu())
+    return torch.cat(tokens), torch.cat(chosen)
 
 
 def _draw(logprobs: Tensor, uniform: Tensor) -> Tensor:

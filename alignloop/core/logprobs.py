@@ -7,9 +7,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignloop.core.batches import by_length
-from alignloop.core.generate import log_distribution
 from alignloop.core.models import hidden_states
 from alignloop.core.parallel_passes import in_parallel
+from alignloop.core.token_distribution import chosen_logprobs, token_logprobs
 from alignloop.core.tokens import TokenRules, pad_right
 from alignloop.core.vocabulary_head import read_logits
 from alignloop.phases import counted
@@ -30,16 +30,6 @@ def response_positions(
     return ids, mask, positions, ids[:, 1:][positions[:, :-1]]
 
 
-def token_logprobs(
-    logits: Tensor, targets: Tensor, allowed: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
-    """Log-probabilities (N,) of targets (N,) under logits (N, V), and each entropy (N,), in nats."""
-    allowed = allowed.to(logits.device)
-    distribution = log_distribution(logits, allowed, temperature)
-    entropy = -(distribution.detach().exp() * distribution.detach().masked_fill(~allowed, 0)).sum(-1)
-    return distribution.gather(1, targets[:, None]).squeeze(1), entropy
-
-
 def policy_logprobs(
     model: PreTrainedModel, states: Tensor, targets: Tensor, allowed: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
@@ -49,6 +39,17 @@ def policy_logprobs(
     )
     logprobs, entropies = zip(*parts, strict=True)
     return torch.cat(logprobs).cpu(), torch.cat(entropies).cpu()
+
+
+@torch.no_grad()
+def frozen_logprobs(
+    model: PreTrainedModel, states: Tensor, targets: Tensor, allowed: Tensor, temperature: float
+) -> Tensor:
+    """Log-probabilities (N,) of targets (N,) after last hidden states (N, H), without gradients."""
+    parts = read_logits(
+        model, states, targets, lambda logits, chosen: chosen_logprobs(logits, chosen, allowed, temperature)
+    )
+    return torch.cat(parts).cpu()
 
 
 @torch.no_grad()
@@ -69,7 +70,7 @@ def per_token_logprobs(
             [rows[index] for index in batch], [len(prompts[index]) for index in batch], rules.pad
         )
         states = hidden_states(model.base_model, ids, mask)[positions]
-        chosen, _ = policy_logprobs(model, states, targets, rules.allowed, temperature)
+        chosen = frozen_logprobs(model, states, targets, rules.allowed, temperature)
         return chosen.split([len(responses[index]) for index in batch])
 
     found = counted("log-probabilities", in_parallel(of_batch, batches), len(batches))

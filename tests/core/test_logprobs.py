@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from alignloop.core.logprobs import response_logprobs, response_positions, token_logprobs
+from alignloop.core.logprobs import response_logprobs, response_positions
 from alignloop.core.models import logits_at
+from alignloop.core.token_distribution import token_logprobs
 from alignloop.core.tokens import TokenRules
 
 
