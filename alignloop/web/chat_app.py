@@ -59,6 +59,11 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _no_such_page(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    if request.method == "POST":
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:])[:100]
+        return refusal(request, 422, f"{place}: {first['msg']}")
     return refusal(request, 404, "There is no such page.")
 
 

@@ -94,6 +94,8 @@ def test_a_conversation_with_branches_search_and_settings(
 def test_a_response_is_stopped_by_escape_and_what_was_written_is_kept(
     chromium: "Browser", server: ChatServer, database: LabelingDatabase
 ) -> None:
+    from playwright.sync_api import expect
+
     page = sign_in(chromium, database, server.url, "ada")
     lease = server.pool.lease(CHAMPION)
     pacer = Pacer(lease.engine)
@@ -103,7 +105,7 @@ def test_a_response_is_stopped_by_escape_and_what_was_written_is_kept(
         pacer.step()
         page.wait_for_timeout(20)
     pacer.step(12)
-    page.wait_for_function("document.querySelector('.live .text').textContent.length > 3")
+    expect(page.locator(".live .text")).to_have_text(re.compile(".{3}", re.DOTALL))
     page.keyboard.press("Escape")
     page.wait_for_timeout(50)
     pacer.step(100)
@@ -125,10 +127,10 @@ def test_what_models_and_people_write_is_never_executed(
     page.goto(f"{server.url}/chat/c/{id}")
     assert page.title().startswith("# <b>Hi</b>")
     assert page.locator("main script, main img, main b, main i, main a").count() == 0
-    assert page.locator(".markdown pre code").inner_text() == "print('<i>')"
+    assert page.locator(".markdown pre code").inner_text().strip() == "print('<i>')"
     assert page.locator(".markdown td").all_inner_texts() == ["1", "2"]
     assert "did not get the first 4 messages" in page.inner_text("#thread")
-    assert page.inner_text(".message.user .text").endswith(CODE.strip())
+    assert page.inner_text(".message.user .text").strip().endswith(CODE.strip())
     page.click("text=Copy >> nth=0")
     assert_accessible(page)
 
