@@ -43,6 +43,7 @@ def command(arguments: Sequence[str]) -> int:
     with lock_stage(root, "adopt"):
         base = adoption.take(options.checkpoint, options.base, path)
         hash = hashes(root, [place])[place]
+        adoption.check_new(root, params, options.checkpoint, hash)
         parents = adoption.origins(root, hash, options.checkpoint, base)
         about = {"checkpoint": options.checkpoint, "base": base or ""}
         given = {**about, "name": name, "trained": adoption.TRAINED}

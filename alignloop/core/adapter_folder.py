@@ -18,6 +18,7 @@ from alignloop.core.checkpoint_folder import (
     load_tokenizer,
     load_weights,
 )
+from alignloop.core.hub_ids import is_local
 from alignloop.core.models import check_rows
 from alignloop.phases import phase
 
@@ -43,6 +44,8 @@ def merged(folder: Path, base: str) -> tuple[PreTrainedModel, PreTrainedTokenize
     Raises CheckpointError or TokenizerError: also where a weight of the adapter has no place in the base.
     """
     weights = _weights(folder)
+    if is_local(base) and not Path(base).exists():
+        raise CheckpointError(f"{folder}: the adapter's base {base} is not here; name its folder by --base")
     check_folder(base)
     check_kind(base)
     with phase("loading", of=base):

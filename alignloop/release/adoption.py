@@ -85,6 +85,17 @@ def take(checkpoint: str, base: str | None, out: Path) -> str | None:
     return merged_into
 
 
+def check_new(root: Path, params: Params, checkpoint: str, hash: str) -> None:
+    """Raise AdoptError if a release of this project has registered these bytes."""
+    name = f"{params.release.registry}-policy"
+    for version in registry.versions(root, hash):
+        if version.name == name and version.tags.get("trained") != TRAINED:
+            raise AdoptError(
+                f"{checkpoint}: these bytes are {version.label} already, made by {version.stage} of this "
+                "project; there is nothing to adopt"
+            )
+
+
 def origins(root: Path, hash: str, *sources: str | None) -> dict[str, str]:
     """The DVC hashes of the folders that the policy was made of, by path; ids on the hub have none.
 

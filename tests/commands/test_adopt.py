@@ -134,10 +134,15 @@ def test_a_checkpoint_of_plain_transformers_is_judged_registered_and_approved(
     assert "its gates say failed" in capsys.readouterr().err
     assert main([*approve, "--despite-gates"]) == 0
     assert registry.find(loop, "alignloop-policy@champion").version == 1
+    assert adopt(str(trained), "--name", "again") == 0
+    assert "registered alignloop-policy/1 @champion" in capsys.readouterr().out, "the same bytes"
     other = tmp_path / "other"
     save_policy(*load_policy(loop / "models" / "sft"), other)
     assert adopt(str(other), "--name", "other") == 0
     assert "against the champion" in capsys.readouterr().out
+    registry.annotate(loop, registry.find(loop, "alignloop-policy/2"), {"trained": "", "stage": "ppo"})
+    assert adopt(str(other), "--name", "other") == 1
+    assert "these bytes are alignloop-policy/2 already" in capsys.readouterr().err
 
 
 def test_an_adapter_is_merged_into_the_base_that_it_names(
@@ -170,6 +175,8 @@ def test_an_adapter_is_merged_into_the_base_that_it_names(
     assert adopt(str(adapter), "--name", "lora") == 1
     assert "only adapter_model.bin, a pickle that can run code" in capsys.readouterr().err
     (adapter / "adapter_model.bin").rename(adapter / "adapter_model.safetensors")
+    assert adopt(str(adapter), "--name", "lora", "--base", "./gone") == 1
+    assert "the adapter's base ./gone is not here; name its folder by --base" in capsys.readouterr().err
     _, tokenizer = load_policy(loop / "models" / "sft")
     wide = new_policy(tokenizer, layers=1, width=32, heads=2, context=96, seed=0)
     save_policy(wide, tokenizer, tmp_path / "wide")
