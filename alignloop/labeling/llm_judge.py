@@ -68,7 +68,8 @@ class Judge:
         max_calls: int | None = None,
     ) -> None:
         self.calls = 0
-        self._section, self._max_calls, self._lock = section, max_calls, Lock()
+        self._section, self._max_calls = section, max_calls
+        self._lock = Lock()
         self.labeler = f"judge-{re.sub(r'[^A-Za-z0-9.]+', '-', name)}"
         self._url = f"{url.rstrip('/')}/chat/completions"
         self._name, self._seed = name, seed
