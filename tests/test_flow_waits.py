@@ -135,7 +135,7 @@ def test_a_release_waits_for_a_decision_with_its_verdict_and_completes_afterward
     assert waiting.name == "Waiting for a decision"
     tasks, artifacts = recorded_tasks(waiting)
     assert tasks["release"] == "Waiting for a decision"
-    assert "**Gates PASSED**: 9 of 9 asked rules are met" in artifacts["results"]
+    assert "**Gates PASSED**: 10 of 10 asked rules are met" in artifacts["results"]
     (toy / "decided").touch()
     state, outcomes = run_flow()
     assert (state.name, stages_run(outcomes)) == ("Completed", ["release"])

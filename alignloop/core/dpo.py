@@ -239,6 +239,7 @@ def drawn_rollouts(
     score: Score,
     prompts: list[list[int]],
     responses: Responses,
+    *,
     reading: Reading,
     beta: float,
 ) -> tuple[Rollouts, dict[str, float]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alignloop.core import parallel_passes
 from alignloop.core.checkpoint_folder import CheckpointError, load_tokenizer
 from alignloop.core.metrics import win_rate
 from alignloop.core.models import context_of
@@ -54,6 +55,22 @@ def independent_wins(
             mine_scores, their_scores = (held_out_scores(reward, each) for each in (both, _of(both, others)))
             found = win_rate(mine_scores, their_scores).as_dict()
         return IndependentWins({"held_out_model": {**found, "reward_model_rate": _proxy(both, others)}})
+    both = both[: plan.prompts]
+    # one process asks for all: several would send every request as often
+    asked = _ask(seed, plan, both, _of(both, others)) if parallel_passes.is_writer() else ([], 0)
+    lines, calls = parallel_passes.agreed(asked)
+    pairs = [JudgedPair.model_validate_json(line) for line in lines]
+    wins = {"judge_model": {**report(pairs), "reward_model_rate": _proxy(both, others)}}
+    return IndependentWins(wins, pairs, calls)
+
+
+def _ask(
+    seed: int,
+    plan: IndependentJudge,
+    mine: Sequence[EvaluatedResponse],
+    theirs: Sequence[EvaluatedResponse],
+) -> tuple[list[str], int]:
+    """What the judge model says of each pair, as JSON, and the requests that were sent."""
     judge = Judge(
         plan.url,
         plan.name,
@@ -63,11 +80,9 @@ def independent_wins(
         section="evaluate.judge",
         max_calls=plan.max_calls,
     )
-    both = both[: plan.prompts]
     with phase("judge model"):
-        pairs = judge_pairs(judge, both, _of(both, others))
-    wins = {"judge_model": {**report(pairs), "reward_model_rate": _proxy(both, others)}}
-    return IndependentWins(wins, pairs, judge.calls)
+        pairs = judge_pairs(judge, mine, theirs)
+    return [pair.model_dump_json() for pair in pairs], judge.calls
 
 
 def _of(mine: Sequence[EvaluatedResponse], others: dict[str, EvaluatedResponse]) -> list[EvaluatedResponse]:

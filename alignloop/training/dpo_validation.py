@@ -69,7 +69,12 @@ class Validation:
                 batch=self._decoding.responses_per_batch,
             )
             rollouts, numbers = drawn_rollouts(
-                self._reference, self._score, self._prompts, drawn, self._reading, self._config.beta
+                self._reference,
+                self._score,
+                self._prompts,
+                drawn,
+                reading=self._reading,
+                beta=self._config.beta,
             )
             if self._unseen:
                 measured = measure(self._policy, self._unseen, self._reading, self._config)

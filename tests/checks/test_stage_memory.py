@@ -47,7 +47,7 @@ def test_the_remedy_is_for_the_largest_part(params: Params, part: str, remedy: s
 
 def test_the_default_fits_a_machine_of_two_gigabytes(params: Params) -> None:
     needs = usages(params, built_in_shape(params), "cpu")
-    assert [each.stage for each in needs] == list(stage_memory.STAGES)
+    assert [each.stage for each in needs] == [stage for stage in stage_memory.STAGES if stage != "dpo"]
     assert {each.severity for each in check_fit(params, needs, "cpu", 2 * 10**9)} <= {"ok", "warning"}
 
 

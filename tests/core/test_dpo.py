@@ -217,8 +217,8 @@ def test_validation_measures_rankings_and_drawn_responses(
         lambda asked, said: torch.tensor([float(len(ids)) for ids in said]),
         prompts,
         drawn,
-        reading,
-        0.5,
+        reading=reading,
+        beta=0.5,
     )
     mine, theirs = (
         response_logprobs(model, prompts, drawn.ids, reading.rules, 1.0) for model in (learner, policy)

@@ -151,6 +151,7 @@ def test_rankings_set_imported_for_one_round_and_a_checkpoint_without_text_needs
     assert rounds["r1"] == params.rounds["r1"].model_dump()
     assert values == {
         "ppo.ptx_coef": 0.0,
+        "dpo.ptx_coef": 0.0,
         "release.gates.max_perplexity_ratio": None,
         "label.kind": "imported",
     }

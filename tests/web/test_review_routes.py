@@ -56,7 +56,7 @@ def test_the_votes_are_recorded_on_the_model_version_beside_gold_and_the_reward_
         "4 of 4 votes",
         "Too few votes to tell them apart, whatever they say: 4 votes on 2 prompts; ",
         "the candidate is preferred on 1, the champion on 1, neither on 0.",
-        "8 of 8 asked rules are met; 1 not asked, against the champion.",
+        "9 of 9 asked rules are met; 1 not asked, against the champion.",
         "75 % simulated (form), 25 % people",
         '<span class="verdict met">met</span>',
         '<span class="verdict unasked">not asked</span>',
