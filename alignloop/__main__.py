@@ -26,6 +26,7 @@ COMMANDS = {
         "best_of",
         "rejection sampling: the best of n responses by a reward model, as demonstrations",
     ),
+    "adopt": ("adopt", "take a policy trained elsewhere: evaluate it, hold it to the gates, register it"),
     "gc": ("gc", "show what in DVC's cache nothing needs; --yes removes it"),
 }
 

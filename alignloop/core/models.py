@@ -66,13 +66,19 @@ def _load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizer
     tokenizer = load_tokenizer(path)
     model = devices.place(load_weights(AutoModelForCausalLM, path).eval())
     embedding = cast(nn.Embedding, model.get_input_embeddings())
-    if embedding.num_embeddings < len(tokenizer):
-        raise CheckpointError(f"{path}: {_beyond(tokenizer, embedding.num_embeddings)}")
+    check_rows(model, tokenizer, path)
     if embedding.padding_idx == end_of(tokenizer):
         embedding.padding_idx = None  # else the end token's own embedding would get no gradient
     context_of(model)
     _check_logits(model, path)
     return model, tokenizer
+
+
+def check_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
+    """Raise CheckpointError if the model has no embedding for a token of the tokenizer."""
+    rows = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
+    if rows < len(tokenizer):
+        raise CheckpointError(f"{path}: {_beyond(tokenizer, rows)}")
 
 
 def _beyond(tokenizer: PreTrainedTokenizerBase, rows: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from alignloop.core.checkpoint_folder import load_tokenizer
 from alignloop.core.generate import Responses
 from alignloop.core.lm_training import mean_loss
 from alignloop.core.metrics import distinct, distinct_responses
@@ -20,6 +21,7 @@ from alignloop.core.sampler import Sampler
 from alignloop.core.tokens import decode, pad_of
 from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read
+from alignloop.evaluation.other_tokenizer import OtherTokens, same_tokens
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.sample import Decoding
 from alignloop.records import Document, EvaluatedResponse, Prompt
@@ -38,6 +40,7 @@ class TestSet:
     prompts: list[Prompt]
     documents: list[Document]
     reward_model: RewardModel
+    tokenizer: PreTrainedTokenizerBase | None = None  # the reward model's; None: as every policy's
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,14 @@ class ModelResponses:
     responses: list[EvaluatedResponse]
     loss: float | None
     too_long: int
+    tokens: Sequence[list[int]]  # of the responses, by the reward model's tokenizer
 
 
 def load_test_set(plan: Evaluate, prompts: Path, corpus: Path, reward: Path) -> TestSet:
     """The test prompts, the held-out documents and the reward model."""
     documents = read_text(corpus, "valid")[: plan.documents]
-    return TestSet(read(prompts / "test.jsonl", Prompt), documents, RewardModel.load(reward))
+    model, tokenizer = RewardModel.load(reward), load_tokenizer(reward)
+    return TestSet(read(prompts / "test.jsonl", Prompt), documents, model, tokenizer)
 
 
 def respond(
@@ -86,13 +91,21 @@ def respond(
         generator=torch.Generator().manual_seed(seed_of(seed, "evaluate", name)),
         batch=decoding.responses_per_batch,
     )
-    scores = scorer(tests.reward_model, tokenizer)(ids, drawn.ids).tolist()
-    responses = [
-        _judged(name, prompt, decode(tokenizer, tokens), tokens=len(tokens), ended=ended, score=score)
-        for prompt, tokens, ended, score in zip(chosen, drawn.ids, drawn.ended, scores, strict=True)
-    ]
+    texts = [decode(tokenizer, row) for row in drawn.ids]
     text = document_rows(tokenizer, tests.documents, context_of(model))
     loss = mean_loss(model, text, pad_of(tokenizer)) if text else None
+    if tests.tokenizer is None or same_tokens(tokenizer, tests.tokenizer):
+        tokens, scores = drawn.ids, scorer(tests.reward_model, tokenizer)(ids, drawn.ids)
+    else:
+        other = OtherTokens(tests.reward_model, tests.tokenizer)
+        tokens, scores = other.tokens(texts, drawn.ended), other.score(chosen, texts)
+        loss = None if loss is None else other.loss(loss, text, tests.documents)
+    responses = [
+        _judged(name, prompt, text, tokens=len(row), ended=ended, score=score)
+        for prompt, text, row, ended, score in zip(
+            chosen, texts, tokens, drawn.ended, scores.tolist(), strict=True
+        )
+    ]
     return ModelResponses(
         policy=model,
         tokenizer=tokenizer,
@@ -101,6 +114,7 @@ def respond(
         responses=responses,
         loss=loss,
         too_long=too_long,
+        tokens=tokens,
     )
 
 
@@ -147,8 +161,8 @@ def summary(model: ModelResponses) -> dict[str, Any]:
         "score": fmean(each.score for each in responses),
         "length": fmean(each.tokens for each in responses),
         "ended": fmean(each.ended for each in responses),
-        "distinct_1": distinct(model.drawn.ids, 1),
-        "distinct_2": distinct(model.drawn.ids, 2),
+        "distinct_1": distinct(model.tokens, 1),
+        "distinct_2": distinct(model.tokens, 2),
         "distinct_responses": distinct_responses([each.response for each in responses]),
         "perplexity": None if model.loss is None else exp(model.loss),
         "too_long": model.too_long,

@@ -76,7 +76,7 @@ def evaluate_gates(
     mine: Mapping[str, Any],
     theirs: Mapping[str, Any],
     wins: Mapping[str, Any],
-    kl: float,
+    kl: float | None,
     reward: Mapping[str, Any],
     violations: int,
     untraced: int,

@@ -68,7 +68,7 @@ def register_models(
             "Results:" if kind == "policy" else "Results of the whole release:",
             *results.split("\n\n"),
         ]
-        description = _fitted(parts)
+        description = fitted(parts)
         versions[kind] = registry.register(
             root,
             name,
@@ -84,7 +84,7 @@ def register_models(
             registry.annotate(root, versions[kind], {RANKINGS_TAG: rankings})
         if kind == "policy":
             release_tags = {"release_run": run, TAG: responses, RANKINGS_TAG: rankings}
-            release_tags |= _verdict_tags(verdict)
+            release_tags |= verdict_tags(verdict)
             registry.annotate(root, versions[kind], release_tags, description)
             if votes := versions[kind].tags.get("wins_people"):
                 add_votes(root, replace(versions[kind], description=description), votes)
@@ -99,7 +99,8 @@ def add_votes(root: Path, version: registry.Version, votes: str) -> None:
     registry.annotate(root, version, {"wins_people": votes}, text)
 
 
-def _verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
+def verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
+    """The verdict as tags of a version: of all gates, of each, and the win rates."""
     tags = {
         f"gate:{name}": f"{rule['value']}, bound {rule['bound']}: {OUTCOMES[rule['met']]}"
         for name, rule in verdict["rules"].items()
@@ -134,7 +135,7 @@ def _origin(
     return parts
 
 
-def _fitted(parts: Sequence[str]) -> str:
+def fitted(parts: Sequence[str]) -> str:
     """Join parts of Markdown, with tables made narrow; a part that exceeds MAX_CHARACTERS is left out."""
     text = ""
     for part in parts:
