@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,13 +65,16 @@ def save_classifier(folder: Path, family: str = "llama", labels: int = 1, pad: b
     )
     mark = "{{ '[U] ' if m['role'] == 'user' else ' [A] ' }}"
     tokenizer.chat_template = "{% for m in messages %}" + mark + "{{ m['content'] }}{% endfor %}"
-    sizes = {"vocab_size": len(tokenizer), "hidden_size": 16, "intermediate_size": 32, "num_labels": labels}
+    sizes: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_labels": labels,
+    }
     sizes |= {"num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 32}
     torch.manual_seed(3)
     if family == "llama":
-        model = LlamaForSequenceClassification(
-            LlamaConfig(**sizes, pad_token_id=tokenizer.pad_token_id if pad else None)
-        )
+        model = LlamaForSequenceClassification(LlamaConfig(**sizes, pad_token_id=1 if pad else None))
     else:
         model = BertForSequenceClassification(BertConfig(**sizes, pad_token_id=1))
     with torch.no_grad():
