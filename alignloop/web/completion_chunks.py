@@ -16,6 +16,7 @@ class Form(Protocol):
     prefix: str
     kind: str
     chunk_kind: str
+    strips: bool  # white space around a response
 
     def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
         """A whole response."""
@@ -34,6 +35,7 @@ class ChatForm:
     """Of `/v1/chat/completions`."""
 
     prefix, kind, chunk_kind = "chatcmpl", "chat.completion", "chat.completion.chunk"
+    strips = True
 
     def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
         content = "".join(piece.text for piece in pieces)
@@ -78,6 +80,7 @@ class TextForm:
     """Of `/v1/completions`."""
 
     prefix, kind, chunk_kind = "cmpl", "text_completion", "text_completion"
+    strips = False
 
     def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
         drawn = [each for piece in pieces for each in piece.logprobs]
