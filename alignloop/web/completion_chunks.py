@@ -34,7 +34,9 @@ class Form(Protocol):
 class ChatForm:
     """Of `/v1/chat/completions`."""
 
-    prefix, kind, chunk_kind = "chatcmpl", "chat.completion", "chat.completion.chunk"
+    prefix = "chatcmpl"
+    kind = "chat.completion"
+    chunk_kind = "chat.completion.chunk"
     strips = True
 
     def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
@@ -79,7 +81,8 @@ class ChatForm:
 class TextForm:
     """Of `/v1/completions`."""
 
-    prefix, kind, chunk_kind = "cmpl", "text_completion", "text_completion"
+    prefix = "cmpl"
+    kind = chunk_kind = "text_completion"
     strips = False
 
     def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
