@@ -151,13 +151,13 @@ def _serve(place: str, database: str, port: int) -> None:
 
 
 def _await(port: int) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while True:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         if time.monotonic() > deadline:
-            raise SystemExit("serving: the server did not start within 120 s")
+            raise SystemExit("serving: the server did not start within 300 s")
         time.sleep(0.1)
 
 

@@ -185,12 +185,12 @@ class Engine:
                     self._drop_cancelled()
                 new = self._admitted()
             try:
-                drawn = self._step(new)
+                pieces = self._pieces(self._step(new))
             except Exception as error:  # whatever a model raises: those who wait are told, others are served
                 log.exception("generation failed")
                 self._fail(error)
                 continue
-            self._send(self._pieces(drawn))
+            self._send(pieces)
 
     def _drop_cancelled(self) -> None:
         """Forget the responses that nobody waits for; called with the lock."""
@@ -200,7 +200,8 @@ class Engine:
             self._running = {
                 key: each for key, each in self._running.items() if not each.generation.is_cancelled
             }
-        self._batch.keep([each.row for each in self._running.values()])
+        if not self._running:
+            self._batch.keep(())
         self._changed.notify_all()
 
     def _admitted(self) -> list[_Response]:
@@ -222,6 +223,8 @@ class Engine:
         return new
 
     def _step(self, new: Sequence[_Response]) -> list[Drawn]:
+        added = {id(each.row) for each in new}
+        self._batch.keep([each.row for key, each in self._running.items() if key not in added])
         drawn = self._batch.step() if self._batch.rows else []
         return drawn + (self._batch.add([each.row for each in new]) if new else [])
 

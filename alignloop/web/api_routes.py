@@ -78,7 +78,7 @@ async def chat_completions(request: Request) -> Response:
 
 
 async def _chat(request: Request) -> Response:
-    asked: ChatRequest = parse(ChatRequest, await request.body())
+    asked: ChatRequest = await run_in_threadpool(parse, ChatRequest, await request.body())
     messages = [message.plain() for message in asked.messages]
     limit = asked.max_completion_tokens or asked.max_tokens
     wanted = (asked.top_logprobs or 0) if asked.logprobs else None
@@ -88,7 +88,7 @@ async def _chat(request: Request) -> Response:
         room = room_for(engine, prompt, limit, "messages")
         return [(prompt, asked.sampling(limit or room, wanted))]
 
-    return await _generate(request, asked, plan, ChatForm(), strip=True)
+    return await _generate(request, asked, plan, ChatForm())
 
 
 @router.post("/completions")
@@ -98,7 +98,7 @@ async def completions(request: Request) -> Response:
 
 
 async def _complete(request: Request) -> Response:
-    asked: CompletionRequest = parse(CompletionRequest, await request.body())
+    asked: CompletionRequest = await run_in_threadpool(parse, CompletionRequest, await request.body())
     prompts, limit = asked.prompts(), asked.max_tokens or COMPLETION_TOKENS
     if len(prompts) > MAX_PROMPTS:
         raise ApiError(400, f"At most {MAX_PROMPTS} prompts in one request.", param="prompt", code="too_many")
@@ -111,7 +111,7 @@ async def _complete(request: Request) -> Response:
             planned.append((ids, asked.sampling(limit, asked.logprobs)))
         return planned
 
-    return await _generate(request, asked, plan, TextForm(), strip=False)
+    return await _generate(request, asked, plan, TextForm(), prompts=len(prompts))
 
 
 def _ids(engine: Engine, prompt: str | list[int]) -> tuple[int, ...]:
@@ -138,8 +138,14 @@ def room_for(engine: Engine, prompt: Sequence[int], limit: int | None, param: st
     return room
 
 
-async def _generate(request: Request, asked: SamplingRequest, plan: Any, form: Form, strip: bool) -> Response:
-    starting = begin(get_pool(request), asked.model, plan, choices=asked.choices, strip=strip)
+async def _generate(
+    request: Request, asked: SamplingRequest, plan: Any, form: Form, prompts: int = 1
+) -> Response:
+    limits = request.app.state.serving
+    if asked.choices * prompts > limits.max_running + limits.max_waiting:
+        words = f"At most {limits.max_running + limits.max_waiting} responses can be asked for at a time."
+        raise ApiError(400, words, param="n", code="too_many")
+    starting = begin(get_pool(request), asked.model, plan, choices=asked.choices, strip=form.strips)
     live = await while_connected(request, starting)
     head = {
         "id": f"{form.prefix}-{secrets.token_hex(12)}",

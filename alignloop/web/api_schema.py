@@ -18,7 +18,8 @@ MAX_CHOICES = 16
 GREEDY_BELOW = 1e-3  # temperatures that small overflow, and take the most probable token anyway
 Text = Annotated[str, Field(min_length=1)]
 Stop = Annotated[str, Field(min_length=1, max_length=200)]
-TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+# a body of wrong values ends at the first: a violation of each would take memory without end
+TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, fail_fast=True)]
 Zero = Annotated[float, Field(ge=0, le=0)]
 
 
@@ -33,7 +34,7 @@ class TextPart(_Part):
 
 class Message(_Part):
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: str | Annotated[list[TextPart], Field(fail_fast=True)]
     name: str | None = None  # not shown to the model
 
     def plain(self) -> dict[str, str]:
@@ -100,7 +101,7 @@ class SamplingRequest(_Part):
 class ChatRequest(SamplingRequest):
     """The body of `POST /v1/chat/completions`."""
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
@@ -117,8 +118,8 @@ class CompletionRequest(SamplingRequest):
     prompt: (
         Text
         | TokenIds
-        | Annotated[list[Text], Field(min_length=1)]
-        | Annotated[list[TokenIds], Field(min_length=1)]
+        | Annotated[list[Text], Field(min_length=1, fail_fast=True)]
+        | Annotated[list[TokenIds], Field(min_length=1, fail_fast=True)]
     )
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     best_of: Annotated[int, Field(ge=1, le=1)] | None = None
@@ -140,6 +141,9 @@ def parse(kind: type[BaseModel], body: bytes) -> Any:
         raise ApiError(400, f"The body is not valid JSON: {error}", code="invalid_json") from None
     if not isinstance(value, dict):
         raise ApiError(400, "The body must be a JSON object.", code="invalid_json")
+    for name in value:
+        if name not in kind.model_fields:
+            raise _unknown(name[:200])
     try:
         return kind.model_validate(value)
     except ValidationError as error:
@@ -153,9 +157,7 @@ def _refusal(error: ValidationError) -> ApiError:
     first = max((each for each in found if each["loc"][:1] == (field,)), key=lambda each: len(each["loc"]))
     place = ".".join(str(part) for part in first["loc"])[:200]
     if first["type"] == "extra_forbidden":
-        return ApiError(
-            400, f"Unrecognized request argument supplied: {place}", param=place, code="unknown_parameter"
-        )
+        return _unknown(place)
     if first["type"] == "missing":
         return ApiError(
             400, f"Missing required parameter: '{place}'.", param=place, code="missing_required_parameter"
@@ -163,3 +165,8 @@ def _refusal(error: ValidationError) -> ApiError:
     return ApiError(
         400, f"Invalid value for '{place}': {first['msg']}.", param=str(field)[:200], code="invalid_value"
     )
+
+
+def _unknown(place: str) -> ApiError:
+    words = f"Unrecognized request argument supplied: {place}"
+    return ApiError(400, words, param=place, code="unknown_parameter")

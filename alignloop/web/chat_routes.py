@@ -129,7 +129,9 @@ async def prompt(request: Request, body: NewPrompt, known: Keyed) -> Response:
         id = await run_in_threadpool(conversations.create, database, known.owner, content, **settings)
     elif _turns(request).running(id):
         raise TurnRefused("A response is being written in this conversation: stop it first.")
-    saved = await run_in_threadpool(conversations.add_prompt, database, known.owner, id, body.parent, content)
+    saved = await run_in_threadpool(
+        conversations.add_prompt, database, known.owner, id, parent=body.parent, content=content
+    )
     return await _respond(request, known, id, saved)
 
 
@@ -183,7 +185,9 @@ async def _respond(request: Request, known: Person, id: str, prompt: int) -> Res
         return conversations.add_response(database, known.owner, id, parent=prompt, **values)
 
     settings = {key: value for key, value in found.sampling.items() if value is not None}
-    turn = await _turns(request).begin(known.owner, id, found.model, messages, settings, save)
+    turn = await _turns(request).begin(
+        known.owner, id, model=found.model, messages=messages, settings=settings, save=save
+    )
     return EventStream(turn.events(), turn.stop, **{"X-Conversation": id})
 
 

@@ -102,6 +102,7 @@ class Turns:
         self,
         owner: str,
         conversation: str,
+        *,
         model: str,
         messages: Sequence[dict[str, str]],
         settings: dict[str, Any],

@@ -16,6 +16,7 @@ class Form(Protocol):
     prefix: str
     kind: str
     chunk_kind: str
+    strips: bool  # white space around a response
 
     def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
         """A whole response."""
@@ -33,7 +34,10 @@ class Form(Protocol):
 class ChatForm:
     """Of `/v1/chat/completions`."""
 
-    prefix, kind, chunk_kind = "chatcmpl", "chat.completion", "chat.completion.chunk"
+    prefix = "chatcmpl"
+    kind = "chat.completion"
+    chunk_kind = "chat.completion.chunk"
+    strips = True
 
     def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
         content = "".join(piece.text for piece in pieces)
@@ -77,7 +81,9 @@ class ChatForm:
 class TextForm:
     """Of `/v1/completions`."""
 
-    prefix, kind, chunk_kind = "cmpl", "text_completion", "text_completion"
+    prefix = "cmpl"
+    kind = chunk_kind = "text_completion"
+    strips = False
 
     def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
         drawn = [each for piece in pieces for each in piece.logprobs]

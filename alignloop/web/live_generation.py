@@ -38,7 +38,7 @@ class LiveGeneration:
         self._queue: asyncio.Queue[Piece] = asyncio.Queue()
         post = asyncio.get_running_loop().call_soon_threadsafe
         self._generations = [
-            Generation(prompt, sampling, self._sink(place * choices), choices, strip, post)
+            Generation(prompt, sampling, self._sink(place * choices), choices=choices, strip=strip, post=post)
             for place, (prompt, sampling) in enumerate(prompts)
         ]
         try:

@@ -40,7 +40,9 @@ class RequestGuard:
         refuse: Callable[[Request, int, str], Response] = error_page,
     ) -> None:
         self._app = app
-        self._url, self._setting, self._refuse = url, setting, refuse
+        self._url = url
+        self._setting = setting
+        self._refuse = refuse
         self._site = urlsplit(url).netloc
         self._names = {urlsplit(url).hostname, "127.0.0.1", "localhost", "::1"}
 

@@ -176,6 +176,8 @@ def test_a_wrong_field_is_named(
         (b'{"model": NaN}', 400),
         (b'{"model": "\xff"}', 400),
         (b"[" * 100_000, 400),
+        (b'{"messages": [' + b"1," * 400_000 + b"1]}", 400),
+        (b"{" + b",".join(b'"k%d": 1' % number for number in range(60_000)) + b"}", 400),
         (b'{"model":"' + b"x" * (1 << 20) + b'"}', 413),
         (json.dumps({"model": CHAMPION, "messages": [{"role": "user", "content": "\ud800"}]}).encode(), 400),
     ],
