@@ -14,10 +14,12 @@ FLOAT = 4
 PACKED = 0.5625  # bytes of a weight of four bits with its share of a scale: core/four_bits.py
 PACKING = 28  # bytes of a weight in all that packing a layer makes; an allocator keeps it (measured)
 COPIED_BYTES = 64 << 20  # training state from which a checkpoint is written from a copy, by a thread
-DRAWING = 28  # bytes per row and token of the vocabulary: logits, log-probabilities, their sums in doubles
+# bytes per token of the vocabulary, of each row that is drawn at a time: log-probabilities, sums in doubles
+DRAWING = 24
+ROWS = 32  # of them: as in `core/token_distribution.py`, which would bring torch
 HALVED = 0.67  # what bf16 leaves of a pass's activations: norms and residuals stay fp32 (measured)
 # tensors (tokens × vocabulary) at a time in the head, with a loss; with a log-probability and an entropy
-LOSS_COPIES, LOGPROB_COPIES = 3, 5
+LOSS_COPIES, LOGPROB_COPIES = 3, 2
 SLOW_ACTIVATIONS = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh")  # several operators, each keeps its input
 Value = Literal["reward", "trunk", "none"]
 TRANSIENT = ("passes", "decoding")  # parts that come and go
@@ -284,9 +286,9 @@ def decoding(shape: ModelShape, sizes: PassSizes, responses: int, batch: int) ->
     rows = min(responses, batch * sizes.parallel)
     cache = 2 * shape.keys * shape.layers * sizes.row * (2 if sizes.bf16 else FLOAT)
     cache += cache // shape.layers  # a layer's cache is copied as it grows
-    step = shape.vocabulary * DRAWING
+    step = shape.vocabulary * (rows * FLOAT + min(rows, ROWS * sizes.parallel) * DRAWING)
     prompt = forward(shape, sizes.row - sizes.response)
-    return rows * max(cache + step, prompt + cache)
+    return max(rows * cache + step, rows * (prompt + cache))
 
 
 def drawing(stage: str, shape: ModelShape, sizes: PassSizes, *, models: int, rows: int, batch: int) -> Usage:
