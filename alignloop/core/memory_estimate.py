@@ -14,9 +14,8 @@ FLOAT = 4
 PACKED = 0.5625  # bytes of a weight of four bits with its share of a scale: core/four_bits.py
 PACKING = 28  # bytes of a weight in all that packing a layer makes; an allocator keeps it (measured)
 COPIED_BYTES = 64 << 20  # training state from which a checkpoint is written from a copy, by a thread
-# bytes per token of the vocabulary, of each row that is drawn at a time: log-probabilities, sums in doubles
-DRAWING = 24
-ROWS = 32  # of them: as in `core/token_distribution.py`, which would bring torch
+DRAWING = 24  # bytes per token of the vocabulary and row: log-probabilities, sums in doubles
+ROWS = 32  # that are drawn at a time, as in `core/token_distribution.py`, which would bring torch
 HALVED = 0.67  # what bf16 leaves of a pass's activations: norms and residuals stay fp32 (measured)
 # tensors (tokens × vocabulary) at a time in the head, with a loss; with a log-probability and an entropy
 LOSS_COPIES, LOGPROB_COPIES = 3, 2
@@ -155,7 +154,7 @@ def lm_training(
     `keeps_best`: a copy of the best weights is kept (`sft.validations`).
     """
     tokens = min(sizes.whole, rows * sizes.row)
-    kept = activations(shape, sizes, tokens) + head(shape, sizes, tokens, LOSS_COPIES)
+    kept = head(shape, sizes, tokens, LOSS_COPIES) + activations(shape, sizes, tokens)
     held = {
         "weights": loaded(shape, shape.weights, sizes),
         "bf16 copies": copies(shape, shape.weights, sizes),
@@ -163,8 +162,7 @@ def lm_training(
         "best weights": FLOAT * trainable if keeps_best else 0,
         "checkpoint": checkpoint(sizes, FLOAT * trainable * (4 if keeps_best else 3)),
     }
-    kept += unpacked(shape, sizes)
-    learn = gradients(sizes, trainable, rows * sizes.row > sizes.whole, kept)
+    learn = gradients(sizes, trainable, rows * sizes.row > sizes.whole, kept + unpacked(shape, sizes))
     return Usage(stage, held | _largest(learn, {"whole policy": merging(shape, sizes)}))
 
 

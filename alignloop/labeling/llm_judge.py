@@ -136,7 +136,8 @@ class _Requests(Watch):
 
     def __init__(self, url: str, section: str, most: int | None) -> None:
         self.count = 0
-        self._url, self._section, self._most, self._lock = url, section, most, Lock()
+        self._url, self._section = url, section
+        self._most, self._lock = most, Lock()
 
     def sent(self) -> None:
         """Count a request that is about to be sent. Raises JudgeError where it would be one too many."""

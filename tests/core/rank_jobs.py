@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -32,22 +31,12 @@ from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import score, score_rankings
 from alignloop.core.tokens import Encoded, TokenRules, encode_prompt, end_of, pad_of, train_tokenizer
 from alignloop.core.train_state import whole
-from alignloop.records import Message, Prompt
-from alignloop.scoring.checkpoint_score import CheckpointScore
-from alignloop.scoring.drawn import Drawn
-from alignloop.scoring.local_function import LocalFunction
 from tests.core.bandit import CONFIG, Run
 from tests.core.conftest import SENTENCES
 from tests.core.test_dpo import CONFIG as DPO
-from tests.scoring.conftest import forget, save_classifier
+from tests.scoring.rank_job import other_scores
 
 Found = dict[str, Any]
-FIRST_ALONE = """
-from alignloop.core import parallel_passes
-def score(prompts, responses):
-    assert parallel_passes.is_writer()
-    return [len(each) for each in responses]
-"""
 SCHEDULE: dict[str, Any] = {"epochs": 2, "learning_rate": 3e-3, "warmup": 0.0, "weight_decay": 0.01}
 TOKENIZER = train_tokenizer(SENTENCES * 3, 320)
 LETTERS = [TOKENIZER.encode(letter)[0] for letter in "abcd"]
@@ -196,26 +185,6 @@ def ppo(prepare: Callable[[Run], None], **changes: Any) -> Found:
         "coefficient": run.controller.coef,
         "violations": [[each.guard for each in step.violations] for step in steps],
     }
-
-
-def other_scores() -> Found:
-    """Another reward model's scores, dealt among the ranks, and a function's, which the first one calls."""
-    with TemporaryDirectory() as name:
-        if parallel_passes.is_writer():
-            (Path(name) / "scores").mkdir()
-            (Path(name) / "scores" / "__init__.py").touch()
-            (Path(name) / "scores" / "own.py").write_text(FIRST_ALONE)
-            save_classifier(Path(name) / "rm")
-        root = Path(parallel_passes.agreed(name))
-        texts = [f"{'a ' * n}so" for n in range(9)]
-        asked = Prompt(id="p", messages=(Message(role="user", content="What?"),), user="u", source="s")
-        drawn = Drawn([[0]] * 9, [[0]] * 9, [asked] * 9, texts)
-        forget()
-        parts = (
-            CheckpointScore("rm", str(root / "rm")),
-            LocalFunction("own", "scores.own:score", root, 60.0),
-        )
-        return {"scores": [part(drawn) for part in (*parts, parts[0])]}
 
 
 def preferences(**changes: Any) -> Found:
