@@ -30,7 +30,7 @@ BROKEN = {
     "min_ended": 0.4,
     "max_held_out_fall": 0.4,
 }
-NONE = Rollouts([], [], [], *[torch.empty(0)] * 3)
+NONE = Rollouts([], [], [], scores=torch.empty(0), kl=torch.empty(0), rewards=torch.empty(0))
 COLLAPSE: dict[str, Any] = {
     "steps": 12,
     "epochs": 8,
