@@ -57,4 +57,4 @@ def test_contradicting_parameters_are_findings_and_files_and_settings_count(
 def test_the_table_of_sizes_names_the_claims(capsys: pytest.CaptureFixture[str]) -> None:
     status, printed = run(capsys, "--sizes")
     assert status == 0
-    assert "| Qwen2.5-1.5B | 1,544 M | 73 GB | 17 GB |" in printed
+    assert "| Qwen2.5-1.5B | 1,544 M | 72 GB | 17 GB | 8.0 GB |" in printed

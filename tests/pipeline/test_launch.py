@@ -32,7 +32,7 @@ Start = Callable[..., subprocess.Popen[str]]
 @pytest.fixture
 def counting(project: Path) -> Path:
     """A project with its own copy of the package, in which the stage `sft` counts, on two processes."""
-    shutil.copytree(PACKAGE, project / "alignloop", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE, project / "alignloop")  # with what is compiled: each process would do it again
     shutil.copy(Path(__file__).with_name("counting_stage.py"), project / "alignloop" / "stages" / "sft.py")
     stage = {
         "cmd": "python -m alignloop sft --mode count --out out.txt",

@@ -170,7 +170,7 @@ class Place:
         return cast(
             "Generator[Progress]",
             bind(stage, self.params)(
-                Checkpoint(root / "checkpoints", name, "f", 1 if stage is ppo else 2),
+                Checkpoint(root / "checkpoints", name, "f", 1 if stage in (ppo, dpo) else 2),
                 **given,
                 **outs,
             ),

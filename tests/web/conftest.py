@@ -67,16 +67,23 @@ def pages(project: Path, database: LabelingDatabase, params: Params) -> FastAPI:
 
 
 @pytest.fixture(scope="session")
-def policies(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
-    """A project with two versions of a policy, of which the first is the champion."""
+def policies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project with two versions of a policy, of which the first is the champion, and a store of its own."""
+    from alignloop import tracking
     from alignloop.tracking import registry
     from tests.web.chat_server import register_policy
 
-    root = make_project(tmp_path_factory.mktemp("policies") / "project", empty_store)
-    first = register_policy(root, 0)
-    register_policy(root, 1)
-    registry.set_alias(root, "champion", first)
-    return root
+    store = tmp_path_factory.mktemp("policies-store") / "mlflow.db"
+    tracking.client(f"sqlite:///{store}").search_experiments()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+            patch.delenv(name, raising=False)
+        root = make_project(tmp_path_factory.mktemp("policies") / "project", store)
+        first = register_policy(root, 0)
+        assert first.version == 1, f"{tracking.store_uri(root)} had versions before"
+        register_policy(root, 1)
+        registry.set_alias(root, "champion", first)
+        yield root
 
 
 @pytest.fixture(scope="module")
