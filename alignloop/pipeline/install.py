@@ -4,6 +4,7 @@ It runs before anything is installed, so it imports the standard library alone. 
 terminal, and its list of packages is one line of thousands of characters.
 """
 
+import compileall
 import re
 import subprocess
 import sys
@@ -14,9 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 EVERY_SECONDS = 15.0
-# compiled at their first import: most of the modules never are, and pip compiles one after another
-LAZILY = ("--no-compile", "--disable-pip-version-check", "--progress-bar", "off")
-PIP = (sys.executable, "-m", "pip", "install", *LAZILY)
+# pip compiles one module after another: it is done afterwards, on all cores
+QUIETLY = ("--no-compile", "--disable-pip-version-check", "--progress-bar", "off")
+PIP = (sys.executable, "-m", "pip", "install", *QUIETLY)
 FOUND = re.compile(r"(?:Collecting|Requirement already satisfied:) ([\w.\-]+)")
 FETCHED = re.compile(r" *(?:Downloading|Using cached) (\S+\.(?:whl|tar\.gz))(?! metadata)(?:\s|$)")
 LIST = "Installing collected packages: "
@@ -26,7 +27,7 @@ class Progress:
     """What pip has reported so far; `packages` is where it installs."""
 
     def __init__(self, packages: Path) -> None:
-        self._packages = packages
+        self.packages = packages
         self._found: set[str] = set()
         self._fetched: set[str] = set()
         self._before = 0
@@ -50,7 +51,7 @@ class Progress:
         return f"{len(self._found)} packages found, {len(self._fetched)} downloaded"
 
     def _installed(self) -> int:
-        return sum(1 for _ in self._packages.glob("*.dist-info"))
+        return sum(1 for _ in self.packages.glob("*.dist-info"))
 
 
 def main(arguments: Sequence[str], say: Callable[[str], None] = print) -> int:
@@ -74,9 +75,15 @@ def main(arguments: Sequence[str], say: Callable[[str], None] = print) -> int:
         readers[1].join()
     if pip.returncode:
         sys.stderr.writelines(problems)
-    else:
-        say(f"installed {progress.total} packages in {_clock(time.monotonic() - began)}")
-    return pip.returncode
+        return pip.returncode
+    if progress.total:
+        took = _clock(time.monotonic() - began)
+        say(f"compiling the modules of {progress.total} packages, on all cores · {took}")
+        # where Python writes no compiled modules (PYTHONDONTWRITEBYTECODE), each process would compile them
+        # anew; what a package brings that is no Python of this version is left as it is, as by pip
+        compileall.compile_dir(progress.packages, quiet=2, workers=0)
+    say(f"installed {progress.total} packages in {_clock(time.monotonic() - began)}")
+    return 0
 
 
 def _clock(seconds: float) -> str:
