@@ -22,6 +22,7 @@ class TextStream:
         self._ids: list[int] = []
         self._text = ""  # decoded so far, from which `_sent` characters have been given out
         self._sent = 0
+        self._begun = False  # whether anything but white space has been given out
         self.is_stopped = False
 
     def add(self, token: int) -> str:
@@ -57,11 +58,12 @@ class TextStream:
     def _certain(self, is_last: bool) -> str:
         end = len(self._text) if is_last else len(self._text) - self._held()
         if self._strip:
-            if not self._sent:
+            if not self._begun:
                 self._sent = len(self._text) - len(self._text.lstrip())
             end = len(self._text[:end].rstrip())
         piece = self._text[self._sent : end]
         self._sent = max(self._sent, end)
+        self._begun |= bool(piece)
         return piece
 
     def _held(self) -> int:

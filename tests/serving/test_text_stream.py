@@ -1,7 +1,7 @@
 """Pieces of text add up to the decoded response, and stop texts cut it wherever tokens end."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alignloop.core.tokens import decode, train_tokenizer
@@ -21,6 +21,9 @@ def streamed(ids: list[int], stop: list[str], strip: bool) -> tuple[list[str], b
 
 
 @given(st.lists(st.integers(5, 299), max_size=30))
+@example(
+    TOKENIZER.encode(" ") + TOKENIZER.encode("  No")
+)  # white space in several tokens before the first word
 def test_the_pieces_are_the_response_as_training_decodes_it(ids: list[int]) -> None:
     assert "".join(streamed(ids, [], strip=True)[0]) == decode(TOKENIZER, ids)
     assert "".join(streamed(ids, [], strip=False)[0]) == TOKENIZER.decode(ids)
