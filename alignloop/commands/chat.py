@@ -15,8 +15,7 @@ from alignloop.labeling import accounts, api_keys
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.params import Params
 from alignloop.web.addresses import PROXIED_CHAT_PORT, listening_port
-
-KEEP_ALIVE = 75  # seconds that an idle connection stays open
+from alignloop.web.server_options import SERVER_OPTIONS
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -100,14 +99,8 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
             create_chat_app(database, plan, pool),
             host=options.host,
             port=port,
-            log_level="warning",
-            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=int(plan.drain_seconds),
-            server_header=False,
-            proxy_headers=True,  # of a proxy on this machine, or in FORWARDED_ALLOW_IPS
-            access_log=False,
-            ws="none",
-            lifespan="off",
+            **SERVER_OPTIONS,
         )
     )
     try:

@@ -12,9 +12,8 @@ from alignloop.labeling import accounts, demonstrations, rounds, workload
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.records import Prompt
 from alignloop.web.addresses import listening_port
+from alignloop.web.server_options import SERVER_OPTIONS
 from alignloop.web.settings import prepare_settings
-
-KEEP_ALIVE = 75  # seconds that an idle connection of a labeler's browser stays open
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -73,13 +72,7 @@ def _serve(database: LabelingDatabase, params: parameters.Params, options: argpa
             app,
             host=options.host,
             port=port,
-            log_level="warning",
-            timeout_keep_alive=KEEP_ALIVE,
-            server_header=False,
-            proxy_headers=True,  # of a proxy on this machine, or in FORWARDED_ALLOW_IPS
-            access_log=False,
-            ws="none",
-            lifespan="off",
+            **SERVER_OPTIONS,
         )
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alignloop.core import parallel_passes
-from alignloop.core.checkpoint_folder import CheckpointError, load_tokenizer
+from alignloop.core.checkpoint_folder import load_tokenizer
 from alignloop.core.metrics import win_rate
 from alignloop.core.models import context_of
-from alignloop.core.reward_model import HELD_OUT, RewardModel
+from alignloop.core.reward_model import HELD_OUT
 from alignloop.core.reward_scoring import score
 from alignloop.core.tokens import encode_prompt, encode_response, pad_of
 from alignloop.labeling.llm_judge import Judge
@@ -21,6 +21,7 @@ from alignloop.params.evaluate import IndependentJudge
 from alignloop.phases import phase
 from alignloop.records import EvaluatedResponse
 from alignloop.training.encoding import chat
+from alignloop.training.held_out_model import load_held_out_model
 
 CACHE = Path(".cache", "judge")
 
@@ -95,13 +96,8 @@ def _proxy(mine: Sequence[EvaluatedResponse], others: dict[str, EvaluatedRespons
 
 def held_out_scores(reward: Path, responses: Sequence[EvaluatedResponse]) -> list[float]:
     """Scores by the reward model of held-out labelers, which is beside the round's reward model."""
-    folder = reward / HELD_OUT
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"{folder}: evaluate.judge.by: held_out needs this reward model; set "
-            "reward.held_out_model to true"
-        )
-    model, tokenizer = RewardModel.load(folder).frozen(), load_tokenizer(folder)
+    model = load_held_out_model(reward, "evaluate.judge.by: held_out")
+    tokenizer = load_tokenizer(reward / HELD_OUT)
     context = context_of(model.trunk)
     rows = [
         encode_prompt(tokenizer, chat(each.prompt.messages)) + encode_response(tokenizer, each.response)

@@ -4,22 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from alignloop.params.guards import Guard, Guarded
 from alignloop.params.lora import Lora
 from alignloop.params.section import Count, Positive, Section, Share, Whole
-
-Guarded = Literal[
-    "max_kl_per_response_nats",
-    "min_kl_per_response_nats",
-    "min_entropy_per_token_nats",
-    "min_distinct_2",
-    "min_ended",
-    "max_held_out_fall",
-]
-
-
-class DpoGuard(Section):
-    limit: float
-    strength: Literal["warn", "stop", "fail"]
 
 
 class Dpo(Section):
@@ -41,7 +28,7 @@ class Dpo(Section):
     validations: Count
     valid_rankings: Count
     validation_prompts: Count
-    guards: dict[Guarded, DpoGuard]
+    guards: dict[Guarded, Guard]
     guard_window_validations: Count
     reference: Literal["sft", "start", "adapter"]
     lora: Lora | None

@@ -4,18 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from alignloop.params.guards import Guard, Guarded
 from alignloop.params.lora import Lora
 from alignloop.params.score import Score
 from alignloop.params.section import Count, Positive, Section, Share, Whole
-
-Guarded = Literal[
-    "max_kl_per_response_nats",
-    "min_kl_per_response_nats",
-    "min_entropy_per_token_nats",
-    "min_distinct_2",
-    "min_ended",
-    "max_held_out_fall",
-]
 
 
 class Kl(Section):
@@ -24,11 +16,6 @@ class Kl(Section):
     coef: Annotated[float, Field(ge=0)]
     target_kl_per_response_nats: Positive | None
     horizon_responses: Count
-
-
-class Guard(Section):
-    limit: float
-    strength: Literal["warn", "stop", "fail"]
 
 
 class Ppo(Section):

@@ -13,7 +13,6 @@ from transformers import PreTrainedTokenizerBase
 from alignloop.core import devices
 from alignloop.core import dpo as algorithm
 from alignloop.core.batches import spread
-from alignloop.core.checkpoint_folder import CheckpointError
 from alignloop.core.checkpoint_selection import check_steps
 from alignloop.core.dpo_config import DpoConfig
 from alignloop.core.encoded_ranking import EncodedRanking
@@ -24,7 +23,7 @@ from alignloop.core.lora import add_adapters, merge_adapters
 from alignloop.core.models import context_of, load_policy, save_policy, token_rules
 from alignloop.core.precision import freeze
 from alignloop.core.ranked_logprobs import Reading
-from alignloop.core.reward_model import HELD_OUT, RewardModel
+from alignloop.core.reward_model import RewardModel
 from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
@@ -41,6 +40,7 @@ from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.dpo_validation import Validation
 from alignloop.training.encoding import document_rows, prompt_rows, ranked_rows
+from alignloop.training.held_out_model import load_held_out_model
 from alignloop.training.resumable_loop import points, recalled
 from alignloop.training.rollout_records import rollout_records
 from alignloop.training.scoring import scorer
@@ -179,12 +179,8 @@ def monitor(
     guards = {name: Guard(guard.limit, guard.strength) for name, guard in plan.guards.items()}
     held_out = None
     if "max_held_out_fall" in guards:
-        if not (reward / HELD_OUT).is_dir():
-            raise CheckpointError(
-                f"{reward / HELD_OUT}: dpo.guards.max_held_out_fall needs this reward model; set "
-                "reward.held_out_model to true"
-            )
-        held_out = scorer(RewardModel.load(reward / HELD_OUT, four_bits).frozen(), tokenizer)
+        model = load_held_out_model(reward, "dpo.guards.max_held_out_fall", four_bits)
+        held_out = scorer(model, tokenizer)
     return GuardMonitor(guards, plan.guard_window_validations, held_out, DPO)
 
 

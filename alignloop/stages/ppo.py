@@ -8,7 +8,6 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core import ppo as algorithm
-from alignloop.core.checkpoint_folder import CheckpointError
 from alignloop.core.gradient_checkpointing import recompute_activations
 from alignloop.core.guards import Guard, GuardMonitor
 from alignloop.core.kl_controller import AdaptiveKl, FixedKl
@@ -16,7 +15,7 @@ from alignloop.core.lora import add_adapters, merge_adapters
 from alignloop.core.models import context_of, load_policy, save_policy, token_rules
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.precision import freeze
-from alignloop.core.reward_model import HELD_OUT, RewardModel
+from alignloop.core.reward_model import RewardModel
 from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
@@ -34,6 +33,7 @@ from alignloop.seeds import draws, seed_of
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import document_rows, prompt_rows
+from alignloop.training.held_out_model import load_held_out_model
 from alignloop.training.resumable_loop import points, recalled
 from alignloop.training.rollout_records import rollout_records
 from alignloop.training.scoring import scorer
@@ -164,15 +164,8 @@ def monitor(
     guards = {name: Guard(guard.limit, guard.strength) for name, guard in plan.guards.items()}
     if "max_held_out_fall" not in guards:
         return GuardMonitor(guards, plan.guard_window_steps) if guards else None
-    held_out = reward / HELD_OUT
-    if not held_out.is_dir():
-        raise CheckpointError(
-            f"{held_out}: ppo.guards.max_held_out_fall needs this reward model; set "
-            "reward.held_out_model to true"
-        )
-    return GuardMonitor(
-        guards, plan.guard_window_steps, scorer(RewardModel.load(held_out, four_bits).frozen(), tokenizer)
-    )
+    held_out = load_held_out_model(reward, "ppo.guards.max_held_out_fall", four_bits)
+    return GuardMonitor(guards, plan.guard_window_steps, scorer(held_out, tokenizer))
 
 
 def config(plan: Ppo, decoding: Decoding, engine: RolloutEngine) -> PpoConfig:

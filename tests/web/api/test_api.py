@@ -19,18 +19,6 @@ CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelingDatabase]:
-    opened = LabelingDatabase(f"sqlite:///{tmp_path_factory.mktemp('people')}/labeling.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def key(database: LabelingDatabase) -> str:
-    return api_keys.create(database, "all", api_keys.SCOPES, None, None)
-
-
-@pytest.fixture(scope="module")
 def server(policies: Path, database: LabelingDatabase) -> Iterator[ChatServer]:
     with served_chat(policies, database) as server:
         yield server

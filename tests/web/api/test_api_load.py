@@ -3,14 +3,12 @@
 import json
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import openai
 import pytest
 
-from alignloop.labeling import api_keys
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.tracking import registry
 from tests.serving.conftest import Pacer
@@ -18,18 +16,6 @@ from tests.web.chat_server import CHAMPION, ChatServer, client_of, served_chat
 
 MESSAGES = [{"role": "user", "content": "Is the sea full of salt?"}]
 CHAT = "/v1/chat/completions"
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelingDatabase]:
-    opened = LabelingDatabase(f"sqlite:///{tmp_path_factory.mktemp('people')}/labeling.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def key(database: LabelingDatabase) -> str:
-    return api_keys.create(database, "all", api_keys.SCOPES, None, None)
 
 
 def test_a_full_queue_refuses_with_the_seconds_to_wait(
