@@ -12,7 +12,7 @@ from alignloop.core.model_shape import ModelShape
 
 FLOAT = 4
 PACKED = 0.5625  # bytes of a weight of four bits with its share of a scale: core/four_bits.py
-PACKING = 28  # bytes of a weight in all that packing a layer makes; an allocator keeps it (measured)
+PACKING = 28  # bytes of a weight that packing a layer makes; an allocator keeps it of each model (measured)
 COPIED_BYTES = 64 << 20  # training state from which a checkpoint is written from a copy, by a thread
 DRAWING = 24  # bytes per token of the vocabulary and row: log-probabilities, sums in doubles
 ROWS = 32  # that are drawn at a time, as in `core/token_distribution.py`, which would bring torch
@@ -128,12 +128,12 @@ def copies(shape: ModelShape, weights: int, sizes: PassSizes) -> int:
     return 2 * whole * sizes.parallel if sizes.bf16 else 0
 
 
-def unpacked(shape: ModelShape, sizes: PassSizes) -> int:
-    """The largest layer of four bits as a pass reads it; on the CPU also what packing it has left behind."""
+def unpacked(shape: ModelShape, sizes: PassSizes, models: int = 1) -> int:
+    """The largest layer of four bits as a pass reads it; on the CPU also what packing `models` left."""
     if not sizes.four_bits:
         return 0
-    layer = shape.inner * shape.width
-    return layer * (2 if sizes.bf16 else FLOAT) * sizes.parallel + (PACKING * layer if sizes.host else 0)
+    packing = models * PACKING if sizes.host else 0
+    return shape.inner * shape.width * ((2 if sizes.bf16 else FLOAT) * sizes.parallel + packing)
 
 
 def merging(shape: ModelShape, sizes: PassSizes) -> int:
@@ -231,10 +231,11 @@ def ppo(
     }
     tokens = min(sizes.whole, rows * sizes.row)
     targets = -(-tokens * sizes.response // sizes.row)
-    kept = activations(shape, sizes, tokens) * (2 if own_value else 1)
-    kept += head(shape, sizes, targets, LOGPROB_COPIES) + unpacked(shape, sizes)
+    packed = unpacked(shape, sizes, 2 + (models.reference == "model") + models.held_out)
+    kept = activations(shape, sizes, tokens) * (2 if own_value else 1) + packed
+    kept += head(shape, sizes, targets, LOGPROB_COPIES)
     learn = gradients(sizes, trainable, rows * sizes.row > sizes.whole, kept)
-    draw = {"decoding": decoding(shape, sizes, responses, batch) + unpacked(shape, sizes)}
+    draw = {"decoding": decoding(shape, sizes, responses, batch) + packed}
     return Usage("ppo", held | _largest(learn, draw, {"whole policy": merging(shape, sizes)}))
 
 
@@ -273,9 +274,10 @@ def dpo(
     tokens = min(max(sizes.whole, ranking), rows * ranking)
     kept = activations(shape, sizes, tokens) + 2 * FLOAT * tokens * ranking  # the mask of the branches
     targets = -(-tokens * responses * sizes.response // ranking)
-    kept += head(shape, sizes, targets, LOGPROB_COPIES) + unpacked(shape, sizes)
+    packed = unpacked(shape, sizes, 2 + (not models.adapter_reference) + models.held_out)
+    kept += head(shape, sizes, targets, LOGPROB_COPIES) + packed
     learn = gradients(sizes, learning, rows * ranking > tokens, kept)
-    draw = {"decoding": decoding(shape, sizes, drawn, batch) + unpacked(shape, sizes)}
+    draw = {"decoding": decoding(shape, sizes, drawn, batch) + packed}
     return Usage("dpo", held | _largest(learn, draw, {"whole policy": merging(shape, sizes)}))
 
 
@@ -291,10 +293,8 @@ def decoding(shape: ModelShape, sizes: PassSizes, responses: int, batch: int) ->
 
 def drawing(stage: str, shape: ModelShape, sizes: PassSizes, *, models: int, rows: int, batch: int) -> Usage:
     """Stages that draw and score without learning; `models` are held at a time."""
-    return Usage(
-        stage,
-        {
-            "weights": FLOAT * shape.weights * models,
-            "decoding": decoding(shape, sizes, rows, batch),
-        },
-    )
+    parts = {
+        "weights": FLOAT * shape.weights * models,
+        "decoding": decoding(shape, sizes, rows, batch),
+    }
+    return Usage(stage, parts)
