@@ -143,6 +143,7 @@ def _with_model(params: Params, found: Examination, policy: Policy, root: Path, 
     found.findings += findings
     if times and not found.failed:
         found.rates = step_time.measure(model, tokenizer, params)
+        found.findings += step_time.check_precision(found.rates)
         found.seconds = step_time.durations(params, found.rates, sets, _counts(params, sets, root))
 
 

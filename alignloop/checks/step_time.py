@@ -9,6 +9,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.checks.data_lengths import SetLengths
+from alignloop.checks.findings import Finding
+from alignloop.core import precision
 from alignloop.core.generate import sample
 from alignloop.core.lm_training import accumulate_gradients, mean_loss
 from alignloop.core.models import context_of, token_rules, vocabulary_of
@@ -20,6 +22,7 @@ ROW, PROMPT = 64, 16  # tokens of the rows, and of the prompts
 DRAWN = 5  # tokens after each prompt
 TYPICAL_PROMPT = 48.0  # tokens, where no data is prepared
 MOST_ROWS = 256
+WORTH_SAYING = 1.3  # times as fast, from which the other precision is named
 ADAPTER_SHARE = 0.7  # of a step in which all weights learn: their gradients are not computed
 
 
@@ -30,10 +33,11 @@ class Rates:
     learned: float
     read: float
     drawn: float
+    learned_otherwise: float  # in the precision that is not set: `compute.precision`
 
 
 def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: Params) -> Rates:
-    """Measure the three; no weight of the model changes."""
+    """Measure them; no weight of the model changes."""
     room = context_of(model)
     length = min(ROW, room)
     prompt = max(1, min(PROMPT, room - DRAWN))
@@ -65,6 +69,7 @@ def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: 
         return sum(map(len, drawn.ids))
 
     learned, read_rows = _largest(learn, MOST_ROWS), _largest(read, MOST_ROWS)
+    otherwise = _seconds_otherwise(learn, learned[0])
     # as many rows as are decoded at a time, if there is time: a step costs little more for many
     most = min(MOST_ROWS, params.decoding.responses_per_batch)
     count = max(1, min(most, int(SECONDS * read_rows[0] * length / read_rows[1] / prompt)))
@@ -73,8 +78,39 @@ def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: 
     steps = max(_seconds(lambda: draw(count, DRAWN)) - first, 1e-3)
     drawn = count * (DRAWN - 1) / steps
     return Rates(
-        learned=learned[0] * length / learned[1], read=read_rows[0] * length / read_rows[1], drawn=drawn
+        learned=learned[0] * length / learned[1],
+        read=read_rows[0] * length / read_rows[1],
+        drawn=drawn,
+        learned_otherwise=learned[0] * length / otherwise,
     )
+
+
+def other_precision() -> precision.Precision:
+    """The precision of passes that is not set."""
+    return "fp32" if precision.current() == "bf16" else "bf16"
+
+
+def _seconds_otherwise(work: Callable[[int], int], count: int) -> float:
+    """The seconds that `work` on `count` rows takes in the other precision."""
+    current = precision.current()
+    precision.use(other_precision())
+    try:
+        work(1)  # warms up
+        return _seconds(partial(work, count))
+    finally:
+        precision.use(current)
+
+
+def check_precision(rates: Rates) -> list[Finding]:
+    """Whether the other precision is much faster here: some CPUs multiply bf16, others imitate it."""
+    times = rates.learned_otherwise / rates.learned
+    if times < WORTH_SAYING:
+        return []
+    other, severity = other_precision(), "note" if precision.current() == "fp32" else "warning"
+    said = f"passes that learn are {times:.1f} times as fast here in {other} as in {precision.current()}"
+    return [
+        Finding("precision", severity, said, f"set compute.precision: {other}; learned weights stay fp32")
+    ]
 
 
 def _largest(work: Callable[[int], int], most: int) -> tuple[int, float]:

@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 from alignloop.checks import stage_memory
 from alignloop.checks.examination import Examination, examine, examine_built_in
 from alignloop.checks.findings import Finding
+from alignloop.checks.step_time import Rates, check_precision
+from alignloop.core import precision
 from alignloop.data.record_files import write
 from alignloop.params import Params
 from alignloop.records import Prompt
@@ -34,6 +36,21 @@ def test_the_built_in_base_is_ready_and_all_stages_are_reckoned(params: Params, 
     assert set(examination.seconds) == {"sft", "sample", "reward", "ppo", "evaluate"}
     assert examination.rates
     assert examination.rates.read > examination.rates.learned > 0
+    assert examination.rates.learned_otherwise > 0
+    assert precision.current() == "fp32", "measured in the other, and put back"
+
+
+@pytest.mark.parametrize(("now", "severity"), [("fp32", "note"), ("bf16", "warning")])
+def test_a_precision_that_is_much_faster_here_is_named(
+    now: precision.Precision, severity: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_precision", now)
+    assert not check_precision(Rates(learned=100, read=1, drawn=1, learned_otherwise=120))
+    [finding] = check_precision(Rates(learned=100, read=1, drawn=1, learned_otherwise=250))
+    assert (finding.check, finding.severity) == ("precision", severity)
+    other = {"fp32": "bf16", "bf16": "fp32"}[now]
+    assert finding.message == f"passes that learn are 2.5 times as fast here in {other} as in {now}"
+    assert f"compute.precision: {other}" in finding.remedy
 
 
 def test_a_sound_checkpoint_has_no_error_and_is_not_changed(
