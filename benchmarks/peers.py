@@ -5,8 +5,9 @@
 
 Both run in turn, on the same model, prompts, batch and threads: one update a step on 128 responses (8 × 384:
 64, a checkpoint: 16), four models of one size (policy, reference, scores, values), prompts of 16 tokens,
-responses of up to 48, fp32. The first step of each process, which warms up, is left out. The ratio is of a
-pair of runs; its least and greatest are of the pairs.
+responses of up to 48, fp32 (`--precision bf16`: both compute in bf16, and what learns stays fp32). The first
+step of each process, which warms up, is left out. The ratio is of a pair of runs; its least and greatest are
+of the pairs.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
 from alignloop import phases
-from alignloop.core import parallel_passes, pass_limits, ppo
+from alignloop.core import parallel_passes, pass_limits, ppo, precision
 from alignloop.core.kl_controller import FixedKl
 from alignloop.core.models import load_policy, save_policy, token_rules
 from alignloop.core.ppo_config import PpoConfig
@@ -85,13 +86,10 @@ def make(root: Path, shape: str) -> int:
     return rows
 
 
-def ours(root: Path, rows: int, threads: int, tokens: int) -> None:
+def ours(root: Path, rows: int) -> None:
     """Run PPO steps here; prints a JSON line per step, the last with the seconds of each phase."""
-    torch.set_num_threads(1)
-    parallel_passes.use(threads)
-    pass_limits.use(pass_limits.PassLimits(tokens))
     policy, tokenizer = load_policy(root / "policy")
-    model = RewardModel.load(root / "reward")
+    model = RewardModel.load(root / "reward").frozen()
     config = PpoConfig(
         steps=STEPS + 1,
         prompts_per_step=rows,
@@ -124,7 +122,7 @@ def ours(root: Path, rows: int, threads: int, tokens: int) -> None:
     )
     trainer = ppo.Trainer(
         policy,
-        load_policy(root / "policy")[0],
+        precision.freeze(load_policy(root / "policy")[0]),
         RewardModel.load(root / "reward"),
         score=scorer(model, tokenizer),
         prompts=json.loads((root / "prompts.json").read_text(encoding="utf-8")),
@@ -174,10 +172,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=load({}).compute.tokens_per_pass, help="of a pass")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--ours", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.ours:
-        ours(Path(arguments.ours[0]), int(arguments.ours[1]), arguments.threads, arguments.tokens)
+        torch.set_num_threads(1)
+        parallel_passes.use(arguments.threads)
+        pass_limits.use(pass_limits.PassLimits(arguments.tokens))
+        precision.use(arguments.precision)
+        ours(Path(arguments.ours[0]), int(arguments.ours[1]))
         return
     print(
         "| model | tokens/s | TRL | ratio | tokens per CPU second | TRL | ratio |\n"
@@ -189,8 +192,9 @@ def main() -> None:
             rows = make(Path(folder), shape)
             here = [sys.executable, "-m", "benchmarks.peers", arguments.peer]
             here += ["--ours", folder, str(rows), "--threads", str(arguments.threads)]
-            here += ["--tokens", str(arguments.tokens)]
+            here += ["--tokens", str(arguments.tokens), "--precision", arguments.precision]
             sizes = [str(number) for number in (STEPS + 1, rows, RESPONSE, arguments.threads)]
+            sizes.append(arguments.precision)
             pairs = [
                 (measured(here), measured([arguments.peer, str(PEER), folder, *sizes]))
                 for _ in range(arguments.pairs)

@@ -1,6 +1,6 @@
 """PPO steps by TRL 1.0.0, the last release with PPO, for `benchmarks.peers`; runs in TRL's own environment.
 
-    python benchmarks/peers_trl.py FOLDER STEPS PROMPTS RESPONSE_TOKENS THREADS
+    python benchmarks/peers_trl.py FOLDER STEPS PROMPTS RESPONSE_TOKENS THREADS fp32|bf16
 
 Reads FOLDER/policy and FOLDER/scorer (checkpoints) and FOLDER/prompts.json (rows of token ids of one length).
 Prints a JSON line per step: response tokens, and the wall and processor seconds since the step before.
@@ -44,7 +44,7 @@ class Clock(TrainerCallback):
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    steps, prompts, length, threads = map(int, sys.argv[2:])
+    steps, prompts, length, threads = map(int, sys.argv[2:6])
     torch.set_num_threads(threads)
     tokenizer = AutoTokenizer.from_pretrained(folder / "policy", padding_side="left")
     rows = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def main() -> None:
         report_to="none",
         logging_strategy="no",
         use_cpu=True,
-        bf16=False,
+        bf16=sys.argv[6] == "bf16",
         gradient_checkpointing=False,
         dataloader_num_workers=0,
     )
