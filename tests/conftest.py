@@ -23,7 +23,23 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("project")
 
 PROJECT = Path(__file__).parents[1]
+LONGEST = [  # files whose tests take minutes begin first, so that no worker is left with one at the end
+    "test_end_to_end.py",
+    "test_flows.py",
+    "test_launch.py",
+    "test_sharding.py",
+    "test_ranks.py",
+    "test_flow_waits.py",
+    "test_devices.py",
+    "test_serve.py",
+    "test_memory_estimate.py",
+]
 TEXTS = ["Is the sea full of salt? Yes, it is.", "Who painted the door green? Nobody knows who painted it."]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; all others in the order in which they were found."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")
