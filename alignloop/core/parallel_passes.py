@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from alignloop.core import devices, precision
+from alignloop.core.host_memory import given_back
 
 if TYPE_CHECKING:  # brings torch.distributed, which one process does without
     from alignloop.core.ranks import Ranks
@@ -61,10 +62,11 @@ def in_parallel(work: Callable[[P], R], parts: Sequence[P]) -> Iterator[R]:
     this process. Among several processes all of them call this with the same parts, and results have no
     gradients.
     """
-    if _ranks is None:
-        yield from _on_threads(_as_a_pass(work), parts)
-    else:
-        yield from _ranks.in_parallel(_as_a_pass(work), parts, _on_threads)
+    with given_back():
+        if _ranks is None:
+            yield from _on_threads(_as_a_pass(work), parts)
+        else:
+            yield from _ranks.in_parallel(_as_a_pass(work), parts, _on_threads)
 
 
 def _as_a_pass(work: Callable[[P], R]) -> Callable[[P], R]:
@@ -101,9 +103,15 @@ def backward(loss: Callable[[P], tuple[Tensor, R]], parts: Sequence[P], weights:
 
     `loss` returns a part's loss and a result; the results of all parts are returned.
     """
-    forward = _as_a_pass(
-        loss
-    )  # the backward pass has the precision of its forward pass, operator by operator
+    with given_back():
+        return _backward(loss, parts, weights)
+
+
+def _backward(
+    loss: Callable[[P], tuple[Tensor, R]], parts: Sequence[P], weights: Sequence[Tensor]
+) -> list[R]:
+    # the backward pass has the precision of its forward pass, operator by operator
+    forward = _as_a_pass(loss)
     if _ranks is not None:
         return _ranks.backward(forward, parts, weights, _on_threads)
     trainable = [weight for weight in weights if weight.requires_grad]

@@ -46,6 +46,9 @@ def configure(root: Path = ROOT) -> dict[str, str]:
         "DVC_NO_ANALYTICS": "1",
         "DVC_STUDIO_OFFLINE": "1",
         "DO_NOT_TRACK": "1",
+        # bf16 on a CPU: each length of a pass makes kernels that are kept, by default 1,024 twice: a gigabyte
+        "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+        "LRU_CACHE_CAPACITY": "64",  # PyTorch's own
         "TORCHINDUCTOR_CACHE_DIR": f"{root}/.cache/torchinductor",
         "MPLCONFIGDIR": f"{root}/.cache/matplotlib",
         "MPLBACKEND": "agg",
