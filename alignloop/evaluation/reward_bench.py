@@ -24,7 +24,9 @@ from alignloop.records import Ranking
 from alignloop.scoring.checkpoint_score import OwnReward
 from alignloop.training.encoding import NothingFits, chat
 
-MODEL, LENGTH, WORDS = "reward model", "longer response", "bag of words"  # who orders the responses
+MODEL = "reward model"  # who orders the responses
+LENGTH = "longer response"
+WORDS = "bag of words"
 ALL = "all"
 
 

@@ -52,7 +52,9 @@ def fit_word_baseline(rankings: Sequence[Ranking]) -> WordBaseline:
 
     users = {user: place for place, user in enumerate(dict.fromkeys(each.prompt.user for each in rankings))}
     texts: list[str] = []
-    better, worse, tried = [], [], []
+    better: list[int] = []
+    worse: list[int] = []
+    tried: list[bool] = []
     for ranking in rankings:
         firsts, seconds = pairs_of(ranking.ranks)
         better += [len(texts) + place for place in firsts]

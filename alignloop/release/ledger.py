@@ -71,8 +71,9 @@ def stage_costs(root: Path, round: str, evaluation_run: str | None = None) -> di
             continue
         stage = entry.name.partition("@")[0]
         run = evaluation_run if stage == "evaluate" else None
-        if run is None:
-            found = find_run(root, hashes(root, entry.outs))
+        outputs = hashes(root, entry.outs)
+        if run is None and len(outputs) == len(entry.outs):
+            found = find_run(root, outputs)
             run = found.id if found else None
         costs[stage] = _cost(consumed(root, run)) if run else None
     return costs

@@ -20,6 +20,11 @@ from tests.evaluation.evaluations import evaluation
 from tests.release.result_files import evaluated
 
 STAGES = """stages:
+  sample:
+    foreach: ${rounds}
+    do:
+      cmd: python -m alignloop sample --round ${key}
+      outs: ["data/samples/${key}.jsonl"]
   label:
     foreach: ${rounds}
     do:
@@ -107,7 +112,8 @@ def test_a_rounds_ledger_has_peoples_minutes_hours_by_stage_and_what_no_run_tell
     label = ledger["stages"]["label"]
     assert (label["process_hours"], label["cpu_hours"], label["gpu_hours"]) == (2.0, 1.0, 0.0)
     assert (label["calls"], label["prompt_tokens"], label["completion_tokens"]) == (8, 500, 0)
-    assert (ledger["stages"]["evaluate"], ledger["not_metered"]) == (None, ["evaluate"])
+    # nothing was sampled here, and no run has evaluated
+    assert (ledger["stages"]["evaluate"], ledger["not_metered"]) == (None, ["sample", "evaluate"])
     assert ledger["cost"] == 1.0  # two minutes at 30 an hour
     assert ledger["not_priced"] == ["cpu_hour", "judge_call", "judge_million_prompt_tokens"]
     assert ledger["cost_per_point"] == {"cost": 0.16, "low": round(1 / 9.375, 6), "high": None}
@@ -138,7 +144,7 @@ def test_the_ledger_is_in_a_file_in_mlflow_and_in_the_report(labeled: Path) -> N
     assert "r1 3 people in 2.0 minutes (2 measured), 1 simulated (gold)." in text
     assert "6.2 [0.0, 9.4]" in text
     assert "Costs in EUR, by ledger.prices in params.yaml; not priced: CPU hours, people's hours." in text
-    assert "Not metered" not in text
+    assert "Not metered in this store, so not counted: r1: sample.\n" in text
     assert text.endswith(written_ledgers(labeled, ["r1", "r2"]))
     assert written_ledgers(labeled, ["r2"]) == ""
 
@@ -148,4 +154,4 @@ def test_names_of_rounds_and_labelers_are_text(labeled: Path) -> None:
     part = {"rankings": 2, "measured": 0, "minutes": None}
     text = ledger_text([{**ledger, "labels": {"imported from <b>|x.jsonl": part}}])
     assert "\\<b\\>\\|x.jsonl (time not measured)" in text
-    assert "Not metered in this store, so not counted: r1: label, evaluate." in text
+    assert "Not metered in this store, so not counted: r1: sample, label, evaluate." in text
