@@ -60,7 +60,7 @@ def command(arguments: Sequence[str]) -> int:
     prompts = [template.filled(fields) for fields in given]
     chances = class_probabilities(model, tokenizer, prompts, verbalisers, chat=options.chat)
     mine, free = chances[: len(items)], chances[len(items) :]
-    found = dict(zip(WAYS, (mine, calibrated(mine, free)), strict=True))
+    found: dict[str, Tensor] = {"plain": mine, "calibrated": calibrated(mine, free)}
     report = _report(items, found, free, verbalisers.classes)
     about = {
         "policy": options.policy.as_posix(),
@@ -127,14 +127,14 @@ def _report(
 
 
 def _named(chances: Tensor, classes: Sequence[str]) -> list[str]:
-    return [classes[place] for place in chances.argmax(1).tolist()]
+    return [classes[int(place)] for place in chances.argmax(1)]
 
 
 def _lines(
     items: Sequence[LabelledItem], prompts: Sequence[str], found: dict[str, Tensor], classes: Sequence[str]
 ) -> list[str]:
     """A line of JSON for each item: what the model read, its class, and the chance of each."""
-    lines = []
+    lines: list[str] = []
     for place, item in enumerate(items):
         chances = {
             way: {name: round(float(each[place, number]), 6) for number, name in enumerate(classes)}

@@ -67,7 +67,8 @@ def fit_word_baseline(rankings: Sequence[Ranking]) -> WordBaseline:
             f"the bag of words: {len(better):,} ordered pairs of {len(users):,} users are too few to fit on; "
             f"pairs of {TRIED_ON} users at least are needed"
         )
-    counter = CountVectorizer(analyzer=words, min_df=RESPONSES_WITH, dtype=np.float64)
+    counting: Any = CountVectorizer  # annotated with the types of its defaults
+    counter = counting(analyzer=words, min_df=RESPONSES_WITH, dtype=np.float64)
     try:
         counts = counter.fit_transform(texts)
     except ValueError:  # an empty vocabulary

@@ -7,7 +7,7 @@ from typing import Any
 KINDS = ("calls", "prompt_tokens", "completion_tokens")
 
 _lock = Lock()
-_counts = dict.fromkeys(KINDS, 0)
+_counts: dict[str, int] = dict.fromkeys(KINDS, 0)
 
 
 def count_call() -> None:

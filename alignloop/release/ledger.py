@@ -136,8 +136,9 @@ def _labels(file: Path, rankings_by: Mapping[str, int]) -> dict[str, Any]:
 def _cost(found: Mapping[str, float]) -> StageCost | None:
     if not found:
         return None
-    hours = (found.get(f"{kind}_seconds", 0.0) / HOUR for kind in ("process", "cpu", "gpu"))
-    return StageCost(*hours, *(round(found.get(kind, 0)) for kind in JUDGE))
+    process, cpu, gpu = (found.get(f"{kind}_seconds", 0.0) / HOUR for kind in ("process", "cpu", "gpu"))
+    calls, read, wrote = (round(found.get(kind, 0.0)) for kind in JUDGE)
+    return StageCost(process, cpu, gpu, calls=calls, prompt_tokens=read, completion_tokens=wrote)
 
 
 def _rounded(value: Any) -> Any:

@@ -30,7 +30,7 @@ def written_ledgers(root: Path, rounds: Iterable[str]) -> str:
 def ledger_text(ledgers: Sequence[Mapping[str, Any]]) -> str:
     """The ledgers of rounds in Markdown: a row for each round, CPU hours by stage, what is not known."""
     columns = "round, rankings, minutes, judge calls, judge tokens, CPU h, GPU h, points, cost, per point"
-    rows = [columns.split(", ")]
+    rows: list[list[str]] = [[*columns.split(", ")]]
     for ledger in ledgers:
         used, points = ledger["used"], ledger["points"]
         tokens = 1e6 * (used["judge_million_prompt_tokens"] + used["judge_million_completion_tokens"])

@@ -106,4 +106,4 @@ def test_what_cannot_be_used_is_named(make: Any, said: str) -> None:
 def test_an_item_that_does_not_fit_into_the_context_is_named(policy: Any) -> None:
     prompts = [TEMPLATE.filled({"text": "Ada" * count}) for count in (1, 400)]
     with pytest.raises(PromptingError, match=r"item 2: [\d,]+ tokens .* exceed the context of 96"):
-        class_probabilities(*policy, prompts, WORDS)
+        class_probabilities(policy[0], policy[1], prompts, WORDS)
