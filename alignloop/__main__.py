@@ -29,6 +29,8 @@ COMMANDS = {
     ),
     "distill": ("distill", "let a teacher (a model behind an API) write demonstrations, as a source file"),
     "adopt": ("adopt", "take a policy trained elsewhere: evaluate it, hold it to the gates, register it"),
+    "reward-bench": ("reward_bench", "measure a reward model on preference files, beside simple baselines"),
+    "classify": ("classify", "zero- and few-shot accuracy of a checkpoint on a labelled file, by its words"),
     "gc": ("gc", "show what in DVC's cache nothing needs; --yes removes it"),
 }
 

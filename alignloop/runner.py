@@ -5,7 +5,6 @@ A stage's signature is the only declaration of what it needs: sections of params
 """
 
 import importlib
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +28,8 @@ from alignloop.pipeline.stage_files import Footprint, fingerprint, footprint, ha
 from alignloop.progress import paced, shares_of_time, spoken
 from alignloop.stage_arguments import parser_of
 from alignloop.tracking import metric_names
-from alignloop.tracking.system_metrics import SystemMonitor
+from alignloop.tracking.consumption import metered
+from alignloop.tracking.kept_results import results_of
 
 if TYPE_CHECKING:
     from alignloop.training.checkpoints import Checkpoint
@@ -103,10 +103,10 @@ def run(
         )
         phases.clear()
         began = time.monotonic()
-        with running as active:
+        with running as active, metered(active, params.compute.processes) as meter:
             if resumed:
                 active.describe(resumed)
-            step, machine = 0, SystemMonitor()
+            step = 0
             curves: set[str] = set()
             for progress in paced(work(**paths), title, _say, look_every=1.0):
                 step = progress.step
@@ -114,9 +114,7 @@ def run(
                     points = metric_names.grouped(name, progress.metrics)
                     active.log(step, points)
                     curves |= points.keys()
-                if busy := machine.readings():
-                    # by the clock, not by step: a resumed stage repeats some of its steps
-                    active.log(int(time.time()), busy)
+                meter.look()
             on_finished()
             whole = time.monotonic() - began
             _report_time(title, active, step, whole)
@@ -124,10 +122,11 @@ def run(
                 _say(f"{title}  {written}")
             _around("worked", stage, active)
             outputs = hashes(root, told(files.outputs, "hashing outputs"))
-            kept, leaves = _results([*outputs, *files.pages])
+            kept, leaves = results_of([*outputs, *files.pages])
             headlines = metric_names.headlines(name, leaves)
             new = {key: value for key, value in headlines.items() if key not in curves}
             active.log(step, {**metric_names.results(name, leaves), **new})
+            meter.rest()
             active.finish(outputs, kept)
             active.log_loop(loop.step(files.round), headlines)
             _around("tracked", stage, active)
@@ -168,13 +167,24 @@ def _report_drift(stage: Stage, active: tracking.ActiveRun | None) -> None:
 
 
 def _show_responses(stage: Stage, active: tracking.ActiveRun | None) -> None:
-    """Keep the responses as a table in MLflow, and write the results page."""
+    """Keep the responses as a table in MLflow, write the results page, and the round's ledger."""
+    from alignloop.release import ledger_pages
     from alignloop.tracking import completions
 
     assert active
+    assert stage.files.round
     out: Path = stage.paths["out"]
     completions.keep_table(out / "responses.jsonl", active)
     _write_results(stage)
+    points = ledger_pages.keep_ledger(stage.root, stage.params, stage.files.round, active)
+    active.log_loop(stage.loop.step(stage.files.round), points)
+
+
+def _add_ledger(stage: Stage, active: tracking.ActiveRun | None) -> None:
+    """Add the ledger of all rounds to the report, before MLflow keeps it."""
+    from alignloop.release import ledger_pages
+
+    ledger_pages.add_to_report(stage.root, stage.params, stage.paths["report"])
 
 
 def _bring_champion(stage: Stage, active: tracking.ActiveRun | None) -> None:
@@ -225,6 +235,7 @@ AROUND: dict[tuple[str, str], Callable[[Stage, tracking.ActiveRun | None], None]
     ("validate", "worked"): _report_drift,
     ("evaluate", "tracked"): _show_responses,
     ("release", "before"): _bring_champion,
+    ("release", "worked"): _add_ledger,
     ("release", "tracked"): _register,
     ("release", "ended"): _decide,
 }
@@ -270,29 +281,6 @@ def _adopt(stage: Stage, mark: str, likeness: str) -> str:
     line = f"compute.elastic: {now} continue what {before} began; numbers round differently from here on"
     _say(f"{tracking.title(stage.files.stage, stage.files.round)}  {line}")
     return line
-
-
-def _results(written: Sequence[str]) -> tuple[list[tuple[Path, str]], dict[str, float]]:
-    """The outputs that MLflow keeps, each with its place there, and the numbers in them.
-
-    It keeps numbers, curves and pages, and pictures of them.
-    """
-    from alignloop.tracking import figures  # brings matplotlib
-
-    kept: list[tuple[Path, str]] = []
-    numbers: dict[str, float] = {}
-    for path in map(Path, written):
-        if path.suffix == ".json":
-            leaves = flatten(json.loads(path.read_text(encoding="utf-8"))).items()
-            numbers |= {
-                key: leaf for key, leaf in leaves if isinstance(leaf, int | float) and key.count(".") < 3
-            }
-        if path.parts[0] in ("metrics", "plots", "reports") and path.exists():
-            kept.append((path, path.parts[0]))
-            picture = figures.draw(path, Path("reports", *path.with_suffix(".png").parts[1:]))
-            if picture:
-                kept.append((picture, "figures"))
-    return kept, numbers
 
 
 def _say(line: str) -> None:

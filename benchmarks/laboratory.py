@@ -13,10 +13,12 @@ import yaml
 from alignloop import params as parameters
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.models import context_of, load_policy, token_rules
+from alignloop.core.reward_metrics import correct_pairs
 from alignloop.core.reward_model import RewardModel
-from alignloop.core.reward_scoring import score
+from alignloop.core.reward_scoring import score, score_rankings
 from alignloop.core.sampler import OwnSampler
 from alignloop.core.tokens import pad_of
+from alignloop.data.formats.importer import ranks_of
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.responses import load_test_set, respond, summary
 from alignloop.files import write_json
@@ -33,7 +35,7 @@ from alignloop.stages.reward import reward
 from alignloop.stages.sample import sample
 from alignloop.stages.sft import sft
 from alignloop.training.checkpoints import Checkpoint
-from alignloop.training.encoding import demonstration_rows
+from alignloop.training.encoding import demonstration_rows, ranked_rows
 from alignloop.world.gold import judge
 
 PROJECT = Path(__file__).parents[1]
@@ -95,22 +97,26 @@ class Laboratory:
         places = (base, demonstrations, corpus, model, self._numbers("sft"), self._curve("sft"))
         self._unless(model, bind(sft, self.params)(Checkpoint.fresh(self.root, "sft"), *places))
 
-    def rank(self, name: str, policy: str, earlier: str | None = None, round: str = "r1") -> None:
+    def rank(
+        self, name: str, policy: str, earlier: str | None = None, round: str = "r1", choose: str | None = None
+    ) -> None:
         """Write rankings of a policy's responses to `data/rankings/name`, with those of `earlier`.
 
-        A round's prompts are the same for every policy.
+        A round's prompts are the same for every policy, unless the reward model `choose` chooses them.
         """
+        plan = self.params.sample.model_copy(update={"choose": "disagreement" if choose else "random"})
         samples, out = self.root / f"data/samples/{name}.jsonl", self._rankings(name)
         before = self.root / "data/none"
         before.mkdir(exist_ok=True)
         self._unless(
             samples,
-            bind(sample, self.params)(
+            bind(sample, self.params.model_copy(update={"sample": plan}))(
                 round,
                 self.model(policy),
                 self.root / "data/prompts",
                 samples,
                 self._numbers(f"sample-{name}"),
+                self.model(choose or "sft"),
             ),
         )
         known = self._rankings(earlier) if earlier else before
@@ -158,6 +164,20 @@ class Laboratory:
             [*apart, *(ranking for ranking in rankings if ranking.split != "train")],
         )
         return len(apart) / len(learned)
+
+    def accuracy_by_gold(self, name: str, rankings: str) -> float:
+        """The share of the pairs with different gold scores that a reward model orders as gold does.
+
+        The responses are those of a set's validation prompts.
+        """
+        unseen = [each for each in read(self._rankings(rankings), Ranking) if each.split == "valid"]
+        tokenizer = load_policy(self.model("sft"))[1]
+        ranked, _ = ranked_rows(tokenizer, unseen, context_of(self.model("sft")))
+        model = RewardModel.load(self.model(name))
+        scores = score_rankings(model, [row for _, row in ranked], pad_of(tokenizer))
+        golds = [[judge(ranking.prompt, text).score for text in ranking.responses] for ranking, _ in ranked]
+        right, pairs = correct_pairs(scores, [ranks_of(each, "highest") for each in golds])
+        return right / pairs
 
     def learn_reward(self, name: str, rankings: str, **changes: Any) -> dict[str, Any]:
         """Train a reward model from SFT on a set's rankings; returns its metrics and accuracies."""

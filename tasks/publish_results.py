@@ -17,6 +17,7 @@ from alignloop.params import load
 from alignloop.pipeline.environment import MLFLOW_DATABASE
 from alignloop.release import decision_log, results_page
 from alignloop.release.gates import render_verdict
+from alignloop.release.ledger_table import written_ledgers
 from tasks.stage_task import MLFLOW_IMPORT, Outcome
 
 # the fingerprint of the state that was checked last and was in order
@@ -28,9 +29,14 @@ REMEDY = (
 
 
 def results(root: Path) -> str:
-    """Return the results of all rounds and the verdict in Markdown, from metrics/release.json."""
+    """Return the results of all rounds, the verdict and the ledger in Markdown, from what was written."""
     report = json.loads((root / "metrics" / "release.json").read_text(encoding="utf-8"))
-    parts = (tables(report), render_verdict(report["verdict"]), size_section(report.get("data", {})))
+    parts = (
+        tables(report),
+        render_verdict(report["verdict"]),
+        size_section(report.get("data", {})),
+        written_ledgers(root, report["rankings_by"]),
+    )
     return "\n".join(part for part in parts if part)
 
 

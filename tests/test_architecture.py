@@ -132,12 +132,13 @@ def test_params_yaml_mirrors_the_params_key_by_key_and_dvc_names_only_keys_that_
     assert list(values) == [field.alias or name for name, field in params.Params.model_fields.items()]
     used = {key for stage in STAGES for method in METHODS for key in by(method, body(stage)["params"])}
     assert {key.split(".")[0] for key in used} <= set(values)
-    # rounds are unrolled into stages; no result depends on pages, parallel passes or checkpoints
+    # rounds are unrolled into stages; no result depends on pages, prices, parallel passes or checkpoints
     assert set(values) - {key.split(".")[0] for key in used} <= {
         "rounds",
         "people",
         "serving",
         "scoring",
+        "ledger",
         "parallel_passes",
         "memory_check",
         "checkpoint_every",

@@ -92,6 +92,7 @@ def usages(params: Params, shape: ModelShape, device: str, stage: str | None = N
     of = {name: replace(sizes, saves=saves) for name, saves in often.items()}
     methods = {stage, *(plan.by for plan in params.rounds.values())}
     batch, drawn = params.decoding.responses_per_batch, params.sample.responses_per_prompt
+    models, rows = (1 if params.sample.choose == "random" else 2), PROMPTS_PER_CALL * drawn
     whole = shape.weights
     in_sft = shape.adapters(params.sft.lora.rank) if params.sft.lora else whole
     in_reward = shape.adapters(params.reward.lora.rank) if params.reward.lora else shape.trunk
@@ -116,7 +117,7 @@ def usages(params: Params, shape: ModelShape, device: str, stage: str | None = N
             keeps_best=True,
             trainable=in_sft,
         ),
-        memory_estimate.drawing("sample", shape, sizes, models=1, rows=PROMPTS_PER_CALL * drawn, batch=batch),
+        memory_estimate.drawing("sample", shape, sizes, models=models, rows=rows, batch=batch),
         memory_estimate.reward_training(
             shape, of["reward"], rows=params.reward.rankings_per_step, responses=drawn, trainable=in_reward
         ),

@@ -149,7 +149,8 @@ def durations(
         held_out = counts.get("demonstrations/valid", 0) * params.sft.validations
         learned = demonstrations * params.sft.epochs * (ADAPTER_SHARE if params.sft.lora else 1.0)
         found["sft"] = tokens * (learned / rates.learned + held_out / rates.read)
-    draws = (params.sample.prompts + params.sample.valid_prompts) * params.sample.responses_per_prompt
+    prompts = params.sample.training_candidates + params.sample.valid_prompts
+    draws = prompts * params.sample.responses_per_prompt
     imported = params.label.kind == "imported"
     if not imported:
         found["sample"] = draws * (response / rates.drawn + prompt / rates.read)

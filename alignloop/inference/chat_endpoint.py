@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import httpx
 
 from alignloop.errors import AlignloopError
+from alignloop.inference import usage
 from alignloop.inference.exchange import MAX_TRIES, RETRIED_STATUSES, Reply, authorization, exchange, shown
 
 PATH = "/chat/completions"
@@ -102,6 +103,7 @@ class ChatEndpoint:
                 break
             wait_s = BACK_OFF_S * 2**attempt
             watch.sent()
+            usage.count_call()
             tries += 1
             try:
                 reply = exchange(self._client, "POST", self.url, body(attempt), self._timeout_s)
@@ -119,8 +121,10 @@ class ChatEndpoint:
                     problem = f"has too many requests (status 429): {self._words.busy}"
                 wait_s = self._wait_of(reply, wait_s)
                 continue
+            completion = self._completion(reply)
+            usage.count_tokens(completion)
             try:
-                return read(self._completion(reply))
+                return read(completion)
             except InvalidReply as error:
                 problem, detail = doing, f": {error}"
         raise self._words.error(

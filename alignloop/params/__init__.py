@@ -16,6 +16,7 @@ from alignloop.params.dpo import Dpo
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.ingest import Ingest
 from alignloop.params.label import Label
+from alignloop.params.ledger import Ledger
 from alignloop.params.people import People
 from alignloop.params.ppo import Ppo
 from alignloop.params.prepare import Prepare
@@ -63,6 +64,7 @@ class Params(Section):
     scoring: Scoring
     evaluate: Evaluate
     release: Release
+    ledger: Ledger
     rounds: RoundPlans
 
 

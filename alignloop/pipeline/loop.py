@@ -31,6 +31,7 @@ NO_PART_OF_THE_RESULT = (  # may change while a loop is interrupted
     "rollout.start_timeout_s",
     "rollout.weights_folder",
     "serving.",
+    "ledger.",
     "scoring",
 )
 

@@ -27,7 +27,7 @@ class CheckpointScore:
     def __init__(self, part: str, path: str) -> None:
         self.part, self.path = part, path
         try:
-            self._model = _OwnReward(path) if (Path(path) / HEAD).is_file() else Classifier(path)
+            self._model = open_reward_model(path)
         except AlignloopError as error:
             said, _, remedy = str(error).rpartition("; ")
             raise fault(part, (), said or remedy, remedy if said else "take another checkpoint") from None
@@ -61,7 +61,7 @@ class CheckpointScore:
             raise fault(self.part, [prompt.id], f"{self.path}: {error}", "leave it out") from None
 
 
-class _OwnReward:
+class OwnReward:
     """A reward model that this project saved, with the tokenizer beside it."""
 
     def __init__(self, path: str) -> None:
@@ -75,3 +75,11 @@ class _OwnReward:
 
     def score(self, rows: Sequence[list[int]]) -> Tensor:
         return score_rows(self._model, rows, pad_of(self.tokenizer))
+
+
+def open_reward_model(path: str) -> OwnReward | Classifier:
+    """The reward model in a folder: one of this project, or a sequence classifier with one label.
+
+    Raises CheckpointError or TokenizerError.
+    """
+    return OwnReward(path) if (Path(path) / HEAD).is_file() else Classifier(path)

@@ -1,15 +1,20 @@
 """K responses per prompt from the newest policy, for labelers to rank; none where nobody ranks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from alignloop.core.models import context_of, load_policy, token_rules
+from alignloop.core.label_choice import disagreement, most_wanted
+from alignloop.core.models import HEAD, context_of, load_policy, token_rules
+from alignloop.core.reward_model import HELD_OUT, RewardModel
 from alignloop.core.tokens import decode
 from alignloop.data.record_files import read, write
-from alignloop.files import write_json
+from alignloop.files import rounded, write_json
 from alignloop.inference.open_sampler import open_sampler
 from alignloop.params.label import Label
 from alignloop.params.rollout import RolloutEngine
@@ -19,6 +24,7 @@ from alignloop.progress import Progress
 from alignloop.records import Prompt, Samples, Split
 from alignloop.seeds import draws, seed_of
 from alignloop.training.encoding import prompt_rows
+from alignloop.training.scoring import scorer
 
 PROMPTS_PER_CALL = 128
 NOTHING_DRAWN = {"ended": None, "length": None}
@@ -35,8 +41,12 @@ def sample(
     prompts: Path,
     out: Path,
     metrics: Path,
+    reward: Path,
 ) -> Iterator[Progress]:
-    """Draw responses to fresh prompts of training users, and to some of validation users."""
+    """Draw responses to fresh prompts of training users, and to some of validation users.
+
+    With `sample.choose: disagreement`, the round's earlier reward model says which of them are labeled.
+    """
     if labels.kind == "imported":
         write(out, [])
         write_json(metrics, {**dict.fromkeys(("prompts", "responses", "too_long"), 0), **NOTHING_DRAWN})
@@ -45,10 +55,17 @@ def sample(
     model, tokenizer = load_policy(policy)
     rules = token_rules(tokenizer, model)
     room, k = context_of(model) - decoding.max_new_tokens, plan.responses_per_prompt
-    chosen, too_long, notes = _choose(seed, plan, tokenizer, round=round, prompts=prompts, room=room)
+    by_disagreement = plan.choose == "disagreement" and (reward / HEAD).is_file()
+    pool = plan
+    if by_disagreement:
+        pool = plan.model_copy(update={"prompts": plan.training_candidates})
+    chosen, too_long, notes = _draw(seed, pool, tokenizer, round=round, prompts=prompts, room=room)
+    if plan.choose == "disagreement" and not by_disagreement:
+        notes.append(f"sample.choose: {reward} is no reward model yet, so this round's prompts are random")
+    responses: list[list[int]] = []
+    ends: list[bool] = []
     generator = torch.Generator().manual_seed(seed_of(seed, "sample", round))
     records: list[Samples] = []
-    ended = tokens = 0
     with open_sampler(engine, policy) as sampler:
         sampler.follow(model)
         for start in range(0, len(chosen), PROMPTS_PER_CALL):
@@ -61,9 +78,9 @@ def sample(
                 generator=generator,
                 batch=decoding.responses_per_batch,
             )
+            responses += drawn.ids
+            ends += drawn.ended
             texts = [decode(tokenizer, ids) for ids in drawn.ids]
-            ended += sum(drawn.ended)
-            tokens += sum(map(len, drawn.ids))
             for place, (split, prompt, _) in enumerate(part):
                 records.append(
                     Samples(
@@ -76,14 +93,55 @@ def sample(
                     )
                 )
             note = "; ".join(notes) if start == 0 else ""
-            yield Progress(len(records), len(chosen), {"ended": ended / (len(records) * k)}, note)
+            yield Progress(len(records), len(chosen), {"ended": sum(ends) / (len(records) * k)}, note)
+    chosen_by: dict[str, Any] = {}
+    if by_disagreement:
+        scored = _scores(reward, tokenizer, [ids for _, _, ids in chosen], responses, k)
+        places, chosen_by = _most_wanted(plan, [each.split == "train" for each in records], *scored)
+        records = [records[place] for place in places]
+        drawn_by = [place * k + number for place in places for number in range(k)]
+        responses, ends = [responses[each] for each in drawn_by], [ends[each] for each in drawn_by]
     write(out, records)
     count = len(records) * k
-    numbers = {"prompts": len(records), "responses": count, "too_long": too_long}
-    write_json(metrics, {**numbers, "ended": ended / count, "length": tokens / count})
+    numbers = {"prompts": len(records), "responses": count, "too_long": too_long, **chosen_by}
+    write_json(metrics, {**numbers, "ended": sum(ends) / count, "length": sum(map(len, responses)) / count})
 
 
-def _choose(
+def _scores(
+    reward: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[int]],
+    responses: Sequence[list[int]],
+    k: int,
+) -> tuple[Tensor, Tensor | None]:
+    """Scores (P, K) of all responses by the reward model, and by that of held-out labelers, if any."""
+    asked = [ids for ids in prompts for _ in range(k)]
+    found = []
+    for folder in (reward, reward / HELD_OUT):
+        if (folder / HEAD).is_file():
+            score = scorer(RewardModel.load(folder).frozen(), tokenizer)
+            found.append(score(asked, responses).view(-1, k))
+    return found[0], found[1] if len(found) > 1 else None
+
+
+def _most_wanted(
+    plan: Sample, training_users: Sequence[bool], scores: Tensor, others: Tensor | None
+) -> tuple[list[int], dict[str, Any]]:
+    """The places of the prompts to label, all of validation among them, and numbers on those of training."""
+    training = [place for place, is_training in enumerate(training_users) if is_training]
+    mine, theirs = scores[training], None if others is None else others[training]
+    chosen = {training[place] for place in most_wanted(mine, theirs, plan.prompts)}
+    unsure = dict(zip(training, disagreement(mine, theirs).tolist(), strict=True))
+    numbers = {
+        "candidates": len(training),
+        "disagreement": fmean(unsure[place] for place in chosen),
+        "disagreement_of_all": fmean(unsure.values()),
+    }
+    places = [place for place, is_training in enumerate(training_users) if not is_training or place in chosen]
+    return places, rounded(numbers)
+
+
+def _draw(
     seed: int,
     plan: Sample,
     tokenizer: PreTrainedTokenizerBase,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from alignloop.errors import AlignloopError
-from alignloop.inference import chat_endpoint
+from alignloop.inference import chat_endpoint, usage
 from alignloop.inference.chat_endpoint import ChatEndpoint, EndpointWords, InvalidReply, Watch, retry_after
 from tests.chat_server import ChatServer, serving
 
@@ -48,10 +48,12 @@ def test_a_busy_server_is_asked_again_after_what_it_asks_for_and_an_invalid_repl
     monkeypatch.setenv("SOME_KEY", "a-secret")
     waits: list[float] = []
     server.first, server.headers = [429, "no"], {"Retry-After": "7"}
-    watch = Counted()
+    watch, before = Counted(), usage.so_far()
     assert ask(server.url + "/", watch, waits) == "yes"
     assert waits == [7.0, 0.0]
     assert watch.counts == [3, 1]
+    # three requests; the two completions, one of them invalid, state 11 and 7 tokens each
+    assert [after - before[kind] for kind, after in usage.so_far().items()] == [3, 22, 14]
     assert [body["attempt"] for body in server.asked] == [0, 1, 2]
     assert server.keys == ["Bearer a-secret"] * 3
 

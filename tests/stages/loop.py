@@ -175,7 +175,9 @@ class Loop:
         """
         at = self.root
         drawn, ranked = at / "samples.jsonl", at / "ranked"
-        told = list(bind(sample, params)("r2", at / policy, at / "prompts", drawn, at / "samples.json"))
+        told = list(
+            bind(sample, params)("r2", at / policy, at / "prompts", drawn, at / "samples.json", at / "sft")
+        )
         told += bind(label, params)(
             "r2",
             drawn,

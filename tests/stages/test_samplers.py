@@ -142,6 +142,7 @@ def test_a_server_that_the_stage_starts_ends_with_it(
             loop.root / "prompts",
             tmp_path / "samples.jsonl",
             tmp_path / "sample.json",
+            loop.root / "sft",
         )
     )
     assert told[-1].step == 9

@@ -74,6 +74,12 @@ class Row(BaseModel):
     label: WrittenFlag | None = None
     images: list[Any] | None = None
     category: str | None = None
+    subset: Any = None  # RewardBench's name of a category
+
+    @property
+    def group(self) -> str:
+        """The category that the row names."""
+        return self.category or (self.subset if isinstance(self.subset, str) else "")
 
 
 class _Unusable(Exception):
@@ -127,7 +133,7 @@ def _conversation(row: Row, source: str) -> Imported:
             return Refused("the prompt is another than that of the messages")
     elif turns and turns[-1][0] != "user" and row.completion is None and not _is_transcript(row.prompt):
         return Refused("a prompt that ends with the assistant's turn")
-    return learned("trl", turns, weights, source, category=row.category or "")
+    return learned("trl", turns, weights, source, category=row.group)
 
 
 def _preference(row: Row, source: str) -> Imported:
@@ -162,7 +168,7 @@ def _preference(row: Row, source: str) -> Imported:
     if responses[0].strip() == responses[1].strip():
         return Refused("chosen and rejected are the same")
     ranks = (1, 1) if None not in scores and scores[0] == scores[1] else ranks_of((1, 2))
-    return ranking("trl", prompt("trl", prompt_turns, source, category=row.category or ""), responses, ranks)
+    return ranking("trl", prompt("trl", prompt_turns, source, category=row.group), responses, ranks)
 
 
 def _turns(content: str | list[Turn] | None, role: str) -> Turns:
