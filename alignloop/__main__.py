@@ -28,6 +28,7 @@ COMMANDS = {
         "rejection sampling: the best of n responses by a reward model, as demonstrations",
     ),
     "distill": ("distill", "let a teacher (a model behind an API) write demonstrations, as a source file"),
+    "index": ("index", "make a folder of documents searchable by the tool `search`"),
     "adopt": ("adopt", "take a policy trained elsewhere: evaluate it, hold it to the gates, register it"),
     "gc": ("gc", "show what in DVC's cache nothing needs; --yes removes it"),
 }
