@@ -72,7 +72,8 @@ class ToolSampler:
     """
 
     def __init__(self, sampler: Sampler, tools: Tools, max_calls: int) -> None:
-        self._sampler, self._tools, self._max_calls = sampler, tools, max_calls
+        self._sampler, self._tools = sampler, tools
+        self._max_calls = max_calls
 
     def follow(self, model: PreTrainedModel) -> None:
         self._sampler.follow(model)

@@ -112,7 +112,8 @@ class _Page(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.title, self.words, self._silent = "", list[str](), list[str]()
+        self.title, self.words = "", list[str]()
+        self._silent = list[str]()
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         if tag in SILENT:

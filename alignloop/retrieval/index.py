@@ -139,6 +139,12 @@ class Index:
         )
         return [Passage(*row) for row in rows]
 
+    def count_documents(self, users: set[str]) -> int:
+        """How many documents are these users'."""
+        marks = ", ".join("?" * len(users))
+        rows = self._database.execute(f"SELECT count(*) FROM documents WHERE user IN ({marks})", [*users])
+        return int(rows.fetchone()[0])
+
 
 @contextmanager
 def opened(path: Path, content: str | None = None) -> Iterator[Index]:
@@ -169,16 +175,22 @@ def opened(path: Path, content: str | None = None) -> Iterator[Index]:
         raise IndexProblem(f"{path}: is broken ({error}); {remedy}") from None
 
 
+def count_documents(path: Path, users: set[str]) -> int:
+    """How many documents of these users an index has; 0 where there is no index. Raises IndexProblem."""
+    if not path.is_file():
+        return 0
+    with opened(path) as index:
+        return index.count_documents(users)
+
+
 def remove_user(path: Path, users: set[str]) -> int:
     """Take these users' documents out of an index, as if they had never been in it; how many there were."""
-    with opened(path):
-        pass  # only what can be read is written again
+    if not count_documents(path, users):
+        return 0
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
         rows = database.execute("SELECT id, title, text, licence, user FROM documents").fetchall()
     documents = [Document(*row) for row in rows]
     kept = [each for each in documents if each.user not in users]
-    if len(kept) == len(documents):
-        return 0
     if kept:
         build(path, kept)
     else:

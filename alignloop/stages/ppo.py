@@ -125,7 +125,7 @@ def ppo(
                         round,
                         tokenizer,
                         prompt_of,
-                        tools.turns_of if tools else None,
+                        turns_of=tools.turns_of if tools else None,
                     )
                     kept.add(*(record.model_dump_json() for record in records))
                 new = [

@@ -16,7 +16,8 @@ from alignloop.core.chat_template import QUESTION, response_form, special_tokens
 from alignloop.tools.processes import ToolError
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
-NAME, ARGUMENT, VALUE = "alpha7probe", "beta7probe", "gamma7probe"
+NAME = "alpha7probe"
+ARGUMENT, VALUE = "beta7probe", "gamma7probe"
 PROBE = {
     "type": "function",
     "function": {
