@@ -28,6 +28,7 @@ COMMANDS = {
         "rejection sampling: the best of n responses by a reward model, as demonstrations",
     ),
     "distill": ("distill", "let a teacher (a model behind an API) write demonstrations, as a source file"),
+    "index": ("index", "make a folder of documents searchable by the tool `search`"),
     "adopt": ("adopt", "take a policy trained elsewhere: evaluate it, hold it to the gates, register it"),
     "reward-bench": ("reward_bench", "measure a reward model on preference files, beside simple baselines"),
     "classify": ("classify", "zero- and few-shot accuracy of a checkpoint on a labelled file, by its words"),

@@ -219,10 +219,22 @@ class Ranking(Record):
         return self
 
 
+class RolloutTurn(Record):
+    """A part of a response that called tools: what the policy drew, or what a tool answered.
+
+    `tokens` of it are in the response, in this order; only the policy's are learned from.
+    """
+
+    by: Literal["policy", "tool"]
+    text: str
+    tokens: int
+
+
 class Rollout(Record):
     """One response drawn by PPO. `score` is what PPO raises, `reward` is score and KL penalty together.
 
-    `scores` has the parts of `ppo.score` by name, as their sources give them.
+    `scores` has the parts of `ppo.score` by name, as their sources give them. `tokens` are the policy's. With
+    tools, `turns` has all that led to the response, which is the last of them.
     """
 
     id: Identifier
@@ -236,6 +248,7 @@ class Rollout(Record):
     kl: float
     reward: float
     round: str
+    turns: tuple[RolloutTurn, ...] | None = Field(default=None, exclude_if=lambda turns: turns is None)
 
 
 class EvaluatedResponse(Record):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -89,14 +90,24 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Messages, add_generatio
     if tokenizer.chat_template == CHAT_TEMPLATE:  # the same by hand: rendering by jinja takes 20 times longer
         turns = "".join(f"<|{message['role']}|>{message['content']}{END}" for message in clean)
         return turns + ASSISTANT if add_generation_prompt else turns
-    return _rendered(tokenizer, clean, add_generation_prompt)
+    return write_template(tokenizer, clean, add_generation_prompt)
 
 
-def _rendered(tokenizer: PreTrainedTokenizerBase, messages: Messages, add_generation_prompt: bool) -> str:
+def write_template(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Mapping[str, Any]],
+    add_generation_prompt: bool,
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """What the template writes for messages that hold no special tokens, with `tools` as JSON schemas.
+
+    Raises TokenizerError where it fails.
+    """
     try:
         return str(
             tokenizer.apply_chat_template(
                 [dict(message) for message in messages],
+                tools=[dict(tool) for tool in tools] or None,  # type: ignore[arg-type]
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
             )
@@ -152,7 +163,7 @@ def _probed_form(tokenizer: PreTrainedTokenizerBase, template: str, tokens: int,
     else:
         end = _added(tokenizer)[token]
         after = tail[: len(tail) - len(tail.lstrip())]
-    opened = _rendered(tokenizer, [QUESTION], add_generation_prompt=True)
+    opened = write_template(tokenizer, [QUESTION], add_generation_prompt=True)
     before = closed[len(opened) :] if closed.startswith(opened) else ""
     spaced, _ = _around(tokenizer, [], f"\n {MARK} \n", with_mark=True)
     return ResponseForm(
@@ -169,7 +180,7 @@ def _around(
     tokenizer: PreTrainedTokenizerBase, rest: Messages, response: str = MARK, with_mark: bool = False
 ) -> tuple[str, str]:
     """What the template writes before and after a response; `with_mark` leaves the response in the first."""
-    text = _rendered(
+    text = write_template(
         tokenizer, [QUESTION, {"role": "assistant", "content": response}, *rest], add_generation_prompt=False
     )
     if MARK not in text:

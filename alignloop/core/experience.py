@@ -43,11 +43,24 @@ class Rollouts:
     kl: Tensor  # (B,) in nats, summed over the response
     rewards: Tensor  # (B,) score and KL penalty together
     parts: Mapping[str, Tensor] = field(default_factory=dict)  # (B,) each: of a weighted score, by name
+    own: list[list[bool]] | None = None  # which tokens of a response the policy drew; None: all
+
+    @property
+    def own_ids(self) -> list[list[int]]:
+        """The tokens of each response that the policy drew."""
+        if self.own is None:
+            return self.responses
+        pairs = zip(self.responses, self.own, strict=True)
+        return [[token for token, mine in zip(*pair, strict=True) if mine] for pair in pairs]
 
 
 @dataclass(frozen=True)
 class Experience:
-    """What policy and value model are trained on, as (B, R) tensors; `mask` is true on response tokens."""
+    """What policy and value model are trained on, as (B, R) tensors; `mask` is true on response tokens.
+
+    R counts the tokens that the policy drew: between them a row may have a tool's (`own`), which are read but
+    have no log-probability, value, advantage or loss.
+    """
 
     rows: list[list[int]]  # token ids of prompt and response
     starts: list[int]  # where the response begins in each row
@@ -57,6 +70,11 @@ class Experience:
     advantages: Tensor
     returns: Tensor
     weights: Tensor | None = None  # importance weights, where a sampler apart from the policy drew
+    own: list[list[bool]] | None = None  # which response tokens of a row the policy drew; None: all
+
+    def own_of(self, picked: Sequence[int]) -> list[list[bool]] | None:
+        """The same for some of the rows."""
+        return None if self.own is None else [self.own[index] for index in picked]
 
 
 def compute_experience(
@@ -76,7 +94,9 @@ def compute_experience(
     """
     rows = [prompt + response for prompt, response in zip(prompts, responses.ids, strict=True)]
     starts = [len(prompt) for prompt in prompts]
-    mask = pad_right([[1] * len(response) for response in responses.ids], 0)[0].bool()
+    own = responses.own
+    drawn = responses.ids if own is None else [[each for each in row if each] for row in own]
+    mask = pad_right([[1] * len(tokens) for tokens in drawn], 0)[0].bool()
     logprobs = _unflatten(torch.cat(responses.logprobs), mask)
     with torch.no_grad():
         batches = by_length([len(row) for row in rows])
@@ -86,7 +106,9 @@ def compute_experience(
 
             def of_batch(batch: list[int]) -> Tensor:
                 chosen = [rows[index] for index in batch]
-                return read(*response_positions(chosen, [starts[index] for index in batch], rules.pad))
+                begin = [starts[index] for index in batch]
+                mine = None if own is None else [own[index] for index in batch]
+                return read(*response_positions(chosen, begin, rules.pad, mine))
 
             values = torch.zeros_like(logprobs)
             parts = counted(name, in_parallel(of_batch, batches), len(batches))
@@ -122,6 +144,7 @@ def compute_experience(
         kl=kl.sum(1),
         rewards=rewards.sum(1),
         parts=parts,
+        own=own,
     )
     if config.advantages == "gae":
         scaled = whiten(rewards, mask, shift_mean=False) if config.whiten_rewards else rewards
@@ -132,10 +155,18 @@ def compute_experience(
         advantages, returns = grouped[:, None] * mask, torch.zeros_like(values)
     weights = None
     if responses.sampler_logprobs is not None:
-        drawn = _unflatten(torch.cat(responses.sampler_logprobs), mask)
-        weights = importance_weights(logprobs, drawn, config.sampler_truncate)
+        its = _unflatten(torch.cat(responses.sampler_logprobs), mask)
+        weights = importance_weights(logprobs, its, config.sampler_truncate)
     return rollouts, Experience(
-        rows, starts, mask, logprobs, values=values, advantages=advantages, returns=returns, weights=weights
+        rows,
+        starts,
+        mask,
+        logprobs,
+        values=values,
+        advantages=advantages,
+        returns=returns,
+        weights=weights,
+        own=own,
     )
 
 
@@ -158,6 +189,7 @@ def _check_finite(scores: Tensor, reference_logprobs: Tensor) -> None:
 
 def rollout_metrics(rollouts: Rollouts, experience: Experience, kl_coef: float) -> dict[str, float]:
     """Metrics of a step's rollouts: scores and their parts, rewards, KL, entropy, length and diversity."""
+    drawn = rollouts.own_ids
     parts = {f"score_of_{name}": float(scores.mean()) for name, scores in rollouts.parts.items()}
     return parts | {
         "score": float(rollouts.scores.mean()),
@@ -168,9 +200,9 @@ def rollout_metrics(rollouts: Rollouts, experience: Experience, kl_coef: float) 
         "entropy": -float((experience.logprobs * experience.mask).sum() / experience.mask.sum()),
         "length": float(experience.mask.sum(1).float().mean()),
         "ended": sum(rollouts.ended) / len(rollouts.ended),
-        "distinct_responses": len({tuple(row) for row in rollouts.responses}) / len(rollouts.responses),
-        "distinct_2": distinct(rollouts.responses, 2),
-        "self_bleu": self_bleu(rollouts.responses),
+        "distinct_responses": len({tuple(row) for row in drawn}) / len(drawn),
+        "distinct_2": distinct(drawn, 2),
+        "self_bleu": self_bleu(drawn),
     }
 
 

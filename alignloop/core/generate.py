@@ -6,8 +6,8 @@ depend on its neighbours or on `batch`, except for rounding. Equal prompts are c
 top-k, top-p and beams (PPO needs the whole distribution).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -28,7 +28,11 @@ BLOCK = 256  # tokens of the vocabulary
 
 @dataclass(frozen=True)
 class Responses:
-    """Responses in the order of their prompts."""
+    """Responses in the order of their prompts.
+
+    With tools a response is several turns: `own` says which of its tokens the policy drew, and
+    log-probabilities are of these alone (`core/tool_rollouts.py`).
+    """
 
     ids: list[list[int]]  # with the end token where it was drawn
     logprobs: list[Tensor]  # of these tokens, under the policy
@@ -36,6 +40,8 @@ class Responses:
     sampler_logprobs: list[Tensor] | None = (
         None  # as the sampler reported them, if it is not the policy itself
     )
+    own: list[list[bool]] | None = None  # a value per token; None: the policy drew all
+    counts: Mapping[str, float] = field(default_factory=dict)  # of calls of tools, for the step's metrics
 
 
 @torch.no_grad()
@@ -48,16 +54,21 @@ def sample(
     max_new_tokens: int,
     generator: torch.Generator,
     batch: int,
+    seeds: Sequence[int] | None = None,
 ) -> Responses:
     """Draw one response per prompt: at most `max_new_tokens` tokens, up to and including the end token.
 
-    Prompts of similar length are decoded together, at most `batch` at a time.
+    Prompts of similar length are decoded together, at most `batch` at a time. With `seeds`, one a prompt, a
+    row draws from its own seed, and nothing from `generator`.
     """
     model.eval()
     end = rules.end
     ids: list[list[int]] = [[] for _ in prompts]
     logprobs: list[Tensor] = [torch.empty(0) for _ in prompts]
-    uniform = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
+    if seeds is None:
+        uniform = torch.rand(len(prompts), max_new_tokens, generator=generator, dtype=torch.float64)
+    else:
+        uniform = torch.stack([_uniform(seed, max_new_tokens) for seed in seeds])
     groups = even_groups([len(prompt) for prompt in prompts], batch)
     with phase("decoding", len(groups) * max_new_tokens) as decoding, devices.whole(model):
         decoded = in_parallel(
@@ -77,6 +88,10 @@ def sample(
                 length = tokens.index(end) + 1 if end in tokens else len(tokens)
                 ids[row], logprobs[row] = tokens[:length], chosen[place, :length].clone()
     return Responses(ids, logprobs, [row[-1] == end for row in ids])
+
+
+def _uniform(seed: int, count: int) -> Tensor:
+    return torch.rand(count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def _decode(

@@ -16,17 +16,20 @@ from alignloop.phases import counted
 
 
 def response_positions(
-    rows: list[list[int]], starts: list[int], pad: int
+    rows: list[list[int]], starts: list[int], pad: int, own: Sequence[list[bool]] | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """A padded batch of prompts with their responses, which begin at `starts`, and where its targets are.
 
     Returns ids (B, T), mask (B, T), the positions (B, T) whose next token is a response token, and these N
-    tokens (N,), row by row.
+    tokens (N,), row by row. `own` has a value per response token: a token that is not the policy's own is no
+    target.
     """
     ids, mask = pad_right(rows, pad)
     column = torch.arange(ids.shape[1])
     ends = mask.sum(1, keepdim=True) - 1
     positions = (column >= torch.tensor(starts)[:, None] - 1) & (column < ends)
+    if own is not None:
+        positions[positions.clone()] = torch.tensor([each for row in own for each in row])
     return ids, mask, positions, ids[:, 1:][positions[:, :-1]]
 
 

@@ -122,7 +122,7 @@ def _minibatch_gradients(
         picked = [minibatch[place] for place in batch]
         rows, starts = [experience.rows[i] for i in picked], [experience.starts[i] for i in picked]
         mask = experience.mask[picked]
-        ids, real, positions, targets = response_positions(rows, starts, rules.pad)
+        ids, real, positions, targets = response_positions(rows, starts, rules.pad, experience.own_of(picked))
         old, advantages = experience.logprobs[picked][mask], experience.advantages[picked][mask]
         states = hidden_states(policy.base_model, ids, real)[positions]
         logprobs, entropy = policy_logprobs(policy, states, targets, rules.allowed, config.temperature)

@@ -15,6 +15,8 @@ from transformers import PreTrainedModel
 from alignloop.core.generate import Responses, sample
 from alignloop.core.tokens import TokenRules
 
+SEEDS = 2**31
+
 
 class Sampler(Protocol):
     """Draws responses from the model that it follows."""
@@ -32,10 +34,12 @@ class Sampler(Protocol):
         max_new_tokens: int,
         generator: torch.Generator,
         batch: int,
+        seeds: Sequence[int] | None = None,
     ) -> Responses:
         """One response per prompt, as `core.generate.sample` draws them.
 
-        All draws come from `generator`. `Responses.sampler_logprobs` is set by a sampler apart only.
+        All draws come from `generator`, or from `seeds` where there is one for each row.
+        `Responses.sampler_logprobs` is set by a sampler apart only.
         """
         ...
 
@@ -58,6 +62,7 @@ class OwnSampler:
         max_new_tokens: int,
         generator: torch.Generator,
         batch: int,
+        seeds: Sequence[int] | None = None,
     ) -> Responses:
         assert self._model is not None, "follow() comes first"
         return sample(
@@ -68,6 +73,7 @@ class OwnSampler:
             max_new_tokens=max_new_tokens,
             generator=generator,
             batch=batch,
+            seeds=seeds,
         )
 
 

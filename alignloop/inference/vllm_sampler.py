@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from alignloop.core import parallel_passes
 from alignloop.core.generate import Responses
 from alignloop.core.logprobs import per_token_logprobs
-from alignloop.core.sampler import sampler_gap
+from alignloop.core.sampler import SEEDS, sampler_gap
 from alignloop.core.tokens import TokenRules
 from alignloop.inference import completions, proofs
 from alignloop.inference.completions import BadReply, Drawn
@@ -28,7 +28,6 @@ from alignloop.phases import phase
 
 R = TypeVar("R")
 VERSION = "0.30"
-SEEDS = 2**31
 PROBES = 4  # prompts that are drawn twice before the first response
 PROBE_TOKENS = 16
 PROBE_TEMPERATURE = 2.0  # far from 1, where raw and processed log-probabilities hardly differ
@@ -106,6 +105,7 @@ class VllmSampler:
         max_new_tokens: int,
         generator: torch.Generator,
         batch: int,
+        seeds: Sequence[int] | None = None,
     ) -> Responses:
         """One response per prompt, with its log-probabilities by the model and by the server.
 
@@ -123,7 +123,8 @@ class VllmSampler:
             self._prove(self._model, prompts, rules, max_new_tokens)
         if not self._probed:
             self._probe(prompts, rules, min(max_new_tokens, PROBE_TOKENS))
-        seeds = torch.randint(SEEDS, (len(prompts),), generator=generator).tolist()
+        if seeds is None:
+            seeds = torch.randint(SEEDS, (len(prompts),), generator=generator).tolist()
         drawn = self._responses(
             prompts, seeds, rules, temperature=temperature, max_new_tokens=max_new_tokens, what="response"
         )

@@ -27,6 +27,7 @@ from alignloop.lineage.record_trace import Occurrence
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_errors import VersioningError
 from alignloop.records import Demonstration, Prompt, Ranking
+from alignloop.retrieval.index import DEFAULT, count_documents, remove_user
 from alignloop.teacher import journal
 from alignloop.tracking import registry
 
@@ -84,7 +85,9 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
     # 1. Search everywhere first: a user without data is not written down.
     data = search_versions(root, graph, user)
     rows, files = _search_sources(root, user), _search_sets(root, user)
-    if not (id in forgotten or data.objects or rows or files or erasure.count_items(root, user.ids)):
+    indexed = count_documents(root / DEFAULT, user.ids)
+    known = data.objects or rows or files or indexed or erasure.count_items(root, user.ids)
+    if not (id in forgotten or known):
         raise ForgetError(
             f"{id}: no source, set, version of a set or labeling item holds anything of this user; "
             "nothing was changed. `data show ID` shows the user of a record"
@@ -110,6 +113,9 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
         yield f"removed    {removed} from the labeling store"
     if replies := journal.erase_user(root, user.ids):
         yield f"removed    {replies:,} replies of a teacher to their prompts from {journal.FOLDER}"
+    if indexed:
+        removed = remove_user(root / DEFAULT, user.ids)
+        yield f"removed    {removed:,} documents from {DEFAULT}, the search's index"
     yield from quotes.forget_quotes(root, user.texts)
     yield from quotes.forget_completions(root, user.prompts)
     # 4. The models that were trained on it.

@@ -186,6 +186,27 @@ def _response_fits(base: str | None, pretrain: Pretrain, decoding: Decoding) -> 
         )
 
 
+def _tools_fit(base: str | None, pretrain: Pretrain, decoding: Decoding, ppo: Ppo) -> Iterator[str]:
+    longest = ppo.tools.longest(decoding.max_new_tokens)
+    if base is None and ppo.tools.functions and longest >= pretrain.context:
+        yield (
+            f"ppo.tools: {ppo.tools.max_calls} calls with answers of {ppo.tools.answer_tokens} tokens make "
+            f"responses of {longest}, which leave no room for a prompt in pretrain.context "
+            f"({pretrain.context}); lower max_calls or answer_tokens, or raise the context"
+        )
+
+
+def _citations_have_a_search(ppo: Ppo) -> Iterator[str]:
+    if ppo.score == "reward" or ppo.tools.functions:
+        return
+    for name, part in ppo.score.items():
+        if part.kind in ("citations", "quotes"):
+            yield (
+                f"ppo.score.{name}: {part.kind} are checked against what a search has shown, and no response "
+                "can search; add the search to ppo.tools.functions, or leave the part out"
+            )
+
+
 def _rounds_build_on_earlier_ones(rounds: Mapping[str, Round]) -> Iterator[str]:
     models, rewards = {"models/base", "models/sft"}, {"models/sft"}
     # for each set of rankings, the reward models that have learned from no other rankings
@@ -224,5 +245,7 @@ CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _held_out_judge,
     _judge_is_no_labeler,
     _response_fits,
+    _tools_fit,
+    _citations_have_a_search,
     _rounds_build_on_earlier_ones,
 )

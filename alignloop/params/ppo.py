@@ -8,6 +8,7 @@ from alignloop.params.guards import Guard, Guarded
 from alignloop.params.lora import Lora
 from alignloop.params.score import Score
 from alignloop.params.section import Count, Positive, Section, Share, Whole
+from alignloop.params.tools import Tools
 
 
 class Kl(Section):
@@ -53,3 +54,4 @@ class Ppo(Section):
     reference: Literal["model", "adapter"]
     lora: Lora | None
     keep_rollouts_every: Count
+    tools: Tools

@@ -29,7 +29,7 @@ def _path(path: str) -> str:
     return path
 
 
-def _function(name: str) -> str:
+def named_function(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name):
         raise ValueError("must be module:function, such as scores.brevity:brief for a file in scores/")
     return name
@@ -50,6 +50,13 @@ class VerifiablePart(Section):
     """A check of the response, 0 to 1, against what the prompt's record holds in `check`."""
 
     kind: Literal["final_number", "instructions"]
+    weight: Weight
+
+
+class CitedPart(Section):
+    """A check of the response, 0 to 1, against the passages that the search has shown it."""
+
+    kind: Literal["citations", "quotes"]
     weight: Weight
 
 
@@ -75,7 +82,7 @@ class FunctionPart(Section):
     """A function `(prompts, responses) -> scores`."""
 
     kind: Literal["function"]
-    function: Annotated[str, AfterValidator(_function)]
+    function: Annotated[str, AfterValidator(named_function)]
     weight: Weight
     shift: Shift | None
 
@@ -89,13 +96,16 @@ ScorePart = Annotated[
     Annotated[RewardPart, Tag("[reward]")]
     | Annotated[VerifiablePart, Tag("[final_number]")]
     | Annotated[VerifiablePart, Tag("[instructions]")]
+    | Annotated[CitedPart, Tag("[citations]")]
+    | Annotated[CitedPart, Tag("[quotes]")]
     | Annotated[CheckpointPart, Tag("[checkpoint]")]
     | Annotated[ServedPart, Tag("[http]")]
     | Annotated[FunctionPart, Tag("[function]")],
     Discriminator(
         _kind,
         custom_error_type="kind",
-        custom_error_message="kind must be reward, checkpoint, http, function, final_number or instructions",
+        custom_error_message="kind must be reward, checkpoint, http, function, final_number, instructions, "
+        "citations or quotes",
     ),
 ]
 ScoreParts = Annotated[dict[Annotated[str, AfterValidator(_name)], ScorePart], Field(min_length=1)]

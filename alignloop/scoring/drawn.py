@@ -20,12 +20,16 @@ class ScoreError(AlignloopError):
 
 @dataclass(frozen=True)
 class Drawn:
-    """N responses: their prompts, both as token ids and as text."""
+    """N responses: their prompts, both as token ids and as text.
+
+    With tools they are what was said last; `answers` has what each one was told before.
+    """
 
     prompt_ids: Sequence[list[int]]
     response_ids: Sequence[list[int]]
     prompts: Sequence[Prompt]
     texts: Sequence[str]
+    answers: Sequence[Sequence[str]] | None = None
 
     @property
     def names(self) -> list[str]:

@@ -7,7 +7,6 @@ a resumed run calls it again on the same ones.
 import importlib
 import inspect
 import sys
-import sysconfig
 import threading
 import time
 import traceback
@@ -20,8 +19,8 @@ from torch import Tensor
 from alignloop.core import parallel_passes
 from alignloop.records import Prompt
 from alignloop.scoring.drawn import Drawn, checked, fault
+from alignloop.training.user_code import SCORES, is_watched
 
-SCORES = "scores"  # the folder that DVC watches: pipeline/code_paths.py
 ScoreFunction = Callable[[Sequence[Prompt], Sequence[str]], Any]
 
 
@@ -94,8 +93,7 @@ def find_function(part: str, name: str, root: Path) -> ScoreFunction:
         remedy = f"write {SCORES}/NAME.py with that function and name it {SCORES}.NAME:FUNCTION"
         raise fault(part, (), f"{module_name} cannot be imported: {_told(error)}", remedy) from None
     file = Path(getattr(module, "__file__", None) or "?").resolve()
-    installed = [Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")]
-    if not any(file.is_relative_to(folder) for folder in ((root / SCORES).resolve(), *installed)):
+    if not is_watched(file, root):
         raise fault(
             part,
             (),

@@ -15,9 +15,11 @@ from alignloop.params.score import Scoring
 from alignloop.phases import phase
 from alignloop.records import Prompt
 from alignloop.scoring.checkpoint_score import CheckpointScore
+from alignloop.scoring.cited import Cited
 from alignloop.scoring.drawn import Drawn, Part, ScoreError, fault
 from alignloop.scoring.local_function import LocalFunction
 from alignloop.scoring.verifiable import Verifiable
+from alignloop.tools.toolbox import Toolbox
 from alignloop.training.scoring import scorer
 
 Rows = Sequence[tuple[Prompt, list[int]]]
@@ -33,15 +35,18 @@ def open_score(
     rows: Rows,
     max_new_tokens: int,
     four_bits: bool = False,
+    tools: Toolbox | None = None,
 ) -> Iterator[RolloutScore]:
     """The score of responses to the prompts `rows`, each with its token ids; `plan` is `ppo.score`.
 
     `tokenizer` is the policy's, and that of the round's reward model in the folder `reward`, which is kept in
-    four bits if asked. Raises
+    four bits if asked. With `tools`, what is scored is the last turn of a response, to its prompt without the
+    tools. Raises
     ScoreError where parts lack what they need, for all that can be known before the first response.
     """
     if plan == "reward":
-        yield scorer(RewardModel.load(reward, four_bits).frozen(), tokenizer)
+        of_round = scorer(RewardModel.load(reward, four_bits).frozen(), tokenizer)
+        yield tools.reading(of_round) if tools else of_round
         return
     prompts = _by_ids(next(iter(plan)), rows)
     with ExitStack() as stack:
@@ -70,11 +75,12 @@ def open_score(
         }
 
         def score(asked: Sequence[list[int]], responses: Sequence[list[int]]) -> WeightedScores:
+            read = tools.last_turns(asked, responses) if tools else (asked, responses)
             drawn = Drawn(
-                asked,
-                responses,
+                *read,
                 prompts=[prompts[tuple(ids)] for ids in asked],
-                texts=[decode(tokenizer, ids) for ids in responses],
+                texts=[decode(tokenizer, ids) for ids in read[1]],
+                answers=[tools.answers_to(ids) for ids in responses] if tools else None,
             )
             return weighted({name: _scored(name, part, drawn) for name, part in parts.items()}, weights)
 
@@ -109,6 +115,8 @@ def _part(
             from alignloop.scoring.served import Served  # httpx takes half a second to import
 
             return stack.enter_context(closing(Served(name, plan.url, limits)))
+        case "citations" | "quotes":
+            return Cited(name, plan.kind)
         case _:
             return Verifiable(name, plan.kind, [prompt for prompt, _ in rows])
 

@@ -16,6 +16,7 @@ from alignloop.core.models import context_of, load_policy, save_policy, token_ru
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.precision import freeze
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.tokens import encode_prompt
 from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
@@ -30,6 +31,7 @@ from alignloop.progress import Progress
 from alignloop.records import Prompt, Rollout
 from alignloop.scoring.open_score import open_score
 from alignloop.seeds import draws, seed_of
+from alignloop.tools.toolbox import Toolbox, open_tools
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import document_rows, prompt_rows
@@ -70,59 +72,71 @@ def ppo(
         recompute_activations(policy)
         if value and plan.value == "reward":
             recompute_activations(value.trunk)
-    context = context_of(policy)
-    known = read(prompts / "train.jsonl", Prompt)
-    rows, too_long = prompt_rows(tokenizer, known, context - decoding.max_new_tokens)
-    ptx = []
-    if plan.ptx_coef:
-        text = read_text(corpus, "train", "ppo.ptx_coef asks for (0: off)")
-        ptx = document_rows(tokenizer, text, context)
-    guards = monitor(plan, reward, tokenizer, small)
-    with (
-        open_score(
-            plan.score,
-            scoring,
-            reward=reward,
-            tokenizer=tokenizer,
-            rows=rows,
-            max_new_tokens=decoding.max_new_tokens,
-            four_bits=small,
-        ) as score,
-        open_sampler(engine, start) as sampler,
-    ):
-        trainer = algorithm.Trainer(
-            policy,
-            reference,
-            value,
-            score=score,
-            prompts=[ids for _, ids in rows],
-            ptx=ptx,
-            controller=controller(plan.kl),
-            rules=token_rules(tokenizer, policy),
-            config=config(plan, decoding, engine),
-            random=draws(seed, "ppo", round),
-            generator=torch.Generator().manual_seed(seed_of(seed, "ppo", round, "sampling")),
-            guards=guards,
-            names=[prompt.id for prompt, _ in rows],
-            sampler=sampler,
-        )
-        prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
-        journal, kept = checkpoint.journal("curve"), checkpoint.journal("rollouts")
-        checkpoint.hold(trainer=trainer)
-        yield from recalled(journal, plan.steps)
-        for step in trainer:
-            journal.add(json.dumps([step.number, step.metrics]))
-            if step.number % plan.keep_rollouts_every == 0:
-                records = rollout_records(step.rollouts, step.number, round, tokenizer, prompt_of)
-                kept.add(*(record.model_dump_json() for record in records))
-            new = [
-                each
-                for each in step.violations
-                if guards and guards.first_violations[each.guard] == step.number
-            ]
-            note = "; ".join(f"{each.strength}: {each.message}" for each in new)
-            yield Progress(step.number, plan.steps, step.metrics, note)
-            checkpoint.after(step.number, last=trainer.stopped or step.number == plan.steps)
+    with open_tools(plan.tools, tokenizer) as tools:
+        context = context_of(policy)
+        known = read(prompts / "train.jsonl", Prompt)
+        room = context - plan.tools.longest(decoding.max_new_tokens)
+        encode = tools.encode_prompt if tools else encode_prompt
+        rows, too_long = prompt_rows(tokenizer, known, room, encode)
+        ptx = []
+        if plan.ptx_coef:
+            text = read_text(corpus, "train", "ppo.ptx_coef asks for (0: off)")
+            ptx = document_rows(tokenizer, text, context)
+        guards = monitor(plan, reward, tokenizer, small, tools)
+        with (
+            open_score(
+                plan.score,
+                scoring,
+                reward=reward,
+                tokenizer=tokenizer,
+                rows=rows,
+                max_new_tokens=decoding.max_new_tokens,
+                four_bits=small,
+                tools=tools,
+            ) as score,
+            open_sampler(engine, start) as sampler,
+        ):
+            trainer = algorithm.Trainer(
+                policy,
+                reference,
+                value,
+                score=score,
+                prompts=[ids for _, ids in rows],
+                ptx=ptx,
+                controller=controller(plan.kl),
+                rules=token_rules(tokenizer, policy),
+                config=config(plan, decoding, engine),
+                random=draws(seed, "ppo", round),
+                generator=torch.Generator().manual_seed(seed_of(seed, "ppo", round, "sampling")),
+                guards=guards,
+                names=[prompt.id for prompt, _ in rows],
+                sampler=tools.sampler(sampler) if tools else sampler,
+            )
+            prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
+            journal, kept = checkpoint.journal("curve"), checkpoint.journal("rollouts")
+            checkpoint.hold(trainer=trainer)
+            yield from recalled(journal, plan.steps)
+            for step in trainer:
+                journal.add(json.dumps([step.number, step.metrics]))
+                if step.number % plan.keep_rollouts_every == 0:
+                    records = rollout_records(
+                        step.rollouts,
+                        step.number,
+                        round,
+                        tokenizer,
+                        prompt_of,
+                        turns_of=tools.turns_of if tools else None,
+                    )
+                    kept.add(*(record.model_dump_json() for record in records))
+                new = [
+                    each
+                    for each in step.violations
+                    if guards and guards.first_violations[each.guard] == step.number
+                ]
+                notes = [f"{each.strength}: {each.message}" for each in new]
+                note = "; ".join([*notes, *(tools.new_faults() if tools else ())])
+                yield Progress(step.number, plan.steps, step.metrics, note)
+                checkpoint.after(step.number, last=trainer.stopped or step.number == plan.steps)
     with replacing(out) as part:
         save_policy(merge_adapters(adapted) if adapted else policy, tokenizer, part)
     write(rollouts / "rollouts.jsonl", (Rollout.model_validate_json(line) for line in kept))
@@ -158,14 +172,19 @@ def controller(kl: Kl) -> FixedKl | AdaptiveKl:
 
 
 def monitor(
-    plan: Ppo, reward: Path, tokenizer: PreTrainedTokenizerBase, four_bits: bool = False
+    plan: Ppo,
+    reward: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    four_bits: bool = False,
+    tools: Toolbox | None = None,
 ) -> GuardMonitor | None:
     """The guards that params.yaml asks for, with the held-out reward model where one of them needs it."""
     guards = {name: Guard(guard.limit, guard.strength) for name, guard in plan.guards.items()}
     if "max_held_out_fall" not in guards:
         return GuardMonitor(guards, plan.guard_window_steps) if guards else None
     held_out = load_held_out_model(reward, "ppo.guards.max_held_out_fall", four_bits)
-    return GuardMonitor(guards, plan.guard_window_steps, scorer(held_out, tokenizer))
+    score = scorer(held_out, tokenizer)
+    return GuardMonitor(guards, plan.guard_window_steps, tools.reading(score) if tools else score)
 
 
 def config(plan: Ppo, decoding: Decoding, engine: RolloutEngine) -> PpoConfig:

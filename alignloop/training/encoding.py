@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from transformers import PreTrainedTokenizerBase
 
-from alignloop.core.chat_template import RewrittenTurn, TokenizerError, render
+from alignloop.core.chat_template import Messages, RewrittenTurn, TokenizerError, render
 from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.numeric_checks import MOST_NAMES
 from alignloop.core.tokens import (
@@ -60,10 +60,13 @@ def demonstration_rows(
 
 
 def prompt_rows(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], room: int
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Prompt],
+    room: int,
+    encoded: Callable[[PreTrainedTokenizerBase, Messages], list[int]] = encode_prompt,
 ) -> tuple[list[tuple[Prompt, list[int]]], int]:
     """Each prompt with its token ids, and how many exceed `room` (the context less the response)."""
-    rows = _each(prompts, "prompts", lambda prompt: (prompt, encode_prompt(tokenizer, chat(prompt.messages))))
+    rows = _each(prompts, "prompts", lambda prompt: (prompt, encoded(tokenizer, chat(prompt.messages))))
     return _fitting(rows, [len(ids) for _, ids in rows], room, "prompts")
 
 

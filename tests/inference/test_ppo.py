@@ -13,10 +13,9 @@ from transformers import PreTrainedModel
 from alignloop.core.generate import Responses
 from alignloop.core.logprobs import per_token_logprobs
 from alignloop.core.ppo import Step, Trainer
-from alignloop.core.sampler import OwnSampler, Sampler
+from alignloop.core.sampler import SEEDS, OwnSampler, Sampler
 from alignloop.core.tokens import TokenRules
 from alignloop.inference.http_client import SamplerError
-from alignloop.inference.vllm_sampler import SEEDS
 from tests.core.bandit import CONFIG, Run
 from tests.inference.conftest import MakeSampler, MakeStub
 

@@ -19,6 +19,8 @@ from alignloop.labeling.item_selection import AssignmentSettings
 from alignloop.labeling.schema import Event, Labeler
 from alignloop.pipeline import dvc_pipeline
 from alignloop.records import Prompt, Samples
+from alignloop.retrieval.documents import Document
+from alignloop.retrieval.index import build, opened
 from alignloop.tracking import registry
 from tests.lineage.conftest import USERS, bring_up_to_date, git, messages, prompt
 
@@ -79,6 +81,8 @@ def test_nothing_of_the_user_is_left_and_all_else_stays(
         if f'"user-{user}"' not in line
     ]
     before = len((copy / "data/sources/prompts.jsonl").read_text().splitlines())
+    index = copy / "data" / "search.sqlite"
+    build(index, [Document(f"d{n}", "T", f"by user-{n}", "MIT", f"user-{n}") for n in (user, 99)])
     assert holding(copy / "data", user)
     assert holding(copy / ".dvc" / "cache", user)
     assert holding(tmp_path / "remote", user)
@@ -92,6 +96,9 @@ def test_nothing_of_the_user_is_left_and_all_else_stays(
     assert "removed    1 rows from data/sources/ranked.jsonl.gz" in out
     assert "removed    1 rows from data/sources/shown.json" in out
     assert "removed    4 records from data/raw/prompts.jsonl" in out
+    assert "removed    1 documents from data/search.sqlite, the search's index" in out
+    with opened(index) as left:
+        assert left.documents == 1
     assert "removed    0 answers, 0 assignments, 1 items, 0 audit details from the labeling store" in out
     assert (copy / "data/raw/prompts.jsonl").read_text() == "".join(raw)
     assert len((copy / "data/sources/prompts.jsonl").read_text().splitlines()) == before - 3

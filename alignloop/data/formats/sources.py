@@ -70,7 +70,10 @@ def find_sources(
                 raise DataError(
                     f"ingest.{key}: no file in {folder} is called {pattern}; correct the pattern or remove it"
                 )
-    spdx = {pattern: _spdx(pattern, licence) for pattern, licence in licences.items()}
+    spdx = {
+        pattern: checked_licence(f"ingest.licences: {pattern}", licence)
+        for pattern, licence in licences.items()
+    }
     found, unlicensed = [], []
     faults = list[str]()
     for name in names:
@@ -137,15 +140,13 @@ def _licence(name: str, licences: Mapping[str, str]) -> str | None:
     return next((licence for licence in matching if licence != UNKNOWN), matching[0] if matching else None)
 
 
-def _spdx(pattern: str, licence: str) -> str:
-    """The licence in SPDX's canonical spelling."""
+def checked_licence(place: str, licence: str) -> str:
+    """The licence in SPDX's canonical spelling, as it is stated at `place`. Raises DataError."""
     try:
         return licence if licence == UNKNOWN else canonicalize_license_expression(licence)
     except InvalidLicenseExpression:
         remedy = f"write one (https://spdx.org/licenses), LicenseRef-NAME where SPDX has none, or {UNKNOWN}"
-        raise DataError(
-            f"ingest.licences: {pattern}: '{licence}' is not an SPDX expression; {remedy}"
-        ) from None
+        raise DataError(f"{place}: '{licence}' is not an SPDX expression; {remedy}") from None
 
 
 def _unlicensed(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Tools that responses may call while they are drawn: who answers, within which limits, in which tokens."""

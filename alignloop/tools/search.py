@@ -1,0 +1,35 @@
+"""The search: passages of a local index, by words. It uses no network."""
+
+from pathlib import Path
+
+from alignloop.retrieval.citations import shown
+from alignloop.retrieval.index import IndexProblem, opened
+from alignloop.tools.definition import ToolProblem, tool
+
+LONGEST = 500  # characters of a query
+
+
+@tool(
+    "search",
+    "Finds passages in a collection of documents by words. Each has a number, by which you cite it: [17].",
+    {
+        "type": "object",
+        "properties": {"query": {"type": "string", "description": "words to look for"}},
+        "required": ["query"],
+        "additionalProperties": False,
+    },
+)
+def search(query: str, *, index: str, content: str | None = None, passages: int = 3) -> str:
+    """The best passages for a query. `index` is the file, `content` the hash that it must have.
+
+    Raises ToolProblem for a query without words, and where the index cannot be used.
+    """
+    if len(query) > LONGEST:
+        raise ToolProblem(f"the query has {len(query)} characters, at most {LONGEST} are read")
+    if not any(each.isalnum() for each in query):
+        raise ToolProblem("the query has no words")
+    try:
+        with opened(Path(index), content) as found:
+            return shown(found.search(query, passages))
+    except IndexProblem as error:
+        raise ToolProblem(str(error)) from None

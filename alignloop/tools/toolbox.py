@@ -1,0 +1,211 @@
+"""The tools of a run: reads calls in drawn turns, asks the tools, and writes their answers as tokens."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from os import cpu_count
+from pathlib import Path
+from typing import Any, cast
+
+from transformers import PreTrainedTokenizerBase
+
+from alignloop.core import parallel_passes
+from alignloop.core.chat_template import Messages
+from alignloop.core.experience import Score
+from alignloop.core.sampler import Sampler
+from alignloop.core.tokens import decode, encode_prompt
+from alignloop.core.tool_rollouts import Answer, ToolSampler
+from alignloop.params.tools import Tools
+from alignloop.records import RolloutTurn
+from alignloop.tools import calculator, search
+from alignloop.tools.answer_form import AnswerForm
+from alignloop.tools.call_form import BrokenCall, Call, CallForm, call_form
+from alignloop.tools.definition import Definition
+from alignloop.tools.offer import offered
+from alignloop.tools.processes import Outcome, ToolError, ToolProcesses
+from alignloop.training.user_code import SCORES, is_watched
+
+CHARACTERS_PER_TOKEN = 16  # more of a result are not even read: they would be cut
+OUTCOMES = ("answered", "cut", "broken", "unknown", "failed", "timed_out", "flooded")
+MOST_AT_ONCE = 8  # calls
+SHIPPED = (calculator, search)  # imported here, so that DVC watches them
+OURS = Path(calculator.__file__).parent
+
+
+class Toolbox:
+    """Tools by their names, for one tokenizer. It is a `core.tool_rollouts.Tools`."""
+
+    outcomes = OUTCOMES
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, tools: Sequence[ToolProcesses], plan: Tools
+    ) -> None:
+        self._tokenizer, self.max_calls = tokenizer, plan.max_calls
+        self._tools: dict[str, ToolProcesses] = {}
+        for each in tools:
+            name = each.definition.name
+            if other := self._tools.get(name):
+                raise ToolError(
+                    f"ppo.tools.functions: {other.function} and {each.function} are both called {name}; "
+                    "leave one out, or rename it"
+                )
+            self._tools[name] = each
+        self._validators = {each.definition.name: _validator(each) for each in tools}
+        self.form: CallForm = call_form(tokenizer)
+        self.answers = AnswerForm(tokenizer, plan.answer_tokens)
+        self._plain: dict[tuple[int, ...], list[int]] = {}  # a prompt with the tools -> the prompt
+        self._faults: dict[str, str] = {}  # outcome -> the first call that ended so, in words
+        self._told = set[str]()
+
+    @property
+    def definitions(self) -> list[Definition]:
+        return [each.definition for each in self._tools.values()]
+
+    def sampler(self, sampler: Sampler) -> Sampler:
+        """The sampler, whose responses may call the tools."""
+        return ToolSampler(sampler, self, self.max_calls)
+
+    def encode_prompt(self, tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
+        """A prompt's tokens with the tools in it; in the place of `core.tokens.encode_prompt`."""
+        ids = offered(tokenizer, messages, self.definitions, self.form)
+        self._plain[tuple(ids)] = encode_prompt(tokenizer, messages)
+        return ids
+
+    def is_call(self, turn: Sequence[int]) -> bool:
+        return self.form.is_call(self._text(turn))
+
+    def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
+        """An answer to each call; of several processes the first asks the tools."""
+        return parallel_passes.agreed(
+            self._answer(turns) if parallel_passes.is_writer() else cast(list[Answer], None)
+        )
+
+    def turns_of(self, ids: Sequence[int]) -> list[RolloutTurn]:
+        """The turns of a response: calls and answers, and what it says in the end."""
+        return [
+            RolloutTurn(
+                by="policy" if turn.own else "tool",
+                text=self._text(turn.ids) if turn.own else self.answers.words(turn),
+                tokens=len(turn.ids),
+            )
+            for turn in self.answers.turns(ids)
+        ]
+
+    def answers_to(self, ids: Sequence[int]) -> list[str]:
+        """What tools have answered in a response."""
+        return [turn.text for turn in self.turns_of(ids) if turn.by == "tool"]
+
+    def last_turns(
+        self, prompts: Sequence[list[int]], responses: Sequence[list[int]]
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """What scores read: the prompts without the tools in them, and what the responses say in the end."""
+        plain = [self._plain.get(tuple(prompt), prompt) for prompt in prompts]
+        return plain, [self.answers.last_turn(ids) for ids in responses]
+
+    def reading(self, score: Score) -> Score:
+        """The score of what responses say in the end."""
+        return lambda prompts, responses: score(*self.last_turns(prompts, responses))
+
+    def new_faults(self) -> list[str]:
+        """A sentence for each way in which a call has failed for the first time since the last look."""
+        new = [f"tools: {kind}: {words}" for kind, words in self._faults.items() if kind not in self._told]
+        self._told = set(self._faults)
+        return new
+
+    def _answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
+        with ThreadPoolExecutor(min(MOST_AT_ONCE, cpu_count() or 1)) as threads:
+            outcomes = list(threads.map(lambda turn: self._outcome(self._text(turn)), turns))
+        answers: list[Answer] = []
+        for outcome in outcomes:
+            wrong = outcome.kind != "answered"
+            ids, cut = self.answers.ids(f"error: {outcome.text}" if wrong else outcome.text)
+            kind = "cut" if not wrong and (cut or outcome.cut) else outcome.kind
+            if kind != "answered":
+                self._faults.setdefault(
+                    kind, outcome.text[:200] if wrong else "a result was longer than an answer may be"
+                )
+            answers.append(Answer(ids, kind))
+        return answers
+
+    def _outcome(self, text: str) -> Outcome:
+        try:
+            call = self.form.read(text)
+        except BrokenCall as error:
+            return Outcome("broken", str(error))
+        if call.name not in self._tools:
+            return Outcome(
+                "unknown", f"there is no tool {call.name[:40]!r}; there are {', '.join(self._tools)}"
+            )
+        if fault := self._fault(call):
+            return Outcome("broken", fault)
+        outcome = self._tools[call.name].call(call.arguments)
+        if not call.more:
+            return outcome
+        note = "(one call at a time: the others of this turn were not made)"
+        return Outcome(outcome.kind, f"{note}\n{outcome.text}", outcome.cut)
+
+    def _fault(self, call: Call) -> str:
+        """What is wrong with the arguments by the tool's schema."""
+        errors = sorted(self._validators[call.name].iter_errors(call.arguments), key=lambda each: each.path)
+        if not errors:
+            return ""
+        place = ".".join(map(str, errors[0].absolute_path))
+        return f"{call.name}: {f'{place}: ' if place else ''}{errors[0].message[:200]}"
+
+    def _text(self, turn: Sequence[int]) -> str:
+        return decode(self._tokenizer, turn)
+
+
+def _validator(tool: ToolProcesses) -> Any:
+    from jsonschema import Draft202012Validator  # a tenth of a second, and most runs have no tools
+    from jsonschema.exceptions import SchemaError
+
+    schema = dict(tool.definition.parameters)
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise ToolError(
+            f"ppo.tools: {tool.function}: its parameters are no JSON schema: {error.message[:200]}; mend it"
+        ) from None
+    return Draft202012Validator(schema)
+
+
+@contextmanager
+def open_tools(
+    plan: Tools, tokenizer: PreTrainedTokenizerBase, root: Path | None = None
+) -> Iterator[Toolbox | None]:
+    """The tools of `plan`, None without any; their processes end with the block.
+
+    Raises ToolError for all of them that cannot be used.
+    """
+    if not plan.functions:
+        yield None
+        return
+    made: list[ToolProcesses] = []
+    faults: list[str] = []
+    root = root or Path.cwd()
+    try:
+        for each in plan.functions:
+            try:
+                tool = ToolProcesses(
+                    each.function,
+                    root,
+                    timeout_s=plan.timeout_s,
+                    characters=CHARACTERS_PER_TOKEN * plan.answer_tokens,
+                    network=each.network,
+                    settings=each.settings,
+                )
+                made.append(tool)
+                if not is_watched(tool.file, root, OURS):
+                    raise ToolError(
+                        f"ppo.tools: {tool.file} is not watched by DVC: PPO would not run again when it "
+                        f"changes; move it into {SCORES}/ and name it {SCORES}.NAME:FUNCTION"
+                    )
+            except ToolError as error:
+                faults.append(str(error))
+        if faults:
+            raise ToolError("\n".join(faults))
+        yield Toolbox(tokenizer, made, plan)
+    finally:
+        for tool in made:
+            tool.close()

@@ -1,0 +1,240 @@
+"""Documents of a folder, an index of their passages, and what the search finds in it."""
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import pypdf
+import pytest
+
+from alignloop.commands.index import command
+from alignloop.data.forgotten import ForgottenUsers
+from alignloop.retrieval.citations import retrieved
+from alignloop.retrieval.documents import LARGEST, Document, Refused, read_folder
+from alignloop.retrieval.index import IndexProblem, build, opened, passages_of, remove_user
+from alignloop.tools.definition import ToolProblem
+from alignloop.tools.search import search
+
+PDF_TEXT = "BT /F1 12 Tf 10 100 Td (The lighthouse was lit in 1902.) Tj ET"
+
+
+def pdf(path: Path, password: str = "", text: str = PDF_TEXT) -> None:
+    writer = pypdf.PdfWriter()
+    page = writer.add_blank_page(200, 200)
+    font = pypdf.generic.DictionaryObject(
+        {
+            pypdf.generic.NameObject("/Type"): pypdf.generic.NameObject("/Font"),
+            pypdf.generic.NameObject("/Subtype"): pypdf.generic.NameObject("/Type1"),
+            pypdf.generic.NameObject("/BaseFont"): pypdf.generic.NameObject("/Helvetica"),
+        }
+    )
+    fonts = pypdf.generic.DictionaryObject({pypdf.generic.NameObject("/F1"): font})
+    page[pypdf.generic.NameObject("/Resources")] = pypdf.generic.DictionaryObject(
+        {pypdf.generic.NameObject("/Font"): fonts}
+    )
+    stream = pypdf.generic.DecodedStreamObject()
+    stream.set_data(text.encode())
+    page[pypdf.generic.NameObject("/Contents")] = stream
+    if password:
+        writer.encrypt(password, algorithm="RC4-128")
+    writer.write(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "documents"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "mill.txt").write_text("The old mill was built in 1820.\n\nIts wheel is of oak.")
+    (folder / "deep" / "fox.md").write_text("# Foxes of the valley #\n\nA fox sleeps by day.")
+    (folder / "sea.html").write_text(
+        "<html><title>The &amp; sea</title><style>p{}</style><script>alert('mill')</script>"
+        "<p>The sea is full of salt.<p>Gulls <b>nest</b> there."
+    )
+    (folder / "utf16.txt").write_bytes("Zoë keeps bees.".encode("utf-16"))
+    pdf(folder / "light.pdf")
+    rows = [
+        {"id": "tea", "title": "Tea", "text": "Tea is picked in spring.", "licence": "MIT", "user": "ada"},
+        {"text": "Coffee grows on hills."},
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / ".hidden.txt").write_text("nobody reads this")
+    return folder
+
+
+def documents(folder: Path, forgotten: ForgottenUsers | None = None) -> dict[str, Document]:
+    found = list(read_folder(folder, "CC0-1.0", forgotten))
+    assert not [each for each in found if isinstance(each, Refused)]
+    return {each.id: each for each in found if isinstance(each, Document)}
+
+
+def test_documents_of_all_formats_are_read_with_title_licence_and_user(folder: Path):
+    found = documents(folder)
+    assert list(found) == [
+        "deep/fox.md",
+        "light.pdf",
+        "mill.txt",
+        "tea",
+        "rows.jsonl:2",
+        "sea.html",
+        "utf16.txt",
+    ]
+    assert found["deep/fox.md"].title == "Foxes of the valley"
+    assert found["sea.html"].title == "The & sea"
+    assert " ".join(found["sea.html"].text.split()) == "The sea is full of salt. Gulls nest there."
+    assert found["utf16.txt"].text == "Zoë keeps bees."
+    assert "lit in 1902" in found["light.pdf"].text
+    assert found["tea"] == Document("tea", "Tea", "Tea is picked in spring.", "MIT", "ada")
+    assert found["rows.jsonl:2"].title == "Coffee grows on hills."
+    assert found["rows.jsonl:2"].licence == "CC0-1.0"
+
+
+def test_each_document_that_cannot_be_read_is_named_with_a_reason_and_nothing_is_half_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "search.sqlite"
+    assert command([str(folder), "--licence", "cc0-1.0", "--out", str(out)]) == 0
+    assert "7 documents in 7 passages" in capsys.readouterr().out
+    before = out.read_bytes()
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing of this kind")
+    pdf(folder / "secret.pdf", password="x")
+    pdf(folder / "scan.pdf", text="")
+    (folder / "old.txt").write_bytes("Füchse".encode("cp1252"))
+    (folder / "half.txt").write_bytes(b"\xff\xfeab\x00")
+    (folder / "zero.txt").write_bytes(b"a\x00b")
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    (folder / "empty.md").touch()
+    with (folder / "huge.txt").open("wb") as file:
+        file.truncate(LARGEST + 1)
+    (folder / "bad.jsonl").write_text('{"text": 3}\nnot json\n{"text": "a b c", "title": 1}\n\n')
+    (folder / "long.jsonl").touch()
+    with pytest.raises(IndexProblem) as raised:
+        command([str(folder), "--licence", "CC0-1.0", "--out", str(out)])
+    assert (
+        "12 documents cannot be read (4 broken, 1 binary, 2 empty, 2 encoding, 1 encrypted, 1 format, 1 huge)"
+        in str(raised.value).replace("1 binary, 4 broken", "4 broken, 1 binary")
+    )
+    told = capsys.readouterr().out.splitlines()
+    for name, words in {
+        "broken.pdf": "is no whole PDF",
+        "secret.pdf": "is encrypted; save it without a password",
+        "scan.pdf": "holds no text",
+        "old.txt": "byte 1 is not UTF-8",
+        "half.txt": "is not UTF-16",
+        "zero.txt": "holds zero bytes",
+        "picture.png": "has no known ending (.htm .html",
+        "empty.md": "holds no text",
+        "huge.txt": "has 50 MiB, at most 50 are read",
+        "bad.jsonl:1": "has no `text`",
+        "bad.jsonl:2": "is no JSON object",
+        "bad.jsonl:3": "its `title` is no text",
+    }.items():
+        [line] = [line for line in told if f"{os.sep}{name}: " in line]
+        assert words in line
+    assert out.read_bytes() == before
+    assert not list(tmp_path.glob(".*"))
+    args = [str(folder), "--licence", "CC0-1.0", "--out", str(out), "--max-refused", "12"]
+    assert command(args) == 0
+    last = capsys.readouterr().out
+    assert "up to date" in last
+    assert "left out: 1 binary, 4 broken" in last
+    assert "licences   CC0-1.0 (6), MIT (1)" in last
+
+
+def test_the_search_finds_the_best_passages_and_the_answer_of_a_changed_document(
+    folder: Path, tmp_path: Path
+):
+    out = tmp_path / "search.sqlite"
+    content = build(out, documents(folder).values())
+    found = search("When was the old MILL built?", index=str(out), content=content)
+    first = next(iter(retrieved([found]).values()))
+    assert (first.document, first.licence) == ("mill.txt", "CC0-1.0")
+    assert "built in 1820" in first.text
+    assert "alert" not in search("alert", index=str(out))
+    assert search("zoe", index=str(out)).endswith("Zoë keeps bees."), "accents do not matter"
+    assert search("volcano", index=str(out)) == "nothing found"
+    same = out.stat().st_mtime_ns
+    assert build(out, documents(folder).values()) == content
+    assert out.stat().st_mtime_ns == same, "an index of the same content is left as it is"
+    (folder / "mill.txt").write_text("The old mill was built in 1822, as a new stone shows.")
+    now = build(out, documents(folder).values())
+    assert now != content
+    answer = search("When was the old mill built?", index=str(out), content=now)
+    assert "1822" in answer
+    assert "1820" not in answer
+    with pytest.raises(ToolProblem, match=r"is expected; state the present one in ppo.tools"):
+        search("mill", index=str(out), content=content)
+
+
+def test_a_query_cannot_break_the_search(folder: Path, tmp_path: Path):
+    out = tmp_path / "search.sqlite"
+    build(out, documents(folder).values())
+    for query in ('mill" OR 1=1 --', "NEAR(mill wheel)", "title:mill*", "mill " * 90, "'); DROP TABLE words"):
+        assert "mill" in search(query, index=str(out)).lower() or "nothing" in search(query, index=str(out))
+    for query, words in {"?!": "no words", "": "no words", "a" * 501: "at most 500"}.items():
+        with pytest.raises(ToolProblem, match=words):
+            search(query, index=str(out))
+
+
+def test_an_index_that_is_none_broken_or_of_another_version_is_named_with_the_remedy(
+    folder: Path, tmp_path: Path
+):
+    out = tmp_path / "search.sqlite"
+    for make, words in (
+        (lambda: None, "there is no such index"),
+        (lambda: out.write_text("text"), "is no index of passages"),
+    ):
+        make()
+        with pytest.raises(IndexProblem, match=f"{words}; build it: `python -m alignloop index"):
+            opened(out).__enter__()
+    build(out, documents(folder).values())
+    database = sqlite3.connect(out)
+    database.execute("UPDATE meta SET value = '0' WHERE key = 'version'")
+    database.commit()
+    database.close()
+    with pytest.raises(IndexProblem, match="is of version 0, and 1 is read here; build it"):
+        opened(out).__enter__()
+    assert build(out, documents(folder).values()), "another version is replaced"
+    whole = out.read_bytes()
+    out.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ToolProblem, match=r"is broken|is no index"):
+        search("mill", index=str(out))
+
+
+def test_two_documents_of_one_id_and_no_document_at_all_are_refused(tmp_path: Path):
+    out = tmp_path / "search.sqlite"
+    one = Document("a", "A", "text", "MIT")
+    with pytest.raises(IndexProblem, match="two documents are called 'a'"):
+        build(out, [one, one])
+    with pytest.raises(IndexProblem, match="no document"):
+        build(out, [])
+    assert not out.exists()
+
+
+def test_forgotten_users_are_not_indexed_and_are_taken_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "search.sqlite"
+    build(out, documents(folder).values())
+    assert remove_user(out, {"ada"}) == 1
+    assert remove_user(out, {"ada"}) == 0
+    assert "picked" not in search("tea", index=str(out))
+    assert b"picked in spring" not in out.read_bytes()
+    taken_out = out.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "forgotten.txt").touch()
+    ForgottenUsers(tmp_path / "data" / "forgotten.txt").add("ada")
+    assert command([str(folder), "--licence", "CC0-1.0", "--out", str(out)]) == 0
+    assert "left out: 1 forgotten" in capsys.readouterr().out
+    assert out.read_bytes() == taken_out, "as if the user had never been in it"
+    build(out, [Document("a", "A", "text", "MIT", "ada")])
+    assert remove_user(out, {"ada"}) == 1
+    assert not out.exists()
+
+
+def test_passages_are_cut_between_paragraphs_where_that_is_possible():
+    text = "one two\nthree\n\nfour five\n\nsix seven eight nine ten eleven"
+    assert list(passages_of(text, 5)) == ["one two three four five", "six seven eight nine ten", "eleven"]
+    assert list(passages_of(text, 4)) == ["one two three", "four five", "six seven eight nine", "ten eleven"]
+    assert not list(passages_of("\n \n"))
