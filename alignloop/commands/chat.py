@@ -14,6 +14,7 @@ from alignloop import params as parameters
 from alignloop.labeling import accounts, api_keys
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.params import Params
+from alignloop.rules.rule_file import FILE, load_rules
 from alignloop.web.addresses import PROXIED_CHAT_PORT, listening_port
 from alignloop.web.server_options import SERVER_OPTIONS
 
@@ -60,6 +61,7 @@ def _print_keys(database: LabelingDatabase) -> None:
 
 
 def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespace) -> None:
+    rules = load_rules(FILE)
     print("loading the model", file=sys.stderr, flush=True)
     import torch  # noqa: F401  make_deterministic sets up what is imported
     import transformers  # noqa: F401
@@ -96,7 +98,7 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
         print(link, file=sys.stderr, flush=True)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_chat_app(database, plan, pool),
+            create_chat_app(database, plan, pool, rules),
             host=options.host,
             port=port,
             timeout_graceful_shutdown=int(plan.drain_seconds),

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from alignloop.labeling.schema import Table
 
 MessageRole = Literal["user", "assistant"]
-MessageState = Literal["complete", "stopped", "cut", "failed"]  # cut: at the limit of tokens
+MessageState = Literal["complete", "stopped", "cut", "failed", "blocked"]  # cut: at the limit of tokens
 
 
 class ApiKey(Table):

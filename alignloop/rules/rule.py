@@ -84,6 +84,11 @@ class Rule(Section):
         """What it looks for: one of LOOKS_FOR."""
         return next(name for name in LOOKS_FOR if getattr(self, name) is not None)
 
+    @property
+    def stops(self) -> bool:
+        """Whether what hits it is not let through."""
+        return self.action == "block"
+
     def applies_to(self, side: Side) -> bool:
         """Whether it looks at prompts, or at responses."""
         return self.checks in (side, "both")

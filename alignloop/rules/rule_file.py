@@ -8,8 +8,8 @@ import yaml
 from pydantic import AfterValidator, ValidationError
 
 from alignloop.errors import AlignloopError
-from alignloop.params import ParamsError, values_in
 from alignloop.params.section import Section
+from alignloop.params.yaml_file import ParamsError, values_in
 from alignloop.rules.rule import LOOKS_FOR, Rule
 from alignloop.rules.rule_set import RuleSet
 

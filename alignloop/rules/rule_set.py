@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from alignloop.data.language import languages_of
 from alignloop.data.pii import redaction
@@ -41,6 +40,10 @@ class RuleSet:
     def holds_back(self) -> bool:
         """Whether a rule may change or replace a response, so that nothing of it is shown before its end."""
         return any(rule.action != "log" for rule in self.on("response").values())
+
+    def counted(self) -> dict[str, Rule]:
+        """The rules for responses whose hits count as violations: all but those that are only logged."""
+        return {name: rule for name, rule in self.on("response").items() if rule.action != "log"}
 
     def find(self, side: Side, messages: Messages, names: Sequence[str] | None = None) -> list[Hit]:
         """What the last message hits, of the rules with these names or of all that apply.
@@ -86,10 +89,6 @@ class RuleSet:
     def version_of(self, name: str) -> str | None:
         """A hash of what a rule looks for, None if there is no such rule."""
         return self.rules[name].version if name in self.rules else None
-
-    def as_details(self) -> dict[str, Any]:
-        """The rules by name with their versions."""
-        return {name: rule.version for name, rule in self.rules.items()}
 
 
 def _replaced(text: str, places: Sequence[Place]) -> str:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -22,6 +22,29 @@ Prompts = Sequence[tuple[tuple[int, ...], Sampling]]
 
 class ClientGone(Exception):
     """The client has closed its connection, so nobody waits for the response."""
+
+
+class Responses(Protocol):
+    """A request's responses: `pieces` gives them out, `end` stops them."""
+
+    @property
+    def version(self) -> ServedVersion: ...
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def prompt_tokens(self) -> int: ...
+
+    @property
+    def drawn_tokens(self) -> int: ...
+
+    def pieces(self) -> AsyncIterator[list[Piece]]: ...
+
+    def end(self) -> None: ...
 
 
 class LiveGeneration:

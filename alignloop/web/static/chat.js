@@ -100,6 +100,7 @@
           const event = JSON.parse(line.slice(6));
           const end = atEnd();
           if (event.text) text.textContent += event.text;
+          if (event.note) { say(event.note); text.dataset.note = event.note; }
           if (event.problem) failed = event.problem;
           if (end) toEnd();
         }
