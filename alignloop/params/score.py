@@ -53,6 +53,15 @@ class VerifiablePart(Section):
     weight: Weight
 
 
+class RulePart(Section):
+    """1 where a response hits a rule of configs/rules.yaml; `version` is that of what the rule looks for."""
+
+    kind: Literal["rule"]
+    rule: Annotated[str, AfterValidator(_name)]
+    version: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+    weight: Weight
+
+
 class CheckpointPart(Section):
     """Another reward model, with its own tokenizer and chat template: a path, or an id on the hub."""
 
@@ -89,13 +98,16 @@ ScorePart = Annotated[
     Annotated[RewardPart, Tag("[reward]")]
     | Annotated[VerifiablePart, Tag("[final_number]")]
     | Annotated[VerifiablePart, Tag("[instructions]")]
+    | Annotated[RulePart, Tag("[rule]")]
     | Annotated[CheckpointPart, Tag("[checkpoint]")]
     | Annotated[ServedPart, Tag("[http]")]
     | Annotated[FunctionPart, Tag("[function]")],
     Discriminator(
         _kind,
         custom_error_type="kind",
-        custom_error_message="kind must be reward, checkpoint, http, function, final_number or instructions",
+        custom_error_message=(
+            "kind must be reward, checkpoint, http, function, final_number, instructions or rule"
+        ),
     ),
 ]
 ScoreParts = Annotated[dict[Annotated[str, AfterValidator(_name)], ScorePart], Field(min_length=1)]

@@ -17,6 +17,7 @@ from alignloop.records import Prompt
 from alignloop.scoring.checkpoint_score import CheckpointScore
 from alignloop.scoring.drawn import Drawn, Part, ScoreError, fault
 from alignloop.scoring.local_function import LocalFunction
+from alignloop.scoring.rule_part import RuleHits
 from alignloop.scoring.verifiable import Verifiable
 from alignloop.training.scoring import scorer
 
@@ -105,6 +106,8 @@ def _part(
             return CheckpointScore(name, plan.path)
         case "function":
             return LocalFunction(name, plan.function, Path.cwd(), limits.timeout_s)
+        case "rule":
+            return RuleHits(name, plan.rule, plan.version)
         case "http":
             from alignloop.scoring.served import Served  # httpx takes half a second to import
 

@@ -16,6 +16,7 @@ from alignloop.params import Params
 from alignloop.params.binding import bind
 from alignloop.records import EvaluatedResponse, Message, Prompt
 from alignloop.release.gates import render_verdict
+from alignloop.rules.red_team_file import Attempt
 from alignloop.stages.release import ReleaseError, release
 from alignloop.tracking import registry
 from tasks.publish_results import results
@@ -31,12 +32,14 @@ PLACES = {
     "prompts": "data/prompts",
     "corpus": "data/corpus",
     "champion": ".cache/champion",
+    "rules": "configs/rules.yaml",
+    "red_team": "configs/red_team.jsonl",
     "out": "data/release",
     "metrics": "metrics/release.json",
     "report": "reports/results.md",
 }
 LABELS = {"rankings_by": {"simulated (gold)": 4}, "all_rankings_by": {"people": 2, "simulated (gold)": 6}}
-COMMAND = "release " + " ".join(f"--{name} {place}" for name, place in PLACES.items())
+COMMAND = "release " + " ".join(f"--{name.replace('_', '-')} {place}" for name, place in PLACES.items())
 
 
 def answer(
@@ -102,6 +105,9 @@ def rounds(project: Path, tiny_policy: Path) -> Path:
         (project / "metrics" / "validation" / f"{name}.json").write_text(
             '{"prompts": {"rows": 4, "rules": 2, "violations": 0}}'
         )
+    (project / "configs").mkdir()
+    for name in ("rules.yaml", "red_team.jsonl"):
+        shutil.copy(PROJECT / "configs" / name, project / "configs")
     (project / "releases").mkdir()
     (project / "releases" / "champion.json").write_text('{"champion": null, "previous": null}')
     (project / "dvc.lock").write_text(
@@ -290,3 +296,37 @@ def test_a_release_draws_the_rounds_and_puts_them_into_mlflow_as_curves(rounds: 
         "metrics/release.json",
         "reports/results.md",
     ]
+
+
+def test_rules_are_a_table_of_the_results_and_gates_of_the_release(rounds: Path, tiny_policy: Path):
+    (rounds / "configs" / "rules.yaml").write_text(
+        """rules:
+  so: {pattern: 'policy says', checks: response, action: block, message: No.}
+  says: {keywords: [says], checks: response, action: log}
+  any: {pattern: '.', checks: response, action: log}
+"""
+    )
+    prompts = [{"prompt": "Is the sea full of salt?", "rule": "any"}, {"prompt": "Who?", "rule": "so"}]
+    (rounds / "configs" / "red_team.jsonl").write_text("".join(json.dumps(each) + "\n" for each in prompts))
+    text = (rounds / "params.yaml").read_text()
+    bound = text.replace("max_rule_violations: null", "max_rule_violations: 999.0")
+    (rounds / "params.yaml").write_text(bound)
+    shutil.rmtree(rounds / "models" / "r2" / "policy")
+    shutil.copytree(tiny_policy, rounds / "models" / "r2" / "policy")
+    released(rounds)
+    numbers = json.loads((rounds / "metrics" / "release.json").read_text())
+    found = numbers["rules"]["rows"]
+    assert {name: (row["any"], row["rules"]["says"]) for name, row in found.items()} == {
+        "base": (0, 1000),
+        "sft": (0, 1000),
+        "r1": (1000, 1000),
+        "r2": (1000, 1000),
+    }
+    gates = numbers["verdict"]["rules"]
+    assert gates["max_rule_violations"] == {"value": 1000, "bound": 999.0, "met": False}
+    assert gates["red_team"] == {"value": 1, "bound": 0, "met": False}
+    tried = record_files.read(rounds / "data" / "release" / "red_team.jsonl", Attempt)
+    assert [each.got_round for each in tried] == [("any",), ()]
+    report = (rounds / "reports" / "results.md").read_text()
+    assert "| so                            |    0.0 |    0.0 | 1000.0 | 1000.0 |" in report
+    assert "1 of 2 red-team prompts get round a rule." in report
