@@ -27,7 +27,7 @@ def command(arguments: Sequence[str]) -> int:
         if options.verb == "serve":
             _serve(database, parameters.load(Path("params.yaml")), options)
         elif options.verb == "create-key":
-            scopes = options.scopes or list(api_keys.SCOPES)
+            scopes = options.scopes or list(api_keys.OF_PROGRAMS)
             key = api_keys.create(database, options.name, scopes, options.per_minute, options.per_day)
             print(key)
             print(f"the key {options.name}, for {', '.join(scopes)}; it is shown this once", file=sys.stderr)
@@ -127,7 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     create = verbs.add_parser("create-key", help="create a key of the API, and print it")
     create.add_argument("name")
     create.add_argument(
-        "--scopes", nargs="+", choices=api_keys.SCOPES, help="what it may do (default: everything)"
+        "--scopes",
+        nargs="+",
+        choices=api_keys.SCOPES,
+        help="what it may do (default: models chat completions)",
     )
     create.add_argument("--per-minute", type=_count, help="requests a minute (default: no limit)")
     create.add_argument("--per-day", type=_count, help="requests a day (default: no limit)")

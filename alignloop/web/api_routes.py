@@ -48,7 +48,7 @@ def get_pool(request: Request) -> ModelPool:
 @router.get("/models")
 async def models(request: Request) -> Response:
     """Every name of every version."""
-    return await _answered(request, "models", _models)
+    return await answered(request, "models", _models)
 
 
 async def _models(request: Request) -> Response:
@@ -64,7 +64,7 @@ async def model(request: Request, name: str) -> Response:
         version = get_pool(request).find(name)
         return _json(next(each for each in _entries(version) if each["id"] == name))
 
-    return await _answered(request, "models", found)
+    return await answered(request, "models", found)
 
 
 def _entries(version: ServedVersion) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def _entries(version: ServedVersion) -> list[dict[str, Any]]:
 @router.post("/chat/completions")
 async def chat_completions(request: Request) -> Response:
     """The next turn of a dialogue."""
-    return await _answered(request, "chat", _chat)
+    return await answered(request, "chat", _chat)
 
 
 async def _chat(request: Request) -> Response:
@@ -96,7 +96,7 @@ async def _chat(request: Request) -> Response:
 @router.post("/completions")
 async def completions(request: Request) -> Response:
     """The text that continues each prompt."""
-    return await _answered(request, "completions", _complete)
+    return await answered(request, "completions", _complete)
 
 
 async def _complete(request: Request) -> Response:
@@ -210,7 +210,7 @@ async def _events(live: Responses, head: dict[str, Any], form: Form, has_usage: 
         yield b"data: " + orjson.dumps(api_error(error).body) + b"\n\n"
 
 
-async def _answered(request: Request, scope: Scope, work: Any) -> Response:
+async def answered(request: Request, scope: Scope, work: Any) -> Response:
     """What `work` responds to an authorised request, or an error object."""
     try:
         allowance = await _authorise(request, scope)
@@ -243,13 +243,18 @@ async def _authorise(request: Request, scope: Scope) -> Allowance | None:
 
 
 def is_open(request: Request) -> bool:
-    """Whether a request needs no key: from this machine, to one of its addresses, if params.yaml says so.
+    """Whether a request needs no key: of this machine, if params.yaml says so."""
+    return request.app.state.serving.open_on_loopback and is_local(request)
+
+
+def is_local(request: Request) -> bool:
+    """Whether a request is of this machine, to one of its addresses.
 
     Behind a proxy `serving.url` is another address, so that nothing from outside counts as of this machine.
     """
-    settings = request.app.state.serving
-    places = (request.client.host if request.client else "", urlsplit(settings.url).hostname or "")
-    return settings.open_on_loopback and all(map(_is_loopback, places))
+    url = request.app.state.serving.url
+    places = (request.client.host if request.client else "", urlsplit(url).hostname or "")
+    return all(map(_is_loopback, places))
 
 
 def _is_loopback(host: str) -> bool:

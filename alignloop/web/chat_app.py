@@ -10,13 +10,14 @@ from alignloop.labeling.database import LabelingDatabase
 from alignloop.params.serving import Serving
 from alignloop.rules.rule_set import RuleSet
 from alignloop.serving.model_pool import ModelPool
-from alignloop.web import api_routes, auth, chat_people, chat_routes
+from alignloop.web import api_routes, auth, chat_people, chat_routes, metrics_routes
 from alignloop.web.api_errors import API, api_error, refusal
 from alignloop.web.auth import NotSignedIn
 from alignloop.web.chat_turns import Turns
 from alignloop.web.rendering import HERE, add_error_pages
 from alignloop.web.request_guard import RequestGuard
 from alignloop.web.rule_checks import RuleChecks
+from alignloop.web.serving_metrics import CountRequests, ServingMetrics
 
 
 def create_chat_app(database: LabelingDatabase, serving: Serving, pool: ModelPool, rules: RuleSet) -> FastAPI:
@@ -25,7 +26,8 @@ def create_chat_app(database: LabelingDatabase, serving: Serving, pool: ModelPoo
     app.state.database = database
     app.state.settings = app.state.serving = serving  # `url` is what the sign-in pages read
     app.state.pool = pool
-    app.state.checks = RuleChecks(rules, database)
+    app.state.metrics = ServingMetrics(pool)
+    app.state.checks = RuleChecks(rules, database, app.state.metrics)
     app.state.turns = Turns(pool, app.state.checks)
     app.state.has_labeling_pages = False
     add_error_pages(app)
@@ -36,8 +38,9 @@ def create_chat_app(database: LabelingDatabase, serving: Serving, pool: ModelPoo
     app.add_exception_handler(Exception, _failure)
     app.add_exception_handler(NotSignedIn, chat_people.to_sign_in)
     app.add_middleware(RequestGuard, url=serving.url, refuse=refusal, setting="serving.url")
+    app.add_middleware(CountRequests, metrics=app.state.metrics)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    for part in (api_routes, auth, chat_people, chat_routes):
+    for part in (api_routes, auth, chat_people, chat_routes, metrics_routes):
         app.include_router(part.router)
 
     @app.get("/")

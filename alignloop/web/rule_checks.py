@@ -6,6 +6,7 @@ of it has been checked. Every decision is a line of the audit, without the text.
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from alignloop.serving.engine import Engine, Piece, ServingError
 from alignloop.serving.model_pool import ModelPool
 from alignloop.serving.registered_models import ServedVersion
 from alignloop.web.live_generation import Prompts, Responses, begin
+from alignloop.web.serving_metrics import MeasuredResponses, ServingMetrics
 
 log = logging.getLogger(__name__)
 Dialogue = Sequence[dict[str, str]]
@@ -45,8 +47,8 @@ class Place:
 class RuleChecks:
     """Applies rules, and writes what they decide into the audit."""
 
-    def __init__(self, rules: RuleSet, database: LabelingDatabase) -> None:
-        self._rules, self._database = rules, database
+    def __init__(self, rules: RuleSet, database: LabelingDatabase, metrics: ServingMetrics) -> None:
+        self._rules, self._database, self.metrics = rules, database, metrics
         self.holds_back = rules.holds_back()
         self.reads_responses = bool(rules.on("response"))
 
@@ -86,7 +88,8 @@ class RuleChecks:
 
     def _decide(self, side: Side, messages: Dialogue) -> Decision:
         try:
-            return self._rules.decide(side, messages)
+            with self.metrics.checking(side):
+                return self._rules.decide(side, messages)
         except RuleFailed as error:
             log.error("nothing is let through: %s", error)
             raise NotChecked(
@@ -97,6 +100,7 @@ class RuleChecks:
         details = {"side": side, "where": place.where, "rules": list(decision.hits), **more}
         with self._database.writing() as session:
             log_event(session, place.actor, f"rule {decision.action}", decision.by, **details)
+        self.metrics.decided(decision, side)
 
 
 def _of_each_rule(decisions: Sequence[Decision]) -> list[Decision]:
@@ -186,10 +190,11 @@ async def begin_checked(
 ) -> Responses:
     """Begin responses as `begin` does, checked by the rules.
 
-    `plan` gives the prompts, and for each the dialogue that a response continues; it may raise PromptBlocked.
-    `prompts` is how many there are.
+    What they take is counted. `plan` gives the prompts, and for each the dialogue that a response continues;
+    it may raise PromptBlocked. `prompts` is how many there are.
     """
     dialogues: Sequence[Dialogue] = ()
+    begun = time.monotonic()
 
     def planned(engine: Engine) -> Prompts:
         nonlocal dialogues
@@ -197,9 +202,10 @@ async def begin_checked(
         return prompts
 
     try:
-        live = await begin(pool, model, planned, choices=choices, strip=strip)
+        live: Responses = await begin(pool, model, planned, choices=choices, strip=strip)
     except PromptBlocked as blocked:
         return FixedResponses(pool.find(model), str(blocked), prompts * choices)
+    live = MeasuredResponses(live, checks.metrics, begun)
     if not checks.reads_responses:
         return live
 

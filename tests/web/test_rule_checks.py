@@ -56,10 +56,9 @@ def under(server: ChatServer) -> Callable[..., None]:
     """Let the server apply other rules."""
 
     def apply(**rules: dict[str, Any]) -> None:
-        checks = RuleChecks(
-            RuleSet({name: Rule.model_validate(rule) for name, rule in rules.items()}), server.database
-        )
         state: Any = server.server.config.app.state  # type: ignore[union-attr]
+        stated = RuleSet({name: Rule.model_validate(rule) for name, rule in rules.items()})
+        checks = RuleChecks(stated, server.database, state.metrics)
         state.checks, state.turns = checks, Turns(server.pool, checks)
 
     return apply
