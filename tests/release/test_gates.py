@@ -139,7 +139,7 @@ def test_the_verdict_has_a_line_per_rule_with_value_limit_margin_and_outcome():
 
 
 def test_rules_that_are_not_asked_are_counted_apart_and_none_asked_is_said():
-    off: dict[str, Any] = dict.fromkeys(BOUNDS) | {"validated": False, "traced": False}
+    off: dict[str, Any] = dict.fromkeys(BOUNDS) | dict.fromkeys(("red_team", "validated", "traced"), False)
     assert decide(off)["passed"]
     assert render_verdict(decide(off)).startswith(
         "**Gates PASSED**: no rule is asked, against SFT: there is no champion yet."
