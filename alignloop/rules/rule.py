@@ -13,8 +13,8 @@ from alignloop.params.section import Positive, Section
 from alignloop.rules.patterns import check_keywords, check_pattern
 
 Side = Literal["prompt", "response"]
-Action = Literal["block", "redact", "log"]
-ACTIONS: Sequence[Action] = ("block", "redact", "log")  # the strongest first
+Action = Literal["block", "ask_person", "redact", "log"]
+ACTIONS: Sequence[Action] = ("block", "ask_person", "redact", "log")  # the strongest first
 KEY_VARIABLE = "ALIGNLOOP_RULES_KEY"
 LOOKS_FOR = ("pattern", "keywords", "pii", "classifier", "judge")
 HAS_PLACES = {"pattern", "keywords", "pii"}  # what they find is a part of a text, which can be redacted
@@ -45,7 +45,9 @@ class JudgeQuestion(Section):
 
 
 class Rule(Section):
-    """One rule. `languages` are ISO 639-1 codes; None: all. `message` is what is shown for a block."""
+    """One rule. `languages` are ISO 639-1 codes; None: all. `message` is what is shown for a block,
+    and while a person is asked.
+    """
 
     pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
     keywords: Annotated[list[Text], Field(min_length=1), AfterValidator(check_keywords)] | None = None
@@ -71,11 +73,12 @@ class Rule(Section):
             raise ValueError(f"must have exactly one of {', '.join(LOOKS_FOR)}; {found}")
         if self.action == "redact" and stated[0] not in HAS_PLACES:
             raise ValueError(
-                f"action: a {stated[0]} finds no part of a text that could be redacted; must be block or log"
+                f"action: a {stated[0]} finds no part of a text that could be redacted; must be block, "
+                "ask_person or log"
             )
         if self.action == "block" and self.message is None:
             raise ValueError("message: must say what people are shown in place of what is blocked")
-        if self.action != "block" and self.message is not None:
+        if self.action in ("redact", "log") and self.message is not None:
             raise ValueError(f"message: is not shown where the action is {self.action}; remove it")
         return self
 
@@ -87,7 +90,7 @@ class Rule(Section):
     @property
     def stops(self) -> bool:
         """Whether what hits it is not let through."""
-        return self.action == "block"
+        return self.action in ("block", "ask_person")
 
     def applies_to(self, side: Side) -> bool:
         """Whether it looks at prompts, or at responses."""

@@ -110,7 +110,7 @@ async def _complete(request: Request) -> Response:
         texts: list[Dialogue] = []
         for prompt in prompts:
             ids = _ids(engine, prompt)
-            text = prompt if isinstance(prompt, str) else str(engine.tokenizer.decode(ids))
+            text = prompt if isinstance(prompt, str) else str(engine.tokenizer.decode(list(ids)))
             checked = get_checks(request).prompt([{"role": "user", "content": text}], _place(request))
             if checked[0]["content"] != text:
                 ids = engine.encode_text(checked[0]["content"])

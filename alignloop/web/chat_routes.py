@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from alignloop.labeling import conversations
 from alignloop.labeling.conversations import ConversationFull, ConversationNotFound
+from alignloop.labeling.escalations import Ask
 from alignloop.labeling.serving_schema import ChatMessage, Conversation, MessageState
 from alignloop.serving.engine import NotServing, QueueFull
 from alignloop.serving.model_pool import ModelNotFound, ModelPool, ModelsInUse
@@ -37,6 +38,7 @@ ERRORS: dict[type[Exception], int] = {
     NotServing: 503,
 }
 Id = Annotated[str, Path(pattern=r"^[\w-]{10,40}$")]
+UNREAD = ("blocked", "waiting", "refused")  # states of responses that no model reads later, nor the prompts
 Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
@@ -184,9 +186,9 @@ async def _respond(request: Request, known: Person, id: str, prompt: int) -> Res
 
     found, messages = await run_in_threadpool(read)
 
-    def save(text: str, state: MessageState, model: str, left_out: int) -> int:
+    def save(text: str, state: MessageState, model: str, left_out: int, ask: Ask | None) -> int:
         values: dict[str, Any] = {"content": text, "state": state, "model": model, "left_out": left_out}
-        return conversations.add_response(database, known.owner, id, parent=prompt, **values)
+        return conversations.add_response(database, known.owner, id, parent=prompt, ask=ask, **values)
 
     settings = {key: value for key, value in found.sampling.items() if value is not None}
     turn = await _turns(request).begin(
@@ -196,8 +198,8 @@ async def _respond(request: Request, known: Person, id: str, prompt: int) -> Res
 
 
 def _without_blocked(shown: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """The messages but for blocked responses and their prompts: no model may read them later."""
-    blocked = {id for each in shown if each.state == "blocked" for id in (each.id, each.parent)}
+    """The messages but for those that a rule or a person did not let through: no model may read them."""
+    blocked = {id for each in shown if each.state in UNREAD for id in (each.id, each.parent)}
     return [each for each in shown if each.id not in blocked]
 
 

@@ -14,6 +14,7 @@ import orjson
 from fastapi.concurrency import run_in_threadpool
 
 from alignloop.errors import AlignloopError
+from alignloop.labeling.escalations import Ask
 from alignloop.labeling.serving_schema import MessageState
 from alignloop.serving.engine import Engine
 from alignloop.serving.model_pool import ModelPool
@@ -38,7 +39,8 @@ class Turn:
 
     live: Responses
     left_out: int
-    save: Callable[[str, MessageState, str, int], int]
+    save: Callable[[str, MessageState, str, int, Ask | None], int]
+    asked: list[Ask]  # a person, to respond
     text: str = ""
     state: MessageState = "complete"
     saved: int | None = None
@@ -56,7 +58,7 @@ class Turn:
                     self.text += piece.text
                     self.pieces.put_nowait(piece.text)
                     finish = piece.finish or finish
-            self.state = STATES.get(finish or "stop", "complete")
+            self.state = "waiting" if self.asked else STATES.get(finish or "stop", "complete")
         except asyncio.CancelledError:
             self.state = "stopped"
         except Exception as error:
@@ -67,7 +69,10 @@ class Turn:
             self.live.end()
         try:
             label = self.live.version.label
-            self.saved = await run_in_threadpool(self.save, self.text, self.state, label, self.left_out)
+            ask = self.asked[0] if self.state == "waiting" else None
+            self.saved = await run_in_threadpool(
+                lambda: self.save(self.text, self.state, label, self.left_out, ask)
+            )
         except AlignloopError as error:  # the conversation was deleted meanwhile, or the disk is full
             self.problem = str(error)
         self.pieces.put_nowait(None)
@@ -111,7 +116,7 @@ class Turns:
         model: str,
         messages: Sequence[dict[str, str]],
         settings: dict[str, Any],
-        save: Callable[[str, MessageState, str, int], int],
+        save: Callable[[str, MessageState, str, int, Ask | None], int],
     ) -> Turn:
         """Begin a response to the messages. Raises TurnRefused, and what the engine refuses with."""
         if conversation in self._running:
@@ -132,11 +137,12 @@ class Turns:
                 room = engine.context - len(prompt)
                 return [(prompt, asked.sampling(min(asked.max_tokens or room, room), None))], [checked]
 
-            live = await begin_checked(self._checks, self._pool, model, plan, place)
+            asked: list[Ask] = []
+            live = await begin_checked(self._checks, self._pool, model, plan, place, ask=asked.append)
         except BaseException:
             del self._running[conversation]
             raise
-        turn = Turn(live, left_out, save, is_held=self._checks.holds_back)
+        turn = Turn(live, left_out, save, asked, is_held=self._checks.holds_back)
         self._running[conversation] = (owner, turn)
         turn.task = asyncio.create_task(turn.run())
         turn.task.add_done_callback(lambda _: self._running.pop(conversation, None))

@@ -5,6 +5,7 @@ the scope `metrics`.
 """
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from alignloop.web.api_routes import answered, is_local
@@ -22,4 +23,4 @@ async def metrics(request: Request) -> Response:
 async def _numbers(request: Request) -> Response:
     counts: ServingMetrics = request.app.state.metrics
     headers = {"Cache-Control": "no-store", "Content-Type": CONTENT_TYPE_LATEST}
-    return Response(generate_latest(counts.registry), headers=headers)
+    return Response(await run_in_threadpool(generate_latest, counts.registry), headers=headers)

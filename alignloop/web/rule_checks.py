@@ -15,6 +15,7 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from alignloop.labeling.database import LabelingDatabase, log_event
+from alignloop.labeling.escalations import Ask
 from alignloop.rules.finders import RuleFailed
 from alignloop.rules.rule import Side
 from alignloop.rules.rule_set import Decision, RuleSet
@@ -26,6 +27,9 @@ from alignloop.web.serving_metrics import MeasuredResponses, ServingMetrics
 
 log = logging.getLogger(__name__)
 Dialogue = Sequence[dict[str, str]]
+STOPPING = ("block", "ask_person")
+WAITING = "A person will read this and respond here."
+NOBODY = "A person has to respond to this, and programs cannot wait for one. Ask on the chat page."
 
 
 class NotChecked(ServingError):
@@ -33,7 +37,11 @@ class NotChecked(ServingError):
 
 
 class PromptBlocked(Exception):
-    """A rule blocks a prompt; the message is what is shown instead of a response."""
+    """A rule does not let a prompt through to a model."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(decision.by)
+        self.decision = decision
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,8 @@ class RuleChecks:
     """Applies rules, and writes what they decide into the audit."""
 
     def __init__(self, rules: RuleSet, database: LabelingDatabase, metrics: ServingMetrics) -> None:
-        self._rules, self._database, self.metrics = rules, database, metrics
+        self._rules, self._database = rules, database
+        self.metrics = metrics
         self.holds_back = rules.holds_back()
         self.reads_responses = bool(rules.on("response"))
 
@@ -75,8 +84,9 @@ class RuleChecks:
             checked[place_of]["content"] = decision.text
         for decision in _of_each_rule(decisions):
             self._record(decision, "prompt", place)
-        if blocked := next((each for each in decisions if each.action == "block"), None):
-            raise PromptBlocked(blocked.message)
+        for action in STOPPING:
+            if stopped := next((each for each in decisions if each.action == action), None):
+                raise PromptBlocked(stopped)
         return checked
 
     def response(self, messages: Dialogue, text: str, place: Place, model: str) -> Decision:
@@ -129,8 +139,15 @@ class FixedResponses:
 class CheckedResponses:
     """Responses that are checked: held back until then where a rule may change them."""
 
-    def __init__(self, live: Responses, check: Callable[[int, str], Decision], is_held: bool) -> None:
-        self._live, self._check, self._is_held = live, check, is_held
+    def __init__(
+        self,
+        live: Responses,
+        check: Callable[[int, str], Decision],
+        is_held: bool,
+        ask: Callable[[Ask], None] | None = None,
+    ) -> None:
+        self._live, self._check = live, check
+        self._is_held, self._ask = is_held, ask
         self.version, self.tokenizer = live.version, live.tokenizer
         self.prompt_tokens, self.count = live.prompt_tokens, live.count
         self.end = live.end
@@ -170,8 +187,9 @@ class CheckedResponses:
 
     async def _checked(self, piece: Piece) -> Piece:
         decision = await run_in_threadpool(self._check, piece.choice, piece.text)
-        if decision.action == "block":
-            return replace(piece, text=decision.message or "", logprobs=(), finish="content_filter")
+        if decision.action in STOPPING:
+            words = _instead(decision, Ask(decision.by, "response", piece.text), self._ask)
+            return replace(piece, text=words, logprobs=(), finish="content_filter")
         if decision.text != piece.text:
             return replace(piece, text=decision.text, logprobs=())
         return piece
@@ -187,8 +205,9 @@ async def begin_checked(
     prompts: int = 1,
     choices: int = 1,
     strip: bool = True,
+    ask: Callable[[Ask], None] | None = None,
 ) -> Responses:
-    """Begin responses as `begin` does, checked by the rules.
+    """Begin responses as `begin` does, checked by the rules; `ask` lets a person respond.
 
     What they take is counted. `plan` gives the prompts, and for each the dialogue that a response continues;
     it may raise PromptBlocked. `prompts` is how many there are.
@@ -203,8 +222,9 @@ async def begin_checked(
 
     try:
         live: Responses = await begin(pool, model, planned, choices=choices, strip=strip)
-    except PromptBlocked as blocked:
-        return FixedResponses(pool.find(model), str(blocked), prompts * choices)
+    except PromptBlocked as stopped:
+        words = _instead(stopped.decision, Ask(stopped.decision.by, "prompt", ""), ask)
+        return FixedResponses(pool.find(model), words, prompts * choices)
     live = MeasuredResponses(live, checks.metrics, begun)
     if not checks.reads_responses:
         return live
@@ -212,7 +232,17 @@ async def begin_checked(
     def check(choice: int, text: str) -> Decision:
         return checks.response(dialogues[choice // choices], text, place, live.version.name)
 
-    return CheckedResponses(live, check, checks.holds_back)
+    return CheckedResponses(live, check, checks.holds_back, ask)
+
+
+def _instead(decision: Decision, asked: Ask, ask: Callable[[Ask], None] | None) -> str:
+    """What is shown instead of a response that is not let through."""
+    if decision.action == "block":
+        return decision.message or ""
+    if ask is None:
+        return NOBODY
+    ask(asked)
+    return decision.message or WAITING
 
 
 def get_checks(request: Request) -> RuleChecks:

@@ -9,6 +9,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from alignloop.labeling import escalations
+from alignloop.labeling.database import LabelingDatabase
 from alignloop.rules.rule import Side
 from alignloop.rules.rule_set import Decision
 from alignloop.serving.engine import Piece
@@ -23,9 +25,9 @@ OF_RULES = (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)
 class ServingMetrics:
     """The numbers of one server."""
 
-    def __init__(self, pool: ModelPool) -> None:
+    def __init__(self, pool: ModelPool, database: LabelingDatabase) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_Load(pool))
+        self.registry.register(_Load(pool, database))
         self.requests = Counter(
             "alignloop_requests", "Requests by route and status.", ["route", "status"], registry=self.registry
         )
@@ -73,20 +75,26 @@ class ServingMetrics:
 
 
 class _Load(Collector):
-    def __init__(self, pool: ModelPool) -> None:
-        self._pool = pool
+    def __init__(self, pool: ModelPool, database: LabelingDatabase) -> None:
+        self._pool, self._database = pool, database
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         running, waiting = self._pool.load()
         yield GaugeMetricFamily("alignloop_responses_running", "Responses being generated.", value=running)
         yield GaugeMetricFamily("alignloop_responses_waiting", "Responses in the queue.", value=waiting)
+        with self._database.reading() as session:
+            count = escalations.count_open(session)
+        yield GaugeMetricFamily(
+            "alignloop_escalations_waiting", "Prompts that wait for a person.", value=count
+        )
 
 
 class MeasuredResponses:
     """Responses whose tokens and latencies are counted; `begun` is when the request came."""
 
     def __init__(self, live: Responses, metrics: ServingMetrics, begun: float) -> None:
-        self._live, self._metrics, self._begun = live, metrics, begun
+        self._live, self._metrics = live, metrics
+        self._begun = begun
         self.version, self.tokenizer = live.version, live.tokenizer
         self.prompt_tokens, self.count = live.prompt_tokens, live.count
         self.end = live.end

@@ -26,7 +26,7 @@ def server(policies: Path, database: LabelingDatabase) -> Iterator[ChatServer]:
 
 
 def numbers(text: str) -> dict[tuple[str, ...], float]:
-    """Values by name and labels."""
+    """Values by name and labels, which the format has in alphabetical order."""
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(text)
@@ -49,9 +49,10 @@ def test_requests_tokens_latencies_the_queue_and_hits_are_counted(server: ChatSe
     assert found["alignloop_tokens_total", model, "prompt"] > 3
     assert found["alignloop_first_token_seconds_count", model] == 1
     assert 0 < found["alignloop_token_seconds_sum", model] < 5
-    assert found["alignloop_rule_hits_total", "salt", "prompt", "block"] == 1
+    assert found["alignloop_rule_hits_total", "block", "salt", "prompt"] == 1
     assert found["alignloop_rules_seconds_count", "prompt"] == 2
     assert found[("alignloop_responses_running",)] == found[("alignloop_responses_waiting",)] == 0
+    assert found[("alignloop_escalations_waiting",)] == 0
 
 
 def test_from_elsewhere_the_numbers_take_a_key_with_their_scope(server: ChatServer):

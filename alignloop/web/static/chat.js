@@ -224,6 +224,10 @@
   $("open-side").addEventListener("click", () => $("side").classList.add("open"));
   $("close-side").addEventListener("click", () => $("side").classList.remove("open"));
 
+  setInterval(() => {  // a person's response
+    if (conversation && !isRunning && thread.querySelector(".waiting") && !thread.querySelector("form.edit")) refresh().catch(() => {});
+  }, 10000);
+
   addCodeButtons();
   toEnd();
 })();
