@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from alignloop.data.language import languages_of
 from alignloop.data.pii import redaction
 from alignloop.rules.finders import Finder, Hit, Messages, Place, finder_of
-from alignloop.rules.rule import ACTIONS, Action, Rule, Side
+from alignloop.rules.rule import ACTIONS, HAS_PLACES, Action, Rule, Side
 
 UNKNOWN_LANGUAGES = ("und", "zxx")  # of texts too short to tell: every rule applies to them
 
@@ -48,10 +48,13 @@ class RuleSet:
     def find(self, side: Side, messages: Messages, names: Sequence[str] | None = None) -> list[Hit]:
         """What the last message hits, of the rules with these names or of all that apply.
 
-        Raises RuleFailed.
+        Of prompts, models look at the user's messages only: they read dialogues that end with one. Raises
+        RuleFailed.
         """
         rules = self.on(side)
         chosen = [name for name in rules if names is None or name in names]
+        if side == "prompt" and messages[-1]["role"] != "user":
+            chosen = [name for name in chosen if rules[name].kind in HAS_PLACES]
         if any(rules[name].languages for name in chosen):
             language = languages_of([messages[-1]["content"]])[0]
             if language not in UNKNOWN_LANGUAGES:

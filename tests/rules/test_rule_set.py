@@ -80,6 +80,13 @@ def test_a_judge_is_asked_once_and_a_judge_that_fails_lets_nothing_through(
         assert len(server.asked) == 1
         assert "Is it medical advice?" in server.asked[0]["messages"][0]["content"]
         assert "Take two." in server.asked[0]["messages"][1]["content"]
+        asking = rules_of(
+            f"asks: {{judge: {{url: '{server.url}', name: j, question: 'Is it?'}}, checks: prompt, "
+            "action: log}"
+        )
+        assert asking.find("prompt", said("Be brief.", "system")) == []
+        assert len(server.asked) == 1
+        assert asking.find("prompt", said("Is it?", "user"))[0].rule == "asks"
         server.reply = lambda body: "perhaps"
         with pytest.raises(RuleFailed, match="gave no answer to the rule's question"):
             rules.decide("response", said("Take three."))
