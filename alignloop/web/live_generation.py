@@ -97,6 +97,21 @@ class LiveGeneration:
         self._lease = None
 
 
+class WrappedResponses:
+    """Responses whose pieces are looked at on their way."""
+
+    def __init__(self, live: Responses) -> None:
+        self._live = live
+        self.version, self.tokenizer = live.version, live.tokenizer
+        self.prompt_tokens, self.count = live.prompt_tokens, live.count
+        self.end = live.end
+
+    @property
+    def drawn_tokens(self) -> int:
+        """As of the responses."""
+        return self._live.drawn_tokens
+
+
 async def begin(
     pool: ModelPool,
     model: str,

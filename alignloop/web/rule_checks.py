@@ -22,7 +22,7 @@ from alignloop.rules.rule_set import Decision, RuleSet
 from alignloop.serving.engine import Engine, Piece, ServingError
 from alignloop.serving.model_pool import ModelPool
 from alignloop.serving.registered_models import ServedVersion
-from alignloop.web.live_generation import Prompts, Responses, begin
+from alignloop.web.live_generation import Prompts, Responses, WrappedResponses, begin
 from alignloop.web.serving_metrics import MeasuredResponses, ServingMetrics
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class FixedResponses:
         """Nothing runs."""
 
 
-class CheckedResponses:
+class CheckedResponses(WrappedResponses):
     """Responses that are checked: held back until then where a rule may change them."""
 
     def __init__(
@@ -146,16 +146,9 @@ class CheckedResponses:
         is_held: bool,
         ask: Callable[[Ask], None] | None = None,
     ) -> None:
-        self._live, self._check = live, check
-        self._is_held, self._ask = is_held, ask
-        self.version, self.tokenizer = live.version, live.tokenizer
-        self.prompt_tokens, self.count = live.prompt_tokens, live.count
-        self.end = live.end
-
-    @property
-    def drawn_tokens(self) -> int:
-        """As of the responses."""
-        return self._live.drawn_tokens
+        super().__init__(live)
+        self._check, self._is_held = check, is_held
+        self._ask = ask
 
     async def pieces(self) -> AsyncIterator[list[Piece]]:
         """The pieces as they come, or of each response one when it has ended."""

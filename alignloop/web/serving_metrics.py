@@ -15,7 +15,7 @@ from alignloop.rules.rule import Side
 from alignloop.rules.rule_set import Decision
 from alignloop.serving.engine import Piece
 from alignloop.serving.model_pool import ModelPool
-from alignloop.web.live_generation import Responses
+from alignloop.web.live_generation import Responses, WrappedResponses
 
 FIRST_TOKEN = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)  # seconds
 EACH_TOKEN = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
@@ -89,20 +89,12 @@ class _Load(Collector):
         )
 
 
-class MeasuredResponses:
+class MeasuredResponses(WrappedResponses):
     """Responses whose tokens and latencies are counted; `begun` is when the request came."""
 
     def __init__(self, live: Responses, metrics: ServingMetrics, begun: float) -> None:
-        self._live, self._metrics = live, metrics
-        self._begun = begun
-        self.version, self.tokenizer = live.version, live.tokenizer
-        self.prompt_tokens, self.count = live.prompt_tokens, live.count
-        self.end = live.end
-
-    @property
-    def drawn_tokens(self) -> int:
-        """As of the responses."""
-        return self._live.drawn_tokens
+        super().__init__(live)
+        self._metrics, self._begun = metrics, begun
 
     async def pieces(self) -> AsyncIterator[list[Piece]]:
         """The pieces as they come."""

@@ -11,13 +11,14 @@ import pytest
 from sqlalchemy import select
 
 from alignloop.inference import chat_endpoint
-from alignloop.labeling import api_keys, conversations
+from alignloop.labeling import conversations
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.schema import Event
 from alignloop.rules.rule import Rule
 from alignloop.rules.rule_set import RuleSet
 from alignloop.web.chat_turns import Turns
 from alignloop.web.rule_checks import RuleChecks
+from tests.web.api.conftest import database, key  # noqa: F401  fixtures of a module
 from tests.web.chat_server import CHAMPION, ChatServer, client_of, served_chat
 from tests.web.test_chat_routes import signed_in
 
@@ -34,21 +35,14 @@ CONTACT = {"pii": ["EMAIL"], "checks": "prompt", "action": "redact"}
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelingDatabase]:
-    opened = LabelingDatabase(f"sqlite:///{tmp_path_factory.mktemp('people')}/labeling.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def server(policies: Path, database: LabelingDatabase) -> Iterator[ChatServer]:
+def server(policies: Path, database: LabelingDatabase) -> Iterator[ChatServer]:  # noqa: F811
     with served_chat(policies, database) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def client(server: ChatServer) -> Any:
-    return client_of(server, api_keys.create(server.database, "ada", api_keys.SCOPES, None, None))
+def client(server: ChatServer, key: str) -> Any:  # noqa: F811
+    return client_of(server, key)
 
 
 @pytest.fixture
@@ -89,7 +83,7 @@ def test_a_blocked_response_is_not_shown_in_part_either(
     text = client.completions.create(model=CHAMPION, prompt=["Is it", "Who"], max_tokens=8)
     assert [each.text for each in text.choices] == ["Not this."] * 2
     actor, action, rule, details = audit(server)[-1]
-    assert (actor, action, rule) == ("ada", "rule block", "no_words")
+    assert (actor, action, rule) == ("all", "rule block", "no_words")
     assert details == {
         "side": "response",
         "where": "/v1/completions",
