@@ -134,6 +134,7 @@ def _random_policy(place: Path, params: parameters.Params) -> Path:
 def _serve(place: str, database: str, port: int) -> None:
     import uvicorn
 
+    from alignloop.rules.rule_set import RuleSet
     from alignloop.serving.engine import EngineSettings
     from alignloop.serving.model_pool import ModelPool
     from alignloop.web.chat_app import create_chat_app
@@ -146,7 +147,7 @@ def _serve(place: str, database: str, port: int) -> None:
         Folder(Path(place)), limits, standard=NAME, most_loaded=1, refresh_seconds=plan.refresh_seconds
     )
     pool.start()
-    app = create_chat_app(LabelingDatabase(database), plan, pool)
+    app = create_chat_app(LabelingDatabase(database), plan, pool, RuleSet({}))
     uvicorn.run(app, port=port, log_level="warning", access_log=False, lifespan="off", ws="none")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from alignloop.checks import stage_memory
 from alignloop.checks.machine_memory import free_memory
+from alignloop.checks.rule_files import check_rules
 from alignloop.core.model_shape import shape_of
 from alignloop.errors import AlignloopError
 from alignloop.params import Params
@@ -35,6 +36,12 @@ def consult_sizes(root: Path, planned: Params) -> list[str]:
     found = stage_memory.check_fit(planned, needs, "cpu", free_memory("cpu"))
     _refuse([f"{each.message}; {each.remedy}" for each in found if each.severity == "error"])
     return [f"{each.message}; {each.remedy}" for each in found if each.severity == "warning"]
+
+
+def consult_rules(root: Path, planned: Params) -> None:
+    """Read the files of rules, which the last stage needs. Raises RunRefused with all that is wrong."""
+    found = check_rules(planned, root)
+    _refuse([f"{each.message}; {each.remedy}" if each.remedy else each.message for each in found])
 
 
 def consult(

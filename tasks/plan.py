@@ -19,7 +19,7 @@ from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.dvc_pipeline import Stage
 from alignloop.pipeline.overrides import mapping_in, override, preview
 from alignloop.pipeline.source_files import copy_sources, target_names
-from tasks.doctor import consult, consult_sizes
+from tasks.doctor import consult, consult_rules, consult_sizes
 from tasks.presets import preset_file
 from tasks.stage_task import warm_up
 
@@ -140,6 +140,7 @@ def _with_followers(pipeline: dvc_pipeline.Pipeline, outdated: Collection[str]) 
 
 def _examined(root: Path, planned: Params, files: Sequence[Path], overrides: Mapping[str, Any]) -> list[str]:
     """What the doctor says of this run. Raises RunRefused where a stage would fail."""
+    consult_rules(root, planned)
     if planned.base and not _is_taken(root, planned.base):
         fetched = "" if (root / planned.base).is_dir() else ", fetched first"
         get_run_logger().info("base: trying %s%s", planned.base, fetched)

@@ -16,6 +16,7 @@ from alignloop.checks.disk_space import check_disk
 from alignloop.checks.findings import Finding, error
 from alignloop.checks.machine_memory import free_memory
 from alignloop.checks.model_passes import Policy, check_model
+from alignloop.checks.rule_files import check_rules
 from alignloop.checks.score_parts import check_score
 from alignloop.checks.server_ids import check_server
 from alignloop.checks.step_time import Rates
@@ -57,6 +58,7 @@ def examine(params: Params, checkpoint: str, root: Path, *, times: bool = True) 
     found = Examination(checkpoint)
     _use(params, found)
     found.findings += check_score(params, root)
+    found.findings += check_rules(params, root)
     folder = fetch(checkpoint)
     if isinstance(folder, Finding):
         found.findings.append(folder)

@@ -14,6 +14,7 @@ from alignloop.errors import AlignloopError
 from alignloop.params import Params
 from alignloop.records import Prompt
 from alignloop.scoring.local_function import find_function
+from alignloop.scoring.rule_part import find_rule
 from alignloop.scoring.verifiable import Verifiable
 
 NAME = "score"
@@ -33,6 +34,8 @@ def _faults(params: Params, name: str, part: Any, root: Path) -> Iterator[Findin
     try:
         if part.kind == "function":
             find_function(name, part.function, root)
+        elif part.kind == "rule":
+            find_rule(name, part.rule, part.version)
         elif part.kind == "checkpoint":
             _check_checkpoint(params, name, part.path)
         elif part.kind in ("final_number", "instructions") and (root / PROMPTS).exists():

@@ -14,6 +14,7 @@ from alignloop import params as parameters
 from alignloop.labeling import accounts, api_keys
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.params import Params
+from alignloop.rules.rule_file import FILE, load_rules
 from alignloop.web.addresses import PROXIED_CHAT_PORT, listening_port
 from alignloop.web.server_options import SERVER_OPTIONS
 
@@ -26,7 +27,7 @@ def command(arguments: Sequence[str]) -> int:
         if options.verb == "serve":
             _serve(database, parameters.load(Path("params.yaml")), options)
         elif options.verb == "create-key":
-            scopes = options.scopes or list(api_keys.SCOPES)
+            scopes = options.scopes or list(api_keys.OF_PROGRAMS)
             key = api_keys.create(database, options.name, scopes, options.per_minute, options.per_day)
             print(key)
             print(f"the key {options.name}, for {', '.join(scopes)}; it is shown this once", file=sys.stderr)
@@ -60,6 +61,7 @@ def _print_keys(database: LabelingDatabase) -> None:
 
 
 def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespace) -> None:
+    rules = load_rules(FILE)
     print("loading the model", file=sys.stderr, flush=True)
     import torch  # noqa: F401  make_deterministic sets up what is imported
     import transformers  # noqa: F401
@@ -96,7 +98,7 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
         print(link, file=sys.stderr, flush=True)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_chat_app(database, plan, pool),
+            create_chat_app(database, plan, pool, rules),
             host=options.host,
             port=port,
             timeout_graceful_shutdown=int(plan.drain_seconds),
@@ -125,7 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     create = verbs.add_parser("create-key", help="create a key of the API, and print it")
     create.add_argument("name")
     create.add_argument(
-        "--scopes", nargs="+", choices=api_keys.SCOPES, help="what it may do (default: everything)"
+        "--scopes",
+        nargs="+",
+        choices=api_keys.SCOPES,
+        help="what it may do (default: models chat completions)",
     )
     create.add_argument("--per-minute", type=_count, help="requests a minute (default: no limit)")
     create.add_argument("--per-day", type=_count, help="requests a day (default: no limit)")

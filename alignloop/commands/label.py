@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     invite = verbs.add_parser("invite", help="create an invitation link")
     invite.add_argument("name", help="with or without labeler- before it")
-    invite.add_argument("--role", choices=("labeler", "reviewer", "admin"), default="labeler")
+    invite.add_argument("--role", choices=("labeler", "reviewer", "moderator", "admin"), default="labeler")
     prompts = verbs.add_parser("publish-prompts", help="publish prompts for labelers to demonstrate on")
     prompts.add_argument("file", type=Path)
     prompts.add_argument("--limit", type=int)

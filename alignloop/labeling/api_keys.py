@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError, is_postgresql, log_event
 from alignloop.labeling.serving_schema import ApiKey, ApiUse
 
-Scope = Literal["models", "chat", "completions"]
+Scope = Literal["models", "chat", "completions", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+OF_PROGRAMS: tuple[Scope, ...] = ("models", "chat", "completions")  # if nothing else is said
 PREFIX = "al-"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,40}")
 WINDOWS = {"minute": 60, "day": 86400}

@@ -13,7 +13,9 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from alignloop.labeling import escalations
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError
+from alignloop.labeling.escalations import Ask
 from alignloop.labeling.serving_schema import ChatMessage, Conversation, MessageState
 
 TITLE_LENGTH = 60
@@ -121,10 +123,11 @@ def add_response(
     model: str,
     state: MessageState,
     left_out: int,
+    ask: Ask | None = None,
 ) -> int:
     """Save a response to a prompt and return its id. It is on disk then."""
     more = {"model": model, "state": state, "left_out": left_out}
-    return _add(database, owner, id, "assistant", parent=parent, content=content, **more)
+    return _add(database, owner, id, "assistant", parent=parent, content=content, ask=ask, **more)
 
 
 def _add(
@@ -135,6 +138,7 @@ def _add(
     *,
     parent: int | None,
     content: str,
+    ask: Ask | None = None,
     **more: Any,
 ) -> int:
     with database.writing() as session:
@@ -151,6 +155,8 @@ def _add(
         )
         session.add(message)
         session.flush()
+        if ask:
+            escalations.add(session, id, message.id, ask)
         conversation.leaf, conversation.updated = message.id, time.time()
         return message.id
 
@@ -191,6 +197,7 @@ def delete_of_owners(session: Session, owners: Sequence[str]) -> None:
 
 
 def _delete(session: Session, ids: Sequence[str]) -> None:
+    escalations.remove(session, ids)
     of_these = ChatMessage.conversation.in_(ids)
     session.execute(update(ChatMessage).where(of_these).values(parent=None))
     session.execute(delete(ChatMessage).where(of_these))

@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from alignloop.records import Split
 
-Role = Literal["labeler", "reviewer", "admin"]
+Role = Literal["labeler", "reviewer", "moderator", "admin"]
 LabelerStatus = Literal["active", "paused", "excluded"]
 Job = Literal["rank", "demonstrate", "converse"]
 Purpose = Literal["work", "quiz", "gold", "review"]

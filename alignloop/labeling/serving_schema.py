@@ -12,7 +12,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 from alignloop.labeling.schema import Table
 
 MessageRole = Literal["user", "assistant"]
-MessageState = Literal["complete", "stopped", "cut", "failed"]  # cut: at the limit of tokens
+MessageState = Literal[
+    "complete",
+    "stopped",
+    "cut",  # at the limit of tokens
+    "failed",
+    "blocked",  # by a rule
+    "waiting",  # for a person
+    "person",  # a person responded
+    "refused",  # a person refused to respond
+]
 
 
 class ApiKey(Table):

@@ -5,10 +5,8 @@ import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from alignloop.errors import AlignloopError
 from alignloop.params.checkpoints import CheckpointEvery
 from alignloop.params.compute import Compute
 from alignloop.params.contradictions import contradictions
@@ -32,10 +30,7 @@ from alignloop.params.section import Count, Positive, Section, Whole
 from alignloop.params.serving import Serving
 from alignloop.params.sft import Sft
 from alignloop.params.validate import Validate
-
-
-class ParamsError(AlignloopError):
-    """params.yaml cannot be used; the message says which key, why, and what to do."""
+from alignloop.params.yaml_file import ParamsError, values_in
 
 
 class Params(Section):
@@ -141,30 +136,3 @@ def _short(value: Any) -> str:
 def load(path: Path) -> Params:
     """Read and check params.yaml. Raises ParamsError naming the file and each offending key."""
     return parse(values_in(path, "run from the project's root, where params.yaml is"), path.name)
-
-
-def values_in(path: Path, remedy: str) -> Any:
-    """What a YAML file holds. Raises ParamsError, with `remedy` where the file cannot be read."""
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
-    except OSError as error:
-        raise ParamsError(f"{path}: {error.strerror}; {remedy}") from None
-    except UnicodeDecodeError as error:
-        raise ParamsError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path}: not valid YAML: {error}") from None
-
-
-class _EachKeyOnce(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, where YAML's own loader takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key '{key.value}' stands twice; remove one", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)

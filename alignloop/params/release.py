@@ -20,6 +20,8 @@ class Gates(Section):
     max_behaviour_fall: Share | None
     max_over_optimisation: Share | None
     max_reward_model_gap: Share | None
+    max_rule_violations: Floor | None
+    red_team: bool
     validated: bool
     traced: bool
 

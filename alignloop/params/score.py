@@ -60,6 +60,15 @@ class CitedPart(Section):
     weight: Weight
 
 
+class RulePart(Section):
+    """1 where a response hits a rule of configs/rules.yaml; `version` is that of what the rule looks for."""
+
+    kind: Literal["rule"]
+    rule: Annotated[str, AfterValidator(_name)]
+    version: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+    weight: Weight
+
+
 class CheckpointPart(Section):
     """Another reward model, with its own tokenizer and chat template: a path, or an id on the hub."""
 
@@ -98,6 +107,7 @@ ScorePart = Annotated[
     | Annotated[VerifiablePart, Tag("[instructions]")]
     | Annotated[CitedPart, Tag("[citations]")]
     | Annotated[CitedPart, Tag("[quotes]")]
+    | Annotated[RulePart, Tag("[rule]")]
     | Annotated[CheckpointPart, Tag("[checkpoint]")]
     | Annotated[ServedPart, Tag("[http]")]
     | Annotated[FunctionPart, Tag("[function]")],
@@ -105,7 +115,7 @@ ScorePart = Annotated[
         _kind,
         custom_error_type="kind",
         custom_error_message="kind must be reward, checkpoint, http, function, final_number, instructions, "
-        "citations or quotes",
+        "citations, quotes or rule",
     ),
 ]
 ScoreParts = Annotated[dict[Annotated[str, AfterValidator(_name)], ScorePart], Field(min_length=1)]

@@ -30,6 +30,8 @@ from alignloop.pipeline.stage_files import hashes
 from alignloop.records import EvaluatedResponse
 from alignloop.release import champion, registration
 from alignloop.release.gates import compare_responses, evaluate_gates, render_verdict
+from alignloop.release.rule_gates import RuleGates
+from alignloop.rules import red_team_file, rule_file
 from alignloop.tracking import ActiveRun, registry
 
 FOLDER = Path("models", "adopted")
@@ -142,6 +144,11 @@ def judge(params: Params, root: Path, path: Path, hash: str) -> Judged:
         notes.append(f"{mine.too_long:,} test prompts are too long for it and were left out")
     reports = [_json(file) for file in sorted((root / "metrics" / "validation").glob("*.json"))]
     numbers = rounded(summary(mine))
+    ruled = RuleGates(root / rule_file.FILE, root / red_team_file.FILE)
+    ruled.measure({"policy": mine.responses})
+    ruled.try_prompts(
+        path, seed=params.seed, temperature=params.evaluate.temperature, decoding=params.decoding
+    )
     verdict = evaluate_gates(
         params.release.gates,
         numbers,
@@ -153,6 +160,7 @@ def judge(params: Params, root: Path, path: Path, hash: str) -> Judged:
         untraced=len(untraced_inputs(root, path.relative_to(root).as_posix())),
         against_champion=against_champion,
         rankings=label["all_rankings_by"],
+        **ruled.values("policy"),
     )
     return Judged(verdict, {**numbers, "kl_to_sft_nats": kl}, [*mine.responses, *theirs], notes)
 

@@ -19,11 +19,14 @@ RULES = {  # the gate -> what its value is, with `{}` for the other model, and w
     "max_behaviour_fall": ("behaviours: largest fall of a pass rate", "≤"),
     "max_over_optimisation": ("over-optimisation: win rate by the reward model less that by {judge}", "≤"),
     "max_reward_model_gap": ("reward model: accuracy in training less held-out", "≤"),
+    "max_rule_violations": ("rules: violations per 1,000 responses", "≤"),
+    "red_team": ("red team: test prompts that get round a rule", "≤"),
     "validated": ("data validation: rules that are broken", "≤"),
     "traced": ("lineage: files of unknown origin", "≤"),
 }
 INDEPENDENT = ("gold", "judge_model", "held_out_model")  # who cannot have been optimised, the surest first
-COUNTS = ("validated", "traced")
+COUNTS = ("red_team", "validated", "traced")
+OPTIONAL = ("max_rule_violations", "red_team")  # no row where there is neither a value nor a bound
 OUTCOMES = {True: "met", False: "NOT MET", None: "not asked"}
 EVEN = 0.5
 
@@ -99,13 +102,16 @@ def evaluate_gates(
     untraced: int,
     against_champion: bool,
     rankings: Mapping[str, int],
+    rule_violations: float | None = None,
+    red_team: int | None = None,
 ) -> dict[str, Any]:
     """Return every rule's value, bound and outcome, and whether all of them passed.
 
     A rule without a value is not met; a rule whose bound is null is not checked, nor is over-optimisation
     where no independent judge is among `wins`. `violations` counts broken
     data rules, `untraced` the inputs whose bytes no recorded stage made, `rankings` by their makers those
-    that the reward model learned from.
+    that the reward model learned from. `rule_violations` are per 1,000 responses, `red_team` the test prompts
+    that get round a rule; None where there are no rules and no such prompts.
     """
     judge = judged_by(wins)
     learned, held_out = reward.get("train_accuracy"), reward.get("valid_accuracy")
@@ -119,6 +125,8 @@ def evaluate_gates(
         "max_behaviour_fall": max(0.0, *declines.values()) if declines else None,
         "max_over_optimisation": over_optimisation(wins, wins[judge] if judge else None),
         "max_reward_model_gap": None if learned is None or held_out is None else learned - held_out,
+        "max_rule_violations": rule_violations,
+        "red_team": red_team,
         "validated": violations,
         "traced": untraced,
     }
@@ -127,8 +135,10 @@ def evaluate_gates(
         bound, value = getattr(gates, name), values[name]
         if isinstance(bound, bool):  # a count that must be 0, or that is not checked
             bound = 0 if bound else None
-        if name == "max_over_optimisation" and value is None:
+        if name in ("max_over_optimisation", "red_team") and value is None:
             bound = None
+        if name in OPTIONAL and value is None and bound is None:
+            continue
         value = None if value is None else round(value, 6)
         rules[name] = {"value": value, "bound": bound, "met": _is_met(value, bound, side)}
     return {

@@ -21,6 +21,7 @@ from alignloop.files import replacing
 from alignloop.records import EvaluatedResponse, Message
 from alignloop.release.gates import gate_rows
 from alignloop.release.round_results import RoundResults, first_of_each, read_results, sentences
+from alignloop.release.rules_table import rules_table
 
 PAGE = Path("reports", "index.html")
 PROMPTS = 12  # shown with the responses of every model
@@ -83,7 +84,7 @@ def write_page(root: Path, just_evaluated: str | None = None) -> Path | None:
             style_hash=b64encode(hashlib.sha256(style.encode()).digest()).decode(),
             verdict=_html(sentences(results.verdict)) if results.verdict else None,
             gates=gate_rows(results.verdict) if results.verdict else (),
-            tables=_html(tables(results.table)),
+            tables=_html(tables(results.table) + rules_table(results.table)),
             overview=_overview(root, results),
             pictures=pictures | {"base and SFT": _pictures(root, "", BEFORE)},
             exchanges=_exchanges(root, results.rounds),

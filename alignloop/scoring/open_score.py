@@ -18,6 +18,7 @@ from alignloop.scoring.checkpoint_score import CheckpointScore
 from alignloop.scoring.cited import Cited
 from alignloop.scoring.drawn import Drawn, Part, ScoreError, fault
 from alignloop.scoring.local_function import LocalFunction
+from alignloop.scoring.rule_part import RuleHits
 from alignloop.scoring.verifiable import Verifiable
 from alignloop.tools.toolbox import Toolbox
 from alignloop.training.scoring import scorer
@@ -111,6 +112,8 @@ def _part(
             return CheckpointScore(name, plan.path)
         case "function":
             return LocalFunction(name, plan.function, Path.cwd(), limits.timeout_s)
+        case "rule":
+            return RuleHits(name, plan.rule, plan.version)
         case "http":
             from alignloop.scoring.served import Served  # httpx takes half a second to import
 

@@ -22,7 +22,7 @@ from alignloop.errors import AlignloopError
 from alignloop.seeds import draws
 from alignloop.serving.sampling import Sampling, draw_tokens
 
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "content_filter"]
 
 
 class UnsupportedCache(AlignloopError):

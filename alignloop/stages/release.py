@@ -27,6 +27,8 @@ from alignloop.pipeline.dvc_lock import untraced_inputs
 from alignloop.progress import Progress
 from alignloop.records import EvaluatedResponse
 from alignloop.release.gates import compare_responses, evaluate_gates, render_verdict
+from alignloop.release.rule_gates import RuleGates
+from alignloop.release.rules_table import rules_table
 
 EXAMPLES = 3  # of each outcome in the report
 MAKERS = ("rankings_by", "all_rankings_by")  # of label.json: of the round, and of all that were learned from
@@ -49,6 +51,8 @@ def release(
     prompts: Path,
     corpus: Path,
     champion: Path,
+    rules: Path,
+    red_team: Path,
     out: Path,
     metrics: Path,
     report: Path,
@@ -67,6 +71,7 @@ def release(
                 f"{path}: the {what} to release is missing; "
                 f"restore it with `dvc repro`, or with `dvc checkout {path}`"
             )
+    ruled = RuleGates(rules, red_team)
     evaluations: dict[str, Any] = {}
     for number, name in enumerate(names, 1):
         evaluations[name] = _json(
@@ -99,6 +104,22 @@ def release(
     judged = independent_wins(seed, measured.judge, parts["reward model"], mine, theirs)
     if judged.pairs:
         write(out / "judged.jsonl", judged.pairs)
+    of_rounds = {
+        name: responses if name == last else read(evaluation / name / "responses.jsonl", EvaluatedResponse)
+        for name in (names if ruled.rules.on("response") else ())
+    }
+    ruled.measure(
+        {model: [each for each in responses if each.model == model] for model in ("base", "sft")}
+        | {name: [each for each in given if each.model == "policy"] for name, given in of_rounds.items()}
+        | ({"champion": theirs} if champion.is_dir() else {})
+    )
+    ruled.try_prompts(
+        parts["policy"],
+        seed=seed,
+        temperature=measured.temperature,
+        decoding=decoding,
+        out=out / "red_team.jsonl",
+    )
     newest, holes = evaluations[last], untraced_inputs(Path.cwd(), parts["policy"].as_posix())
     decided = evaluate_gates(
         plan.gates,
@@ -111,8 +132,10 @@ def release(
         untraced=len(holes),
         against_champion=champion.is_dir(),
         rankings=labels[last]["all_rankings_by"],
+        **ruled.values(last),
     )
     results = gather(evaluations, {name: found["rankings_by"] for name, found in labels.items()})
+    results |= ruled.results
     sizes = sizes_of(reward, newest)
     write(out / "responses.jsonl", [*mine, *theirs])
     examples = _examples([*responses, *(theirs if champion.is_dir() else ())], last)
@@ -123,6 +146,7 @@ def release(
         size_section(sizes),
         render_verdict(decided),
         tables(results),
+        rules_table(results),
         f"## The candidate and {other_name} side by side\n\n{compared}\n",
         "## Every model's responses to the same prompts\n\n"
         f"The first test prompt of each behaviour, whatever the responses are.\n\n{examples}",

@@ -12,6 +12,7 @@ from alignloop.labeling.database import DatabaseBusyError, DiskFullError
 from alignloop.serving.engine import RETRY_SECONDS, NotServing, QueueFull
 from alignloop.serving.model_pool import ModelNotFound, ModelsInUse
 from alignloop.web.rendering import error_page
+from alignloop.web.rule_checks import NotChecked
 
 API = "/v1/"
 INVALID = "invalid_request_error"
@@ -60,6 +61,8 @@ def api_error(error: Exception) -> ApiError:
         case LimitExceeded():
             headers = {"Retry-After": str(error.seconds)}
             return ApiError(429, words, type="requests", code="rate_limit_exceeded", headers=headers)
+        case NotChecked():
+            return ApiError(503, words, type="server_error", code="rule_failed", headers=retry)
         case TokenizerError():
             return ApiError(400, words, param="messages", code="invalid_value")
         case DatabaseBusyError() | DiskFullError():

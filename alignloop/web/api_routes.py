@@ -21,6 +21,7 @@ from alignloop.labeling.api_keys import Allowance, InvalidKey, Scope
 from alignloop.serving.engine import Engine, Piece
 from alignloop.serving.model_pool import ModelPool
 from alignloop.serving.registered_models import ServedVersion
+from alignloop.serving.sampling import Sampling
 from alignloop.web.api_errors import ApiError, api_error, refusal
 from alignloop.web.api_schema import ChatRequest, CompletionRequest, SamplingRequest, parse
 from alignloop.web.auth import get_database
@@ -28,11 +29,11 @@ from alignloop.web.completion_chunks import ChatForm, Form, TextForm, usage
 from alignloop.web.live_generation import (
     ClientGone,
     EventStream,
-    LiveGeneration,
     Prompts,
-    begin,
+    Responses,
     while_connected,
 )
+from alignloop.web.rule_checks import Dialogue, Place, begin_checked, get_checks
 
 COMPLETION_TOKENS = 16  # of /v1/completions where a request says nothing, as in OpenAI's API
 MAX_PROMPTS = 64
@@ -47,7 +48,7 @@ def get_pool(request: Request) -> ModelPool:
 @router.get("/models")
 async def models(request: Request) -> Response:
     """Every name of every version."""
-    return await _answered(request, "models", _models)
+    return await answered(request, "models", _models)
 
 
 async def _models(request: Request) -> Response:
@@ -63,7 +64,7 @@ async def model(request: Request, name: str) -> Response:
         version = get_pool(request).find(name)
         return _json(next(each for each in _entries(version) if each["id"] == name))
 
-    return await _answered(request, "models", found)
+    return await answered(request, "models", found)
 
 
 def _entries(version: ServedVersion) -> list[dict[str, Any]]:
@@ -74,7 +75,7 @@ def _entries(version: ServedVersion) -> list[dict[str, Any]]:
 @router.post("/chat/completions")
 async def chat_completions(request: Request) -> Response:
     """The next turn of a dialogue."""
-    return await _answered(request, "chat", _chat)
+    return await answered(request, "chat", _chat)
 
 
 async def _chat(request: Request) -> Response:
@@ -83,10 +84,11 @@ async def _chat(request: Request) -> Response:
     limit = asked.max_completion_tokens or asked.max_tokens
     wanted = (asked.top_logprobs or 0) if asked.logprobs else None
 
-    def plan(engine: Engine) -> Prompts:
-        prompt = engine.encode_dialogue(messages)
+    def plan(engine: Engine) -> tuple[Prompts, list[Dialogue]]:
+        checked = get_checks(request).prompt(messages, _place(request))
+        prompt = engine.encode_dialogue(checked)
         room = room_for(engine, prompt, limit, "messages")
-        return [(prompt, asked.sampling(limit or room, wanted))]
+        return [(prompt, asked.sampling(limit or room, wanted))], [checked]
 
     return await _generate(request, asked, plan, ChatForm())
 
@@ -94,7 +96,7 @@ async def _chat(request: Request) -> Response:
 @router.post("/completions")
 async def completions(request: Request) -> Response:
     """The text that continues each prompt."""
-    return await _answered(request, "completions", _complete)
+    return await answered(request, "completions", _complete)
 
 
 async def _complete(request: Request) -> Response:
@@ -103,13 +105,19 @@ async def _complete(request: Request) -> Response:
     if len(prompts) > MAX_PROMPTS:
         raise ApiError(400, f"At most {MAX_PROMPTS} prompts in one request.", param="prompt", code="too_many")
 
-    def plan(engine: Engine) -> Prompts:
-        planned = []
+    def plan(engine: Engine) -> tuple[Prompts, list[Dialogue]]:
+        planned: list[tuple[tuple[int, ...], Sampling]] = []
+        texts: list[Dialogue] = []
         for prompt in prompts:
             ids = _ids(engine, prompt)
+            text = prompt if isinstance(prompt, str) else str(engine.tokenizer.decode(list(ids)))
+            checked = get_checks(request).prompt([{"role": "user", "content": text}], _place(request))
+            if checked[0]["content"] != text:
+                ids = engine.encode_text(checked[0]["content"])
             room_for(engine, ids, limit, "prompt")
             planned.append((ids, asked.sampling(limit, asked.logprobs)))
-        return planned
+            texts.append(checked)
+        return planned, texts
 
     return await _generate(request, asked, plan, TextForm(), prompts=len(prompts))
 
@@ -145,7 +153,16 @@ async def _generate(
     if asked.choices * prompts > limits.max_running + limits.max_waiting:
         words = f"At most {limits.max_running + limits.max_waiting} responses can be asked for at a time."
         raise ApiError(400, words, param="n", code="too_many")
-    starting = begin(get_pool(request), asked.model, plan, choices=asked.choices, strip=form.strips)
+    starting = begin_checked(
+        get_checks(request),
+        get_pool(request),
+        asked.model,
+        plan,
+        _place(request),
+        prompts=prompts,
+        choices=asked.choices,
+        strip=form.strips,
+    )
     live = await while_connected(request, starting)
     head = {
         "id": f"{form.prefix}-{secrets.token_hex(12)}",
@@ -165,7 +182,7 @@ async def _generate(
     return _json(head | {"choices": whole, "usage": usage(live)})
 
 
-async def _collect(live: LiveGeneration) -> list[list[Piece]]:
+async def _collect(live: Responses) -> list[list[Piece]]:
     choices: list[list[Piece]] = [[] for _ in range(live.count)]
     async for pieces in live.pieces():
         for piece in pieces:
@@ -173,9 +190,7 @@ async def _collect(live: LiveGeneration) -> list[list[Piece]]:
     return choices
 
 
-async def _events(
-    live: LiveGeneration, head: dict[str, Any], form: Form, has_usage: bool
-) -> AsyncIterator[bytes]:
+async def _events(live: Responses, head: dict[str, Any], form: Form, has_usage: bool) -> AsyncIterator[bytes]:
     extra = {"usage": None} if has_usage else {}
 
     def event(choices: list[dict[str, Any]], **more: Any) -> bytes:
@@ -195,10 +210,11 @@ async def _events(
         yield b"data: " + orjson.dumps(api_error(error).body) + b"\n\n"
 
 
-async def _answered(request: Request, scope: Scope, work: Any) -> Response:
+async def answered(request: Request, scope: Scope, work: Any) -> Response:
     """What `work` responds to an authorised request, or an error object."""
     try:
         allowance = await _authorise(request, scope)
+        request.state.caller = allowance.key if allowance else "this machine"
         response = await work(request)
     except (ClientGone, ClientDisconnect):
         return Response(status_code=499)
@@ -227,13 +243,18 @@ async def _authorise(request: Request, scope: Scope) -> Allowance | None:
 
 
 def is_open(request: Request) -> bool:
-    """Whether a request needs no key: from this machine, to one of its addresses, if params.yaml says so.
+    """Whether a request needs no key: of this machine, if params.yaml says so."""
+    return request.app.state.serving.open_on_loopback and is_local(request)
+
+
+def is_local(request: Request) -> bool:
+    """Whether a request is of this machine, to one of its addresses.
 
     Behind a proxy `serving.url` is another address, so that nothing from outside counts as of this machine.
     """
-    settings = request.app.state.serving
-    places = (request.client.host if request.client else "", urlsplit(settings.url).hostname or "")
-    return settings.open_on_loopback and all(map(_is_loopback, places))
+    url = request.app.state.serving.url
+    places = (request.client.host if request.client else "", urlsplit(url).hostname or "")
+    return all(map(_is_loopback, places))
 
 
 def _is_loopback(host: str) -> bool:
@@ -241,6 +262,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _place(request: Request) -> Place:
+    return Place(request.state.caller, request.url.path)
 
 
 def _json(value: Any) -> Response:

@@ -3,7 +3,7 @@
 The page's script sends JSON with the session's key, and shows what the server renders.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from alignloop.labeling import conversations
 from alignloop.labeling.conversations import ConversationFull, ConversationNotFound
-from alignloop.labeling.serving_schema import Conversation, MessageState
+from alignloop.labeling.escalations import Ask
+from alignloop.labeling.serving_schema import ChatMessage, Conversation, MessageState
 from alignloop.serving.engine import NotServing, QueueFull
 from alignloop.serving.model_pool import ModelNotFound, ModelPool, ModelsInUse
 from alignloop.web.api_routes import get_pool
@@ -23,6 +24,7 @@ from alignloop.web.chat_turns import TurnRefused, Turns
 from alignloop.web.forms import storable_text
 from alignloop.web.live_generation import EventStream
 from alignloop.web.rendering import error_page, render_page
+from alignloop.web.rule_checks import NotChecked, Place, get_checks
 
 router = APIRouter(prefix="/chat")
 ERRORS: dict[type[Exception], int] = {
@@ -32,9 +34,11 @@ ERRORS: dict[type[Exception], int] = {
     ModelNotFound: 404,
     ModelsInUse: 429,
     QueueFull: 429,
+    NotChecked: 503,
     NotServing: 503,
 }
 Id = Annotated[str, Path(pattern=r"^[\w-]{10,40}$")]
+UNREAD = ("blocked", "waiting", "refused")  # states of responses that no model reads later, nor the prompts
 Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
@@ -121,8 +125,9 @@ def listed(request: Request, known: Known, q: Annotated[str, Query(max_length=20
 @router.post("/prompts")
 async def prompt(request: Request, body: NewPrompt, known: Keyed) -> Response:
     """Save a prompt and stream the response to it; the header X-Conversation names a new conversation."""
-    database, content = get_database(request), storable_text(body.content)
-    id = body.conversation
+    database, id = get_database(request), body.conversation
+    checks, place = get_checks(request), Place(known.owner, id or "")
+    content = await run_in_threadpool(checks.stored, storable_text(body.content), place)
     if id is None:
         settings = (body.settings or Settings(model=get_pool(request).standard)).columns()
         get_pool(request).find(settings["model"])
@@ -176,19 +181,26 @@ async def _respond(request: Request, known: Person, id: str, prompt: int) -> Res
         if shown[-1].role != "user":
             raise ConversationNotFound("There is no such prompt.")
         system = [{"role": "system", "content": found.system}] if found.system.strip() else []
-        return found, [*system, *({"role": each.role, "content": each.content} for each in shown)]
+        read = [{"role": each.role, "content": each.content} for each in _without_blocked(shown)]
+        return found, [*system, *read]
 
     found, messages = await run_in_threadpool(read)
 
-    def save(text: str, state: MessageState, model: str, left_out: int) -> int:
+    def save(text: str, state: MessageState, model: str, left_out: int, ask: Ask | None) -> int:
         values: dict[str, Any] = {"content": text, "state": state, "model": model, "left_out": left_out}
-        return conversations.add_response(database, known.owner, id, parent=prompt, **values)
+        return conversations.add_response(database, known.owner, id, parent=prompt, ask=ask, **values)
 
     settings = {key: value for key, value in found.sampling.items() if value is not None}
     turn = await _turns(request).begin(
         known.owner, id, model=found.model, messages=messages, settings=settings, save=save
     )
     return EventStream(turn.events(), turn.stop, **{"X-Conversation": id})
+
+
+def _without_blocked(shown: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """The messages but for those that a rule or a person did not let through: no model may read them."""
+    blocked = {id for each in shown if each.state in UNREAD for id in (each.id, each.parent)}
+    return [each for each in shown if each.id not in blocked]
 
 
 def _find(request: Request, known: Person, id: str) -> Conversation:

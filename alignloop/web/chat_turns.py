@@ -14,15 +14,18 @@ import orjson
 from fastapi.concurrency import run_in_threadpool
 
 from alignloop.errors import AlignloopError
+from alignloop.labeling.escalations import Ask
 from alignloop.labeling.serving_schema import MessageState
 from alignloop.serving.engine import Engine
 from alignloop.serving.model_pool import ModelPool
 from alignloop.web.api_schema import SamplingRequest
-from alignloop.web.live_generation import LiveGeneration, Prompts, begin
+from alignloop.web.live_generation import Prompts, Responses
+from alignloop.web.rule_checks import Dialogue, Place, RuleChecks, begin_checked
 
 RESERVED_SHARE = 4  # a quarter of the context is kept for a response whose length is not set
 MOST_RUNNING = 3  # of one person
 MOST_SENT = 400  # messages that are tried to fit
+STATES: dict[str, MessageState] = {"length": "cut", "content_filter": "blocked"}
 log = logging.getLogger(__name__)
 
 
@@ -34,13 +37,15 @@ class TurnRefused(AlignloopError):
 class Turn:
     """One response; `save` stores it and returns its id."""
 
-    live: LiveGeneration
+    live: Responses
     left_out: int
-    save: Callable[[str, MessageState, str, int], int]
+    save: Callable[[str, MessageState, str, int, Ask | None], int]
+    asked: list[Ask]  # a person, to respond
     text: str = ""
     state: MessageState = "complete"
     saved: int | None = None
     problem: str = ""
+    is_held: bool = False  # until it has been checked
     pieces: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
     task: "asyncio.Task[None] | None" = None
 
@@ -53,7 +58,7 @@ class Turn:
                     self.text += piece.text
                     self.pieces.put_nowait(piece.text)
                     finish = piece.finish or finish
-            self.state = "cut" if finish == "length" else "complete"
+            self.state = "waiting" if self.asked else STATES.get(finish or "stop", "complete")
         except asyncio.CancelledError:
             self.state = "stopped"
         except Exception as error:
@@ -64,7 +69,10 @@ class Turn:
             self.live.end()
         try:
             label = self.live.version.label
-            self.saved = await run_in_threadpool(self.save, self.text, self.state, label, self.left_out)
+            ask = self.asked[0] if self.state == "waiting" else None
+            self.saved = await run_in_threadpool(
+                lambda: self.save(self.text, self.state, label, self.left_out, ask)
+            )
         except AlignloopError as error:  # the conversation was deleted meanwhile, or the disk is full
             self.problem = str(error)
         self.pieces.put_nowait(None)
@@ -72,6 +80,8 @@ class Turn:
     async def events(self) -> AsyncIterator[bytes]:
         """What the page is sent."""
         is_open = True
+        if self.is_held:
+            yield _event(note="The response is shown when it has ended and has been checked.")
         while is_open:
             found = [await self.pieces.get()]
             while not self.pieces.empty():
@@ -90,8 +100,8 @@ class Turn:
 class Turns:
     """The responses that run, by conversation."""
 
-    def __init__(self, pool: ModelPool) -> None:
-        self._pool = pool
+    def __init__(self, pool: ModelPool, checks: RuleChecks) -> None:
+        self._pool, self._checks = pool, checks
         self._running: dict[str, tuple[str, Turn | None]] = {}
 
     def running(self, conversation: str) -> Turn | None:
@@ -106,7 +116,7 @@ class Turns:
         model: str,
         messages: Sequence[dict[str, str]],
         settings: dict[str, Any],
-        save: Callable[[str, MessageState, str, int], int],
+        save: Callable[[str, MessageState, str, int, Ask | None], int],
     ) -> Turn:
         """Begin a response to the messages. Raises TurnRefused, and what the engine refuses with."""
         if conversation in self._running:
@@ -117,18 +127,22 @@ class Turns:
         try:
             left_out = 0
 
-            def plan(engine: Engine) -> Prompts:
+            place = Place(owner, conversation)
+
+            def plan(engine: Engine) -> tuple[Prompts, list[Dialogue]]:
                 nonlocal left_out
                 asked = SamplingRequest(model=model, **settings)
-                prompt, left_out = fitted(engine, messages, asked.max_tokens)
+                checked = self._checks.prompt(messages, place, is_new=True)
+                prompt, left_out = fitted(engine, checked, asked.max_tokens)
                 room = engine.context - len(prompt)
-                return [(prompt, asked.sampling(min(asked.max_tokens or room, room), None))]
+                return [(prompt, asked.sampling(min(asked.max_tokens or room, room), None))], [checked]
 
-            live = await begin(self._pool, model, plan)
+            asked: list[Ask] = []
+            live = await begin_checked(self._checks, self._pool, model, plan, place, ask=asked.append)
         except BaseException:
             del self._running[conversation]
             raise
-        turn = Turn(live, left_out, save)
+        turn = Turn(live, left_out, save, asked, is_held=self._checks.holds_back)
         self._running[conversation] = (owner, turn)
         turn.task = asyncio.create_task(turn.run())
         turn.task.add_done_callback(lambda _: self._running.pop(conversation, None))

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from alignloop.serving.batch import TokenLogprob
 from alignloop.serving.engine import Piece
-from alignloop.web.live_generation import LiveGeneration
+from alignloop.web.live_generation import Responses
 
 
 class Form(Protocol):
@@ -18,7 +18,7 @@ class Form(Protocol):
     chunk_kind: str
     strips: bool  # white space around a response
 
-    def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
+    def choice(self, live: Responses, pieces: Sequence[Piece]) -> dict[str, Any]:
         """A whole response."""
         ...
 
@@ -26,7 +26,7 @@ class Form(Protocol):
         """What a stream begins a response with."""
         ...
 
-    def parts(self, live: LiveGeneration, piece: Piece) -> list[dict[str, Any]]:
+    def parts(self, live: Responses, piece: Piece) -> list[dict[str, Any]]:
         """What a stream says of a piece."""
         ...
 
@@ -39,7 +39,7 @@ class ChatForm:
     chunk_kind = "chat.completion.chunk"
     strips = True
 
-    def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
+    def choice(self, live: Responses, pieces: Sequence[Piece]) -> dict[str, Any]:
         content = "".join(piece.text for piece in pieces)
         return {
             "index": pieces[0].choice,
@@ -52,7 +52,7 @@ class ChatForm:
         delta = {"role": "assistant", "content": "", "refusal": None}
         return {"index": choice, "delta": delta, "logprobs": None, "finish_reason": None}
 
-    def parts(self, live: LiveGeneration, piece: Piece) -> list[dict[str, Any]]:
+    def parts(self, live: Responses, piece: Piece) -> list[dict[str, Any]]:
         parts = []
         if piece.text or piece.logprobs:
             logprobs = self._logprobs(live, [piece])
@@ -63,7 +63,7 @@ class ChatForm:
             parts.append(end)
         return parts
 
-    def _logprobs(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+    def _logprobs(self, live: Responses, pieces: Sequence[Piece]) -> dict[str, Any] | None:
         drawn = [each for piece in pieces for each in piece.logprobs]
         if not drawn:
             return None
@@ -85,7 +85,7 @@ class TextForm:
     kind = chunk_kind = "text_completion"
     strips = False
 
-    def choice(self, live: LiveGeneration, pieces: Sequence[Piece]) -> dict[str, Any]:
+    def choice(self, live: Responses, pieces: Sequence[Piece]) -> dict[str, Any]:
         drawn = [each for piece in pieces for each in piece.logprobs]
         return {
             "index": pieces[0].choice,
@@ -97,10 +97,10 @@ class TextForm:
     def opening(self, choice: int) -> dict[str, Any] | None:
         return None
 
-    def parts(self, live: LiveGeneration, piece: Piece) -> list[dict[str, Any]]:
+    def parts(self, live: Responses, piece: Piece) -> list[dict[str, Any]]:
         return [self.choice(live, [piece])]
 
-    def _logprobs(self, live: LiveGeneration, drawn: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+    def _logprobs(self, live: Responses, drawn: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         if not drawn:
             return None
         names = _Names(live.tokenizer)
@@ -127,7 +127,7 @@ class _Names:
         return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if is_whole else None}
 
 
-def usage(live: LiveGeneration) -> dict[str, int]:
+def usage(live: Responses) -> dict[str, int]:
     """Tokens of prompts and of responses; a response's end token counts."""
     drawn = live.drawn_tokens
     return {

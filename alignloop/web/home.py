@@ -24,7 +24,9 @@ def home(request: Request, account: SignedIn) -> Response:
             quiz = activity.purpose_progress(session, "quiz", account.id)
         open_rounds = [rounds.progress(session, each.id) for each in rounds.open_rounds(session)]
         left = {job: activity.count_remaining(session, job) for job in ("rank", "demonstrate")}
-        left["review"] = reviews.count_remaining(session, account.id) if account.role != "labeler" else 0
+        left["review"] = (
+            reviews.count_remaining(session, account.id) if account.role in ("reviewer", "admin") else 0
+        )
         today = activity.count_finished(session, account.id)
         total = activity.count_finished(session, account.id, since=0)
     return render_page(

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -22,6 +22,29 @@ Prompts = Sequence[tuple[tuple[int, ...], Sampling]]
 
 class ClientGone(Exception):
     """The client has closed its connection, so nobody waits for the response."""
+
+
+class Responses(Protocol):
+    """A request's responses: `pieces` gives them out, `end` stops them."""
+
+    @property
+    def version(self) -> ServedVersion: ...
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def prompt_tokens(self) -> int: ...
+
+    @property
+    def drawn_tokens(self) -> int: ...
+
+    def pieces(self) -> AsyncIterator[list[Piece]]: ...
+
+    def end(self) -> None: ...
 
 
 class LiveGeneration:
@@ -72,6 +95,21 @@ class LiveGeneration:
             self._lease.engine.cancel(generation)
         self._lease.end()
         self._lease = None
+
+
+class WrappedResponses:
+    """Responses whose pieces are looked at on their way."""
+
+    def __init__(self, live: Responses) -> None:
+        self._live = live
+        self.version, self.tokenizer = live.version, live.tokenizer
+        self.prompt_tokens, self.count = live.prompt_tokens, live.count
+        self.end = live.end
+
+    @property
+    def drawn_tokens(self) -> int:
+        """As of the responses."""
+        return self._live.drawn_tokens
 
 
 async def begin(

@@ -23,7 +23,7 @@ from alignloop.records import Document, EvaluatedResponse, Message, Prompt
 from alignloop.release import adoption
 from alignloop.tracking import registry
 from alignloop.training.encoding import document_rows
-from tests.conftest import TEXTS
+from tests.conftest import PROJECT, TEXTS
 from tests.evaluation.evaluations import evaluation
 
 QUESTIONS = ["Is the sea full of salt?", "Who painted the door?", "Is it green?", "Who knows?"]
@@ -64,6 +64,9 @@ def loop(project: Path, tiny_policy: Path) -> Path:
     (metrics / "label.json").write_text('{"all_rankings_by": {"people": 2}}')
     (project / "metrics" / "validation").mkdir()
     (project / "metrics" / "validation" / "raw.json").write_text('{"prompts": {"violations": 0}}')
+    (project / "configs").mkdir()
+    for name in ("rules.yaml", "red_team.jsonl"):
+        shutil.copy(PROJECT / "configs" / name, project / "configs")
     (project / "releases").mkdir()
     (project / "releases" / "champion.json").write_text('{"champion": null, "previous": null}')
     override(project / "params.yaml", changes={"decoding.max_new_tokens": 8})

@@ -1,6 +1,7 @@
 """`python -m alignloop chat`: keys by the command line, and a server that ends gently."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -63,6 +64,8 @@ def test_the_server_serves_the_champion_and_sigterm_lets_a_stream_end(
         port = free.getsockname()[1]
     values = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(values.replace("127.0.0.1:4400", f"127.0.0.1:{port}"))
+    (project / "configs").mkdir()
+    shutil.copy(PROJECT / "configs" / "rules.yaml", project / "configs")
     assert main(["chat", "create-key", "program"]) == 0
     key = capsys.readouterr().out.strip()
     server = subprocess.Popen(

@@ -84,7 +84,7 @@ def said(values: dict[str, Any]) -> list[str]:
         (
             changed(ppo={"score": {"rm": {"kind": "rewad", "weight": 1.0}}}),
             "ppo.score.rm: kind must be reward, checkpoint, http, function, final_number, "
-            "instructions, citations or quotes",
+            "instructions, citations, quotes or rule",
         ),
         (changed(ppo={"score": "rewad"}), "ppo.score: Input should be 'reward', not 'rewad'"),
         (

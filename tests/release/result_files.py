@@ -9,7 +9,7 @@ from alignloop.data import record_files
 from alignloop.evaluation.results_table import gather
 from alignloop.pipeline.stage_files import hashes
 from alignloop.records import EvaluatedResponse, Message, Prompt
-from alignloop.release.gates import RULES
+from alignloop.release.gates import OPTIONAL, RULES
 from tests.evaluation.evaluations import evaluation
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(2)> [a](javascript:alert(3)) "quoted" \u202e'
@@ -17,7 +17,7 @@ HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(2)> [a](javascript:
 
 def verdict(**rules: dict[str, Any]) -> dict[str, Any]:
     """A verdict in which every gate is met but for these."""
-    met = {name: {"value": 1.0, "bound": 1.0, "met": True} for name in RULES}
+    met = {name: {"value": 1.0, "bound": 1.0, "met": True} for name in RULES if name not in OPTIONAL}
     every = met | rules
     return {
         "passed": all(rule["met"] is not False for rule in every.values()),

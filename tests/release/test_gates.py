@@ -7,6 +7,7 @@ import pytest
 from alignloop.params.release import Gates
 from alignloop.records import EvaluatedResponse, Message, Prompt
 from alignloop.release.gates import (
+    OPTIONAL,
     RULES,
     behaviour_declines,
     compare_responses,
@@ -23,6 +24,8 @@ BOUNDS: dict[str, Any] = {
     "max_behaviour_fall": 0.125,
     "max_over_optimisation": 0.25,
     "max_reward_model_gap": 0.25,
+    "max_rule_violations": None,
+    "red_team": True,
     "validated": True,
     "traced": True,
 }
@@ -92,6 +95,9 @@ def test_values_at_their_bounds_are_met():
         ("max_reward_model_gap", {}, {"reward": REWARD | {"valid_accuracy": None}}),
         ("max_behaviour_fall", {}, {"mine": MINE | {"behaviours": {"fact": {"passed": None}}}}),
         ("min_distinct_2_ratio", {}, {"theirs": THEIRS | {"distinct_2": 0.0}}),
+        ("max_rule_violations", {"max_rule_violations": 2.0}, {"rule_violations": 2.1}),
+        ("max_rule_violations", {"max_rule_violations": 2.0}, {}),
+        ("red_team", {}, {"red_team": 1}),
         ("validated", {}, {"violations": 1}),
         ("traced", {}, {"untraced": 1}),
     ],
@@ -100,9 +106,8 @@ def test_each_rule_alone_fails_the_gates(rule: str, gates: dict[str, Any], chang
     verdict = decide(gates, **changes)
     assert [name for name, each in verdict["rules"].items() if not each["met"]] == [rule]
     assert not verdict["passed"]
-    assert decide({**gates, rule: False if rule in ("validated", "traced") else None}, **changes)["passed"], (
-        "a rule without a bound is not checked"
-    )
+    off = False if rule in ("red_team", "validated", "traced") else None
+    assert decide({**gates, rule: off}, **changes)["passed"], "a rule without a bound is not checked"
 
 
 def test_the_verdict_has_a_line_per_rule_with_value_limit_margin_and_outcome():
@@ -116,7 +121,7 @@ def test_the_verdict_has_a_line_per_rule_with_value_limit_margin_and_outcome():
         for line in text.splitlines()
         if line.startswith("|") and "--" not in line
     ]
-    assert len(lines) == 1 + len(RULES)
+    assert len(lines) == 1 + len(RULES) - len(OPTIONAL)
     title = "win rate against the champion: lower end of its 95 % interval"
     assert [title, "0.500", "≥ 0.500", "0.000", "met"] in lines
     assert ["KL to SFT, nats per response", "4.000", "≤ 3.000", "−1.000", "NOT MET"] in lines
@@ -134,7 +139,7 @@ def test_the_verdict_has_a_line_per_rule_with_value_limit_margin_and_outcome():
 
 
 def test_rules_that_are_not_asked_are_counted_apart_and_none_asked_is_said():
-    off: dict[str, Any] = dict.fromkeys(BOUNDS) | {"validated": False, "traced": False}
+    off: dict[str, Any] = dict.fromkeys(BOUNDS) | dict.fromkeys(("red_team", "validated", "traced"), False)
     assert decide(off)["passed"]
     assert render_verdict(decide(off)).startswith(
         "**Gates PASSED**: no rule is asked, against SFT: there is no champion yet."

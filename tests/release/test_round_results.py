@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from alignloop.evaluation.chance import at_chance
-from alignloop.release.gates import RULES, gate_rows
+from alignloop.release.gates import gate_rows
 from alignloop.release.round_results import ResultsError, first_of_each, overview, read_results
 from tests.evaluation.evaluations import evaluation
 from tests.release.result_files import evaluated, released, verdict
@@ -22,7 +22,7 @@ def test_a_gate_says_its_bound_and_its_margin() -> None:
         validated={"value": 2, "bound": 0, "met": False},
         traced={"value": 0, "bound": 0, "met": True},
     )
-    rows = dict(zip(RULES, gate_rows(decided), strict=True))
+    rows = dict(zip(decided["rules"], gate_rows(decided), strict=True))
 
     def said(name: str) -> tuple[str, str, str, str]:
         row = rows[name]

@@ -31,12 +31,14 @@ PLACES = {
     "prompts": "data/prompts",
     "corpus": "data/corpus",
     "champion": ".cache/champion",
+    "rules": "configs/rules.yaml",
+    "red_team": "configs/red_team.jsonl",
     "out": "data/release",
     "metrics": "metrics/release.json",
     "report": "reports/results.md",
 }
 LABELS = {"rankings_by": {"simulated (gold)": 4}, "all_rankings_by": {"people": 2, "simulated (gold)": 6}}
-COMMAND = "release " + " ".join(f"--{name} {place}" for name, place in PLACES.items())
+COMMAND = "release " + " ".join(f"--{name.replace('_', '-')} {place}" for name, place in PLACES.items())
 
 
 def answer(
@@ -102,6 +104,9 @@ def rounds(project: Path, tiny_policy: Path) -> Path:
         (project / "metrics" / "validation" / f"{name}.json").write_text(
             '{"prompts": {"rows": 4, "rules": 2, "violations": 0}}'
         )
+    (project / "configs").mkdir()
+    for name in ("rules.yaml", "red_team.jsonl"):
+        shutil.copy(PROJECT / "configs" / name, project / "configs")
     (project / "releases").mkdir()
     (project / "releases" / "champion.json").write_text('{"champion": null, "previous": null}')
     (project / "dvc.lock").write_text(

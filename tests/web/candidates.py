@@ -12,7 +12,7 @@ from alignloop.labeling.reviews import Pair
 from alignloop.pipeline import dvc_pipeline
 from alignloop.records import EvaluatedResponse, Message, Prompt
 from alignloop.release import champion
-from alignloop.release.gates import RULES
+from alignloop.release.gates import OPTIONAL, RULES
 from alignloop.release.release_responses import RESPONSES, digest_of
 from alignloop.tracking import registry
 from alignloop.tracking.registry import Version
@@ -27,7 +27,8 @@ VERDICT: dict[str, Any] = {
     "passed": True,
     "against_champion": True,
     "wins": WINS,
-    "rules": dict.fromkeys(RULES, RULE) | {"max_behaviour_fall": {"value": None, "bound": None, "met": None}},
+    "rules": {name: RULE for name in RULES if name not in OPTIONAL}
+    | {"max_behaviour_fall": {"value": None, "bound": None, "met": None}},
     "behaviour_falls": {},
     "rankings_by": {"simulated (form)": 30, "people": 10},
 }

@@ -21,6 +21,7 @@ from alignloop.core.models import new_policy, save_policy
 from alignloop.core.tokens import train_tokenizer
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.pipeline import dvc_pipeline
+from alignloop.rules.rule_set import RuleSet
 from alignloop.serving.engine import EngineSettings
 from alignloop.serving.model_pool import ModelPool
 from alignloop.serving.registered_models import RegisteredModels
@@ -30,6 +31,7 @@ from alignloop.web.chat_app import create_chat_app
 from tests.conftest import PROJECT, TEXTS
 
 CHAMPION = "alignloop-policy@champion"
+NO_RULES = RuleSet({})
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ def register_policy(root: Path, seed: int, context: int = 96) -> Version:
 
 
 @contextmanager
-def served_chat(root: Path, database: LabelingDatabase, **changes: Any) -> Iterator[ChatServer]:
+def served_chat(
+    root: Path, database: LabelingDatabase, rules: RuleSet = NO_RULES, **changes: Any
+) -> Iterator[ChatServer]:
     """The server of the project in `root`, with other values of `serving`."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -80,7 +84,7 @@ def served_chat(root: Path, database: LabelingDatabase, **changes: Any) -> Itera
         refresh_seconds=plan.refresh_seconds,
     )
     pool.start()
-    app = create_chat_app(database, plan, pool)
+    app = create_chat_app(database, plan, pool, rules)
     config = uvicorn.Config(app, port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=10)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))

@@ -100,6 +100,7 @@
           const event = JSON.parse(line.slice(6));
           const end = atEnd();
           if (event.text) text.textContent += event.text;
+          if (event.note) { say(event.note); text.dataset.note = event.note; }
           if (event.problem) failed = event.problem;
           if (end) toEnd();
         }
@@ -222,6 +223,10 @@
   $("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => refreshList().catch((error) => problem(error.message)), 150); });
   $("open-side").addEventListener("click", () => $("side").classList.add("open"));
   $("close-side").addEventListener("click", () => $("side").classList.remove("open"));
+
+  setInterval(() => {  // a person's response
+    if (conversation && !isRunning && thread.querySelector(".waiting") && !thread.querySelector("form.edit")) refresh().catch(() => {});
+  }, 10000);
 
   addCodeButtons();
   toEnd();
