@@ -121,9 +121,10 @@ def add_response(
     model: str,
     state: MessageState,
     left_out: int,
+    system: str | None = None,
 ) -> int:
     """Save a response to a prompt and return its id. It is on disk then."""
-    more = {"model": model, "state": state, "left_out": left_out}
+    more = {"model": model, "state": state, "left_out": left_out, "system": system}
     return _add(database, owner, id, "assistant", parent=parent, content=content, **more)
 
 

@@ -182,6 +182,7 @@ async def _respond(request: Request, known: Person, id: str, prompt: int) -> Res
 
     def save(text: str, state: MessageState, model: str, left_out: int) -> int:
         values: dict[str, Any] = {"content": text, "state": state, "model": model, "left_out": left_out}
+        values["system"] = found.system
         return conversations.add_response(database, known.owner, id, parent=prompt, **values)
 
     settings = {key: value for key, value in found.sampling.items() if value is not None}
