@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alignloop import params as parameters
-from alignloop.labeling import accounts, api_keys
+from alignloop.labeling import accounts, api_keys, consent
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.params import Params
 from alignloop.web.addresses import PROXIED_CHAT_PORT, listening_port
@@ -75,6 +75,8 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
     logging.getLogger("alignloop").setLevel(logging.INFO)
     make_deterministic(params, "serving")
     plan = params.serving
+    statement = consent.read_statement(Path.cwd(), plan.consent, plan.feedback_licence)
+    consent.record_statement(database, statement)
     pool = ModelPool(
         RegisteredModels(Path.cwd(), params.release.registry),
         EngineSettings(plan.max_running, plan.max_waiting, plan.batch_tokens),
@@ -96,7 +98,7 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
         print(link, file=sys.stderr, flush=True)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_chat_app(database, plan, pool),
+            create_chat_app(database, plan, pool, statement),
             host=options.host,
             port=port,
             timeout_graceful_shutdown=int(plan.drain_seconds),

@@ -14,6 +14,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError
+from alignloop.labeling.feedback_schema import ResponseComparison, ResponseFeedback
 from alignloop.labeling.serving_schema import ChatMessage, Conversation, MessageState
 
 TITLE_LENGTH = 60
@@ -180,7 +181,7 @@ def change(database: LabelingDatabase, owner: str, id: str, **values: Any) -> No
 
 
 def delete_conversation(database: LabelingDatabase, owner: str, id: str) -> None:
-    """Delete a conversation with all its messages."""
+    """Delete a conversation with all its messages and the feedback on them."""
     with database.writing() as session:
         _delete(session, [find(session, owner, id).id])
 
@@ -193,6 +194,9 @@ def delete_of_owners(session: Session, owners: Sequence[str]) -> None:
 
 def _delete(session: Session, ids: Sequence[str]) -> None:
     of_these = ChatMessage.conversation.in_(ids)
+    messages = select(ChatMessage.id).where(of_these)
+    session.execute(delete(ResponseFeedback).where(ResponseFeedback.message.in_(messages)))
+    session.execute(delete(ResponseComparison).where(ResponseComparison.conversation.in_(ids)))
     session.execute(update(ChatMessage).where(of_these).values(parent=None))
     session.execute(delete(ChatMessage).where(of_these))
     session.execute(delete(Conversation).where(Conversation.id.in_(ids)))

@@ -6,10 +6,11 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from alignloop.labeling.consent import Statement
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.params.serving import Serving
 from alignloop.serving.model_pool import ModelPool
-from alignloop.web import api_routes, auth, chat_people, chat_routes
+from alignloop.web import api_routes, auth, chat_consent, chat_feedback, chat_people, chat_routes
 from alignloop.web.api_errors import API, api_error, refusal
 from alignloop.web.auth import NotSignedIn
 from alignloop.web.chat_turns import Turns
@@ -17,16 +18,19 @@ from alignloop.web.rendering import HERE, add_error_pages
 from alignloop.web.request_guard import RequestGuard
 
 
-def create_chat_app(database: LabelingDatabase, serving: Serving, pool: ModelPool) -> FastAPI:
-    """The application on an open database and models that are served."""
+def create_chat_app(
+    database: LabelingDatabase, serving: Serving, pool: ModelPool, statement: Statement
+) -> FastAPI:
+    """The application on an open database and models that are served; `statement` is what people agree to."""
     app = FastAPI(title="Alignloop chat", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.database = database
     app.state.settings = app.state.serving = serving  # `url` is what the sign-in pages read
     app.state.pool = pool
     app.state.turns = Turns(pool)
+    app.state.statement = statement
     app.state.has_labeling_pages = False
     add_error_pages(app)
-    for kind, status in chat_routes.ERRORS.items():
+    for kind, status in (chat_routes.ERRORS | chat_feedback.ERRORS).items():
         app.add_exception_handler(kind, chat_routes.error_handler(status))
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _no_such_page)
@@ -34,7 +38,7 @@ def create_chat_app(database: LabelingDatabase, serving: Serving, pool: ModelPoo
     app.add_exception_handler(NotSignedIn, chat_people.to_sign_in)
     app.add_middleware(RequestGuard, url=serving.url, refuse=refusal, setting="serving.url")
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    for part in (api_routes, auth, chat_people, chat_routes):
+    for part in (api_routes, auth, chat_people, chat_consent, chat_feedback, chat_routes):
         app.include_router(part.router)
 
     @app.get("/")
