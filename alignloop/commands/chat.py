@@ -1,4 +1,5 @@
-"""`python -m alignloop chat`: serve the chat page and the OpenAI-compatible API; create, list, revoke keys.
+"""`python -m alignloop chat`: serve the chat page and the OpenAI-compatible API; create, list, revoke keys;
+export what people said with their consent.
 
 SIGTERM and Ctrl-C end it gently: no new request is taken, and responses have `serving.drain_seconds` to end.
 """
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alignloop import params as parameters
+from alignloop.commands import chat_export
 from alignloop.labeling import accounts, api_keys, consent
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.params import Params
@@ -30,6 +32,9 @@ def command(arguments: Sequence[str]) -> int:
             key = api_keys.create(database, options.name, scopes, options.per_minute, options.per_day)
             print(key)
             print(f"the key {options.name}, for {', '.join(scopes)}; it is shown this once", file=sys.stderr)
+        elif options.verb == "export":
+            for line in chat_export.export(database, parameters.load(Path("params.yaml")), options.out):
+                print(line)
         elif options.verb == "revoke-key":
             api_keys.revoke(database, options.name)
             print(f"{options.name} is not valid any more")
@@ -131,6 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     create.add_argument("--per-minute", type=_count, help="requests a minute (default: no limit)")
     create.add_argument("--per-day", type=_count, help="requests a day (default: no limit)")
+    out = verbs.add_parser("export", help="write what people said, with their consent, as sources")
+    out.add_argument("out", type=Path, help="a folder of its own, data/sources/chat for instance")
     verbs.add_parser("keys", help="list the keys")
     revoke = verbs.add_parser("revoke-key", help="make a key invalid")
     revoke.add_argument("name")

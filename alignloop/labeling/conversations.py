@@ -183,16 +183,17 @@ def change(database: LabelingDatabase, owner: str, id: str, **values: Any) -> No
 def delete_conversation(database: LabelingDatabase, owner: str, id: str) -> None:
     """Delete a conversation with all its messages and the feedback on them."""
     with database.writing() as session:
-        _delete(session, [find(session, owner, id).id])
+        remove(session, [find(session, owner, id).id])
 
 
 def delete_of_owners(session: Session, owners: Sequence[str]) -> None:
     """Delete all conversations of some owners."""
     if owners:
-        _delete(session, _ids(session, owners))
+        remove(session, _ids(session, owners))
 
 
-def _delete(session: Session, ids: Sequence[str]) -> None:
+def remove(session: Session, ids: Sequence[str]) -> None:
+    """Remove conversations with all that belongs to them."""
     of_these = ChatMessage.conversation.in_(ids)
     messages = select(ChatMessage.id).where(of_these)
     session.execute(delete(ResponseFeedback).where(ResponseFeedback.message.in_(messages)))

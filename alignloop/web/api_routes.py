@@ -33,6 +33,7 @@ from alignloop.web.live_generation import (
     begin,
     while_connected,
 )
+from alignloop.web.stored_dialogue import StoredDialogue
 
 COMPLETION_TOKENS = 16  # of /v1/completions where a request says nothing, as in OpenAI's API
 MAX_PROMPTS = 64
@@ -47,12 +48,12 @@ def get_pool(request: Request) -> ModelPool:
 @router.get("/models")
 async def models(request: Request) -> Response:
     """Every name of every version."""
-    return await _answered(request, "models", _models)
+    return await answered(request, "models", _models)
 
 
 async def _models(request: Request) -> Response:
     data = [each for version in get_pool(request).versions() for each in _entries(version)]
-    return _json({"object": "list", "data": data})
+    return json_response({"object": "list", "data": data})
 
 
 @router.get("/models/{name:path}")
@@ -61,9 +62,9 @@ async def model(request: Request, name: str) -> Response:
 
     async def found(request: Request) -> Response:
         version = get_pool(request).find(name)
-        return _json(next(each for each in _entries(version) if each["id"] == name))
+        return json_response(next(each for each in _entries(version) if each["id"] == name))
 
-    return await _answered(request, "models", found)
+    return await answered(request, "models", found)
 
 
 def _entries(version: ServedVersion) -> list[dict[str, Any]]:
@@ -74,7 +75,7 @@ def _entries(version: ServedVersion) -> list[dict[str, Any]]:
 @router.post("/chat/completions")
 async def chat_completions(request: Request) -> Response:
     """The next turn of a dialogue."""
-    return await _answered(request, "chat", _chat)
+    return await answered(request, "chat", _chat)
 
 
 async def _chat(request: Request) -> Response:
@@ -88,13 +89,14 @@ async def _chat(request: Request) -> Response:
         room = room_for(engine, prompt, limit, "messages")
         return [(prompt, asked.sampling(limit or room, wanted))]
 
-    return await _generate(request, asked, plan, ChatForm())
+    stored = StoredDialogue(request, messages) if asked.store else None
+    return await _generate(request, asked, plan, ChatForm(), stored=stored)
 
 
 @router.post("/completions")
 async def completions(request: Request) -> Response:
     """The text that continues each prompt."""
-    return await _answered(request, "completions", _complete)
+    return await answered(request, "completions", _complete)
 
 
 async def _complete(request: Request) -> Response:
@@ -139,7 +141,13 @@ def room_for(engine: Engine, prompt: Sequence[int], limit: int | None, param: st
 
 
 async def _generate(
-    request: Request, asked: SamplingRequest, plan: Any, form: Form, prompts: int = 1
+    request: Request,
+    asked: SamplingRequest,
+    plan: Any,
+    form: Form,
+    *,
+    prompts: int = 1,
+    stored: StoredDialogue | None = None,
 ) -> Response:
     limits = request.app.state.serving
     if asked.choices * prompts > limits.max_running + limits.max_waiting:
@@ -155,14 +163,18 @@ async def _generate(
         "system_fingerprint": live.version.hash[:12],
     }
     if asked.stream:
-        events = _events(live, head | {"object": form.chunk_kind}, form, asked.has_usage_chunk)
+        about = head | {"object": form.chunk_kind}
+        events = _events(live, about, form, has_usage=asked.has_usage_chunk, stored=stored)
         return EventStream(events, live.end)
     try:
         choices = await while_connected(request, _collect(live))
     finally:
         live.end()
+    if stored:
+        stored.add(piece for pieces in choices for piece in pieces)
+        await stored.save(head["id"], head["model"])
     whole = [form.choice(live, pieces) for pieces in choices]
-    return _json(head | {"choices": whole, "usage": usage(live)})
+    return json_response(head | {"choices": whole, "usage": usage(live)})
 
 
 async def _collect(live: LiveGeneration) -> list[list[Piece]]:
@@ -174,7 +186,12 @@ async def _collect(live: LiveGeneration) -> list[list[Piece]]:
 
 
 async def _events(
-    live: LiveGeneration, head: dict[str, Any], form: Form, has_usage: bool
+    live: LiveGeneration,
+    head: dict[str, Any],
+    form: Form,
+    *,
+    has_usage: bool,
+    stored: StoredDialogue | None,
 ) -> AsyncIterator[bytes]:
     extra = {"usage": None} if has_usage else {}
 
@@ -186,8 +203,12 @@ async def _events(
             if opening := form.opening(choice):
                 yield event([opening])
         async for pieces in live.pieces():
+            if stored:
+                stored.add(pieces)
             parts = [part for piece in pieces for part in form.parts(live, piece)]
             yield b"".join(event([part]) for part in parts)
+        if stored:
+            await stored.save(head["id"], head["model"])
         if has_usage:
             yield event([], usage=usage(live))
         yield b"data: [DONE]\n\n"
@@ -195,10 +216,11 @@ async def _events(
         yield b"data: " + orjson.dumps(api_error(error).body) + b"\n\n"
 
 
-async def _answered(request: Request, scope: Scope, work: Any) -> Response:
+async def answered(request: Request, scope: Scope, work: Any) -> Response:
     """What `work` responds to an authorised request, or an error object."""
     try:
         allowance = await _authorise(request, scope)
+        request.state.api_key = allowance.key if allowance else None
         response = await work(request)
     except (ClientGone, ClientDisconnect):
         return Response(status_code=499)
@@ -243,5 +265,6 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _json(value: Any) -> Response:
+def json_response(value: Any) -> Response:
+    """A value as JSON that nobody keeps."""
     return Response(orjson.dumps(value), media_type="application/json", headers={"Cache-Control": "no-store"})

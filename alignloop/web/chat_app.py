@@ -10,7 +10,15 @@ from alignloop.labeling.consent import Statement
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.params.serving import Serving
 from alignloop.serving.model_pool import ModelPool
-from alignloop.web import api_routes, auth, chat_consent, chat_feedback, chat_people, chat_routes
+from alignloop.web import (
+    api_feedback,
+    api_routes,
+    auth,
+    chat_consent,
+    chat_feedback,
+    chat_people,
+    chat_routes,
+)
 from alignloop.web.api_errors import API, api_error, refusal
 from alignloop.web.auth import NotSignedIn
 from alignloop.web.chat_turns import Turns
@@ -38,7 +46,7 @@ def create_chat_app(
     app.add_exception_handler(NotSignedIn, chat_people.to_sign_in)
     app.add_middleware(RequestGuard, url=serving.url, refuse=refusal, setting="serving.url")
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    for part in (api_routes, auth, chat_people, chat_consent, chat_feedback, chat_routes):
+    for part in (api_feedback, api_routes, auth, chat_people, chat_consent, chat_feedback, chat_routes):
         app.include_router(part.router)
 
     @app.get("/")
