@@ -36,7 +36,7 @@ def export(database: LabelingDatabase, params: Params, out: Path) -> Iterator[st
     plan = params.serving
     statement = consent.read_statement(Path.cwd(), plan.consent, plan.feedback_licence)
     with database.reading() as session:
-        found = chat_records.collect(session, statement, params.validate.max_responses)
+        found = chat_records.collect(session, statement, params.validate_.max_responses)
     lines = list(_report(found, statement, out))
     with replacing(out) as part:
         part.mkdir()

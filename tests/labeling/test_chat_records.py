@@ -93,7 +93,7 @@ def test_edits_choices_and_thumbs_are_rankings_and_demonstrations_redacted_with_
     compare(database, id, (first, second), "right")
     found = collect(database)
     assert found.left_out == {}
-    assert found.redacted == {"EMAIL": 6}  # five prompts, and one edit in two records
+    assert found.redacted == {"EMAIL": 5}  # the prompt, alone and in three rankings, and the edit
     [name] = found.people
     [asked] = found.records["prompts"]
     messages = (

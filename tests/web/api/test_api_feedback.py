@@ -68,7 +68,7 @@ def test_feedback_is_given_on_choices_whole_and_streamed(server: ChatServer, key
             assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
     other = api_keys.create(server.database, "other", ["chat"], None, None)
     narrow = api_keys.create(server.database, "narrow", ["models"], None, None)
-    for used, status in ((other, 404), (narrow, 403), ("", 401)):
+    for used, status in ((other, 404), (narrow, 403), ("none", 401)):
         with raw(server, used) as http:
             refused = http.post("/v1/feedback", json={"response": whole.id, "thumb": "up"})
             assert refused.status_code == status
