@@ -6,7 +6,7 @@ labels. A record's prompt is what the model got: without the messages that excee
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -26,13 +26,9 @@ SOURCE = "chat with "  # `source` of the records, before the version that respon
 ROUND, CATEGORY = "chat", "chat"
 RANKS: dict[Choice, tuple[int, int]] = {"left": (1, 2), "right": (2, 1), "tie": (1, 1), "neither": (1, 1)}
 WHOLE = ("complete", "cut")  # responses that nobody stopped
-PROMPTS, DEMONSTRATIONS, COMPARISONS, EDITS, THUMBS = (
-    "prompts",
-    "demonstrations",
-    "comparisons",
-    "edits",
-    "thumbs",
-)
+PROMPTS, DEMONSTRATIONS = "prompts", "demonstrations"  # kinds of records; the next three are rankings
+COMPARISONS, EDITS = "comparisons", "edits"
+THUMBS = "thumbs"
 NO_CONSENT = "of people who have not agreed, or have withdrawn"
 EARLIER = "of people who agreed to an earlier statement"
 BEFORE = "said before the person agreed"
@@ -45,7 +41,7 @@ UNRECORDED = "of which it is not recorded what system prompt the model got"
 class ChatRecords:
     """The records by kind; what is left out, by what and why; and what was redacted, by kind."""
 
-    records: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
+    records: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
     redacted: Counter[str] = field(default_factory=Counter)
     people: set[str] = field(default_factory=set)
@@ -83,7 +79,8 @@ class _Dialogue:
         self._feedback = list(session.scalars(rows.where(of_it).order_by(ResponseFeedback.message)))
         pairs = select(ResponseComparison).where(ResponseComparison.conversation == conversation.id)
         self._comparisons = list(session.scalars(pairs.order_by(ResponseComparison.id)))
-        self._conversation, self._given, self._name, self._found = conversation, given, name, found
+        self._conversation, self._given = conversation, given
+        self._name, self._found = name, found
         self._counts = Counter[str]()  # redactions in what is being made
 
     def add(self, most_responses: int) -> None:
@@ -133,11 +130,8 @@ class _Dialogue:
     def _edit(self, row: ResponseFeedback) -> Iterator[tuple[str, Record]]:
         response = self._messages[row.message]
         self._check_time(row.time)
-        asked, better, given = (
-            self._asked(response),
-            self._redacted(row.text),
-            self._redacted(response.content),
-        )
+        asked = self._asked(response)
+        better, given = self._redacted(row.text), self._redacted(response.content)
         if better == given:
             raise _LeftOut(EQUAL)
         messages = (*asked.messages, Message(role="assistant", content=better))
@@ -145,7 +139,7 @@ class _Dialogue:
         id = self._id("edit", response)
         yield DEMONSTRATIONS, Demonstration(id=id, messages=messages, source=asked.source, **about)
         if response.state in WHOLE:
-            yield EDITS, self._ranking(f"{id}-ranked", asked, [better, given], (1, 2), row.time, [response])
+            yield EDITS, self._ranking(f"{id}-ranked", asked, {better: 1, given: 2}, row.time, [response])
         else:
             self._found.left_out[EDITS, "of responses that were stopped: no ranking"] += 1
 
@@ -160,7 +154,8 @@ class _Dialogue:
         if texts[0] == texts[1]:
             raise _LeftOut(EQUAL)
         id = self._id("choice", responses[0])
-        yield COMPARISONS, self._ranking(id, asked, texts, RANKS[pair.choice], pair.time, responses)
+        ranks = dict(zip(texts, RANKS[pair.choice], strict=True))
+        yield COMPARISONS, self._ranking(id, asked, ranks, pair.time, responses)
 
     def _thumbs(self, rows: Sequence[ResponseFeedback], most: int) -> None:
         groups: dict[Any, list[ResponseFeedback]] = defaultdict(list)
@@ -199,15 +194,11 @@ class _Dialogue:
 
         def ranking(_: Any) -> Iterator[tuple[str, Record]]:
             texts = [self._redacted(each.content) for each in responses]
-            if len(set(texts)) < len(texts):
+            ranks = {text: 1 if row.is_up else 2 for text, row in zip(texts, used, strict=True)}
+            if len(ranks) < len(texts):
                 raise _LeftOut(EQUAL)
-            ranks = tuple(1 if row.is_up else 2 for row in used)
-            last = max(row.time for row in used)
-            asked = self._asked(responses[0])
-            yield (
-                THUMBS,
-                self._ranking(self._id("thumbs", responses[0]), asked, texts, ranks, last, responses),
-            )
+            asked, last = self._asked(responses[0]), max(row.time for row in used)
+            yield THUMBS, self._ranking(self._id("thumbs", responses[0]), asked, ranks, last, responses)
 
         self._try(THUMBS, ranking, None, len(used))
 
@@ -215,16 +206,16 @@ class _Dialogue:
         self,
         id: str,
         asked: Prompt,
-        texts: Sequence[str],
-        ranks: tuple[int, ...],
+        ranks: Mapping[str, int],
         moment: float,
         responses: Sequence[ChatMessage],
     ) -> Ranking:
+        """A ranking of distinct texts, each with its rank."""
         return Ranking(
             id=id,
             prompt=asked,
-            responses=tuple(texts),
-            ranks=ranks,
+            responses=tuple(ranks),
+            ranks=tuple(ranks.values()),
             labeler=self._labeler,
             kind="person",
             policy=", ".join(sorted({version_of(each) for each in responses})),

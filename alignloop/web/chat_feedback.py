@@ -1,6 +1,7 @@
 """Feedback on responses of the chat page: thumbs, edits, and choices between two responses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -53,24 +54,29 @@ class Chosen(_Body):
 @router.post("/thumb")
 async def thumb(request: Request, id: str, body: Thumb, known: Keyed) -> Response:
     """Save a thumb with its reason, or take it back."""
-    values: dict[str, Any] = {"is_up": THUMBS[body.thumb], "reason": storable_text(body.reason)}
-    return await _saved(feedback.rate, request, known.owner, id, body.response, **values)
+    is_up, reason = THUMBS[body.thumb], storable_text(body.reason)
+    save = partial(feedback.rate, get_database(request), known.owner, id, body.response)
+    return await _saved(partial(save, is_up=is_up, reason=reason))
 
 
 @router.post("/edit")
 async def edit(request: Request, id: str, body: Edit, known: Keyed) -> Response:
     """Save what a response should have been."""
-    return await _saved(feedback.edit, request, known.owner, id, body.response, storable_text(body.text))
+    text = storable_text(body.text)
+    return await _saved(
+        partial(feedback.edit, get_database(request), known.owner, id, body.response, text=text)
+    )
 
 
 @router.post("/choice")
 async def choice(request: Request, id: str, body: Chosen, known: Keyed) -> Response:
     """Save which of two responses is better."""
-    return await _saved(feedback.choose, request, known.owner, id, body.comparison, body.choice)
+    save = partial(feedback.choose, get_database(request), known.owner, id, body.comparison)
+    return await _saved(partial(save, choice=body.choice))
 
 
-async def _saved(save: Any, request: Request, *what: Any, **more: Any) -> Response:
-    await run_in_threadpool(save, get_database(request), *what, **more)
+async def _saved(save: Callable[[], None]) -> Response:
+    await run_in_threadpool(save)
     return JSONResponse({"done": True})
 
 
