@@ -134,6 +134,7 @@ def _random_policy(place: Path, params: parameters.Params) -> Path:
 def _serve(place: str, database: str, port: int) -> None:
     import uvicorn
 
+    from alignloop.labeling import consent
     from alignloop.rules.rule_set import RuleSet
     from alignloop.serving.engine import EngineSettings
     from alignloop.serving.model_pool import ModelPool
@@ -147,7 +148,8 @@ def _serve(place: str, database: str, port: int) -> None:
         Folder(Path(place)), limits, standard=NAME, most_loaded=1, refresh_seconds=plan.refresh_seconds
     )
     pool.start()
-    app = create_chat_app(LabelingDatabase(database), plan, pool, RuleSet({}))
+    statement = consent.read_statement(ROOT, plan.consent, plan.feedback_licence)
+    app = create_chat_app(LabelingDatabase(database), plan, pool, RuleSet({}), statement)
     uvicorn.run(app, port=port, log_level="warning", access_log=False, lifespan="off", ws="none")
 
 

@@ -1,4 +1,5 @@
-"""`python -m alignloop chat`: serve the chat page and the OpenAI-compatible API; create, list, revoke keys.
+"""`python -m alignloop chat`: serve the chat page and the OpenAI-compatible API; create, list, revoke keys;
+export what people said with their consent.
 
 SIGTERM and Ctrl-C end it gently: no new request is taken, and responses have `serving.drain_seconds` to end.
 """
@@ -11,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alignloop import params as parameters
-from alignloop.labeling import accounts, api_keys
+from alignloop.commands import chat_export
+from alignloop.labeling import accounts, api_keys, consent
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.params import Params
 from alignloop.rules.rule_file import FILE, load_rules
@@ -31,6 +33,9 @@ def command(arguments: Sequence[str]) -> int:
             key = api_keys.create(database, options.name, scopes, options.per_minute, options.per_day)
             print(key)
             print(f"the key {options.name}, for {', '.join(scopes)}; it is shown this once", file=sys.stderr)
+        elif options.verb == "export":
+            for line in chat_export.export(database, parameters.load(Path("params.yaml")), options.out):
+                print(line)
         elif options.verb == "revoke-key":
             api_keys.revoke(database, options.name)
             print(f"{options.name} is not valid any more")
@@ -77,6 +82,8 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
     logging.getLogger("alignloop").setLevel(logging.INFO)
     make_deterministic(params, "serving")
     plan = params.serving
+    statement = consent.read_statement(Path.cwd(), plan.consent, plan.feedback_licence)
+    consent.record_statement(database, statement)
     pool = ModelPool(
         RegisteredModels(Path.cwd(), params.release.registry),
         EngineSettings(plan.max_running, plan.max_waiting, plan.batch_tokens),
@@ -98,7 +105,7 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
         print(link, file=sys.stderr, flush=True)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_chat_app(database, plan, pool, rules),
+            create_chat_app(database, plan, pool, rules, statement),
             host=options.host,
             port=port,
             timeout_graceful_shutdown=int(plan.drain_seconds),
@@ -134,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     create.add_argument("--per-minute", type=_count, help="requests a minute (default: no limit)")
     create.add_argument("--per-day", type=_count, help="requests a day (default: no limit)")
+    out = verbs.add_parser("export", help="write what people said, with their consent, as sources")
+    out.add_argument("out", type=Path, help="a folder of its own, data/sources/chat for instance")
     verbs.add_parser("keys", help="list the keys")
     revoke = verbs.add_parser("revoke-key", help="make a key invalid")
     revoke.add_argument("name")

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from alignloop.labeling import escalations
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError
 from alignloop.labeling.escalations import Ask
+from alignloop.labeling.feedback_schema import ResponseComparison, ResponseFeedback
 from alignloop.labeling.serving_schema import ChatMessage, Conversation, MessageState
 
 TITLE_LENGTH = 60
@@ -123,10 +124,11 @@ def add_response(
     model: str,
     state: MessageState,
     left_out: int,
+    system: str | None = None,
     ask: Ask | None = None,
 ) -> int:
     """Save a response to a prompt and return its id. It is on disk then."""
-    more = {"model": model, "state": state, "left_out": left_out}
+    more = {"model": model, "state": state, "left_out": left_out, "system": system}
     return _add(database, owner, id, "assistant", parent=parent, content=content, ask=ask, **more)
 
 
@@ -185,20 +187,24 @@ def change(database: LabelingDatabase, owner: str, id: str, **values: Any) -> No
 
 
 def delete_conversation(database: LabelingDatabase, owner: str, id: str) -> None:
-    """Delete a conversation with all its messages."""
+    """Delete a conversation with all its messages and the feedback on them."""
     with database.writing() as session:
-        _delete(session, [find(session, owner, id).id])
+        remove(session, [find(session, owner, id).id])
 
 
 def delete_of_owners(session: Session, owners: Sequence[str]) -> None:
     """Delete all conversations of some owners."""
     if owners:
-        _delete(session, _ids(session, owners))
+        remove(session, _ids(session, owners))
 
 
-def _delete(session: Session, ids: Sequence[str]) -> None:
+def remove(session: Session, ids: Sequence[str]) -> None:
+    """Remove conversations with all that belongs to them."""
     escalations.remove(session, ids)
     of_these = ChatMessage.conversation.in_(ids)
+    messages = select(ChatMessage.id).where(of_these)
+    session.execute(delete(ResponseFeedback).where(ResponseFeedback.message.in_(messages)))
+    session.execute(delete(ResponseComparison).where(ResponseComparison.conversation.in_(ids)))
     session.execute(update(ChatMessage).where(of_these).values(parent=None))
     session.execute(delete(ChatMessage).where(of_these))
     session.execute(delete(Conversation).where(Conversation.id.in_(ids)))

@@ -7,6 +7,7 @@ from hashlib import sha256
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from alignloop.labeling import consent
 from alignloop.labeling.conversations import delete_of_owners
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.serving_schema import GuestSession
@@ -25,6 +26,7 @@ def start_session(database: LabelingDatabase) -> str:
     with database.writing(flush=False) as session:
         expired = list(session.scalars(select(GuestSession.owner).where(GuestSession.expires < time.time())))
         delete_of_owners(session, expired)
+        consent.delete_of_owners(session, expired)
         session.execute(delete(GuestSession).where(GuestSession.owner.in_(expired)))
         if (session.scalar(select(func.count()).select_from(GuestSession)) or 0) >= MAX_GUESTS:
             raise TooManySignIns("There are too many guests now. Come back later, or sign in.")

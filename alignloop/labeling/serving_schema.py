@@ -87,4 +87,5 @@ class ChatMessage(Table):
     model: Mapped[str]  # the version that responded, with its aliases then; "" for a prompt
     state: Mapped[MessageState] = mapped_column(String)
     left_out: Mapped[int]  # earlier messages that the model did not get: they exceeded its context
+    system: Mapped[str | None] = mapped_column(Text)  # the system prompt of a response; None: not recorded
     created: Mapped[float]

@@ -19,7 +19,7 @@ from alignloop.data.formats.sources import Source, find_sources
 from alignloop.data.input_files import link_target
 from alignloop.data.record_files import read_rows, remove_records
 from alignloop.errors import AlignloopError
-from alignloop.labeling import erasure
+from alignloop.labeling import chat_erasure, erasure
 from alignloop.lineage import quotes, record_trace, row_removal
 from alignloop.lineage.graph import Graph, descendants, load_graph
 from alignloop.lineage.log import DATA, RECORD_SUFFIXES, model_label
@@ -81,12 +81,15 @@ class UserData:
 def forget_user(root: Path, id: str) -> Iterator[str]:
     """Forget a user, and yield a line for each thing that was done."""
     user, forgotten = User(id), ForgottenUsers(root / FORGOTTEN)
+    names = {id, *chat_erasure.names_of(root, id)}  # in chat, and in records of what was said there
+    user.ids |= names
     graph = load_graph(root, commits=True)
     # 1. Search everywhere first: a user without data is not written down.
     data = search_versions(root, graph, user)
     rows, files = _search_sources(root, user), _search_sets(root, user)
     indexed = count_documents(root / DEFAULT, user.ids)
-    known = data.objects or rows or files or indexed or erasure.count_items(root, user.ids)
+    stored = erasure.count_items(root, user.ids) + chat_erasure.count_items(root, user.ids)
+    known = data.objects or rows or files or indexed or stored
     if not (id in forgotten or known):
         raise ForgetError(
             f"{id}: no source, set, version of a set or labeling item holds anything of this user; "
@@ -94,6 +97,8 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
         )
     # 2. The list first: from here on no run takes the user in, whatever else happens.
     mark = forgotten.add(id)
+    for name in sorted(names - {id}):
+        forgotten.add(name)
     yield f"noted      {mark} in {FORGOTTEN}: `ingest` leaves this user out from now on"
     # 3. The data in the workspace. A row that holds other users as well goes whole.
     for path, lines in rows.items():
@@ -108,6 +113,8 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
         yield (
             f"removed    {remove_records(file, user.owns):,} records from {file.relative_to(root).as_posix()}"
         )
+    if conversations := chat_erasure.forget(root, user.ids, mark):
+        yield f"removed    {conversations:,} conversations of the chat page, with all feedback on them"
     if counts := erasure.forget(root, user.ids, mark):
         removed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
         yield f"removed    {removed} from the labeling store"

@@ -12,6 +12,7 @@ from alignloop.data.formats.importer import Changed, Imported, Refused
 from alignloop.data.formats.text import TEXT
 from alignloop.data.record_files import read_rows
 from alignloop.errors import AlignloopError
+from alignloop.labeling.chat_records import version_in
 from alignloop.lineage.graph import Graph, chronological, descendants, load_graph
 from alignloop.lineage.log import DATA, HASH_CHARACTERS, RECORD_SUFFIXES, model_label, record_files, versions
 from alignloop.pipeline import dvc_pipeline
@@ -108,6 +109,10 @@ def _source(root: Path, row: Any) -> Iterator[str]:
             f"{teacher['terms']}, prompt SHA-256 {teacher['prompt_sha256'][:HASH_CHARACTERS]}"
         )
     prompt = row.get("prompt") if isinstance(row, dict) else None
+    asked = prompt if isinstance(prompt, dict) else row
+    if isinstance(asked, dict) and (version := version_in(str(asked.get("source")))):
+        who = str(row.get("policy") or version)
+        yield f"said in chat with {who}: `python -m alignloop lineage {version}` shows what that learned from"
     row = prompt if isinstance(prompt, dict) and not row.get("origin") else row
     origin = row.get("origin") if isinstance(row, dict) else None
     if not origin:

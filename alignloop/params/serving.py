@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from alignloop.params.section import Count, Positive, Section
+from alignloop.params.section import Count, Positive, Section, Share
 
 
 class Serving(Section):
@@ -18,3 +18,6 @@ class Serving(Section):
     drain_seconds: Positive
     guests: Literal["invited", "open"]
     open_on_loopback: bool
+    consent: str
+    feedback_licence: str
+    compare_share: Share

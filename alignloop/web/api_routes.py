@@ -34,6 +34,7 @@ from alignloop.web.live_generation import (
     while_connected,
 )
 from alignloop.web.rule_checks import Dialogue, Place, begin_checked, get_checks
+from alignloop.web.stored_dialogue import StoredDialogue
 
 COMPLETION_TOKENS = 16  # of /v1/completions where a request says nothing, as in OpenAI's API
 MAX_PROMPTS = 64
@@ -53,7 +54,7 @@ async def models(request: Request) -> Response:
 
 async def _models(request: Request) -> Response:
     data = [each for version in get_pool(request).versions() for each in _entries(version)]
-    return _json({"object": "list", "data": data})
+    return json_response({"object": "list", "data": data})
 
 
 @router.get("/models/{name:path}")
@@ -62,7 +63,7 @@ async def model(request: Request, name: str) -> Response:
 
     async def found(request: Request) -> Response:
         version = get_pool(request).find(name)
-        return _json(next(each for each in _entries(version) if each["id"] == name))
+        return json_response(next(each for each in _entries(version) if each["id"] == name))
 
     return await answered(request, "models", found)
 
@@ -90,7 +91,8 @@ async def _chat(request: Request) -> Response:
         room = room_for(engine, prompt, limit, "messages")
         return [(prompt, asked.sampling(limit or room, wanted))], [checked]
 
-    return await _generate(request, asked, plan, ChatForm())
+    stored = StoredDialogue(request, messages) if asked.store else None
+    return await _generate(request, asked, plan, ChatForm(), stored=stored)
 
 
 @router.post("/completions")
@@ -147,7 +149,13 @@ def room_for(engine: Engine, prompt: Sequence[int], limit: int | None, param: st
 
 
 async def _generate(
-    request: Request, asked: SamplingRequest, plan: Any, form: Form, prompts: int = 1
+    request: Request,
+    asked: SamplingRequest,
+    plan: Any,
+    form: Form,
+    *,
+    prompts: int = 1,
+    stored: StoredDialogue | None = None,
 ) -> Response:
     limits = request.app.state.serving
     if asked.choices * prompts > limits.max_running + limits.max_waiting:
@@ -172,14 +180,18 @@ async def _generate(
         "system_fingerprint": live.version.hash[:12],
     }
     if asked.stream:
-        events = _events(live, head | {"object": form.chunk_kind}, form, asked.has_usage_chunk)
+        about = head | {"object": form.chunk_kind}
+        events = _events(live, about, form, has_usage=asked.has_usage_chunk, stored=stored)
         return EventStream(events, live.end)
     try:
         choices = await while_connected(request, _collect(live))
     finally:
         live.end()
+    if stored:
+        stored.add(piece for pieces in choices for piece in pieces)
+        await stored.save(head["id"], head["model"])
     whole = [form.choice(live, pieces) for pieces in choices]
-    return _json(head | {"choices": whole, "usage": usage(live)})
+    return json_response(head | {"choices": whole, "usage": usage(live)})
 
 
 async def _collect(live: Responses) -> list[list[Piece]]:
@@ -190,7 +202,14 @@ async def _collect(live: Responses) -> list[list[Piece]]:
     return choices
 
 
-async def _events(live: Responses, head: dict[str, Any], form: Form, has_usage: bool) -> AsyncIterator[bytes]:
+async def _events(
+    live: Responses,
+    head: dict[str, Any],
+    form: Form,
+    *,
+    has_usage: bool,
+    stored: StoredDialogue | None,
+) -> AsyncIterator[bytes]:
     extra = {"usage": None} if has_usage else {}
 
     def event(choices: list[dict[str, Any]], **more: Any) -> bytes:
@@ -201,8 +220,12 @@ async def _events(live: Responses, head: dict[str, Any], form: Form, has_usage: 
             if opening := form.opening(choice):
                 yield event([opening])
         async for pieces in live.pieces():
+            if stored:
+                stored.add(pieces)
             parts = [part for piece in pieces for part in form.parts(live, piece)]
             yield b"".join(event([part]) for part in parts)
+        if stored:
+            await stored.save(head["id"], head["model"])
         if has_usage:
             yield event([], usage=usage(live))
         yield b"data: [DONE]\n\n"
@@ -215,6 +238,7 @@ async def answered(request: Request, scope: Scope, work: Any) -> Response:
     try:
         allowance = await _authorise(request, scope)
         request.state.caller = allowance.key if allowance else "this machine"
+        request.state.api_key = allowance.key if allowance else None
         response = await work(request)
     except (ClientGone, ClientDisconnect):
         return Response(status_code=499)
@@ -268,5 +292,6 @@ def _place(request: Request) -> Place:
     return Place(request.state.caller, request.url.path)
 
 
-def _json(value: Any) -> Response:
+def json_response(value: Any) -> Response:
+    """A value as JSON that nobody keeps."""
     return Response(orjson.dumps(value), media_type="application/json", headers={"Cache-Control": "no-store"})

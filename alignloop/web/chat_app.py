@@ -6,11 +6,22 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from alignloop.labeling.consent import Statement
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.params.serving import Serving
 from alignloop.rules.rule_set import RuleSet
 from alignloop.serving.model_pool import ModelPool
-from alignloop.web import api_routes, auth, chat_people, chat_routes, metrics_routes, moderation_routes
+from alignloop.web import (
+    api_feedback,
+    api_routes,
+    auth,
+    chat_consent,
+    chat_feedback,
+    chat_people,
+    chat_routes,
+    metrics_routes,
+    moderation_routes,
+)
 from alignloop.web.api_errors import API, api_error, refusal
 from alignloop.web.auth import NotSignedIn
 from alignloop.web.chat_turns import Turns
@@ -19,9 +30,27 @@ from alignloop.web.request_guard import RequestGuard
 from alignloop.web.rule_checks import RuleChecks
 from alignloop.web.serving_metrics import CountRequests, ServingMetrics
 
+ROUTES = (
+    api_feedback,
+    api_routes,
+    auth,
+    chat_people,
+    chat_consent,
+    chat_feedback,
+    chat_routes,
+    metrics_routes,
+    moderation_routes,
+)
+ERRORS = chat_routes.ERRORS | chat_feedback.ERRORS | moderation_routes.ERRORS
 
-def create_chat_app(database: LabelingDatabase, serving: Serving, pool: ModelPool, rules: RuleSet) -> FastAPI:
-    """The application on an open database and models that are served under rules."""
+
+def create_chat_app(
+    database: LabelingDatabase, serving: Serving, pool: ModelPool, rules: RuleSet, statement: Statement
+) -> FastAPI:
+    """The application on an open database and models that are served under rules.
+
+    `statement` is what people agree to.
+    """
     app = FastAPI(title="Alignloop chat", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.database = database
     app.state.settings = app.state.serving = serving  # `url` is what the sign-in pages read
@@ -29,9 +58,10 @@ def create_chat_app(database: LabelingDatabase, serving: Serving, pool: ModelPoo
     app.state.metrics = ServingMetrics(pool, database)
     app.state.checks = RuleChecks(rules, database, app.state.metrics)
     app.state.turns = Turns(pool, app.state.checks)
+    app.state.statement = statement
     app.state.has_labeling_pages = False
     add_error_pages(app)
-    for kind, status in (chat_routes.ERRORS | moderation_routes.ERRORS).items():
+    for kind, status in ERRORS.items():
         app.add_exception_handler(kind, chat_routes.error_handler(status))
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _no_such_page)
@@ -40,7 +70,7 @@ def create_chat_app(database: LabelingDatabase, serving: Serving, pool: ModelPoo
     app.add_middleware(RequestGuard, url=serving.url, refuse=refusal, setting="serving.url")
     app.add_middleware(CountRequests, metrics=app.state.metrics)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    for part in (api_routes, auth, chat_people, chat_routes, metrics_routes, moderation_routes):
+    for part in ROUTES:
         app.include_router(part.router)
 
     @app.get("/")

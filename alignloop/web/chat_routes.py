@@ -11,16 +11,19 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from alignloop.labeling import conversations
+from alignloop.labeling import consent, conversations
 from alignloop.labeling.conversations import ConversationFull, ConversationNotFound
 from alignloop.labeling.escalations import Ask
 from alignloop.labeling.serving_schema import ChatMessage, Conversation, MessageState
 from alignloop.serving.engine import NotServing, QueueFull
 from alignloop.serving.model_pool import ModelNotFound, ModelPool, ModelsInUse
+from alignloop.web import chat_compare
 from alignloop.web.api_routes import get_pool
 from alignloop.web.auth import get_database
+from alignloop.web.chat_consent import get_statement
+from alignloop.web.chat_feedback import thread_values
 from alignloop.web.chat_people import Keyed, Known, Person
-from alignloop.web.chat_turns import TurnRefused, Turns
+from alignloop.web.chat_turns import SECOND, TurnRefused, Turns
 from alignloop.web.forms import storable_text
 from alignloop.web.live_generation import EventStream
 from alignloop.web.rendering import error_page, render_page
@@ -108,8 +111,8 @@ def thread(request: Request, id: Id, known: Known) -> Response:
     """The messages of a conversation as a part of the page."""
     with get_database(request).reading() as session:
         found = conversations.find(session, known.owner, id)
-        shown = conversations.branch(session, found)
-    return render_page(request, "chat_thread.html", shown=shown)
+        values = thread_values(session, found, conversations.branch(session, found))
+    return render_page(request, "chat_thread.html", **values)
 
 
 @router.get("/list")
@@ -137,7 +140,7 @@ async def prompt(request: Request, body: NewPrompt, known: Keyed) -> Response:
     saved = await run_in_threadpool(
         conversations.add_prompt, database, known.owner, id, parent=body.parent, content=content
     )
-    return await _respond(request, known, id, saved)
+    return await _respond(request, known, id, saved, may_compare=True)
 
 
 @router.post("/c/{id}/again")
@@ -161,7 +164,7 @@ async def change(request: Request, id: Id, body: Change, known: Keyed) -> Respon
             await run_in_threadpool(conversations.show, database, known.owner, id, body.message)
         case "stop" | "delete":
             await run_in_threadpool(_find, request, known, id)
-            if (turn := turns.running(id)) and turn.task:
+            while (turn := turns.running(id)) and turn.task:
                 turn.stop()
                 await turn.task
             if body.act == "delete":
@@ -171,7 +174,9 @@ async def change(request: Request, id: Id, body: Change, known: Keyed) -> Respon
     return JSONResponse({"done": True})
 
 
-async def _respond(request: Request, known: Person, id: str, prompt: int) -> Response:
+async def _respond(
+    request: Request, known: Person, id: str, prompt: int, may_compare: bool = False
+) -> Response:
     database = get_database(request)
 
     def read() -> tuple[Conversation, list[dict[str, str]]]:
@@ -188,13 +193,24 @@ async def _respond(request: Request, known: Person, id: str, prompt: int) -> Res
 
     def save(text: str, state: MessageState, model: str, left_out: int, ask: Ask | None) -> int:
         values: dict[str, Any] = {"content": text, "state": state, "model": model, "left_out": left_out}
+        values["system"] = found.system
         return conversations.add_response(database, known.owner, id, parent=prompt, ask=ask, **values)
 
     settings = {key: value for key, value in found.sampling.items() if value is not None}
-    turn = await _turns(request).begin(
-        known.owner, id, model=found.model, messages=messages, settings=settings, save=save
+    asked: dict[str, Any] = {"model": found.model, "messages": messages, "settings": settings}
+    turns, pair = _turns(request), chat_compare.Pair(database, known.owner, id)
+    is_two = may_compare and await run_in_threadpool(
+        chat_compare.is_due, request, known.owner, found.sampling
     )
-    return EventStream(turn.events(), turn.stop, **{"X-Conversation": id})
+    first = await turns.begin(known.owner, id, **asked, save=pair.saver(0, save) if is_two else save)
+    if is_two:
+        try:
+            second = await turns.begin(known.owner, id + SECOND, **asked, save=pair.saver(1, save))
+        except (QueueFull, ModelsInUse, TurnRefused):  # busy: this turn has one response, as most have
+            return EventStream(first.events(), first.stop, **{"X-Conversation": id})
+        events = chat_compare.events_of((first, second))
+        return EventStream(events, lambda: (first.stop(), second.stop()), **{"X-Conversation": id})
+    return EventStream(first.events(), first.stop, **{"X-Conversation": id})
 
 
 def _without_blocked(shown: Sequence[ChatMessage]) -> list[ChatMessage]:
@@ -216,7 +232,8 @@ def _page(request: Request, known: Person, id: str | None) -> Response:
     pool: ModelPool = get_pool(request)
     with get_database(request).reading() as session:
         found = conversations.find(session, known.owner, id) if id else None
-        shown = conversations.branch(session, found) if found else []
+        shown = thread_values(session, found, conversations.branch(session, found) if found else [])
+        given = consent.consent_of(session, known.owner, get_statement(request).version)
         listed = conversations.listed(session, known.owner)
     model = found.model if found else pool.standard
     versions = pool.versions()
@@ -227,7 +244,8 @@ def _page(request: Request, known: Person, id: str | None) -> Response:
         person=known,
         conversations=listed,
         current=found,
-        shown=shown,
+        **shown,
+        given=given,
         model=model,
         version=current,
         names=[name for version in versions for name in version.names],

@@ -26,6 +26,7 @@ RESERVED_SHARE = 4  # a quarter of the context is kept for a response whose leng
 MOST_RUNNING = 3  # of one person
 MOST_SENT = 400  # messages that are tried to fit
 STATES: dict[str, MessageState] = {"length": "cut", "content_filter": "blocked"}
+SECOND = "/2"  # added to a conversation's name where a second response is written beside the first
 log = logging.getLogger(__name__)
 
 
@@ -106,7 +107,8 @@ class Turns:
 
     def running(self, conversation: str) -> Turn | None:
         """The response that runs in a conversation."""
-        return self._running.get(conversation, ("", None))[1]
+        second = self._running.get(conversation + SECOND, ("", None))
+        return self._running.get(conversation, second)[1]
 
     async def begin(
         self,
@@ -119,7 +121,7 @@ class Turns:
         save: Callable[[str, MessageState, str, int, Ask | None], int],
     ) -> Turn:
         """Begin a response to the messages. Raises TurnRefused, and what the engine refuses with."""
-        if conversation in self._running:
+        if conversation in self._running or conversation + SECOND in self._running:
             raise TurnRefused("A response is being written in this conversation: stop it first.")
         if sum(each == owner for each, _ in self._running.values()) >= MOST_RUNNING:
             raise TurnRefused(f"{MOST_RUNNING} responses are being written for you: wait for one of them.")

@@ -62,6 +62,7 @@ def test_the_server_serves_the_champion_and_sigterm_lets_a_stream_end(
     registry.set_alias(project, "champion", version)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    shutil.copytree(PROJECT / "configs", project / "configs")
     values = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(values.replace("127.0.0.1:4400", f"127.0.0.1:{port}"))
     (project / "configs").mkdir()

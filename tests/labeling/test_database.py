@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from alignloop.labeling import database as module
-from alignloop.labeling import escalation_schema, serving_schema  # noqa: F401  their tables
+from alignloop.labeling import escalation_schema, feedback_schema, serving_schema  # noqa: F401  their tables
 from alignloop.labeling.database import (
     DatabaseBusyError,
     LabelingDatabase,

@@ -19,6 +19,7 @@ from alignloop import params as parameters
 from alignloop import tracking
 from alignloop.core.models import new_policy, save_policy
 from alignloop.core.tokens import train_tokenizer
+from alignloop.labeling import consent
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.pipeline import dvc_pipeline
 from alignloop.rules.rule_set import RuleSet
@@ -84,7 +85,9 @@ def served_chat(
         refresh_seconds=plan.refresh_seconds,
     )
     pool.start()
-    app = create_chat_app(database, plan, pool, rules)
+    statement = consent.read_statement(PROJECT, plan.consent, plan.feedback_licence)
+    consent.record_statement(database, statement)
+    app = create_chat_app(database, plan, pool, rules, statement)
     config = uvicorn.Config(app, port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=10)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))

@@ -29,6 +29,7 @@ def server(policies: Path, database: LabelingDatabase) -> Iterator[ChatServer]:
 
 
 def send(page: "Page", text: str) -> None:
+    page.wait_for_load_state()  # the script reads the keys
     page.fill("#message", text)
     page.keyboard.press("Enter")
     page.wait_for_selector("body:not(.running) #send:visible")

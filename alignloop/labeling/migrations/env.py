@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from alignloop.labeling import escalation_schema, serving_schema  # noqa: F401  their tables
+from alignloop.labeling import escalation_schema, feedback_schema, serving_schema  # noqa: F401  their tables
 from alignloop.labeling.schema import Table
 
 context.configure(

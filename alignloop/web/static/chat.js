@@ -64,6 +64,12 @@
     return item;
   }
 
+  function beside(item) {
+    const text = item.querySelector(".text").cloneNode();
+    item.classList.add("two"); item.append(text);
+    return text;
+  }
+
   function running(on) {
     isRunning = on;
     send.hidden = on; stop.hidden = !on;
@@ -83,7 +89,7 @@
     const live = bubble("assistant", "");
     live.classList.add("live");
     toEnd();
-    const text = live.querySelector(".text");
+    const texts = [live.querySelector(".text")];  // of the response, or of both where two are written
     let failed = "";
     try {
       const reply = await post(place, values);
@@ -99,8 +105,10 @@
         for (const line of lines) {
           const event = JSON.parse(line.slice(6));
           const end = atEnd();
-          if (event.text) text.textContent += event.text;
-          if (event.note) { say(event.note); text.dataset.note = event.note; }
+          const side = event.side || 0;
+          texts[side] ??= beside(live);
+          if (event.text) texts[side].textContent += event.text;
+          if (event.note) { say(event.note); texts[side].dataset.note = event.note; }
           if (event.problem) failed = event.problem;
           if (end) toEnd();
         }
@@ -218,6 +226,8 @@
     if (!confirm("Delete this conversation with all its messages?")) return;
     try { await post(`/chat/c/${conversation}`, { act: "delete" }); location.assign("/chat"); } catch (error) { problem(error.message); }
   });
+
+  document.addEventListener("feedback-saved", () => refresh().catch((error) => problem(error.message)));
 
   let waiting;
   $("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => refreshList().catch((error) => problem(error.message)), 150); });

@@ -1,0 +1,69 @@
+"""`chat export`: what people said in chat, with their consent, as sources for `ingest`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from alignloop.data import record_files
+from alignloop.errors import AlignloopError
+from alignloop.files import replacing
+from alignloop.labeling import chat_records, consent
+from alignloop.labeling.chat_records import ChatRecords
+from alignloop.labeling.consent import Statement
+from alignloop.labeling.database import LabelingDatabase
+from alignloop.markdown import plain
+from alignloop.params import Params
+
+SOURCES = Path("data", "sources")
+KINDS = {
+    chat_records.PROMPTS: "prompts",
+    chat_records.DEMONSTRATIONS: "demonstrations",
+    chat_records.COMPARISONS: "rankings of two responses that were compared",
+    chat_records.EDITS: "rankings of an edit above its response",
+    chat_records.THUMBS: "rankings of thumbs up above thumbs down",
+}
+README = "README.md"
+
+
+class ChatExportError(AlignloopError):
+    """Nothing was written; the message says why."""
+
+
+def export(database: LabelingDatabase, params: Params, out: Path) -> Iterator[str]:
+    """Write the records into a folder in place of those of an earlier export; yields what was done."""
+    files = {f"{kind}.jsonl" for kind in KINDS} | {README}
+    if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= files):
+        raise ChatExportError(f"{out}: holds other files than an earlier export; name a folder of its own")
+    plan = params.serving
+    statement = consent.read_statement(Path.cwd(), plan.consent, plan.feedback_licence)
+    with database.reading() as session:
+        found = chat_records.collect(session, statement, params.validate_.max_responses)
+    lines = list(_report(found, statement, out))
+    with replacing(out) as part:
+        part.mkdir()
+        for kind, records in found.records.items():
+            record_files.write(part / f"{kind}.jsonl", records)
+        text = "\n".join(f"- {plain(line)}" for line in lines)
+        about = "Made by `python -m alignloop chat export`, which replaces this folder."
+        (part / README).write_text(f"# Chat\n\n{about}\n\n{text}\n", encoding="utf-8")
+    yield from lines
+
+
+def _report(found: ChatRecords, statement: Statement, out: Path) -> Iterator[str]:
+    for kind, words in KINDS.items():
+        if records := found.records.get(kind):
+            yield f"{len(records):,} {words}: {kind}.jsonl"
+    if not found.records:
+        yield "no record: nothing was said that may be used"
+    yield f"of {len(found.people):,} people; statement {statement.version}"
+    for kind, count in sorted(found.redacted.items()):
+        yield f"redacted: {count:,} {kind}"
+    for (what, reason), count in sorted(found.left_out.items()):
+        yield f"left out: {count:,} {what} {reason}"
+    name = out.resolve()
+    sources = SOURCES.resolve()
+    pattern = f"{name.relative_to(sources).as_posix()}/*" if name.is_relative_to(sources) else f"{out.name}/*"
+    yield f"licence: {statement.licence}; params.yaml needs {_licences(pattern, statement.licence)}"
+
+
+def _licences(pattern: str, licence: str) -> str:
+    return f"""ingest.licences: {{"{pattern}": {licence}}}"""

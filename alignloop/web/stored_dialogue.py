@@ -1,0 +1,58 @@
+"""What a request of the API with `store: true` keeps: messages and responses, for feedback on them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import ValidationError
+
+from alignloop.labeling import stored_responses
+from alignloop.labeling.conversations import ConversationFull
+from alignloop.labeling.stored_responses import StoredResponse
+from alignloop.records import Message, check_turns
+from alignloop.serving.engine import Piece
+from alignloop.web.api_errors import ApiError
+from alignloop.web.auth import get_database
+
+
+class StoredDialogue:
+    """Collects the pieces of the responses, and saves them when all have ended."""
+
+    def __init__(self, request: Request, messages: Sequence[Mapping[str, str]]) -> None:
+        """Raises ApiError for what cannot be stored: before anything is generated."""
+        if request.state.api_key is None:
+            raise _refusal("store needs an API key: without one nobody could give feedback on the response.")
+        try:
+            turns = tuple(Message.model_validate(each) for each in messages)
+            check_turns(turns, last="user")
+        except (ValidationError, ValueError) as error:
+            reason = "a message is empty" if isinstance(error, ValidationError) else str(error)
+            raise _refusal(f"This dialogue cannot be stored: {reason}. Send it without `store`.") from None
+        self._owner = stored_responses.owner_of(request.state.api_key)
+        self._database = get_database(request)
+        self._messages = messages
+        self._choices: dict[int, list[Piece]] = {}
+
+    def add(self, pieces: Iterable[Piece]) -> None:
+        """Collect pieces of any choice."""
+        for piece in pieces:
+            self._choices.setdefault(piece.choice, []).append(piece)
+
+    async def save(self, id: str, model: str) -> None:
+        """Save the responses under the id of the reply. They are on disk then."""
+        responses = [
+            StoredResponse(
+                "".join(piece.text for piece in pieces),
+                "cut" if pieces[-1].finish == "length" else "complete",
+            )
+            for _, pieces in sorted(self._choices.items())
+        ]
+        what = self._database, self._owner, id, self._messages, responses, model
+        try:
+            await run_in_threadpool(stored_responses.store, *what)
+        except ConversationFull as error:
+            raise ApiError(409, str(error), param="store", code="store_full") from None
+
+
+def _refusal(words: str) -> ApiError:
+    return ApiError(400, words, param="store", code="invalid_value")
