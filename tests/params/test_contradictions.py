@@ -10,6 +10,11 @@ from alignloop.params import ParamsError, parse
 
 OTHER = {"kind": "checkpoint", "path": "rm", "weight": 1.0}
 DEFAULTS = Path(__file__).parents[2] / "params.yaml"
+TOOLS = {
+    "functions": [{"function": "alignloop.tools.calculator:calculator", "network": False, "settings": {}}],
+    "answer_tokens": 64,
+    "timeout_s": 1.0,
+}
 
 
 def changed(**sections: Any) -> dict[str, Any]:
@@ -85,6 +90,14 @@ def said(values: dict[str, Any]) -> list[str]:
             changed(ppo={"score": {"rm": {"kind": "rewad", "weight": 1.0}}}),
             "ppo.score.rm: kind must be reward, checkpoint, http, function, final_number, "
             "instructions, citations, quotes or rule",
+        ),
+        (
+            changed(ppo={"score": {"true": {"kind": "citations", "weight": 1.0}}, "value": "trunk"}),
+            "ppo.score.true: citations are checked against what a search has shown",
+        ),
+        (
+            changed(ppo={"tools": {**TOOLS, "max_calls": 9}}),
+            "ppo.tools: 9 calls with answers of 64 tokens make responses of 976, which leave no room",
         ),
         (changed(ppo={"score": "rewad"}), "ppo.score: Input should be 'reward', not 'rewad'"),
         (
