@@ -203,7 +203,7 @@ class Trainer:
             config=config,
         )
         metrics = rollout_metrics(rollouts, experience, coef)
-        metrics |= sampler_metrics(responses, config.sampler_truncate) | responses.counts
+        metrics |= {**sampler_metrics(responses, config.sampler_truncate), **responses.counts}
         if self.value is not None:
             metrics["explained_variance"] = explained_variance(
                 experience.values, experience.returns, experience.mask

@@ -30,7 +30,10 @@ class Answer:
 class Tools(Protocol):
     """Who answers. A call is a turn that ended and has the form of a call, right or wrong."""
 
-    outcomes: Sequence[str]  # all that an answer may have; the first: the call was right
+    @property
+    def outcomes(self) -> Sequence[str]:
+        """All that an answer may have; the first: the call was right."""
+        ...
 
     def is_call(self, turn: Sequence[int]) -> bool: ...
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pypdf
 import pytest
+from pypdf import generic
 
 from alignloop.commands.index import command
 from alignloop.data.forgotten import ForgottenUsers
@@ -22,20 +23,18 @@ PDF_TEXT = "BT /F1 12 Tf 10 100 Td (The lighthouse was lit in 1902.) Tj ET"
 def pdf(path: Path, password: str = "", text: str = PDF_TEXT) -> None:
     writer = pypdf.PdfWriter()
     page = writer.add_blank_page(200, 200)
-    font = pypdf.generic.DictionaryObject(
+    font = generic.DictionaryObject(
         {
-            pypdf.generic.NameObject("/Type"): pypdf.generic.NameObject("/Font"),
-            pypdf.generic.NameObject("/Subtype"): pypdf.generic.NameObject("/Type1"),
-            pypdf.generic.NameObject("/BaseFont"): pypdf.generic.NameObject("/Helvetica"),
+            generic.NameObject("/Type"): generic.NameObject("/Font"),
+            generic.NameObject("/Subtype"): generic.NameObject("/Type1"),
+            generic.NameObject("/BaseFont"): generic.NameObject("/Helvetica"),
         }
     )
-    fonts = pypdf.generic.DictionaryObject({pypdf.generic.NameObject("/F1"): font})
-    page[pypdf.generic.NameObject("/Resources")] = pypdf.generic.DictionaryObject(
-        {pypdf.generic.NameObject("/Font"): fonts}
-    )
-    stream = pypdf.generic.DecodedStreamObject()
+    fonts = generic.DictionaryObject({generic.NameObject("/F1"): font})
+    page[generic.NameObject("/Resources")] = generic.DictionaryObject({generic.NameObject("/Font"): fonts})
+    stream = generic.DecodedStreamObject()
     stream.set_data(text.encode())
-    page[pypdf.generic.NameObject("/Contents")] = stream
+    page[generic.NameObject("/Contents")] = stream
     if password:
         writer.encrypt(password, algorithm="RC4-128")
     writer.write(path)

@@ -161,6 +161,7 @@ def test_a_prompt_has_the_tools_by_the_template_or_in_a_system_message(tokenizer
     assert text.count("<|im_end|>") == 2, "what people wrote closes no turn"
     ids = offered(tokenizer, [{"role": "system", "content": "Be kind."}, *asked], [TOOL], CallForm())
     text = tokenizer.decode(ids)
+    assert isinstance(text, str)
     assert text.startswith("<|system|>Be kind.\n\nYou can call these tools")
     assert json.dumps(TOOL.as_schema()["function"]) in text
     assert offered(tokenizer, asked, [], CallForm()) == encode_prompt(tokenizer, asked)
