@@ -139,7 +139,7 @@ def delete_of_owners(session: Session, owners: Sequence[str]) -> None:
     session.execute(delete(ChatPerson).where(ChatPerson.owner.in_(owners)))
 
 
-def _decisions(owners: Sequence[str] | None) -> Select[tuple[ConsentDecision]]:
+def _decisions(owners: Sequence[str] | None) -> Select[ConsentDecision]:
     query = select(ConsentDecision)
     return query if owners is None else query.where(ConsentDecision.owner.in_(owners))
 
