@@ -135,12 +135,8 @@ class _Dialogue:
         if better == given:
             raise _LeftOut(EQUAL)
         messages = (*asked.messages, Message(role="assistant", content=better))
-        about: dict[str, Any] = {
-            "user": self._name,
-            "labeler": self._labeler,
-            "category": CATEGORY,
-            "time": _day(row.time),
-        }
+        about: dict[str, Any] = {"user": self._name, "labeler": self._labeler, "category": CATEGORY}
+        about["time"] = _day(row.time)
         id = self._id("edit", response)
         yield DEMONSTRATIONS, Demonstration(id=id, messages=messages, source=asked.source, **about)
         if response.state in WHOLE:
