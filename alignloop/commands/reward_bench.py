@@ -8,6 +8,7 @@ Numbers and each ranking's scores go into an MLflow run, and the numbers into a 
 
 import argparse
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,9 @@ def command(arguments: Sequence[str]) -> int:
             "words": len(measured.baseline.weights),
             "strength": measured.baseline.strength,
         }
+    if options.out:
+        write_json(options.out, report)
+    print("\n".join([*measured.notes, "", render(report), "", ties_note(report)]), flush=True)
     with tracking.run(root, "reward-bench", params=given, inputs=inputs) as run:
         run.log(0, _points(report))
         with TemporaryDirectory() as folder:
@@ -91,9 +95,6 @@ def command(arguments: Sequence[str]) -> int:
             write_json(numbers, report)
             scores.write_text("".join(_lines(measured)), encoding="utf-8")
             run.finish({}, [(numbers, ""), (scores, "")])
-    if options.out:
-        write_json(options.out, report)
-    print("\n".join([*measured.notes, "", render(report), "", ties_note(report)]))
     return 0
 
 
@@ -153,10 +154,16 @@ def _word_baseline(
 def _points(report: dict[str, Any]) -> dict[str, float]:
     """The accuracies as metrics of the run: `reward-bench/SUBSET/reward_model`."""
     return {
-        f"reward-bench/{subset}/{scorer.replace(' ', '_')}": numbers["rate"]
+        f"reward-bench/{_metric_name(subset)}/{scorer.replace(' ', '_')}": numbers["rate"]
         for subset, part in report["subsets"].items()
         for scorer, numbers in part["accuracy"].items()
     }
+
+
+def _metric_name(subset: str) -> str:
+    """A subset's name as a part of a metric's: a path has no root, and MLflow takes no other signs."""
+    parts = (re.sub(r"[^\w.: -]", "_", part) for part in subset.split("/"))
+    return "/".join(part for part in parts if part.strip("."))
 
 
 def _lines(measured: _Measured) -> Iterator[str]:

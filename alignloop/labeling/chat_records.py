@@ -19,7 +19,7 @@ from alignloop.labeling import consent
 from alignloop.labeling.consent import Consent, Statement
 from alignloop.labeling.feedback import version_of
 from alignloop.labeling.feedback_schema import Choice, ResponseComparison, ResponseFeedback
-from alignloop.labeling.serving_schema import ChatMessage, Conversation
+from alignloop.labeling.serving_schema import UNREAD, ChatMessage, Conversation
 from alignloop.records import Demonstration, Message, Prompt, Ranking, Record
 
 SOURCE = "chat with "  # `source` of the records, before the version that responded
@@ -34,6 +34,7 @@ EARLIER = "of people who agreed to an earlier statement"
 BEFORE = "said before the person agreed"
 EMPTY = "with an empty message"
 EQUAL = "of responses that redaction makes equal"
+RULED_OUT = "that a rule or a person did not let through, or of dialogues with such responses"
 UNRECORDED = "of which it is not recorded what system prompt the model got"
 
 
@@ -231,6 +232,8 @@ class _Dialogue:
         while place is not None:
             chain.append(self._messages[place])
             place = chain[-1].parent
+        if any(message.state in UNREAD for message in (response, *chain)):
+            raise _LeftOut(RULED_OUT)
         prompt, chain = chain[0], chain[::-1][response.left_out :]
         if response.system is None:
             raise _LeftOut(UNRECORDED)

@@ -22,6 +22,7 @@ MessageState = Literal[
     "person",  # a person responded
     "refused",  # a person refused to respond
 ]
+UNREAD = ("blocked", "waiting", "refused")  # states of responses that no model reads later, nor the prompts
 
 
 class ApiKey(Table):

@@ -84,14 +84,16 @@ async def _chat(request: Request) -> Response:
     messages = [message.plain() for message in asked.messages]
     limit = asked.max_completion_tokens or asked.max_tokens
     wanted = (asked.top_logprobs or 0) if asked.logprobs else None
+    stored = StoredDialogue(request, messages) if asked.store else None
 
     def plan(engine: Engine) -> tuple[Prompts, list[Dialogue]]:
         checked = get_checks(request).prompt(messages, _place(request))
+        if stored:
+            stored.redacted(checked)
         prompt = engine.encode_dialogue(checked)
         room = room_for(engine, prompt, limit, "messages")
         return [(prompt, asked.sampling(limit or room, wanted))], [checked]
 
-    stored = StoredDialogue(request, messages) if asked.store else None
     return await _generate(request, asked, plan, ChatForm(), stored=stored)
 
 

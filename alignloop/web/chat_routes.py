@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from alignloop.labeling import consent, conversations
 from alignloop.labeling.conversations import ConversationFull, ConversationNotFound
 from alignloop.labeling.escalations import Ask
-from alignloop.labeling.serving_schema import ChatMessage, Conversation, MessageState
+from alignloop.labeling.serving_schema import UNREAD, ChatMessage, Conversation, MessageState
 from alignloop.serving.engine import NotServing, QueueFull
 from alignloop.serving.model_pool import ModelNotFound, ModelPool, ModelsInUse
 from alignloop.web import chat_compare
@@ -41,7 +41,6 @@ ERRORS: dict[type[Exception], int] = {
     NotServing: 503,
 }
 Id = Annotated[str, Path(pattern=r"^[\w-]{10,40}$")]
-UNREAD = ("blocked", "waiting", "refused")  # states of responses that no model reads later, nor the prompts
 Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 

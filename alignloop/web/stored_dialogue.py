@@ -13,6 +13,7 @@ from alignloop.records import Message, check_turns
 from alignloop.serving.engine import Piece
 from alignloop.web.api_errors import ApiError
 from alignloop.web.auth import get_database
+from alignloop.web.chat_turns import STATES
 
 
 class StoredDialogue:
@@ -33,6 +34,10 @@ class StoredDialogue:
         self._messages = messages
         self._choices: dict[int, list[Piece]] = {}
 
+    def redacted(self, messages: Sequence[Mapping[str, str]]) -> None:
+        """Keep these messages instead: what the rules left of them."""
+        self._messages = messages
+
     def add(self, pieces: Iterable[Piece]) -> None:
         """Collect pieces of any choice."""
         for piece in pieces:
@@ -43,7 +48,7 @@ class StoredDialogue:
         responses = [
             StoredResponse(
                 "".join(piece.text for piece in pieces),
-                "cut" if pieces[-1].finish == "length" else "complete",
+                STATES.get(pieces[-1].finish or "", "complete"),
             )
             for _, pieces in sorted(self._choices.items())
         ]

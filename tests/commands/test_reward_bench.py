@@ -82,8 +82,9 @@ def test_hh_pairs_are_told_apart_by_folder_or_file_and_bounded(
         "helpful-base": 3,
         "all": 6,
     }
-    assert main([*arguments, "--by", "file"]) == 0
-    assert list(json.loads((files / "n.json").read_text())["subsets"]) == [*named, "all"]
+    elsewhere = str(files / named[0])
+    assert main(["reward-bench", elsewhere, *arguments[2:], "--by", "file"]) == 0
+    assert list(json.loads((files / "n.json").read_text())["subsets"]) == [elsewhere, named[1], "all"]
 
 
 def test_what_cannot_be_measured_is_one_message_and_no_run(

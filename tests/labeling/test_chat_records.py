@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select, update
 
 from alignloop.labeling import chat_records, consent, conversations, feedback
-from alignloop.labeling.chat_records import BEFORE, EARLIER, NO_CONSENT, ChatRecords, version_in
+from alignloop.labeling.chat_records import BEFORE, EARLIER, NO_CONSENT, RULED_OUT, ChatRecords, version_in
 from alignloop.labeling.consent import Statement
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.feedback_schema import Choice, ResponseComparison
-from alignloop.labeling.serving_schema import ChatMessage
+from alignloop.labeling.serving_schema import UNREAD, ChatMessage
 from alignloop.records import Message
 
 STATEMENT = Statement("May we?", "CC0-1.0")
@@ -170,3 +170,21 @@ def test_the_prompt_of_a_record_is_what_the_model_got(database: LabelingDatabase
     with database.writing() as session:  # what was said at the same moment as the consent is covered
         session.execute(update(ChatMessage).values(created=time.time() - 3600))
     assert collect(database).records == {}
+
+
+@pytest.mark.parametrize("state", UNREAD)
+def test_what_a_rule_or_a_person_stopped_teaches_nothing_nor_do_the_turns_after_it(
+    database: LabelingDatabase, state: str
+) -> None:
+    decide(database, "ada", True)
+    id, prompt = begin(database, "ada", "How is it picked?")
+    stopped = respond(database, "ada", id, prompt, "A rule does not let it through.", state=state)
+    feedback.rate(database, "ada", id, stopped, is_up=False)
+    feedback.edit(database, "ada", id, stopped, "With a hook.")
+    later = conversations.add_prompt(database, "ada", id, stopped, "And then?")
+    respond(database, "ada", id, later, "Open it.")
+    found = collect(database)
+    assert found.records == {}
+    assert found.left_out["prompts", RULED_OUT] == 2
+    assert found.left_out["edits", RULED_OUT] == 1
+    assert sum(found.left_out.values()) == 4

@@ -86,8 +86,7 @@ def test_feedback_is_exported_ingested_traced_and_forgotten(
         data = b"".join(file.read_bytes() for file in (copy / place).rglob("*") if file.is_file())
         assert names["labeler-ada"].encode() not in data, place
         assert b"asks labeler-ada" not in data, place
-        assert (names["labeler-bob"].encode() in data) == (place != ".dvc/cache"), (
-            place
-        )  # whole sets go there
+        if place != ".dvc/cache":  # an object of a whole split goes, with all who are in it
+            assert names["labeler-bob"].encode() in data, place
     assert main(["chat", "export", "data/sources/chat"]) == 0
     assert {row["user"] for row in rows(folder / "prompts.jsonl")} == {names["labeler-bob"]}

@@ -14,6 +14,7 @@ from alignloop.inference import chat_endpoint
 from alignloop.labeling import conversations
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.schema import Event
+from alignloop.labeling.serving_schema import ChatMessage
 from alignloop.rules.rule import Rule
 from alignloop.rules.rule_set import RuleSet
 from alignloop.web.chat_turns import Turns
@@ -133,6 +134,10 @@ def test_a_blocked_prompt_reaches_no_model_and_a_redacted_one_as_such(
     of_redacted, of_original = (client.chat.completions.create(**each) for each in (redacted, ASKED))
     assert of_original.choices[0].message.content == of_redacted.choices[0].message.content
     assert of_original.usage.prompt_tokens == of_redacted.usage.prompt_tokens
+    client.chat.completions.create(**ASKED, store=True)
+    with server.database.reading() as session:
+        stored = session.scalars(select(ChatMessage.content).where(ChatMessage.role == "user")).all()
+    assert stored == [redacted["messages"][0]["content"]], "what is stored is what the rules left"
 
 
 def test_a_rule_that_cannot_be_checked_lets_nothing_through(
