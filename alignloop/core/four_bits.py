@@ -57,21 +57,39 @@ class FourBitLinear(nn.Linear):
         if torch.is_autocast_enabled(kind):
             input = input.to(torch.get_autocast_dtype(kind))
         bias = None if self.bias is None else self.bias.to(input.dtype)
+        if self.in_features % BLOCK:
+            product = cast(Tensor, _Product.apply(input, self))
+            return product if bias is None else product + bias
         return matmul_4bit(input, self.weight, self._state(input.dtype), bias=bias)
 
     def whole_weight(self) -> Tensor:
         """The weight (out, in) in fp32, as passes read it."""
         from bitsandbytes.functional import dequantize_4bit
 
-        return dequantize_4bit(self.weight.detach(), self._state(torch.float32))
+        # as one row: where a block spans two rows, bitsandbytes' kernel for AVX-512 takes a wrong scale
+        flat = self._state(torch.float32, self.out_features * self.in_features)
+        return dequantize_4bit(self.weight.detach(), flat).view(self.out_features, self.in_features)
 
-    def _state(self, dtype: torch.dtype) -> Any:
+    def _state(self, dtype: torch.dtype, *shape: int) -> Any:
         from bitsandbytes.functional import QuantState
 
-        shape = torch.Size((self.out_features, self.in_features))
+        shape = torch.Size(shape or (self.out_features, self.in_features))
         return QuantState(
             self.scales, shape=shape, code=self.levels, blocksize=BLOCK, quant_type=KIND, dtype=dtype
         )
+
+
+class _Product(torch.autograd.Function):
+    """input · weightᵀ of a layer whose blocks span rows; the whole weight is made again for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, layer: FourBitLinear) -> Tensor:
+        ctx.layer = layer
+        return nn.functional.linear(input, layer.whole_weight().to(input.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] @ ctx.layer.whole_weight().to(gradients[0].dtype), None
 
 
 def to_four_bits(model: M) -> M:

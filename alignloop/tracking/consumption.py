@@ -25,6 +25,7 @@ class Meter:
     def __init__(self, active: ActiveRun, processes: int) -> None:
         self._active, self._processes = active, processes
         self._machine, self._last = SystemMonitor(), self._totals()
+        self._moment = 0  # of the last point, in milliseconds
 
     def look(self) -> None:
         """Log the machine's readings and what was consumed, if the interval between two looks is over."""
@@ -41,8 +42,11 @@ class Meter:
         grown["gpu_seconds"] = grown["process_seconds"] if _on_gpu() else 0.0
         self._last = now
         costs = {f"{PREFIX}{name}": value for name, value in grown.items() if value}
-        # by the clock, not by step: a resumed stage repeats some of its steps
-        self._active.log(int(time.time()), {**readings, **costs})
+        # by the clock, not by step: a resumed stage repeats some of its steps, and of a step known already
+        # no second point is kept
+        self._active.log(int(time.time()), readings)
+        self._moment = max(self._moment + 1, time.time_ns() // 1_000_000)
+        self._active.log(self._moment, costs)
 
     def _totals(self) -> dict[str, float]:
         wall, cpu = time.monotonic() * self._processes, sum(os.times()[:4]) * self._processes

@@ -65,8 +65,6 @@ def test_the_server_serves_the_champion_and_sigterm_lets_a_stream_end(
     shutil.copytree(PROJECT / "configs", project / "configs")
     values = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(values.replace("127.0.0.1:4400", f"127.0.0.1:{port}"))
-    (project / "configs").mkdir()
-    shutil.copy(PROJECT / "configs" / "rules.yaml", project / "configs")
     assert main(["chat", "create-key", "program"]) == 0
     key = capsys.readouterr().out.strip()
     server = subprocess.Popen(

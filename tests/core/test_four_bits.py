@@ -25,15 +25,16 @@ def logits(model: PreTrainedModel) -> torch.Tensor:
     return logits_at(model, ids, everywhere, everywhere)
 
 
-def test_a_weight_is_the_nearest_of_sixteen_levels_of_its_block() -> None:
-    layer = nn.Linear(2 * BLOCK, 4)
+@pytest.mark.parametrize("width", [2 * BLOCK, BLOCK // 2, 3 * BLOCK // 2])
+def test_a_weight_is_the_nearest_of_sixteen_levels_of_its_block(width: int) -> None:
+    layer = nn.Linear(width, 4)
     small = FourBitLinear(layer)
     levels, whole = create_normal_map(), layer.weight.detach().view(-1, BLOCK)
     scale = whole.abs().max(1, keepdim=True).values
     nearest = levels[(whole[..., None] / scale[..., None] - levels).abs().argmin(-1)] * scale
     torch.testing.assert_close(small.whole_weight(), nearest.view(4, -1), atol=1e-6, rtol=0)
     assert small.weight.nbytes + small.scales.nbytes == PACKED * layer.weight.numel()
-    rows = torch.randn(3, 2 * BLOCK, requires_grad=True)
+    rows = torch.randn(3, width, requires_grad=True)
     small(rows).square().sum().backward()
     expected = torch.nn.functional.linear(rows.detach(), small.whole_weight(), layer.bias.detach())
     torch.testing.assert_close(small(rows), expected)

@@ -82,7 +82,8 @@ def test_a_round_by_people_from_the_policys_responses_to_the_next_policy(
     # the policy responds; the next stage publishes the round and reports what is missing
     monkeypatch.chdir(tmp_path)
     params, sft = prepare_round(params), Path("models/sft")
-    list(bind(sample, params)("r1", sft, Path("prompts"), Path("samples.jsonl"), Path("sample.json")))
+    outs = Path("samples.jsonl"), Path("sample.json")
+    list(bind(sample, params)("r1", sft, Path("prompts"), *outs, reward=Path("none")))
     stage = (
         "r1",
         Path("samples.jsonl"),
