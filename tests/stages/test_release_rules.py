@@ -23,7 +23,7 @@ def test_rules_are_a_table_of_the_results_and_gates_of_the_release(
     prompts = [{"prompt": "Is the sea full of salt?", "rule": "any"}, {"prompt": "Who?", "rule": "so"}]
     (rounds / "configs" / "red_team.jsonl").write_text("".join(json.dumps(each) + "\n" for each in prompts))
     text = (rounds / "params.yaml").read_text()
-    bound = text.replace("max_rule_violations: null", "max_rule_violations: 999.0")
+    bound = text.replace("max_rule_violations:", "max_rule_violations: 999.0")
     (rounds / "params.yaml").write_text(bound)
     shutil.rmtree(rounds / "models" / "r2" / "policy")
     shutil.copytree(tiny_policy, rounds / "models" / "r2" / "policy")

@@ -39,8 +39,8 @@ def test_what_both_processes_of_a_resumed_run_consumed_is_summed(project: Path) 
     found = consumed(project, run.id)
     assert (found["calls"], found["prompt_tokens"], found["completion_tokens"]) == (3, 11, 7)
     assert so_far["calls"] == 2
-    assert 0.2 <= found["cpu_seconds"] < 5  # 0.05 s twice, of two processes alike
-    assert found["process_seconds"] >= 0.2
+    assert 0.19 <= found["cpu_seconds"] < 5  # 0.05 s twice, of two processes alike
+    assert found["process_seconds"] >= 0.19
     assert "gpu_seconds" not in found
 
 
