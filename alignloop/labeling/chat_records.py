@@ -19,13 +19,12 @@ from alignloop.labeling import consent
 from alignloop.labeling.consent import Consent, Statement
 from alignloop.labeling.feedback import version_of
 from alignloop.labeling.feedback_schema import Choice, ResponseComparison, ResponseFeedback
-from alignloop.labeling.serving_schema import UNREAD, ChatMessage, Conversation
+from alignloop.labeling.serving_schema import UNREAD, WHOLE, ChatMessage, Conversation
 from alignloop.records import Demonstration, Message, Prompt, Ranking, Record
 
 SOURCE = "chat with "  # `source` of the records, before the version that responded
 ROUND, CATEGORY = "chat", "chat"
 RANKS: dict[Choice, tuple[int, int]] = {"left": (1, 2), "right": (2, 1), "tie": (1, 1), "neither": (1, 1)}
-WHOLE = ("complete", "cut")  # responses that nobody stopped
 PROMPTS, DEMONSTRATIONS = "prompts", "demonstrations"  # kinds of records; the next three are rankings
 COMPARISONS, EDITS = "comparisons", "edits"
 THUMBS = "thumbs"

@@ -22,6 +22,7 @@ MessageState = Literal[
     "person",  # a person responded
     "refused",  # a person refused to respond
 ]
+WHOLE = ("complete", "cut")  # states of responses that nobody stopped
 UNREAD = ("blocked", "waiting", "refused")  # states of responses that no model reads later, nor the prompts
 
 

@@ -11,12 +11,11 @@ from fastapi import Request
 from alignloop.labeling import feedback
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.escalations import Ask
-from alignloop.labeling.serving_schema import MessageState
+from alignloop.labeling.serving_schema import WHOLE, MessageState
 from alignloop.web.chat_consent import consent_of
 from alignloop.web.chat_turns import Turn
 
 Save = Callable[[str, MessageState, str, int, Ask | None], int]
-WHOLE = ("complete", "cut")  # responses that nobody stopped
 
 
 def is_due(request: Request, owner: str, sampling: Mapping[str, Any]) -> bool:
