@@ -89,7 +89,7 @@ async def _chat(request: Request) -> Response:
     def plan(engine: Engine) -> tuple[Prompts, list[Dialogue]]:
         checked = get_checks(request).prompt(messages, _place(request))
         if stored:
-            stored.redacted(checked)
+            stored.keep(checked)
         prompt = engine.encode_dialogue(checked)
         room = room_for(engine, prompt, limit, "messages")
         return [(prompt, asked.sampling(limit or room, wanted))], [checked]

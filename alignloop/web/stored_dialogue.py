@@ -31,11 +31,11 @@ class StoredDialogue:
             raise _refusal(f"This dialogue cannot be stored: {reason}. Send it without `store`.") from None
         self._owner = stored_responses.owner_of(request.state.api_key)
         self._database = get_database(request)
-        self._messages = messages
+        self._messages: Sequence[Mapping[str, str]] | None = None
         self._choices: dict[int, list[Piece]] = {}
 
-    def redacted(self, messages: Sequence[Mapping[str, str]]) -> None:
-        """Keep these messages instead: what the rules left of them."""
+    def keep(self, messages: Sequence[Mapping[str, str]]) -> None:
+        """Keep these messages: what the rules left of those that were sent."""
         self._messages = messages
 
     def add(self, pieces: Iterable[Piece]) -> None:
@@ -44,7 +44,12 @@ class StoredDialogue:
             self._choices.setdefault(piece.choice, []).append(piece)
 
     async def save(self, id: str, model: str) -> None:
-        """Save the responses under the id of the reply. They are on disk then."""
+        """Save the responses under the id of the reply. They are on disk then.
+
+        A prompt that the rules did not let through is not stored: nothing says how it would be redacted.
+        """
+        if self._messages is None:
+            return
         responses = [
             StoredResponse(
                 "".join(piece.text for piece in pieces),

@@ -127,6 +127,9 @@ def test_a_blocked_prompt_reaches_no_model_and_a_redacted_one_as_such(
     assert [line[1:3] for line in lines] == [("rule block", "salt")] * 3
     assert lines[0][3]["rules"] == ["salt", "contact"]
     assert "ada@example.org" not in json.dumps(lines) + caplog.text
+    client.chat.completions.create(**ASKED, store=True)
+    with server.database.reading() as session:
+        assert not session.scalars(select(ChatMessage.content)).all(), "a blocked prompt is not stored"
     under(contact=CONTACT)
     redacted = ASKED | {
         "messages": [{"role": "user", "content": PROMPT.replace("ada@example.org", "<EMAIL>")}]
