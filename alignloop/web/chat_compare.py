@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -13,9 +13,7 @@ from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.escalations import Ask
 from alignloop.labeling.serving_schema import WHOLE, MessageState
 from alignloop.web.chat_consent import consent_of
-from alignloop.web.chat_turns import Turn
-
-Save = Callable[[str, MessageState, str, int, Ask | None], int]
+from alignloop.web.chat_turns import Save, Turn
 
 
 def is_due(request: Request, owner: str, sampling: Mapping[str, Any]) -> bool:

@@ -26,6 +26,8 @@ RESERVED_SHARE = 4  # a quarter of the context is kept for a response whose leng
 MOST_RUNNING = 3  # of one person
 MOST_SENT = 400  # messages that are tried to fit
 STATES: dict[str, MessageState] = {"length": "cut", "content_filter": "blocked"}
+# saves a text with its state, model, count of left out messages and what a person is asked; returns its id
+Save = Callable[[str, MessageState, str, int, Ask | None], int]
 SECOND = "/2"  # added to a conversation's name where a second response is written beside the first
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Turn:
 
     live: Responses
     left_out: int
-    save: Callable[[str, MessageState, str, int, Ask | None], int]
+    save: Save
     asked: list[Ask]  # a person, to respond
     text: str = ""
     state: MessageState = "complete"
@@ -118,7 +120,7 @@ class Turns:
         model: str,
         messages: Sequence[dict[str, str]],
         settings: dict[str, Any],
-        save: Callable[[str, MessageState, str, int, Ask | None], int],
+        save: Save,
     ) -> Turn:
         """Begin a response to the messages. Raises TurnRefused, and what the engine refuses with."""
         if conversation in self._running or conversation + SECOND in self._running:
