@@ -25,16 +25,16 @@ from alignloop.pipeline.checkout_lock import lock_stage
 from alignloop.pipeline.dvc_lock import locked_stages
 from alignloop.pipeline.loop import Loop, current_loop, end_loop
 from alignloop.pipeline.stage_files import Footprint, fingerprint, footprint, hashes
-from alignloop.progress import paced, shares_of_time, spoken
+from alignloop.progress import paced, spoken
 from alignloop.stage_arguments import parser_of
-from alignloop.tracking import metric_names
+from alignloop.tracking import metric_names, stage_summary
 from alignloop.tracking.consumption import metered
 from alignloop.tracking.kept_results import results_of
 
 if TYPE_CHECKING:
     from alignloop.training.checkpoints import Checkpoint
 
-LONG_SECONDS = 60.0  # of a stage, from which it prints where its time went
+LONG_SECONDS = 60.0  # of a stage, from which it prints where its time and memory went
 PROCESSES = ("compute.processes", "compute.shard")  # what `compute.elastic` leaves out of a fingerprint
 POINTS = 500  # a curve's most points in MLflow; the stage's plots keep them all
 
@@ -79,7 +79,7 @@ def run(
         stage = Stage(name, root, params, files, loop, inputs=inputs, paths=paths)
         mark_of = partial(fingerprint, root, name, arguments, inputs=inputs, code=code)
         mark = mark_of(params=used)
-        check_stage(params, name, paths)
+        estimated = check_stage(params, name, paths)
         _around("before", stage)
         learns = name in params.checkpoint_every.model_dump()
         resumed = ""
@@ -117,9 +117,10 @@ def run(
                 meter.look()
             on_finished()
             whole = time.monotonic() - began
-            _report_time(title, active, step, whole)
-            if checkpoint and whole >= LONG_SECONDS and (written := checkpoint.summary()):
-                _say(f"{title}  {written}")
+            said = [stage_summary.time(active, step, whole), stage_summary.memory(active, step, estimated)]
+            said.append(checkpoint.summary() if checkpoint else "")
+            for line in filter(None, said) if whole >= LONG_SECONDS else ():
+                _say(f"{title}  {line}")
             _around("worked", stage, active)
             outputs = hashes(root, told(files.outputs, "hashing outputs"))
             kept, leaves = results_of([*outputs, *files.pages])
@@ -134,14 +135,6 @@ def run(
             checkpoint.done(outputs)
         _around("ended", stage)
     return 0
-
-
-def _report_time(title: str, active: tracking.ActiveRun, step: int, whole: float) -> None:
-    """Where the time of a stage of `whole` seconds went; MLflow has it of short stages as well."""
-    took = phases.seconds()
-    active.log(step, {f"time/{name.replace(' ', '_')}_seconds": spent for name, spent in took.items()})
-    if took and whole >= LONG_SECONDS:
-        _say(f"{title}  time: {shares_of_time(took, whole)}")
 
 
 def _check_sources(stage: Stage, active: tracking.ActiveRun | None) -> None:

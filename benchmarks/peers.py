@@ -5,9 +5,10 @@
 
 Both run in turn, on the same model, prompts, batch and threads: one update a step on 128 responses (8 × 384:
 64, a checkpoint: 16), four models of one size (policy, reference, scores, values), prompts of 16 tokens,
-responses of up to 48, fp32 (`--precision bf16`: both compute in bf16, and what learns stays fp32). The first
-step of each process, which warms up, is left out. The ratio is of a pair of runs; its least and greatest are
-of the pairs.
+responses of up to 48, fp32 (`--precision bf16`: both compute in bf16, and what learns stays fp32). Ours works
+as many passes at a time as there are threads (`--passes 1`: one, whose operators share the threads, as
+configs/laptop.yaml does). The first step of each process, which warms up, is left out. The ratio is of a pair
+of runs; its least and greatest are of the pairs.
 """
 
 import argparse
@@ -171,13 +172,15 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--passes", type=int, help="at a time; threads that are left share an operator")
     parser.add_argument("--tokens", type=int, default=load({}).compute.tokens_per_pass, help="of a pass")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--ours", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.ours:
-        torch.set_num_threads(1)
-        parallel_passes.use(arguments.threads)
+        passes = arguments.passes or arguments.threads
+        torch.set_num_threads(max(1, arguments.threads // passes))
+        parallel_passes.use(passes)
         pass_limits.use(pass_limits.PassLimits(arguments.tokens))
         precision.use(arguments.precision)
         ours(Path(arguments.ours[0]), int(arguments.ours[1]))
@@ -193,6 +196,7 @@ def main() -> None:
             here = [sys.executable, "-m", "benchmarks.peers", arguments.peer]
             here += ["--ours", folder, str(rows), "--threads", str(arguments.threads)]
             here += ["--tokens", str(arguments.tokens), "--precision", arguments.precision]
+            here += ["--passes", str(arguments.passes or arguments.threads)]
             sizes = [str(number) for number in (STEPS + 1, rows, RESPONSE, arguments.threads)]
             sizes.append(arguments.precision)
             pairs = [

@@ -1,8 +1,11 @@
-"""How much memory of a device a new process can take, in bytes; None where nothing tells."""
+"""The memory of a device: what a new process can take, and what this one took, in bytes; None if unknown."""
 
+import resource
+import sys
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
+STATUS = Path("/proc/self/status")
 GROUPS = Path("/sys/fs/cgroup")
 LIMITS = (  # (limit, in use, statistics) of a control group: version 2, version 1
     ("memory.max", "memory.current", "memory.stat"),
@@ -21,6 +24,25 @@ def free_memory(device: str) -> int | None:
     if device == "cuda":
         return torch.cuda.mem_get_info()[0]
     return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+
+
+def peak_memory(device: str) -> int | None:
+    """The most bytes that this process has held at a time: on a CPU all of it, else what PyTorch took there.
+
+    Linux counts since the program started: what `getrusage` says there may be the parent's peak.
+    """
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_reserved()
+    if device != "cpu":
+        return None  # PyTorch keeps no peak of it
+    try:
+        lines = STATUS.read_text(encoding="ascii").splitlines()
+    except OSError:  # no Linux
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
 
 
 def _free_in_host(meminfo: Path = MEMINFO) -> int | None:

@@ -217,13 +217,14 @@ def check_fit(params: Params, found: Sequence[Usage], device: str, free: int | N
     return findings
 
 
-def check_stage(params: Params, stage: str, paths: Mapping[str, Any]) -> None:
+def check_stage(params: Params, stage: str, paths: Mapping[str, Any]) -> int | None:
     """Raise NotEnoughMemory if a stage with these paths needs more than is free; nothing is loaded yet.
 
-    A stage that holds no model, or whose folder has none to measure, is left to itself.
+    Returns what `peak_memory` is expected to say at the stage's end, in bytes. A stage that holds no model,
+    or whose folder has none to measure, is left to itself: None.
     """
     if stage not in STAGES:
-        return
+        return None
     if stage == "pretrain" and params.base is None:
         shape = built_in_shape(params)
     else:
@@ -231,7 +232,7 @@ def check_stage(params: Params, stage: str, paths: Mapping[str, Any]) -> None:
         shape = None if place is None else shape_of(Path(place))
     device = params.compute.device
     if shape is None:
-        return
+        return None
     if device == "auto":
         from alignloop.core import devices  # brings torch
 
@@ -240,6 +241,7 @@ def check_stage(params: Params, stage: str, paths: Mapping[str, Any]) -> None:
     for finding in check_fit(params, [usage], device, free_memory(device)):
         if finding.severity == "error":
             raise NotEnoughMemory(f"{finding.message}; {finding.remedy}")
+    return needed(usage, device) if device == "cpu" else usage.total
 
 
 def needed(usage: Usage, device: str, processes: int = 1) -> int:

@@ -1,5 +1,7 @@
 """A stage that needs more memory than is free is refused with what to change, and the default never is."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,11 +72,13 @@ def test_a_stage_is_refused_before_it_loads_and_a_folder_without_a_model_is_left
         check_stage(params, "sft", {"base": tiny_policy})
     with pytest.raises(NotEnoughMemory, match=r"^pretrain needs about"):
         check_stage(params, "pretrain", {})
-    check_stage(params, "sft", {"base": tmp_path})
-    check_stage(params, "prepare", {})
+    assert check_stage(params, "sft", {"base": tmp_path}) is None
+    assert check_stage(params, "prepare", {}) is None
     monkeypatch.setattr(stage_memory, "free_memory", lambda device: 10**11)
     for stage in stage_memory.STAGES:
-        check_stage(params, stage, dict.fromkeys(("base", "policy", "sft", "start"), tiny_policy))
+        expected = check_stage(params, stage, dict.fromkeys(("base", "policy", "sft", "start"), tiny_policy))
+        assert expected is not None
+        assert expected > stage_memory.PROGRAM["cpu"]
 
 
 def test_free_memory_is_what_the_host_and_the_control_group_both_leave(tmp_path: Path) -> None:
@@ -112,3 +116,21 @@ def test_a_sharded_model_is_shared_by_the_processes_and_is_whole_while_it_decode
     assert shared.parts["Adam"] == whole.parts["Adam"] // 8
     assert shared.parts["whole policy"] == 4 * shape.weights
     assert shared.parts["passes"] == whole.parts["passes"]
+
+
+def test_the_peak_is_this_process_s_own_and_stays_when_memory_is_given_back() -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from alignloop.checks.machine_memory import peak_memory\n"
+        "before = peak_memory('cpu'); taken = bytearray(b'1') * 200_000_000\n"
+        "within = peak_memory('cpu'); del taken\n"
+        "print(before, within, peak_memory('cpu'))"
+    )
+    large = bytearray(b"1") * 300_000_000  # of the parent: none of the child's
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path.cwd())], capture_output=True, text=True, check=True
+    )
+    before, within, after = map(int, done.stdout.split())
+    assert len(large) > before
+    assert within - before == pytest.approx(200e6, rel=0.05)
+    assert after == pytest.approx(within, rel=0.01)
