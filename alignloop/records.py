@@ -219,6 +219,22 @@ class Ranking(Record):
         return self
 
 
+class BinaryLabel(Record):
+    """Whether one response to a prompt is good, as a person or a judge model said; KTO learns from it."""
+
+    id: Identifier
+    prompt: Prompt
+    response: str
+    good: bool
+    labeler: Identifier
+    by: Literal["person", "judge"]
+    policy: str
+    round: str
+    split: Split = "train"
+    time: str = ""
+    origin: Traced = None
+
+
 class RolloutTurn(Record):
     """A part of a response that called tools: what the policy drew, or what a tool answered.
 
@@ -272,4 +288,12 @@ RAW_SETS: dict[type[Record], str] = {  # what `ingest` writes: the set of each t
     Prompt: "prompts",
     Demonstration: "demonstrations",
     Ranking: "rankings",
+    BinaryLabel: "labels",
 }
+RARE_SETS = (BinaryLabel,)  # of which there is no file where there is no record
+LABELS = "labels"  # the folder of binary labels in one of rankings, which readers of rankings do not see
+
+
+def prompt_of(record: Record) -> Record:
+    """The prompt that a judgement is of; other records are their own."""
+    return record.prompt if isinstance(record, Ranking | BinaryLabel) else record

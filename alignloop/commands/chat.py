@@ -34,8 +34,8 @@ def command(arguments: Sequence[str]) -> int:
             print(key)
             print(f"the key {options.name}, for {', '.join(scopes)}; it is shown this once", file=sys.stderr)
         elif options.verb == "export":
-            for line in chat_export.export(database, parameters.load(Path("params.yaml")), options.out):
-                print(line)
+            found = chat_export.collect(database, parameters.load(Path("params.yaml")))
+            print("\n".join(chat_export.write(found, options.out)))
         elif options.verb == "revoke-key":
             api_keys.revoke(database, options.name)
             print(f"{options.name} is not valid any more")

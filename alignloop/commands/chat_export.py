@@ -1,6 +1,8 @@
 """`chat export`: what people said in chat, with their consent, as sources for `ingest`."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from alignloop.data import record_files
@@ -20,6 +22,7 @@ KINDS = {
     chat_records.COMPARISONS: "rankings of two responses that were compared",
     chat_records.EDITS: "rankings of an edit above its response",
     chat_records.THUMBS: "rankings of thumbs up above thumbs down",
+    chat_records.LABELS: "binary labels, of thumbs alone",
 }
 README = "README.md"
 
@@ -28,24 +31,49 @@ class ChatExportError(AlignloopError):
     """Nothing was written; the message says why."""
 
 
-def export(database: LabelingDatabase, params: Params, out: Path) -> Iterator[str]:
-    """Write the records into a folder in place of those of an earlier export; yields what was done."""
-    files = {f"{kind}.jsonl" for kind in KINDS} | {README}
-    if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= files):
-        raise ChatExportError(f"{out}: holds other files than an earlier export; name a folder of its own")
+@dataclass(frozen=True)
+class Export:
+    """What may be used now, by kind of record, and the statement that people have agreed to."""
+
+    found: ChatRecords
+    statement: Statement
+
+    def lines(self) -> dict[str, list[str]]:
+        """The lines of each file, by its name."""
+        return {
+            f"{kind}.jsonl": [record_files.line_of(record) for record in records]
+            for kind, records in self.found.records.items()
+        }
+
+
+def collect(database: LabelingDatabase, params: Params, until: float = inf) -> Export:
+    """What people said until a moment (seconds since 1970) and agree to have used now."""
     plan = params.serving
     statement = consent.read_statement(Path.cwd(), plan.consent, plan.feedback_licence)
     with database.reading() as session:
-        found = chat_records.collect(session, statement, params.validate_.max_responses)
-    lines = list(_report(found, statement, out))
+        found = chat_records.collect(session, statement, params.validate_.max_responses, until)
+    return Export(found, statement)
+
+
+def write(export: Export, out: Path) -> list[str]:
+    """Write the records into a folder in place of those of an earlier export; returns what was done."""
+    files = {f"{kind}.jsonl" for kind in KINDS} | {README}
+    if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= files):
+        raise ChatExportError(f"{out}: holds other files than an earlier export; name a folder of its own")
+    lines_of_report = report(export, out)
     with replacing(out) as part:
         part.mkdir()
-        for kind, records in found.records.items():
-            record_files.write(part / f"{kind}.jsonl", records)
-        text = "\n".join(f"- {plain(line)}" for line in lines)
+        for name, lines in export.lines().items():
+            (part / name).write_text("".join(lines), encoding="utf-8")
+        text = "\n".join(f"- {plain(line)}" for line in lines_of_report)
         about = "Made by `python -m alignloop chat export`, which replaces this folder."
         (part / README).write_text(f"# Chat\n\n{about}\n\n{text}\n", encoding="utf-8")
-    yield from lines
+    return lines_of_report
+
+
+def report(export: Export, out: Path) -> list[str]:
+    """What is written and what is left out, in lines, and what `ingest` needs to read it."""
+    return list(_report(export.found, export.statement, out))
 
 
 def _report(found: ChatRecords, statement: Statement, out: Path) -> Iterator[str]:

@@ -3,7 +3,7 @@
 Policy and reference use one distribution, `log_distribution` at the sampling temperature, as PPO does. The
 reference's log-probabilities are computed once, before the first step. The K responses to a prompt branch
 from it in one packed row where the family allows that. One ranking is one batch element, as in the training
-of reward models.
+of reward models; with KTO a binary label is one too.
 """
 
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ def unrelated(rankings: Sequence[EncodedRanking], place: int, context: int) -> E
 
 def check_rankings(rankings: Sequence[EncodedRanking], config: DpoConfig, place: str) -> None:
     """Raise NothingToLearn unless some responses differ in rank, in rankings that the loss can take."""
-    if not any(len(set(each.ranks)) > 1 for each in rankings):
+    if not any(len(set(each.ranks)) > 1 or each.good is not None for each in rankings):
         raise NothingToLearn(
             f"{place}: all {len(rankings)} rankings to learn from are ties, without one ordered pair: "
             "nothing tells responses apart; raise decoding.temperature, or lower label.tie"
@@ -112,8 +112,9 @@ def log_ratios(logprobs: Tensor, comparison: Comparison, config: DpoConfig) -> T
     return ratios / comparison.lengths if config.length_normalised else ratios
 
 
-def preference_loss(ratios: Tensor, ranks: Sequence[int], config: DpoConfig, baseline: float) -> Tensor:
+def preference_loss(ratios: Tensor, ranking: EncodedRanking, config: DpoConfig, baseline: float) -> Tensor:
     """The loss of one ranking by the log-ratios (K,) of its responses."""
+    ranks = ranking.ranks
     if config.loss == "dpo":
         return dpo_loss(
             ratios, ranks, config.beta, config.label_smoothing, margin=config.margin, ties=config.ties
@@ -129,6 +130,7 @@ def preference_loss(ratios: Tensor, ranks: Sequence[int], config: DpoConfig, bas
         baseline,
         desirable_weight=config.desirable_weight,
         undesirable_weight=config.undesirable_weight,
+        good=ranking.good,
     )
 
 
@@ -170,7 +172,7 @@ def train(
             logprobs = ranked_logprobs(policy, [each.ranking for each in picked], reading)
             ratios = [log_ratios(*each, config) for each in zip(logprobs, picked, strict=True)]
             losses = [
-                preference_loss(mine, each.ranking.ranks, config, baseline)
+                preference_loss(mine, each.ranking, config, baseline)
                 for mine, each in zip(ratios, picked, strict=True)
             ]
             mean = finite(torch.stack(losses).sum() / len(part), "the preference loss", batch)
@@ -227,7 +229,7 @@ def measure(
     logprobs = measured_logprobs(policy, given, reading, "validation")
     ratios = [log_ratios(*each, config) for each in zip(logprobs, comparisons, strict=True)]
     losses = [
-        preference_loss(mine, each.ranking.ranks, config, baseline)
+        preference_loss(mine, each.ranking, config, baseline)
         for mine, each in zip(ratios, comparisons, strict=True)
     ]
     loss = finite(torch.stack(losses).mean(), "the preference loss on validation rankings")

@@ -69,13 +69,17 @@ def kto_loss(
     *,
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
+    good: bool | None = None,
 ) -> Tensor:
     """Kahneman-Tversky optimisation (arXiv 2402.01306, eq. 8), mean over the responses that are either.
 
     λ_D·(1 − σ(β(ratio − z₀))) of a desirable response, λ_U·(1 − σ(β(z₀ − ratio))) of an undesirable one.
-    `baseline` is z₀ in nats (`kto_baseline`). A ranking in which no response is either has loss 0.
+    `baseline` is z₀ in nats (`kto_baseline`). A ranking in which no response is either has loss 0. A binary
+    label (`good`) says of its one response (K = 1) which it is.
     """
     signs = desirability(ranks)
+    if good is not None:
+        signs = [1 if good else -1]
     chosen = [place for place, sign in enumerate(signs) if sign]
     if not chosen:
         return ratios.sum() * 0.0

@@ -8,13 +8,15 @@ from functools import cached_property
 class EncodedRanking:
     """Token rows (prompt, response, end token) of a prompt's K responses, and their ranks, 1 the best.
 
-    The first `shared` tokens of all rows are equal. `name` is what messages call the ranking.
+    The first `shared` tokens of all rows are equal. `name` is what messages call the ranking. With `good` it
+    is a binary label instead: one row, and whether it is good.
     """
 
     rows: list[list[int]]
     ranks: list[int]
     shared: int = 0
     name: str = ""
+    good: bool | None = None
 
     @cached_property
     def distinct(self) -> list[list[int]]:

@@ -126,6 +126,11 @@ def count(path: Path) -> int:
         return sum(1 for _ in file)
 
 
+def count_in(folder: Path) -> int:
+    """The number of records in all sets of a folder."""
+    return sum(map(count, files(folder)))
+
+
 def remove_records(path: Path, drop: Callable[[Any], bool]) -> int:
     """Rewrite a file without the rows for which `drop` is true; returns how many were removed.
 

@@ -1,14 +1,16 @@
 """What people have said in chat as records: with consent alone, redacted, under a random name.
 
 Prompts become prompts; what a response should have been, a demonstration and a ranking; a choice between two
-responses, a ranking; thumbs on several responses to one prompt, a ranking of two ranks, which KTO reads as
-labels. A record's prompt is what the model got: without the messages that exceeded its context.
+responses, a ranking; thumbs up and down on responses to one prompt, a ranking of two ranks, which KTO reads
+as labels; any other thumb, a label. A record's prompt is what the model got: without the messages that
+exceeded its context.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from sqlalchemy import select
@@ -16,11 +18,12 @@ from sqlalchemy.orm import Session
 
 from alignloop.data.pii.redaction import redact
 from alignloop.labeling import consent
+from alignloop.labeling.chat_thumbs import sort_thumbs
 from alignloop.labeling.consent import Consent, Statement
 from alignloop.labeling.feedback import version_of
 from alignloop.labeling.feedback_schema import Choice, ResponseComparison, ResponseFeedback
 from alignloop.labeling.serving_schema import UNREAD, WHOLE, ChatMessage, Conversation
-from alignloop.records import Demonstration, Message, Prompt, Ranking, Record
+from alignloop.records import BinaryLabel, Demonstration, Message, Prompt, Ranking, Record
 
 SOURCE = "chat with "  # `source` of the records, before the version that responded
 ROUND, CATEGORY = "chat", "chat"
@@ -28,9 +31,11 @@ RANKS: dict[Choice, tuple[int, int]] = {"left": (1, 2), "right": (2, 1), "tie": 
 PROMPTS, DEMONSTRATIONS = "prompts", "demonstrations"  # kinds of records; the next three are rankings
 COMPARISONS, EDITS = "comparisons", "edits"
 THUMBS = "thumbs"
+LABELS = "labels"  # binary ones
 NO_CONSENT = "of people who have not agreed, or have withdrawn"
 EARLIER = "of people who agreed to an earlier statement"
 BEFORE = "said before the person agreed"
+LATER = "said later than what this run learns from"
 EMPTY = "with an empty message"
 EQUAL = "of responses that redaction makes equal"
 RULED_OUT = "that a rule or a person did not let through, or of dialogues with such responses"
@@ -56,13 +61,15 @@ def version_in(source: str) -> str | None:
     return source.removeprefix(SOURCE) if source.startswith(SOURCE) else None
 
 
-def collect(session: Session, statement: Statement, most_responses: int) -> ChatRecords:
-    """Everything that may be used now; a ranking has `most_responses` responses at most."""
+def collect(session: Session, statement: Statement, most_responses: int, until: float = inf) -> ChatRecords:
+    """What was said until a moment and may be used now; a ranking has `most_responses` responses at most."""
     found = ChatRecords()
     known, names = consent.consents(session, statement.version), consent.pseudonyms(session)
     for conversation in session.scalars(select(Conversation).order_by(Conversation.created, Conversation.id)):
         given = known.get(conversation.owner, Consent())
-        _Dialogue(session, conversation, given, names.get(conversation.owner, ""), found).add(most_responses)
+        name = names.get(conversation.owner, "")
+        dialogue = _Dialogue(session, conversation, given, name=name, found=found, until=until)
+        dialogue.add(most_responses)
     return found
 
 
@@ -70,7 +77,14 @@ class _Dialogue:
     """One conversation with the feedback in it."""
 
     def __init__(
-        self, session: Session, conversation: Conversation, given: Consent, name: str, found: ChatRecords
+        self,
+        session: Session,
+        conversation: Conversation,
+        given: Consent,
+        *,
+        name: str,
+        found: ChatRecords,
+        until: float,
     ) -> None:
         of_it = ChatMessage.conversation == conversation.id
         query = select(ChatMessage).where(of_it).order_by(ChatMessage.id)
@@ -81,6 +95,7 @@ class _Dialogue:
         self._comparisons = list(session.scalars(pairs.order_by(ResponseComparison.id)))
         self._conversation, self._given = conversation, given
         self._name, self._found = name, found
+        self._until = until
         self._counts = Counter[str]()  # redactions in what is being made
 
     def add(self, most_responses: int) -> None:
@@ -162,46 +177,49 @@ class _Dialogue:
         groups: dict[Any, list[ResponseFeedback]] = defaultdict(list)
         for row in rows:
             response = self._messages[row.message]
-            if not self._given.covers(row.time):
-                self._found.left_out[THUMBS, BEFORE] += 1
-            elif response.state not in WHOLE:
+            try:
+                self._check_time(row.time)
+            except _LeftOut as reason:
+                self._found.left_out[THUMBS, str(reason)] += 1
+                continue
+            if response.state not in WHOLE:
                 self._found.left_out[THUMBS, "on responses that were stopped"] += 1
             else:
                 groups[response.parent, response.system, response.left_out].append(row)
         for group in groups.values():
-            self._thumbs_on_one_prompt(group, most)
+            thumbs = sort_thumbs(group, lambda row: self._messages[row.message].content.strip(), most)
+            if thumbs.ranked:
+                self._try(THUMBS, self._ranked_thumbs, thumbs.ranked, len(thumbs.ranked))
+            for row in thumbs.single:
+                self._try(THUMBS, self._label, row)
+            if thumbs.unused:
+                why = "on equal responses, or beyond the most responses of a ranking"
+                self._found.left_out[THUMBS, why] += thumbs.unused
 
-    def _thumbs_on_one_prompt(self, rows: Sequence[ResponseFeedback], most: int) -> None:
-        said: dict[str, set[bool | None]] = defaultdict(set)
-        for row in rows:
-            said[self._messages[row.message].content.strip()].add(row.is_up)
-        clear = {text: next(iter(ups)) for text, ups in said.items() if len(ups) == 1}
-        kept = sorted(
-            (row for row in rows if self._messages[row.message].content.strip() in clear),
-            key=lambda row: not row.is_up,
+    def _ranked_thumbs(self, rows: Sequence[ResponseFeedback]) -> Iterator[tuple[str, Record]]:
+        responses = [self._messages[row.message] for row in rows]
+        texts = [self._redacted(each.content) for each in responses]
+        ranks = {text: 1 if row.is_up else 2 for text, row in zip(texts, rows, strict=True)}
+        if len(ranks) < len(texts):
+            raise _LeftOut(EQUAL)
+        asked, last = self._asked(responses[0]), max(row.time for row in rows)
+        yield THUMBS, self._ranking(self._id("thumbs", responses[0]), asked, ranks, last, responses)
+
+    def _label(self, row: ResponseFeedback) -> Iterator[tuple[str, Record]]:
+        response = self._messages[row.message]
+        about: dict[str, Any] = {"round": ROUND, "time": _day(row.time), "policy": version_of(response)}
+        yield (
+            LABELS,
+            BinaryLabel(
+                id=self._id("label", response),
+                prompt=self._asked(response),
+                response=self._redacted(response.content),
+                good=bool(row.is_up),
+                labeler=self._labeler,
+                by="person",
+                **about,
+            ),
         )
-        distinct = list({self._messages[row.message].content.strip(): row for row in kept}.values())
-        left_out = self._found.left_out
-        if len({row.is_up for row in distinct}) < 2:
-            left_out[THUMBS, "without one of the other kind on a response to the same prompt"] += len(rows)
-            return
-        ups = [row for row in distinct if row.is_up]
-        downs = [row for row in distinct if not row.is_up]
-        ups = ups[: max(most // 2, most - len(downs))]
-        used = [*ups, *downs[: most - len(ups)]]
-        if unused := len(rows) - len(used):
-            left_out[THUMBS, "on equal responses, or beyond the most responses of a ranking"] += unused
-        responses = [self._messages[row.message] for row in used]
-
-        def ranking(_: Any) -> Iterator[tuple[str, Record]]:
-            texts = [self._redacted(each.content) for each in responses]
-            ranks = {text: 1 if row.is_up else 2 for text, row in zip(texts, used, strict=True)}
-            if len(ranks) < len(texts):
-                raise _LeftOut(EQUAL)
-            asked, last = self._asked(responses[0]), max(row.time for row in used)
-            yield THUMBS, self._ranking(self._id("thumbs", responses[0]), asked, ranks, last, responses)
-
-        self._try(THUMBS, ranking, None, len(used))
 
     def _ranking(
         self,
@@ -260,6 +278,8 @@ class _Dialogue:
         return f"labeler-{self._name}"
 
     def _check_time(self, moment: float) -> None:
+        if moment > self._until:
+            raise _LeftOut(LATER)
         if not self._given.covers(moment):
             raise _LeftOut(BEFORE)
 

@@ -22,7 +22,8 @@ from alignloop.world.panel import PanelError, gold_utility, make_panel
 class RoundRankings(NamedTuple):
     """A round's rankings, counts of its labelers, and each labeler's agreement with known orders.
 
-    `without_choice` counts the prompts whose responses are all equal, which nobody was asked to rank. An
+    `without_choice` counts the prompts whose responses are all equal, which nobody was asked to rank,
+    `without_gold` those of people among prompts of the built-in environment: its panel knows no order. An
     agreement is (points, pairs). The known orders are people's gold (ground-truth) items, and the panel's
     screening items where the samples are of the built-in environment too. `screening` is the panel's
     agreement on its screening items, which are of the built-in environment whatever the samples are.
@@ -33,6 +34,7 @@ class RoundRankings(NamedTuple):
     gold: dict[str, Points]
     screening: Points = (0.0, 0)
     without_choice: int = 0
+    without_gold: int = 0
 
 
 class LabelingRound(NamedTuple):
@@ -74,6 +76,8 @@ def panel(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
         needed=plan.screening_pass,
     )
     random = draws(job.seed, "label", job.round)
+    known = [item for item in samples if plan.panel_utility != "gold" or item.prompt.key is not None]
+    known = known or samples  # none has gold: `judge` says so
     fewest = min(len(pool) for pool in (group.labelers, group.held_out) if pool)
     if plan.overlap > fewest:
         raise PanelError(
@@ -82,7 +86,7 @@ def panel(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
         )
 
     def rank() -> Iterator[Ranking]:
-        for item in samples:
+        for item in known:
             chance = seed_of(job.seed, "label", job.round, "known", item.id) / 2**63
             by_training_labelers = chance < plan.valid_share_by_training_labelers
             by_held_out = item.split != "train" and group.held_out and not by_training_labelers
@@ -100,12 +104,13 @@ def panel(job: LabelingRound, samples: list[Samples]) -> RoundRankings:
         for each in (*group.labelers, *group.held_out)
     }
     # an order that is known in the built-in environment says nothing about other data
-    is_own = all(item.prompt.key is not None for item in samples)
+    is_own = all(item.prompt.key is not None for item in known)
     return RoundRankings(
         rank(),
         {"labelers": len(group.labelers), "held_out": len(group.held_out), "rejected": len(group.rejected)},
         screened if is_own else {},
         total(screened.values()),
+        without_gold=len(samples) - len(known),
     )
 
 

@@ -26,7 +26,7 @@ from alignloop.lineage.log import DATA, RECORD_SUFFIXES, model_label
 from alignloop.lineage.record_trace import Occurrence
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_errors import VersioningError
-from alignloop.records import Demonstration, Prompt, Ranking
+from alignloop.records import Demonstration, Prompt, prompt_of
 from alignloop.retrieval.index import DEFAULT, count_documents, remove_user
 from alignloop.teacher import journal
 from alignloop.tracking import registry
@@ -192,7 +192,7 @@ def _search_sources(root: Path, user: User) -> dict[Path, set[int]]:
     """Return the lines of each source that hold the user's records."""
     plan = parameters.load(root / "params.yaml").ingest
     lines_of: dict[Path, set[int]] = {}
-    if plan.source == "files":
+    if plan.reads_files:
         for source in find_sources(root / SOURCES, plan.formats, plan.columns, plan.licences):
             lines = lines_of_user(source, user)
             if lines and row_removal.one_row_per_line(source.path):
@@ -216,7 +216,7 @@ def _is_of(item: Any, user: User) -> bool:
     record = item.record if isinstance(item, Changed) else item
     if isinstance(record, Refused):
         return False
-    owned = record.prompt if isinstance(record, Ranking) else record
+    owned = prompt_of(record)
     return isinstance(owned, Prompt | Demonstration) and owned.user in user.ids
 
 

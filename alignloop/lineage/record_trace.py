@@ -18,7 +18,7 @@ from alignloop.lineage.log import DATA, HASH_CHARACTERS, RECORD_SUFFIXES, model_
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_errors import VersioningError
 from alignloop.pipeline.stage_files import entries
-from alignloop.records import Demonstration, Document, Ranking
+from alignloop.records import Demonstration, Document, Ranking, prompt_of
 
 QUOTE_CHARACTERS = 300  # of a source's line
 LISTED_RECORDS = 3  # of the records about it, per set
@@ -97,6 +97,8 @@ def _heading(id: str, first: Occurrence) -> Iterator[str]:
     yield ", ".join([id, *fields])
     turns = about.get("messages") or [{"role": "text", "content": about.get("text") or ""}]
     yield from (f"  {turn['role']}: {_shortened(turn['content'])}" for turn in turns)
+    if isinstance(row.get("good"), bool):
+        yield f"  {'good' if row['good'] else 'bad'} response: {_shortened(str(row.get('response')))}"
     for number, response in enumerate(row.get("responses", ()), 1):
         yield f"  response {number}: {_shortened(response)}"
 
@@ -181,7 +183,8 @@ def _gives(item: Imported, row: Row) -> bool:
         *asked, answered = row["messages"]
         own = [turn.model_dump() for turn in record.prompt.messages]
         return own == asked and answered["content"] in record.responses
-    return row["id"] in (record.id, record.prompt.id if isinstance(record, Ranking) else None)
+    asked: Any = prompt_of(record)
+    return row["id"] in (record.id, asked.id)
 
 
 def _places(path: str, found: list[Occurrence]) -> Iterator[str]:

@@ -18,9 +18,19 @@ class World(Section):
 
 
 class Ingest(Section):
-    source: Literal["world", "files"]
+    source: Literal["world", "files", "both"]
     formats: dict[str, str]
     columns: dict[str, dict[str, str | list[str]]]
     licences: dict[str, str]
     max_refused: Share
     world: World
+
+    @property
+    def makes_world(self) -> bool:
+        """Whether the built-in environment is a source."""
+        return self.source != "files"
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether the files in data/sources are."""
+        return self.source != "world"

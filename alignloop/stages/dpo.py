@@ -6,6 +6,7 @@ training prompts: the guards look at these responses, and they are the round's r
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
@@ -34,12 +35,12 @@ from alignloop.params.rollout import RolloutEngine
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
-from alignloop.records import Prompt, Ranking, Rollout
+from alignloop.records import LABELS, BinaryLabel, Prompt, Ranking, Rollout
 from alignloop.seeds import draws, seed_of
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.dpo_validation import Validation
-from alignloop.training.encoding import document_rows, prompt_rows, ranked_rows
+from alignloop.training.encoding import document_rows, label_rows, prompt_rows, ranked_rows
 from alignloop.training.held_out_model import load_held_out_model
 from alignloop.training.resumable_loop import points, recalled
 from alignloop.training.rollout_records import rollout_records
@@ -80,7 +81,11 @@ def dpo(
     devices.shard(policy)
     context, how = context_of(policy), config(plan)
     reading = Reading(token_rules(tokenizer, policy), decoding.temperature, packs(policy))
-    learned, held_out, left_out = comparable(tokenizer, rankings, context, reading)
+    found = comparable(tokenizer, rankings, context, reading, with_labels=plan.loss == "kto")
+    learned, held_out = found.learned, found.held_out
+    if found.labels_left_out:
+        why = f"loss: {plan.loss} learns from rankings alone, kto from labels too"
+        yield Progress(0, 1, note=f"{found.labels_left_out:,} binary labels are left out: {why}")
     algorithm.check_rankings(learned, how, str(rankings))
     held_out = spread(held_out, plan.valid_rankings)
     compared = algorithm.compare(reference, learned, reading, how, context)
@@ -141,28 +146,50 @@ def dpo(
     with replacing(out) as part:
         save_policy(merge_adapters(adapted) if adapted else policy, tokenizer, part)
     write(rollouts / "rollouts.jsonl", (Rollout.model_validate_json(line) for line in kept))
-    counts = {"rankings": len(learned), "too_long": too_long, "left_out": left_out}
+    counts = {"rankings": len(learned) - found.labels, "too_long": too_long, "left_out": found.left_out}
+    counts |= {"labels": found.labels} if found.labels else {}
+    counts |= {"labels_left_out": found.labels_left_out} if found.labels_left_out else {}
     counts |= {"steps": len(curve), "chosen_step": chosen}
     write_json(metrics, {**counts, **final_numbers(curve, chosen), **validation.first_violations()})
     write_curve(plots, curve)
 
 
-def comparable(
-    tokenizer: PreTrainedTokenizerBase, rankings: Path, context: int, reading: Reading
-) -> tuple[list[EncodedRanking], list[EncodedRanking], int]:
-    """The rankings to learn from, those of validation prompts, and how many were left out.
+@dataclass(frozen=True)
+class Comparable:
+    """The rankings to learn from and those of validation prompts, with KTO the binary labels after them.
 
-    Left out are rankings with a response that is too long, or that has a token that no policy may draw.
+    `labels` are those among `learned`. Left out are rankings and labels with a response that is too long, or
+    that has a token that no policy may draw; `labels_left_out` are those that the loss cannot learn from.
     """
+
+    learned: list[EncodedRanking]
+    held_out: list[EncodedRanking]
+    left_out: int
+    labels: int
+    labels_left_out: int
+
+
+def comparable(
+    tokenizer: PreTrainedTokenizerBase, rankings: Path, context: int, reading: Reading, with_labels: bool
+) -> Comparable:
+    """What a round's folder of rankings holds to learn from."""
     ranked, too_long = ranked_rows(tokenizer, read(rankings, Ranking), context)
+    given = read(rankings / LABELS, BinaryLabel) if (rankings / LABELS).exists() else []
+    labelled, longer = label_rows(tokenizer, given if with_labels else [], context)
+    rows = [*((each.split, row) for each, row in ranked), *((each.split, row) for each, row in labelled)]
     drawable = [
-        (ranking, row)
-        for ranking, row in ranked
+        (split, row)
+        for split, row in rows
         if all(reading.rules.allowed[ids[row.shared :]].all() for ids in row.distinct)
     ]
-    learned = [row for ranking, row in drawable if ranking.split == "train"]
-    held_out = [row for ranking, row in drawable if ranking.split == "valid"]
-    return learned, held_out, too_long + len(ranked) - len(drawable)
+    learned = [row for split, row in drawable if split == "train"]
+    return Comparable(
+        learned,
+        [row for split, row in drawable if split == "valid"],
+        left_out=too_long + longer + len(rows) - len(drawable),
+        labels=sum(row.good is not None for row in learned),
+        labels_left_out=len(given) if not with_labels else 0,
+    )
 
 
 def final_numbers(curve: Sequence[tuple[int, Mapping[str, float]]], chosen: int) -> dict[str, float | None]:

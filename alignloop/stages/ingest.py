@@ -1,6 +1,6 @@
-"""Import every source, the built-in environment or files, into the four record types.
+"""Import every source, the built-in environment or files, into the record types.
 
-The prompt of a ranking or of a demonstration is a prompt too: PPO needs prompts and no labels, so each
+The prompt of a ranking, a label or a demonstration is a prompt too: PPO needs prompts and no labels, so each
 enters `prompts` once. Where a source names no user, the importer makes the conversation one. Where no source
 holds demonstrations, the best-ranked responses of the rankings are the demonstrations. Every record states
 where it was read: licence, file, line. Records that cannot be used are refused, counted by reason and listed
@@ -34,7 +34,7 @@ from alignloop.files import replacing, write_json
 from alignloop.params.ingest import Ingest
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
-from alignloop.records import RAW_SETS, Origin, Ranking, Record
+from alignloop.records import RARE_SETS, RAW_SETS, Demonstration, Origin, Record
 from alignloop.world.builder import make_world
 
 COUNTS = ("rows", "records", "kept", "refused", "changed")
@@ -51,7 +51,7 @@ def ingest(
 ) -> Iterator[Progress]:
     """Write documents, prompts, demonstrations and rankings, and count what was kept, refused and changed."""
     found = []
-    if plan.source == "files":
+    if plan.reads_files:
         found = find_sources(sources, plan.formats, plan.columns, plan.licences)
     accounts: list[_Account] = []
     forgotten_users = ForgottenUsers(forgotten)
@@ -64,7 +64,7 @@ def ingest(
             }
             refused = (part / "refused.csv").open("w", encoding="utf-8", newline="\n")
             raw = _Raw(files, stack.enter_context(refused), forgotten_users)
-            if plan.source == "world":
+            if plan.makes_world:
                 world = make_world(seed, plan.world)
                 made = ((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))
                 accounts.append(raw.add(_Account("world", "world", WORLD), parse_rows(made, WORLD)))
@@ -77,9 +77,10 @@ def ingest(
                     link=link_target(source.path),
                 )
                 accounts.append(raw.add(account, _rows(source, account.origin, workers)))
-                counts = {name: account.tally[name] for name in (*RAW_SETS.values(), *COUNTS)}
+                counts = {name: account.tally[name] for name in (*account.sets(), *COUNTS)}
                 yield Progress(done, len(found), counts, note=account.summary())
-        pairs = zip(found, accounts, strict=plan.source == "files")
+        _drop_empty(part)
+        pairs = zip(found, accounts[len(accounts) - len(found) :], strict=True)
         problems = [
             line for source, account in pairs for line in _problems(source, account, plan.max_refused)
         ]
@@ -125,8 +126,13 @@ class _Account:
         link = f" (a link to {self.link})" if self.link else ""
         return f"{self.source}{link}: read as {self.format}: {', '.join(counts) or 'no records'}"
 
+    def sets(self) -> list[str]:
+        """The names of the sets; of those that are rare, the ones that this source is in."""
+        rare = {RAW_SETS[kind] for kind in RARE_SETS}
+        return [name for name in RAW_SETS.values() if name not in rare or self.tally[name]]
+
     def report(self) -> dict[str, Any]:
-        counts = {name: self.tally[name] for name in (*COUNTS, *RAW_SETS.values())}
+        counts = {name: self.tally[name] for name in (*COUNTS, *self.sets())}
         reasons = {
             reason: {"records": self.tally[f"refused: {reason}"], "lines": lines}
             for reason, lines in self.refused.items()
@@ -174,7 +180,7 @@ class _Raw:
                 ways = (*ways, again)
             if ways:
                 account.change(ways)
-            if prompt and (record.kind is Ranking or account.source != "world"):
+            if prompt and (record.kind is not Demonstration or account.source != "world"):
                 if prompt.digest in self._prompts:
                     tally["repeated prompts"] += 1
                 else:
@@ -277,6 +283,13 @@ def _take_chosen(raw: Path, accounts: list[_Account]) -> str:
         f"no source holds demonstrations: the best-ranked responses of {total[CHOSEN]:,} rankings are the "
         f"demonstrations{unclear if total[NOT_CHOSEN] else ''}"
     )
+
+
+def _drop_empty(raw: Path) -> None:
+    """Remove the files of rare sets that hold nothing."""
+    for kind in RARE_SETS:
+        if not (file := raw / f"{RAW_SETS[kind]}.jsonl").stat().st_size:
+            file.unlink()
 
 
 def _check_sets(sources: Path, accounts: list[_Account]) -> None:

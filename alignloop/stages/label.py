@@ -22,7 +22,7 @@ from alignloop.params.label import Label, Labelers
 from alignloop.params.people import People
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
-from alignloop.records import Ranking, Samples
+from alignloop.records import LABELS, Ranking, Samples
 from alignloop.seeds import seed_of
 
 
@@ -57,22 +57,25 @@ def label(
     rankings: list[Ranking] = []
     counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
     without_choice = 0  # prompts whose responses are all equal: their tie is in no ranking
+    without_gold = 0  # prompts of people that the built-in environment's panel leaves alone
     gold: dict[str, Points] = {}
     ties = pairs = 0  # so far
     ranked: set[str] = set()  # several labelers may rank a prompt
     job = LabelingRound(plan, seed, round, pages)
     screening: Points = (0.0, 0)
     for kind, items in divide(seed, plan, round, waiting).items():
-        made, people, known, screened, equal = RANKERS[kind](job, items)
+        made, people, known, screened, equal, unknown = RANKERS[kind](job, items)
+        without_gold += unknown
         gold |= known
         screening = total([screening, screened])
         without_choice += equal
+        asked = len(waiting) - without_choice - without_gold
         for ranking in made:
             rankings.append(ranking)
             ranked.add(ranking.prompt.id)
             pairs, ties = pairs + _pairs(ranking), ties + _ties(ranking)
             if len(rankings) % 250 == 0:
-                yield Progress(len(ranked), len(waiting) - without_choice, {"ties": ties / pairs})
+                yield Progress(len(ranked), asked, {"ties": ties / pairs})
         counts = {name: count + people[name] for name, count in counts.items()}
     if not rankings:
         raise NothingToRank(
@@ -81,7 +84,9 @@ def label(
         )
     last = {"ties": ties / pairs} if len(rankings) % 250 else {}
     note = f"rankings: {describe(count_makers(rankings))}"
-    yield Progress(len(ranked), len(waiting) - without_choice, last, note)
+    if without_gold:
+        note += f"; {without_gold} prompts have no gold score, so the panel does not rank them"
+    yield Progress(len(ranked), len(waiting) - without_choice - without_gold, last, note)
     found = measure_agreement(rankings, gold, plan.exclude_below)
     kept = [ranking for ranking in rankings if ranking.labeler not in found.excluded]
     if not kept:
@@ -99,6 +104,8 @@ def label(
     numbers = {"rankings": len(kept), "pairs": pairs, "ties": ties / pairs}
     if without_choice:
         counts["prompts_without_choice"] = without_choice
+    if without_gold:
+        counts["prompts_without_gold"] = without_gold
     by = {"rankings_by": count_makers(kept), "all_rankings_by": dict(sorted(makers.items()))}
     write_json(metrics, {**numbers, **counts, **found.metrics(), **by})
     with replacing(report) as part:
@@ -130,8 +137,10 @@ def _take_imported(
 
 
 def _copy(earlier: Path, folder: Path) -> None:
-    """Copy the earlier rankings into a new folder."""
+    """Copy the earlier rankings, and binary labels, into a new folder."""
     folder.mkdir(parents=True)
+    if (earlier / LABELS).is_dir():
+        shutil.copytree(earlier / LABELS, folder / LABELS)
     for each in sorted(earlier.glob("*.jsonl")):
         (shutil.copytree if each.is_dir() else shutil.copyfile)(each, folder / each.name)
 

@@ -10,6 +10,7 @@ of the records (record_features.py), which wait on disk; filtering.py decides fr
 are kept.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -33,22 +34,24 @@ from alignloop.files import replacing, scratch, write_json
 from alignloop.params.prepare import Prepare
 from alignloop.params.validate import Validate
 from alignloop.progress import Progress
-from alignloop.records import Demonstration, Document, Prompt, Ranking, Record, Split
+from alignloop.records import LABELS, BinaryLabel, Demonstration, Document, Prompt, Ranking, Record, Split
 
 KINDS: dict[str, type[Record]] = {
     "prompts": Prompt,
     "demonstrations": Demonstration,
     "rankings": Ranking,
+    "labels": BinaryLabel,
     "corpus": Document,
 }
 EVALUATION: dict[str, Split] = {  # the split that nothing in training may overlap with
     "prompts": "test",
     "demonstrations": "test",
     "rankings": "test",
+    "labels": "test",
     "corpus": "valid",
 }
 LONG = 0.1  # share of a set that may be too long without a word of it
-OPTIONAL = {"rankings", "corpus"}  # sets that may be empty, in every split
+OPTIONAL = {"rankings", "labels", "corpus"}  # sets that may be empty, in every split
 NEEDED = {"prompts": {"train", "test"}, "demonstrations": {"train"}, "corpus": {"train", "valid"}}
 
 
@@ -63,28 +66,40 @@ def prepare(
     metrics: Path,
 ) -> Iterator[Progress]:
     """Write prompts, demonstrations, corpus and imported rankings by split; count what was dropped."""
+    files = {name: raw / ("documents.jsonl" if name == "corpus" else f"{name}.jsonl") for name in KINDS}
+    if not files["labels"].exists():
+        del files["labels"]
     with scratch(prompts.parent / ".prepare.part") as waiting, Workers() as workers:
         sets = _Sets(plan, bounds.max_characters, waiting, workers)
-        for name in KINDS:
-            sets.read(name, raw / ("documents.jsonl" if name == "corpus" else f"{name}.jsonl"))
-            yield Progress(len(sets.filters), len(KINDS) + 2, {f"{name} raw": sets.tallies[name]["raw"]})
+        for name, file in files.items():
+            sets.read(name, file)
+            yield Progress(len(sets.filters), len(files) + 2, {f"{name} raw": sets.tallies[name]["raw"]})
         sets.filter()
-        yield Progress(len(KINDS) + 1, len(KINDS) + 2)
+        yield Progress(len(files) + 1, len(files) + 2)
         outs = {"prompts": prompts, "demonstrations": demonstrations, "corpus": corpus}
         if faults := [fault for name, out in outs.items() for fault in sets.missing_splits(name, out)]:
             raise DataError("\n".join(faults))
         for name, out in outs.items():
             sets.write(name, out)
         record_files.write_lines(rankings / "imported.jsonl", sets.lines("rankings", *SPLITS), Ranking)
-    for split in SPLITS:
-        if count := sum(sets.filters["rankings"].in_splits(split)):
-            sets.tallies["rankings"][split] = count
-    tallies = sets.tallies
-    write_json(metrics, {name: dict(sorted(tallies[name].items())) for name in KINDS})
+        _write_labels(sets, rankings / LABELS)
+    tallies = {name: sets.tallies[name] for name in files}
+    for name in tallies.keys() & {"rankings", "labels"}:
+        for split in SPLITS:
+            if count := sum(sets.filters[name].in_splits(split)):
+                tallies[name][split] = count
+    write_json(metrics, {name: dict(sorted(tally.items())) for name, tally in tallies.items()})
     numbers = {f"{name} {split}": tally[split] for name, tally in tallies.items() for split in SPLITS}
     sizes = {"demonstrations": tallies["demonstrations"]["train"], "test_prompts": tallies["prompts"]["test"]}
-    notes = (size_note(sizes), _long_note(sets.tallies, bounds.max_characters))
-    yield Progress(len(KINDS) + 2, len(KINDS) + 2, numbers, "; ".join(note for note in notes if note))
+    notes = (size_note(sizes), _long_note(tallies, bounds.max_characters))
+    yield Progress(len(files) + 2, len(files) + 2, numbers, "; ".join(note for note in notes if note))
+
+
+def _write_labels(sets: "_Sets", out: Path) -> None:
+    """Write the labels into a folder of their own, which is only there where there are some."""
+    shutil.rmtree(out, ignore_errors=True)
+    if "labels" in sets.filters and any(sets.filters["labels"].in_splits(*SPLITS)):
+        record_files.write_lines(out / "imported.jsonl", sets.lines("labels", *SPLITS), BinaryLabel)
 
 
 def _long_note(tallies: Mapping[str, Counter[str]], bound: int) -> str:

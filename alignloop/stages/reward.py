@@ -20,7 +20,7 @@ from alignloop.core.reward_model import HELD_OUT, RewardModel
 from alignloop.core.reward_training import normalise, train
 from alignloop.core.tokens import pad_of
 from alignloop.core.training_loop import Training
-from alignloop.data.record_files import read
+from alignloop.data.record_files import count_in, read
 from alignloop.errors import AlignloopError
 from alignloop.evaluation.chance import at_chance
 from alignloop.evaluation.data_size import size_note
@@ -31,7 +31,7 @@ from alignloop.params.reward import Reward
 from alignloop.params.section import Seed
 from alignloop.phases import phase
 from alignloop.progress import Progress
-from alignloop.records import Demonstration, Ranking
+from alignloop.records import LABELS, Demonstration, Ranking
 from alignloop.seeds import draws, seed_of
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
@@ -84,6 +84,9 @@ def reward(
     too_few = size_note({"pairs": pairs, "valid_pairs": valid_pairs})
     if note := too_few if pairs else NO_PAIR.format(rankings, len(learned)):
         yield Progress(0, 1, note=note)
+    labels = count_in(rankings / LABELS) if (rankings / LABELS).exists() else 0
+    if labels:
+        yield Progress(0, 1, note=f"{labels:,} binary labels are left out: they order no two responses")
     curve = checkpoint.journal("curve")
     adapted = _prepare(plan, compute, model, seed_of(seed, "reward", round, "adapters"))
     training = _training(plan, model, learned, pad, draws(seed, "reward", round, "order"))
@@ -137,6 +140,7 @@ def reward(
         "too_long": too_long,
         "valid_rankings": len(held_out),
         "valid_pairs": valid_pairs,
+        **({"labels_left_out": labels} if labels else {}),
     }
     known = points(curve)
     last = known[-max(1, len(known) // 10) :]

@@ -27,13 +27,28 @@ from alignloop.data.workers import Workers
 from alignloop.files import write_json
 from alignloop.params.validate import Validate
 from alignloop.progress import Progress
-from alignloop.records import RAW_SETS, Demonstration, Document, Prompt, Ranking, Record
+from alignloop.records import (
+    LABELS,
+    RARE_SETS,
+    RAW_SETS,
+    BinaryLabel,
+    Demonstration,
+    Document,
+    Prompt,
+    Ranking,
+    Record,
+)
 
+MAY_BE_EMPTY = (Ranking, Document)
 Files = dict[Path, str | None]  # each with its split, None where the lines tell it
 
 
 def _raw(data: Path) -> dict[str, tuple[type[Record], Files]]:
-    return {name: (kind, dict.fromkeys(files(data / f"{name}.jsonl"))) for kind, name in RAW_SETS.items()}
+    return {
+        name: (kind, dict.fromkeys(files(data / f"{name}.jsonl")))
+        for kind, name in RAW_SETS.items()
+        if kind not in RARE_SETS or (data / f"{name}.jsonl").exists()
+    }
 
 
 def _sets(data: Path) -> dict[str, tuple[type[Record], Files]]:
@@ -44,12 +59,15 @@ def _sets(data: Path) -> dict[str, tuple[type[Record], Files]]:
         "prompts": (Prompt, split("prompts", "train", "valid", "test")),
         "demonstrations": (Demonstration, split("demonstrations", "train", "valid", "test")),
         "corpus": (Document, split("corpus", "train", "valid")),
-        "rankings": (Ranking, dict.fromkeys(files(data / "rankings" / "imported"))),
+        **_rankings(data / "rankings" / "imported"),
     }
 
 
 def _rankings(data: Path) -> dict[str, tuple[type[Record], Files]]:
-    return {"rankings": (Ranking, dict.fromkeys(files(data)))}
+    sets: dict[str, tuple[type[Record], Files]] = {"rankings": (Ranking, dict.fromkeys(files(data)))}
+    if (data / LABELS).exists():
+        sets["labels"] = (BinaryLabel, dict.fromkeys(files(data / LABELS)))
+    return sets
 
 
 SUITES: dict[str, Callable[[Path], dict[str, tuple[type[Record], Files]]]] = {
@@ -70,7 +88,7 @@ def validate(
         how = {"generated": suite == "rankings", "private": suite != "raw", "workers": workers}
         rows = {name: record_tables.record_table(kind, paths, **how) for name, (kind, paths) in sets.items()}
     for name, (kind, _) in sets.items():
-        if rows[name].empty and (kind not in (Ranking, Document) or suite == "rankings"):
+        if rows[name].empty and (kind not in MAY_BE_EMPTY or suite == "rankings"):
             raise DataError(f"{data}: the {name} are empty; add data to the sources, and run from `ingest`")
     record_tables.mark_leaks(rows.values())
     checks = []
@@ -104,7 +122,7 @@ def _notes(ledger: Path, name: str) -> tuple[str, ...]:
     sources = [
         source
         for source in json.loads(ledger.read_text(encoding="utf-8"))
-        if source[name] or source["refused"]
+        if source.get(name) or source["refused"]
     ]
     return ("**What ingest did, source by source:**", *map(_note, sources))
 

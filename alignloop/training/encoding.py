@@ -19,9 +19,9 @@ from alignloop.core.tokens import (
 )
 from alignloop.errors import AlignloopError
 from alignloop.phases import counted
-from alignloop.records import Demonstration, Document, Message, Prompt, Ranking
+from alignloop.records import BinaryLabel, Demonstration, Document, Message, Prompt, Ranking
 
-Named = TypeVar("Named", Demonstration, Document, Prompt, Ranking)
+Named = TypeVar("Named", bound=BinaryLabel | Demonstration | Document | Prompt | Ranking)
 Row = TypeVar("Row")
 
 
@@ -78,6 +78,14 @@ def ranked_rows(
     return _fitting(rows, [max(map(len, row.rows)) for _, row in rows], context, "rankings")
 
 
+def label_rows(
+    tokenizer: PreTrainedTokenizerBase, labels: Sequence[BinaryLabel], context: int
+) -> tuple[list[tuple[BinaryLabel, EncodedRanking]], int]:
+    """Each binary label with its row, and how many were too long."""
+    rows = _each(labels, "labels", lambda label: (label, _labelled(tokenizer, label)))
+    return _fitting(rows, [len(row) for _, row in rows], context, "labels")
+
+
 def _document(tokenizer: PreTrainedTokenizerBase, document: Document) -> Encoded:
     """A whole document as a row with the loss on every token."""
     if document.text is not None:
@@ -97,6 +105,13 @@ def _ranked(tokenizer: PreTrainedTokenizerBase, ranking: Ranking) -> EncodedRank
     return EncodedRanking(
         [ids[text] for text in ranking.responses], list(ranking.ranks), len(prompt), ranking.id
     )
+
+
+def _labelled(tokenizer: PreTrainedTokenizerBase, label: BinaryLabel) -> EncodedRanking:
+    """A binary label as the row of its response."""
+    prompt = encode_prompt(tokenizer, chat(label.prompt.messages))
+    row = prompt + encode_response(tokenizer, label.response)
+    return EncodedRanking([row], [1], len(prompt), label.id, label.good)
 
 
 def _each(records: Sequence[Named], what: str, encoded: Callable[[Named], Row]) -> list[Row]:

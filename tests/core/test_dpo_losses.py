@@ -67,6 +67,10 @@ def test_kto_takes_the_better_and_the_worse_half():
     assert value(found) == 0.481232  # (1 + 2) · 0.320821 / 2
     assert value(kto_loss(torch.tensor([2.0, 9.0, -1.0]), [1, 2, 3], 0.5, 0.5)) == 0.320821
     assert value(kto_loss(torch.tensor([2.0, 1.0]), [1, 1], 0.5, 0.5)) == 0.0
+    # a label says which it is: σ(¾) = 0.679179 on the wrong side
+    assert value(kto_loss(torch.tensor([2.0]), [1], 0.5, 0.5, good=True)) == 0.320821
+    wrong = kto_loss(torch.tensor([2.0]), [1], 0.5, 0.5, good=False, undesirable_weight=2.0)
+    assert value(wrong) == 1.358357
     assert kto_baseline(torch.tensor([1.0, 2.0])) == 1.5
     assert kto_baseline(torch.tensor([1.0, -2.0])) == 0.0
     assert kto_baseline(torch.empty(0)) == 0.0

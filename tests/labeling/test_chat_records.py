@@ -148,14 +148,52 @@ def test_what_gives_no_honest_record_is_counted_with_the_reason(database: Labeli
     respond(database, "ada", id, follow, "So.")
     found = collect(database)
     assert found.left_out == {
-        ("thumbs", "without one of the other kind on a response to the same prompt"): 1,
         ("thumbs", "on responses that were stopped"): 1,
         ("edits", "of responses that were stopped: no ranking"): 1,
         ("prompts", "without a response"): 1,
         ("prompts", chat_records.UNRECORDED): 1,
         ("prompts", chat_records.EMPTY): 1,
     }
-    assert {kind: len(each) for kind, each in found.records.items()} == {"prompts": 3, "demonstrations": 1}
+    counts = {kind: len(each) for kind, each in found.records.items()}
+    assert counts == {"prompts": 3, "demonstrations": 1, "labels": 1}
+    [label] = found.records["labels"]
+    assert (label.prompt.messages[0].content, label.response, label.good) == (
+        "Is the sea full of salt?",
+        "Yes.",
+        True,
+    )
+    assert (label.by, label.policy, label.labeler) == ("person", "m/1", f"labeler-{label.prompt.user}")
+
+
+def test_thumbs_of_one_kind_are_labels_and_those_of_equal_responses_say_nothing(
+    database: LabelingDatabase,
+) -> None:
+    decide(database, "ada", True)
+    id, prompt = begin(database, "ada", "Is the sea full of salt?")
+    said = [("Yes.", True), ("Write to anna.schmidt@example.org.", True), ("No.", True), (" No.", False)]
+    for text, is_up in said:
+        response = respond(database, "ada", id, prompt, text)
+        feedback.rate(database, "ada", id, response, is_up=is_up)
+    found = collect(database)
+    labels = found.records["labels"]
+    assert [(each.response, each.good) for each in labels] == [("Yes.", True), ("Write to <EMAIL>.", True)]
+    assert "thumbs" not in found.records
+    assert found.left_out == {("thumbs", "on equal responses, or beyond the most responses of a ranking"): 2}
+
+
+def test_what_was_said_later_than_a_moment_waits(database: LabelingDatabase) -> None:
+    decide(database, "ada", True)
+    id, prompt = begin(database, "ada", "Is the sea full of salt?")
+    response = respond(database, "ada", id, prompt, "Yes.")
+    between = time.time()
+    time.sleep(0.01)
+    feedback.rate(database, "ada", id, response, is_up=True)
+    feedback.edit(database, "ada", id, response, "Yes, it is.")
+    respond(database, "ada", *begin(database, "ada", "And the lake?"), "No.")
+    with database.reading() as session:
+        found = chat_records.collect(session, STATEMENT, 9, between)
+    assert {kind: len(each) for kind, each in found.records.items()} == {"prompts": 1}
+    assert found.left_out == {(what, chat_records.LATER): 1 for what in ("prompts", "edits", "thumbs")}
 
 
 def test_the_prompt_of_a_record_is_what_the_model_got(database: LabelingDatabase) -> None:

@@ -10,7 +10,7 @@ from alignloop import params as parameters
 from alignloop.data.preparation.record_features import split_of
 from alignloop.data.record_files import read, write
 from alignloop.params.binding import bind
-from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Split
+from alignloop.records import BinaryLabel, Demonstration, Document, Message, Prompt, Ranking, Split
 from alignloop.stages.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +45,11 @@ def ranking(name: str, user: str, said: str, *responses: str, labeler: str = "la
     return Ranking(prompt=prompt(f"{name}-p", user, said), responses=responses, ranks=ranks, **about)
 
 
+def label(name: str, user: str, said: str, response: str, *, good: bool) -> BinaryLabel:
+    about: Any = {"id": name, "labeler": "labeler-1", "by": "person", "policy": "p", "round": "chat"}
+    return BinaryLabel(prompt=prompt(f"{name}-p", user, said), response=response, good=good, **about)
+
+
 class Sets:
     """Raw records enough for every split, more by a test, and what prepare makes of them."""
 
@@ -58,6 +63,7 @@ class Sets:
             for user in (*TRAIN[:3], *VALID[:3], *TEST[:3])
         ]
         self.rankings: list[Ranking] = []
+        self.labels: list[BinaryLabel] = []
         self.said: list[str] = []
         self.documents = [
             Document(id=f"d{number}", text=f"Text {number}.", source="s") for number in range(60)
@@ -69,6 +75,8 @@ class Sets:
         raw["validate"]["max_characters"] = self.longest
         for name in ("prompts", "demonstrations", "rankings", "documents"):
             write(self.root / "raw" / f"{name}.jsonl", getattr(self, name))
+        if self.labels:
+            write(self.root / "raw" / "labels.jsonl", self.labels)
         outs = {name: self.root / name for name in ("raw", "prompts", "demonstrations", "corpus", "rankings")}
         work = bind(prepare, parameters.parse(raw, "params.yaml"))(**outs, metrics=self.root / "prepare.json")
         self.said = [step.note for step in work if step.note]

@@ -1,6 +1,7 @@
 """The stage `dpo`: a policy from rankings by each loss, its numbers, guards, references and bad rankings."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from alignloop.core.dpo_config import NothingToLearn
 from alignloop.core.guards import GuardTripped
 from alignloop.core.models import load_policy
 from alignloop.data.record_files import read, write
-from alignloop.records import Ranking, Rollout
+from alignloop.records import LABELS, BinaryLabel, Ranking, Rollout
 from tests.stages.loop import Loop, tiny
 
 
@@ -47,6 +48,50 @@ def test_each_loss_learns_the_rankings_and_reports_what_the_guards_saw(loop: Loo
     header, *rows = (loop.root / f"{loss}.csv").read_text().splitlines()
     assert header.startswith("step,loss,accuracy,margin,better_log_ratio")
     assert len(rows) == 12
+
+
+def test_kto_learns_from_binary_labels_and_other_losses_and_the_reward_model_count_them(
+    loop: Loop, tmp_path: Path
+):
+    folder = loop.root / "rankings" / "r1" / LABELS
+    ranked = read(loop.root / "rankings" / "r1", Ranking)
+    about: dict[str, Any] = {"labeler": "l", "by": "person", "policy": "models/sft", "round": "chat"}
+    labels = [
+        BinaryLabel(
+            id=f"b{place}-{good}", prompt=each.prompt, response=text, good=good, split=each.split, **about
+        )
+        for place, each in enumerate(ranked)
+        for text, good in ((each.responses[2], True), (each.responses[0], False))
+    ]
+    plan = {"epochs": 4.0, "learning_rate": 3e-3, "beta_score_per_nat": 0.5}
+    try:
+        write(folder / "imported.jsonl", labels)
+        steps = loop.dpo(tiny(dpo={**plan, "loss": "kto"}), "labelled")
+        assert [step.step for step in steps][-1] == 36, "12 rankings and 24 labels, 4 a step, 4 epochs"
+        numbers = loop.numbers("labelled")
+        assert (numbers["rankings"], numbers["labels"]) == (12, 24)
+        assert "labels_left_out" not in numbers
+        first = loop.dpo(tiny(dpo={**plan, "loss": "dpo"}), "unlabelled")[0]
+        assert (
+            first.note
+            == "32 binary labels are left out: loss: dpo learns from rankings alone, kto from labels too"
+        )
+        numbers = loop.numbers("unlabelled")
+        assert (numbers["rankings"], numbers["labels_left_out"]) == (12, 32)
+        shutil.copytree(folder, loop.root / "rankings" / LABELS)  # which the reward model's stage reads here
+        notes = [step.note for step in loop.reward(tiny())]
+        assert "32 binary labels are left out: they order no two responses" in notes
+        assert loop.numbers("reward")["labels_left_out"] == 32
+        # labels alone: the policy learns which responses are good
+        write(folder / "imported.jsonl", [each for each in labels if each.split == "train"])
+        ties = [each.model_copy(update={"ranks": (1, 1, 1)}) for each in ranked if each.split == "train"]
+        write(loop.root / "rankings" / "r1" / "r1.jsonl", ties)
+        last = loop.dpo(tiny(dpo={**plan, "loss": "kto", "ptx_coef": 0.0}), "alone")[-1].metrics
+        assert last["loss"] < 0.8 * 24 / 36 * 0.5, "half of 24 of 36 elements before anything is learned"
+    finally:
+        shutil.rmtree(folder)
+        shutil.rmtree(loop.root / "rankings" / LABELS, ignore_errors=True)
+        write(loop.root / "rankings" / "r1" / "r1.jsonl", ranked)
 
 
 def test_adapters_learn_alone_and_the_reference_is_the_policy_without_them(loop: Loop):

@@ -9,8 +9,19 @@ import pytest
 from alignloop.data.input_files import DataError
 from alignloop.data.preparation.record_features import split_of
 from alignloop.data.record_files import read
-from alignloop.records import Demonstration, Document, Prompt
-from tests.stages.sets import SPLITS, TEST, TRAIN, VALID, Sets, demonstration, messages, prompt, ranking
+from alignloop.records import LABELS, BinaryLabel, Demonstration, Document, Prompt
+from tests.stages.sets import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALID,
+    Sets,
+    demonstration,
+    label,
+    messages,
+    prompt,
+    ranking,
+)
 
 
 @pytest.fixture
@@ -73,6 +84,32 @@ def test_a_test_prompt_is_learned_from_neither_as_demonstration_nor_as_ranking(s
     assert sets.ids("demonstrations", "train") == ["d2", "d3"], "another conversation is another prompt"
     assert [(each.id, each.split) for each in sets.imported()] == [("r2", "test")]
     assert (counts["demonstrations"]["in another split"], counts["rankings"]["in another split"]) == (1, 1)
+
+
+def test_labels_are_redacted_said_once_and_split_by_user_in_a_folder_of_their_own(sets: Sets):
+    sets.prompts += [prompt("p", TEST[0], "Who are you?")]
+    sets.labels = [
+        label("l1", TRAIN[0], "Who is there?", "Ask anna.schmidt@example.org.", good=True),
+        label("l2", TRAIN[0], "Who is there?", "Ask anna.schmidt@example.org.", good=True),
+        label("l3", TRAIN[0], "Who is there?", "Ask anna.schmidt@example.org.", good=False),
+        label("l4", TRAIN[0], "who are you?", "I.", good=True),
+        label("l5", VALID[0], "Who is she?", "Anna.", good=False),
+    ]
+    counts = sets.run()
+    kept = read(sets.root / "rankings" / LABELS, BinaryLabel)
+    assert [(each.id, each.split, each.response, each.good) for each in kept] == [
+        ("l1", "train", "Ask <EMAIL>.", True),
+        ("l3", "train", "Ask <EMAIL>.", False),
+        ("l5", "valid", "Anna.", False),
+    ]
+    tally = counts["labels"]
+    assert (tally["raw"], tally["in another split"], tally["repeated"]) == (5, 1, 1)
+    assert (tally["train"], tally["valid"]) == (2, 1)
+    assert sets.imported() == []
+    sets.labels = []
+    (sets.root / "raw" / "labels.jsonl").unlink()
+    assert "labels" not in sets.run()
+    assert not (sets.root / "rankings" / LABELS).exists()
 
 
 def test_a_ranking_in_test_keeps_its_prompt_out_of_train(sets: Sets):

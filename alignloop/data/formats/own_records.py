@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from alignloop.data.formats import containers
 from alignloop.data.formats.importer import Format, Imported, ImportedRow, Refused, has_keys, schema_refusal
 from alignloop.data.record_files import Piece
-from alignloop.records import Demonstration, Document, Prompt, Ranking, Record
+from alignloop.records import BinaryLabel, Demonstration, Document, Prompt, Ranking, Record
 
 TYPES: list[tuple[set[str], type[Record]]] = [  # the first type all of whose fields are present
     ({"prompt", "responses", "ranks"}, Ranking),
+    ({"prompt", "response", "good"}, BinaryLabel),
     ({"messages", "labeler"}, Demonstration),
     ({"messages", "user"}, Prompt),
     ({"text", "source"}, Document),
@@ -71,7 +72,7 @@ def first_terms(path: Path) -> str | None:
 
 
 OWN_RECORDS = Format(
-    "Alignloop's own Prompt, Demonstration, Ranking or Document (data/README.md)",
+    "Alignloop's own Prompt, Demonstration, Ranking, BinaryLabel or Document (data/README.md)",
     lambda row: has_keys(row, "id") and bool(_record_type(row)),
     _read,
     _read_piece,

@@ -15,7 +15,7 @@ from alignloop.data.content_ids import SEPARATOR, content_id
 from alignloop.data.formats.importer import Changed, ImportedRow, Refused
 from alignloop.data.formats.refused_rows import Withdrawn
 from alignloop.data.record_files import Piece, line_of
-from alignloop.records import Demonstration, Origin, Prompt, Ranking, Record
+from alignloop.records import Demonstration, Origin, Prompt, Record, prompt_of
 
 NUL = "NUL characters taken out"
 FINAL_NUMBER = re.compile(r"\n#### ?(\S.*)\Z")  # as GSM8K's answers end: what a right response ends with
@@ -68,7 +68,7 @@ def parse_rows(rows: Iterable[ImportedRow], origin: Origin) -> Iterator[ParsedRo
             yield ParsedRow(row, "nothing but NUL characters in a text")
             continue
         changes = (*changes, *cleaned)
-        conversation = record.prompt if isinstance(record, Ranking) else record
+        conversation = prompt_of(record)
         user = conversation.user if isinstance(conversation, Prompt | Demonstration) else None
         prompt = _prompt_in(record)
         line, prompt_line = _line(record, at), _line(prompt, at) if prompt else None
@@ -114,9 +114,10 @@ def _digest(prompt: Prompt) -> bytes:
 
 
 def _prompt_in(record: Record) -> Prompt | None:
-    """The prompt of a ranking, or of a demonstration; None for other records."""
-    if isinstance(record, Ranking):
-        return record.prompt
+    """The prompt of a judgement, or of a demonstration; None for other records."""
+    asked = prompt_of(record)
+    if asked is not record and isinstance(asked, Prompt):
+        return asked
     if not isinstance(record, Demonstration):
         return None
     messages = record.messages[:-1]

@@ -11,7 +11,16 @@ from alignloop.data.language import languages_of
 from alignloop.data.pii.redaction import kinds_in_id, redact
 from alignloop.data.preparation.prompt_cache import LanguageCodes, PromptCache
 from alignloop.data.preparation.word_hashes import Hashes
-from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record
+from alignloop.records import (
+    BinaryLabel,
+    Demonstration,
+    Document,
+    Message,
+    Prompt,
+    Ranking,
+    Record,
+    prompt_of,
+)
 
 R = TypeVar("R", bound=Record)
 TextLanguages = tuple[Hashes, LanguageCodes]  # hashes of texts, and the language of each
@@ -53,6 +62,9 @@ class Cleaner:
         if isinstance(record, Ranking):
             responses = tuple(self._text(response) for response in record.responses)
             return _with(record, prompt=self._prompt(record.prompt), responses=responses)
+        if isinstance(record, BinaryLabel):
+            response = self._text(record.response)
+            return _with(record, prompt=self._prompt(record.prompt), response=response)
         if isinstance(record, Demonstration):
             return _with(record, messages=self._messages(record.messages), user=self._user(record.user))
         if isinstance(record, Document):
@@ -82,8 +94,8 @@ class Cleaner:
 
 
 def _language_text(record: Record) -> str:
-    """The text whose language is detected: of a prompt and of a ranking, the user's turns only."""
-    conversation = record.prompt if isinstance(record, Ranking) else record
+    """The text whose language is detected: of a prompt and of a judgement, the user's turns only."""
+    conversation = prompt_of(record)
     assert isinstance(conversation, Prompt | Demonstration | Document)
     messages = conversation.messages or ()
     if isinstance(conversation, Prompt):
@@ -93,7 +105,7 @@ def _language_text(record: Record) -> str:
 
 
 def _tagged(record: Record, language: str) -> Record:
-    if isinstance(record, Ranking):
+    if isinstance(record, Ranking | BinaryLabel):
         return record.model_copy(update={"prompt": _tagged(record.prompt, language)})
     return record.model_copy(update={"language": language})
 

@@ -16,7 +16,16 @@ from alignloop.data.preparation.cleaning import NO_LANGUAGES, Cleaner
 from alignloop.data.preparation.near_duplicates import Sketches, sketch_texts
 from alignloop.data.preparation.word_hashes import Indices
 from alignloop.data.record_files import Piece
-from alignloop.records import Demonstration, Document, Message, Prompt, Ranking, Record, Split
+from alignloop.records import (
+    BinaryLabel,
+    Demonstration,
+    Document,
+    Message,
+    Prompt,
+    Ranking,
+    Record,
+    Split,
+)
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # from the least to the most strictly held out
 
@@ -109,7 +118,7 @@ def _add(features: RecordFeatures, options: FeatureOptions, record: Record) -> _
         texts = _Texts(last, before, whole)
         length = sum(len(message.content) for message in messages) + max(map(len, responses), default=0)
         too_long = length > options.max_characters
-    if isinstance(record, Ranking):
+    if isinstance(record, Ranking | BinaryLabel):
         record = record.model_copy(update={"split": split})
     prompt = hash64(texts.before, texts.last)
     features.lines.append(record_files.line_of(record))
@@ -123,7 +132,9 @@ def _add(features: RecordFeatures, options: FeatureOptions, record: Record) -> _
 
 
 def _parts(record: Record) -> tuple[str, tuple[Message, ...], tuple[str, ...], object]:
-    """The user, the prompt's messages, the responses, and labeler and ranks of a ranking."""
+    """The user, the prompt's messages, the responses, and labeler and judgement of a ranking or a label."""
+    if isinstance(record, BinaryLabel):
+        return record.prompt.user, record.prompt.messages, (record.response,), (record.labeler, record.good)
     if isinstance(record, Ranking):
         return record.prompt.user, record.prompt.messages, record.responses, (record.labeler, record.ranks)
     if isinstance(record, Demonstration):

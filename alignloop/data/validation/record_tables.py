@@ -22,8 +22,9 @@ from alignloop.data.input_files import DataError
 from alignloop.data.pii.redaction import kinds_in, kinds_in_id
 from alignloop.data.record_files import Piece, file_pieces, parse_unchecked
 from alignloop.data.workers import Workers
-from alignloop.records import Demonstration, Document, Message, Ranking, Record
+from alignloop.records import BinaryLabel, Demonstration, Document, Message, Ranking, Record
 
+JUDGEMENTS = (Ranking, BinaryLabel)  # they hold their prompt, and the split
 ROLES = get_args(Message.model_fields["role"].annotation)
 
 
@@ -126,11 +127,13 @@ def _derived(
     options: _TableOptions, record: dict[str, Any], fields: dict[str, Any], error: ValidationError | None
 ) -> dict[str, Any]:
     kind = options.kind
-    prompt = record.get("prompt") if kind is Ranking else record
+    prompt = record.get("prompt") if kind in JUDGEMENTS else record
     prompt = prompt if isinstance(prompt, dict) else {}
     messages = _list(prompt.get("messages"))
     turns = [(turn["role"], turn["content"]) for turn in messages if _is_turn(turn)]
-    responses = [each for each in _list(record.get("responses")) if isinstance(each, str)]
+    given = [record.get("response")] if kind is BinaryLabel else _list(record.get("responses"))
+    responses = [each for each in given if isinstance(each, str)]
+    judged = record.get("good") if kind is BinaryLabel else record.get("ranks")
     prompt_turns = turns if last_turn(kind) == "user" else turns[:-1]
     text = record.get("text")
     contents = [content for _, content in turns] + ([text] if isinstance(text, str) else [])
@@ -150,9 +153,7 @@ def _derived(
         "wording": _hash(normalised_text(prompt_turns)) if prompt_turns and kind is not Document else None,
         "owner": owner if isinstance(owner, str) else None,
         "language": language if isinstance(language := prompt.get("language"), str) else None,
-        "content": _hash(
-            SEPARATOR.join([*contents, *responses, repr((record.get("ranks"), record.get("labeler")))])
-        ),
+        "content": _hash(SEPARATOR.join([*contents, *responses, repr((judged, record.get("labeler")))])),
     }
     formed = len(turns) == len(messages) and (
         isinstance(prompt.get("messages"), list) or "messages" not in prompt
@@ -168,7 +169,7 @@ def _derived(
             category if isinstance(category := prompt.get("category", "other"), str) else None
         )
         columns["item"], columns["ranked"] = _ranked_item(contents, responses, ranks.split())
-    else:
+    elif kind not in JUDGEMENTS:
         columns["split"] = options.split
     return columns
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from alignloop.data.formats.importer import Refused
 from alignloop.data.formats.sniffing import sniff
-from alignloop.records import Demonstration, Document, Prompt, Ranking
+from alignloop.records import BinaryLabel, Demonstration, Document, Prompt, Ranking
 from tests.data.formats.samples import read_items, write
 
 
@@ -28,7 +28,9 @@ def test_own_records_are_recognised_by_their_fields_and_imported_unchanged(tmp_p
         "policy": "p",
         "round": "x",
     }
+    label = {"id": "b", "prompt": prompt, "response": "a", "good": False, "labeler": "l", "by": "person"}
     for row, kind in (
+        ({**label, "policy": "p", "round": "x"}, BinaryLabel),
         (prompt, Prompt),
         (demonstration, Demonstration),
         (ranking, Ranking),
