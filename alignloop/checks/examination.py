@@ -160,7 +160,7 @@ def _counts(params: Params, sets: Mapping[str, SetLengths], root: Path) -> dict[
             for split, number in splits.items()
             if isinstance(number, int)
         }
-    if params.ingest.source == "files":
+    if not params.ingest.makes_world:
         return {}
     share = 1 - params.prepare.valid_share - params.prepare.test_share
     return {"demonstrations/train": round(params.ingest.world.demonstrations * share)}

@@ -51,7 +51,7 @@ def _missing(params: Params, found: Survey, files: Sequence[str]) -> list[str]:
         )
     if params.label.kind == "imported" and "rankings" not in found.kinds:
         # the built-in environment reads no files, and a run on files no built-in text
-        together = ["YOUR-TEXT.txt"] if params.ingest.source == "world" else files
+        together = ["YOUR-TEXT.txt"] if params.ingest.makes_world else files
         missing.append(
             "- preferences: label.kind is imported, and no file holds any.\n"
             f"  Add a file of rows like {PREFERENCE_ROW},\n  or let a panel (simulated), people or a judge "

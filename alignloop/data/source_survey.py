@@ -29,13 +29,14 @@ BUILT_IN = Survey(frozenset({"documents", "prompts", "demonstrations"}), ("the b
 
 def survey(plan: Ingest, folder: Path) -> Survey:
     """Look at the first records of every source. Raises DataError, which names each source with a fault."""
-    if plan.source == "world":
-        return BUILT_IN
+    built_in = BUILT_IN if plan.makes_world else Survey(frozenset())
+    if not plan.reads_files:
+        return built_in
     try:
         sources = find_sources(folder, plan.formats, plan.columns, plan.licences)
     except NoSources:
-        return Survey(frozenset())
-    kinds, faults = set[str](), list[str]()
+        return built_in
+    kinds, faults = set(built_in.kinds), list[str]()
     is_certain = True
     for source in sources:
         try:
@@ -47,7 +48,8 @@ def survey(plan: Ingest, folder: Path) -> Survey:
         is_certain &= is_whole or bool(seen)
     if faults:
         raise DataError("\n".join(faults))
-    return Survey(frozenset(kinds), tuple(f"{each.name} ({each.format})" for each in sources), is_certain)
+    names = (*built_in.sources, *(f"{each.name} ({each.format})" for each in sources))
+    return Survey(frozenset(kinds), names, is_certain)
 
 
 def _look_at(source: Source) -> tuple[set[str], bool]:

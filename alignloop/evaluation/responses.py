@@ -33,7 +33,10 @@ from alignloop.world.gold import judge
 
 @dataclass(frozen=True)
 class TestSet:
-    """What every model is measured on: test prompts, validation documents, and the reward model."""
+    """What every model is measured on: test prompts, validation documents, and the reward model.
+
+    `without_gold` counts the test prompts that are left out because others alone have a gold score.
+    """
 
     __test__ = False  # pytest collects classes by this name
 
@@ -41,6 +44,7 @@ class TestSet:
     documents: list[Document]
     reward_model: RewardModel
     tokenizer: PreTrainedTokenizerBase | None = None  # the reward model's; None: as every policy's
+    without_gold: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,16 @@ class ModelResponses:
 
 
 def load_test_set(plan: Evaluate, prompts: Path, corpus: Path, reward: Path) -> TestSet:
-    """The test prompts, the held-out documents and the reward model."""
+    """The test prompts, the held-out documents and the reward model.
+
+    Where some prompts have a gold score, the others are left out: models are measured on one scale.
+    """
     documents = read_text(corpus, "valid")[: plan.documents]
     model, tokenizer = RewardModel.load(reward), load_tokenizer(reward)
-    return TestSet(read(prompts / "test.jsonl", Prompt), documents, model, tokenizer)
+    tests = read(prompts / "test.jsonl", Prompt)
+    with_gold = [prompt for prompt in tests if prompt.key is not None]
+    chosen = with_gold or tests
+    return TestSet(chosen, documents, model, tokenizer, len(tests) - len(chosen))
 
 
 def respond(

@@ -67,6 +67,9 @@ def evaluate(
     """Compare the round's policy with base, SFT and the policy of the round before."""
     paths = {"base": base, "sft": sft, "before": before, "policy": policy}
     tests = load_test_set(plan, prompts, corpus, reward)
+    if tests.without_gold:
+        note = f"measured on prompts with a gold score; {tests.without_gold} test prompts have none"
+        yield Progress(0, len(paths) + 1, note=note)
     models: dict[str, ModelResponses] = {}
     with open_sampler(engine, sft) as sampler:
         for number, (name, path) in enumerate(paths.items(), 1):
@@ -102,6 +105,8 @@ def evaluate(
                 context_of(reference),
             ),
         }
+        if tests.without_gold:
+            report["test_prompts_without_gold"] = tests.without_gold
         judged = independent_wins(
             seed, plan.judge, reward, models["policy"].responses, models["sft"].responses
         )

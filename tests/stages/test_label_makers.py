@@ -67,3 +67,17 @@ def test_shares_of_kinds_and_rankings_from_before_are_all_named(here: Path, endp
     assert told["all_rankings_by"] == told["rankings_by"] | {"imported from prefs.jsonl (trl)": 1}
     share = round(100 * simulated / 40)
     assert f"Rankings: 40, {share} % simulated (form), {100 - share} % a judge model." in page
+
+
+def test_the_panel_of_the_built_in_environment_leaves_prompts_of_people_alone_and_says_so(here: Path) -> None:
+    offers = offered(23)
+    pairs = zip(offers[:20], screening_items(7, 20), strict=True)
+    own = [each.model_copy(update={"prompt": prompt}) for each, (prompt, _, _) in pairs]
+    stage = Stage(here, kind="panel", panel_utility="gold", labelers=4)
+    assert len(stage.run([*own, *offers[20:]])) == 20
+    last = stage.told[-1]
+    assert last.note.endswith("; 3 prompts have no gold score, so the panel does not rank them")
+    assert (last.step, last.total) == (20, 20)
+    told = json.loads((here / "label.json").read_text())
+    assert (told["rankings"], told["prompts_without_gold"]) == (20, 3)
+    assert "agreement_gold" in told, "all that was ranked is its own"
