@@ -26,6 +26,7 @@ from alignloop.pipeline.machine import check_place, keep_stores_private
 from alignloop.pipeline.overrides import parse_value
 from flows.iteration import iteration
 from tasks import console, prefect_waits
+from tasks.chat_feedback import end_feedback
 from tasks.concurrency_limits import look_up_limits
 from tasks.next_steps import closing_words, waiting_words
 from tasks.plan import Plan, make_plan
@@ -61,6 +62,7 @@ def pipeline(
     start_from: str | None = None,
     rounds: list[str] | None = None,
     new_round: bool = False,
+    feedback: bool = False,
     data_only: bool = False,
     commit: bool = False,
     branch: str = "runs",
@@ -76,6 +78,7 @@ def pipeline(
         start_from: a stage to run again, with all that follows from it, even where nothing changed
         rounds: only these rounds, and no release unless they are all
         new_round: add a round after the last one, if that one is done
+        feedback: the same, with what people said in chat and agree to have used as a source
         data_only: ingest, validate and prepare, and nothing that learns
         commit: push the results to DVC's remote, commit them to a branch, and tag the version of the data
         branch: the branch of these commits; the checkout stays where it is
@@ -91,6 +94,7 @@ def pipeline(
             base=base,
             preset=preset,
             new_round=new_round,
+            feedback=feedback,
             data_only=data_only,
             commit=commit,
         )
@@ -103,6 +107,7 @@ def pipeline(
             return waiting_state(outcomes[-1].message, _awaited(outcomes[-1]), outcomes)
         if plan.is_complete:
             end_loop(Path.cwd())
+            end_feedback(Path.cwd())
         if commit:
             record(plan, branch)
         return outcomes
@@ -206,6 +211,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", nargs="+", metavar="ROUND", help="run only these rounds")
     parser.add_argument(
         "--new-round", action="store_true", help="add a round after the last one, if that one is done"
+    )
+    parser.add_argument(
+        "--feedback", action="store_true", help="the same, with what people said in chat as a source"
     )
     parser.add_argument(
         "--data-only", action="store_true", help="ingest, validate and prepare, and nothing that learns"

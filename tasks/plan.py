@@ -19,6 +19,7 @@ from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.dvc_pipeline import Stage
 from alignloop.pipeline.overrides import mapping_in, override, preview
 from alignloop.pipeline.source_files import copy_sources, target_names
+from tasks.chat_feedback import take_feedback
 from tasks.doctor import consult, consult_rules, consult_sizes
 from tasks.presets import preset_file
 from tasks.stage_task import warm_up
@@ -52,6 +53,7 @@ def make_plan(
     base: str | None = None,
     preset: str | None = None,
     new_round: bool = False,
+    feedback: bool = False,
     data_only: bool = False,
     commit: bool = False,
 ) -> Plan:
@@ -61,7 +63,12 @@ def make_plan(
     target_names(*places)  # raises before params.yaml is written if a file does not exist
     if commit:
         run_commits.check_clean(root)
-    if new_round:
+    if feedback:
+        taken = take_feedback(root, load(root / "params.yaml"), next_round(root))
+        for line in taken.lines:
+            log.info("%s", line)
+        overrides = {**taken.overrides, **overrides}
+    elif new_round:
         overrides = {**next_round(root), **overrides}
     preset_values, chosen = preset_file(preset, base is not None)
     if chosen:
@@ -86,7 +93,7 @@ def make_plan(
             log.info("%s", line)
     for key, (before, after) in override(root / "params.yaml", files, overrides).items():
         log.info("params.yaml: %s", _change(key, before, after))
-    if planned.ingest.source == "files":
+    if planned.ingest.reads_files:
         for line in statements(planned, found):
             log.info("%s", line)
     all_rounds, pipeline = list(load(root / "params.yaml").rounds), dvc_pipeline.pipeline(root)

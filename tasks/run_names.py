@@ -32,7 +32,7 @@ def run_name() -> str:
 def _params(root: Path, parameters: Mapping[str, Any]) -> Params:
     """Return the parameters that the plan will write."""
     overrides = parameters.get("overrides") or {}
-    if parameters.get("new_round"):
+    if parameters.get("new_round") or parameters.get("feedback"):
         overrides = {**next_round(root), **overrides}
     file = parameters.get("with_file")
     return preview(root / "params.yaml", Path(file) if file else None, overrides)
