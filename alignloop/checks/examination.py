@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from alignloop.checks import data_lengths, stage_memory, step_time
 from alignloop.checks.chat_turns import check_turns
@@ -59,23 +60,11 @@ def examine(params: Params, checkpoint: str, root: Path, *, times: bool = True) 
     _use(params, found)
     found.findings += check_score(params, root)
     found.findings += check_rules(params, root)
-    folder = fetch(checkpoint)
-    if isinstance(folder, Finding):
-        found.findings.append(folder)
+    folder, tokenizer = examine_folder(found)
+    if found.shape is not None:
+        _machine(params, found, root)
+    if folder is None or tokenizer is None:
         return found
-    files = check_files(folder)
-    found.findings += files
-    if any(finding.severity == "error" for finding in files):
-        return found
-    found.findings += check_numbers(folder)
-    found.shape = shape_of(folder)
-    _machine(params, found, root)
-    try:
-        tokenizer = load_tokenizer(folder)
-    except AlignloopError as fault:
-        found.findings.append(error("tokenizer", fault))
-        return found
-    found.findings += [*check_turns(tokenizer), *check_ids(tokenizer)]
     found.findings += check_server(params.rollout, params.decoding, tokenizer)
     if any(
         finding.severity == "error" and finding.check in ("memory", "weights") for finding in found.findings
@@ -91,6 +80,27 @@ def examine(params: Params, checkpoint: str, root: Path, *, times: bool = True) 
     if policy is not None:
         _with_model(params, found, policy, root, times=times)
     return found
+
+
+def examine_folder(found: Examination) -> tuple[Path | None, PreTrainedTokenizerBase | None]:
+    """Look at the checkpoint's files alone; returns its folder and its tokenizer, if they can be read."""
+    folder = fetch(found.checkpoint)
+    if isinstance(folder, Finding):
+        found.findings.append(folder)
+        return None, None
+    files = check_files(folder)
+    found.findings += files
+    if any(finding.severity == "error" for finding in files):
+        return None, None
+    found.findings += check_numbers(folder)
+    found.shape = shape_of(folder)
+    try:
+        tokenizer = load_tokenizer(folder)
+    except AlignloopError as fault:
+        found.findings.append(error("tokenizer", fault))
+        return folder, None
+    found.findings += [*check_turns(tokenizer), *check_ids(tokenizer)]
+    return folder, tokenizer
 
 
 def examine_built_in(params: Params, root: Path, folder: Path, *, times: bool = True) -> Examination:

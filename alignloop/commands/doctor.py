@@ -13,12 +13,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignloop.checks.findings import Finding
+from alignloop.checks.findings import Finding, error
 from alignloop.checks.stage_memory import gigabytes, needed
 from alignloop.core.hub_ids import is_local
 from alignloop.params import Params, ParamsError
 from alignloop.pipeline.overrides import parse_value, preview
 from alignloop.progress import duration
+from alignloop.training.public_base import BASES, FOLDER, PublicBaseError
 
 if TYPE_CHECKING:  # brings torch
     from alignloop.checks.examination import Examination
@@ -35,17 +36,19 @@ def command(arguments: Sequence[str]) -> int:
         print(table())
         return 0
     changes = {key: parse_value(value) for key, _, value in (pair.partition("=") for pair in options.changes)}
-    root = Path.cwd()
+    root, checkpoint = Path.cwd(), options.checkpoint
+    if checkpoint in BASES and not Path(checkpoint).exists():
+        checkpoint = str(FOLDER / checkpoint)
+        if not Path(checkpoint).exists():
+            raise PublicBaseError(
+                f"{checkpoint}: not fetched yet; run `python -m alignloop base {options.checkpoint}`"
+            )
     try:
-        params = preview(root / "params.yaml", options.files, changes)
+        params = preview(root / "params.yaml", options.files, changes, base=checkpoint)
     except ParamsError as fault:
-        return _refused(fault, options.json)
-    base = options.checkpoint or params.base
-    if base and not is_local(base) and not Path(base).exists():
-        os.environ["HF_HUB_OFFLINE"] = (
-            "0"  # an id on the hub asks for the hub; before transformers is imported
-        )
-    found = _examination(params.model_copy(update={"base": base}), base, root, options.times)
+        found = _without_parameters(fault, checkpoint)
+    else:
+        found = _examination(params, root, options.times)
     if options.json:
         print(json.dumps(as_json(found), ensure_ascii=False))
     else:
@@ -59,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         "checkpoint",
         nargs="?",
         metavar="CHECKPOINT",
-        help="a folder or a hub id; without it `base` of params.yaml, or the base model that is made here",
+        help=f"a folder, a hub id, or a public base ({', '.join(BASES)}) that `python -m alignloop base` has "
+        "fetched; without it `base` of params.yaml, or the base model that is made here",
     )
     parser.add_argument(
         "--with",
@@ -88,29 +92,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _examination(params: Params, base: str | None, root: Path, times: bool) -> "Examination":
-    import transformers  # takes seconds: --help and a wrong key do without it
-
+def _examination(params: Params, root: Path, times: bool) -> "Examination":
+    _quiet(params.base)
     from alignloop.checks.examination import examine, examine_built_in
 
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    if base:
-        return examine(params, base, root, times=times)
+    if params.base:
+        return examine(params, params.base, root, times=times)
     with tempfile.TemporaryDirectory() as folder:
         return examine_built_in(params, root, Path(folder), times=times)
 
 
-def _refused(fault: ParamsError, as_object: bool) -> int:
-    """Say which parameters are wrong; without them nothing else can be looked at."""
-    from alignloop.checks.findings import error
+def _without_parameters(fault: ParamsError, checkpoint: str | None) -> "Examination":
+    """Which parameters are wrong, and what can be known of a checkpoint without them."""
+    _quiet(checkpoint)
+    from alignloop.checks.examination import Examination, examine_folder
 
-    findings = [error("parameters", line) for line in str(fault).splitlines()]
-    if as_object:
-        print(json.dumps({"ok": False, "findings": [asdict(finding) for finding in findings]}))
-    else:
-        print("\n".join(line for finding in findings for line in _said(finding)))
-    return 1
+    found = Examination(checkpoint or "the built-in base model")
+    found.findings += [error("parameters", line) for line in str(fault).splitlines()]
+    if checkpoint:
+        examine_folder(found)
+        examined = Finding("memory", "note", "not estimated, and no pass was run", "correct the parameters")
+        found.findings.append(examined)
+    return found
+
+
+def _quiet(checkpoint: str | None) -> None:
+    """Import transformers without its messages; an id on the hub asks for the hub."""
+    if checkpoint and not is_local(checkpoint) and not Path(checkpoint).exists():
+        os.environ["HF_HUB_OFFLINE"] = "0"  # read when it is imported
+    import transformers  # takes seconds: --help does without it
+
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
 
 
 def as_json(found: "Examination") -> dict[str, Any]:

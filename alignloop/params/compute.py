@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-from pydantic import model_validator
-
 from alignloop.params.section import Count, Section
 
 
@@ -28,13 +26,3 @@ class Compute(Section):
     def four_bits(self) -> bool:
         """Whether linear layers that do not learn are kept in four bits."""
         return self.frozen_weights == "4bit"
-
-    @model_validator(mode="after")
-    def _processes_fit(self) -> "Compute":
-        if self.shard != "none" and self.processes == 1:
-            raise ValueError(
-                f"shard: {self.shard} needs several processes; raise compute.processes, or set it to none"
-            )
-        if self.device == "mps" and self.processes > 1:
-            raise ValueError("processes: several work on cpu or cuda only, not on mps; set them to 1")
-        return self

@@ -101,6 +101,19 @@ def _adapter_reference_starts_at_sft(ppo: Ppo, rounds: Mapping[str, Round]) -> I
             )
 
 
+def _processes_fit(compute: Compute) -> Iterator[str]:
+    if compute.shard != "none" and compute.processes == 1:
+        yield (
+            f"compute.shard: {compute.shard} needs several processes; raise compute.processes, or set "
+            "compute.shard: none"
+        )
+    if compute.device == "mps" and compute.processes > 1:
+        yield (
+            f"compute.processes: {compute.processes} work on cpu or cuda only, not on mps; set "
+            "compute.processes: 1"
+        )
+
+
 def _four_bits_are_under_adapters(
     compute: Compute, sft: Sft, reward: Reward, ppo: Ppo, dpo: Dpo, rounds: Mapping[str, Round]
 ) -> Iterator[str]:
@@ -238,6 +251,7 @@ CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _score_has_a_scale,
     _ppo_adapters,
     _adapter_reference_starts_at_sft,
+    _processes_fit,
     _four_bits_are_under_adapters,
     _sampler_gets_whole_weights,
     _held_out_guard,

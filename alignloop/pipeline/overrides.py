@@ -14,6 +14,8 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from alignloop.files import replacing
 from alignloop.params import Params, ParamsError, parse, values_in
 
+NAMED_CHANGES = 3  # keys of --set that a message names
+
 
 class _Representer(RoundTripRepresenter):
     """Writes 1e-05 as 1.0e-05: without the point, YAML 1.1 parsers read it as text."""
@@ -44,15 +46,22 @@ def override(
 
 
 def preview(
-    path: Path, files: Path | Sequence[Path] | None = None, changes: Mapping[str, Any] | None = None
+    path: Path,
+    files: Path | Sequence[Path] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    base: str | None = None,
 ) -> Params:
-    """What params.yaml would hold after `override` with the same arguments; nothing is written."""
+    """What params.yaml would hold after `override` with the same arguments, and with this `base`, if any.
+
+    Nothing is written.
+    """
     values_in(path, "restore it with `git checkout params.yaml`")
-    return _merged(path, files, changes or {})[1]
+    return _merged(path, files, changes or {}, base)[1]
 
 
 def _merged(
-    path: Path, files: Path | Sequence[Path] | None, changes: Mapping[str, Any]
+    path: Path, files: Path | Sequence[Path] | None, changes: Mapping[str, Any], base: str | None = None
 ) -> tuple[str, Params]:
     """The text of params.yaml after the changes, and its values."""
     editor = YAML()
@@ -66,9 +75,13 @@ def _merged(
         _merge(tree, mapping_in(file), Params)
     for key, value in changes.items():
         _put(tree, key.split("."), value)
+    if base is not None:
+        tree["base"] = base
     changed = io.StringIO()
     editor.dump(tree, changed)
     origins = [path.name, *map(str, given), *(f"--set {key}" for key in changes)]
+    if len(changes) > NAMED_CHANGES:
+        origins[-len(changes) :] = [f"--set of {len(changes)} keys"]
     return changed.getvalue(), parse(yaml.safe_load(changed.getvalue()), " and ".join(origins))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from alignloop.commands.doctor import command
+from alignloop.training.public_base import PublicBaseError
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -52,6 +53,47 @@ def test_contradicting_parameters_are_findings_and_files_and_settings_count(
     assert [each["check"] for each in found["findings"]] == ["parameters"] * 2
     assert "ppo.value_warmup_steps: 90 leave none" in found["findings"][0]["message"]
     assert "ppo.minibatches: 900 exceed" in found["findings"][1]["message"]
+
+
+def test_wrong_parameters_leave_the_checkpoint_s_own_faults_to_be_told_in_the_same_run(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = [
+        "compute.shard=full",
+        "rollout.engine=vllm",
+        "compute.frozen_weights=4bit",
+        "prepare.valid_share=-1",
+    ]
+    changes = [part for each in wrong for part in ("--set", each)]
+    status, printed = run(capsys, str(tmp_path / "nowhere"), "--json", *changes)
+    found = json.loads(printed)["findings"]
+    assert status == 1
+    assert [each["check"] for each in found] == ["parameters"] * 5 + ["files", "memory"]
+    said = [each["message"] for each in found]
+    assert all(each.startswith("params.yaml and --set of 4 keys: ") for each in said[:5])
+    for part in (
+        "prepare.valid_share",
+        "full needs several processes",
+        "4bit is for",
+        "4bit cannot be",
+        "vllm is",
+    ):
+        assert any(part in each for each in said), part
+    assert "no such checkpoint folder" in said[5]
+
+
+@pytest.mark.parametrize("preset", ["laptop", "gpu-24gb", "gpu-80gb", "node-8x80gb"])
+def test_a_preset_for_checkpoints_does_not_contradict_the_built_in_base_s_context(
+    project: Path, tiny_policy: Path, preset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Path(__file__).parents[2] / "configs" / f"{preset}.yaml"
+    _, printed = run(capsys, str(tiny_policy), "--json", "--no-times", "--with", str(file))
+    assert "parameters" not in [each["check"] for each in json.loads(printed)["findings"]]
+
+
+def test_a_public_base_that_is_not_fetched_yet_is_told_how(project: Path) -> None:
+    with pytest.raises(PublicBaseError, match=r"run `python -m alignloop base smollm2`$"):
+        command(["smollm2"])
 
 
 def test_the_table_of_sizes_names_the_claims(capsys: pytest.CaptureFixture[str]) -> None:
