@@ -21,6 +21,10 @@ COMMANDS = {
     "rollback": ("rollback", "make the previous champion the champion again"),
     "label": ("label", "serve the labeling pages on loopback; invite, export, import, publish-prompts, …"),
     "chat": ("chat", "serve the champion: a chat page and an OpenAI-compatible API; create-key, keys, …"),
+    "watch": (
+        "watch",
+        "what people who chat think of versions; an alarm on a champion with more thumbs down",
+    ),
     "rules": ("rules", "list the rules of configs/rules.yaml; measure how often each is right, and how fast"),
     "redteam": ("redteam", "let the champion respond to prompts that shall get round a rule; keep those"),
     "lineage": ("lineage", "show where a model came from, or what was made from a hash"),

@@ -31,7 +31,7 @@ from alignloop.core.tokens import encode_prompt, train_tokenizer  # noqa: E402
 from alignloop.determinism import make_deterministic  # noqa: E402
 from alignloop.labeling import api_keys  # noqa: E402
 from alignloop.labeling.database import LabelingDatabase  # noqa: E402
-from alignloop.serving.registered_models import ServedVersion  # noqa: E402
+from alignloop.serving.served_version import ServedVersion  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 NAME = "alignloop-policy@champion"

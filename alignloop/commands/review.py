@@ -11,7 +11,7 @@ from alignloop import params as parameters
 from alignloop.evaluation.side_by_side import Contrasts, selection_rule
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.records import EvaluatedResponse
-from alignloop.release import champion, decision_log
+from alignloop.release import champion, decision_log, online
 from alignloop.release.decision import decide
 from alignloop.release.release_responses import RESPONSES, TAG, read_contrasts
 from alignloop.tracking import registry
@@ -70,6 +70,8 @@ def _overview(root: Path, version: Version, drift: Sequence[str], items: int) ->
     yield from (
         ("decisions before:", *(entry.summary for entry in entries[-DECISIONS:]), "") if entries else ()
     )
+    if wins := version.tags.get(online.TAG):
+        yield f"online, people who chat: {wins}\n"
     if decision := version.tags.get("decision"):
         yield f"decided: {decision}"
     elif version.tags.get("gates") == "passed":

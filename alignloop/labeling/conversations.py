@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from alignloop.labeling import escalations
+from alignloop.labeling import escalations, served_opinions
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError
 from alignloop.labeling.escalations import Ask
 from alignloop.labeling.feedback_schema import ResponseComparison, ResponseFeedback
@@ -203,6 +203,7 @@ def remove(session: Session, ids: Sequence[str]) -> None:
     escalations.remove(session, ids)
     of_these = ChatMessage.conversation.in_(ids)
     messages = select(ChatMessage.id).where(of_these)
+    served_opinions.detach(session, messages)
     session.execute(delete(ResponseFeedback).where(ResponseFeedback.message.in_(messages)))
     session.execute(delete(ResponseComparison).where(ResponseComparison.conversation.in_(ids)))
     session.execute(update(ChatMessage).where(of_these).values(parent=None))

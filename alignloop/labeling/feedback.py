@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session
 
+from alignloop.labeling import served_opinions
 from alignloop.labeling.conversations import ConversationNotFound, find
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError
 from alignloop.labeling.feedback_schema import Choice, FeedbackKind, ResponseComparison, ResponseFeedback
@@ -36,6 +37,7 @@ def rate(
     """Save a thumb in place of an earlier one; None takes it back."""
     with database.writing() as session:
         found = _response(session, owner, id, response)
+        served_opinions.record_thumb(session, found, version_of(found), is_up)
         if is_up is None:
             session.execute(delete(ResponseFeedback).where(*_of(response, "thumb")))
         else:
@@ -99,6 +101,7 @@ def choose(database: LabelingDatabase, owner: str, id: str, comparison: int, cho
         if conversation.leaf not in (found.left, found.right):
             raise FeedbackRefused("The conversation has gone on. Load the page again.")
         found.choice, found.time = choice, time.time()
+        served_opinions.record_choice(session, *compared(session, found), choice)
         conversation.leaf = found.right if choice == "right" else found.left
 
 

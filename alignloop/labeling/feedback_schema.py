@@ -1,4 +1,4 @@
-"""Tables of consent and feedback in chat: statements, decisions, thumbs, edits and comparisons.
+"""Tables of consent and feedback in chat: statements, decisions, thumbs, edits, comparisons, opinions.
 
 They are in the labeling database, apart from its other tables, because no stage reads them. A change here
 needs a migration (migrations/versions).
@@ -13,6 +13,7 @@ from alignloop.labeling.schema import Table
 
 FeedbackKind = Literal["thumb", "edit"]
 Choice = Literal["left", "right", "tie", "neither"]
+OpinionKind = Literal["thumb", "choice"]
 
 
 class ConsentStatement(Table):
@@ -71,3 +72,24 @@ class ResponseComparison(Table):
     choice: Mapped[Choice | None] = mapped_column(String)
     created: Mapped[float]
     time: Mapped[float | None]  # of the choice
+
+
+class ServedOpinion(Table):
+    """What a person thinks of a version: a thumb (`value` 1: up), or a choice against the version `other`.
+
+    1 is for `model`, 0 for `other`, a half neither. `asked` is the name that the person talked to.
+    `is_first` is whether it is the first of its person on these versions by that name. When the conversation
+    is deleted the row stays, and nothing in it says whose it was: `message` is None.
+    """
+
+    __tablename__ = "served_opinions"
+    __table_args__ = (UniqueConstraint("message", "kind"), Index("served_opinions_of_model", "model", "kind"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    message: Mapped[int | None] = mapped_column(ForeignKey("chat_messages.id"))
+    kind: Mapped[OpinionKind] = mapped_column(String)
+    model: Mapped[str]
+    other: Mapped[str]  # "" of a thumb
+    asked: Mapped[str]
+    value: Mapped[float]
+    is_first: Mapped[bool]
+    time: Mapped[float]

@@ -38,18 +38,21 @@ def store(
     id: str,
     messages: Sequence[Mapping[str, str]],
     responses: Sequence[StoredResponse],
+    *,
     model: str,
+    asked: str,
 ) -> None:
-    """Save a dialogue, whose turns alternate, and the responses to it. They are on disk then.
+    """Save a dialogue, whose turns alternate, and the responses of a version to it. They are on disk then.
 
-    The oldest without feedback make room. Raises ConversationFull if there are none.
+    `asked` is the name of the model that the request had. The oldest without feedback make room. Raises
+    ConversationFull if there are none.
     """
     system = "".join(each["content"] for each in messages if each["role"] == "system")
     turns = [each for each in messages if each["role"] != "system"]
     now = time.time()
     with database.writing() as session:
         _make_room(session, owner)
-        about: dict[str, Any] = {"title": "API", "model": model, "system": system, "sampling": {}}
+        about: dict[str, Any] = {"title": "API", "model": asked, "system": system, "sampling": {}}
         session.add(Conversation(id=id, owner=owner, created=now, updated=now, **about))
         session.flush()
         parent = None

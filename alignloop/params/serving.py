@@ -1,8 +1,12 @@
 """Parameters of the server that people and programs talk to; no result of a stage depends on them."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from alignloop.params.section import Count, Positive, Section, Share
+
+Error = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Serving(Section):
@@ -21,3 +25,4 @@ class Serving(Section):
     consent: str
     feedback_licence: str
     compare_share: Share
+    alarm_error: Error

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from alignloop.errors import AlignloopError
 from alignloop.serving.engine import Engine, EngineSettings, ServingError
-from alignloop.serving.registered_models import ModelSource, ServedVersion
+from alignloop.serving.registered_models import ModelSource
+from alignloop.serving.served_version import ServedVersion
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from alignloop.labeling import api_keys
 from alignloop.labeling.api_keys import Allowance, InvalidKey, Scope
 from alignloop.serving.engine import Engine, Piece
 from alignloop.serving.model_pool import ModelPool
-from alignloop.serving.registered_models import ServedVersion
 from alignloop.serving.sampling import Sampling
+from alignloop.serving.served_version import ServedVersion
 from alignloop.web.api_errors import ApiError, api_error, refusal
 from alignloop.web.api_schema import ChatRequest, CompletionRequest, SamplingRequest, parse
 from alignloop.web.auth import get_database
@@ -84,7 +84,7 @@ async def _chat(request: Request) -> Response:
     messages = [message.plain() for message in asked.messages]
     limit = asked.max_completion_tokens or asked.max_tokens
     wanted = (asked.top_logprobs or 0) if asked.logprobs else None
-    stored = StoredDialogue(request, messages) if asked.store else None
+    stored = StoredDialogue(request, messages, asked.model) if asked.store else None
 
     def plan(engine: Engine) -> tuple[Prompts, list[Dialogue]]:
         checked = get_checks(request).prompt(messages, _place(request))

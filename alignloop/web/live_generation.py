@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from alignloop.serving.engine import Engine, Generation, Piece
 from alignloop.serving.model_pool import Lease, ModelPool
-from alignloop.serving.registered_models import ServedVersion
 from alignloop.serving.sampling import Sampling
+from alignloop.serving.served_version import ServedVersion
 
 T = TypeVar("T")
 Prompts = Sequence[tuple[tuple[int, ...], Sampling]]

@@ -21,7 +21,7 @@ from alignloop.rules.rule import Side
 from alignloop.rules.rule_set import Decision, RuleSet
 from alignloop.serving.engine import Engine, Piece, ServingError
 from alignloop.serving.model_pool import ModelPool
-from alignloop.serving.registered_models import ServedVersion
+from alignloop.serving.served_version import ServedVersion
 from alignloop.web.live_generation import Prompts, Responses, WrappedResponses, begin
 from alignloop.web.serving_metrics import MeasuredResponses, ServingMetrics
 

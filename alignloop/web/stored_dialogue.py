@@ -19,8 +19,11 @@ from alignloop.web.chat_turns import STATES
 class StoredDialogue:
     """Collects the pieces of the responses, and saves them when all have ended."""
 
-    def __init__(self, request: Request, messages: Sequence[Mapping[str, str]]) -> None:
-        """Raises ApiError for what cannot be stored: before anything is generated."""
+    def __init__(self, request: Request, messages: Sequence[Mapping[str, str]], asked: str) -> None:
+        """`asked` is the name of the model that the request has.
+
+        Raises ApiError for what cannot be stored: before anything is generated.
+        """
         if request.state.api_key is None:
             raise _refusal("store needs an API key: without one nobody could give feedback on the response.")
         try:
@@ -29,6 +32,7 @@ class StoredDialogue:
         except (ValidationError, ValueError) as error:
             reason = "a message is empty" if isinstance(error, ValidationError) else str(error)
             raise _refusal(f"This dialogue cannot be stored: {reason}. Send it without `store`.") from None
+        self._asked = asked
         self._owner = stored_responses.owner_of(request.state.api_key)
         self._database = get_database(request)
         self._messages: Sequence[Mapping[str, str]] | None = None
@@ -57,9 +61,9 @@ class StoredDialogue:
             )
             for _, pieces in sorted(self._choices.items())
         ]
-        what = self._database, self._owner, id, self._messages, responses, model
+        what = self._database, self._owner, id, self._messages, responses
         try:
-            await run_in_threadpool(stored_responses.store, *what)
+            await run_in_threadpool(stored_responses.store, *what, model=model, asked=self._asked)
         except ConversationFull as error:
             raise ApiError(409, str(error), param="store", code="store_full") from None
 

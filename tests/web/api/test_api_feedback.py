@@ -108,7 +108,7 @@ def test_the_oldest_stored_response_without_feedback_makes_room(
     monkeypatch.setattr(stored_responses, "MOST_CONVERSATIONS", 2)
     for id in ("first-response", "second-response", "third-response"):
         response = [StoredResponse("Yes.", "complete")]
-        stored_responses.store(database, "key-small", id, MESSAGES, response, "m/1")
+        stored_responses.store(database, "key-small", id, MESSAGES, response, model="m/1", asked="m@champion")
         if id == "first-response":
             with database.reading() as session:
                 message = stored_responses.find(session, "key-small", id, 0)
