@@ -15,7 +15,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import betainc, betaln
 
 EDGE = 1e-12  # nearest to 0 and 1 that a share is looked for
-GRID = np.clip(np.linspace(0.0, 1.0, 1001), EDGE, 1 - EDGE)
+GRID = np.clip(np.linspace(0.0, 1.0, 201), EDGE, 1 - EDGE)
 SMALLEST = 1e-290  # of a probability, before floats lose its digits
 
 
