@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import exp, inf, log, log1p
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import minimize_scalar, root_scalar
 from scipy.special import betainc, betaln
 
 EDGE = 1e-12  # nearest to 0 and 1 that a share is looked for
@@ -52,9 +52,9 @@ def share_interval(counted: Counted, error: float) -> tuple[float, float]:
     low, high = 0.0, 1.0
     best = counted.share
     if best and excess(EDGE) > 0:
-        low = brentq(excess, EDGE, min(best, 1 - EDGE))
+        low = root_scalar(excess, bracket=(EDGE, min(best, 1 - EDGE))).root
     if best is not None and best < 1 and excess(1 - EDGE) > 0:
-        high = brentq(excess, max(best, EDGE), 1 - EDGE)
+        high = root_scalar(excess, bracket=(max(best, EDGE), 1 - EDGE)).root
     return float(low), float(high)
 
 

@@ -39,7 +39,7 @@ def record_choice(session: Session, left: ChatMessage, right: ChatMessage, choic
         _add(session, conversation, left.id, "choice", **values)
 
 
-def detach(session: Session, messages: Select[tuple[int]]) -> None:
+def detach(session: Session, messages: Select[int]) -> None:
     """Let the opinions on messages that are about to be deleted stay as counts."""
     session.execute(update(ServedOpinion).where(ServedOpinion.message.in_(messages)).values(message=None))
 

@@ -94,7 +94,8 @@ def test_choices_between_two_versions_count_for_either_side(
         with database.reading() as session:
             query = select(ResponseComparison.id).where(ResponseComparison.conversation == id)
             comparison = session.scalars(query).one()
-        said = choice if owner == "ada" else {"left": "right", "right": "left"}.get(choice, choice)
+        mirrored: Any = {"left": "right", "right": "left"}.get(choice, choice)
+        said = choice if owner == "ada" else mirrored
         feedback.choose(database, owner, id, comparison, said)
     with database.reading() as session:
         assert served_opinions.choices_of_people(session, ASKED, "m/2", "m/1") == Counted(
