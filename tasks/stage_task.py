@@ -23,7 +23,7 @@ from alignloop.pipeline import dvc_pipeline, processes
 from alignloop.pipeline.checkout_lock import PipelineBusyError
 from alignloop.pipeline.dvc_pipeline import Done, Stage
 from alignloop.pipeline.processes import ProcessError
-from alignloop.progress import RESUMES, duration
+from alignloop.progress import RESUMES, duration, readable
 from tasks.console import REPEATED
 from tasks.run_position import RUN
 
@@ -167,7 +167,7 @@ def _page(root: Path, stage: Stage, outcome: Outcome) -> str:
     run = tracking.find_run(root, outputs)
     link = f"[MLflow run {run.id}]({run.url})" if run else "No MLflow run made these bytes here."
     rows = [
-        f"| {plain(name)} | {value:.6g} |" if isinstance(value, float) else f"| {plain(name)} | {value} |"
+        f"| {plain(name)} | {readable(value) if isinstance(value, float) else value} |"
         for name, value in outcome.metrics.items()
     ]
     heading = f"**{stage.name}** {outcome.status} in {outcome.seconds:.1f} s · {link}"

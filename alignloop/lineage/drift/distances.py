@@ -10,6 +10,7 @@ from math import pi, sqrt
 from typing import Any, NamedTuple
 
 from alignloop.data.validation.profiles import MIXES, UNSTATED
+from alignloop.progress import readable
 
 Profile = Mapping[str, Any]  # of one set, as `profile_of` makes it
 Profiles = Mapping[str, Profile]
@@ -108,7 +109,7 @@ def _agreement(profile: Profile) -> tuple[float, int]:
 def _statistic(measure: str, old: Profile, new: Profile) -> tuple[str, str, str]:
     """Return the most informative number of a shift: the median length, or the share that changed most."""
     if measure == "length":
-        return "median characters", f"{old['characters']:g}", f"{new['characters']:g}"
+        return "median characters", readable(old["characters"]), readable(new["characters"])
     was, has = (shares(profile, measure) for profile in (old, new))
     losses = {value: was.get(value, 0.0) - has.get(value, 0.0) for value in sorted(was.keys() | has.keys())}
     # of a value that was lost and one that was gained by the same share, the one gained
