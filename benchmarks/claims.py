@@ -19,23 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from scipy.stats import t as student
 from transformers import logging
 
 from alignloop.core.metrics import win_rate
 from benchmarks.claims_figure import picture
+from benchmarks.claims_power import power_table, signed
 from benchmarks.laboratory import Laboratory, load
 
-T = {
-    2: 12.706,
-    3: 4.303,
-    4: 3.182,
-    5: 2.776,
-    6: 2.571,
-    7: 2.447,
-    8: 2.365,
-    9: 2.306,
-    10: 2.262,
-}  # number of seeds -> Student's 97.5 % point
 SHARES = (0.25, 0.5, 1.0)  # of the rankings
 Results = Sequence[dict[str, Any]]
 
@@ -169,7 +160,7 @@ CLAIMS = {
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Mean, and the bounds of its 95 % interval; one value has none."""
     mean, n = fmean(values), len(values)
-    reach = T.get(n, 1.96) * stdev(values) / sqrt(n) if n > 1 else float("inf")
+    reach = float(student.ppf(0.975, n - 1)) * stdev(values) / sqrt(n) if n > 1 else float("inf")
     return mean, mean - reach, mean + reach
 
 
@@ -187,15 +178,20 @@ def table(results: Results) -> str:
         numbers = [claim.numbers(result) for result in results]
         bounds = {name: interval([each[name] for each in numbers]) for name in numbers[0]}
         for place, (name, (mean, low, high)) in enumerate(bounds.items()):
-            reach = f"[{_signed(low)}, {_signed(high)}]" if len(results) > 1 else "one seed"
-            seeds = " ".join(_signed(each[name]) for each in numbers)
+            reach = f"[{signed(low)}, {signed(high)}]" if len(results) > 1 else "one seed"
+            seeds = " ".join(signed(each[name]) for each in numbers)
             first = (claim.words, f"**{verdict([*bounds.values()])}**") if place == 0 else ("", "")
-            lines.append(f"| {first[0]} | {name} | {_signed(mean)} {reach} | {seeds} | {first[1]} |")
+            lines.append(f"| {first[0]} | {name} | {signed(mean)} {reach} | {seeds} | {first[1]} |")
     return "\n".join(lines) + "\n"
 
 
-def _signed(number: float) -> str:
-    return f"{number:.3g}".replace("-", "−")
+def differences(results: Results) -> dict[str, list[float]]:
+    """Each difference of each claim by name, a number per seed."""
+    return {
+        f"{claim}: {name}": [CLAIMS[claim].numbers(result)[name] for result in results]
+        for claim in CLAIMS
+        for name in CLAIMS[claim].numbers(results[0])
+    }
 
 
 def _titles(results: Results) -> dict[str, str]:
@@ -226,7 +222,13 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, help="a folder to work in, and to resume from; else a temporary one"
     )
+    parser.add_argument(
+        "--power", type=Path, help="nothing runs: seeds that each claim needs, by a claims.json of some seeds"
+    )
     arguments = parser.parse_args()
+    if arguments.power:
+        print(power_table(differences(json.loads(arguments.power.read_text(encoding="utf-8")))))
+        return
     logging.set_verbosity_error()
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:

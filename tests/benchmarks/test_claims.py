@@ -14,7 +14,7 @@ PROJECT = Path(__file__).parents[2]
 
 def test_the_interval_over_seeds_is_students_t():
     mean, low, high = interval([1.0, 2.0, 3.0])
-    assert (mean, low, high) == pytest.approx((2.0, 2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
+    assert (mean, low, high) == pytest.approx((2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
     assert interval([2.0])[1] == float("-inf"), "one seed proves nothing"
 
 
