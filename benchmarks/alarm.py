@@ -1,6 +1,6 @@
 """How often the alarm on thumbs down is false, and after how many people it finds a rise, by simulation.
 
-`python -m benchmarks.alarm` draws thumbs of people before and now, and looks after each thumb.
+`python -m benchmarks.alarm` draws thumbs of people before and now, and looks again and again.
 """
 
 import argparse
@@ -18,8 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.alarm", description=__doc__)
     parser.add_argument("--error", type=float, default=0.01, help="the stated error: %(default)s")
     parser.add_argument("--before", type=int, default=500, help="people before: %(default)s")
-    parser.add_argument("--people", type=int, default=1000, help="people now, at most: %(default)s")
-    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--people", type=int, default=500, help="people now, at most: %(default)s")
+    parser.add_argument("--every", type=int, default=5, help="people between two looks: %(default)s")
+    parser.add_argument("--runs", type=int, default=100)
     options = parser.parse_args(arguments)
     print("| thumbs down before | now | alarms | people until half of the alarms |")
     print("|---|---|---|---|")
@@ -36,7 +37,8 @@ def look(old: float, new: float, options: argparse.Namespace, seed: int) -> int 
     bad = random.binomial(options.before, old)
     before = Counted(bad, options.before - bad)
     downs = (random.random(options.people) < new).cumsum()
-    for seen, hits in enumerate(downs, start=1):
+    for seen in range(options.every, options.people + 1, options.every):
+        hits = downs[seen - 1]
         if evidence_of_rise(before, Counted(hits, seen - hits)) >= 1 / options.error:
             return seen
     return None

@@ -90,6 +90,7 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
         standard=plan.model,
         most_loaded=plan.most_loaded,
         refresh_seconds=plan.refresh_seconds,
+        candidate=plan.candidate_name,
     )
     pool.start()
     port = options.port or listening_port(plan.url, PROXIED_CHAT_PORT)

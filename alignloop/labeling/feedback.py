@@ -15,6 +15,7 @@ from alignloop.labeling import served_opinions
 from alignloop.labeling.conversations import ConversationNotFound, find
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError
 from alignloop.labeling.feedback_schema import Choice, FeedbackKind, ResponseComparison, ResponseFeedback
+from alignloop.labeling.served_opinions import Compared
 from alignloop.labeling.serving_schema import ChatMessage
 
 
@@ -32,12 +33,22 @@ class Opinion:
 
 
 def rate(
-    database: LabelingDatabase, owner: str, id: str, response: int, *, is_up: bool | None, reason: str = ""
+    database: LabelingDatabase,
+    owner: str,
+    id: str,
+    response: int,
+    *,
+    is_up: bool | None,
+    reason: str = "",
+    compared: Compared | None = None,
 ) -> None:
-    """Save a thumb in place of an earlier one; None takes it back."""
+    """Save a thumb in place of an earlier one; None takes it back.
+
+    With `compared` the person does not know which of the two versions responded.
+    """
     with database.writing() as session:
         found = _response(session, owner, id, response)
-        served_opinions.record_thumb(session, found, version_of(found), is_up)
+        served_opinions.record_thumb(session, found, is_up, compared)
         if is_up is None:
             session.execute(delete(ResponseFeedback).where(*_of(response, "thumb")))
         else:

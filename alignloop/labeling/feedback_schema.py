@@ -13,7 +13,7 @@ from alignloop.labeling.schema import Table
 
 FeedbackKind = Literal["thumb", "edit"]
 Choice = Literal["left", "right", "tie", "neither"]
-OpinionKind = Literal["thumb", "choice"]
+OpinionKind = Literal["thumb", "blind", "choice"]
 
 
 class ConsentStatement(Table):
@@ -77,9 +77,10 @@ class ResponseComparison(Table):
 class ServedOpinion(Table):
     """What a person thinks of a version: a thumb (`value` 1: up), or a choice against the version `other`.
 
-    1 is for `model`, 0 for `other`, a half neither. `asked` is the name that the person talked to.
-    `is_first` is whether it is the first of its person on these versions by that name. When the conversation
-    is deleted the row stays, and nothing in it says whose it was: `message` is None.
+    1 is for `model`, 0 for `other`, a half neither. A thumb while both are compared, and the person does not
+    know which of them it is on, is `blind` too, in a row of its own. `asked` is the name that the person
+    talked to. `is_first` is whether it is the first of its person on these versions by that name. When the
+    conversation is deleted the row stays, and nothing in it says whose it was: `message` is None.
     """
 
     __tablename__ = "served_opinions"

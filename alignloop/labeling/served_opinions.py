@@ -6,6 +6,7 @@ and what one of them says again is not.
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.orm import Session
@@ -18,16 +19,42 @@ VALUES: dict[Choice, float] = {"left": 1.0, "right": 0.0, "tie": 0.5, "neither":
 NOTHING = Counted(0, 0)
 
 
-def record_thumb(session: Session, response: ChatMessage, model: str, is_up: bool | None) -> None:
-    """Count a thumb on a response of a version, in place of an earlier one; None takes it back."""
+@dataclass(frozen=True)
+class Compared:
+    """The versions that are compared, NAME/N each."""
+
+    candidate: str
+    champion: str
+
+    def other(self, model: str) -> str:
+        """The version that this one is compared with; "" if it is neither."""
+        return {self.candidate: self.champion, self.champion: self.candidate}.get(model, "")
+
+
+def record_thumb(
+    session: Session, response: ChatMessage, is_up: bool | None, compared: Compared | None = None
+) -> None:
+    """Count a thumb on a response, in place of an earlier one; None takes it back.
+
+    With `compared` the person does not know which of the two versions responded.
+    """
     conversation = session.get_one(Conversation, response.conversation)
-    found = _of(session, response.id, "thumb")
-    if found and is_up is None:
-        _take_back(session, found, conversation.owner)
-    elif found:
-        found.value = float(bool(is_up))
-    elif is_up is not None:
-        _add(session, conversation, response.id, "thumb", model=model, value=float(is_up))
+    model = response.model.partition(" ")[0]
+    rows = (ServedOpinion.message == response.id, ServedOpinion.kind != "choice")
+    found = {each.kind: each for each in session.scalars(select(ServedOpinion).where(*rows))}
+    if is_up is None:
+        for each in found.values():
+            _take_back(session, each, conversation.owner)
+        return
+    for each in found.values():
+        each.value = float(is_up)
+    others: dict[OpinionKind, str] = {"thumb": ""}
+    if compared and (other := compared.other(model)):
+        others["blind"] = other
+    for kind, other in others.items():
+        if kind not in found:
+            about = {"model": model, "other": other, "value": float(is_up)}
+            _add(session, conversation, response.id, kind, **about)
 
 
 def record_choice(session: Session, left: ChatMessage, right: ChatMessage, choice: Choice) -> None:
@@ -54,23 +81,31 @@ def thumbs_of_people(session: Session, asked: str) -> dict[str, Counted]:
     return _thumbs(session, ServedOpinion.is_first.is_(True), ServedOpinion.asked == asked)
 
 
-def choices_of_people(session: Session, asked: str, model: str, other: str) -> Counted:
-    """The first choice of each person between two versions: hits are for `model`, a tie is a half each."""
-    query = select(ServedOpinion.model, ServedOpinion.value).where(
-        ServedOpinion.kind == "choice",
-        ServedOpinion.is_first.is_(True),
-        ServedOpinion.asked == asked,
-        ServedOpinion.model.in_((model, other)),
-        ServedOpinion.other.in_((model, other)),
-    )
-    values = [value if left == model else 1 - value for left, value in session.execute(query)]
+def blind_thumbs_of_people(session: Session, compared: Compared) -> dict[str, Counted]:
+    """The first thumb of each person on either version while they were compared; hits are down."""
+    return _thumbs(session, *_between(compared), kind="blind")
+
+
+def choices_of_people(session: Session, compared: Compared) -> Counted:
+    """The first choice of each person between the two: hits are for the candidate, a tie is a half each."""
+    query = select(ServedOpinion.model, ServedOpinion.value)
+    found = session.execute(query.where(ServedOpinion.kind == "choice", *_between(compared)))
+    values = [value if left == compared.candidate else 1 - value for left, value in found]
     return Counted(sum(values), len(values) - sum(values))
 
 
-def _thumbs(session: Session, *conditions: ColumnElement[bool]) -> dict[str, Counted]:
+def _between(compared: Compared) -> tuple[ColumnElement[bool], ...]:
+    """First opinions on one of two versions as against the other."""
+    both = (compared.candidate, compared.champion)
+    return ServedOpinion.is_first.is_(True), ServedOpinion.model.in_(both), ServedOpinion.other.in_(both)
+
+
+def _thumbs(
+    session: Session, *conditions: ColumnElement[bool], kind: OpinionKind = "thumb"
+) -> dict[str, Counted]:
     query = (
         select(ServedOpinion.model, func.count(), func.sum(ServedOpinion.value))
-        .where(ServedOpinion.kind == "thumb", *conditions)
+        .where(ServedOpinion.kind == kind, *conditions)
         .group_by(ServedOpinion.model)
     )
     return {model: Counted(count - ups, ups) for model, count, ups in session.execute(query)}
@@ -110,8 +145,12 @@ def _take_back(session: Session, opinion: ServedOpinion, owner: str) -> None:
 
 
 def _alike(session: Session, owner: str, opinion: ServedOpinion) -> Sequence[ServedOpinion]:
-    """The owner's opinions of one kind on the same versions by the same name, the oldest first."""
-    versions = (opinion.model, opinion.other)
+    """The owner's opinions of one kind on the same version by the same name, the oldest first.
+
+    Choices between two versions are alike whichever was on the left.
+    """
+    sides = (opinion.model, opinion.other)
+    is_pair = opinion.kind == "choice"
     query = (
         select(ServedOpinion)
         .join(ChatMessage, ChatMessage.id == ServedOpinion.message)
@@ -120,13 +159,8 @@ def _alike(session: Session, owner: str, opinion: ServedOpinion) -> Sequence[Ser
             Conversation.owner == owner,
             ServedOpinion.kind == opinion.kind,
             ServedOpinion.asked == opinion.asked,
-            ServedOpinion.model.in_(versions),
-            ServedOpinion.other.in_(versions),
+            ServedOpinion.model.in_(sides if is_pair else sides[:1]),
+            ServedOpinion.other.in_(sides if is_pair else sides[1:]),
         )
     )
     return session.scalars(query.order_by(ServedOpinion.id)).all()
-
-
-def _of(session: Session, message: int, kind: OpinionKind) -> ServedOpinion | None:
-    query = select(ServedOpinion).where(ServedOpinion.message == message, ServedOpinion.kind == kind)
-    return session.scalar(query)

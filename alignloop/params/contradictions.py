@@ -18,6 +18,7 @@ from alignloop.params.reward import Reward
 from alignloop.params.rollout import RolloutEngine
 from alignloop.params.rounds import Round
 from alignloop.params.sample import Decoding
+from alignloop.params.serving import Serving
 from alignloop.params.sft import Sft
 
 
@@ -244,6 +245,22 @@ def _rounds_build_on_earlier_ones(rounds: Mapping[str, Round]) -> Iterator[str]:
         taught[f"data/rankings/{name}"] = {*starts, f"models/{name}/reward"}
 
 
+def _candidate_has_a_place(serving: Serving) -> Iterator[str]:
+    if not serving.candidate_share:
+        return
+    if serving.most_loaded < 2:
+        yield (
+            f"serving.candidate_share: {serving.candidate_share:g} keeps two models in memory, and "
+            "serving.most_loaded allows one; set serving.most_loaded to 2, or candidate_share to 0.0"
+        )
+    if not serving.model.endswith("@champion"):
+        yield (
+            f"serving.candidate_share: {serving.candidate_share:g} compares the candidate with the champion, "
+            f"and serving.model is {serving.model}; set serving.model to NAME@champion, or candidate_share "
+            "to 0.0"
+        )
+
+
 CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _ppo_steps,
     _ppo_advantages,
@@ -262,4 +279,5 @@ CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _tools_fit,
     _citations_have_a_search,
     _rounds_build_on_earlier_ones,
+    _candidate_has_a_place,
 )

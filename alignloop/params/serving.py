@@ -25,4 +25,10 @@ class Serving(Section):
     consent: str
     feedback_licence: str
     compare_share: Share
+    candidate_share: Share
     alarm_error: Error
+
+    @property
+    def candidate_name(self) -> str:
+        """The model that responds to a share of the conversations; "" if none does."""
+        return f"{self.model.partition('@')[0]}@candidate" if self.candidate_share else ""

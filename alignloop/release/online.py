@@ -13,6 +13,7 @@ from typing import Any
 from alignloop.core.anytime import Counted, evidence_of_rise, share_interval
 from alignloop.labeling import alarms, served_opinions
 from alignloop.labeling.database import LabelingDatabase
+from alignloop.labeling.served_opinions import Compared
 from alignloop.serving.served_version import ServedVersion
 from alignloop.tracking import registry
 
@@ -84,11 +85,14 @@ class Rise:
 class Online:
     """The candidate beside the champion, each served to a share of the people, blind.
 
-    `choices` are those between two responses side by side: hits are for the candidate, ties are halves.
+    `thumbs` are of people while both were compared, and on the champion `their_thumbs`: hits are down.
+    `choices` are between two responses side by side: hits are for the candidate, ties are halves.
     """
 
     candidate: Rated
     champion: Rated
+    thumbs: Counted
+    their_thumbs: Counted
     choices: Counted
 
     @property
@@ -103,7 +107,7 @@ class Online:
         ½ + (share down of the champion − share down of the candidate) / 2; the interval is made of the two
         intervals, each of half the error.
         """
-        mine, theirs = self.candidate.people, self.champion.people
+        mine, theirs = self.thumbs, self.their_thumbs
         if mine.share is None or theirs.share is None:
             return Estimate(None, 0.0, 1.0)
         (low, high), (their_low, their_high) = (
@@ -119,7 +123,7 @@ class Online:
         if self.choices.total:
             parts.append(f"by choices {self.by_choices} of {_count(self.choices)}")
         if self.by_thumbs.share is not None:
-            counts = f"{_count(self.candidate.people)} and {_count(self.champion.people)}"
+            counts = f"{_count(self.thumbs)} and {_count(self.their_thumbs)}"
             parts.append(f"by thumbs {self.by_thumbs} of {counts}")
         return f"against {self.champion.version.name}: {'; '.join(parts)}" if parts else ""
 
@@ -156,8 +160,11 @@ def _look(session: Any, versions: Sequence[ServedVersion], standard: str, error:
     if champion and (before := by_alias.get("previous")):
         rise = Rise(champion, before, evidence_of_rise(before.people, champion.people), error)
     if champion and candidate and candidate.version.hash != champion.version.hash:
-        names = candidate.version.name, champion.version.name
-        online = Online(candidate, champion, served_opinions.choices_of_people(session, standard, *names))
+        compared = Compared(candidate.version.name, champion.version.name)
+        blind = served_opinions.blind_thumbs_of_people(session, compared)
+        mine, theirs = (blind.get(each, NOTHING) for each in (compared.candidate, compared.champion))
+        choices = served_opinions.choices_of_people(session, compared)
+        online = Online(candidate, champion, mine, theirs, choices=choices)
     return Look([each for each in rated if each.thumbs.total or each.version.aliases], rise, online)
 
 

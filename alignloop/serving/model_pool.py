@@ -28,6 +28,10 @@ class ModelsInUse(ServingError):
     """As many models as may be in memory are generating; the request can be sent again later."""
 
 
+class CandidateRefused(ServingError):
+    """The candidate may not be served; the message has the cause."""
+
+
 @dataclass(eq=False)
 class _Loaded:
     version: ServedVersion
@@ -56,8 +60,13 @@ class ModelPool:
         standard: str,
         most_loaded: int,
         refresh_seconds: float,
+        candidate: str = "",
     ) -> None:
+        """`candidate` names a model that is kept in memory beside the standard one; "": none."""
         self.standard = standard
+        self._candidate_name = candidate
+        self._candidate: ServedVersion | None = None
+        self._refused = ""  # the hash of a candidate that is not served
         self._source, self._settings = source, settings
         self._most_loaded, self._refresh_seconds = most_loaded, refresh_seconds
         self._lock, self._refreshing = threading.Lock(), threading.Lock()
@@ -80,6 +89,11 @@ class ModelPool:
                 with self._held(standard, is_beyond_limit=True) as loaded:
                     loaded.engine.result()
             self._versions = versions
+            self._candidate = self._ready_candidate(standard)
+
+    def candidate(self) -> ServedVersion | None:
+        """The candidate, if it has passed its gates, is not the standard model, and is in memory."""
+        return self._candidate
 
     def versions(self) -> list[ServedVersion]:
         """The versions that can be asked for, the newest first."""
@@ -146,11 +160,29 @@ class ModelPool:
                 loaded.users -= 1
                 loaded.used = time.monotonic()
 
+    def _ready_candidate(self, standard: ServedVersion | None) -> ServedVersion | None:
+        """The candidate once it is loaded. What is wrong with one is logged once; it is not served."""
+        found = _find(self._versions, self._candidate_name)
+        if found is None or standard is None or found.hash in (standard.hash, self._refused):
+            return None
+        try:
+            if found.gates != "passed":
+                raise CandidateRefused(f"its gates say {found.gates or 'nothing'}")
+            with self._held(found) as loaded:
+                loaded.engine.result()
+        except ModelsInUse:
+            return None  # until the next refresh
+        except Exception as error:
+            self._refused = found.hash
+            log.error("%s is not served to a share of the conversations: %s", found.label, error)
+            return None
+        return found
+
     def _make_room(self, is_beyond_limit: bool) -> list[_Loaded]:
         """Take idle engines out, the longest unused first; called with the lock."""
-        standard = _find(self._versions, self.standard)
-        keep = standard.hash if standard and not is_beyond_limit else None
-        idle = [key for key, each in self._loaded.items() if not each.users and key != keep]
+        kept = (_find(self._versions, self.standard), self._candidate)
+        keep = set() if is_beyond_limit else {each.hash for each in kept if each}
+        idle = [key for key, each in self._loaded.items() if not each.users and key not in keep]
         idle.sort(key=lambda key: self._loaded[key].used)
         surplus = len(self._loaded) + 1 - self._most_loaded
         if surplus > len(idle) and not is_beyond_limit:

@@ -9,12 +9,14 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from alignloop.labeling import feedback
+from alignloop.labeling import conversations, feedback
 from alignloop.labeling.consent import StatementChanged
 from alignloop.labeling.conversations import Shown
 from alignloop.labeling.feedback import FeedbackRefused
 from alignloop.labeling.feedback_schema import Choice
+from alignloop.labeling.served_opinions import Compared
 from alignloop.labeling.serving_schema import Conversation
+from alignloop.web import candidate_share
 from alignloop.web.auth import get_database
 from alignloop.web.chat_people import Keyed
 from alignloop.web.forms import storable_text
@@ -56,7 +58,8 @@ async def thumb(request: Request, id: str, body: Thumb, known: Keyed) -> Respons
     """Save a thumb with its reason, or take it back."""
     is_up, reason = THUMBS[body.thumb], storable_text(body.reason)
     save = partial(feedback.rate, get_database(request), known.owner, id, body.response)
-    return await _saved(partial(save, is_up=is_up, reason=reason))
+    compared = await run_in_threadpool(_compared, request, known.owner, id)
+    return await _saved(partial(save, is_up=is_up, reason=reason, compared=compared))
 
 
 @router.post("/edit")
@@ -73,6 +76,11 @@ async def choice(request: Request, id: str, body: Chosen, known: Keyed) -> Respo
     """Save which of two responses is better."""
     save = partial(feedback.choose, get_database(request), known.owner, id, body.comparison)
     return await _saved(partial(save, choice=body.choice))
+
+
+def _compared(request: Request, owner: str, id: str) -> Compared | None:
+    with get_database(request).reading() as session:
+        return candidate_share.compared(request, conversations.find(session, owner, id))
 
 
 async def _saved(save: Callable[[], None]) -> Response:

@@ -17,7 +17,7 @@ from alignloop.labeling.escalations import Ask
 from alignloop.labeling.serving_schema import UNREAD, ChatMessage, Conversation, MessageState
 from alignloop.serving.engine import NotServing, QueueFull
 from alignloop.serving.model_pool import ModelNotFound, ModelPool, ModelsInUse
-from alignloop.web import chat_compare
+from alignloop.web import candidate_share, chat_compare
 from alignloop.web.api_routes import get_pool
 from alignloop.web.auth import get_database
 from alignloop.web.chat_consent import get_statement
@@ -111,6 +111,7 @@ def thread(request: Request, id: Id, known: Known) -> Response:
     with get_database(request).reading() as session:
         found = conversations.find(session, known.owner, id)
         values = thread_values(session, found, conversations.branch(session, found))
+        values["shown_name"] = candidate_share.shown_name(request, found)
     return render_page(request, "chat_thread.html", **values)
 
 
@@ -196,15 +197,18 @@ async def _respond(
         return conversations.add_response(database, known.owner, id, parent=prompt, ask=ask, **values)
 
     settings = {key: value for key, value in found.sampling.items() if value is not None}
-    asked: dict[str, Any] = {"model": found.model, "messages": messages, "settings": settings}
+    asked: dict[str, Any] = {"messages": messages, "settings": settings}
     turns, pair = _turns(request), chat_compare.Pair(database, known.owner, id)
     is_two = may_compare and await run_in_threadpool(
         chat_compare.is_due, request, known.owner, found.sampling
     )
-    first = await turns.begin(known.owner, id, **asked, save=pair.saver(0, save) if is_two else save)
+    models = candidate_share.models_of(request, found, is_two=is_two)
+    saver = pair.saver(0, save) if is_two else save
+    first = await turns.begin(known.owner, id, model=models[0], **asked, save=saver)
     if is_two:
+        saver = pair.saver(1, save)
         try:
-            second = await turns.begin(known.owner, id + SECOND, **asked, save=pair.saver(1, save))
+            second = await turns.begin(known.owner, id + SECOND, model=models[1], **asked, save=saver)
         except (QueueFull, ModelsInUse, TurnRefused):  # busy: this turn has one response, as most have
             return EventStream(first.events(), first.stop, **{"X-Conversation": id})
         events = chat_compare.events_of((first, second))
@@ -244,6 +248,7 @@ def _page(request: Request, known: Person, id: str | None) -> Response:
         conversations=listed,
         current=found,
         **shown,
+        shown_name=candidate_share.shown_name(request, found),
         given=given,
         model=model,
         version=current,

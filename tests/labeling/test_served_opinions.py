@@ -13,6 +13,7 @@ from alignloop.labeling import conversations, feedback, served_opinions
 from alignloop.labeling import database as module
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.feedback_schema import ResponseComparison, ServedOpinion
+from alignloop.labeling.served_opinions import Compared
 from tests.labeling.test_conversations import begin
 
 ASKED = "m@champion"
@@ -70,6 +71,19 @@ def test_who_has_chosen_a_version_does_not_count_for_those_who_have_not(database
     assert people(database, "m/1") == {"m/1": Counted(1, 0)}
 
 
+def test_thumbs_while_two_versions_are_compared_are_counted_apart(database: LabelingDatabase) -> None:
+    rate(database, "ada", "m/1", False)  # before
+    compared = Compared("m/2", "m/1")
+    for model, is_up in (("m/1", False), ("m/2", True), ("m/3", False)):
+        id, response = rate(database, "ada", model, None)
+        feedback.rate(database, "ada", id, response, is_up=not is_up, compared=compared)
+        feedback.rate(database, "ada", id, response, is_up=is_up, compared=compared)
+    with database.reading() as session:
+        blind = served_opinions.blind_thumbs_of_people(session, compared)
+    assert blind == {"m/1": Counted(1, 0), "m/2": Counted(0, 1)}
+    assert people(database) == {"m/1": Counted(1, 0), "m/2": Counted(0, 1), "m/3": Counted(1, 0)}
+
+
 def test_a_deleted_conversation_leaves_its_counts_and_nobody_to_whom_they_lead(
     database: LabelingDatabase,
 ) -> None:
@@ -98,10 +112,10 @@ def test_choices_between_two_versions_count_for_either_side(
         said = choice if owner == "ada" else mirrored
         feedback.choose(database, owner, id, comparison, said)
     with database.reading() as session:
-        assert served_opinions.choices_of_people(session, ASKED, "m/2", "m/1") == Counted(
-            2 * wins, 2 - 2 * wins
-        )
-        assert served_opinions.choices_of_people(session, ASKED, "m/2", "m/3") == Counted(0, 0)
+        for compared, expected in ((Compared("m/2", "m/1"), wins), (Compared("m/1", "m/2"), 1 - wins)):
+            counted = served_opinions.choices_of_people(session, compared)
+            assert counted == Counted(2 * expected, 2 - 2 * expected)
+        assert served_opinions.choices_of_people(session, Compared("m/2", "m/3")) == Counted(0, 0)
 
 
 def test_thumbs_of_an_earlier_version_of_the_database_are_counted(tmp_path: Path) -> None:

@@ -104,6 +104,14 @@ def said(values: dict[str, Any]) -> list[str]:
             changed(decoding={"max_new_tokens": 192}),
             "decoding.max_new_tokens: 192 leave no room for a prompt in pretrain.context (192)",
         ),
+        (
+            changed(serving={"candidate_share": 0.1, "most_loaded": 1}),
+            "serving.candidate_share: 0.1 keeps two models in memory",
+        ),
+        (
+            changed(serving={"candidate_share": 0.1, "model": "alignloop-policy/3"}),
+            "serving.candidate_share: 0.1 compares the candidate with the champion",
+        ),
     ],
 )
 def test_a_contradiction_is_one_line_with_a_remedy(values: dict[str, Any], message: str) -> None:

@@ -31,9 +31,16 @@ def database(tmp_path: Path) -> Iterator[LabelingDatabase]:
     opened.close()
 
 
-def say(database: LabelingDatabase, model: str, *, up: int = 0, down: int = 0, other: str = "") -> None:
+def say(
+    database: LabelingDatabase,
+    model: str,
+    *,
+    up: int = 0,
+    down: int = 0,
+    other: str = "",
+    kind: str = "thumb",
+) -> None:
     """Opinions of so many people on a version, or for it and against it beside another one."""
-    kind = "choice" if other else "thumb"
     with database.writing() as session:
         for value in [1.0] * up + [0.0] * down:
             about = {"message": None, "kind": kind, "model": model, "other": other, "asked": ASKED}
@@ -82,10 +89,11 @@ def test_the_win_rates_of_the_candidate_are_those_of_people_with_intervals(
     empty = look(database).online
     assert empty
     assert empty.sentence == ""
-    say(database, NEXT, up=9, down=1)
-    say(database, NEW, up=7, down=3)
-    say(database, NEXT, other=NEW, up=2, down=0)
-    say(database, NEW, other=NEXT, up=1, down=3)
+    say(database, NEXT, up=9, down=1, other=NEW, kind="blind")
+    say(database, NEW, up=7, down=3, other=NEXT, kind="blind")
+    say(database, NEW, down=50)  # not while they were compared
+    say(database, NEXT, other=NEW, up=2, down=0, kind="choice")
+    say(database, NEW, other=NEXT, up=1, down=3, kind="choice")
     found = look(database).online
     assert found
     assert found.choices == Counted(5, 1)

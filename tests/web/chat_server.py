@@ -83,6 +83,7 @@ def served_chat(
         standard=plan.model,
         most_loaded=plan.most_loaded,
         refresh_seconds=plan.refresh_seconds,
+        candidate=plan.candidate_name,
     )
     pool.start()
     statement = consent.read_statement(PROJECT, plan.consent, plan.feedback_licence)

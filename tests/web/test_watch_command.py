@@ -26,11 +26,13 @@ def root(policies: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
 
 
 def say(root: Path, model: str, up: int, down: int) -> None:
+    """Thumbs of people to whom two versions are shown."""
     database = LabelingDatabase(database_url(root))
     with database.writing() as session:
         for value in [1.0] * up + [0.0] * down:
-            about = {"message": None, "kind": "thumb", "model": model, "other": "", "asked": CHAMPION}
-            session.add(ServedOpinion(**about, value=value, is_first=True, time=0.0))
+            for kind, other in (("thumb", ""), ("blind", {FIRST: SECOND, SECOND: FIRST}[model])):
+                about = {"message": None, "kind": kind, "model": model, "other": other, "asked": CHAMPION}
+                session.add(ServedOpinion(**about, value=value, is_first=True, time=0.0))
     database.close()
 
 
