@@ -20,8 +20,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from alignloop.core import devices, pass_limits, precision
 from alignloop.core.generate import sample
 from alignloop.core.lm_training import accumulate_gradients
-from alignloop.core.memory_estimate import PassSizes, lm_training
+from alignloop.core.memory_estimate import lm_training
 from alignloop.core.model_shape import llama_shape
+from alignloop.core.pass_memory import PassSizes
 from alignloop.core.tokens import Encoded, TokenRules
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from alignloop.checks.findings import Finding
 from alignloop.checks.stage_memory import gigabytes
-from alignloop.core.memory_estimate import FLOAT
 from alignloop.core.model_shape import ModelShape
+from alignloop.core.pass_memory import FLOAT
 from alignloop.params import Params
 
 KEPT = 3  # checkpoints of a stage while a new one is written
@@ -17,7 +17,9 @@ def disk_needed(params: Params, shape: ModelShape) -> dict[str, int]:
     """Bytes by what takes them: the models of all rounds, and the checkpoints of the largest stage."""
     rounds, plan = len(params.rounds), params.ppo
     learning = shape.adapters(plan.lora.rank) if plan.lora else shape.weights
-    value = shape.trunk if plan.advantages == "gae" and plan.value == "reward" else 0
+    value = 0
+    if plan.advantages == "gae" and plan.value == "reward":
+        value = shape.adapters(plan.lora.rank) if plan.lora else shape.trunk
     in_sft = shape.adapters(params.sft.lora.rank) if params.sft.lora else shape.weights
     in_dpo = shape.adapters(params.dpo.lora.rank) if params.dpo.lora else shape.weights
     if all(each.by == "ppo" for each in params.rounds.values()):

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from alignloop.checks.stage_memory import gigabytes
-from alignloop.core.memory_estimate import PassSizes, PpoModels, ppo
+from alignloop.core.memory_estimate import PpoModels, ppo
 from alignloop.core.model_shape import llama_shape
+from alignloop.core.pass_memory import PassSizes
 
 SHAPES = {
     "SmolLM2-135M": llama_shape(vocabulary=49_152, width=576, layers=30, inner=1536, queries=576, keys=192),

@@ -9,8 +9,9 @@ from typing import Any
 from alignloop.checks.findings import Finding
 from alignloop.checks.machine_memory import free_memory
 from alignloop.core import memory_estimate
-from alignloop.core.memory_estimate import DpoModels, PassSizes, PpoModels, Usage
+from alignloop.core.memory_estimate import DpoModels, PpoModels, Usage
 from alignloop.core.model_shape import ModelShape, llama_shape, shape_of
+from alignloop.core.pass_memory import FLOAT, PassSizes
 from alignloop.data import record_files
 from alignloop.errors import AlignloopError
 from alignloop.params import Params
@@ -181,7 +182,7 @@ def _sharded(params: Params, shape: ModelShape, usage: Usage) -> Usage:
         name: bytes if name in (*memory_estimate.TRANSIENT, "checkpoint") else -(-bytes // count)
         for name, bytes in usage.parts.items()
     }
-    return Usage(usage.stage, {**parts, "whole policy": memory_estimate.FLOAT * shape.weights})
+    return Usage(usage.stage, {**parts, "whole policy": FLOAT * shape.weights})
 
 
 def check_fit(params: Params, found: Sequence[Usage], device: str, free: int | None) -> list[Finding]:

@@ -180,7 +180,7 @@ def _ppo_step(params: Params, rates: Rates, prompt: float, response: float) -> f
     own_value = plan.advantages == "gae" and plan.value == "reward"
     frozen = 2 + (1 if plan.advantages == "gae" else 0)
     policy = ADAPTER_SHARE if plan.lora else 1.0
-    learned = plan.epochs * (policy + (1 if own_value else 0))
+    learned = plan.epochs * policy * (2 if own_value else 1)
     text = plan.ptx_documents_per_step * policy if plan.ptx_coef else 0
     return (
         count

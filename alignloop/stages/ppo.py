@@ -63,7 +63,7 @@ def ppo(
     """Train the policy to raise `ppo.score`: the round's reward model, or parts of other kinds."""
     small = compute.four_bits
     policy, tokenizer = load_policy(start, four_bits=small)
-    value = value_model(plan, reward, policy)
+    value = value_model(plan, reward, policy, small, seed_of(seed, "ppo", round, "value adapters"))
     adapted = None
     if plan.lora:
         adapted = add_adapters(policy, **plan.lora.model_dump(), seed=seed_of(seed, "ppo", round, "adapters"))
@@ -157,11 +157,21 @@ def _final_means(curve: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, 
     return {f"final_{name}": sum(numbers[name] for numbers in last) / len(last) for name in names}
 
 
-def value_model(plan: Ppo, reward: Path, policy: PreTrainedModel) -> RewardModel | None:
-    """The value model that params.yaml asks for, if advantages need one."""
+def value_model(
+    plan: Ppo, reward: Path, policy: PreTrainedModel, four_bits: bool, seed: int
+) -> RewardModel | None:
+    """The value model that params.yaml asks for, if advantages need one.
+
+    Where `ppo.lora` is set, one of its own learns by adapters drawn from `seed`, and its head.
+    """
     if plan.advantages != "gae":
         return None
-    return RewardModel.load(reward) if plan.value == "reward" else RewardModel.on_trunk_of(policy)
+    if plan.value == "trunk":
+        return RewardModel.on_trunk_of(policy)
+    model = RewardModel.load(reward, four_bits)
+    if plan.lora:
+        add_adapters(model.trunk, **plan.lora.model_dump(), seed=seed)
+    return model
 
 
 def controller(kl: Kl) -> FixedKl | AdaptiveKl:

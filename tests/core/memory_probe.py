@@ -17,9 +17,10 @@ from alignloop.core import lm_training, memory_estimate, parallel_passes, pass_l
 from alignloop.core.checkpoint_selection import BestWeights
 from alignloop.core.kl_controller import FixedKl
 from alignloop.core.lora import add_adapters, merge_adapters
-from alignloop.core.memory_estimate import PassSizes, PpoModels, Usage
+from alignloop.core.memory_estimate import PpoModels, Usage
 from alignloop.core.model_shape import ModelShape, shape_of
 from alignloop.core.models import load_policy, new_policy, save_policy, token_rules
+from alignloop.core.pass_memory import PassSizes
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import Encoded, train_tokenizer
@@ -34,6 +35,7 @@ CASES: dict[str, tuple[int, PpoModels | None]] = {
     "sft with two passes at a time": (2, None),
     "ppo": (1, PpoModels()),
     "ppo with adapters": (1, ADAPTED),
+    "ppo with adapters of both models": (1, PpoModels(rank=8)),
     "ppo with adapters on four bits": (1, ADAPTED),
 }
 CONFIG = PpoConfig(
@@ -107,8 +109,10 @@ def ppo_step(folder: Path, shape: ModelShape, sizes: PassSizes, models: PpoModel
     reward = RewardModel.load(folder / "reward", sizes.four_bits)
     random = np.random.default_rng(0)
     own = models.value == "reward"
-    value = RewardModel.load(folder / "reward") if own else RewardModel.on_trunk_of(policy)
+    value = RewardModel.load(folder / "reward", sizes.four_bits) if own else RewardModel.on_trunk_of(policy)
     adapted = add_adapters(policy, models.rank, 16, 0) if models.rank else None
+    if own and models.rank:
+        add_adapters(value.trunk, models.rank, 16, 1)
     reference = adapted or load_policy(folder / "policy")[0]
     trainer = ppo.Trainer(
         policy,

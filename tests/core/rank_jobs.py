@@ -138,6 +138,7 @@ def responses() -> Found:
 
 def adapters(run: Run) -> None:
     run.reference = add_adapters(run.policy, rank=4, alpha=8, seed=0)
+    add_adapters(run.value.trunk, rank=4, alpha=8, seed=1)
 
 
 def recomputed(run: Run) -> None:

@@ -14,8 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from alignloop.core import four_bits, precision
 from alignloop.core.four_bits import BLOCK, FourBitLinear, FourBitsError, to_four_bits, to_whole
 from alignloop.core.lora import add_adapters, merge_adapters, merged_weights
-from alignloop.core.memory_estimate import PACKED
 from alignloop.core.models import load_policy, logits_at, save_policy
+from alignloop.core.pass_memory import PACKED
 from alignloop.core.reward_model import RewardModel
 
 

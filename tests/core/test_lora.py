@@ -119,6 +119,18 @@ def test_merged_weights_are_the_merged_policys_and_leave_the_adapters(
         torch.testing.assert_close(merged[name], weight, atol=1e-6, rtol=1e-6)
 
 
+def test_a_value_model_of_its_own_learns_by_adapters_and_its_head_and_its_trunk_keeps_every_bit(run: Run):
+    adapted(run)
+    add_adapters(run.value.trunk, rank=4, alpha=8, seed=1)
+    before = {name: weight.clone() for name, weight in run.value.state_dict().items()}
+    steps = run.steps(**PLAN, value_learning_rate=1e-2)
+    changed = {
+        name for name, weight in run.value.state_dict().items() if not torch.equal(weight, before[name])
+    }
+    assert changed == {name for name in before if ".lora_" in name or name.startswith("head.")}
+    assert steps[-1].metrics["value_loss"] < 0.5 * steps[0].metrics["value_loss"], "it learns"
+
+
 def test_the_first_ratio_is_one_and_weight_averaging_covers_the_adapters(run: Run):
     start, both = logits(run.policy), adapted(run)
     [step] = run.steps(**{**PLAN, "steps": 1, "minibatches": 1, "ema_decay": 1.0})

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from alignloop.core.memory_estimate import PassSizes, PpoModels, lm_training, ppo
+from alignloop.core.memory_estimate import PpoModels, lm_training, ppo
 from alignloop.core.model_shape import ModelShape, llama_shape, shape_of
+from alignloop.core.pass_memory import PassSizes
 from tests.core.memory_probe import CASES, make
 
 ROOT = Path(__file__).parents[2]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from alignloop.core.guards import Guard, GuardMonitor, Strength
 from alignloop.core.kl_controller import AdaptiveKl
+from alignloop.core.lora import add_adapters
 from alignloop.core.ppo import Step, Trainer
 from alignloop.core.tokens import Encoded
 from tests.core.bandit import CONFIG, Run
@@ -26,8 +27,14 @@ SIZES: dict[str, Any] = {
 ALL = replace(CONFIG, **SIZES, epochs=2, ema_decay=0.8, learning_rate=1e-2, missing_eos_score=None)
 
 
-def full_trainer(run: Run, seed: int, strength: Strength = "warn") -> Trainer:
-    """A run with every stateful feature on; the number of prompts is no multiple of a step's."""
+def full_trainer(run: Run, seed: int, strength: Strength = "warn", adapted: bool = False) -> Trainer:
+    """A run with every stateful feature on; the number of prompts is no multiple of a step's.
+
+    `adapted`: policy and value model learn by adapters.
+    """
+    if adapted:
+        add_adapters(run.policy, rank=4, alpha=8, seed=3)
+        add_adapters(run.value.trunk, rank=4, alpha=8, seed=4)
 
     def other_letter(prompts: Sequence[list[int]], responses: Sequence[list[int]]) -> Tensor:
         return torch.tensor([float(response[0] == run.letters[1]) for response in responses])
@@ -57,14 +64,17 @@ def weights(run: Run) -> bytes:
     )
 
 
-@pytest.mark.parametrize(("left_after", "strength"), [(1, "warn"), (4, "warn"), (2, "stop")])
+@pytest.mark.parametrize(
+    ("left_after", "strength", "adapted"),
+    [(1, "warn", False), (4, "warn", False), (2, "stop", False), (2, "warn", True)],
+)
 def test_ppo_resumed_after_a_step_ends_at_the_same_bits(
-    run: Run, other: Run, left_after: int, strength: Strength
+    run: Run, other: Run, left_after: int, strength: Strength, adapted: bool
 ):
     """With adaptive KL, guard windows, the best policy, averaged weights, both optimisers and both
     generators.
     """
-    states, whole = [], full_trainer(run, 0, strength)
+    states, whole = [], full_trainer(run, 0, strength, adapted)
     steps = []
     for step in whole:
         steps.append(step)
@@ -74,7 +84,9 @@ def test_ppo_resumed_after_a_step_ends_at_the_same_bits(
     assert whole.guards
     assert whole.guards.first_violations == {"max_kl_per_response_nats": 2}
 
-    continued = full_trainer(other, 99)  # its own seed does not matter
+    learning = states[0]["weights"]["value"]
+    assert all(".lora_" in name or "head." in name for name in learning) == adapted, "frozen weights are not"
+    continued = full_trainer(other, 99, adapted=adapted)  # its own seed does not matter
     continued.restore(states[left_after - 1])
     assert summary(list(continued)) == summary(steps[left_after:])
     assert weights(other) == weights(run)

@@ -25,6 +25,8 @@ from alignloop.core.models import load_policy, save_policy
 from alignloop.core.numeric_checks import NonFiniteLoss
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import END, TokenizerError, train_tokenizer
+from alignloop.core.train_state import weights_of
+from alignloop.stages.ppo import value_model
 from tests.stages.loop import ANSWERS, QUESTIONS, Loop, tiny
 
 CHATML = (
@@ -137,19 +139,30 @@ def test_sft_and_reward_models_learn_by_adapters_which_are_merged_into_what_is_s
     for mine in (trunk, other):
         moved = {prefix + name for name in mine if not torch.equal(learned[prefix + name], mine[name])}
         assert moved == linear, "the reward model starts at SFT"
-    assert RewardModel.load(tmp_path / "reward").head.weight.abs().max() > 0
+    start = RewardModel.load(tmp_path / "reward")
+    assert start.head.weight.abs().max() > 0
+    value = value_model(tiny(ppo=LORA).ppo, tmp_path / "reward", policy, False, seed=1)
+    assert value
+    learning = {name for name in weights_of(value) if not name.startswith("head.")}
+    assert {name.split(".lora_")[0] for name in learning} == {
+        f"trunk.{name.removeprefix(prefix).removesuffix('.weight')}" for name in linear
+    }, "PPO's value model learns by adapters as well"
+    ids, mask = torch.tensor([[3, 20, 30, 40, 4]]), torch.ones(1, 5, dtype=torch.bool)
+    assert torch.equal(value.per_token(ids, mask), start.per_token(ids, mask)), (
+        "it starts as the reward model"
+    )
 
 
-@pytest.mark.parametrize("reference", ["model", "adapter"])
+@pytest.mark.parametrize(("reference", "value"), [("model", "reward"), ("adapter", "trunk")])
 def test_the_loop_runs_on_frozen_weights_of_four_bits_and_saves_whole_ones(
-    reference: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+    reference: str, value: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ):
     loop = Loop(tmp_path, make("llama", tokenizer, tmp_path / "base"))
     plan = tiny(
         compute={"frozen_weights": "4bit"},
         sft=LORA,
         reward=LORA,
-        ppo={"reference": reference, **LORA, "value": "trunk", "value_coef": 0.1},
+        ppo={"reference": reference, **LORA, "value": value, "value_coef": 0.1},
     )
     loop.sft(plan)
     loop.reward(plan)
