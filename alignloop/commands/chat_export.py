@@ -12,6 +12,7 @@ from alignloop.labeling import chat_records, consent
 from alignloop.labeling.chat_records import ChatRecords
 from alignloop.labeling.consent import Statement
 from alignloop.labeling.database import LabelingDatabase
+from alignloop.labeling.suggestion_records import add_suggestions
 from alignloop.markdown import plain
 from alignloop.params import Params
 
@@ -22,7 +23,7 @@ KINDS = {
     chat_records.COMPARISONS: "rankings of two responses that were compared",
     chat_records.EDITS: "rankings of an edit above its response",
     chat_records.THUMBS: "rankings of thumbs up above thumbs down",
-    chat_records.LABELS: "binary labels, of thumbs alone",
+    chat_records.LABELS: "binary labels, of thumbs alone and of suggestions",
 }
 README = "README.md"
 
@@ -52,6 +53,7 @@ def collect(database: LabelingDatabase, params: Params, until: float = inf) -> E
     statement = consent.read_statement(Path.cwd(), plan.consent, plan.feedback_licence)
     with database.reading() as session:
         found = chat_records.collect(session, statement, params.validate_.max_responses, until)
+        add_suggestions(session, statement, found, until)
     return Export(found, statement)
 
 

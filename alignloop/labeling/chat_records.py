@@ -151,7 +151,7 @@ class _Dialogue:
             raise _LeftOut(EQUAL)
         messages = (*asked.messages, Message(role="assistant", content=better))
         about: dict[str, Any] = {"user": self._name, "labeler": self._labeler, "category": CATEGORY}
-        about["time"] = _day(row.time)
+        about["time"] = day_of(row.time)
         id = self._id("edit", response)
         yield DEMONSTRATIONS, Demonstration(id=id, messages=messages, source=asked.source, **about)
         if response.state in WHOLE:
@@ -207,7 +207,7 @@ class _Dialogue:
 
     def _label(self, row: ResponseFeedback) -> Iterator[tuple[str, Record]]:
         response = self._messages[row.message]
-        about: dict[str, Any] = {"round": ROUND, "time": _day(row.time), "policy": version_of(response)}
+        about: dict[str, Any] = {"round": ROUND, "time": day_of(row.time), "policy": version_of(response)}
         yield (
             LABELS,
             BinaryLabel(
@@ -239,7 +239,7 @@ class _Dialogue:
             kind="person",
             policy=", ".join(sorted({version_of(each) for each in responses})),
             round=ROUND,
-            time=_day(moment),
+            time=day_of(moment),
         )
 
     def _asked(self, response: ChatMessage) -> Prompt:
@@ -269,7 +269,7 @@ class _Dialogue:
             messages=tuple(Message(role=role, content=self._redacted(content)) for role, content in turns),
             user=self._name,
             category=CATEGORY,
-            time=_day(prompt.created),
+            time=day_of(prompt.created),
             source=SOURCE + version_of(response),
         )
 
@@ -292,5 +292,6 @@ class _Dialogue:
         return f"chat-{what}-{self._conversation.id[-12:]}-{message.id}"
 
 
-def _day(moment: float) -> str:
+def day_of(moment: float) -> str:
+    """The day of a moment (seconds since 1970), in UTC."""
     return datetime.fromtimestamp(moment, UTC).date().isoformat()

@@ -18,6 +18,7 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from alignloop.errors import AlignloopError
+from alignloop.labeling import suggestions
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError, log_event
 from alignloop.labeling.feedback_schema import ChatPerson, ConsentDecision, ConsentStatement
 
@@ -111,6 +112,8 @@ def decide(
             return
         if agreed and session.get(ChatPerson, owner) is None:
             session.add(ChatPerson(owner=owner, pseudonym=_pseudonym()))
+        if not agreed:
+            suggestions.delete_of_owners(session, [owner])  # kept with consent alone
         session.add(ConsentDecision(owner=owner, version=statement.version, agreed=agreed, time=time.time()))
         log_event(session, owner, "agree" if agreed else "withdraw consent", statement.version)
 
@@ -135,6 +138,7 @@ def pseudonyms(session: Session) -> dict[str, str]:
 
 def delete_of_owners(session: Session, owners: Sequence[str]) -> None:
     """Delete the decisions of some owners, and their names in records."""
+    suggestions.delete_of_owners(session, owners)
     session.execute(delete(ConsentDecision).where(ConsentDecision.owner.in_(owners)))
     session.execute(delete(ChatPerson).where(ChatPerson.owner.in_(owners)))
 

@@ -1,4 +1,4 @@
-"""Tables of consent and feedback in chat: statements, decisions, thumbs, edits, comparisons, opinions.
+"""Tables of consent and feedback in chat: statements, decisions, edits, choices, suggestions, opinions.
 
 They are in the labeling database, apart from its other tables, because no stage reads them. A change here
 needs a migration (migrations/versions).
@@ -13,6 +13,7 @@ from alignloop.labeling.schema import Table
 
 FeedbackKind = Literal["thumb", "edit"]
 Choice = Literal["left", "right", "tie", "neither"]
+Outcome = Literal["accepted", "part", "dismissed"]
 OpinionKind = Literal["thumb", "blind", "choice"]
 
 
@@ -94,3 +95,20 @@ class ServedOpinion(Table):
     value: Mapped[float]
     is_first: Mapped[bool]
     time: Mapped[float]
+
+
+class Suggestion(Table):
+    """A completion of a text that was being typed; `outcome` is None until it is accepted or dismissed."""
+
+    __tablename__ = "suggestions"
+    __table_args__ = (Index("suggestions_of_owner", "owner", "id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    system: Mapped[str] = mapped_column(Text)  # what the model was told to do
+    text: Mapped[str] = mapped_column(Text)
+    completion: Mapped[str] = mapped_column(Text)
+    model: Mapped[str]  # the version that wrote it: NAME/3
+    outcome: Mapped[Outcome | None] = mapped_column(String)
+    taken: Mapped[str] = mapped_column(Text)  # what was accepted
+    created: Mapped[float]
+    time: Mapped[float | None]  # of the outcome

@@ -19,6 +19,7 @@ from alignloop.web import (
     chat_feedback,
     chat_people,
     chat_routes,
+    chat_suggest,
     metrics_routes,
     moderation_routes,
 )
@@ -38,10 +39,11 @@ ROUTES = (
     chat_consent,
     chat_feedback,
     chat_routes,
+    chat_suggest,
     metrics_routes,
     moderation_routes,
 )
-ERRORS = chat_routes.ERRORS | chat_feedback.ERRORS | moderation_routes.ERRORS
+ERRORS = chat_routes.ERRORS | chat_feedback.ERRORS | chat_suggest.ERRORS | moderation_routes.ERRORS
 
 
 def create_chat_app(
