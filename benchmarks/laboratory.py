@@ -24,8 +24,11 @@ from alignloop.evaluation.responses import load_test_set, respond, summary
 from alignloop.files import write_json
 from alignloop.params import Params
 from alignloop.params.binding import bind
+from alignloop.params.dpo import Dpo
+from alignloop.params.ppo import Ppo
 from alignloop.progress import Progress
 from alignloop.records import Demonstration, Prompt, Ranking, Rollout
+from alignloop.stages.dpo import dpo
 from alignloop.stages.ingest import ingest
 from alignloop.stages.label import label
 from alignloop.stages.ppo import ppo
@@ -196,13 +199,16 @@ class Laboratory:
         self._unless(out, bind(reward, params)(Checkpoint.fresh(self.root, name), "r1", *places))
         return json.loads(numbers.read_text(encoding="utf-8"))
 
-    def improve(self, name: str, start: str, reward_model: str, **changes: Any) -> None:
-        """Run PPO from `start` against a reward model, with changes to `ppo`."""
+    def improve(self, name: str, start: str, reward_model: str, by: str = "ppo", **changes: Any) -> None:
+        """Train a policy from `start` by PPO against a reward model, or by DPO on the rankings `r1`.
+
+        `changes` are those of the section of params.yaml that is named as the method.
+        """
         out, rollouts = self.model(name), self.root / f"data/policy/{name}"
-        kl = self.params.ppo.kl.model_copy(update=changes.pop("kl", {}))
-        params = self.params.model_copy(
-            update={"ppo": self.params.ppo.model_copy(update={"kl": kl, **changes})}
-        )
+        plan: Ppo | Dpo = getattr(self.params, by)
+        if isinstance(plan, Ppo):
+            changes |= {"kl": plan.kl.model_copy(update=changes.get("kl", {}))}
+        params = self.params.model_copy(update={by: plan.model_copy(update=changes)})
         models = (self.model(start), self.model(reward_model), self.model("sft"))
         places = (
             self.root / "data/prompts",
@@ -212,7 +218,8 @@ class Laboratory:
             self._numbers(name),
             self._curve(name),
         )
-        self._unless(out, bind(ppo, params)(Checkpoint.fresh(self.root, name), "r1", *models, *places))
+        stage = bind({"ppo": ppo, "dpo": dpo}[by], params)
+        self._unless(out, stage(Checkpoint.fresh(self.root, name), "r1", *models, *places))
 
     def path(self, name: str) -> list[dict[str, float]]:
         """The mean score, KL and gold score of the rollouts of each PPO step."""
