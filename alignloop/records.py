@@ -148,8 +148,19 @@ class Prompt(Record):
         return Check.model_validate(self.check or {})
 
 
+class ToolCall(Record):
+    """A call of a tool before a response: the tool's name, its arguments, and what it answered."""
+
+    name: Identifier
+    arguments: dict[str, Any]
+    result: str
+
+
 class Demonstration(Record):
-    """A conversation whose assistant turns a labeler wrote; with `teacher` a model wrote the last one."""
+    """A conversation whose assistant turns a labeler wrote; with `teacher` a model wrote the last one.
+
+    `calls` are the calls of tools before the last turn, in their order.
+    """
 
     id: Identifier
     messages: tuple[Message, ...]
@@ -161,6 +172,7 @@ class Demonstration(Record):
     origin: Traced = None
     language: Language = None
     teacher: Annotated[Teacher | None, Field(exclude_if=lambda teacher: teacher is None)] = None
+    calls: Annotated[tuple[ToolCall, ...], Field(exclude_if=lambda calls: not calls)] = ()
 
     @model_validator(mode="after")
     def _ends_with_assistant(self) -> "Demonstration":
@@ -168,8 +180,25 @@ class Demonstration(Record):
         return self
 
 
+class RolloutTurn(Record):
+    """A part of a response that called tools: what the policy drew, or what a tool answered.
+
+    `tokens` of it are in the response, in this order; only the policy's are learned from.
+    """
+
+    by: Literal["policy", "tool"]
+    text: str
+    tokens: int
+
+
+Turns = tuple[RolloutTurn, ...]  # of one response, in their order
+
+
 class Samples(Record):
-    """K responses of one policy to one prompt, to be ranked. A response may be empty: models do that."""
+    """K responses of one policy to one prompt, to be ranked. A response may be empty: models do that.
+
+    With tools, `turns` has for each response all that led to it, which is the last of them.
+    """
 
     id: Identifier
     prompt: Prompt
@@ -177,6 +206,13 @@ class Samples(Record):
     policy: str
     round: str
     split: Split
+    turns: tuple[Turns, ...] | None = Field(default=None, exclude_if=lambda turns: turns is None)
+
+    @model_validator(mode="after")
+    def _turns_of_each(self) -> "Samples":
+        if self.turns is not None and len(self.turns) != len(self.responses):
+            raise ValueError(f"turns of {len(self.turns)} responses, and there are {len(self.responses)}")
+        return self
 
 
 class Labeling(Record):
@@ -235,17 +271,6 @@ class BinaryLabel(Record):
     origin: Traced = None
 
 
-class RolloutTurn(Record):
-    """A part of a response that called tools: what the policy drew, or what a tool answered.
-
-    `tokens` of it are in the response, in this order; only the policy's are learned from.
-    """
-
-    by: Literal["policy", "tool"]
-    text: str
-    tokens: int
-
-
 class Rollout(Record):
     """One response drawn by PPO. `score` is what PPO raises, `reward` is score and KL penalty together.
 
@@ -264,11 +289,14 @@ class Rollout(Record):
     kl: float
     reward: float
     round: str
-    turns: tuple[RolloutTurn, ...] | None = Field(default=None, exclude_if=lambda turns: turns is None)
+    turns: Turns | None = Field(default=None, exclude_if=lambda turns: turns is None)
 
 
 class EvaluatedResponse(Record):
-    """One model's response to one test prompt, as evaluated; `gold` is None for prompts without a key."""
+    """One model's response to one test prompt, as evaluated; `gold` is None for prompts without a key.
+
+    With tools, `turns` has all that led to the response, and `tokens` are those of the response alone.
+    """
 
     id: Identifier
     prompt: Prompt
@@ -281,6 +309,7 @@ class EvaluatedResponse(Record):
     passed: bool | None
     made_up: bool | None
     over_refused: bool | None
+    turns: Turns | None = Field(default=None, exclude_if=lambda turns: turns is None)
 
 
 RAW_SETS: dict[type[Record], str] = {  # what `ingest` writes: the set of each type, in this order

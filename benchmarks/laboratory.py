@@ -7,12 +7,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
 import yaml
 
 from alignloop import params as parameters
-from alignloop.core.logprobs import response_logprobs
-from alignloop.core.models import context_of, load_policy, token_rules
+from alignloop.core.models import context_of, load_policy
 from alignloop.core.reward_metrics import correct_pairs
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import score, score_rankings
@@ -20,7 +18,7 @@ from alignloop.core.sampler import OwnSampler
 from alignloop.core.tokens import pad_of
 from alignloop.data.formats.importer import ranks_of
 from alignloop.data.record_files import read, write
-from alignloop.evaluation.responses import load_test_set, respond, summary
+from alignloop.evaluation.responses import kl_to, load_test_set, respond, summary
 from alignloop.files import write_json
 from alignloop.params import Params
 from alignloop.params.binding import bind
@@ -248,24 +246,17 @@ class Laboratory:
                 self.params.seed,
                 plan,
                 decoding,
+                self.params.tools,
                 name=name,
                 path=self.model(name),
                 tests=tests,
                 sampler=OwnSampler(),
             )
-            reference, tokenizer = load_policy(self.model("sft"))
-            theirs = response_logprobs(
-                reference,
-                found.ids,
-                found.drawn.ids,
-                token_rules(tokenizer, reference),
-                self.params.evaluate.temperature,
-            )
             numbers = summary(found)
             kept = {
                 key: numbers[key] for key in ("gold", "passed", "score", "length", "distinct_2", "perplexity")
             }
-            kl = float((torch.stack([part.sum() for part in found.drawn.logprobs]) - theirs).mean())
+            kl = kl_to(load_policy(self.model("sft"))[0], found, plan.temperature)
             write_json(file, {**kept, "kl": kl, "golds": [each.gold for each in found.responses]})
         return json.loads(file.read_text(encoding="utf-8"))
 

@@ -18,8 +18,11 @@ from alignloop.core.reward_model import RewardModel
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.best_of_n_report import draw_pool
 from alignloop.inference.open_sampler import open_sampler
-from alignloop.records import Demonstration, Message, Prompt
+from alignloop.records import Demonstration, Message, Prompt, ToolCall
 from alignloop.seeds import seed_of
+from alignloop.tools.call_form import BrokenCall
+from alignloop.tools.demonstrations import calls_in
+from alignloop.tools.responder import open_responder
 from alignloop.training.encoding import prompt_rows
 from alignloop.training.scoring import scorer
 
@@ -35,8 +38,12 @@ def command(arguments: Sequence[str]) -> int:
     params = parameters.load(Path("params.yaml"))
     policy, tokenizer = load_policy(options.policy)
     prompts = read(options.prompts, Prompt)[: options.limit]
-    rows, _ = prompt_rows(tokenizer, prompts, context_of(policy) - params.decoding.max_new_tokens)
-    with open_sampler(params.rollout, options.policy) as sampler:
+    with (
+        open_responder(params.tools, tokenizer) as responder,
+        open_sampler(params.rollout, options.policy) as sampler,
+    ):
+        room = responder.room(context_of(policy), params.decoding.max_new_tokens)
+        rows, _ = prompt_rows(tokenizer, prompts, room, responder.encode_prompt)
         pool = draw_pool(
             policy,
             tokenizer,
@@ -47,20 +54,31 @@ def command(arguments: Sequence[str]) -> int:
             decoding=params.decoding,
             generator=torch.Generator().manual_seed(seed_of(params.seed, "best-of", "best of")),
             sampler=sampler,
+            responder=responder,
             say=lambda done: print(f"{done:,}/{len(rows):,} prompts", flush=True),
         )
-    scores, n = pool.scores, options.n
-    best = [
-        row[int(place)] for row, place in zip(pool.texts, win_probabilities(scores, n).argmax(1), strict=True)
-    ]
-    demonstrations = [
-        _demonstration(prompt, text, n) for (prompt, _), text in zip(rows, best, strict=True) if text.strip()
-    ]
+        scores, n = pool.scores, options.n
+        places = [int(place) for place in win_probabilities(scores, n).argmax(1)]
+        best = [
+            (texts[at], turns[at]) for texts, turns, at in zip(pool.texts, pool.turns, places, strict=True)
+        ]
+        demonstrations, empty, broken = [], 0, 0
+        for (prompt, _), (text, turns) in zip(rows, best, strict=True):
+            if not text.strip():
+                empty += 1
+                continue
+            try:
+                calls = calls_in(responder.tools, turns) if responder.tools and turns else ()
+            except BrokenCall:
+                broken += 1
+                continue
+            demonstrations.append(_demonstration(prompt, text, n, calls))
     count = write(options.out, demonstrations)
     mean, of_best = float(scores.mean()), float(expected_value(scores, scores, n).mean())
     kl = float(kl_measured(scores, n).mean())
     print(
-        f"{count:,} demonstrations in {options.out}; {len(best) - count:,} best responses were empty\n"
+        f"{count:,} demonstrations in {options.out}; {empty:,} best responses were empty"
+        f"{f', {broken:,} made a call that cannot be read' if broken else ''}\n"
         f"mean score {mean:.3f} of one response, {of_best:.3f} of the best of {n}\n"
         f"KL {kl_if_all_differ(n):.2f} nats per response if no two responses scored alike, {kl:.2f} measured"
     )
@@ -88,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _demonstration(prompt: Prompt, text: str, n: int) -> Demonstration:
+def _demonstration(prompt: Prompt, text: str, n: int, calls: tuple[ToolCall, ...]) -> Demonstration:
     common = prompt.model_dump(include={"user", "category", "time", "source"})
     messages = (*prompt.messages, Message(role="assistant", content=text))
     return Demonstration(
@@ -96,5 +114,6 @@ def _demonstration(prompt: Prompt, text: str, n: int) -> Demonstration:
         messages=messages,
         labeler=f"best-of-{n}",
         origin=prompt.origin,
+        calls=calls,
         **common,
     )

@@ -1,7 +1,7 @@
 """`python -m alignloop index FOLDER`: makes a folder of documents searchable by the tool `search`.
 
 Text, Markdown, HTML, PDF (with `pip install 'alignloop[pdf]'`) and JSON Lines. The index is one file; it is
-replaced whole, and only when a document has changed. Its hash, which is printed, goes into ppo.tools.
+replaced whole, and only when a document has changed. Its hash, which is printed, goes into tools.
 """
 
 import argparse

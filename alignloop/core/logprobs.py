@@ -62,19 +62,21 @@ def per_token_logprobs(
     responses: Sequence[list[int]],
     rules: TokenRules,
     temperature: float,
+    own: Sequence[list[bool]] | None = None,
 ) -> list[Tensor]:
-    """Log-probabilities (R,) in nats of each response's tokens."""
+    """Log-probabilities (R,) in nats of each response's tokens, or of those that `own` marks."""
     model.eval()
     rows = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
     logprobs, batches = [torch.empty(0)] * len(rows), by_length([len(row) for row in rows])
 
     def of_batch(batch: list[int]) -> Sequence[Tensor]:
+        mine = None if own is None else [own[index] for index in batch]
         ids, mask, positions, targets = response_positions(
-            [rows[index] for index in batch], [len(prompts[index]) for index in batch], rules.pad
+            [rows[index] for index in batch], [len(prompts[index]) for index in batch], rules.pad, mine
         )
         states = hidden_states(model.base_model, ids, mask)[positions]
         chosen = frozen_logprobs(model, states, targets, rules.allowed, temperature)
-        return chosen.split([len(responses[index]) for index in batch])
+        return chosen.split([sum(own[index]) if own else len(responses[index]) for index in batch])
 
     found = counted("log-probabilities", in_parallel(of_batch, batches), len(batches))
     for batch, parts in zip(batches, found, strict=True):
@@ -89,7 +91,8 @@ def response_logprobs(
     responses: Sequence[list[int]],
     rules: TokenRules,
     temperature: float,
+    own: Sequence[list[bool]] | None = None,
 ) -> Tensor:
-    """Log-probability (N,) in nats of each response, summed over its tokens."""
-    per_token = per_token_logprobs(model, prompts, responses, rules, temperature)
+    """Log-probability (N,) in nats of each response, summed over its tokens, or those that `own` marks."""
+    per_token = per_token_logprobs(model, prompts, responses, rules, temperature, own)
     return torch.tensor([float(part.sum()) for part in per_token])

@@ -13,11 +13,14 @@ from alignloop.core.experience import Score
 from alignloop.core.models import token_rules
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.sampler import Sampler
-from alignloop.core.tokens import decode
 from alignloop.evaluation.responses import ModelResponses
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.sample import Decoding
+from alignloop.params.tools import Tools
+from alignloop.records import Turns
 from alignloop.seeds import seed_of
+from alignloop.tools.responder import Responder, open_responder
+from alignloop.training.encoding import chat
 from alignloop.training.scoring import scorer
 from alignloop.world.gold import judge
 
@@ -25,9 +28,13 @@ PROMPTS_PER_CALL = 64
 
 
 class Pool(NamedTuple):
-    """N responses to each of P prompts: their texts, scores (P, N) and lengths in tokens (P, N)."""
+    """N responses to each of P prompts: their texts, scores (P, N) and lengths in tokens (P, N).
+
+    With tools, texts and lengths are those of the last turns; `turns` has all of them, else None.
+    """
 
     texts: list[list[str]]
+    turns: list[list[Turns | None]]
     scores: Tensor
     tokens: Tensor
 
@@ -36,6 +43,7 @@ def best_of_n_rows(
     seed: int,
     plan: Evaluate,
     decoding: Decoding,
+    tools: Tools,
     *,
     model: ModelResponses,
     reward_model: RewardModel,
@@ -44,17 +52,19 @@ def best_of_n_rows(
     """What the best of n responses earns for each n of `evaluate.best_of`, from one pool of the largest n."""
     assert model.policy, "SFT's model is kept"
     prompts = [response.prompt for response in model.responses]
-    pool = draw_pool(
-        model.policy,
-        model.tokenizer,
-        model.ids,
-        score=scorer(reward_model, model.tokenizer),
-        size=max(plan.best_of),
-        temperature=plan.temperature,
-        decoding=decoding,
-        generator=torch.Generator().manual_seed(seed_of(seed, "evaluate", "best of")),
-        sampler=sampler,
-    )
+    with open_responder(tools, model.tokenizer) as responder:
+        pool = draw_pool(
+            model.policy,
+            model.tokenizer,
+            [responder.encode_prompt(model.tokenizer, chat(prompt.messages)) for prompt in prompts],
+            score=scorer(reward_model, model.tokenizer),
+            size=max(plan.best_of),
+            temperature=plan.temperature,
+            decoding=decoding,
+            generator=torch.Generator().manual_seed(seed_of(seed, "evaluate", "best of")),
+            sampler=sampler,
+            responder=responder,
+        )
     gold = None
     if all(prompt.key is not None for prompt in prompts):
         gold = torch.tensor(
@@ -98,12 +108,18 @@ def draw_pool(
     decoding: Decoding,
     generator: torch.Generator,
     sampler: Sampler,
+    responder: Responder,
     say: Callable[[int], None] = lambda done: None,
 ) -> Pool:
-    """Draw `size` responses to each prompt and score them; `say` gets the number of prompts done."""
+    """Draw `size` responses to each prompt, which `responder` has encoded, and score them.
+
+    `say` gets the number of prompts done.
+    """
     rules = token_rules(tokenizer, policy)
     sampler.follow(policy)
+    sampler, score = responder.sampler(sampler), responder.reading(score)
     texts: list[list[str]] = []
+    turns: list[list[Turns | None]] = []
     scores, tokens = [], []
     for start in range(0, len(prompts), PROMPTS_PER_CALL):
         repeated = [ids for ids in prompts[start : start + PROMPTS_PER_CALL] for _ in range(size)]
@@ -115,9 +131,12 @@ def draw_pool(
             generator=generator,
             batch=decoding.responses_per_batch,
         )
-        decoded = [decode(tokenizer, ids) for ids in drawn.ids]
-        texts += [decoded[place : place + size] for place in range(0, len(decoded), size)]
+        for place in range(0, len(drawn.ids), size):
+            of_prompt = drawn.ids[place : place + size]
+            texts.append([responder.text(ids) for ids in of_prompt])
+            turns.append([responder.turns(ids) for ids in of_prompt])
         scores.append(score(repeated, drawn.ids).double().view(-1, size))
-        tokens.append(torch.tensor([len(ids) for ids in drawn.ids]).double().view(-1, size))
+        lengths = [len(ids) for ids in responder.last_turns(repeated, drawn.ids)[1]]
+        tokens.append(torch.tensor(lengths).double().view(-1, size))
         say(len(texts))
-    return Pool(texts, torch.cat(scores), torch.cat(tokens))
+    return Pool(texts, turns, torch.cat(scores), torch.cat(tokens))

@@ -14,18 +14,22 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from alignloop.core.checkpoint_folder import load_tokenizer
 from alignloop.core.generate import Responses
 from alignloop.core.lm_training import mean_loss
+from alignloop.core.logprobs import response_logprobs
 from alignloop.core.metrics import distinct, distinct_responses
 from alignloop.core.models import context_of, load_policy, token_rules
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.sampler import Sampler
-from alignloop.core.tokens import decode, pad_of
+from alignloop.core.tokens import pad_of
 from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read
 from alignloop.evaluation.other_tokenizer import OtherTokens, same_tokens
+from alignloop.evaluation.sources import sources_report
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.sample import Decoding
-from alignloop.records import Document, EvaluatedResponse, Prompt
+from alignloop.params.tools import Tools
+from alignloop.records import Document, EvaluatedResponse, Prompt, Turns
 from alignloop.seeds import draws, seed_of
+from alignloop.tools.responder import Responder, open_responder
 from alignloop.training.encoding import document_rows, prompt_rows
 from alignloop.training.scoring import scorer
 from alignloop.world.gold import judge
@@ -62,6 +66,7 @@ class ModelResponses:
     loss: float | None
     too_long: int
     tokens: Sequence[list[int]]  # of the responses, by the reward model's tokenizer
+    faults: Sequence[str] = ()  # a sentence for each way in which calls of tools failed
 
 
 def load_test_set(plan: Evaluate, prompts: Path, corpus: Path, reward: Path) -> TestSet:
@@ -81,6 +86,7 @@ def respond(
     seed: int,
     plan: Evaluate,
     decoding: Decoding,
+    tools: Tools,
     *,
     name: str,
     path: Path,
@@ -89,11 +95,38 @@ def respond(
 ) -> ModelResponses:
     """Draw the responses of the model at `path`; each name has its own stream of random numbers."""
     model, tokenizer = load_policy(path)
-    rows, too_long = prompt_rows(tokenizer, tests.prompts, context_of(model) - decoding.max_new_tokens)
+    with open_responder(tools, tokenizer) as responder:
+        return _respond(
+            seed,
+            plan,
+            decoding,
+            name=name,
+            model=model,
+            tokenizer=tokenizer,
+            tests=tests,
+            sampler=sampler,
+            responder=responder,
+        )
+
+
+def _respond(
+    seed: int,
+    plan: Evaluate,
+    decoding: Decoding,
+    *,
+    name: str,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    tests: TestSet,
+    sampler: Sampler,
+    responder: Responder,
+) -> ModelResponses:
+    room = responder.room(context_of(model), decoding.max_new_tokens)
+    rows, too_long = prompt_rows(tokenizer, tests.prompts, room, responder.encode_prompt)
     order = draws(seed, "evaluate").permutation(len(rows))[: plan.prompts]
     chosen, ids = [rows[index][0] for index in order], [rows[index][1] for index in order]
     sampler.follow(model)
-    drawn = sampler.draw(
+    drawn = responder.sampler(sampler).draw(
         ids,
         token_rules(tokenizer, model),
         temperature=plan.temperature,
@@ -101,19 +134,20 @@ def respond(
         generator=torch.Generator().manual_seed(seed_of(seed, "evaluate", name)),
         batch=decoding.responses_per_batch,
     )
-    texts = [decode(tokenizer, row) for row in drawn.ids]
+    texts = [responder.text(row) for row in drawn.ids]
+    plain, last = responder.last_turns(ids, drawn.ids)
     text = document_rows(tokenizer, tests.documents, context_of(model))
     loss = mean_loss(model, text, pad_of(tokenizer)) if text else None
     if tests.tokenizer is None or same_tokens(tokenizer, tests.tokenizer):
-        tokens, scores = drawn.ids, scorer(tests.reward_model, tokenizer)(ids, drawn.ids)
+        tokens, scores = last, scorer(tests.reward_model, tokenizer)(plain, last)
     else:
         other = OtherTokens(tests.reward_model, tests.tokenizer)
         tokens, scores = other.tokens(texts, drawn.ended), other.score(chosen, texts)
         loss = None if loss is None else other.loss(loss, text, tests.documents)
     responses = [
-        _judged(name, prompt, text, tokens=len(row), ended=ended, score=score)
-        for prompt, text, row, ended, score in zip(
-            chosen, texts, tokens, drawn.ended, scores.tolist(), strict=True
+        _judged(name, prompt, text, tokens=len(row), ended=ended, score=score, turns=responder.turns(all_ids))
+        for prompt, text, row, ended, score, all_ids in zip(
+            chosen, texts, tokens, drawn.ended, scores.tolist(), drawn.ids, strict=True
         )
     ]
     return ModelResponses(
@@ -125,11 +159,12 @@ def respond(
         loss=loss,
         too_long=too_long,
         tokens=tokens,
+        faults=responder.new_faults(),
     )
 
 
 def _judged(
-    name: str, prompt: Prompt, text: str, *, tokens: int, ended: bool, score: float
+    name: str, prompt: Prompt, text: str, *, tokens: int, ended: bool, score: float, turns: Turns | None
 ) -> EvaluatedResponse:
     gold = judge(prompt, text) if prompt.key is not None else None
     return EvaluatedResponse(
@@ -144,7 +179,15 @@ def _judged(
         passed=None if gold is None else gold.passed,
         made_up=None if gold is None else gold.made_up,
         over_refused=None if gold is None else gold.over_refused,
+        turns=turns,
     )
+
+
+def kl_to(reference: PreTrainedModel, model: ModelResponses, temperature: float) -> float:
+    """KL(model ‖ reference) in nats per response, estimated on the model's responses, its own tokens."""
+    rules, drawn = token_rules(model.tokenizer, reference), model.drawn
+    theirs = response_logprobs(reference, model.ids, drawn.ids, rules, temperature, drawn.own)
+    return float((torch.stack([part.sum() for part in drawn.logprobs]) - theirs).mean())
 
 
 def summary(model: ModelResponses) -> dict[str, Any]:
@@ -177,6 +220,7 @@ def summary(model: ModelResponses) -> dict[str, Any]:
         "perplexity": None if model.loss is None else exp(model.loss),
         "too_long": model.too_long,
         "behaviours": behaviours,
+        **({"sources": sources_report(responses)} if responses[0].turns else {}),
     }
 
 

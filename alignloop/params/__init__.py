@@ -29,6 +29,7 @@ from alignloop.params.score import Scoring
 from alignloop.params.section import Count, Positive, Section, Whole
 from alignloop.params.serving import Serving
 from alignloop.params.sft import Sft
+from alignloop.params.tools import Tools
 from alignloop.params.validate import Validate
 from alignloop.params.yaml_file import ParamsError, values_in
 
@@ -48,6 +49,7 @@ class Params(Section):
     pretrain: Pretrain
     sft: Sft
     decoding: Decoding
+    tools: Tools
     rollout: RolloutEngine
     sample: Sample
     label: Label

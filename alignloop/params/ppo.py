@@ -8,7 +8,6 @@ from alignloop.params.guards import Guard, Guarded
 from alignloop.params.lora import Lora
 from alignloop.params.score import Score
 from alignloop.params.section import Count, Positive, Section, Share, Whole
-from alignloop.params.tools import Tools
 
 
 class Kl(Section):
@@ -54,4 +53,3 @@ class Ppo(Section):
     reference: Literal["model", "adapter"]
     lora: Lora | None
     keep_rollouts_every: Count
-    tools: Tools

@@ -26,6 +26,7 @@ RENAMED = {
     "reward.held_out": "reward.held_out_model",
     "ppo.precision": "compute.precision",
     "ppo.gradient_checkpointing": "compute.gradient_checkpointing",
+    "ppo.tools": "tools",
 }
 
 

@@ -29,8 +29,11 @@ def _path(path: str) -> str:
     return path
 
 
+FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
 def named_function(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name):
+    if not FUNCTION.fullmatch(name):
         raise ValueError("must be module:function, such as scores.brevity:brief for a file in scores/")
     return name
 
@@ -57,6 +60,24 @@ class CitedPart(Section):
     """A check of the response, 0 to 1, against the passages that the search has shown it."""
 
     kind: Literal["citations", "quotes"]
+    weight: Weight
+
+
+class JudgeModel(Section):
+    """A judge model behind an OpenAI-compatible endpoint; ALIGNLOOP_SCORE_KEY is its key."""
+
+    url: Annotated[str, AfterValidator(address_of("ALIGNLOOP_SCORE_KEY"))]
+    name: Annotated[str, Field(min_length=1)]
+
+
+class SupportedPart(Section):
+    """1 where what a response states is in the passages that it cites, else 0.
+
+    `judge: null` is the exact test of the built-in environment's documented facts.
+    """
+
+    kind: Literal["supported"]
+    judge: JudgeModel | None
     weight: Weight
 
 
@@ -107,6 +128,7 @@ ScorePart = Annotated[
     | Annotated[VerifiablePart, Tag("[instructions]")]
     | Annotated[CitedPart, Tag("[citations]")]
     | Annotated[CitedPart, Tag("[quotes]")]
+    | Annotated[SupportedPart, Tag("[supported]")]
     | Annotated[RulePart, Tag("[rule]")]
     | Annotated[CheckpointPart, Tag("[checkpoint]")]
     | Annotated[ServedPart, Tag("[http]")]
@@ -115,7 +137,7 @@ ScorePart = Annotated[
         _kind,
         custom_error_type="kind",
         custom_error_message="kind must be reward, checkpoint, http, function, final_number, instructions, "
-        "citations, quotes or rule",
+        "citations, quotes, supported or rule",
     ),
 ]
 ScoreParts = Annotated[dict[Annotated[str, AfterValidator(_name)], ScorePart], Field(min_length=1)]

@@ -1,17 +1,23 @@
-"""Parameters of `ppo.tools`: what responses may call while they are drawn."""
+"""Parameters of `tools`: what responses may call while they are drawn."""
 
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from alignloop.params.score import named_function
+from alignloop.params.score import FUNCTION
 from alignloop.params.section import Count, Positive, Section
+
+
+def _named(value: str) -> str:
+    if not FUNCTION.fullmatch(value):
+        raise ValueError("must be module:function, such as own_tools.units:metres for a file in own_tools/")
+    return value
 
 
 class ToolFunction(Section):
     """A tool as `module:function`; `settings` are arguments that no model sees or chooses."""
 
-    function: Annotated[str, AfterValidator(named_function)]
+    function: Annotated[str, AfterValidator(_named)]
     network: bool
     settings: dict[str, Any]
 

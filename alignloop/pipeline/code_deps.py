@@ -17,7 +17,7 @@ from ruamel.yaml.comments import CommentedSeq
 
 from alignloop.files import replacing
 from alignloop.params.rounds import By
-from alignloop.pipeline.code_paths import CODE, SCORES, is_code
+from alignloop.pipeline.code_paths import CODE, SCORES, TOOLS, is_code
 
 METHODS: tuple[str, ...] = get_args(By)
 BY = "${item.by}"  # in a command: the method of the round, which is the function that runs
@@ -43,7 +43,7 @@ def written(root: Path) -> str:
     for name, stage in tree["stages"].items():
         body: Any = stage.get("do", stage)
         function = shlex.split(body["cmd"])[3]
-        data = [dep for dep in body["deps"] if not is_code(dep) or dep == SCORES]
+        data = [dep for dep in body["deps"] if not is_code(dep) or dep in (SCORES, TOOLS)]
         code = _of_methods(root, graph) if function == BY else imported(root, function, graph)
         deps = CommentedSeq([*data, *code])
         if list(body["deps"]) != list(deps):

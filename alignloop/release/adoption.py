@@ -9,18 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from alignloop.core import adapter_folder
 from alignloop.core.family_check import check_family
-from alignloop.core.logprobs import response_logprobs
-from alignloop.core.models import load_policy, save_policy, token_rules
+from alignloop.core.models import load_policy, save_policy
 from alignloop.core.sampler import OwnSampler
 from alignloop.data.record_files import read
 from alignloop.errors import AlignloopError
 from alignloop.evaluation.other_tokenizer import same_tokens
-from alignloop.evaluation.responses import ModelResponses, TestSet, load_test_set, respond, summary
+from alignloop.evaluation.responses import ModelResponses, TestSet, kl_to, load_test_set, respond, summary
 from alignloop.evaluation.side_by_side import contrasts, render
 from alignloop.files import replacing, rounded
 from alignloop.markdown import SHORT_QUOTE_CHARACTERS
@@ -214,7 +212,14 @@ def _respond(params: Params, name: str, path: Path, tests: TestSet) -> ModelResp
     if name == "policy":  # all that the other one responded to
         plan = plan.model_copy(update={"prompts": len(tests.prompts)})
     return respond(
-        params.seed, plan, params.decoding, name=name, path=path, tests=tests, sampler=OwnSampler()
+        params.seed,
+        plan,
+        params.decoding,
+        params.tools,
+        name=name,
+        path=path,
+        tests=tests,
+        sampler=OwnSampler(),
     )
 
 
@@ -226,9 +231,7 @@ def _kl(params: Params, root: Path, mine: ModelResponses) -> float | None:
     same_rows = policy.config.vocab_size == reference.config.vocab_size
     if not same_tokens(mine.tokenizer, tokenizer) or not same_rows:
         return None
-    rules = token_rules(tokenizer, reference)
-    theirs = response_logprobs(reference, mine.ids, mine.drawn.ids, rules, params.evaluate.temperature)
-    return float((torch.stack([part.sum() for part in mine.drawn.logprobs]) - theirs).mean())
+    return kl_to(reference, mine, params.evaluate.temperature)
 
 
 def _json(file: Path) -> Any:

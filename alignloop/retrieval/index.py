@@ -168,7 +168,7 @@ def opened(path: Path, content: str | None = None) -> Iterator[Index]:
             if content is not None and meta["content"] != content:
                 raise IndexProblem(
                     f"{path}: its content is {meta['content'][:12]}, and {content[:12]} is expected; state "
-                    "the present one in ppo.tools.functions (settings: content), or restore the other file"
+                    "the present one in tools.functions (settings: content), or restore the other file"
                 )
             yield Index(database, meta)
     except sqlite3.DatabaseError as error:

@@ -18,7 +18,7 @@ class Cited:
 
     def __call__(self, drawn: Drawn) -> Tensor:
         if drawn.answers is None:
-            raise fault(self.part, (), "no response can search", "add the search to ppo.tools.functions")
+            raise fault(self.part, (), "no response can search", "add the search to tools.functions")
         found = [check(text, told) for text, told in zip(drawn.texts, drawn.answers, strict=True)]
         if self.kind == "citations":
             return torch.tensor([each.citation_score for each in found])

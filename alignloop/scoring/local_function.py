@@ -93,7 +93,7 @@ def find_function(part: str, name: str, root: Path) -> ScoreFunction:
         remedy = f"write {SCORES}/NAME.py with that function and name it {SCORES}.NAME:FUNCTION"
         raise fault(part, (), f"{module_name} cannot be imported: {_told(error)}", remedy) from None
     file = Path(getattr(module, "__file__", None) or "?").resolve()
-    if not is_watched(file, root):
+    if not is_watched(file, root / SCORES):
         raise fault(
             part,
             (),

@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from alignloop.core.batches import spread
-from alignloop.core.logprobs import response_logprobs
 from alignloop.core.metrics import length_controlled_win_rate, win_rate
-from alignloop.core.models import context_of, token_rules
+from alignloop.core.models import context_of
 from alignloop.core.reward_metrics import by_group, correct_pairs
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import score_rankings
@@ -26,7 +25,7 @@ from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.best_of_n_report import best_of_n_rows
 from alignloop.evaluation.overoptimisation import by_step
-from alignloop.evaluation.responses import ModelResponses, load_test_set, respond, summary
+from alignloop.evaluation.responses import ModelResponses, kl_to, load_test_set, respond, summary
 from alignloop.evaluation.results_table import headline_of
 from alignloop.files import rounded, write_json
 from alignloop.inference.open_sampler import open_sampler
@@ -35,6 +34,7 @@ from alignloop.params.evaluate import Evaluate
 from alignloop.params.rollout import RolloutEngine
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
+from alignloop.params.tools import Tools
 from alignloop.phases import phase
 from alignloop.progress import Progress
 from alignloop.records import Prompt, Ranking, Rollout
@@ -48,6 +48,7 @@ def evaluate(
     seed: Seed,
     plan: Evaluate,
     decoding: Decoding,
+    tools: Tools,
     engine: RolloutEngine,
     round: str,
     base: Path,
@@ -78,12 +79,13 @@ def evaluate(
             else:
                 with phase("responses", of=f"of {name}"):
                     models[name] = respond(
-                        seed, plan, decoding, name=name, path=path, tests=tests, sampler=sampler
+                        seed, plan, decoding, tools, name=name, path=path, tests=tests, sampler=sampler
                     )
             if name != "sft":  # which alone is read again
                 models[name] = replace(models[name], policy=None)
             score = fmean(each.score for each in models[name].responses)
-            yield Progress(number, len(paths) + 1, {f"{name}_score": score})
+            note = "; ".join(f"{name}: {fault}" for fault in models[name].faults)
+            yield Progress(number, len(paths) + 1, {f"{name}_score": score}, note)
         own = [name for name in paths if name != "before" or before != sft]
         write(out / "responses.jsonl", [each for name in own for each in models[name].responses])
         # of all rounds: the reward model learned from all
@@ -97,7 +99,7 @@ def evaluate(
         report: dict[str, Any] = {
             "models": {name: summary(models[name]) for name in ("base", "sft", "policy")},
             "win_rates": _win_rates(models),
-            "kl_to_sft_nats": _kl(plan, models["policy"], reference),
+            "kl_to_sft_nats": kl_to(reference, models["policy"], plan.temperature),
             "reward_model": _reward_model(
                 tests.reward_model,
                 models["policy"].tokenizer,
@@ -117,7 +119,13 @@ def evaluate(
             write(out / "judged.jsonl", judged.pairs)
         if plan.best_of:
             report["best_of"] = best_of_n_rows(
-                seed, plan, decoding, model=models["sft"], reward_model=tests.reward_model, sampler=sampler
+                seed,
+                plan,
+                decoding,
+                tools,
+                model=models["sft"],
+                reward_model=tests.reward_model,
+                sampler=sampler,
             )
     write_json(metrics, rounded(report))
     write_json(headline, rounded(headline_of(report)))
@@ -142,13 +150,6 @@ def _win_rates(models: dict[str, ModelResponses]) -> dict[str, Any]:
     )
     by_gold = all(each.gold is not None for each in models["policy"].responses)
     return {**rates, "policy_vs_sft_length_controlled": controlled, "judged_by_gold": by_gold}
-
-
-def _kl(plan: Evaluate, model: ModelResponses, reference: PreTrainedModel) -> float:
-    """KL(policy ‖ SFT) in nats per response, estimated on responses at the evaluation temperature."""
-    rules = token_rules(model.tokenizer, reference)
-    theirs = response_logprobs(reference, model.ids, model.drawn.ids, rules, plan.temperature)
-    return float((torch.stack([part.sum() for part in model.drawn.logprobs]) - theirs).mean())
 
 
 def _reward_model(

@@ -16,7 +16,6 @@ from alignloop.core.models import context_of, load_policy, save_policy, token_ru
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.precision import freeze
 from alignloop.core.reward_model import RewardModel
-from alignloop.core.tokens import encode_prompt
 from alignloop.data.pretraining_text import read_text
 from alignloop.data.record_files import read, write
 from alignloop.files import replacing, write_json
@@ -27,11 +26,12 @@ from alignloop.params.rollout import RolloutEngine
 from alignloop.params.sample import Decoding
 from alignloop.params.score import Scoring
 from alignloop.params.section import Seed
+from alignloop.params.tools import Tools
 from alignloop.progress import Progress
 from alignloop.records import Prompt, Rollout
 from alignloop.scoring.open_score import open_score
 from alignloop.seeds import draws, seed_of
-from alignloop.tools.toolbox import Toolbox, open_tools
+from alignloop.tools.responder import Responder, open_responder
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import document_rows, prompt_rows
@@ -45,6 +45,7 @@ def ppo(
     seed: Seed,
     plan: Ppo,
     decoding: Decoding,
+    tools: Tools,
     compute: Compute,
     engine: RolloutEngine,
     scoring: Scoring,
@@ -72,17 +73,16 @@ def ppo(
         recompute_activations(policy)
         if value and plan.value == "reward":
             recompute_activations(value.trunk)
-    with open_tools(plan.tools, tokenizer) as tools:
+    with open_responder(tools, tokenizer) as responder:
         context = context_of(policy)
         known = read(prompts / "train.jsonl", Prompt)
-        room = context - plan.tools.longest(decoding.max_new_tokens)
-        encode = tools.encode_prompt if tools else encode_prompt
-        rows, too_long = prompt_rows(tokenizer, known, room, encode)
+        room = responder.room(context, decoding.max_new_tokens)
+        rows, too_long = prompt_rows(tokenizer, known, room, responder.encode_prompt)
         ptx = []
         if plan.ptx_coef:
             text = read_text(corpus, "train", "ppo.ptx_coef asks for (0: off)")
             ptx = document_rows(tokenizer, text, context)
-        guards = monitor(plan, reward, tokenizer, small, tools)
+        guards = monitor(plan, reward, tokenizer, small, responder)
         with (
             open_score(
                 plan.score,
@@ -92,7 +92,7 @@ def ppo(
                 rows=rows,
                 max_new_tokens=decoding.max_new_tokens,
                 four_bits=small,
-                tools=tools,
+                tools=responder.tools,
             ) as score,
             open_sampler(engine, start) as sampler,
         ):
@@ -110,7 +110,7 @@ def ppo(
                 generator=torch.Generator().manual_seed(seed_of(seed, "ppo", round, "sampling")),
                 guards=guards,
                 names=[prompt.id for prompt, _ in rows],
-                sampler=tools.sampler(sampler) if tools else sampler,
+                sampler=responder.sampler(sampler),
             )
             prompt_of = {tuple(ids): prompt.id for prompt, ids in rows}
             journal, kept = checkpoint.journal("curve"), checkpoint.journal("rollouts")
@@ -125,7 +125,7 @@ def ppo(
                         round,
                         tokenizer,
                         prompt_of,
-                        turns_of=tools.turns_of if tools else None,
+                        turns_of=responder.turns,
                     )
                     kept.add(*(record.model_dump_json() for record in records))
                 new = [
@@ -134,7 +134,7 @@ def ppo(
                     if guards and guards.first_violations[each.guard] == step.number
                 ]
                 notes = [f"{each.strength}: {each.message}" for each in new]
-                note = "; ".join([*notes, *(tools.new_faults() if tools else ())])
+                note = "; ".join([*notes, *responder.new_faults()])
                 yield Progress(step.number, plan.steps, step.metrics, note)
                 checkpoint.after(step.number, last=trainer.stopped or step.number == plan.steps)
     with replacing(out) as part:
@@ -186,7 +186,7 @@ def monitor(
     reward: Path,
     tokenizer: PreTrainedTokenizerBase,
     four_bits: bool = False,
-    tools: Toolbox | None = None,
+    responder: Responder | None = None,
 ) -> GuardMonitor | None:
     """The guards that params.yaml asks for, with the held-out reward model where one of them needs it."""
     guards = {name: Guard(guard.limit, guard.strength) for name, guard in plan.guards.items()}
@@ -194,7 +194,7 @@ def monitor(
         return GuardMonitor(guards, plan.guard_window_steps) if guards else None
     held_out = load_held_out_model(reward, "ppo.guards.max_held_out_fall", four_bits)
     score = scorer(held_out, tokenizer)
-    return GuardMonitor(guards, plan.guard_window_steps, tools.reading(score) if tools else score)
+    return GuardMonitor(guards, plan.guard_window_steps, responder.reading(score) if responder else score)
 
 
 def config(plan: Ppo, decoding: Decoding, engine: RolloutEngine) -> PpoConfig:

@@ -23,6 +23,7 @@ from alignloop.params.release import Release
 from alignloop.params.rounds import Rounds
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
+from alignloop.params.tools import Tools
 from alignloop.pipeline.dvc_lock import untraced_inputs
 from alignloop.progress import Progress
 from alignloop.records import EvaluatedResponse
@@ -43,6 +44,7 @@ def release(
     plan: Release,
     measured: Evaluate,
     decoding: Decoding,
+    tools: Tools,
     planned: Rounds,
     evaluation: Path,
     rounds: Path,
@@ -95,6 +97,7 @@ def release(
             seed,
             measured,
             decoding,
+            tools,
             name="champion",
             path=champion,
             tests=tests,

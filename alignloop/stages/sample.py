@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerBase
 from alignloop.core.label_choice import disagreement, most_wanted
 from alignloop.core.models import HEAD, context_of, load_policy, token_rules
 from alignloop.core.reward_model import HELD_OUT, RewardModel
-from alignloop.core.tokens import decode
 from alignloop.data.record_files import read, write
 from alignloop.files import rounded, write_json
 from alignloop.inference.open_sampler import open_sampler
@@ -20,9 +19,11 @@ from alignloop.params.label import Label
 from alignloop.params.rollout import RolloutEngine
 from alignloop.params.sample import Decoding, Sample
 from alignloop.params.section import Seed
+from alignloop.params.tools import Tools
 from alignloop.progress import Progress
-from alignloop.records import Prompt, Samples, Split
+from alignloop.records import Prompt, Samples, Split, Turns
 from alignloop.seeds import draws, seed_of
+from alignloop.tools.responder import Responder, open_responder
 from alignloop.training.encoding import prompt_rows
 from alignloop.training.scoring import scorer
 
@@ -34,6 +35,7 @@ def sample(
     seed: Seed,
     plan: Sample,
     decoding: Decoding,
+    tools: Tools,
     labels: Label,
     engine: RolloutEngine,
     round: str,
@@ -54,33 +56,44 @@ def sample(
         return
     model, tokenizer = load_policy(policy)
     rules = token_rules(tokenizer, model)
-    room, k = context_of(model) - decoding.max_new_tokens, plan.responses_per_prompt
+    k = plan.responses_per_prompt
     by_disagreement = plan.choose == "disagreement" and (reward / HEAD).is_file()
     pool = plan
     if by_disagreement:
         pool = plan.model_copy(update={"prompts": plan.training_candidates})
-    chosen, too_long, notes = _draw(seed, pool, tokenizer, round=round, prompts=prompts, room=room)
-    if plan.choose == "disagreement" and not by_disagreement:
-        notes.append(f"sample.choose: {reward} is no reward model yet, so this round's prompts are random")
+    asked: list[list[int]] = []  # without tools, and what was said in the end: what scores read
     responses: list[list[int]] = []
     ends: list[bool] = []
     generator = torch.Generator().manual_seed(seed_of(seed, "sample", round))
     records: list[Samples] = []
-    with open_sampler(engine, policy) as sampler:
+    with open_responder(tools, tokenizer) as responder, open_sampler(engine, policy) as sampler:
+        room = responder.room(context_of(model), decoding.max_new_tokens)
+        chosen, too_long, notes = _draw(
+            seed, pool, tokenizer, responder, round=round, prompts=prompts, room=room
+        )
+        if plan.choose == "disagreement" and not by_disagreement:
+            notes.append(
+                f"sample.choose: {reward} is no reward model yet, so this round's prompts are random"
+            )
         sampler.follow(model)
+        drawing = responder.sampler(sampler)
         for start in range(0, len(chosen), PROMPTS_PER_CALL):
             part = chosen[start : start + PROMPTS_PER_CALL]
-            drawn = sampler.draw(
-                [ids for _, _, ids in part for _ in range(k)],
+            repeated = [ids for _, _, ids in part for _ in range(k)]
+            drawn = drawing.draw(
+                repeated,
                 rules,
                 temperature=decoding.temperature,
                 max_new_tokens=decoding.max_new_tokens,
                 generator=generator,
                 batch=decoding.responses_per_batch,
             )
-            responses += drawn.ids
+            plain, last = responder.last_turns(repeated, drawn.ids)
+            asked += plain
+            responses += last
             ends += drawn.ended
-            texts = [decode(tokenizer, ids) for ids in drawn.ids]
+            texts = [responder.text(ids) for ids in drawn.ids]
+            turns = [responder.turns(ids) for ids in drawn.ids]
             for place, (split, prompt, _) in enumerate(part):
                 records.append(
                     Samples(
@@ -90,13 +103,14 @@ def sample(
                         policy=str(policy),
                         round=round,
                         split=split,
+                        turns=_known(turns[place * k : (place + 1) * k]),
                     )
                 )
-            note = "; ".join(notes) if start == 0 else ""
+            note = "; ".join([*(notes if start == 0 else ()), *responder.new_faults()])
             yield Progress(len(records), len(chosen), {"ended": sum(ends) / (len(records) * k)}, note)
     chosen_by: dict[str, Any] = {}
     if by_disagreement:
-        scored = _scores(reward, tokenizer, [ids for _, _, ids in chosen], responses, k)
+        scored = _scores(reward, tokenizer, asked, responses, k)
         places, chosen_by = _most_wanted(plan, [each.split == "train" for each in records], *scored)
         records = [records[place] for place in places]
         drawn_by = [place * k + number for place in places for number in range(k)]
@@ -107,15 +121,20 @@ def sample(
     write_json(metrics, {**numbers, "ended": sum(ends) / count, "length": sum(map(len, responses)) / count})
 
 
+def _known(turns: Sequence[Turns | None]) -> tuple[Turns, ...] | None:
+    """The turns of a prompt's responses; None without tools."""
+    known = tuple(each for each in turns if each is not None)
+    return known or None
+
+
 def _scores(
     reward: Path,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[list[int]],
+    asked: Sequence[list[int]],
     responses: Sequence[list[int]],
     k: int,
 ) -> tuple[Tensor, Tensor | None]:
     """Scores (P, K) of all responses by the reward model, and by that of held-out labelers, if any."""
-    asked = [ids for ids in prompts for _ in range(k)]
     found = []
     for folder in (reward, reward / HELD_OUT):
         if (folder / HEAD).is_file():
@@ -145,6 +164,7 @@ def _draw(
     seed: int,
     plan: Sample,
     tokenizer: PreTrainedTokenizerBase,
+    responder: Responder,
     *,
     round: str,
     prompts: Path,
@@ -156,7 +176,7 @@ def _draw(
     splits: tuple[tuple[Split, int], ...] = (("train", plan.prompts), ("valid", plan.valid_prompts))
     for split, wanted in splits:
         available = read(prompts / f"{split}.jsonl", Prompt, allow_empty=split == "valid")
-        rows, left_out = prompt_rows(tokenizer, available, room)
+        rows, left_out = prompt_rows(tokenizer, available, room, responder.encode_prompt)
         order = draws(seed, "sample", round, split).permutation(len(rows))[:wanted]
         for index in order:
             prompt, ids = rows[index]

@@ -22,13 +22,16 @@ from alignloop.params.compute import Compute
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.params.sft import Sft
+from alignloop.params.tools import Tools
 from alignloop.phases import phase
 from alignloop.progress import Progress
 from alignloop.records import Demonstration
 from alignloop.seeds import draws, seed_of
+from alignloop.tools.demonstrations import rows_with_tools
+from alignloop.tools.responder import open_responder
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
-from alignloop.training.encoding import demonstration_rows, document_rows
+from alignloop.training.encoding import document_rows
 from alignloop.training.measured import spread_note
 from alignloop.training.resumable_loop import learn, points
 from alignloop.training.sft_validation import validator
@@ -38,6 +41,7 @@ def sft(
     seed: Seed,
     plan: Sft,
     decoding: Decoding,
+    tools: Tools,
     compute: Compute,
     checkpoint: Checkpoint,
     base: Path,
@@ -58,12 +62,16 @@ def sft(
     learned = read(demonstrations / "train.jsonl", Demonstration)
     if plan.extra_demonstrations:
         learned += read(Path(plan.extra_demonstrations), Demonstration)
-    rows, too_long = demonstration_rows(tokenizer, learned, plan.assistant_turns, context)
     valid = read(demonstrations / "valid.jsonl", Demonstration, allow_empty=True)
     held_out = spread(valid, plan.valid_demonstrations)
+    with open_responder(tools, tokenizer) as responder:
+        rows, too_long = rows_with_tools(responder, tokenizer, learned, plan.assistant_turns, context)
+        valid_rows, _ = rows_with_tools(responder, tokenizer, held_out, plan.assistant_turns, context)
     if note := spread_note("validated on", len(valid), "sft.valid_demonstrations", plan.valid_demonstrations):
         yield Progress(0, 1, note=note)
-    validate = validator(seed, plan, decoding, model=model, tokenizer=tokenizer, demonstrations=held_out)
+    validate = validator(
+        seed, plan, decoding, model=model, tokenizer=tokenizer, demonstrations=held_out, rows=valid_rows
+    )
     text = []
     if plan.pretrain_share:
         text = document_rows(

@@ -50,13 +50,13 @@ class AnswerForm:
         places = [place for place, token in enumerate(frame) if token in self._special]
         if not places:
             raise ToolError(
-                "ppo.tools: the chat template opens and closes turns without special tokens, so a response "
+                "tools: the chat template opens and closes turns without special tokens, so a response "
                 "could pretend to be a tool's answer; take a base whose template has them"
             )
         self._marks, self._tail = len(places), len(frame) - places[-1] - 1
         if len(frame) + 8 > most_tokens:
             raise ToolError(
-                f"ppo.tools.answer_tokens: {most_tokens} leave no room in an answer, whose form alone has "
+                f"tools.answer_tokens: {most_tokens} leave no room in an answer, whose form alone has "
                 f"{len(frame)} tokens; raise it"
             )
 

@@ -112,13 +112,13 @@ def call_form(tokenizer: PreTrainedTokenizerBase) -> CallForm:
     form = _form(text)
     if form is None:
         raise ToolError(
-            f"ppo.tools: the chat template writes a call as {text.strip()[:80]!r}, and only a JSON object "
+            f"tools: the chat template writes a call as {text.strip()[:80]!r}, and only a JSON object "
             "with name and arguments can be read; give the checkpoint's folder another chat_template.jinja"
         )
     forbidden = [token for token in special_tokens(tokenizer) if token in form.before + form.after]
     if forbidden:
         raise ToolError(
-            f"ppo.tools: the chat template writes {forbidden[0]} around a call, a special token, which no "
+            f"tools: the chat template writes {forbidden[0]} around a call, a special token, which no "
             "response may contain; put a chat_template.jinja without it into the checkpoint's folder"
         )
     return form

@@ -138,11 +138,11 @@ class ToolProcesses:
         except _Gone as gone:
             process.kill()
             what = f"was not imported within {START_S:g} s" if gone.late else "ended its process"
-            raise ToolError(f"ppo.tools: {self.function} {what}; mend its module") from None
+            raise ToolError(f"tools: {self.function} {what}; mend its module") from None
         if "broken" in found:
             process.kill()
             raise ToolError(
-                f"ppo.tools: {self.function} cannot be used: {found['broken']}; mend it, or correct its name "
+                f"tools: {self.function} cannot be used: {found['broken']}; mend it, or correct its name "
                 "(module:function)"
             )
         return process, found

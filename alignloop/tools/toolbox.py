@@ -23,7 +23,7 @@ from alignloop.tools.call_form import BrokenCall, Call, CallForm, call_form
 from alignloop.tools.definition import Definition
 from alignloop.tools.offer import offered
 from alignloop.tools.processes import Outcome, ToolError, ToolProcesses
-from alignloop.training.user_code import SCORES, is_watched
+from alignloop.training.user_code import TOOLS, is_watched
 
 CHARACTERS_PER_TOKEN = 16  # more of a result are not even read: they would be cut
 OUTCOMES = ("answered", "cut", "broken", "unknown", "failed", "timed_out", "flooded")
@@ -46,7 +46,7 @@ class Toolbox:
             name = each.definition.name
             if other := self._tools.get(name):
                 raise ToolError(
-                    f"ppo.tools.functions: {other.function} and {each.function} are both called {name}; "
+                    f"tools.functions: {other.function} and {each.function} are both called {name}; "
                     "leave one out, or rename it"
                 )
             self._tools[name] = each
@@ -165,7 +165,7 @@ def _validator(tool: ToolProcesses) -> Any:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise ToolError(
-            f"ppo.tools: {tool.function}: its parameters are no JSON schema: {error.message[:200]}; mend it"
+            f"tools: {tool.function}: its parameters are no JSON schema: {error.message[:200]}; mend it"
         ) from None
     return Draft202012Validator(schema)
 
@@ -196,10 +196,10 @@ def open_tools(
                     settings=each.settings,
                 )
                 made.append(tool)
-                if not is_watched(tool.file, root, OURS):
+                if not is_watched(tool.file, root / TOOLS, OURS):
                     raise ToolError(
-                        f"ppo.tools: {tool.file} is not watched by DVC: PPO would not run again when it "
-                        f"changes; move it into {SCORES}/ and name it {SCORES}.NAME:FUNCTION"
+                        f"tools: {tool.file} is not watched by DVC: no stage would run again when "
+                        f"it changes; move it into {TOOLS}/ and name it {TOOLS}.NAME:FUNCTION"
                     )
             except ToolError as error:
                 faults.append(str(error))

@@ -51,11 +51,18 @@ def demonstration_rows(
     tokenizer: PreTrainedTokenizerBase, demonstrations: Sequence[Demonstration], turns: str, context: int
 ) -> tuple[list[Encoded], int]:
     """A row per demonstration with the loss on assistant turns, and how many were too long."""
-    rows = _each(
+    return fitting_demonstrations(
         demonstrations,
-        "demonstrations",
         lambda each: replace(encode_dialogue(tokenizer, chat(each.messages), turns), name=each.id),
+        context,
     )
+
+
+def fitting_demonstrations(
+    demonstrations: Sequence[Demonstration], encoded: Callable[[Demonstration], Encoded], context: int
+) -> tuple[list[Encoded], int]:
+    """Demonstrations as `encoded` writes them, and how many were too long."""
+    rows = _each(demonstrations, "demonstrations", encoded)
     return _fitting(rows, [len(row.ids) for row in rows], context, "demonstrations")
 
 

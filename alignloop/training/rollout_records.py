@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from alignloop.core.experience import Rollouts
 from alignloop.core.tokens import decode
-from alignloop.records import Rollout, RolloutTurn
+from alignloop.records import Rollout, Turns
 
 
 def rollout_records(
@@ -16,19 +16,19 @@ def rollout_records(
     round: str,
     tokenizer: PreTrainedTokenizerBase,
     prompt_of: Mapping[tuple[int, ...], str],
-    turns_of: Callable[[Sequence[int]], list[RolloutTurn]] | None = None,
+    turns_of: Callable[[Sequence[int]], Turns | None] = lambda ids: None,
 ) -> list[Rollout]:
     """A record for each response; `prompt_of` has the id of each prompt by its tokens.
 
     With tools, `turns_of` finds the turns of a response, of which the last is what it says.
     """
     own = drawn.own_ids
-    turns = [turns_of(ids) for ids in drawn.responses] if turns_of else None
+    turns = [turns_of(ids) for ids in drawn.responses]
     return [
         Rollout(
             id=f"{round}-{step}-{place}",
             prompt=prompt_of[tuple(drawn.prompts[place])],
-            response=turns[place][-1].text if turns else decode(tokenizer, drawn.responses[place]),
+            response=said[-1].text if (said := turns[place]) else decode(tokenizer, drawn.responses[place]),
             step=step,
             ended=drawn.ended[place],
             tokens=len(own[place]),
@@ -37,7 +37,7 @@ def rollout_records(
             kl=round_off(drawn.kl[place]),
             reward=round_off(drawn.rewards[place]),
             round=round,
-            turns=tuple(turns[place]) if turns else None,
+            turns=turns[place],
         )
         for place in range(len(drawn.responses))
     ]

@@ -12,13 +12,13 @@ from alignloop.core.lm_training import mean_loss
 from alignloop.core.models import context_of, token_rules
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import score
-from alignloop.core.tokens import decode, encode_prompt, encode_response, pad_of
+from alignloop.core.tokens import Encoded, decode, encode_prompt, encode_response, pad_of
 from alignloop.errors import AlignloopError
 from alignloop.params.sample import Decoding
 from alignloop.params.sft import Sft
 from alignloop.records import Demonstration
 from alignloop.seeds import seed_of
-from alignloop.training.encoding import chat, demonstration_rows
+from alignloop.training.encoding import chat
 
 
 class NoValidationPrompt(AlignloopError):
@@ -33,13 +33,13 @@ def validator(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     demonstrations: Sequence[Demonstration],
+    rows: Sequence[Encoded],
 ) -> Callable[[], dict[str, float]]:
-    """A function that measures the model as it is now.
+    """A function that measures the model as it is now. `rows` are the demonstrations that fit, encoded.
 
     It returns `valid_loss` where there are validation demonstrations, and `valid_score` where
     `sft.reward_model` names a reward model.
     """
-    rows, _ = demonstration_rows(tokenizer, demonstrations, plan.assistant_turns, context_of(model))
     scored = None
     if plan.reward_model:
         scored = _scorer(

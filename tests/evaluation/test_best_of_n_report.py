@@ -34,6 +34,7 @@ def responses(plan: Params, policy: Path, tests: TestSet) -> ModelResponses:
         plan.seed,
         plan.evaluate,
         plan.decoding,
+        plan.tools,
         name="sft",
         path=policy,
         tests=tests,
@@ -43,7 +44,13 @@ def responses(plan: Params, policy: Path, tests: TestSet) -> ModelResponses:
 
 def rows_of(plan: Params, model: ModelResponses, judge: RewardModel) -> dict[str, Any]:
     return best_of_n_rows(
-        plan.seed, plan.evaluate, plan.decoding, model=model, reward_model=judge, sampler=OwnSampler()
+        plan.seed,
+        plan.evaluate,
+        plan.decoding,
+        plan.tools,
+        model=model,
+        reward_model=judge,
+        sampler=OwnSampler(),
     )
 
 

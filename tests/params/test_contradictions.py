@@ -89,15 +89,15 @@ def said(values: dict[str, Any]) -> list[str]:
         (
             changed(ppo={"score": {"rm": {"kind": "rewad", "weight": 1.0}}}),
             "ppo.score.rm: kind must be reward, checkpoint, http, function, final_number, "
-            "instructions, citations, quotes or rule",
+            "instructions, citations, quotes, supported or rule",
         ),
         (
             changed(ppo={"score": {"true": {"kind": "citations", "weight": 1.0}}, "value": "trunk"}),
-            "ppo.score.true: citations are checked against what a search has shown",
+            "ppo.score.true: citations is checked against what a search has shown",
         ),
         (
-            changed(ppo={"tools": {**TOOLS, "max_calls": 9}}),
-            "ppo.tools: 9 calls with answers of 64 tokens make responses of 976, which leave no room",
+            changed(tools={**TOOLS, "max_calls": 9}),
+            "tools: 9 calls with answers of 64 tokens make responses of 976, which leave no room",
         ),
         (changed(ppo={"score": "rewad"}), "ppo.score: Input should be 'reward', not 'rewad'"),
         (

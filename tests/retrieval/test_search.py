@@ -161,7 +161,7 @@ def test_the_search_finds_the_best_passages_and_the_answer_of_a_changed_document
     answer = search("When was the old mill built?", index=str(out), content=now)
     assert "1822" in answer
     assert "1820" not in answer
-    with pytest.raises(ToolProblem, match=r"is expected; state the present one in ppo.tools"):
+    with pytest.raises(ToolProblem, match=r"is expected; state the present one in tools"):
         search("mill", index=str(out), content=content)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from alignloop.pipeline import code_paths
-from alignloop.scoring import local_function
 from alignloop.scoring.drawn import Drawn, ScoreError
 from alignloop.scoring.local_function import LocalFunction, find_function
+from alignloop.training import user_code
 from tests.conftest import PROJECT
 from tests.scoring.conftest import TEXTS
 
@@ -89,4 +89,4 @@ def test_an_installed_packages_function_and_the_example_are_found(root: Path, dr
 
 
 def test_the_folder_is_the_one_that_dvc_watches() -> None:
-    assert local_function.SCORES == code_paths.SCORES
+    assert (user_code.SCORES, user_code.TOOLS) == (code_paths.SCORES, code_paths.TOOLS)

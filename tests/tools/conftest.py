@@ -57,11 +57,11 @@ def wrong(n):
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with tools in scores/bad.py, and one outside of it."""
+    """A checkout with tools in own_tools/bad.py, and one outside of it."""
     root = tmp_path_factory.mktemp("checkout")
-    (root / "scores").mkdir()
-    (root / "scores" / "__init__.py").touch()
-    (root / "scores" / "bad.py").write_text(BAD)
-    (root / "scores" / "broken.py").write_text("import nothing_of_this_name\n")
+    (root / "own_tools").mkdir()
+    (root / "own_tools" / "__init__.py").touch()
+    (root / "own_tools" / "bad.py").write_text(BAD)
+    (root / "own_tools" / "broken.py").write_text("import nothing_of_this_name\n")
     (root / "elsewhere.py").write_text(BAD)
     return root

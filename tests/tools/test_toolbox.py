@@ -37,7 +37,7 @@ def plan(*functions: str, **changes: Any) -> Tools:
 
 @pytest.fixture(scope="module")
 def tools(tokenizer: PreTrainedTokenizerFast, root: Path) -> Iterator[Toolbox]:
-    with open_tools(plan(CALCULATOR, "scores.bad:hostile"), tokenizer, root) as tools:
+    with open_tools(plan(CALCULATOR, "own_tools.bad:hostile"), tokenizer, root) as tools:
         assert tools
         yield tools
 
@@ -122,7 +122,7 @@ def test_wrong_calls_are_answered_in_words(tools: Toolbox, tokenizer: PreTrained
 def test_all_tools_that_cannot_be_used_are_named_at_once_and_none_is_left_running(
     tokenizer: PreTrainedTokenizerFast, root: Path
 ):
-    wrong = ("scores.bad:plain", "scores.bad:nothing", "scores.broken:x", "elsewhere:double")
+    wrong = ("own_tools.bad:plain", "own_tools.bad:nothing", "own_tools.broken:x", "elsewhere:double")
     with pytest.raises(ToolError) as raised, open_tools(plan(CALCULATOR, *wrong), tokenizer, root):
         pass
     told = str(raised.value).splitlines()
@@ -130,7 +130,7 @@ def test_all_tools_that_cannot_be_used_are_named_at_once_and_none_is_left_runnin
         told,
         (
             "plain is no tool: put @tool",
-            "nothing is not in scores.bad",
+            "nothing is not in own_tools.bad",
             "No module named 'nothing_of_this_name'",
             "elsewhere.py is not watched by DVC",
         ),
@@ -138,7 +138,7 @@ def test_all_tools_that_cannot_be_used_are_named_at_once_and_none_is_left_runnin
     ):
         assert words in line
     for functions, words in (
-        (("scores.bad:wrong",), "no JSON schema"),
+        (("own_tools.bad:wrong",), "no JSON schema"),
         ((CALCULATOR, CALCULATOR), "both called calculator"),
     ):
         with pytest.raises(ToolError, match=words), open_tools(plan(*functions), tokenizer, root):
@@ -151,8 +151,8 @@ def test_settings_are_the_users_and_network_where_it_is_granted(
     tokenizer: PreTrainedTokenizerFast, root: Path
 ):
     functions = [
-        ToolFunction(function="scores.bad:double", network=False, settings={"factor": 5}),
-        ToolFunction(function="scores.bad:hostile", network=True, settings={}),
+        ToolFunction(function="own_tools.bad:double", network=False, settings={"factor": 5}),
+        ToolFunction(function="own_tools.bad:hostile", network=True, settings={}),
     ]
     with open_tools(plan(functions=functions), tokenizer, root) as tools:
         assert tools

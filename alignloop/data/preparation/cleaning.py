@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from alignloop.records import (
     Prompt,
     Ranking,
     Record,
+    ToolCall,
     prompt_of,
 )
 
@@ -66,7 +67,9 @@ class Cleaner:
             response = self._text(record.response)
             return _with(record, prompt=self._prompt(record.prompt), response=response)
         if isinstance(record, Demonstration):
-            return _with(record, messages=self._messages(record.messages), user=self._user(record.user))
+            calls = tuple(self._call(call) for call in record.calls)
+            messages = self._messages(record.messages)
+            return _with(record, messages=messages, user=self._user(record.user), calls=calls)
         if isinstance(record, Document):
             text = None if record.text is None else self._text(record.text)
             return _with(record, text=text, messages=record.messages and self._messages(record.messages))
@@ -78,6 +81,20 @@ class Cleaner:
 
     def _messages(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         return tuple(_with(message, content=self._text(message.content)) for message in messages)
+
+    def _call(self, call: ToolCall) -> ToolCall:
+        arguments = {name: self._value(value) for name, value in call.arguments.items()}
+        return _with(call, arguments=arguments, result=self._text(call.result))
+
+    def _value(self, value: Any) -> Any:
+        """An argument of a call, with all texts in it redacted."""
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, list):
+            return [self._value(each) for each in value]
+        if isinstance(value, dict):
+            return {name: self._value(each) for name, each in value.items()}
+        return value
 
     def _text(self, text: str) -> str:
         clean, counts = redact(text)

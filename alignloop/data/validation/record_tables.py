@@ -123,6 +123,15 @@ def _split_names(splits: tuple[str, ...] | None) -> str | None:
     return ", ".join(splits) if splits else None
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in lists and mappings within each other."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+
+
 def _derived(
     options: _TableOptions, record: dict[str, Any], fields: dict[str, Any], error: ValidationError | None
 ) -> dict[str, Any]:
@@ -139,8 +148,8 @@ def _derived(
     contents = [content for _, content in turns] + ([text] if isinstance(text, str) else [])
     # a model's responses are bounded when they are sampled, and are shown to labelers unredacted
     written = [] if options.generated and record.get("round") != "imported" else responses
-    owner = prompt.get("user")
-    kinds = [*map(kinds_in, (*contents, *written)), kinds_in_id(str(owner or ""))] if options.private else ()
+    owner, private = prompt.get("user"), (*contents, *written, *_texts(record.get("calls")))
+    kinds = [*map(kinds_in, private), kinds_in_id(str(owner or ""))] if options.private else ()
     columns = {
         "unknown fields": ", ".join(sorted(record.keys() - fields.keys())) or None,
         **_schema_violations(kind, record, fields, error),

@@ -1,0 +1,1 @@
+"""Tools for `tools.functions` in params.yaml: `own_tools.FILE:FUNCTION`."""
