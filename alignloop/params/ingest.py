@@ -1,8 +1,22 @@
 """Parameters of `ingest`: where the data comes from and how much of a source may be refused."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from alignloop.params.section import Count, Section, Share
+from pydantic import Field
+
+from alignloop.params.section import Count, Section, Share, Whole
+
+
+class DocumentedFacts(Section):
+    """Facts that only documents state: their things, and prompts, demonstrations and dialogues about them.
+
+    Half of the things are asked for in demonstrations, the others in prompts.
+    """
+
+    things: Annotated[int, Field(ge=2)]
+    prompts: Count
+    demonstrations: Count
+    dialogues: Whole
 
 
 class World(Section):
@@ -15,6 +29,7 @@ class World(Section):
     documents: Count
     truth: Share
     demonstration_quality: Share
+    documented: DocumentedFacts | None
 
 
 class Ingest(Section):

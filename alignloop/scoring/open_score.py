@@ -19,6 +19,7 @@ from alignloop.scoring.cited import Cited
 from alignloop.scoring.drawn import Drawn, Part, ScoreError, fault
 from alignloop.scoring.local_function import LocalFunction
 from alignloop.scoring.rule_part import RuleHits
+from alignloop.scoring.supported import Supported
 from alignloop.scoring.verifiable import Verifiable
 from alignloop.tools.toolbox import Toolbox
 from alignloop.training.scoring import scorer
@@ -120,6 +121,12 @@ def _part(
             return stack.enter_context(closing(Served(name, plan.url, limits)))
         case "citations" | "quotes":
             return Cited(name, plan.kind)
+        case "supported" if plan.judge is not None:
+            from alignloop.scoring.support_judge import SupportJudge  # httpx, as above
+
+            return stack.enter_context(closing(SupportJudge(name, plan.judge, limits)))
+        case "supported":
+            return Supported(name, [prompt for prompt, _ in rows])
         case _:
             return Verifiable(name, plan.kind, [prompt for prompt, _ in rows])
 

@@ -40,6 +40,7 @@ from alignloop.world.builder import make_world
 COUNTS = ("rows", "records", "kept", "refused", "changed")
 SHOWN = 5  # lines named per reason
 REASONS = 50  # distinct reasons in one source; later ones are counted together
+LIBRARY = "library"  # the folder of documents to search, of the built-in environment
 CHOSEN = "demonstrations from rankings"
 NOT_CHOSEN = "rankings that give no demonstration"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet's formula begins
@@ -67,6 +68,15 @@ def ingest(
             if plan.makes_world:
                 world = make_world(seed, plan.world)
                 made = ((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))
+                if plan.world.documented:
+                    from alignloop.tools.open_book import make_open_book, write_library  # which import torch
+
+                    book = make_open_book(
+                        seed, plan.world.documented, plan.world.users, plan.world.demonstration_quality
+                    )
+                    more = (*book.dialogues, *book.prompts, *book.demonstrations)
+                    made = chain(made, ((0, record) for record in more))
+                    write_library(part / LIBRARY, book.library)
                 accounts.append(raw.add(_Account("world", "world", WORLD), parse_rows(made, WORLD)))
                 yield Progress(1, 1, accounts[0].tally)
             for done, source in enumerate(found, 1):

@@ -8,7 +8,7 @@ from random import Random
 from alignloop.records import Prompt
 from alignloop.seeds import seed_of
 from alignloop.world import wording
-from alignloop.world.behaviours import BEHAVIOURS
+from alignloop.world.behaviours import BEHAVIOURS, JUDGED, documented
 from alignloop.world.behaviours.behaviour import Verdict
 from alignloop.world.reading import Reading, words_of
 from alignloop.world.things import POOLS, STRANGERS, THINGS, make_facts
@@ -40,9 +40,11 @@ def _pairs(sentence: tuple[str, ...]) -> list[tuple[str, str]]:
 def _expected(behaviour: str) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
     """The words and word pairs of good responses of a behaviour, independent of the facts."""
     facts, rng = make_facts(0, 48), Random(seed_of(0, "expected", behaviour))
+    if behaviour == "documented":
+        facts = documented.make_documented(0, 48)
     responses = [*wording.LEADS, *wording.TAILS]
     for _ in range(1200):
-        responses.append(BEHAVIOURS[behaviour].good(BEHAVIOURS[behaviour].ask(facts, rng).key, facts, rng))
+        responses.append(JUDGED[behaviour].good(JUDGED[behaviour].ask(facts, rng).key, facts, rng))
     return _parts(responses)
 
 

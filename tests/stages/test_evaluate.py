@@ -29,6 +29,7 @@ SMALL = {
     "documents": 1,
     "truth": 0.75,
     "demonstration_quality": 0.65,
+    "documented": None,
 }
 
 REPLIES = ("Yes.", "Sorry, I cannot help with that.", "")
