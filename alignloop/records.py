@@ -7,17 +7,12 @@ it is None for prompts from people, and no model ever sees it.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+from alignloop.record_base import Identifier, Record, Text
+from alignloop.tool_turns import ToolCall, Turns
+
 Split = Literal["train", "valid", "test"]
-
-
-class Record(BaseModel):
-    """Base of all records: immutable, unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Message(Record):
@@ -108,7 +103,7 @@ class Instruction(Record):
     """An instruction whose following can be checked: its id and arguments as in IFEval (arXiv 2311.07911)."""
 
     id: Identifier
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] = Field(default={})
 
 
 class Check(Record):
@@ -148,14 +143,6 @@ class Prompt(Record):
         return Check.model_validate(self.check or {})
 
 
-class ToolCall(Record):
-    """A call of a tool before a response: the tool's name, its arguments, and what it answered."""
-
-    name: Identifier
-    arguments: dict[str, Any]
-    result: str
-
-
 class Demonstration(Record):
     """A conversation whose assistant turns a labeler wrote; with `teacher` a model wrote the last one.
 
@@ -178,20 +165,6 @@ class Demonstration(Record):
     def _ends_with_assistant(self) -> "Demonstration":
         check_turns(self.messages, last="assistant")
         return self
-
-
-class RolloutTurn(Record):
-    """A part of a response that called tools: what the policy drew, or what a tool answered.
-
-    `tokens` of it are in the response, in this order; only the policy's are learned from.
-    """
-
-    by: Literal["policy", "tool"]
-    text: str
-    tokens: int
-
-
-Turns = tuple[RolloutTurn, ...]  # of one response, in their order
 
 
 class Samples(Record):
@@ -226,7 +199,7 @@ class Labeling(Record):
     active_seconds: float | None
     guidelines: str
     ratings: tuple[dict[str, int], ...] = ()
-    about: dict[str, str] = {}
+    about: dict[str, str] = Field(default={})
 
 
 class Ranking(Record):
@@ -293,10 +266,7 @@ class Rollout(Record):
 
 
 class EvaluatedResponse(Record):
-    """One model's response to one test prompt, as evaluated; `gold` is None for prompts without a key.
-
-    With tools, `turns` has all that led to the response, and `tokens` are those of the response alone.
-    """
+    """One model's response to a test prompt; `gold` is None without a key, `tokens` are the last turn's."""
 
     id: Identifier
     prompt: Prompt

@@ -26,13 +26,14 @@ from alignloop.data.record_files import read, write
 from alignloop.files import write_json
 from alignloop.params.binding import bind
 from alignloop.params.tools import Tools
-from alignloop.records import Message, Prompt, Turns
+from alignloop.records import Message, Prompt
 from alignloop.retrieval.citations import Checked, check
 from alignloop.retrieval.documents import Document, read_folder
 from alignloop.retrieval.index import build
 from alignloop.scoring.supported import cited_passages
 from alignloop.seeds import seed_of
 from alignloop.stages.ppo import ppo
+from alignloop.tool_turns import Turns
 from alignloop.tools.open_book import LICENCE, SHOWN, library_of, write_library
 from alignloop.tools.responder import open_responder
 from alignloop.training.checkpoints import Checkpoint

@@ -18,8 +18,9 @@ from alignloop.core.reward_model import RewardModel
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.best_of_n_report import draw_pool
 from alignloop.inference.open_sampler import open_sampler
-from alignloop.records import Demonstration, Message, Prompt, ToolCall
+from alignloop.records import Demonstration, Message, Prompt
 from alignloop.seeds import seed_of
+from alignloop.tool_turns import ToolCall
 from alignloop.tools.call_form import BrokenCall
 from alignloop.tools.demonstrations import calls_in
 from alignloop.tools.responder import open_responder
@@ -62,7 +63,8 @@ def command(arguments: Sequence[str]) -> int:
         best = [
             (texts[at], turns[at]) for texts, turns, at in zip(pool.texts, pool.turns, places, strict=True)
         ]
-        demonstrations, empty, broken = [], 0, 0
+        demonstrations: list[Demonstration] = []
+        empty = broken = 0
         for (prompt, _), (text, turns) in zip(rows, best, strict=True):
             if not text.strip():
                 empty += 1

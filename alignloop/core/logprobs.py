@@ -94,5 +94,5 @@ def response_logprobs(
     own: Sequence[list[bool]] | None = None,
 ) -> Tensor:
     """Log-probability (N,) in nats of each response, summed over its tokens, or those that `own` marks."""
-    per_token = per_token_logprobs(model, prompts, responses, rules, temperature, own)
+    per_token = per_token_logprobs(model, prompts, responses, rules, temperature, own=own)
     return torch.tensor([float(part.sum()) for part in per_token])

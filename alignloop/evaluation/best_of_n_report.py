@@ -17,8 +17,8 @@ from alignloop.evaluation.responses import ModelResponses
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.sample import Decoding
 from alignloop.params.tools import Tools
-from alignloop.records import Turns
 from alignloop.seeds import seed_of
+from alignloop.tool_turns import Turns
 from alignloop.tools.responder import Responder, open_responder
 from alignloop.training.encoding import chat
 from alignloop.training.scoring import scorer

@@ -27,8 +27,9 @@ from alignloop.evaluation.sources import sources_report
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.sample import Decoding
 from alignloop.params.tools import Tools
-from alignloop.records import Document, EvaluatedResponse, Prompt, Turns
+from alignloop.records import Document, EvaluatedResponse, Prompt
 from alignloop.seeds import draws, seed_of
+from alignloop.tool_turns import Turns
 from alignloop.tools.responder import Responder, open_responder
 from alignloop.training.encoding import document_rows, prompt_rows
 from alignloop.training.scoring import scorer
@@ -145,10 +146,16 @@ def _respond(
         tokens, scores = other.tokens(texts, drawn.ended), other.score(chosen, texts)
         loss = None if loss is None else other.loss(loss, text, tests.documents)
     responses = [
-        _judged(name, prompt, text, tokens=len(row), ended=ended, score=score, turns=responder.turns(all_ids))
-        for prompt, text, row, ended, score, all_ids in zip(
-            chosen, texts, tokens, drawn.ended, scores.tolist(), drawn.ids, strict=True
+        _judged(
+            name,
+            prompt,
+            texts[place],
+            tokens=len(tokens[place]),
+            ended=drawn.ended[place],
+            score=score,
+            turns=responder.turns(drawn.ids[place]),
         )
+        for place, (prompt, score) in enumerate(zip(chosen, scores.tolist(), strict=True))
     ]
     return ModelResponses(
         policy=model,
@@ -186,7 +193,7 @@ def _judged(
 def kl_to(reference: PreTrainedModel, model: ModelResponses, temperature: float) -> float:
     """KL(model ‖ reference) in nats per response, estimated on the model's responses, its own tokens."""
     rules, drawn = token_rules(model.tokenizer, reference), model.drawn
-    theirs = response_logprobs(reference, model.ids, drawn.ids, rules, temperature, drawn.own)
+    theirs = response_logprobs(reference, model.ids, drawn.ids, rules, temperature, own=drawn.own)
     return float((torch.stack([part.sum() for part in drawn.logprobs]) - theirs).mean())
 
 

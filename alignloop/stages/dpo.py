@@ -34,6 +34,7 @@ from alignloop.params.dpo import Dpo
 from alignloop.params.rollout import RolloutEngine
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
+from alignloop.params.tools import Tools
 from alignloop.progress import Progress
 from alignloop.records import LABELS, BinaryLabel, Prompt, Ranking, Rollout
 from alignloop.seeds import draws, seed_of
@@ -51,6 +52,7 @@ def dpo(
     seed: Seed,
     plan: Dpo,
     decoding: Decoding,
+    tools: Tools,
     compute: Compute,
     engine: RolloutEngine,
     checkpoint: Checkpoint,
@@ -66,6 +68,7 @@ def dpo(
     plots: Path,
 ) -> Iterator[Progress]:
     """Train the policy on the round's rankings, which are beside the prompts, as in dvc.yaml."""
+    assert not tools.functions, "params.yaml is refused: dpo cannot learn to call tools"
     rankings = prompts.parent / "rankings" / round
     small = compute.four_bits
     policy, tokenizer = load_policy(start, four_bits=small)

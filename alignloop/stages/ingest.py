@@ -35,7 +35,7 @@ from alignloop.params.ingest import Ingest
 from alignloop.params.section import Seed
 from alignloop.progress import Progress
 from alignloop.records import RARE_SETS, RAW_SETS, Demonstration, Origin, Record
-from alignloop.world.builder import make_world
+from alignloop.tools.world_records import world_records
 
 COUNTS = ("rows", "records", "kept", "refused", "changed")
 SHOWN = 5  # lines named per reason
@@ -66,17 +66,7 @@ def ingest(
             refused = (part / "refused.csv").open("w", encoding="utf-8", newline="\n")
             raw = _Raw(files, stack.enter_context(refused), forgotten_users)
             if plan.makes_world:
-                world = make_world(seed, plan.world)
-                made = ((0, record) for record in (*world.documents, *world.prompts, *world.demonstrations))
-                if plan.world.documented:
-                    from alignloop.tools.open_book import make_open_book, write_library  # which import torch
-
-                    book = make_open_book(
-                        seed, plan.world.documented, plan.world.users, plan.world.demonstration_quality
-                    )
-                    more = (*book.dialogues, *book.prompts, *book.demonstrations)
-                    made = chain(made, ((0, record) for record in more))
-                    write_library(part / LIBRARY, book.library)
+                made = ((0, record) for record in world_records(seed, plan.world, part / LIBRARY))
                 accounts.append(raw.add(_Account("world", "world", WORLD), parse_rows(made, WORLD)))
                 yield Progress(1, 1, accounts[0].tally)
             for done, source in enumerate(found, 1):

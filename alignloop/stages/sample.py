@@ -21,8 +21,9 @@ from alignloop.params.sample import Decoding, Sample
 from alignloop.params.section import Seed
 from alignloop.params.tools import Tools
 from alignloop.progress import Progress
-from alignloop.records import Prompt, Samples, Split, Turns
+from alignloop.records import Prompt, Samples, Split
 from alignloop.seeds import draws, seed_of
+from alignloop.tool_turns import Turns
 from alignloop.tools.responder import Responder, open_responder
 from alignloop.training.encoding import prompt_rows
 from alignloop.training.scoring import scorer

@@ -7,7 +7,8 @@ from transformers import PreTrainedTokenizerBase
 
 from alignloop.core.numeric_checks import MOST_NAMES
 from alignloop.core.tokens import Encoded, encode_response
-from alignloop.records import Demonstration, ToolCall, Turns
+from alignloop.records import Demonstration
+from alignloop.tool_turns import ToolCall, Turns
 from alignloop.tools.processes import ToolError
 from alignloop.tools.responder import Responder
 from alignloop.tools.toolbox import Toolbox

@@ -12,10 +12,11 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from alignloop.params.ingest import DocumentedFacts
-from alignloop.records import Demonstration, Document, Message, Prompt, ToolCall
+from alignloop.records import Demonstration, Document, Message, Prompt
 from alignloop.retrieval import documents, index
 from alignloop.retrieval.citations import retrieved, shown
 from alignloop.seeds import seed_of
+from alignloop.tool_turns import ToolCall
 from alignloop.tools.call_form import CallForm
 from alignloop.tools.definition import definition_of
 from alignloop.tools.offer import with_tools

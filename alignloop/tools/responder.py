@@ -14,7 +14,7 @@ from alignloop.core.experience import Score
 from alignloop.core.sampler import Sampler
 from alignloop.core.tokens import decode, encode_prompt
 from alignloop.params.tools import Tools
-from alignloop.records import Turns
+from alignloop.tool_turns import Turns
 from alignloop.tools.toolbox import Toolbox, open_tools
 
 Ids = Sequence[list[int]]
@@ -53,7 +53,7 @@ class Responder:
 
     def turns(self, ids: Sequence[int]) -> Turns | None:
         """All turns of a response; None without tools."""
-        return tuple(self.tools.turns_of(ids)) if self.tools else None
+        return self.tools.turns_of(ids) if self.tools else None
 
     def new_faults(self) -> list[str]:
         """A sentence for each way in which a call has failed for the first time since the last look."""

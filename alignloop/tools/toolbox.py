@@ -16,7 +16,7 @@ from alignloop.core.sampler import Sampler
 from alignloop.core.tokens import decode, encode_prompt
 from alignloop.core.tool_rollouts import Answer, ToolSampler
 from alignloop.params.tools import Tools
-from alignloop.records import RolloutTurn
+from alignloop.tool_turns import RolloutTurn, Turns
 from alignloop.tools import calculator, search
 from alignloop.tools.answer_form import AnswerForm
 from alignloop.tools.call_form import BrokenCall, Call, CallForm, call_form
@@ -80,16 +80,16 @@ class Toolbox:
             self._answer(turns) if parallel_passes.is_writer() else cast(list[Answer], None)
         )
 
-    def turns_of(self, ids: Sequence[int]) -> list[RolloutTurn]:
+    def turns_of(self, ids: Sequence[int]) -> Turns:
         """The turns of a response: calls and answers, and what it says in the end."""
-        return [
+        return tuple(
             RolloutTurn(
                 by="policy" if turn.own else "tool",
                 text=self._text(turn.ids) if turn.own else self.answers.words(turn),
                 tokens=len(turn.ids),
             )
             for turn in self.answers.turns(ids)
-        ]
+        )
 
     def answers_to(self, ids: Sequence[int]) -> list[str]:
         """What tools have answered in a response."""

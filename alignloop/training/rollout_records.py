@@ -7,7 +7,8 @@ from transformers import PreTrainedTokenizerBase
 
 from alignloop.core.experience import Rollouts
 from alignloop.core.tokens import decode
-from alignloop.records import Rollout, Turns
+from alignloop.records import Rollout
+from alignloop.tool_turns import Turns
 
 
 def rollout_records(

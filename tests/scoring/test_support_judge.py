@@ -55,7 +55,5 @@ def test_no_verdict_is_asked_for_again_and_then_said(judge: ChatServer) -> None:
         assert part(drawn("In 1820 [7].")).tolist() == [1.0]
         assert len(judge.asked) == 3
         judge.reply = lambda body: "I refuse."
-        with pytest.raises(
-            ScoreError, match=r"gave no verdict, .*: no verdict in 'I refuse.'; .*s.judge"
-        ):
+        with pytest.raises(ScoreError, match=r"gave no verdict, .*: no verdict in 'I refuse.'; .*s.judge"):
             part(drawn("In 1820, so [7]."))

@@ -15,7 +15,8 @@ from alignloop.core.models import load_policy, new_policy, save_policy
 from alignloop.core.tokens import train_tokenizer
 from alignloop.data.record_files import read, write
 from alignloop.params import Params
-from alignloop.records import Demonstration, EvaluatedResponse, Rollout, Samples, ToolCall, Turns
+from alignloop.records import Demonstration, EvaluatedResponse, Rollout, Samples
+from alignloop.tool_turns import ToolCall, Turns
 from alignloop.tools.call_form import CallForm
 from alignloop.tools.definition import Definition
 from alignloop.tools.demonstrations import calls_in, rows_with_tools

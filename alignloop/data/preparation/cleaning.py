@@ -19,9 +19,9 @@ from alignloop.records import (
     Prompt,
     Ranking,
     Record,
-    ToolCall,
     prompt_of,
 )
+from alignloop.tool_turns import ToolCall
 
 R = TypeVar("R", bound=Record)
 TextLanguages = tuple[Hashes, LanguageCodes]  # hashes of texts, and the language of each

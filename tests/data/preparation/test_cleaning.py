@@ -4,7 +4,8 @@ from collections import Counter
 
 from alignloop.data.preparation.cleaning import Cleaner
 from alignloop.data.validation.record_tables import _texts
-from alignloop.records import Demonstration, Message, ToolCall
+from alignloop.records import Demonstration, Message
+from alignloop.tool_turns import ToolCall
 
 
 def test_arguments_and_results_of_calls_are_redacted_and_looked_at() -> None:
