@@ -1,6 +1,7 @@
 """`python -m flows.worker`: register the deployments of prefect.yaml, and execute their runs here.
 
-One run at a time; further runs wait. Every run that fails is posted to the URL in ALIGNLOOP_WEBHOOK.
+One run at a time; further runs wait. Looks at what people think of the champion wait for none. Every run that
+fails, and every alarm, is posted to the URL in ALIGNLOOP_WEBHOOK.
 """
 
 import argparse
@@ -26,7 +27,10 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.states import Crashed
 from prefect.workers.process import ProcessWorker
 
+from flows.watching import ALARM
+
 POOL = "local"
+WATCHING = "watching"  # the queue of runs that take seconds, beside that of the loop
 PATIENCE_SECONDS = 600.0
 RUN_COMMAND = "python -m prefect.engine"  # Prefect's default loads the flow in an extra process first
 FAILURES = "alignloop: a run failed"
@@ -34,6 +38,8 @@ MESSAGE = (
     """{"text": {{ ("Alignloop: run " ~ flow_run.name ~ " " ~ flow_run.state.name ~ ". " """
     """~ (flow_run.state.message or "")\n ~ " " ~ flow_run|ui_url)|tojson }}}"""
 )
+ALARMS = "alignloop: the champion gets more thumbs down"
+ALARM_MESSAGE = """{"text": {{ ("Alignloop: " ~ event.payload.message)|tojson }}}"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _open_pool(client, pool)
         _mark_crashed(client, pool)
         _deploy(str(client.api_url))
-        _report_failures(os.environ.get("ALIGNLOOP_WEBHOOK"))
+        _report(os.environ.get("ALIGNLOOP_WEBHOOK"))
     print(f"worker of the pool {pool} is ready", flush=True)
-    asyncio.run(ProcessWorker(work_pool_name=pool, name=socket.gethostname(), limit=1).start())
+    asyncio.run(ProcessWorker(work_pool_name=pool, name=socket.gethostname(), limit=2).start())
     return 0
 
 
@@ -72,6 +78,12 @@ def _open_pool(client: SyncPrefectClient, pool: str) -> None:
     client.create_work_pool(
         WorkPoolCreate(name=pool, type="process", base_job_template=template), overwrite=True
     )
+    queues = {queue.name for queue in client.read_work_queues(work_pool_name=pool)}
+    if WATCHING not in queues:
+        client.create_work_queue(WATCHING, work_pool_name=pool)
+    for name in ("default", WATCHING):  # one run at a time works on the checkout
+        queue = client.read_work_queue_by_name(name, work_pool_name=pool)
+        client.update_work_queue(queue.id, concurrency_limit=1)
 
 
 def _mark_crashed(client: SyncPrefectClient, pool: str) -> None:
@@ -91,8 +103,9 @@ def _mark_crashed(client: SyncPrefectClient, pool: str) -> None:
 def _deploy(server: str) -> None:
     """Run `prefect deploy --all` if prefect.yaml has changed; until then, changes on the pages are kept."""
     done = Path(".cache", "deployed")
+    flows = b"".join(Path("flows", name).read_bytes() for name in ("pipeline.py", "watching.py"))
     mark = blake2b(
-        server.encode() + Path("prefect.yaml").read_bytes() + Path("flows", "pipeline.py").read_bytes(),
+        server.encode() + Path("prefect.yaml").read_bytes() + flows,
         digest_size=8,
     ).hexdigest()
     with suppress(FileNotFoundError):
@@ -103,22 +116,29 @@ def _deploy(server: str) -> None:
     done.write_text(mark, encoding="utf-8")
 
 
-def _report_failures(url: str | None) -> None:
-    """Create the automation that posts failed and crashed runs to the URL; without a URL, delete it."""
-    with suppress(ValueError):
-        Automation.read(name=FAILURES).delete()  # pyright: ignore[reportAttributeAccessIssue]
+def _report(url: str | None) -> None:
+    """Create the automations that post failed runs and alarms to the URL; without a URL, delete them."""
+    for name in (FAILURES, ALARMS):
+        with suppress(ValueError):
+            Automation.read(name=name).delete()  # pyright: ignore[reportAttributeAccessIssue]
     if not url:
         return
     block = Webhook(url=url).save("alignloop-failures", overwrite=True)  # pyright: ignore[reportArgumentType]
     trigger = EventTrigger(
         expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
         match={"prefect.resource.id": "prefect.flow-run.*"},  # pyright: ignore[reportArgumentType]
-        match_related={"prefect.resource.role": "flow", "prefect.resource.name": "alignloop"},  # pyright: ignore[reportArgumentType]
+        match_related={
+            "prefect.resource.role": "flow",
+            "prefect.resource.name": ["alignloop", "alignloop-watch"],
+        },  # pyright: ignore[reportArgumentType]
         posture=Posture.Reactive,
         threshold=1,
     )
     action = CallWebhook(block_document_id=block, payload=MESSAGE)  # pyright: ignore[reportArgumentType]
     Automation(name=FAILURES, trigger=trigger, actions=[action]).create()  # pyright: ignore
+    trigger = EventTrigger(expect={ALARM}, posture=Posture.Reactive, threshold=1)
+    action = CallWebhook(block_document_id=block, payload=ALARM_MESSAGE)  # pyright: ignore[reportArgumentType]
+    Automation(name=ALARMS, trigger=trigger, actions=[action]).create()  # pyright: ignore
 
 
 if __name__ == "__main__":

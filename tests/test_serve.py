@@ -20,6 +20,9 @@ import httpx
 import pytest
 import yaml
 
+from alignloop import tracking
+from alignloop.labeling.database import LabelingDatabase, database_url
+from alignloop.labeling.feedback_schema import ServedOpinion
 from alignloop.pipeline import environment
 from alignloop.pipeline.checkout_lock import PipelineBusyError, lock_checkout
 from alignloop.pipeline.overrides import override
@@ -95,8 +98,8 @@ class Served:
         )
         return answer.raise_for_status().json()
 
-    def start(self, deployment: str, **parameters: Any) -> str:
-        id = self.asked("GET", f"deployments/name/alignloop/{deployment}")["id"]
+    def start(self, deployment: str, flow: str = "alignloop", **parameters: Any) -> str:
+        id = self.asked("GET", f"deployments/name/{flow}/{deployment}")["id"]
         return self.asked(
             "POST",
             f"deployments/{id}/create_flow_run",
@@ -190,8 +193,8 @@ def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(
     schedules = [
         each for one in served.asked("POST", "deployments/filter", json={}) for each in one["schedules"]
     ]
-    assert [each["active"] for each in schedules] == [False] * 3
-    assert all(each["parameters"]["commit"] for each in schedules)
+    assert [each["active"] for each in schedules] == [False] * 4
+    assert sorted(each["parameters"].get("commit", False) for each in schedules) == [False, True, True, True]
     form = served.asked("GET", "deployments/name/alignloop/loop")
     assert form["parameters"] == {}, "a run started on the page does what `make run` does"
     fields = form["parameter_openapi_schema"]["properties"]
@@ -234,6 +237,34 @@ def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(
     md5 = yaml.safe_load(git(root, "show", "runs:dvc.lock"))["stages"]["prepare"]["outs"][0]["md5"]
     assert (root.parent / "remote" / "files" / "md5" / md5[:2] / md5[2:]).exists()
     wait(lambda: at_root(root) == idle, 30)
+
+
+def test_an_alarm_is_told_while_a_run_is_at_work(served: Served, told: tuple[str, list[str]]) -> None:
+    root = served.root
+    store = tracking.client(tracking.store_uri(root))
+    store.create_registered_model("alignloop-policy")
+    for number, alias in ((1, "previous"), (2, "champion")):
+        store.create_model_version("alignloop-policy", f"models:/m-{number}", tags={"dvc": f"{number}.dir"})
+        store.set_registered_model_alias("alignloop-policy", alias, str(number))
+    about: dict[str, Any] = {"kind": "thumb", "other": "", "asked": "alignloop-policy@champion", "time": 0.0}
+    database = LabelingDatabase(database_url(root))
+    with database.writing() as session:
+        for number, downs in ((1, 5), (2, 45)):
+            model = f"alignloop-policy/{number}"
+            for place in range(50):
+                session.add(ServedOpinion(model=model, value=float(place >= downs), is_first=True, **about))
+    database.close()
+    served.ingest_by("sleep 900")
+    long = served.start("data")
+    wait(lambda: served.state(long)[0] == "Running")
+    for _ in range(2):  # the second one has nothing new to tell
+        assert served.ended(served.start("thumbs-down", flow="alignloop-watch"))[0] == "Completed"
+    [heard] = wait(lambda: [each for each in told[1] if "ALARM" in each])
+    assert heard.startswith("Alignloop: ALARM: alignloop-policy/2 @champion gets more thumbs down")
+    assert "python -m alignloop rollback" in heard
+    assert served.state(long)[0] == "Running"
+    served.asked("POST", f"flow_runs/{long}/set_state", json={"state": {"type": "CANCELLING"}})
+    assert served.ended(long)[0] == "Cancelled"
 
 
 def test_nobody_without_the_key_reaches_prefects_api(served: Served) -> None:

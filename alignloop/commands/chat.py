@@ -104,9 +104,11 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
     print(f"API      {plan.url}/v1, {how}", file=sys.stderr, flush=True)
     if link := accounts.administrators_link(database, plan.url):
         print(link, file=sys.stderr, flush=True)
+    app = create_chat_app(database, plan, pool, rules, statement)
+    app.state.history.start()
     server = uvicorn.Server(
         uvicorn.Config(
-            create_chat_app(database, plan, pool, rules, statement),
+            app,
             host=options.host,
             port=port,
             timeout_graceful_shutdown=int(plan.drain_seconds),
@@ -119,6 +121,7 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
         print("chat: has ended", file=sys.stderr)
     finally:
         pool.close()
+        app.state.history.close()
 
 
 def _parser() -> argparse.ArgumentParser:

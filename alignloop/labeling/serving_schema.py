@@ -1,4 +1,4 @@
-"""Tables of what is served: API keys and their use, guests' sessions, conversations and their messages.
+"""Tables of what is served: API keys and their use, guests' sessions, conversations, messages, numbers.
 
 They are in the labeling database, apart from its other tables, because no stage reads them. A change here
 needs a migration (migrations/versions).
@@ -91,3 +91,14 @@ class ChatMessage(Table):
     left_out: Mapped[int]  # earlier messages that the model did not get: they exceeded its context
     system: Mapped[str | None] = mapped_column(Text)  # the system prompt of a response; None: not recorded
     created: Mapped[float]
+
+
+class ServedNumber(Table):
+    """How much a number of the server grew in an hour; `key` is its labels as one text."""
+
+    __tablename__ = "served_numbers"
+    hour: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # its beginning
+    name: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    labels: Mapped[dict[str, Any]]
+    value: Mapped[float]

@@ -60,6 +60,13 @@ async def administrator(account: Annotated[SignedInAccount, Depends(signed_in)])
     return account
 
 
+async def reviewer(account: Annotated[SignedInAccount, Depends(signed_in)]) -> SignedInAccount:
+    """The signed-in account, which must be of a reviewer or an administrator."""
+    if account.role not in ("reviewer", "admin"):
+        raise HTTPException(403, "This page is for reviewers.")
+    return account
+
+
 async def checked_form(
     account: Annotated[SignedInAccount, Depends(signed_in)], form: FormFields
 ) -> dict[str, str]:
@@ -78,6 +85,7 @@ def check_form_key(account: SignedInAccount, key: str) -> None:
 
 SignedIn = Annotated[SignedInAccount, Depends(signed_in)]
 Administrator = Annotated[SignedInAccount, Depends(administrator)]
+Reviewer = Annotated[SignedInAccount, Depends(reviewer)]
 CheckedForm = Annotated[dict[str, str], Depends(checked_form)]
 
 

@@ -22,6 +22,7 @@ from alignloop.web import (
     chat_suggest,
     metrics_routes,
     moderation_routes,
+    watch_routes,
 )
 from alignloop.web.api_errors import API, api_error, refusal
 from alignloop.web.auth import NotSignedIn
@@ -29,6 +30,7 @@ from alignloop.web.chat_turns import Turns
 from alignloop.web.rendering import HERE, add_error_pages
 from alignloop.web.request_guard import RequestGuard
 from alignloop.web.rule_checks import RuleChecks
+from alignloop.web.serving_history import ServingHistory
 from alignloop.web.serving_metrics import CountRequests, ServingMetrics
 
 ROUTES = (
@@ -42,6 +44,7 @@ ROUTES = (
     chat_suggest,
     metrics_routes,
     moderation_routes,
+    watch_routes,
 )
 ERRORS = chat_routes.ERRORS | chat_feedback.ERRORS | chat_suggest.ERRORS | moderation_routes.ERRORS
 
@@ -57,7 +60,8 @@ def create_chat_app(
     app.state.database = database
     app.state.settings = app.state.serving = serving  # `url` is what the sign-in pages read
     app.state.pool = pool
-    app.state.metrics = ServingMetrics(pool, database)
+    app.state.metrics = ServingMetrics(pool, database, serving)
+    app.state.history = ServingHistory(app.state.metrics.registry, database)
     app.state.checks = RuleChecks(rules, database, app.state.metrics)
     app.state.turns = Turns(pool, app.state.checks)
     app.state.statement = statement

@@ -1,9 +1,9 @@
 """The reviewers' pages: blind comparison of two responses; for administrators the votes and the decision."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
@@ -19,7 +19,7 @@ from alignloop.release import decision, decision_log
 from alignloop.release.decision_log import Entry
 from alignloop.release.gates import gate_rows, verdict_sentences
 from alignloop.release.preference import preference_sentence
-from alignloop.web.auth import Administrator, CheckedForm, SignedIn, get_database
+from alignloop.web.auth import Administrator, CheckedForm, Reviewer, get_database
 from alignloop.web.forms import PathNumber, letters, parse_active_seconds
 from alignloop.web.item_pages import show_item
 from alignloop.web.rendering import render_page
@@ -28,16 +28,6 @@ from alignloop.web.settings import get_settings
 
 ENTRIES = 10  # decisions on the page
 router = APIRouter()
-
-
-def reviewer(account: SignedIn) -> SignedInAccount:
-    """The signed-in account, which must be of a reviewer or an administrator."""
-    if account.role not in ("reviewer", "admin"):
-        raise HTTPException(403, "This page is for reviewers.")
-    return account
-
-
-Reviewer = Annotated[SignedInAccount, Depends(reviewer)]
 
 
 @router.get("/review")

@@ -207,6 +207,7 @@ async def begin_checked(
     """
     dialogues: Sequence[Dialogue] = ()
     begun = time.monotonic()
+    checks.metrics.arrived()
 
     def planned(engine: Engine) -> Prompts:
         nonlocal dialogues

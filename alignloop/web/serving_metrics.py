@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alignloop.labeling import escalations
 from alignloop.labeling.database import LabelingDatabase
+from alignloop.params.serving import Serving
+from alignloop.release import online
 from alignloop.rules.rule import Side
 from alignloop.rules.rule_set import Decision
 from alignloop.serving.engine import Piece
@@ -18,6 +20,7 @@ from alignloop.serving.model_pool import ModelPool
 from alignloop.web.live_generation import Responses, WrappedResponses
 
 FIRST_TOKEN = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)  # seconds
+WAITING = (0, 1, 2, 5, 10, 20, 50, 100, 200)  # responses
 EACH_TOKEN = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 OF_RULES = (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)
 
@@ -25,9 +28,17 @@ OF_RULES = (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)
 class ServingMetrics:
     """The numbers of one server."""
 
-    def __init__(self, pool: ModelPool, database: LabelingDatabase) -> None:
+    def __init__(self, pool: ModelPool, database: LabelingDatabase, serving: Serving) -> None:
+        self._pool = pool
         self.registry = CollectorRegistry()
         self.registry.register(_Load(pool, database))
+        self.registry.register(_Opinions(pool, database, serving))
+        self.waiting = Histogram(
+            "alignloop_waiting",
+            "Responses that waited when a request came.",
+            buckets=WAITING,
+            registry=self.registry,
+        )
         self.requests = Counter(
             "alignloop_requests", "Requests by route and status.", ["route", "status"], registry=self.registry
         )
@@ -62,6 +73,10 @@ class ServingMetrics:
             registry=self.registry,
         )
 
+    def arrived(self) -> None:
+        """Count the responses that a request finds waiting."""
+        self.waiting.observe(self._pool.load()[1])
+
     @contextmanager
     def checking(self, side: Side) -> Iterator[None]:
         """Measure how long the rules take for a text."""
@@ -87,6 +102,28 @@ class _Load(Collector):
         yield GaugeMetricFamily(
             "alignloop_escalations_waiting", "Prompts that wait for a person.", value=count
         )
+
+
+class _Opinions(Collector):
+    """Thumbs by version, and the evidence that the champion's are worse than those of the one before."""
+
+    def __init__(self, pool: ModelPool, database: LabelingDatabase, serving: Serving) -> None:
+        self._pool, self._database = pool, database
+        self._serving = serving
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        plan = self._serving
+        found = online.look(self._database, self._pool.versions(), plan.model, plan.alarm_error)
+        thumbs = GaugeMetricFamily("alignloop_thumbs", "Thumbs by version.", labels=["model", "thumb"])
+        for each in found.rated:
+            thumbs.add_metric([each.version.name, "up"], each.thumbs.misses)
+            thumbs.add_metric([each.version.name, "down"], each.thumbs.hits)
+        yield thumbs
+        if found.rise:
+            words = "Evidence that the champion gets more thumbs down than the one before."
+            yield GaugeMetricFamily("alignloop_thumbs_down_evidence", words, value=found.rise.evidence)
+            words = "The evidence that is an alarm."
+            yield GaugeMetricFamily("alignloop_thumbs_down_alarm_from", words, value=1 / plan.alarm_error)
 
 
 class MeasuredResponses(WrappedResponses):
