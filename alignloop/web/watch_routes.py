@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
@@ -9,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from alignloop.labeling import alarms, served_history
 from alignloop.labeling.chat_activity import activity
+from alignloop.lineage.drift import served
 from alignloop.release import online
 from alignloop.web import charts
 from alignloop.web.api_routes import get_pool
@@ -65,6 +67,7 @@ def watch(request: Request, account: Reviewer, days: QueryNumber = 1) -> Respons
         said=said,
         hits=traffic.totals("alignloop_rule_hits_total", ("rule", "side", "action")),
         load=(running, waiting),
+        drift=served.last(Path.cwd()),
         number=charts.number,
     )
 

@@ -65,6 +65,7 @@ def test_operators_see_what_is_served_and_what_people_think_of_it(
     assert "1 prompt waits for a person now; 1 came in this time" in shown
     assert "pepper\tprompt\task_person\t1" in shown
     assert "thumbs\t1\t50.0" in shown
+    assert "Not measured yet: python -m alignloop watch drift." in shown
     look(rita, "watch")
     rita.keyboard.press("Tab")
     press(rita, "text=Last 7 days")

@@ -1,5 +1,7 @@
 """`watch` prints what people think, writes it on the candidate's version, ends with the alarm's status."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,10 +9,12 @@ import pytest
 
 from alignloop.__main__ import main
 from alignloop.commands.watch import ALARM
+from alignloop.labeling import consent, conversations
 from alignloop.labeling.database import LabelingDatabase, database_url
 from alignloop.labeling.feedback_schema import ServedOpinion
 from alignloop.release import online
 from alignloop.tracking import registry
+from tests.conftest import PROJECT
 from tests.web.chat_server import CHAMPION
 
 FIRST, SECOND = "alignloop-policy/1", "alignloop-policy/2"
@@ -64,3 +68,30 @@ def test_without_a_database_nothing_is_made(
     assert main(["watch"]) == 1
     assert "`make chat` makes it" in capsys.readouterr().err
     assert not (policies / "people").exists()
+
+
+def test_drift_is_measured_on_prompts_of_people_who_agree_and_shown(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(PROJECT / "configs", root / "configs")
+    statement = consent.read_statement(root, "configs/consent.md", "LicenseRef-Chat-Consent")
+    database = LabelingDatabase(database_url(root))
+    consent.record_statement(database, statement)
+    consent.decide(database, "ada", statement, version=statement.version, agreed=True)
+    for owner, text in (("ada", "Write to ada@example.org"), ("bob", "Is the sea full of salt?")):
+        settings = {"model": CHAMPION, "system": "", "sampling": {}}
+        id = conversations.create(database, owner, "A title", **settings)
+        prompt = conversations.add_prompt(database, owner, id, None, text)
+        more = {"model": FIRST, "state": "complete", "left_out": 0, "system": ""}
+        conversations.add_response(database, owner, id, parent=prompt, content="Yes.", **more)
+    database.close()
+    trained = {"prompts": {"rows": 10, "characters": 8.0, "mixes": {"length": {"8": 10}}}}
+    (root / "reports" / "profiles").mkdir(parents=True)
+    (root / "reports" / "profiles" / "sets.json").write_text(json.dumps(trained))
+    assert main(["watch", "drift"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(
+        "1 served prompts beside 10 training prompts\nlength: median characters 8 → 16;"
+    )
+    for name in ("configs", "reports"):
+        shutil.rmtree(root / name)

@@ -29,7 +29,14 @@ def index_section(summary: str, warnings: Sequence[Shift], page: str | None) -> 
 
 
 def write(
-    page: Path, before: Profiles, now: Profiles, shifts: Sequence[Shift], *, label: str, picture: Path
+    page: Path,
+    before: Profiles,
+    now: Profiles,
+    shifts: Sequence[Shift],
+    *,
+    label: str,
+    picture: Path,
+    title: str = "Drift: what changed since the version before",
 ) -> None:
     """Write the page with its picture embedded: MLflow shows one file at a time. `label` names `before`."""
     counts = ", ".join(
@@ -49,7 +56,7 @@ def write(
     head = ["set", "measure", "number", "before", "now", "moved by", "chance", "bound", ""]
     image = b64encode(picture.read_bytes()).decode()
     body = (
-        "<h1>Drift: what changed since the version before</h1>"
+        f"<h1>{escape(title)}</h1>"
         f"<p>Records: {escape(counts)}. Before: {escape(label)}.</p>"
         f'<img src="data:image/png;base64,{image}" alt="Each measure of each set, before and now">'
         f"{data_docs.table(head, rows)}"
