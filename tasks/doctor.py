@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alignloop.checks import stage_memory
+from alignloop.checks.adopted_rounds import check_adopted
 from alignloop.checks.machine_memory import free_memory
 from alignloop.checks.rule_files import check_rules
 from alignloop.core.model_shape import shape_of
@@ -38,9 +39,15 @@ def consult_sizes(root: Path, planned: Params) -> list[str]:
     return [f"{each.message}; {each.remedy}" for each in found if each.severity == "warning"]
 
 
-def consult_rules(root: Path, planned: Params) -> None:
-    """Read the files of rules, which the last stage needs. Raises RunRefused with all that is wrong."""
-    found = check_rules(planned, root)
+def consult_files(root: Path, planned: Params) -> None:
+    """Look at files that late stages need: of rules, and of checkpoints that are adopted.
+
+    Raises RunRefused with all that is wrong.
+    """
+    found = [
+        *check_rules(planned, root),
+        *check_adopted(planned, root),
+    ]
     _refuse([f"{each.message}; {each.remedy}" if each.remedy else each.message for each in found])
 
 

@@ -20,7 +20,7 @@ from alignloop.pipeline.dvc_pipeline import Stage
 from alignloop.pipeline.overrides import mapping_in, override, preview
 from alignloop.pipeline.source_files import copy_sources, target_names
 from tasks.chat_feedback import take_feedback
-from tasks.doctor import consult, consult_rules, consult_sizes
+from tasks.doctor import consult, consult_files, consult_sizes
 from tasks.presets import preset_file
 from tasks.stage_task import warm_up
 
@@ -147,7 +147,7 @@ def _with_followers(pipeline: dvc_pipeline.Pipeline, outdated: Collection[str]) 
 
 def _examined(root: Path, planned: Params, files: Sequence[Path], overrides: Mapping[str, Any]) -> list[str]:
     """What the doctor says of this run. Raises RunRefused where a stage would fail."""
-    consult_rules(root, planned)
+    consult_files(root, planned)
     if planned.base and not _is_taken(root, planned.base):
         fetched = "" if (root / planned.base).is_dir() else ", fetched first"
         get_run_logger().info("base: trying %s%s", planned.base, fetched)
@@ -184,7 +184,8 @@ def _asked_of_people(root: Path, rounds: Sequence[str], stale: Collection[str]) 
         return []
     from alignloop.labeling.planned_rounds import announcements  # imports the labeling database
 
-    unlabeled = [round for round in rounds if f"label@{round}" in stale]
+    labeled = [round for round in rounds if params.rounds[round].by != "adopted"]
+    unlabeled = [round for round in labeled if f"label@{round}" in stale]
     return announcements(
         root, params, unlabeled, [name for name in unlabeled if f"sample@{name}" not in stale]
     )
@@ -193,9 +194,11 @@ def _asked_of_people(root: Path, rounds: Sequence[str], stale: Collection[str]) 
 def next_round(root: Path) -> dict[str, Any]:
     """Return the override that adds a round after the last one; empty until the last one has been evaluated.
 
-    The new round starts from the last one's policy, reward model and rankings, and learns as it did.
+    The new round starts from the last one's policy, reward model and rankings, and learns as it did, or as
+    the last one that trained its policy.
     """
-    last, before = list(load(root / "params.yaml").rounds.items())[-1]
+    rounds = load(root / "params.yaml").rounds
+    last = list(rounds)[-1]
     if not (root / "metrics" / "rounds" / last / "evaluate.json").exists():
         return {}
     if not (number := re.search(r"\d+$", last)):
@@ -210,6 +213,6 @@ def next_round(root: Path) -> dict[str, Any]:
         "start": policy,
         "reward_start": reward_model,
         "rankings": f"data/rankings/{last}",
-        "by": before.by,
+        "by": next((plan.by for plan in reversed(rounds.values()) if plan.by != "adopted"), "ppo"),
     }
     return {f"rounds.{name}": plan}

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
-from benchmarks import worktree
+from tests.clone import Clone
 
 ROUND = ("sample", "label", "validate_rankings", "reward", "ppo", "evaluate")
 FIRST = ("ingest", "validate_raw", "prepare", "validate_sets", "pretrain", "sft")
@@ -33,55 +35,9 @@ SPLITS = ("train", "valid", "test")
 ALIGNLOOP = (sys.executable, "-m", "alignloop")
 
 
-class Clone:
-    """A clone of this working tree, and the commands one types in it."""
-
-    def __init__(self, place: Path) -> None:
-        self.root, self.home = place / "clone", place / "home"
-        worktree.copy(self.root)
-        self.home.mkdir()
-        (self.root / ".dvc" / "config.local").write_text(
-            f"[core]\n    site_cache_dir = {self.root}/.dvc/tmp/site\n"
-        )  # as make does
-        self.env = worktree.surroundings() | {"HOME": str(self.home), "TMPDIR": str(self.home)}
-        for words in (
-            ["init", "-q"],
-            ["add", "-A"],
-            ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"],
-        ):
-            self.say("git", *words)
-
-    def say(self, *command: str) -> str:
-        done = subprocess.run(command, cwd=self.root, env=self.env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def flow(self, *words: str) -> dict[str, str]:
-        """Run the flow, and return what it said became of each stage, in lines that fit."""
-        said = self.say(sys.executable, "-m", "flows.pipeline", *words)
-        assert [line for line in said.splitlines() if len(line) > 110] == []
-        places = [int(place) for place in re.findall(r"stage (\d+) of \d+(?: ·|$)", said, re.MULTILINE)]
-        assert places == list(range(1, len(places) + 1)), "each stage says its place when it has ended"
-        assert "\nnext:\nresults     reports/index.html" in said
-        return outcomes(said)
-
-    def verdict(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the gates said of the last candidate, and who is the champion."""
-        places = ("metrics/release.json", "releases/champion.json")
-        released, champion = (json.loads((self.root / place).read_text()) for place in places)
-        return released["verdict"], champion
-
-    def lock(self) -> dict[str, Any]:
-        return yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
-
-
 def listening() -> None:
     """Let Ctrl-C through, which a shell switches off for what it starts in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def outcomes(text: str) -> dict[str, str]:
-    return dict(re.findall(r"^[\d:]{8} ([\w@]+): (ran|restored|up to date)", text, re.MULTILINE))
 
 
 def files(root: Path, *places: str) -> set[str]:
@@ -276,6 +232,56 @@ def test_mlflow_has_one_finished_run_a_stage_and_prefect_has_an_artifact_that_li
         ).fetchall()
     assert any(id in json.loads(data) for id in ids)
     assert open_tasks == []
+
+
+def test_a_policy_trained_elsewhere_is_a_round_that_later_rounds_train_further(clone: Clone) -> None:
+    theirs = clone.root / "elsewhere" / "theirs"
+    shutil.copytree(clone.root / "models" / "sft", theirs)
+    weights = load_file(theirs / "model.safetensors")
+    save_file({name: tensor * 1.001 for name, tensor in weights.items()}, theirs / "model.safetensors")
+    (theirs / "chat_template.jinja").rename(clone.home.parent / "template")
+    added = {
+        "r3": "{policy: models/r2/policy, start: elsewhere/theirs, reward_start: models/r2/reward, rankings: "
+        "data/rankings/r2, by: adopted}",
+        "r4": "{policy: models/r3/policy, start: models/r3/policy, reward_start: models/r3/reward, rankings: "
+        "data/rankings/r3, by: ppo}",
+    }
+    changes = [word for name, plan in added.items() for word in ("--set", f"rounds.{name}={plan}")]
+    without = [sys.executable, "-m", "flows.pipeline", *changes]
+    refused = subprocess.run(without, cwd=clone.root, env=clone.env, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "elsewhere/theirs: it has no chat template; put the chat_template.jinja" in " ".join(
+        (refused.stdout + refused.stderr).split()
+    )
+    assert "r3:" not in (clone.root / "params.yaml").read_text(), "nothing was written"
+    (clone.home.parent / "template").rename(theirs / "chat_template.jinja")
+    done = clone.flow(*changes)
+    assert {name for name, what in done.items() if what == "ran"} == {
+        "release",
+        *(f"{name}@{round}" for round in ("r3", "r4") for name in ROUND),
+    }
+    mine = load_file(clone.root / "models" / "r3" / "policy" / "model.safetensors")
+    assert all(torch.equal(mine[name], tensor * 1.001) for name, tensor in weights.items())
+    for folder in ("reward", "rankings"):
+        old, new = (
+            clone.root / (f"models/{name}/reward" if folder == "reward" else f"data/rankings/{name}")
+            for name in ("r2", "r3")
+        )
+        assert {file.name: file.read_bytes() for file in old.iterdir()} == {
+            file.name: file.read_bytes() for file in new.iterdir()
+        }
+    assert (clone.root / "data" / "samples" / "r3.jsonl").read_bytes() == b""
+    rankings = clone.root / "data" / "rankings" / "r4"
+    assert {file.name for file in rankings.iterdir()} == {
+        "imported.jsonl",
+        "r1.jsonl",
+        "r2.jsonl",
+        "r4.jsonl",
+    }
+    assert clone.verdict()[0]["rules"]["traced"] == {"value": 1, "bound": 0, "met": False}
+    tree = clone.say(*ALIGNLOOP, "lineage", "models/r4/policy")
+    assert re.search(r"elsewhere/theirs  \w+.*\n.*no stage made it: raw bytes", tree)
+    assert set(clone.flow().values()) == {"up to date"}
 
 
 def test_no_process_of_any_run_is_left(clone: Clone) -> None:

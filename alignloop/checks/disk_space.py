@@ -22,7 +22,7 @@ def disk_needed(params: Params, shape: ModelShape) -> dict[str, int]:
         value = shape.adapters(plan.lora.rank) if plan.lora else shape.trunk
     in_sft = shape.adapters(params.sft.lora.rank) if params.sft.lora else shape.weights
     in_dpo = shape.adapters(params.dpo.lora.rank) if params.dpo.lora else shape.weights
-    if all(each.by == "ppo" for each in params.rounds.values()):
+    if all(each.by != "dpo" for each in params.rounds.values()):
         in_dpo = 0
     # weights and two moments, and the average of PPO or the best weights of SFT and DPO
     state = FLOAT * max(4 * learning + 3 * value, 4 * in_sft, 4 * in_dpo)

@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from alignloop.checks import data_lengths, stage_memory, step_time
+from alignloop.checks.adopted_rounds import check_adopted
 from alignloop.checks.chat_turns import check_turns
 from alignloop.checks.checkpoint_files import check_files, check_numbers, fetch
 from alignloop.checks.data_lengths import SetLengths
@@ -60,6 +61,7 @@ def examine(params: Params, checkpoint: str, root: Path, *, times: bool = True) 
     _use(params, found)
     found.findings += check_score(params, root)
     found.findings += check_rules(params, root)
+    found.findings += check_adopted(params, root)
     folder, tokenizer = examine_folder(found)
     if found.shape is not None:
         _machine(params, found, root)

@@ -17,7 +17,7 @@ from alignloop.determinism import make_deterministic
 from alignloop.files import rounded, write_json
 from alignloop.pipeline.checkout_lock import lock_stage
 from alignloop.pipeline.stage_files import hashes
-from alignloop.release import adoption
+from alignloop.release import adoption, registration
 from alignloop.release.gates import render_verdict
 from alignloop.tracking import completions
 
@@ -46,7 +46,7 @@ def command(arguments: Sequence[str]) -> int:
         adoption.check_new(root, params, options.checkpoint, hash)
         parents = adoption.origins(root, hash, options.checkpoint, base)
         about = {"checkpoint": options.checkpoint, "base": base or ""}
-        given = {**about, "name": name, "trained": adoption.TRAINED}
+        given = {**about, "name": name, "trained": registration.TRAINED}
         with tracking.run(root, "adopt", params=given, inputs=parents) as run:
             judged = adoption.judge(params, root, path, hash)
             with TemporaryDirectory() as folder:

@@ -8,8 +8,8 @@ from alignloop.markdown import plain, table
 from alignloop.records import Ranking
 
 
-def imported_page(round: str, rankings: Sequence[Ranking]) -> str:
-    """The report as Markdown."""
+def imported_page(round: str, rankings: Sequence[Ranking], why: str) -> str:
+    """The report as Markdown; `why` says why nobody labeled."""
     counts, pairs = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for ranking in rankings:
         labeler = (ranking.labeler, ranking.kind)
@@ -22,7 +22,7 @@ def imported_page(round: str, rankings: Sequence[Ranking]) -> str:
         for (name, kind), count in sorted(counts.items())
     ]
     return (
-        f"# Labels of round {round}\n\nNo new labels: `label.kind` is `imported`. The reward model learns "
-        f"from the {len(rankings):,} rankings known before ({shares}).\n\n"
+        f"# Labels of round {round}\n\nNo new labels: {why}. "
+        f"{len(rankings):,} rankings were known before ({shares}).\n\n"
         f"{table([['labeler', 'kind', 'rankings', 'ordered pairs'], *rows])}\n"
     )

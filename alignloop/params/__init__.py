@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from alignloop.params.adopted import Adopted
 from alignloop.params.checkpoints import CheckpointEvery
 from alignloop.params.compute import Compute
 from alignloop.params.contradictions import contradictions
@@ -58,6 +59,7 @@ class Params(Section):
     reward: Reward
     ppo: Ppo
     dpo: Dpo
+    adopted: Adopted
     scoring: Scoring
     evaluate: Evaluate
     release: Release

@@ -5,7 +5,7 @@ themselves, whatever is wrong with others.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from alignloop.params.compute import Compute
@@ -206,6 +206,9 @@ def _rounds_build_on_earlier_ones(rounds: Mapping[str, Round]) -> Iterator[str]:
     taught = {"data/rankings/imported": {"models/sft"}}
     for name, plan in rounds.items():
         makers = {"policy": models, "start": models, "reward_start": rewards, "rankings": taught.keys()}
+        if plan.by == "adopted":
+            del makers["start"]
+            yield from _adopted(name, plan, models)
         unknown = {field: known for field, known in makers.items() if getattr(plan, field) not in known}
         for field, known in unknown.items():
             yield (
@@ -222,6 +225,21 @@ def _rounds_build_on_earlier_ones(rounds: Mapping[str, Round]) -> Iterator[str]:
         models.add(f"models/{name}/policy")
         rewards.add(f"models/{name}/reward")
         taught[f"data/rankings/{name}"] = {*starts, f"models/{name}/reward"}
+
+
+def _adopted(name: str, plan: Round, models: Collection[str]) -> Iterator[str]:
+    """What a round cannot take: a policy of this loop, or a reward model with rankings new to it."""
+    if plan.start in models:
+        yield (
+            f"rounds.{name}.start: '{plan.start}' is a model of this loop, and by: adopted takes one that "
+            "was trained elsewhere; name its folder"
+        )
+    learned = plan.reward_start.replace("models/", "data/rankings/").removesuffix("/reward")
+    if plan.reward_start != "models/sft" and plan.rankings != learned:
+        yield (
+            f"rounds.{name}.rankings: '{plan.rankings}' is not what '{plan.reward_start}' learned from, and "
+            f"nothing is trained by: adopted; set it to {learned}"
+        )
 
 
 def _candidate_has_a_place(serving: Serving) -> Iterator[str]:

@@ -16,7 +16,7 @@ TAKEN = {
 }
 
 
-By = Literal["ppo", "dpo"]
+By = Literal["ppo", "dpo", "adopted"]
 
 
 class Round(Section):
@@ -24,7 +24,8 @@ class Round(Section):
 
     The policy is initialised from `start`, the reward model from `reward_start`: the reward model of a round
     whose rankings are in `rankings`, or the SFT model with a new head. `by` is what makes the round's policy
-    from its rankings: PPO against the reward model, or a loss of `dpo` on the rankings themselves.
+    from its rankings: PPO against the reward model, or a loss of `dpo` on the rankings themselves. `adopted`
+    trains nothing: `start` is a checkpoint that was trained elsewhere, and nobody labels.
     """
 
     policy: str

@@ -59,7 +59,7 @@ def _of_methods(root: Path, graph: grimp.ImportGraph) -> list[str]:
     """The code of a stage that runs a round's method: `params/${item.by}.py` and the like, others by name.
 
     So a round by PPO depends on `params/ppo.py` and a round by DPO on `params/dpo.py`, neither on both. A
-    file of one method alone that has no counterpart is a dependency of all rounds.
+    file of one method alone that has no counterpart in all others is a dependency of all rounds.
     """
     code = {method: set(imported(root, method, graph)) for method in METHODS}
 

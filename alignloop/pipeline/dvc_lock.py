@@ -1,6 +1,6 @@
 """Read dvc.lock: which stage made which bytes from which, and which bytes have no recorded stage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 
 from alignloop.pipeline.code_paths import is_code
+
+ADOPTED = "adopted"  # the section of params.yaml that only rounds by this method depend on
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,38 @@ def untraced_inputs(root: Path, path: str) -> list[str]:
 
     Raw bytes, which no stage writes, do not count.
     """
-    producers = {out: stage for stage in locked_stages(root) for out in stage.outputs}
+    producers = _producers(root)
     if path not in producers:
         return [path]
-    untraced: set[str] = set()
-    todo, seen = [producers[path]], {path}
-    while todo:
-        for inner, hash in todo.pop().inputs.items():
-            producer = producers.get(inner)
-            if producer and (not hash or producer.outputs[inner] != hash):
-                untraced.add(inner)
-            elif producer and inner not in seen:
+    read = [pair for stage in _ancestors(producers, path) for pair in stage.inputs.items()]
+    return sorted(
+        {inner for inner, hash in read if inner in producers and not _is_made(producers, inner, hash)}
+    )
+
+
+def adopted_rounds(root: Path, path: str) -> list[str]:
+    """Return the rounds, among all that `path` was made from, whose policy was trained elsewhere."""
+    found = _ancestors(_producers(root), path)
+    return sorted({stage.round or "" for stage in found if ADOPTED in stage.params})
+
+
+def _producers(root: Path) -> dict[str, LockedStage]:
+    """The stage that made each output."""
+    return {out: stage for stage in locked_stages(root) for out in stage.outputs}
+
+
+def _is_made(producers: Mapping[str, LockedStage], path: str, hash: str) -> bool:
+    """Whether a recorded stage made these bytes."""
+    return bool(hash) and path in producers and producers[path].outputs[path] == hash
+
+
+def _ancestors(producers: Mapping[str, LockedStage], path: str) -> list[LockedStage]:
+    """The stage that made `path`, and all whose outputs it was made from; none if no stage made it."""
+    found = [producers[path]] if path in producers else []
+    seen = {path}
+    for stage in found:  # grows meanwhile
+        for inner, hash in stage.inputs.items():
+            if inner not in seen and _is_made(producers, inner, hash):
                 seen.add(inner)
-                todo.append(producer)
-    return sorted(untraced)
+                found.append(producers[inner])
+    return found

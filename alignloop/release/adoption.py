@@ -11,8 +11,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from alignloop.core import adapter_folder
-from alignloop.core.family_check import check_family
+from alignloop.core.adopted import policy_of
 from alignloop.core.models import load_policy, save_policy
 from alignloop.core.sampler import OwnSampler
 from alignloop.data.record_files import read
@@ -34,7 +33,6 @@ from alignloop.tracking import ActiveRun, registry
 
 FOLDER = Path("models", "adopted")
 CHAMPION = Path(".cache", "adopt-champion")
-TRAINED = "elsewhere"  # the tag `trained` of a version
 NO_KL = (
     "its tokenizer is not SFT's, so its KL to SFT is not known: max_kl_per_response_nats is not met, "
     "unless it is null; lengths, diversity and perplexity are in SFT's tokens"
@@ -70,16 +68,7 @@ def take(checkpoint: str, base: str | None, out: Path) -> str | None:
 
     Raises CheckpointError or TokenizerError.
     """
-    source = Path(checkpoint)
-    merged_into = None
-    if adapter_folder.is_adapter(source):
-        merged_into = base or adapter_folder.base_of(source)
-        model, tokenizer = adapter_folder.merged(source, merged_into)
-    elif base is not None:
-        raise AdoptError(f"{checkpoint}: is no adapter, so --base {base} has no use; leave it out")
-    else:
-        model, tokenizer = load_policy(checkpoint)
-    check_family(model, checkpoint)
+    model, tokenizer, merged_into = policy_of(checkpoint, base)
     with replacing(out) as part:
         save_policy(model, tokenizer, part)
     return merged_into
@@ -89,7 +78,7 @@ def check_new(root: Path, params: Params, checkpoint: str, hash: str) -> None:
     """Raise AdoptError if a release of this project has registered these bytes."""
     name = f"{params.release.registry}-policy"
     for version in registry.versions(root, hash):
-        if version.name == name and version.tags.get("trained") != TRAINED:
+        if version.name == name and version.tags.get("trained") != registration.TRAINED:
             raise AdoptError(
                 f"{checkpoint}: these bytes are {version.label} already, made by {version.stage} of this "
                 "project; there is nothing to adopt"
@@ -191,7 +180,7 @@ def register(
         "temperature": params.decoding.temperature,
         "max_new_tokens": params.decoding.max_new_tokens,
     }
-    all_tags = {"stage": "adopt", "trained": TRAINED, "run": run.id, **tags}
+    all_tags = {"stage": "adopt", "trained": registration.TRAINED, "run": run.id, **tags}
     version = registry.register(
         root,
         name,

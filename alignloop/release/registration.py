@@ -17,6 +17,7 @@ from alignloop.tracking import registry
 
 MAX_CHARACTERS = registry.MAX_CHARACTERS - 100  # the votes of reviewers are added later
 RANKINGS_TAG = "rankings"  # of a version: who made the rankings that it learned from, with shares
+TRAINED = "elsewhere"  # the tag `trained` of a version
 KINDS = {"sft": "the SFT model", "reward": "the reward model", "policy": "the policy"}
 
 
@@ -42,6 +43,7 @@ def register_models(
     last = list(params.rounds)[-1]
     paths = {"sft": "models/sft", "reward": f"models/{last}/reward", "policy": f"models/{last}/policy"}
     graph, rankings = lineage.load_graph(root), describe(verdict["rankings_by"])
+    adopted = params.rounds[last].start if params.rounds[last].by == "adopted" else None
     generation = {
         "do_sample": True,
         "temperature": params.decoding.temperature,
@@ -54,14 +56,17 @@ def register_models(
         parents = {
             parent: f"{registered.get(its_hash, parent)} {its_hash}"
             for parent, its_hash in (producer.inputs if producer else {}).items()
-            if parent.startswith("models/")
+            if parent.startswith("models/") or parent == adopted
         }
         name = f"{params.release.registry}-{kind}"
         tags = {"stage": producer.stage, "round": producer.round or ""} if producer else {}
         if producer and producer.run:
             tags |= {"run": producer.run.id, "commit": producer.run.commit}
+        if kind == "policy" and adopted:
+            tags |= {"trained": TRAINED, "checkpoint": adopted}
         parts = [
             f"{name}: {KINDS[kind]} of the release after round {last}.",
+            *((f"Trained elsewhere: {adopted}.",) if kind == "policy" and adopted else ()),
             *((f"Rankings that it learned from: {rankings}.",) if kind == "reward" else ()),
             *((verdict_text, links(run), examples) if kind == "policy" else ()),
             *_origin(graph, producer, path, hash, parents),

@@ -1,6 +1,7 @@
 """Labelers rank the round's responses: a simulated panel, people, a judge model, or shares of them.
 
-With `label.kind: imported` nobody does: the round's set is what was known before.
+With `label.kind: imported`, and in a round that adopts its policy, nobody does: the round's set is what was
+known before.
 """
 
 import shutil
@@ -48,10 +49,12 @@ def label(
     out: Path,
     metrics: Path,
     report: Path,
+    by: str = "ppo",
 ) -> Iterator[Progress]:
     """Rank the K responses to every prompt, measure agreement, and add to the earlier rankings."""
-    if plan.kind == "imported":
-        yield from _take_imported(round, earlier, out, metrics=metrics, report=report)
+    if plan.kind == "imported" or by == "adopted":
+        why = "its policy is adopted" if by == "adopted" else "`label.kind` is `imported`"
+        yield from _take_imported(round, earlier, out, metrics=metrics, report=report, why=why)
         return
     waiting = read(samples, Samples)
     rankings: list[Ranking] = []
@@ -106,8 +109,8 @@ def label(
         counts["prompts_without_choice"] = without_choice
     if without_gold:
         counts["prompts_without_gold"] = without_gold
-    by = {"rankings_by": count_makers(kept), "all_rankings_by": dict(sorted(makers.items()))}
-    write_json(metrics, {**numbers, **counts, **found.metrics(), **by})
+    made_by = {"rankings_by": count_makers(kept), "all_rankings_by": dict(sorted(makers.items()))}
+    write_json(metrics, {**numbers, **counts, **found.metrics(), **made_by})
     with replacing(report) as part:
         page = report_page(
             round, found, plan.exclude_below, screening=screening, without_choice=without_choice
@@ -116,14 +119,15 @@ def label(
 
 
 def _take_imported(
-    round: str, earlier: Path, out: Path, *, metrics: Path, report: Path
+    round: str, earlier: Path, out: Path, *, metrics: Path, report: Path, why: str
 ) -> Iterator[Progress]:
     """Pass on the earlier rankings; count no new ones."""
     known = read(earlier, Ranking, allow_empty=True)
     if not any(ranking.split == "train" for ranking in known):
         raise NoImportedRankings(
-            f"{earlier}: holds {len(known):,} rankings, none of training users, and label.kind is imported; "
-            "add a preference file to the sources, or set label.kind to panel, people or judge"
+            f"{earlier}: holds {len(known):,} rankings, none of training users, and nobody ranks in "
+            "this round (label.kind is imported, or its policy is adopted); add a preference file to the "
+            "sources, or set label.kind to panel, people or judge in a round that trains its policy"
         )
     with replacing(out) as part:
         _copy(earlier, part)
@@ -131,8 +135,8 @@ def _take_imported(
     by = {"rankings_by": {}, "all_rankings_by": count_makers(known)}
     write_json(metrics, {**none, "ties": None, "excluded_labelers": 0, "excluded_rankings": 0, **by})
     with replacing(report) as part:
-        part.write_text(imported_page(round, known), encoding="utf-8")
-    note = f"no new labels: the reward model learns from the {len(known):,} rankings known before"
+        part.write_text(imported_page(round, known, why), encoding="utf-8")
+    note = f"no new labels: {len(known):,} rankings were known before"
     yield Progress(1, 1, {"known": len(known)}, note)
 
 

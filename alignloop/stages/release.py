@@ -24,7 +24,7 @@ from alignloop.params.rounds import Rounds
 from alignloop.params.sample import Decoding
 from alignloop.params.section import Seed
 from alignloop.params.tools import Tools
-from alignloop.pipeline.dvc_lock import untraced_inputs
+from alignloop.pipeline.dvc_lock import adopted_rounds, untraced_inputs
 from alignloop.progress import Progress
 from alignloop.records import EvaluatedResponse
 from alignloop.release.gates import compare_responses, evaluate_gates, render_verdict
@@ -123,7 +123,8 @@ def release(
         decoding=decoding,
         out=out / "red_team.jsonl",
     )
-    newest, holes = evaluations[last], untraced_inputs(Path.cwd(), parts["policy"].as_posix())
+    newest, place = evaluations[last], parts["policy"].as_posix()
+    holes = [*untraced_inputs(Path.cwd(), place), *adopted_rounds(Path.cwd(), place)]
     decided = evaluate_gates(
         plan.gates,
         newest["models"]["policy"],

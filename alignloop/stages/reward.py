@@ -1,12 +1,14 @@
 """The reward model of a round, trained on every ranking known so far (arXiv 2505.18126: concatenate).
 
-It is initialised from the reward model of an earlier round, or from the SFT model with a new head.
+It is initialised from the reward model of an earlier round, or from the SFT model with a new head. A round
+that adopts its policy has no new rankings: it takes the earlier round's reward model as it is.
 """
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numpy.random import Generator
 
@@ -16,7 +18,9 @@ from alignloop.core.gradient_checkpointing import recompute_activations
 from alignloop.core.lora import add_adapters
 from alignloop.core.models import context_of, load_policy
 from alignloop.core.ranking_pairs import pairs_of
+from alignloop.core.reward_metrics import accuracy
 from alignloop.core.reward_model import HELD_OUT, RewardModel
+from alignloop.core.reward_scoring import score_rankings
 from alignloop.core.reward_training import normalise, train
 from alignloop.core.tokens import pad_of
 from alignloop.core.training_loop import Training
@@ -69,6 +73,7 @@ def reward(
     out: Path,
     metrics: Path,
     plots: Path,
+    by: str = "ppo",
 ) -> Iterator[Progress]:
     """Train a reward model on the rankings and normalise it on demonstrations."""
     policy, tokenizer = load_policy(sft, four_bits=compute.four_bits)
@@ -82,6 +87,22 @@ def reward(
     held_out = [row for ranking, row in ranked if ranking.split == "valid"]
     pairs, valid_pairs = (sum(len(pairs_of(row.ranks)[0]) for row in rows) for rows in (learned, held_out))
     too_few = size_note({"pairs": pairs, "valid_pairs": valid_pairs})
+    counts = {
+        "rankings": len(learned),
+        "pairs": pairs,
+        "too_long": too_long,
+        "valid_rankings": len(held_out),
+        "valid_pairs": valid_pairs,
+    }
+    if by == "adopted" and start != sft:
+        with replacing(out) as part:
+            shutil.copytree(start, part)
+        numbers = _measure_again(plan, model, ranked, pad)
+        write_json(metrics, {"demonstrations": 0, **counts, **numbers})
+        write_curve(plots, [])
+        note = f"{start} as it is: this round's policy is adopted, and nobody ranked anything new"
+        yield Progress(1, 1, note=note)
+        return
     if note := too_few if pairs else NO_PAIR.format(rankings, len(learned)):
         yield Progress(0, 1, note=note)
     labels = count_in(rankings / LABELS) if (rankings / LABELS).exists() else 0
@@ -125,40 +146,70 @@ def reward(
         if other:
             normalise(other, ids, pad, plan.normalise_variance)
     with phase("report on held-out rankings"):
-        threshold = plan.margin if plan.ties == "rao_kupper" else 0.0
-        unseen = spread([pair for pair in ranked if pair[0].split == "valid"], plan.valid_rankings)
-        labelers = {ranking.labeler for ranking, _ in ranked if ranking.split == "train"}
-        report = held_out_agreement(model, unseen, labelers, pad, scale=scale, threshold=threshold)
+        report = _agreement(plan, model, ranked, pad, scale)
     with replacing(out) as part:
         model.save(part, tokenizer, adapted)
         if other:
             other.save(part / HELD_OUT, tokenizer, other_adapted)
-    counts = {
-        "demonstrations": len(examples),
-        "rankings": len(learned),
-        "pairs": pairs,
-        "too_long": too_long,
-        "valid_rankings": len(held_out),
-        "valid_pairs": valid_pairs,
-        **({"labels_left_out": labels} if labels else {}),
-    }
     known = points(curve)
     last = known[-max(1, len(known) // 10) :]
     # accuracy of each step's rows, before the step learns from them in this round
     late = fmean(step["accuracy"] for _, step in last)
-    accuracy = report["users"]["accuracy"]
-    accuracies = {"train_accuracy": late, "valid_accuracy": accuracy}
+    right = report["users"]["accuracy"]
+    accuracies = {"train_accuracy": late, "valid_accuracy": right}
     write_json(
         metrics,
-        {**counts, **accuracies, "normalisation": shift, "scale": scale, "agreement": rounded(report)},
+        {
+            "demonstrations": len(examples),
+            **counts,
+            **({"labels_left_out": labels} if labels else {}),
+            **accuracies,
+            "normalisation": shift,
+            "scale": scale,
+            "agreement": rounded(report),
+        },
     )
     write_curve(plots, known)
     yield Progress(
         1,
         1,
-        {} if accuracy is None else {"valid_accuracy": accuracy},
-        note=CHANCE.format(accuracy, valid_pairs) if at_chance(accuracy, valid_pairs) else "",
+        {} if right is None else {"valid_accuracy": right},
+        note=CHANCE.format(right, valid_pairs) if at_chance(right, valid_pairs) else "",
     )
+
+
+def _agreement(
+    plan: Reward,
+    model: RewardModel,
+    ranked: Sequence[tuple[Ranking, EncodedRanking]],
+    pad: int,
+    scale: float,
+) -> dict[str, Any]:
+    """The agreement with rankings of validation prompts."""
+    threshold = plan.margin if plan.ties == "rao_kupper" else 0.0
+    unseen = spread([pair for pair in ranked if pair[0].split == "valid"], plan.valid_rankings)
+    labelers = {ranking.labeler for ranking, _ in ranked if ranking.split == "train"}
+    return held_out_agreement(model, unseen, labelers, pad, scale=scale, threshold=threshold)
+
+
+def _measure_again(
+    plan: Reward, model: RewardModel, ranked: Sequence[tuple[Ranking, EncodedRanking]], pad: int
+) -> dict[str, Any]:
+    """The numbers of a reward model that is taken as it is, its accuracy in training on learned rankings.
+
+    The scale of a normalised variance is not in its files: calibration is that of the scores as they are.
+    """
+    with phase("report on rankings"):
+        report = _agreement(plan, model, ranked, pad, 1.0)
+        learned = spread([row for ranking, row in ranked if ranking.split == "train"], plan.valid_rankings)
+        scores = score_rankings(model, learned, pad)
+    return {
+        "train_accuracy": accuracy(scores, [row.ranks for row in learned])["accuracy"],
+        "valid_accuracy": report["users"]["accuracy"],
+        "normalisation": float(model.normalisation),
+        "scale": 1.0,
+        "agreement": rounded(report),
+    }
 
 
 def _prepare(plan: Reward, compute: Compute, model: RewardModel, seed: int) -> "PeftModel | None":

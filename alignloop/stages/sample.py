@@ -45,15 +45,17 @@ def sample(
     out: Path,
     metrics: Path,
     reward: Path,
+    by: str = "ppo",
 ) -> Iterator[Progress]:
     """Draw responses to fresh prompts of training users, and to some of validation users.
 
     With `sample.choose: disagreement`, the round's earlier reward model says which of them are labeled.
     """
-    if labels.kind == "imported":
+    if labels.kind == "imported" or by == "adopted":
         write(out, [])
         write_json(metrics, {**dict.fromkeys(("prompts", "responses", "too_long"), 0), **NOTHING_DRAWN})
-        yield Progress(1, 1, note="draws nothing: label.kind is imported, so nobody would rank it")
+        why = "its policy is adopted" if by == "adopted" else "label.kind is imported"
+        yield Progress(1, 1, note=f"draws nothing: {why}, so nobody would rank it")
         return
     model, tokenizer = load_policy(policy)
     rules = token_rules(tokenizer, model)

@@ -245,7 +245,7 @@ def test_what_cannot_be_adopted_is_refused_with_one_message_each(
     assert "only pytorch_model.bin, a pickle that can run code" in refused(
         "pickled", lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     )
-    assert "is no adapter, so --base models/sft has no use" in refused(
+    assert "is no adapter, so the base models/sft has no use" in refused(
         "based", lambda folder: None, "--base", "models/sft"
     )
     assert adopt("none", "--name", "none") == 1
