@@ -8,7 +8,6 @@ Numbers and each ranking's scores go into an MLflow run, and the numbers into a 
 
 import argparse
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +40,7 @@ from alignloop.pipeline.stage_files import hashes
 from alignloop.progress import Progress, paced
 from alignloop.records import Ranking
 from alignloop.scoring.checkpoint_score import open_reward_model
+from alignloop.tracking.metric_names import part_of_name
 
 SPLITS = ("train", "valid", "test")
 
@@ -154,16 +154,10 @@ def _word_baseline(
 def _points(report: dict[str, Any]) -> dict[str, float]:
     """The accuracies as metrics of the run: `reward-bench/SUBSET/reward_model`."""
     return {
-        f"reward-bench/{_metric_name(subset)}/{scorer.replace(' ', '_')}": numbers["rate"]
+        f"reward-bench/{part_of_name(subset)}/{scorer.replace(' ', '_')}": numbers["rate"]
         for subset, part in report["subsets"].items()
         for scorer, numbers in part["accuracy"].items()
     }
-
-
-def _metric_name(subset: str) -> str:
-    """A subset's name as a part of a metric's: a path has no root, and MLflow takes no other signs."""
-    parts = (re.sub(r"[^\w.: -]", "_", part) for part in subset.split("/"))
-    return "/".join(part for part in parts if part.strip("."))
 
 
 def _lines(measured: _Measured) -> Iterator[str]:

@@ -7,11 +7,11 @@ it reads first earns nobody a win, and the share of such pairs is reported.
 from collections.abc import Sequence
 from hashlib import blake2b
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from alignloop.core.metrics import win_rate_of_outcomes
 from alignloop.labeling.llm_judge import Judge, Verdict
-from alignloop.records import EvaluatedResponse, Record, Samples
+from alignloop.records import Prompt, Record, Samples
 
 
 class JudgedPair(Record):
@@ -34,9 +34,22 @@ class JudgedPair(Record):
         return self.outcomes[0] if self.outcomes[0] == self.outcomes[1] else 0.5
 
 
+class Answered(Protocol):
+    """A model's response to a prompt, such as an EvaluatedResponse."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def prompt(self) -> Prompt: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def response(self) -> str: ...
+
+
 class _Pair(NamedTuple):
-    mine: EvaluatedResponse
-    other: EvaluatedResponse
+    mine: Answered
+    other: Answered
 
     @property
     def identical(self) -> bool:
@@ -44,9 +57,7 @@ class _Pair(NamedTuple):
         return self.mine.response == self.other.response
 
 
-def judge_pairs(
-    judge: Judge, mine: Sequence[EvaluatedResponse], theirs: Sequence[EvaluatedResponse]
-) -> list[JudgedPair]:
+def judge_pairs(judge: Judge, mine: Sequence[Answered], theirs: Sequence[Answered]) -> list[JudgedPair]:
     """The judged pairs of two models' responses, which are to the same prompts in the same order."""
     shared = [_Pair(*pair) for pair in zip(mine, theirs, strict=True)]
     asked = [pair for pair in shared if not pair.identical]
@@ -55,7 +66,7 @@ def judge_pairs(
     return [_same(pair) if pair.identical else _judged(pair, next(said), next(said)) for pair in shared]
 
 
-def _sample(first: EvaluatedResponse, second: EvaluatedResponse) -> Samples:
+def _sample(first: Answered, second: Answered) -> Samples:
     """Two responses in this order; the id depends on them, so that models share what is cached."""
     texts = blake2b(repr((first.response, second.response)).encode(), digest_size=6).hexdigest()
     return Samples(

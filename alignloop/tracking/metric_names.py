@@ -4,6 +4,7 @@
 by its key there. MLflow makes one section of charts of what has the same text before the last slash.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,6 +64,12 @@ def group(stage: str) -> str:
 def grouped(stage: str, metrics: Mapping[str, float]) -> dict[str, float]:
     """Return curves' values by their names in MLflow."""
     return {f"{group(stage)}/{name}": value for name, value in metrics.items()}
+
+
+def part_of_name(text: str) -> str:
+    """Return a text as a part of a metric's name: a path has no root, and MLflow takes no other signs."""
+    parts = (re.sub(r"[^\w.: -]", "_", part) for part in text.split("/"))
+    return "/".join(part for part in parts if part.strip("."))
 
 
 def results(stage: str, leaves: Mapping[str, Any]) -> dict[str, float]:
