@@ -13,30 +13,38 @@ import peft  # noqa: F401 - so that its size is not measured
 import torch
 import transformers
 
-from alignloop.core import lm_training, memory_estimate, parallel_passes, pass_limits, ppo
+from alignloop.core import dpo, lm_training, memory_estimate, parallel_passes, pass_limits, ppo
 from alignloop.core.checkpoint_selection import BestWeights
+from alignloop.core.dpo_config import DpoConfig
+from alignloop.core.encoded_ranking import EncodedRanking
 from alignloop.core.kl_controller import FixedKl
 from alignloop.core.lora import add_adapters, merge_adapters
-from alignloop.core.memory_estimate import PpoModels, Usage
+from alignloop.core.memory_estimate import DpoModels, PpoModels, Usage
 from alignloop.core.model_shape import ModelShape, shape_of
 from alignloop.core.models import load_policy, new_policy, save_policy, token_rules
 from alignloop.core.pass_memory import PassSizes
 from alignloop.core.ppo_config import PpoConfig
+from alignloop.core.precision import freeze
+from alignloop.core.ranked_logprobs import Reading
 from alignloop.core.reward_model import RewardModel
+from alignloop.core.sampler import OwnSampler
 from alignloop.core.tokens import Encoded, train_tokenizer
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.scoring import scorer
 
 PROMPT, RESPONSE, TOKENS = 40, 24, 320
+RESPONSES, RANKINGS = 5, 8  # of a ranking, two of which fill a pass; of a step of DPO
 ADAPTED = PpoModels(rank=8, reference="adapter", value="trunk")
-# case -> (passes at a time, PPO's models); None: SFT
-CASES: dict[str, tuple[int, PpoModels | None]] = {
+# case -> (passes at a time, the models of PPO or DPO); None: SFT
+CASES: dict[str, tuple[int, PpoModels | DpoModels | None]] = {
     "sft with a checkpoint": (1, None),
     "sft with two passes at a time": (2, None),
     "ppo": (1, PpoModels()),
     "ppo with adapters": (1, ADAPTED),
     "ppo with adapters of both models": (1, PpoModels(rank=8)),
     "ppo with adapters on four bits": (1, ADAPTED),
+    "dpo": (1, DpoModels()),
+    "dpo with adapters": (1, DpoModels(rank=8, adapter_reference=True)),
 }
 CONFIG = PpoConfig(
     steps=1,
@@ -67,6 +75,20 @@ CONFIG = PpoConfig(
     temperature=1.0,
     max_new_tokens=RESPONSE,
     batch=64,
+)
+
+
+LEARNED = DpoConfig(
+    loss="dpo",
+    beta=0.1,
+    label_smoothing=0.0,
+    length_normalised=False,
+    ties="skip",
+    margin=0.0,
+    desirable_weight=1.0,
+    undesirable_weight=1.0,
+    ptx_coef=0.0,
+    ptx_documents_per_step=0,
 )
 
 
@@ -133,6 +155,43 @@ def ppo_step(folder: Path, shape: ModelShape, sizes: PassSizes, models: PpoModel
     return memory_estimate.ppo(shape, sizes, models, rows=10, responses=20, batch=64)
 
 
+def dpo_steps(folder: Path, shape: ModelShape, sizes: PassSizes, models: DpoModels) -> Usage:
+    """Two steps of DPO, the best weights kept, and responses drawn and scored as a validation does."""
+    policy, tokenizer = load_policy(folder / "policy")
+    reward = RewardModel.load(folder / "reward").frozen()
+    random = np.random.default_rng(0)
+    adapted = add_adapters(policy, models.rank, 16, 0) if models.rank else None
+    reference = adapted or freeze(load_policy(folder / "policy")[0])
+    reading = Reading(token_rules(tokenizer, policy), 1.0, True)
+
+    def ranking() -> EncodedRanking:
+        prompt = random.integers(5, 300, PROMPT).tolist()
+        drawn = random.integers(5, len(tokenizer), (RESPONSES, RESPONSE)).tolist()  # tokens that may be drawn
+        rows = [prompt + response for response in drawn]
+        return EncodedRanking(rows, [*range(1, RESPONSES + 1)], PROMPT)
+
+    given = [ranking() for _ in range(2 * RANKINGS)]
+    compared, best = dpo.compare(reference, given, reading, LEARNED, 512), BestWeights(policy)
+    schedule = {"epochs": 1, "learning_rate": 1e-5, "warmup": 0.1, "weight_decay": 0.0, "random": random}
+    training = dpo.train(policy, compared, reading, LEARNED, rankings_per_step=RANKINGS, **schedule)
+    sampler, prompts = OwnSampler(), [each.rows[0][:PROMPT] for each in given]
+    sampler.follow(policy)
+    for step, _, _ in training:
+        best.update(step, step)
+        drawn = sampler.draw(
+            prompts,
+            reading.rules,
+            temperature=1.0,
+            max_new_tokens=RESPONSE,
+            generator=torch.Generator().manual_seed(0),
+            batch=64,
+        )
+        score = scorer(reward, tokenizer)
+        dpo.drawn_rollouts(reference, score, prompts, drawn, reading=reading, beta=LEARNED.beta)
+    count = {"rows": RANKINGS, "responses": RESPONSES, "drawn": len(prompts), "batch": 64}
+    return memory_estimate.dpo(shape, sizes, models, **count)
+
+
 def main(case: str, folder: Path) -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -152,7 +211,12 @@ def main(case: str, folder: Path) -> None:
         saves="checkpoint" in case,
     )
     before = status("VmRSS")
-    usage = sft(folder, shape, sizes) if models is None else ppo_step(folder, shape, sizes, models)
+    if models is None:
+        usage = sft(folder, shape, sizes)
+    elif isinstance(models, DpoModels):
+        usage = dpo_steps(folder, shape, sizes, models)
+    else:
+        usage = ppo_step(folder, shape, sizes, models)
     parts = usage.on("cpu")
     print(json.dumps({"measured": status("VmHWM") - before, "estimated": parts.total, **parts.parts}))
 
