@@ -3,18 +3,20 @@
 FILE has a row for each item (JSON Lines, JSON, CSV, Parquet). The template names its columns in braces and
 ends with {label}: "Review: {text}\\nSentiment: {label}". `--labels CLASS=WORD,WORD …` are the words of each
 class. It prints the accuracy, plain and calibrated by content-free inputs, with 95 % intervals, beside always
-naming the most frequent class, and keeps numbers and every prediction in an MLflow run.
+naming the most frequent class, and keeps numbers and every prediction in an MLflow run. Where the template
+has {reasoning}, the model writes there first (chain of thought).
 """
 
 import argparse
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop import params as parameters
 from alignloop import tracking
@@ -23,6 +25,7 @@ from alignloop.core.models import load_policy
 from alignloop.data.input_files import DataError
 from alignloop.determinism import make_deterministic
 from alignloop.evaluation.labelled_items import LabelledItem, accuracy, read_items
+from alignloop.evaluation.reasoning import write_reasonings
 from alignloop.evaluation.verbalisers import (
     Template,
     Verbalisers,
@@ -32,8 +35,9 @@ from alignloop.evaluation.verbalisers import (
 )
 from alignloop.files import rounded, write_json
 from alignloop.markdown import plain, table
+from alignloop.params import Params
 from alignloop.pipeline.stage_files import hashes
-from alignloop.seeds import draws
+from alignloop.seeds import draws, seed_of
 
 WAYS = ("plain", "calibrated")
 
@@ -53,12 +57,17 @@ def command(arguments: Sequence[str]) -> int:
     items = read_items(options.file, template.fields, options.label_field, verbalisers.classes)
     items = spread(items, options.limit or len(items))
     if options.shots:
-        known = read_items(options.demonstrations, template.fields, options.label_field, verbalisers.classes)
+        wanted = [*template.fields, *(["reasoning"] if template.reasons else [])]
+        known = read_items(options.demonstrations, wanted, options.label_field, verbalisers.classes)
         template = _with_shots(template, verbalisers, known, items, shots=options.shots, seed=params.seed)
     model, tokenizer = load_policy(options.policy)
     given = [each.fields for each in items] + content_free_items(template.fields)
-    prompts = [template.filled(fields) for fields in given]
-    chances = class_probabilities(model, tokenizer, prompts, verbalisers, chat=options.chat)
+    if template.reasons:
+        prompts = [template.opening(fields) for fields in given]
+        begun = _reasoned(model, tokenizer, template, prompts, given, options=options, params=params)
+    else:
+        prompts, begun = [template.filled(fields) for fields in given], [""] * len(given)
+    chances = class_probabilities(model, tokenizer, prompts, verbalisers, chat=options.chat, begun=begun)
     mine, free = chances[: len(items)], chances[len(items) :]
     found: dict[str, Tensor] = {"plain": mine, "calibrated": calibrated(mine, free)}
     report = _report(items, found, free, verbalisers.classes)
@@ -76,13 +85,39 @@ def command(arguments: Sequence[str]) -> int:
         with TemporaryDirectory() as folder:
             numbers, predictions = Path(folder, "classify.json"), Path(folder, "predictions.jsonl")
             write_json(numbers, report)
-            lines = _lines(items, prompts, found, verbalisers.classes)
+            read = [f"{prompt}{start}" for prompt, start in zip(prompts, begun, strict=True)]
+            lines = _lines(items, read, found, verbalisers.classes)
             predictions.write_text("".join(lines), encoding="utf-8")
             run.finish({}, [(numbers, ""), (predictions, "")])
     if options.out:
         write_json(options.out, report)
     print(_text(report))
     return 0
+
+
+def _reasoned(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    template: Template,
+    openings: Sequence[str],
+    given: Sequence[Mapping[str, str]],
+    *,
+    options: argparse.Namespace,
+    params: Params,
+) -> list[str]:
+    """What follows each opening up to the label: the model's reasoning, and the template's text after it."""
+    texts = write_reasonings(
+        model,
+        tokenizer,
+        openings,
+        chat=options.chat,
+        temperature=params.evaluate.temperature,
+        max_new_tokens=options.max_new_tokens or params.decoding.max_new_tokens,
+        batch=params.decoding.responses_per_batch,
+        seeds=[seed_of(params.seed, "classify", str(number)) % 2**31 for number in range(len(openings))],
+    )
+    filled = [template.filled({**item, "reasoning": text}) for item, text in zip(given, texts, strict=True)]
+    return [text.removeprefix(opening) for text, opening in zip(filled, openings, strict=True)]
 
 
 def _with_shots(
@@ -95,8 +130,9 @@ def _with_shots(
     seed: int,
 ) -> Template:
     """The template after `shots` items of other texts, drawn once; classes take turns, so that none leads."""
-    measured = {tuple(each.fields.values()) for each in items}
-    apart = [each for each in known if tuple(each.fields.values()) not in measured]
+    fields = template.fields
+    measured = {tuple(each.fields[name] for name in fields) for each in items}
+    apart = [each for each in known if tuple(each.fields[name] for name in fields) not in measured]
     order = [apart[place] for place in draws(seed, "classify", "shots").permutation(len(apart))]
     turns = {name: [each for each in order if each.label == name] for name in verbalisers.classes}
     mixed = [group[turn] for turn in range(shots) for group in turns.values() if turn < len(group)][:shots]
@@ -178,6 +214,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--demonstrations", type=Path, metavar="FILE", help="what shots are drawn from")
     parser.add_argument(
         "--chat", action="store_true", help="the template as a user's turn, the word as the response"
+    )
+    parser.add_argument(
+        "--max-new-tokens", type=int, help="of a reasoning, instead of decoding.max_new_tokens"
     )
     parser.add_argument("--limit", type=int, help="at most LIMIT items, evenly spread")
     parser.add_argument("--out", type=Path, help="a JSON file for the numbers")

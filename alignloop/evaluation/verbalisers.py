@@ -2,7 +2,8 @@
 
 The model reads the template up to its `{label}`; a class is as probable as its words are there, on average
 over its words (arXiv 2001.07676). Contextual calibration divides by what the model says of content-free
-inputs (arXiv 2102.09690): a model that prefers a word whatever it reads gains nothing by that.
+inputs (arXiv 2102.09690): a model that prefers a word whatever it reads gains nothing by that. Where the
+template has {reasoning}, the model first writes there (chain of thought, arXiv 2201.11903 and 2205.11916).
 """
 
 import re
@@ -20,7 +21,7 @@ from alignloop.core.models import context_of, vocabulary_of
 from alignloop.core.tokens import TokenRules, encode, encode_prompt, encode_response, end_of, pad_of
 from alignloop.errors import AlignloopError
 
-LABEL = "{label}"
+LABEL, REASONING = "{label}", "{reasoning}"
 FIELD = re.compile(r"\{(\w+)\}")
 CONTENT_FREE = ("N/A", "[MASK]", "")
 BETWEEN = "\n\n"  # demonstrations
@@ -32,7 +33,10 @@ class PromptingError(AlignloopError):
 
 @dataclass(frozen=True)
 class Template:
-    """A text with fields in braces, `{label}` at its end; `demonstrations` stand filled before it."""
+    """A text with fields in braces, `{label}` at its end; `demonstrations` stand filled before it.
+
+    `{reasoning}` is no field of an item: what the model writes there, or what a demonstration has there.
+    """
 
     text: str
     demonstrations: tuple[str, ...] = ()
@@ -42,11 +46,24 @@ class Template:
             raise PromptingError(f"template {self.text!r}: must end with {LABEL}, which stands there once")
         if not self.fields:
             raise PromptingError(f"template {self.text!r}: names no field such as {{text}} before {LABEL}")
+        if self.text.count(REASONING) > 1:
+            raise PromptingError(f"template {self.text!r}: {REASONING} stands there once at most")
 
     @property
     def fields(self) -> list[str]:
-        """The names of the fields but for the label."""
-        return list(dict.fromkeys(FIELD.findall(self.text.removesuffix(LABEL))))
+        """The names of the fields but for the label and the reasoning."""
+        found = FIELD.findall(self.text.removesuffix(LABEL).replace(REASONING, ""))
+        return list(dict.fromkeys(found))
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the model writes before it is asked for the label."""
+        return REASONING in self.text
+
+    def opening(self, item: Mapping[str, str]) -> str:
+        """The text up to the reasoning, with the demonstrations before it."""
+        before, _, _ = self.text.partition(REASONING)
+        return Template(f"{before}{LABEL}", self.demonstrations).filled(item)
 
     def filled(self, item: Mapping[str, str]) -> str:
         """The text up to the label, with the demonstrations before it."""
@@ -87,17 +104,20 @@ def class_probabilities(
     verbalisers: Verbalisers,
     *,
     chat: bool = False,
+    begun: Sequence[str] | None = None,
 ) -> Tensor:
     """The probability (N, C) of each class after each prompt; rows sum to 1.
 
     With `chat` a prompt is the user's turn and the word begins the response. Otherwise the word continues the
-    text: white space at the prompt's end goes to the word, as tokenizers have it. Raises PromptingError for
-    prompts that do not fit into the context.
+    text: white space at the prompt's end goes to the word, as tokenizers have it. `begun` are the beginnings
+    of the responses, a reasoning say, or continue the prompts. Raises PromptingError for what does not fit
+    into the context.
     """
     owners = [place for place, words in enumerate(verbalisers.words.values()) for _ in words]
     said = [word for words in verbalisers.words.values() for word in words]
     split = _chat_rows if chat else _text_rows
-    rows = [row for prompt in prompts for row in split(tokenizer, prompt, said)]
+    asked = zip(prompts, begun or [""] * len(prompts), strict=True)
+    rows = [row for prompt, start in asked for row in split(tokenizer, prompt, start, said)]
     context = context_of(model)
     for number, (before, word) in enumerate(rows):
         if len(before) + len(word) > context:
@@ -125,24 +145,40 @@ def content_free_items(fields: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _chat_rows(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[str]
+    tokenizer: PreTrainedTokenizerBase, prompt: str, begun: str, words: Sequence[str]
 ) -> list[tuple[list[int], list[int]]]:
     before = encode_prompt(tokenizer, [{"role": "user", "content": prompt.rstrip()}])
-    return [(before, encode_response(tokenizer, word.strip(), ended=False)) for word in words]
+    if not begun:
+        return [(before, encode_response(tokenizer, word.strip(), ended=False)) for word in words]
+    texts = (begun.rstrip(), *(begun + word for word in words))
+    stripped, *whole = [before + encode_response(tokenizer, text, ended=False) for text in texts]
+    return _apart(stripped, whole)
 
 
 def _text_rows(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, words: Sequence[str]
+    tokenizer: PreTrainedTokenizerBase, prompt: str, begun: str, words: Sequence[str]
 ) -> list[tuple[list[int], list[int]]]:
     """The tokens that a prompt has in common with its continuations, and those of each word after them."""
-    start = tokenizer.encode("", add_special_tokens=True)
-    first = start if start == [tokenizer.bos_token_id] else []
+    prompt += begun
+    first = first_tokens(tokenizer)
     texts = [
         escape_special_tokens(tokenizer, text) for text in (prompt.rstrip(), *(prompt + w for w in words))
     ]
     stripped, *whole = [first + encode(tokenizer, text) for text in texts]
+    rows = _apart(stripped, whole)
+    if not rows[0][0]:
+        raise PromptingError(f"the prompt {prompt[:60]!r}: no token stands before the label")
+    return rows
+
+
+def first_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The token that begins a text, of tokenizers that put one there."""
+    start = tokenizer.encode("", add_special_tokens=True)
+    return start if start == [tokenizer.bos_token_id] else []
+
+
+def _apart(stripped: list[int], whole: Sequence[list[int]]) -> list[tuple[list[int], list[int]]]:
+    """Each row as the tokens that all share with the stripped one, and its own after them."""
     columns = zip(stripped, *whole, strict=False)
     shared = sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, columns))
-    if not shared:
-        raise PromptingError(f"the prompt {prompt[:60]!r}: no token stands before the label")
     return [(ids[:shared], ids[shared:]) for ids in whole]

@@ -1,6 +1,7 @@
 """`python -m alignloop classify`: accuracies on a file, its transcript, and what cannot be classified."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,33 @@ def test_accuracies_predictions_and_the_most_frequent_class(
     assert main([*arguments, "--limit", "3", "--chat"]) == 0
     assert "3 items" in capsys.readouterr().out
     assert len(tracking.runs(files, "classify")) == 2
+
+
+def test_a_reasoning_is_written_before_the_label_and_stands_in_demonstrations(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shots = [{"text": f"Who {n}?", "label": "yes", "reasoning": f"{n} is it"} for n in range(2)]
+    (files / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in shots))
+    template = "Q: {text}\\nStep by step: {reasoning}\\nSo: {label}"
+    arguments = ["classify", "test.csv", "--policy", "sft", "--template", template, *WORDS, "--limit", "4"]
+    with_shot = ["--shots", "1", "--demonstrations", "train.jsonl", "--max-new-tokens", "9"]
+    assert main([*arguments, *with_shot]) == 0
+    [kept] = files.rglob("mlruns/**/predictions.jsonl")
+    rows = [json.loads(line)["prompt"] for line in kept.read_text().splitlines()]
+    for row in rows:
+        shot, own = row.split("\n\n")
+        assert re.fullmatch(r"Q: Who (\d)\?\nStep by step: \1 is it\nSo: Yes", shot)
+        assert re.fullmatch(r"Q: Is it \d+\?\nStep by step: (?s:.+)\nSo: ", own)
+    reasonings = [row.split("Step by step: ")[-1] for row in rows]
+    assert len(set(reasonings)) > 1, "each item has its own"
+    shutil.rmtree(files / "mlruns" / "artifacts", ignore_errors=True)
+    assert main([*arguments, "--chat", "--max-new-tokens", "9"]) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--max-new-tokens", "90"]) == 1
+    assert "leave no room for a reasoning of 90 in the context of 96" in capsys.readouterr().err
+    (files / "train.jsonl").write_text(json.dumps({"text": "a", "label": "yes"}) + "\n")
+    assert main([*arguments, *with_shot]) == 1
+    assert "train.jsonl:1: has no field reasoning" in capsys.readouterr().err
 
 
 def test_what_cannot_be_classified_is_one_message(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,6 +68,31 @@ def test_as_a_users_turn_the_word_begins_the_response(policy: Any) -> None:
     torch.testing.assert_close(row, torch.tensor(logits).double().softmax(0), rtol=1e-4, atol=1e-6)
 
 
+@torch.no_grad()
+def test_what_a_response_begins_with_stands_between_prompt_and_word(policy: Any) -> None:
+    model, tokenizer = policy
+    prompt, begun = "Who: Ada\nThink: ", "the sea is green\nSo: "
+    [joined] = class_probabilities(model, tokenizer, [prompt + begun], WORDS)
+    [apart] = class_probabilities(model, tokenizer, [prompt], WORDS, begun=[begun])
+    assert torch.equal(joined, apart)
+    [row] = class_probabilities(model, tokenizer, [prompt], SHORT, chat=True, begun=[begun])
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": prompt.rstrip()}], tokenize=False, add_generation_prompt=True
+    )
+    wanted = torch.tensor([logprob(model, tokenizer, asked + begun, word) for word in ("Yes", "No")])
+    torch.testing.assert_close(row, wanted.double().softmax(0), rtol=1e-4, atol=1e-6)
+
+
+def test_a_template_with_a_reasoning_has_an_opening_without_it() -> None:
+    template = Template("Q: {text}\nThink: {reasoning}\nSo: {label}")
+    assert (template.reasons, template.fields) == (True, ["text"])
+    assert template.opening({"text": "a"}) == "Q: a\nThink: "
+    assert template.filled({"text": "a", "reasoning": "b"}) == "Q: a\nThink: b\nSo: "
+    assert not TEMPLATE.reasons
+    with pytest.raises(PromptingError, match="stands there once at most"):
+        Template("{text} {reasoning} {reasoning} {label}")
+
+
 def test_demonstrations_stand_before_the_item_with_the_first_word_of_their_class() -> None:
     shots = TEMPLATE.with_shots([({"text": "Ada"}, "Yes"), ({"text": "Bo"}, "Nobody")])
     assert shots.filled({"text": "Cy {x}"}) == (
