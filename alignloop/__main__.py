@@ -38,6 +38,7 @@ COMMANDS = {
     "adopt": ("adopt", "take a policy trained elsewhere: evaluate it, hold it to the gates, register it"),
     "reward-bench": ("reward_bench", "measure a reward model on preference files, beside simple baselines"),
     "classify": ("classify", "zero- and few-shot accuracy of a checkpoint on a labelled file, by its words"),
+    "harness": ("harness", "tasks of the lm-evaluation-harness on a checkpoint (the extra `harness`)"),
     "questions": ("questions", "answers to MT-Bench-like questions, judged against another policy's"),
     "gc": ("gc", "show what in DVC's cache nothing needs; --yes removes it"),
 }

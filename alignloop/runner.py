@@ -5,6 +5,7 @@ A stage's signature is the only declaration of what it needs: sections of params
 """
 
 import importlib
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -168,6 +169,10 @@ def _show_responses(stage: Stage, active: tracking.ActiveRun | None) -> None:
     assert stage.files.round
     out: Path = stage.paths["out"]
     completions.keep_table(out / "responses.jsonl", active)
+    if (out / "tasks.jsonl").is_file():
+        active.upload(out / "tasks.jsonl")
+        report = json.loads(stage.paths["metrics"].read_text(encoding="utf-8"))
+        active.log(0, metric_names.of_tasks("evaluate", report["tasks"]))
     _write_results(stage)
     points = ledger_pages.keep_ledger(stage.root, stage.params, stage.files.round, active)
     active.log_loop(stage.loop.step(stage.files.round), points)

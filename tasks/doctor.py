@@ -9,6 +9,7 @@ from typing import Any
 
 from alignloop.checks import stage_memory
 from alignloop.checks.adopted_rounds import check_adopted
+from alignloop.checks.harness_tasks import check_tasks
 from alignloop.checks.machine_memory import free_memory
 from alignloop.checks.rule_files import check_rules
 from alignloop.core.model_shape import shape_of
@@ -40,13 +41,14 @@ def consult_sizes(root: Path, planned: Params) -> list[str]:
 
 
 def consult_files(root: Path, planned: Params) -> None:
-    """Look at files that late stages need: of rules, and of checkpoints that are adopted.
+    """Look at files that late stages need: of rules, of checkpoints that are adopted, of the harness's tasks.
 
     Raises RunRefused with all that is wrong.
     """
     found = [
         *check_rules(planned, root),
         *check_adopted(planned, root),
+        *check_tasks(planned.evaluate.tasks, root),
     ]
     _refuse([f"{each.message}; {each.remedy}" if each.remedy else each.message for each in found])
 

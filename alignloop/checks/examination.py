@@ -16,6 +16,7 @@ from alignloop.checks.checkpoint_files import check_files, check_numbers, fetch
 from alignloop.checks.data_lengths import SetLengths
 from alignloop.checks.disk_space import check_disk
 from alignloop.checks.findings import Finding, error
+from alignloop.checks.harness_tasks import check_tasks
 from alignloop.checks.machine_memory import free_memory
 from alignloop.checks.model_passes import Policy, check_model
 from alignloop.checks.rule_files import check_rules
@@ -62,6 +63,7 @@ def examine(params: Params, checkpoint: str, root: Path, *, times: bool = True) 
     found.findings += check_score(params, root)
     found.findings += check_rules(params, root)
     found.findings += check_adopted(params, root)
+    found.findings += check_tasks(params.evaluate.tasks, root)
     folder, tokenizer = examine_folder(found)
     if found.shape is not None:
         _machine(params, found, root)

@@ -50,14 +50,14 @@ def gather(evaluations: Mapping[str, Any], rankings: Mapping[str, Mapping[str, i
             kl=report["kl_to_sft_nats"],
             reward=report["reward_model"],
         )
-    best = {"best_of": newest["best_of"]} if newest.get("best_of") else {}
+    asked = {key: newest[key] for key in ("best_of", "tasks") if newest.get(key)}
     return {
         "rounds": len(evaluations),
         "judged_by_gold": bool(newest["win_rates"].get("judged_by_gold", rows["sft"]["gold"] is not None)),
         "rows": rows,
         "last_against_first": _change(rows[first], rows[last]) if first != last else None,
         "rankings_by": {name: dict(counts) for name, counts in rankings.items()},
-        **best,
+        **asked,
     }
 
 
@@ -83,6 +83,8 @@ def tables(results: Mapping[str, Any]) -> str:
     parts = [_models(rows), _caption(results["judged_by_gold"]), _rankings(results["rankings_by"])]
     if best := results.get("best_of"):
         parts.append(_best_of(best))
+    if tasks := results.get("tasks"):
+        parts.append(tasks_table(tasks, list(rows)[-1]))
     if change := results["last_against_first"]:
         parts.append(_change_in_words(rows, change))
     behaviours = [name for name, of in rows["sft"]["behaviours"].items() if of["passed"] is not None]
@@ -140,6 +142,31 @@ def _best_of(best: Mapping[str, Any]) -> str:
     }
     body = [[n, *(cell(row) for cell in columns.values())] for n, row in best.items()]
     return table([["best of SFT's responses", *columns], *body])
+
+
+def tasks_table(tasks: Mapping[str, Any], last: str) -> str:
+    """A row for each metric of each task of the harness and number of shots, a column for each model.
+
+    `last` is the name of the model `policy`.
+    """
+    names = {model: NAMES.get(model, last) for model in tasks}
+    body: list[list[str]] = []
+    for task, by_shots in next(iter(tasks.values())).items():
+        for shots, numbers in by_shots.items():
+            of_models = [tasks[model][task][shots] for model in tasks]
+            for metric in (name for name, value in numbers.items() if isinstance(value, Mapping)):
+                cells = [_task_value(of[metric]) for of in of_models]
+                body.append([plain(task), shots, plain(metric), f"{numbers['samples']:,}", *cells])
+    cut = sum(numbers["cut"] for of in tasks.values() for task in of.values() for numbers in task.values())
+    note = f"\n\n{cut:,} samples exceeded the context and lost their beginning." if cut else ""
+    return table([["task", "shots", "metric", "samples", *names.values()], *body]) + note
+
+
+def _task_value(numbers: Mapping[str, float | None]) -> str:
+    value = number(numbers["value"], 3)
+    if numbers["low"] is None or numbers["high"] is None:
+        return value
+    return f"{value} [{number(numbers['low'], 3)}, {number(numbers['high'], 3)}]"
 
 
 def _change_in_words(rows: Mapping[str, Any], change: Mapping[str, float | None]) -> str:

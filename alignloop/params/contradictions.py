@@ -5,7 +5,7 @@ themselves, whatever is wrong with others.
 """
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from alignloop.params.compute import Compute
@@ -16,6 +16,7 @@ from alignloop.params.ppo import Ppo
 from alignloop.params.pretrain import Pretrain
 from alignloop.params.reward import Reward
 from alignloop.params.rollout import RolloutEngine
+from alignloop.params.round_chain import rounds_build_on_earlier_ones
 from alignloop.params.rounds import Round
 from alignloop.params.sample import Decoding
 from alignloop.params.serving import Serving
@@ -192,53 +193,19 @@ def _judge_is_no_labeler(evaluate: Evaluate, label: Label) -> Iterator[str]:
         )
 
 
+def _harness_has_whole_models(evaluate: Evaluate, compute: Compute) -> Iterator[str]:
+    if evaluate.tasks and compute.shard != "none":
+        yield (
+            f"evaluate.tasks: the harness reads whole models, which compute.shard: {compute.shard} has not; "
+            "set compute.shard: none, or leave the tasks out"
+        )
+
+
 def _response_fits(base: str | None, pretrain: Pretrain, decoding: Decoding) -> Iterator[str]:
     if base is None and decoding.max_new_tokens >= pretrain.context:
         yield (
             f"decoding.max_new_tokens: {decoding.max_new_tokens} leave no room for a prompt in "
             f"pretrain.context ({pretrain.context}); lower them, or raise the context"
-        )
-
-
-def _rounds_build_on_earlier_ones(rounds: Mapping[str, Round]) -> Iterator[str]:
-    models, rewards = {"models/base", "models/sft"}, {"models/sft"}
-    # for each set of rankings, the reward models that have learned from no other rankings
-    taught = {"data/rankings/imported": {"models/sft"}}
-    for name, plan in rounds.items():
-        makers = {"policy": models, "start": models, "reward_start": rewards, "rankings": taught.keys()}
-        if plan.by == "adopted":
-            del makers["start"]
-            yield from _adopted(name, plan, models)
-        unknown = {field: known for field, known in makers.items() if getattr(plan, field) not in known}
-        for field, known in unknown.items():
-            yield (
-                f"rounds.{name}.{field}: '{getattr(plan, field)}' is made by no earlier round; known here: "
-                f"{', '.join(sorted(known))}"
-            )
-        starts = taught.get(plan.rankings, set())
-        if not unknown and plan.reward_start not in starts:
-            yield (
-                f"rounds.{name}.reward_start: '{plan.reward_start}' has learned from rankings that "
-                f"{plan.rankings} does not hold; "
-                f"a reward model of these can start from {', '.join(sorted(starts))}"
-            )
-        models.add(f"models/{name}/policy")
-        rewards.add(f"models/{name}/reward")
-        taught[f"data/rankings/{name}"] = {*starts, f"models/{name}/reward"}
-
-
-def _adopted(name: str, plan: Round, models: Collection[str]) -> Iterator[str]:
-    """What a round cannot take: a policy of this loop, or a reward model with rankings new to it."""
-    if plan.start in models:
-        yield (
-            f"rounds.{name}.start: '{plan.start}' is a model of this loop, and by: adopted takes one that "
-            "was trained elsewhere; name its folder"
-        )
-    learned = plan.reward_start.replace("models/", "data/rankings/").removesuffix("/reward")
-    if plan.reward_start != "models/sft" and plan.rankings != learned:
-        yield (
-            f"rounds.{name}.rankings: '{plan.rankings}' is not what '{plan.reward_start}' learned from, and "
-            f"nothing is trained by: adopted; set it to {learned}"
         )
 
 
@@ -272,7 +239,8 @@ CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _held_out_guard_of_dpo,
     _held_out_judge,
     _judge_is_no_labeler,
+    _harness_has_whole_models,
     _response_fits,
-    _rounds_build_on_earlier_ones,
+    rounds_build_on_earlier_ones,
     _candidate_has_a_place,
 )

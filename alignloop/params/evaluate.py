@@ -1,10 +1,10 @@
 """Parameters of `evaluate`: how many prompts and documents a policy is measured on, and who judges it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from alignloop.params.section import Count, Positive, Section
+from alignloop.params.section import Count, Positive, Section, Whole
 
 
 class IndependentJudge(Section):
@@ -32,10 +32,22 @@ class IndependentJudge(Section):
         return self
 
 
+class HarnessTask(Section):
+    """A task of the lm-evaluation-harness, once for each number of shots; `chat`: in the chat template.
+
+    At most `limit` of its samples are asked, the first ones.
+    """
+
+    shots: Annotated[list[Whole], Field(min_length=1)]
+    chat: bool
+    limit: Count | None
+
+
 class Evaluate(Section):
     prompts: Count
     temperature: Positive
     documents: Count
     rankings: Count
     best_of: list[Count]
+    tasks: dict[str, HarnessTask]
     judge: IndependentJudge

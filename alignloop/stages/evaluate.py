@@ -24,10 +24,11 @@ from alignloop.core.reward_scoring import score_rankings
 from alignloop.core.tokens import pad_of
 from alignloop.data.record_files import read, write
 from alignloop.evaluation.best_of_n_report import best_of_n_rows
+from alignloop.evaluation.harness import HarnessResults, run_tasks
 from alignloop.evaluation.overoptimisation import by_step
 from alignloop.evaluation.responses import ModelResponses, kl_to, load_test_set, respond, summary
 from alignloop.evaluation.results_table import headline_of
-from alignloop.files import rounded, write_json
+from alignloop.files import replacing, rounded, write_json
 from alignloop.inference.open_sampler import open_sampler
 from alignloop.labeling.independent_judge import independent_wins
 from alignloop.params.evaluate import Evaluate
@@ -38,6 +39,7 @@ from alignloop.params.tools import Tools
 from alignloop.phases import phase
 from alignloop.progress import Progress
 from alignloop.records import Prompt, Ranking, Rollout
+from alignloop.seeds import seed_of
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import ranked_rows
 from alignloop.training.measured import spread_note
@@ -72,6 +74,7 @@ def evaluate(
         note = f"measured on prompts with a gold score; {tests.without_gold} test prompts have none"
         yield Progress(0, len(paths) + 1, note=note)
     models: dict[str, ModelResponses] = {}
+    tasks: dict[str, HarnessResults] = {}
     with open_sampler(engine, sft) as sampler:
         for number, (name, path) in enumerate(paths.items(), 1):
             if name == "before" and before == sft:
@@ -81,6 +84,18 @@ def evaluate(
                     models[name] = respond(
                         seed, plan, decoding, tools, name=name, path=path, tests=tests, sampler=sampler
                     )
+            if plan.tasks and name != "before":
+                model = models[name]
+                assert model.policy
+                done = run_tasks(
+                    model.policy,
+                    model.tokenizer,
+                    plan.tasks,
+                    name=name,
+                    seed=seed_of(seed, "evaluate", "tasks"),
+                    max_new_tokens=decoding.max_new_tokens,
+                )
+                tasks[name] = done
             if name != "sft":  # which alone is read again
                 models[name] = replace(models[name], policy=None)
             score = fmean(each.score for each in models[name].responses)
@@ -117,6 +132,11 @@ def evaluate(
             yield Progress(len(paths), len(paths) + 1, {"judge_calls": judged.calls})
         if judged.pairs:
             write(out / "judged.jsonl", judged.pairs)
+        if tasks:
+            report["tasks"] = {name: done.numbers for name, done in tasks.items()}
+            with replacing(out / "tasks.jsonl") as part:
+                lines = [line for done in tasks.values() for line in done.lines]
+                part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         if plan.best_of:
             report["best_of"] = best_of_n_rows(
                 seed,

@@ -72,6 +72,28 @@ def part_of_name(text: str) -> str:
     return "/".join(part for part in parts if part.strip("."))
 
 
+def of_tasks(stage: str, tasks: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of the harness's tasks by model: `eval/tasks/sft/gsm8k 4 shots/acc`."""
+    points: dict[str, float] = {}
+    for model, of_model in tasks.items():
+        for task, by_shots in of_model.items():
+            for shots, metrics in by_shots.items():
+                place = f"{group(stage)}/tasks/{model}/{part_of_name(task)} {shots} shots"
+                points |= _of_task(place, metrics)
+    return points
+
+
+def _of_task(place: str, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The value of each metric, and its bounds where they are known."""
+    values = {name: found for name, found in metrics.items() if isinstance(found, Mapping)}
+    return {
+        f"{place}/{part_of_name(name)}{suffix}": found[key]
+        for name, found in values.items()
+        for key, suffix in (("value", ""), ("low", " low"), ("high", " high"))
+        if found[key] is not None
+    }
+
+
 def results(stage: str, leaves: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers of a metrics file, by its dotted keys, as MLflow has them."""
     return {
