@@ -205,7 +205,7 @@ async def _respond(
     models = candidate_share.models_of(request, found, is_two=is_two)
     saver = pair.saver(0, save) if is_two else save
     first = await turns.begin(known.owner, id, model=models[0], **asked, save=saver)
-    if is_two:
+    if is_two and not first.is_blocked:
         saver = pair.saver(1, save)
         try:
             second = await turns.begin(known.owner, id + SECOND, model=models[1], **asked, save=saver)

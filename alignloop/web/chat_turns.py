@@ -20,7 +20,7 @@ from alignloop.serving.engine import Engine
 from alignloop.serving.model_pool import ModelPool
 from alignloop.web.api_schema import SamplingRequest
 from alignloop.web.live_generation import Prompts, Responses
-from alignloop.web.rule_checks import Dialogue, Place, RuleChecks, begin_checked
+from alignloop.web.rule_checks import Dialogue, FixedResponses, Place, RuleChecks, begin_checked
 
 RESERVED_SHARE = 4  # a quarter of the context is kept for a response whose length is not set
 MOST_RUNNING = 3  # of one person
@@ -93,6 +93,11 @@ class Turn:
             if text := "".join(piece for piece in found if piece):
                 yield _event(text=text)
         yield _event(done=self.saved, state=self.state, problem=self.problem)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether a rule lets the prompt through to no model."""
+        return isinstance(self.live, FixedResponses)
 
     def stop(self) -> None:
         """Generate no more; what there is is saved."""

@@ -9,14 +9,18 @@ from sqlalchemy import select
 
 from alignloop.labeling import conversations, escalations
 from alignloop.labeling.api_keys import SCOPES, create
+from alignloop.labeling.consent import decide, read_statement
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.escalation_schema import Escalation
+from alignloop.labeling.feedback_schema import ResponseComparison
 from alignloop.labeling.schema import Event
 from alignloop.rules.rule import Rule
 from alignloop.rules.rule_set import RuleSet
 from tests.web.browser import assert_accessible, needs_chromium, sign_in
 from tests.web.chat_server import CHAMPION, ChatServer, client_of, served_chat
+from tests.web.conftest import PROJECT
 from tests.web.test_chat_browser import send
+from tests.web.test_chat_routes import signed_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -84,6 +88,21 @@ def test_a_moderator_answers_and_refuses_and_the_user_sees_that_a_person_did(
     assert actions.count("rule ask_person") == 2
     for page in (ada, bob):
         page.context.close()
+
+
+def test_a_prompt_for_a_person_is_asked_once_where_responses_are_compared(
+    policies: Path, database: LabelingDatabase
+) -> None:
+    rules = RuleSet({"salt": Rule.model_validate(RULES["salt"])})
+    with served_chat(policies, database, rules, compare_share=1.0) as server, signed_in(server, "ada") as ada:
+        statement = read_statement(PROJECT, "configs/consent.md", "LicenseRef-Chat-Consent")
+        decide(database, "labeler-ada", statement, version=statement.version, agreed=True)
+        for prompt in ("Is the sea full of salt?", "Is it green?"):
+            assert ada.post("/chat/prompts", json={"content": prompt}).status_code == 200
+        with database.reading() as session:
+            assert len(list(session.scalars(select(Escalation)))) == 1
+            compared = list(session.scalars(select(ResponseComparison)))
+    assert len(compared) == 1, "two responses to the prompt that is let through"
 
 
 def test_an_escalation_is_closed_once_goes_with_its_conversation_and_programs_get_none(
