@@ -7,7 +7,7 @@ last bits, as in training's sampler.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -31,10 +31,13 @@ class UnsupportedCache(AlignloopError):
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """A token, its log-probability at temperature 1, and the most probable ones at its place."""
+    """A token, its log-probability at temperature 1, and the most probable ones at its place.
+
+    None for the first token of a prompt, which follows nothing.
+    """
 
     token: int
-    logprob: float
+    logprob: float | None
     top: tuple[tuple[int, float], ...]
 
 
@@ -67,6 +70,7 @@ class Drawn:
     token: int
     is_end: bool  # whether it is the end token
     logprob: TokenLogprob | None
+    prompt: tuple[TokenLogprob, ...] = ()  # of the prompt, with the first token, where that is asked for
 
     @property
     def is_last(self) -> bool:
@@ -96,12 +100,31 @@ class RunningBatch:
         ids, mask = pad_left(prompts, self._rules.end)
         cache = DynamicCache()
         positions = (mask.cumsum(1) - 1).clamp(min=0)
-        logits = self._logits(ids, mask.to(self._device), positions, cache)
+        is_read = any(row.sampling.reads_prompt for row in rows)
+        all = self._logits(ids, mask.to(self._device), positions, cache, keep=0 if is_read else 1)
+        logits = all[:, -1]
         places = torch.tensor([prompts.index(row.prompt) for row in rows], device=self._device)
         cache.batch_select_indices(places)
         self._join(cache, mask.to(self._device)[places])
         self.rows += rows
-        return self._draw(logits[places], rows)
+        drawn = self._draw(logits[places], rows)
+        return [
+            replace(each, prompt=self._of_prompt(each.row, all[prompts.index(each.row.prompt)]))
+            if each.row.sampling.reads_prompt
+            else each
+            for each in drawn
+        ]
+
+    def _of_prompt(self, row: Row, logits: Tensor) -> tuple[TokenLogprob, ...]:
+        """The log-probabilities of a prompt over all tokens, of logits (T, V) padded on the left."""
+        ids = row.prompt
+        told = torch.log_softmax(logits[len(logits) - len(ids) : -1].float(), -1).cpu()
+        values, best = told.topk(min(row.sampling.top_logprobs or 0, told.shape[1]))
+        found = [TokenLogprob(ids[0], None, ())]
+        for place, token in enumerate(ids[1:]):
+            top = tuple(zip(best[place].tolist(), values[place].tolist(), strict=True))
+            found.append(TokenLogprob(token, float(told[place, token]), top))
+        return tuple(found)
 
     @torch.no_grad()
     def step(self) -> list[Drawn]:
@@ -109,7 +132,7 @@ class RunningBatch:
         ids = torch.tensor([[row.last] for row in self.rows])
         positions = self._mask.sum(1, keepdim=True)
         self._mask = functional.pad(self._mask, (0, 1), value=True)
-        return self._draw(self._logits(ids, self._mask, positions, self._cache), self.rows)
+        return self._draw(self._logits(ids, self._mask, positions, self._cache)[:, -1], self.rows)
 
     def keep(self, rows: Sequence[Row]) -> None:
         """Drop all rows but these."""
@@ -129,7 +152,10 @@ class RunningBatch:
                 part[index][:, :, unused:].contiguous() for part in (layer.keys, layer.values)
             )
 
-    def _logits(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
+    def _logits(
+        self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache, keep: int = 1
+    ) -> Tensor:
+        """Logits (B, T, V) of the last `keep` places; 0: of all."""
         with precision.autocast(self._device):
             output = self._model(
                 input_ids=ids.to(self._device),
@@ -137,9 +163,9 @@ class RunningBatch:
                 position_ids=positions.to(self._device),
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=keep,
             )
-        return output.logits[:, -1]
+        return output.logits
 
     def _draw(self, logits: Tensor, rows: Sequence[Row]) -> list[Drawn]:
         plans = [row.sampling for row in rows]

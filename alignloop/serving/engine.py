@@ -238,6 +238,9 @@ class Engine:
             self.tokens_drawn += 1
             response.unsent += 1
             text, finish = "", None
+            response.pending += each.prompt
+            if each.is_end and each.logprob and response.generation.sampling.reads_prompt:
+                response.pending.append(each.logprob)
             if not each.is_end:
                 text = response.text.add(each.token)
                 if each.logprob:

@@ -23,6 +23,7 @@ class Sampling:
     seed: int
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None  # tokens to report beside the drawn one; None: no log-probabilities
+    reads_prompt: bool = False  # the log-probabilities of the prompt's tokens too, and of the end token
 
 
 def draw_tokens(

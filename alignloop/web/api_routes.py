@@ -106,6 +106,10 @@ async def completions(request: Request) -> Response:
 async def _complete(request: Request) -> Response:
     asked: CompletionRequest = await run_in_threadpool(parse, CompletionRequest, await request.body())
     prompts, limit = asked.prompts(), asked.max_tokens or COMPLETION_TOKENS
+    if asked.echo and asked.stream:
+        words = "Prompts are echoed in whole responses: send `stream: false`, or `echo: false`."
+        raise ApiError(400, words, param="echo", code="unsupported_value")
+    form = TextForm()
     if len(prompts) > MAX_PROMPTS:
         raise ApiError(400, f"At most {MAX_PROMPTS} prompts in one request.", param="prompt", code="too_many")
 
@@ -119,11 +123,14 @@ async def _complete(request: Request) -> Response:
             if checked[0]["content"] != text:
                 ids = engine.encode_text(checked[0]["content"])
             room_for(engine, ids, limit, "prompt")
-            planned.append((ids, asked.sampling(limit, asked.logprobs)))
+            reads = bool(asked.echo) and asked.logprobs is not None
+            planned.append((ids, asked.sampling(limit, asked.logprobs, reads)))
             texts.append(checked)
+        if asked.echo:
+            form.echoed = [each[0]["content"] for each in texts for _ in range(asked.choices)]
         return planned, texts
 
-    return await _generate(request, asked, plan, TextForm(), prompts=len(prompts))
+    return await _generate(request, asked, plan, form, prompts=len(prompts))
 
 
 def _ids(engine: Engine, prompt: str | list[int]) -> tuple[int, ...]:

@@ -84,7 +84,7 @@ class SamplingRequest(_Part):
         """Whether the last chunk of a stream says how many tokens there were."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def sampling(self, max_tokens: int, top_logprobs: int | None) -> Sampling:
+    def sampling(self, max_tokens: int, top_logprobs: int | None, reads_prompt: bool = False) -> Sampling:
         """How each response is sampled; without a seed, by one that nobody knows."""
         temperature = 1.0 if self.temperature is None else self.temperature
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
@@ -95,6 +95,7 @@ class SamplingRequest(_Part):
             seed=secrets.randbits(63) if self.seed is None else self.seed,
             stop=stop,
             top_logprobs=top_logprobs,
+            reads_prompt=reads_prompt,
         )
 
 
@@ -123,7 +124,7 @@ class CompletionRequest(SamplingRequest):
     )
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     best_of: Annotated[int, Field(ge=1, le=1)] | None = None
-    echo: Literal[False] | None = None
+    echo: bool | None = None
     suffix: Literal[""] | None = None
 
     def prompts(self) -> list[str | list[int]]:

@@ -85,11 +85,15 @@ class TextForm:
     kind = chunk_kind = "text_completion"
     strips = False
 
+    def __init__(self) -> None:
+        self.echoed: list[str] = []  # what each choice begins with, where prompts are echoed
+
     def choice(self, live: Responses, pieces: Sequence[Piece]) -> dict[str, Any]:
         drawn = [each for piece in pieces for each in piece.logprobs]
+        before = self.echoed[pieces[0].choice] if self.echoed else ""
         return {
             "index": pieces[0].choice,
-            "text": "".join(piece.text for piece in pieces),
+            "text": before + "".join(piece.text for piece in pieces),
             "logprobs": self._logprobs(live, drawn),
             "finish_reason": pieces[-1].finish,
         }
@@ -107,7 +111,10 @@ class TextForm:
         return {
             "tokens": [names.text(each.token) for each in drawn],
             "token_logprobs": [each.logprob for each in drawn],
-            "top_logprobs": [{names.text(token): value for token, value in each.top} for each in drawn],
+            "top_logprobs": [
+                None if each.logprob is None else {names.text(token): value for token, value in each.top}
+                for each in drawn
+            ],
             "text_offset": None,  # a token may be a part of a character
         }
 
@@ -121,7 +128,7 @@ class _Names:
     def text(self, token: int) -> str:
         return str(self._tokenizer.decode([token]))
 
-    def entry(self, token: int, logprob: float) -> dict[str, Any]:
+    def entry(self, token: int, logprob: float | None) -> dict[str, Any]:
         text = self.text(token)
         is_whole = "\N{REPLACEMENT CHARACTER}" not in text  # else the bytes are a part of a character
         return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if is_whole else None}
