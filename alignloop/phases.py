@@ -16,10 +16,12 @@ T = TypeVar("T")
 
 
 class Phase:
-    """Work of one kind: `done` of `total` parts; without a total nobody knows how far it is."""
+    """Work of one kind: `done` of `total` parts, or bytes; without a total nobody knows how far it is."""
 
-    def __init__(self, name: str, total: int | None, of: object, began: float) -> None:
-        self.name, self.total = name, total
+    def __init__(
+        self, name: str, total: int | None, of: object, began: float, in_bytes: bool = False
+    ) -> None:
+        self.name, self.total, self.in_bytes = name, total, in_bytes
         self.began = began
         self.title = name if of is None else f"{name} {of}"
         self.done = 0
@@ -37,9 +39,9 @@ _since = time.monotonic()
 
 
 @contextmanager
-def phase(name: str, total: int | None = None, of: object = None) -> Iterator[Phase]:
+def phase(name: str, total: int | None = None, of: object = None, in_bytes: bool = False) -> Iterator[Phase]:
     """The work inside the block, which consists of `total` parts; `of` says which one of its name it is."""
-    opened = Phase(name, total, of, _account())
+    opened = Phase(name, total, of, _account(), in_bytes)
     _open.append(opened)
     try:
         yield opened
@@ -54,6 +56,23 @@ def counted(name: str, parts: Iterable[T], total: int, of: object = None) -> Ite
         for part in parts:
             yield part
             opened.advance()
+
+
+def sized(name: str, sizes: Mapping[T, int], of: object = None) -> Iterator[T]:
+    """Pass the parts on, as a phase that counts their bytes: as they are read, and then the rest of each."""
+    with phase(name, sum(sizes.values()), of, in_bytes=True) as opened:
+        for part, size in sizes.items():
+            after = opened.done + size
+            yield part
+            opened.advance(after - opened.done)
+
+
+def advance_bytes(count: int) -> None:
+    """Count bytes that are done in the innermost phase that counts bytes, if one is open."""
+    for opened in reversed(_open.copy()):
+        if opened.in_bytes:  # a list of a folder's files is read too, and is no part of the total
+            opened.advance(count if opened.total is None else min(count, opened.total - opened.done))
+            return
 
 
 def open_phases() -> Sequence[Phase]:

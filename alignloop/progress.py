@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import TypeVar
@@ -59,14 +60,30 @@ def paced(
 
 
 def spoken(
-    parts: Collection[T], work: str, *, name: str, say: Callable[[str], None], look_every: float = 1.0
+    sizes: Mapping[T, int], work: str, *, name: str, say: Callable[[str], None], look_every: float = 1.0
 ) -> Iterator[T]:
-    """Pass `parts` on as the phase `work`, outside of `paced`; a thread reports it where it takes long."""
+    """Pass these parts on, each of so many bytes, as the phase `work`, `watched`."""
+    with watched(name, say, look_every):
+        yield from phases.sized(work, sizes)
+
+
+@contextmanager
+def watched(name: str, say: Callable[[str], None], look_every: float = 1.0) -> Iterator[None]:
+    """Report the open phase of what is done inside the block, outside of `paced`, where it takes long."""
     over = Event()
-    lines = Lines(name, say, time.monotonic)
-    Thread(target=_look, args=(lines, over, look_every), name="progress", daemon=True).start()
+
+    def look() -> None:
+        lines = outermost = None
+        while not over.wait(look_every):
+            opened = phases.open_phases()
+            if opened and opened[0] is not outermost:
+                lines, outermost = Lines(name, say, time.monotonic), opened[0]
+            if opened and lines:
+                lines.look()
+
+    Thread(target=look, name="progress", daemon=True).start()
     try:
-        yield from phases.counted(work, parts, len(parts))
+        yield
     finally:
         over.set()
 
@@ -156,7 +173,11 @@ def describe(opened: Sequence[phases.Phase], now: float) -> str:
     known = next((phase for phase in reversed(opened) if phase.total), None)
     if known is None or known.total is None:
         return f"{text} · {duration(now - opened[-1].began)} so far"
-    text += f" · {known.done:,}/{known.total:,}"
+    done, total = known.done, known.total
+    if known.in_bytes:
+        text += f" · {format_size(done)} of {format_size(total)}"
+    else:
+        text += f" · {done:,}/{total:,}"
     if not known.done:
         return f"{text} · {duration(now - known.began)} so far"
     left = (now - known.began) / known.done * (known.total - known.done)

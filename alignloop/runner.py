@@ -25,7 +25,7 @@ from alignloop.pipeline import dvc_repair
 from alignloop.pipeline.checkout_lock import lock_stage
 from alignloop.pipeline.dvc_lock import locked_stages
 from alignloop.pipeline.loop import Loop, current_loop, end_loop
-from alignloop.pipeline.stage_files import Footprint, fingerprint, footprint, hashes
+from alignloop.pipeline.stage_files import Footprint, fingerprint, footprint, hashes, sizes
 from alignloop.progress import paced, spoken
 from alignloop.stage_arguments import parser_of
 from alignloop.tracking import metric_names, stage_summary
@@ -75,7 +75,8 @@ def run(
     with lock_stage(root, files.name):
         dvc_repair.back_up_lock(root)
         told = partial(spoken, name=title, say=_say)
-        inputs, code = hashes(root, told(files.inputs, "hashing inputs")), hashes(root, files.code)
+        inputs = hashes(root, told(sizes(root, files.inputs), "hashing inputs"))
+        code = hashes(root, files.code)
         loop = current_loop(root, numbers, list(params.rounds))
         stage = Stage(name, root, params, files, loop, inputs=inputs, paths=paths)
         mark_of = partial(fingerprint, root, name, arguments, inputs=inputs, code=code)
@@ -123,7 +124,7 @@ def run(
             for line in filter(None, said) if whole >= LONG_SECONDS else ():
                 _say(f"{title}  {line}")
             _around("worked", stage, active)
-            outputs = hashes(root, told(files.outputs, "hashing outputs"))
+            outputs = hashes(root, told(sizes(root, files.outputs), "hashing outputs"))
             kept, leaves = results_of([*outputs, *files.pages])
             headlines = metric_names.headlines(name, leaves)
             new = {key: value for key, value in headlines.items() if key not in curves}

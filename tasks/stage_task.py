@@ -23,7 +23,7 @@ from alignloop.pipeline import dvc_pipeline, processes
 from alignloop.pipeline.checkout_lock import PipelineBusyError
 from alignloop.pipeline.dvc_pipeline import Done, Stage
 from alignloop.pipeline.processes import ProcessError
-from alignloop.progress import RESUMES, duration, readable
+from alignloop.progress import RESUMES, duration, readable, watched
 from tasks.console import REPEATED
 from tasks.run_position import RUN
 
@@ -104,7 +104,8 @@ def bring_up_to_date(group: str, round: str | None = None, force: Collection[str
             raise StageFailed(failure_message(name, errors, code, function), code)
 
     try:
-        status = pipeline.bring_up_to_date(name, start, force=name in force)
+        with watched(name, lambda line: log.info("%s", line)):  # DVC's own work, before and after the stage's
+            status = pipeline.bring_up_to_date(name, start, force=name in force)
     except Waiting as waiting:
         text, description = f"**{waiting}**", f"What {name} waits for"
         create_markdown_artifact(text, key=artifact_key(name), description=description)

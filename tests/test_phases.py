@@ -34,6 +34,19 @@ def test_counted_parts_are_passed_on_and_counted_when_they_have_been_used():
     assert seen == [("a", 0), ("b", 1), ("c", 2)]
 
 
+def test_bytes_are_counted_within_a_part_and_the_rest_of_it_after():
+    seen: list[int] = []
+    for part in phases.sized("hashing", {"large": 100, "known": 50}):
+        if part == "large":
+            phases.advance_bytes(30)
+        seen.append(open_phases()[-1].done)
+    assert seen == [30, 100], "what had not to be read counts as done"
+    with phase("hashing", 2_000_000, in_bytes=True) as opened, phase("a part"):
+        phases.advance_bytes(1_500_000)
+        assert describe([opened], opened.began + 3) == "hashing · 1.5 MB of 2.0 MB · 0:01 left"
+    phases.advance_bytes(1)  # nobody counts
+
+
 def test_time_counts_for_the_innermost_phase_alone():
     with phase("step", of=1):
         time.sleep(0.02)

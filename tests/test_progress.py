@@ -77,10 +77,11 @@ def test_work_outside_of_steps_speaks_where_it_takes_long_and_only_there(monkeyp
     monkeypatch.setattr(progress, "SILENT_SECONDS", 0.5)
     printed: list[str] = []
     for seconds, lines in ((0.0, 0), (0.6, 1)):
-        for _ in spoken(["a", "b"], "hashing outputs", name="ppo", say=printed.append, look_every=0.01):
+        sizes = {"a": 500, "b": 2500}
+        for _ in spoken(sizes, "hashing outputs", name="ppo", say=printed.append, look_every=0.01):
             time.sleep(seconds)
         assert len(printed) == lines
-    assert printed[0].startswith("ppo  hashing outputs · 0/2 · 0:0")
+    assert printed[0].startswith("ppo  hashing outputs · 0 B of 3.0 kB · 0:0")
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,14 @@ from dvc_data.hashfile.build import build
 
 from alignloop.data.input_files import check_folder
 from alignloop.errors import AlignloopError
-from alignloop.pipeline import dvc_code_deps
+from alignloop.pipeline import dvc_code_deps, dvc_phases
 from alignloop.pipeline.code_hash import code_hash
 from alignloop.pipeline.code_paths import is_code
 from alignloop.pipeline.dvc_errors import VersioningError, as_alignloop_error
 from alignloop.pipeline.dvc_repair import repair
 
 dvc_code_deps.install()
+dvc_phases.install()
 
 logging.getLogger("dvc").setLevel(logging.WARNING)  # callers report what runs and what does not
 

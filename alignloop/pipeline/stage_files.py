@@ -19,6 +19,7 @@ from alignloop.params import ParamsError
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.code_paths import CODE, is_code
 from alignloop.pipeline.dvc_lock import load_yaml
+from alignloop.pipeline.dvc_phases import size_of
 from alignloop.pipeline.loop import NO_PART_OF_THE_RESULT
 
 ALWAYS = ("seed", "threads", "compute")
@@ -134,6 +135,11 @@ def entries(root: Path) -> Iterator[Entry]:
 def hashes(root: Path, paths: Iterable[str]) -> dict[str, str]:
     """The DVC hash of each path that exists."""
     return {path: dvc_pipeline.hash_of(root / path, root) for path in paths if (root / path).exists()}
+
+
+def sizes(root: Path, paths: Iterable[str]) -> dict[str, int]:
+    """The bytes of each path that exists."""
+    return {path: size_of(root / path) for path in paths if (root / path).exists()}
 
 
 def _read(file: Path) -> Any:

@@ -5,11 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from alignloop import phases
 from alignloop.errors import AlignloopError
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.checkout_lock import PipelineBusyError
@@ -236,3 +239,28 @@ def test_a_full_disk_is_called_by_its_name(make: Callable[[str], Path]) -> None:
     with pytest.raises(VersioningError, match=r"raw: no disk space left under .*; free some"):
         Pipeline(root).bring_up_to_date("raw", full)
     assert everything(root) == ["ran"] * 4
+
+
+def test_hashing_and_copying_are_phases_that_count_bytes(
+    make: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make("project")
+    source = root / "source.txt"
+    source.write_bytes(b"0123456789" * 300_000)
+    seen: dict[str, list[tuple[int, int | None]]] = {}
+    opened = phases.phase
+
+    @contextmanager
+    def remembered(name: str, *arguments: Any, **options: Any) -> Iterator[phases.Phase]:
+        with opened(name, *arguments, **options) as each:
+            yield each
+        seen.setdefault(each.title, []).append((each.done, each.total))
+
+    monkeypatch.setattr(phases, "phase", remembered)
+    assert Pipeline(root).bring_up_to_date("raw", shell) == "ran"
+    size = 3_000_000
+    assert (size, size) in seen["hashing source.txt"], "read once"
+    assert (2 * size, 2 * size) in seen["hashing data/raw"]
+    [(copied, total)] = seen["keeping in DVC's cache data/raw"]
+    assert total == 2 * size
+    assert copied <= total, "equal files are kept once, and by a link where the disk has such"
