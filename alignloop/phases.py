@@ -21,7 +21,8 @@ class Phase:
     def __init__(
         self, name: str, total: int | None, of: object, began: float, in_bytes: bool = False
     ) -> None:
-        self.name, self.total, self.in_bytes = name, total, in_bytes
+        self.name, self.total = name, total
+        self.in_bytes = in_bytes
         self.began = began
         self.title = name if of is None else f"{name} {of}"
         self.done = 0

@@ -29,7 +29,7 @@ from tasks import console, prefect_waits
 from tasks.chat_feedback import end_feedback
 from tasks.concurrency_limits import look_up_limits
 from tasks.next_steps import closing_words, waiting_words
-from tasks.plan import Plan, make_plan
+from tasks.plan import Plan, make_plan, tell_times
 from tasks.prefect_server import check_server, flush_events, shield_server, wait_until_recorded
 from tasks.publish_results import check_champion, publish, write_results_page
 from tasks.record_run import record
@@ -118,6 +118,7 @@ def _run_stages(plan: Plan) -> list[Outcome]:
     check = check_champion.submit()
     outcomes = [ingest(force), validate_raw(force), prepare(force), validate_sets(force)]
     if not plan.data_only:
+        tell_times(plan)
         outcomes += [pretrain(force), sft(force)]
     check.wait()
     for round in plan.rounds:

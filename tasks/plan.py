@@ -19,8 +19,9 @@ from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.dvc_pipeline import Stage
 from alignloop.pipeline.overrides import mapping_in, override, preview
 from alignloop.pipeline.source_files import copy_sources, target_names
+from alignloop.progress import watched
 from tasks.chat_feedback import take_feedback
-from tasks.doctor import consult, consult_files, consult_sizes
+from tasks.doctor import Consultation, consult, consult_again, consult_files, consult_sizes
 from tasks.presets import preset_file
 from tasks.stage_task import warm_up
 
@@ -32,6 +33,7 @@ class Plan:
     """The rounds to run, whether these are all, and the stages to run even if unchanged.
 
     `stages` are all of the run in their order, `stale` those that run as far as can be known before.
+    `rates` are the base's, where stages wait for the data to be prepared to say how long they take.
     """
 
     rounds: list[str]
@@ -40,6 +42,7 @@ class Plan:
     data_only: bool
     stages: list[str]
     stale: set[str]
+    rates: Mapping[str, float] | None = None
 
 
 @task(name="plan", task_run_name="plan", cache_policy=NO_CACHE, persist_result=False)
@@ -88,9 +91,9 @@ def make_plan(
         }
         planned = preview(root / "params.yaml", files, overrides)
     check(planned, found, [str(path) for path in sources])
-    if not data_only:
-        for line in _examined(root, planned, files, overrides):
-            log.info("%s", line)
+    examined = Consultation([]) if data_only else _examined(root, planned, files, overrides)
+    for line in examined.lines:
+        log.info("%s", line)
     for key, (before, after) in override(root / "params.yaml", files, overrides).items():
         log.info("params.yaml: %s", _change(key, before, after))
     if planned.ingest.reads_files:
@@ -106,7 +109,8 @@ def make_plan(
         raise ParamsError(
             f"--from {start_from}: dvc.yaml has no such stage; it has {', '.join(pipeline.stages())}"
         )
-    outdated = {*pipeline.outdated(), *force}
+    with watched("plan", lambda line: log.info("%s", line)):
+        outdated = {*pipeline.outdated(), *force}
     warm_up(pipeline.stages()[name] for name in outdated)
     selected = [] if data_only else [round for round in all_rounds if rounds is None or round in rounds]
     for line in _asked_of_people(root, selected, outdated):
@@ -120,7 +124,16 @@ def make_plan(
         data_only,
         stages=stages,
         stale=_with_followers(pipeline, outdated),
+        rates=None if examined.complete else examined.rates,
     )
+
+
+def tell_times(plan: Plan) -> None:
+    """Say again how long the stages take, if that hung on the data, which is prepared now."""
+    if plan.rates and not plan.data_only:
+        root = Path.cwd()
+        for line in consult_again(root, load(root / "params.yaml").base, plan.rates):
+            get_run_logger().info("%s", line)
 
 
 def _order(
@@ -145,16 +158,19 @@ def _with_followers(pipeline: dvc_pipeline.Pipeline, outdated: Collection[str]) 
     return stale
 
 
-def _examined(root: Path, planned: Params, files: Sequence[Path], overrides: Mapping[str, Any]) -> list[str]:
+def _examined(
+    root: Path, planned: Params, files: Sequence[Path], overrides: Mapping[str, Any]
+) -> Consultation:
     """What the doctor says of this run. Raises RunRefused where a stage would fail."""
     consult_files(root, planned)
     if planned.base and not _is_taken(root, planned.base):
         fetched = "" if (root / planned.base).is_dir() else ", fetched first"
-        get_run_logger().info("base: trying %s%s", planned.base, fetched)
-        return consult(root, planned.base, files, overrides)
+        log = get_run_logger()
+        log.info("base: trying %s%s", planned.base, fetched)
+        return consult(root, planned.base, files, overrides, say=lambda line: log.info("%s", line))
     if planned.ppo.score != "reward":  # what it names may be wrong, and is used late in a run
         return consult(root, planned.base, files, overrides, times=False)
-    return consult_sizes(root, planned)
+    return Consultation(consult_sizes(root, planned))
 
 
 def _is_taken(root: Path, base: str) -> bool:

@@ -139,8 +139,10 @@ def test_files_decide_what_the_run_needs_and_all_that_is_missing_stops_it_before
     with pytest.raises(AlignloopError, match=r"^base: .*the weights are quantised \(awq\)"):
         state.result()
     assert (toy / "params.yaml").read_bytes() == before
-    [line] = consult(toy, str(tiny_policy), [], {})
-    assert line.startswith("about how long on this machine")
+    told = consult(toy, str(tiny_policy), [], {})
+    assert told.lines[-1].startswith("about how long on idle cores")
+    assert told.rates
+    assert not told.complete, "the data is not prepared, so SFT's time is not known"
 
     options |= {"overrides": {"base": "org/name"}, "data_only": True}
     run_flow(**options)

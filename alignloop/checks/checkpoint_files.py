@@ -13,6 +13,7 @@ from alignloop.core.checkpoint_folder import check_folder, check_kind, first_lin
 from alignloop.core.hub_ids import is_local
 from alignloop.core.model_shape import weight_files
 from alignloop.errors import AlignloopError
+from alignloop.phases import counted
 
 INDEX = "model.safetensors.index.json"
 PACKED = (
@@ -101,7 +102,7 @@ def check_numbers(folder: Path) -> list[Finding]:
     for file in weight_files(folder):
         with safe_open(file, framework="pt") as content:
             names = content.keys()
-            for name in names:
+            for name in counted("looking for NaN and infinity", list(names), len(names), of=file.name):
                 tensor = content.get_tensor(name)
                 types.add(str(tensor.dtype).removeprefix("torch."))
                 if tensor.is_floating_point() and not torch.isfinite(tensor).all():

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from alignloop.checks import data_lengths, stage_memory, step_time
+from alignloop.checks import data_lengths, stage_memory, stage_times, step_time
 from alignloop.checks.adopted_rounds import check_adopted
 from alignloop.checks.chat_turns import check_turns
 from alignloop.checks.checkpoint_files import check_files, check_numbers, fetch
@@ -33,6 +33,7 @@ from alignloop.core.models import context_of, new_policy, save_policy
 from alignloop.core.tokens import train_tokenizer
 from alignloop.errors import AlignloopError
 from alignloop.params import Params
+from alignloop.phases import phase
 from alignloop.world.builder import make_world
 
 COUNTS = Path("metrics", "prepare.json")
@@ -58,6 +59,29 @@ class Examination:
 
 def examine(params: Params, checkpoint: str, root: Path, *, times: bool = True) -> Examination:
     """Look at the checkpoint; `times`: run passes of it for some seconds to say how long stages take."""
+    with phase("examining", of=checkpoint):
+        return _examine(params, checkpoint, root, times=times)
+
+
+def examine_again(params: Params, checkpoint: str, root: Path, rates: Rates) -> Examination:
+    """Say how long stages take with the data as it is prepared now; the model is not loaded again."""
+    found = Examination(checkpoint, rates=rates)
+    _use(params, found)
+    folder = fetch(checkpoint)
+    if isinstance(folder, Finding):
+        found.findings.append(folder)
+        return found
+    try:
+        tokenizer, context = load_tokenizer(folder), context_of(folder)
+    except AlignloopError as fault:
+        found.findings.append(error("tokenizer", fault))
+        return found
+    sets = _lengths(params, found, tokenizer, context, root)
+    found.seconds = stage_times.durations(params, rates, sets, _counts(params, sets, root))
+    return found
+
+
+def _examine(params: Params, checkpoint: str, root: Path, *, times: bool) -> Examination:
     found = Examination(checkpoint)
     _use(params, found)
     found.findings += check_score(params, root)
@@ -152,15 +176,24 @@ def _machine(params: Params, found: Examination, root: Path) -> None:
 
 def _with_model(params: Params, found: Examination, policy: Policy, root: Path, *, times: bool) -> None:
     model, tokenizer = policy
+    sets = _lengths(params, found, tokenizer, context_of(model), root)
+    if times and not found.failed:
+        found.rates = step_time.measure(model, tokenizer, params)
+        found.findings += [*step_time.check_precision(found.rates), *step_time.check_load(found.rates)]
+        found.seconds = stage_times.durations(params, found.rates, sets, _counts(params, sets, root))
+
+
+def _lengths(
+    params: Params, found: Examination, tokenizer: PreTrainedTokenizerBase, context: int, root: Path
+) -> dict[str, SetLengths]:
+    """The lengths of the prepared sets; what does not fit into the context is added to what was found."""
     try:
-        sets, findings = data_lengths.check_lengths(params, tokenizer, context_of(model), root / "data")
+        with phase("encoding the prepared data"):
+            sets, findings = data_lengths.check_lengths(params, tokenizer, context, root / "data")
     except AlignloopError as fault:
         sets, findings = {}, [error("context", fault)]
     found.findings += findings
-    if times and not found.failed:
-        found.rates = step_time.measure(model, tokenizer, params)
-        found.findings += step_time.check_precision(found.rates)
-        found.seconds = step_time.durations(params, found.rates, sets, _counts(params, sets, root))
+    return sets
 
 
 def _counts(params: Params, sets: Mapping[str, SetLengths], root: Path) -> dict[str, int]:

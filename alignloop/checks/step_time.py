@@ -1,46 +1,116 @@
-"""About how long each stage takes on this machine, from a few passes of the checkpoint."""
+"""How fast a checkpoint's passes are on this machine: tokens learned, read and drawn a second.
 
-import time
-from collections.abc import Callable, Mapping
+All measurements together take about BUDGET seconds of processors, whatever the size of the checkpoint: a pass
+of few rows is measured, and one of more rows is reckoned from it in a straight line.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from alignloop.checks.data_lengths import SetLengths
 from alignloop.checks.findings import Finding
-from alignloop.core import precision
+from alignloop.checks.processor_time import BUSY, Spent, spent
+from alignloop.core import devices, precision
 from alignloop.core.generate import sample
 from alignloop.core.lm_training import accumulate_gradients, mean_loss
 from alignloop.core.models import context_of, token_rules, vocabulary_of
 from alignloop.core.tokens import Encoded, pad_of
 from alignloop.params import Params
+from alignloop.phases import phase
 
-SECONDS = 2.5  # that the longest pass of each of the three measurements may take
-ROW, PROMPT = 64, 16  # tokens of the rows, and of the prompts
-DRAWN = 5  # tokens after each prompt
-TYPICAL_PROMPT = 48.0  # tokens, where no data is prepared
+BUDGET = 10.0  # seconds of processors; on a GPU by the clock
+LEARNED, OTHERWISE = 0.35, 0.25  # shares of it
+READ, DRAWN = 0.15, 0.25
+ROW, PROMPT = 64, 2  # tokens of the rows, and of the prompts
+DRAWN_TOKENS = 4  # after each prompt, whose own pass gives the first: so many passes
 MOST_ROWS = 256
+CHEAP = 0.1  # of a measurement's share: a pass that warms up and takes less is done again
 WORTH_SAYING = 1.3  # times as fast, from which the other precision is named
-ADAPTER_SHARE = 0.7  # of a step in which all weights learn: their gradients are not computed
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Tokens a second that are learned from, read without learning, and drawn."""
+    """Tokens a second on idle cores: learned from, read without learning, and drawn.
+
+    `drawn` counts rows that are decoded together; a step takes `step` seconds more, however few they are.
+    """
 
     learned: float
     read: float
     drawn: float
     learned_otherwise: float  # in the precision that is not set: `compute.precision`
+    step: float = 0.0
+    slowdown: float = 1.0  # times as long as this takes now, beside what else runs on this machine
+
+
+@dataclass(frozen=True)
+class Line:
+    """Seconds of some rows: `fixed` and so many for each; each row's tokens; and how many were measured."""
+
+    fixed: float
+    row: float
+    tokens: float
+    measured: int
+
+    def rate(self, rows: int) -> float:
+        """Tokens a second of so many rows, or of as many as were measured if that are more."""
+        rows = max(rows, self.measured)
+        return rows * self.tokens / (self.fixed + rows * self.row)
+
+
+class Measuring:
+    """Measures within a budget, and adds up what the measurements took."""
+
+    def __init__(self, budget: float) -> None:
+        self._budget = budget
+        self._by_clock = devices.current().type != "cpu"
+        self._wall = self._idle = 0.0
+
+    @property
+    def slowdown(self) -> float:
+        """How many times as long as on idle cores it took by the clock."""
+        return self._wall / self._idle if self._idle else 1.0
+
+    def line(self, work: Callable[[int], int], most: int, share: float) -> Line:
+        """Measure `work`, which takes a number of rows and returns their tokens, on `most` rows or fewer."""
+        allowed = share * self._budget
+        took, tokens = self._once(work, 1)
+        used = took.cpu
+        if used < CHEAP * allowed:  # it warmed up
+            took, tokens = self._once(work, 1)
+            used += took.cpu
+        rows = 1
+        first = last = took
+        while (more := _more_rows(rows, most, last.cpu, allowed - used)) > rows:
+            last, tokens = self._once(work, more)
+            rows, used = more, used + last.cpu
+        each = last.idle / rows
+        if rows > 1:  # noise must not make more rows cheaper than none
+            each = min(max((last.idle - first.idle) / (rows - 1), 0.1 * each), each)
+        return Line(last.idle - rows * each, each, tokens / rows, measured=rows)
+
+    def _once(self, work: Callable[[int], int], rows: int) -> tuple[Spent, int]:
+        tokens: list[int] = []
+        took = spent(lambda: tokens.append(work(rows)))
+        if self._by_clock:
+            took = Spent(took.wall, took.wall, took.wall)
+        self._wall, self._idle = self._wall + took.wall, self._idle + took.idle
+        return took, tokens[0]
+
+
+def _more_rows(rows: int, most: int, took: float, left: float) -> int:
+    """As many rows as fit into the seconds that are left, if that is worth another measurement."""
+    fits = min(most, 8 * rows, int(rows * left / max(took, 1e-6)))
+    return fits if fits >= min(2 * rows, most) else rows
 
 
 def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: Params) -> Rates:
     """Measure them; no weight of the model changes."""
     room = context_of(model)
     length = min(ROW, room)
-    prompt = max(1, min(PROMPT, room - DRAWN))
+    prompt = max(1, min(PROMPT, room - DRAWN_TOKENS))
     rules, pad = token_rules(tokenizer, model), pad_of(tokenizer)
     generator = torch.Generator().manual_seed(0)
 
@@ -56,32 +126,36 @@ def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: 
         mean_loss(model, [Encoded(ids, [True] * length) for ids in rows(count, length)], pad)
         return count * length
 
-    def draw(count: int, tokens: int) -> int:
-        drawn = sample(
+    def draw(count: int) -> int:
+        sample(
             model,
             rows(count, prompt),
             rules,
             temperature=1.0,
-            max_new_tokens=tokens,
+            max_new_tokens=DRAWN_TOKENS,
             generator=generator,
             batch=params.decoding.responses_per_batch,
         )
-        return sum(map(len, drawn.ids))
+        return count * DRAWN_TOKENS
 
-    learned, read_rows = _largest(learn, MOST_ROWS), _largest(read, MOST_ROWS)
-    otherwise = _seconds_otherwise(learn, learned[0])
-    # as many rows as are decoded at a time, if there is time: a step costs little more for many
-    most = min(MOST_ROWS, params.decoding.responses_per_batch)
-    count = max(1, min(most, int(SECONDS * read_rows[0] * length / read_rows[1] / prompt)))
-    first = _seconds(lambda: draw(count, 1))  # the prompts' pass, which counts as reading, and warms up
-    first = min(first, _seconds(lambda: draw(count, 1)))
-    steps = max(_seconds(lambda: draw(count, DRAWN)) - first, 1e-3)
-    drawn = count * (DRAWN - 1) / steps
+    measuring = Measuring(BUDGET)
+    together = params.compute.tokens_per_pass // length * params.parallel_passes
+    full = min(MOST_ROWS, max(1, together))  # rows of passes as the stages have them
+    with phase("measuring how fast passes learn"):
+        learned = measuring.line(learn, MOST_ROWS, LEARNED).rate(full)
+    with phase(f"measuring how fast they learn in {other_precision()}"):
+        otherwise = _otherwise(lambda: measuring.line(learn, MOST_ROWS, OTHERWISE)).rate(full)
+    with phase("measuring how fast rows are read"):
+        read_rate = measuring.line(read, MOST_ROWS, READ).rate(full)
+    with phase("measuring how fast responses are drawn"):
+        drawn = measuring.line(draw, min(MOST_ROWS, params.decoding.responses_per_batch), DRAWN)
     return Rates(
-        learned=learned[0] * length / learned[1],
-        read=read_rows[0] * length / read_rows[1],
-        drawn=drawn,
-        learned_otherwise=learned[0] * length / otherwise,
+        learned=learned,
+        read=read_rate,
+        drawn=drawn.tokens / drawn.row,
+        learned_otherwise=otherwise,
+        step=drawn.fixed / DRAWN_TOKENS,
+        slowdown=measuring.slowdown,
     )
 
 
@@ -90,13 +164,12 @@ def other_precision() -> precision.Precision:
     return "fp32" if precision.current() == "bf16" else "bf16"
 
 
-def _seconds_otherwise(work: Callable[[int], int], count: int) -> float:
-    """The seconds that `work` on `count` rows takes in the other precision."""
+def _otherwise(measured: Callable[[], Line]) -> Line:
+    """What is measured in the other precision."""
     current = precision.current()
     precision.use(other_precision())
     try:
-        work(1)  # warms up
-        return _seconds(partial(work, count))
+        return measured()
     finally:
         precision.use(current)
 
@@ -113,81 +186,12 @@ def check_precision(rates: Rates) -> list[Finding]:
     ]
 
 
-def _largest(work: Callable[[int], int], most: int) -> tuple[int, float]:
-    """As many rows as `work` does in SECONDS, `most` at most, and the seconds that they take."""
-    work(1)  # warms up
-    count = 1
-    while True:
-        took = _seconds(partial(work, count))
-        if count == most or 2 * took > SECONDS:
-            return count, took
-        count = min(most, 4 * count, max(count + 1, int(count * SECONDS / took)))
-
-
-def _seconds(work: Callable[[], int]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def durations(
-    params: Params, rates: Rates, sets: Mapping[str, SetLengths], counts: Mapping[str, int]
-) -> dict[str, float]:
-    """Seconds by stage; those of rounds hold for one round.
-
-    `sets` are the lengths of the prepared data, `counts` its records by "set/split"; a stage whose data is
-    not known is left out. Responses are as long as those of demonstrations, or take all their tokens.
-    """
-    response = float(params.decoding.max_new_tokens)
-    if "demonstrations" in sets:
-        response = min(response, sets["demonstrations"].response)
-    prompt = sets["prompts"].tokens if "prompts" in sets else TYPICAL_PROMPT
-    row = prompt + response
-    found: dict[str, float] = {}
-    if demonstrations := counts.get("demonstrations/train"):
-        tokens = sets["demonstrations"].tokens if "demonstrations" in sets else row
-        held_out = counts.get("demonstrations/valid", 0) * params.sft.validations
-        learned = demonstrations * params.sft.epochs * (ADAPTER_SHARE if params.sft.lora else 1.0)
-        found["sft"] = tokens * (learned / rates.learned + held_out / rates.read)
-    prompts = params.sample.training_candidates + params.sample.valid_prompts
-    draws = prompts * params.sample.responses_per_prompt
-    imported = params.label.kind == "imported"
-    if not imported:
-        found["sample"] = draws * (response / rates.drawn + prompt / rates.read)
-    rankings = params.sample.prompts if not imported else 0
-    per_ranking = prompt + params.sample.responses_per_prompt * response
-    if known := rankings + counts.get("rankings/train", 0):
-        share = ADAPTER_SHARE if params.reward.lora else 1.0
-        found["reward"] = known * params.reward.epochs * per_ranking * share / rates.learned
-        found["reward"] += demonstrations * row / rates.read if demonstrations else 0.0
-    methods = {plan.by for plan in params.rounds.values()}
-    if "ppo" in methods:
-        found["ppo"] = params.ppo.steps * _ppo_step(params, rates, prompt, response)
-    if "dpo" in methods and known:
-        share = ADAPTER_SHARE if params.dpo.lora else 1.0
-        found["dpo"] = known * per_ranking * (1 / rates.read + params.dpo.epochs * share / rates.learned)
-        answers = params.dpo.validations * params.dpo.validation_prompts
-        found["dpo"] += answers * (response / rates.drawn + (prompt + 2 * row) / rates.read)
-    answers = params.evaluate.prompts * (response / rates.drawn + (prompt + row) / rates.read)
-    found["evaluate"] = 4 * answers  # base, SFT, the policy before, the policy
-    return found
-
-
-def _ppo_step(params: Params, rates: Rates, prompt: float, response: float) -> float:
-    """Seconds of a step: responses, reference and scores, values, and the updates of both models."""
-    plan, row = params.ppo, prompt + response
-    count = plan.prompts_per_step * plan.responses_per_prompt
-    own_value = plan.advantages == "gae" and plan.value == "reward"
-    frozen = 2 + (1 if plan.advantages == "gae" else 0)
-    policy = ADAPTER_SHARE if plan.lora else 1.0
-    learned = plan.epochs * policy * (2 if own_value else 1)
-    text = plan.ptx_documents_per_step * policy if plan.ptx_coef else 0
-    return (
-        count
-        * (
-            prompt / rates.read
-            + response / rates.drawn
-            + row * (frozen / rates.read + learned / rates.learned)
-        )
-        + text * row / rates.learned
+def check_load(rates: Rates) -> list[Finding]:
+    """Whether other processes take processors from this one, so that everything takes longer now."""
+    if rates.slowdown < BUSY:
+        return []
+    said = (
+        "this machine is busy: other processes have its processors, and what was measured took "
+        f"{rates.slowdown:.1f} times as long as on idle cores"
     )
+    return [Finding("load", "note", said, "end what else runs here, or expect the longer times")]

@@ -6,19 +6,22 @@ It looks at the parameters, the checkpoint, the prepared data and this machine. 
 import argparse
 import json
 import os
+import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignloop.checks.findings import Finding, error
+from alignloop.checks.processor_time import BUSY
 from alignloop.checks.stage_memory import gigabytes, needed
 from alignloop.core.hub_ids import is_local
 from alignloop.params import Params, ParamsError
+from alignloop.phases import phase
 from alignloop.pipeline.overrides import parse_value, preview
-from alignloop.progress import duration
+from alignloop.progress import duration, watched
 from alignloop.training.public_base import BASES, FOLDER, PublicBaseError
 
 if TYPE_CHECKING:  # brings torch
@@ -43,12 +46,13 @@ def command(arguments: Sequence[str]) -> int:
             raise PublicBaseError(
                 f"{checkpoint}: not fetched yet; run `python -m alignloop base {options.checkpoint}`"
             )
-    try:
-        params = preview(root / "params.yaml", options.files, changes, base=checkpoint)
-    except ParamsError as fault:
-        found = _without_parameters(fault, checkpoint)
-    else:
-        found = _examination(params, root, options.times)
+    with watched("doctor", lambda line: print(line, file=sys.stderr, flush=True)):
+        try:
+            params = preview(root / "params.yaml", options.files, changes, base=checkpoint)
+        except ParamsError as fault:
+            found = _without_parameters(fault, checkpoint)
+        else:
+            found = _examination(params, root, options.times, options.rates)
     if options.json:
         print(json.dumps(as_json(found), ensure_ascii=False))
     else:
@@ -87,15 +91,29 @@ def _parser() -> argparse.ArgumentParser:
         "--no-times", dest="times", action="store_false", help="do not measure how long stages take"
     )
     parser.add_argument(
+        "--rates",
+        type=_rates,
+        metavar="OBJECT",
+        help="`rates` of an earlier --json: say how long stages take with the data of now, measuring nothing",
+    )
+    parser.add_argument(
         "--sizes", action="store_true", help="print the memory of models of several sizes, and end"
     )
     return parser
 
 
-def _examination(params: Params, root: Path, times: bool) -> "Examination":
-    _quiet(params.base)
-    from alignloop.checks.examination import examine, examine_built_in
+def _rates(text: str) -> dict[str, float]:
+    """The rates of an earlier examination."""
+    return {str(name): float(value) for name, value in json.loads(text).items()}
 
+
+def _examination(params: Params, root: Path, times: bool, rates: Mapping[str, float] | None) -> "Examination":
+    _quiet(params.base)
+    from alignloop.checks.examination import examine, examine_again, examine_built_in
+    from alignloop.checks.step_time import Rates
+
+    if params.base and rates:
+        return examine_again(params, params.base, root, Rates(**rates))
     if params.base:
         return examine(params, params.base, root, times=times)
     with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +138,11 @@ def _quiet(checkpoint: str | None) -> None:
     """Import transformers without its messages; an id on the hub asks for the hub."""
     if checkpoint and not is_local(checkpoint) and not Path(checkpoint).exists():
         os.environ["HF_HUB_OFFLINE"] = "0"  # read when it is imported
-    import transformers  # takes seconds: --help does without it
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "passive"
+    )  # waiting threads spin else, and all wait when it is busy
+    with phase("importing PyTorch and transformers"):  # takes seconds: --help does without it
+        import transformers
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -138,7 +160,7 @@ def as_json(found: "Examination") -> dict[str, Any]:
             usage.stage: {"total": needed(usage, found.device), **usage.parts} for usage in found.memory
         },
         "free_bytes": found.free,
-        "tokens_per_second": found.rates and asdict(found.rates),
+        "rates": found.rates and asdict(found.rates),
         "seconds": {stage: round(seconds, 1) for stage, seconds in found.seconds.items()},
     }
 
@@ -175,9 +197,13 @@ def _times(found: "Examination") -> Iterator[str]:
         f"time, from passes measured here ({rates.learned:,.0f} tokens a second learned, "
         f"{rates.read:,.0f} read, {rates.drawn:,.0f} drawn):"
     )
+    busy = rates.slowdown >= BUSY
+    if busy:
+        yield "  on idle cores, and now that this machine is busy:"
     for stage, seconds in found.seconds.items():
+        now = f"   {duration(seconds * rates.slowdown):>8}" if busy else ""
         each = "" if stage == "sft" else " each round"
-        yield f"  {stage:9} {duration(seconds):>8}{each}"
+        yield f"  {stage:9} {duration(seconds):>8}{now}{each}"
     if "sft" not in found.seconds:
         yield "  sft       is known when the data is prepared: make run ARGS=--data-only"
 

@@ -23,7 +23,8 @@ def test_a_sound_checkpoint_is_ready_and_the_object_has_every_part(
     found: dict[str, Any] = json.loads(printed)
     assert (found["ok"], found["device"], found["shape"]["family"]) == (True, "cpu", "llama")
     assert set(found["memory_bytes"]) == {"pretrain", "sft", "sample", "reward", "ppo", "evaluate"}
-    assert min(found["tokens_per_second"].values()) > 0
+    assert min(found["rates"][name] for name in ("learned", "read", "drawn", "learned_otherwise")) > 0
+    assert found["rates"]["slowdown"] >= 1
     assert found["seconds"]["ppo"] > 0
     assert all(set(each) == {"check", "severity", "message", "remedy"} for each in found["findings"])
     assert all(each["remedy"] for each in found["findings"] if each["severity"] != "ok")
