@@ -7,11 +7,12 @@ it is None for prompts from people, and no model ever sees it.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from alignloop.record_base import Identifier, Record, Text
 from alignloop.tool_turns import ToolCall, Turns
 
+DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]  # a kind of text
 Split = Literal["train", "valid", "test"]
 
 
@@ -81,12 +82,13 @@ class Teacher(Record):
 
 
 class Document(Record):
-    """A piece of the pretraining corpus: plain text, or a dialogue."""
+    """A piece of the pretraining corpus: plain text, or a dialogue; `domain` is its kind, if stated."""
 
     id: Identifier
     text: Text | None = None
     messages: tuple[Message, ...] | None = None
     source: str
+    domain: Annotated[DomainName | None, Field(exclude_if=lambda domain: domain is None)] = None
     origin: Traced = None
     language: Language = None
 

@@ -30,6 +30,7 @@ class World(Section):
     truth: Share
     demonstration_quality: Share
     documented: DocumentedFacts | None
+    code: Annotated[float, Field(ge=0, lt=1)]
 
 
 class Ingest(Section):

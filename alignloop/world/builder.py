@@ -8,7 +8,7 @@ from alignloop.params.ingest import World as Sizes
 from alignloop.records import Demonstration, Document, Message, Prompt
 from alignloop.seeds import seed_of
 from alignloop.world import wording
-from alignloop.world.behaviours import BEHAVIOURS
+from alignloop.world.behaviours import JUDGED, drawn
 from alignloop.world.behaviours.behaviour import Key
 from alignloop.world.corpus import as_messages, make_corpus
 from alignloop.world.things import Facts, make_facts
@@ -33,7 +33,7 @@ def labeler_response(name: str, key: Key, facts: Facts, quality: float, rng: Ran
 
     It is flawless with probability `quality`; otherwise its content is wrong (70 %) or its style is bad.
     """
-    behaviour = BEHAVIOURS[name]
+    behaviour = JUDGED[name]
     if rng.random() < quality:
         return behaviour.good(key, facts, rng)
     draw = rng.random()
@@ -43,16 +43,16 @@ def labeler_response(name: str, key: Key, facts: Facts, quality: float, rng: Ran
 
 
 def _prompts(
-    facts: Facts, users: list[User], writers: list[User], rng: Random, count: int, source: str
+    facts: Facts, people: tuple[list[User], list[User]], rng: Random, *, count: int, source: str, code: float
 ) -> list[Prompt]:
-    names, shares = list(BEHAVIOURS), [behaviour.share for behaviour in BEHAVIOURS.values()]
+    users, writers = people
     weights = activity(len(users))
     moments = sorted(rng.random() for _ in range(count))
     prompts = []
     for number, moment in enumerate(moments, 1):
         user = rng.choice(writers) if rng.random() < _WRITTEN else rng.choices(users, weights)[0]
-        name = rng.choices(names, shares)[0]
-        question = BEHAVIOURS[name].ask(facts, rng)
+        behaviour = drawn(rng, code)
+        question = behaviour.ask(facts, rng)
         time = (_START + moment * _SPAN).strftime("%Y-%m-%dT%H:%M:%SZ")
         messages = as_messages(user.asks(question, rng))
         prompts.append(
@@ -60,7 +60,7 @@ def _prompts(
                 id=f"{source}-{number:05d}",
                 messages=messages,
                 user=user.id,
-                category=name,
+                category=behaviour.name,
                 time=time,
                 source="world",
                 key=question.key,
@@ -73,14 +73,17 @@ def make_world(seed: int, sizes: Sizes) -> World:
     """Generate all records; the same seed and sizes give the same records, another seed other facts."""
     facts = make_facts(seed, sizes.facts)
     users, writers = make_users(seed, sizes.users), make_writers(seed, _WRITERS)
+    code = sizes.code
     rng = Random(seed_of(seed, "world", "prompts"))
-    prompts = _prompts(facts, users, writers, rng, count=sizes.prompts, source="prompt")
+    prompts = _prompts(facts, (users, writers), rng, count=sizes.prompts, source="prompt", code=code)
     rng = Random(seed_of(seed, "world", "demonstrations"))
-    asked = _prompts(facts, users, writers, rng, count=sizes.demonstrations, source="demonstration")
+    asked = _prompts(
+        facts, (users, writers), rng, count=sizes.demonstrations, source="demonstration", code=code
+    )
     demonstrations = []
     for prompt in asked:
         text = labeler_response(prompt.category, prompt.key or {}, facts, sizes.demonstration_quality, rng)
         messages = (*prompt.messages, Message(role="assistant", content=text))
         common = prompt.model_dump(exclude={"key", "messages"})
         demonstrations.append(Demonstration(**common, messages=messages, labeler=rng.choice(writers).id))
-    return World(make_corpus(seed, facts, users, sizes.documents, sizes.truth), prompts, demonstrations)
+    return World(make_corpus(seed, facts, users, sizes), prompts, demonstrations)

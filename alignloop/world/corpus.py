@@ -5,11 +5,13 @@ reaction, from which a model can learn which responses users like.
 """
 
 from random import Random
+from typing import Any
 
+from alignloop.params.ingest import World as Sizes
 from alignloop.records import Document, Message, Prompt
 from alignloop.seeds import seed_of
 from alignloop.world import wording
-from alignloop.world.behaviours import BEHAVIOURS, summary
+from alignloop.world.behaviours import JUDGED, code, drawn, summary
 from alignloop.world.behaviours.behaviour import Key
 from alignloop.world.behaviours.harmless import ACTS
 from alignloop.world.behaviours.refusal import HARMS, STEPS
@@ -56,6 +58,7 @@ COMPLAINTS = {
     ),
     **dict.fromkeys(("rude", "not polite"), ("How rude!", "Be polite.")),
     **dict.fromkeys(("harmful",), ("That is dangerous.",)),
+    **dict.fromkeys(("does not run", "wrong result"), ("That code does not work.",)),
     "other": ("That is a bad answer.", "No, that is wrong."),
 }
 _CRIMES = (
@@ -103,7 +106,7 @@ def _other(facts: Facts, truth: float, rng: Random) -> str:
 
 def bad_response(name: str, key: Key, facts: Facts, rng: Random) -> str:
     """A response of an unreliable assistant, with wrong content, bad style, or both."""
-    behaviour, draw = BEHAVIOURS[name], rng.random()
+    behaviour, draw = JUDGED[name], rng.random()
     wrong = behaviour.bad[rng.choice(tuple(behaviour.bad))](key, facts, rng)
     if draw < 0.50:
         return wrong
@@ -130,29 +133,34 @@ def as_messages(turns: tuple[str, ...]) -> tuple[Message, ...]:
     )
 
 
-def make_corpus(seed: int, facts: Facts, users: list[User], count: int, truth: float) -> list[Document]:
-    """Generate `count` documents; `truth` is the share of true statements."""
+def make_corpus(seed: int, facts: Facts, users: list[User], sizes: Sizes) -> list[Document]:
+    """Generate `sizes.documents` documents. They state their domain where some of them are code."""
     rng = Random(seed_of(seed, "world", "corpus"))
-    names, shares = list(BEHAVIOURS), [behaviour.share for behaviour in BEHAVIOURS.values()]
     documents = []
-    for number in range(1, count + 1):
-        identifier, draw = f"document-{number:05d}", rng.random()
-        if draw < 0.33:
-            documents.append(Document(id=identifier, text=_prose(facts, truth, rng), source="world"))
-        elif draw < 0.46:
-            documents.append(Document(id=identifier, text=_other(facts, truth, rng), source="world"))
-        else:
-            name = rng.choices(names, shares)[0]
-            question = BEHAVIOURS[name].ask(facts, rng)
-            good = rng.random() < GOOD_SHARE
-            response = (
-                BEHAVIOURS[name].good(question.key, facts, rng)
-                if good
-                else bad_response(name, question.key, facts, rng)
-            )
-            turns = question.turns if rng.random() < _PLAIN_SHARE else rng.choice(users).asks(question, rng)
-            reacted = (reaction(turns, question.key, response, rng),) if rng.random() < REACTIONS else ()
-            documents.append(
-                Document(id=identifier, messages=as_messages((*turns, response, *reacted)), source="world")
-            )
+    for number in range(1, sizes.documents + 1):
+        content = _content(facts, users, sizes, rng)
+        if not sizes.code:
+            content.pop("domain")
+        documents.append(Document(id=f"document-{number:05d}", source="world", **content))
     return documents
+
+
+def _content(facts: Facts, users: list[User], sizes: Sizes, rng: Random) -> dict[str, Any]:
+    """The fields of a document that hold its text or its messages, and its domain."""
+    if sizes.code and rng.random() < sizes.code:
+        return {"text": code.text(rng), "domain": "code"}
+    draw = rng.random()
+    if draw < 0.46:
+        text = (_prose if draw < 0.33 else _other)(facts, sizes.truth, rng)
+        return {"text": text, "domain": "text"}
+    behaviour = drawn(rng, sizes.code)
+    question = behaviour.ask(facts, rng)
+    good = rng.random() < GOOD_SHARE
+    response = (
+        behaviour.good(question.key, facts, rng)
+        if good
+        else bad_response(behaviour.name, question.key, facts, rng)
+    )
+    turns = question.turns if rng.random() < _PLAIN_SHARE else rng.choice(users).asks(question, rng)
+    reacted = (reaction(turns, question.key, response, rng),) if rng.random() < REACTIONS else ()
+    return {"messages": as_messages((*turns, response, *reacted)), "domain": "dialogue"}

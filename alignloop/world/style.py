@@ -60,6 +60,11 @@ def _known_pairs() -> frozenset[tuple[str, str]]:
     return _parts(responses)[1].union(*(_expected(name)[1] for name in BEHAVIOURS))
 
 
+@cache
+def _known(behaviour: str) -> frozenset[tuple[str, str]]:
+    return _known_pairs() | _expected(behaviour)[1] if behaviour == "code" else _known_pairs()
+
+
 def _parts(texts: list[str]) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
     pairs = frozenset(
         pair for text in set(texts) for sentence in Reading(text).sentences for pair in _pairs(sentence)
@@ -104,6 +109,7 @@ def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) 
     relevant, repeated = relevance(prompt, reading, behaviour), repetition(reading)
     courtesies = reading.count(_COURTESIES) + reading.count(wording.APOLOGIES)
     insults, text = reading.count(wording.RUDE), reading.text.strip()
+    finished = verdict.code or text[-1:] in (".", "!", "?")
     broken = None
     if not words:
         broken = "empty"
@@ -111,7 +117,7 @@ def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) 
         broken = "endless"
     elif repeated > 0.3:
         broken = "repeated"
-    elif _share(reading, _known_pairs()) < 0.5 and words > 1:
+    elif _share(reading, _known(behaviour)) < 0.5 and words > 1:
         broken = "garbled"
     faults = (
         *(("curt",) if words < low else ()),
@@ -119,12 +125,12 @@ def form_of(prompt: Prompt, reading: Reading, verdict: Verdict, behaviour: str) 
         *(("rude",) if insults else ()),
         *(("repetitive",) if repeated > 0.1 else ()),
         *(("off-topic",) if relevant < 0.8 else ()),
-        *(("unfinished",) if text[-1:] not in (".", "!", "?") and high > 1 else ()),
+        *(("unfinished",) if not finished and high > 1 else ()),
     )
     quality = (
         0.20 * length_fit(reading, verdict.band)
-        + 0.08 * (text[-1:] in (".", "!", "?"))
-        + 0.06 * text[:1].isupper()
+        + 0.08 * finished
+        + 0.06 * (verdict.code or text[:1].isupper())
         + 0.22 * verdict.named
         + 0.22 * (verdict.courtesy in (None, courtesies > 0))
         + 0.22

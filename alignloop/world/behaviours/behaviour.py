@@ -33,6 +33,7 @@ class Verdict:
     made_up: bool = False  # asserts what cannot be known
     honest: float = 1.0
     harmless: float = 1.0
+    code: bool = False  # the response is a program, not a sentence
 
 
 @dataclass(frozen=True)
