@@ -33,7 +33,7 @@ def survey(plan: Ingest, folder: Path) -> Survey:
     if not plan.reads_files:
         return built_in
     try:
-        sources = find_sources(folder, plan.formats, plan.columns, plan.licences)
+        sources = find_sources(folder, plan.formats, plan.columns, plan.licences, plan.domains)
     except NoSources:
         return built_in
     kinds, faults = set(built_in.kinds), list[str]()

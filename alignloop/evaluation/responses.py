@@ -13,14 +13,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core.checkpoint_folder import load_tokenizer
 from alignloop.core.generate import Responses
-from alignloop.core.lm_training import mean_loss
 from alignloop.core.logprobs import response_logprobs
 from alignloop.core.metrics import distinct, distinct_responses
 from alignloop.core.models import context_of, load_policy, token_rules
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.sampler import Sampler
-from alignloop.core.tokens import pad_of
-from alignloop.data.pretraining_text import read_text
+from alignloop.data.pretraining_text import by_stated_domain, read_text
 from alignloop.data.record_files import read
 from alignloop.evaluation.other_tokenizer import OtherTokens, same_tokens
 from alignloop.evaluation.sources import sources_report
@@ -31,6 +29,7 @@ from alignloop.records import Document, EvaluatedResponse, Prompt
 from alignloop.seeds import draws, seed_of
 from alignloop.tool_turns import Turns
 from alignloop.tools.responder import Responder, open_responder
+from alignloop.training.corpus_loss import DomainLoss, corpus_loss, domain_losses, numbers_of
 from alignloop.training.encoding import document_rows, prompt_rows
 from alignloop.training.scoring import scorer
 from alignloop.world.gold import judge
@@ -56,7 +55,8 @@ class TestSet:
 class ModelResponses:
     """A model and its responses: prompts' token ids, how many were too long, the loss in nats per token.
 
-    The loss is on the documents, None where there are none.
+    The loss is on the documents, None where there are none; `domains` has that of each domain, where
+    documents state one.
     """
 
     policy: PreTrainedModel | None  # None once it is let go: four models of a large checkpoint fill a GPU
@@ -65,6 +65,7 @@ class ModelResponses:
     drawn: Responses
     responses: list[EvaluatedResponse]
     loss: float | None
+    domains: dict[str, DomainLoss]
     too_long: int
     tokens: Sequence[list[int]]  # of the responses, by the reward model's tokenizer
     faults: Sequence[str] = ()  # a sentence for each way in which calls of tools failed
@@ -137,14 +138,19 @@ def _respond(
     )
     texts = [responder.text(row) for row in drawn.ids]
     plain, last = responder.last_turns(ids, drawn.ids)
-    text = document_rows(tokenizer, tests.documents, context_of(model))
-    loss = mean_loss(model, text, pad_of(tokenizer)) if text else None
+    other = None
     if tests.tokenizer is None or same_tokens(tokenizer, tests.tokenizer):
         tokens, scores = last, scorer(tests.reward_model, tokenizer)(plain, last)
     else:
         other = OtherTokens(tests.reward_model, tests.tokenizer)
         tokens, scores = other.tokens(texts, drawn.ended), other.score(chosen, texts)
-        loss = None if loss is None else other.loss(loss, text, tests.documents)
+
+    def measured(documents: Sequence[Document]) -> float | None:
+        loss = corpus_loss(model, tokenizer, documents)
+        if other is None or loss is None:
+            return loss
+        return other.loss(loss, document_rows(tokenizer, documents, context_of(model)), documents)
+
     responses = [
         _judged(
             name,
@@ -163,7 +169,8 @@ def _respond(
         ids=ids,
         drawn=drawn,
         responses=responses,
-        loss=loss,
+        loss=measured(tests.documents),
+        domains=domain_losses(by_stated_domain(tests.documents), measured),
         too_long=too_long,
         tokens=tokens,
         faults=responder.new_faults(),
@@ -228,6 +235,7 @@ def summary(model: ModelResponses) -> dict[str, Any]:
         "too_long": model.too_long,
         "behaviours": behaviours,
         **({"sources": sources_report(responses)} if responses[0].turns else {}),
+        **numbers_of(model.domains),
     }
 
 

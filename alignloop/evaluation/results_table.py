@@ -77,7 +77,8 @@ def headline_of(report: Mapping[str, Any]) -> dict[str, Any]:
 def tables(results: Mapping[str, Any]) -> str:
     """The results in Markdown that a console shows as well.
 
-    The models, best of n where it was asked for, the change over the rounds, and the pass rate by behaviour.
+    The models, best of n where it was asked for, the change over the rounds, the pass rate by behaviour, and
+    the corpus loss by domain where documents state one.
     """
     rows: dict[str, Any] = results["rows"]
     parts = [_models(rows), _caption(results["judged_by_gold"]), _rankings(results["rankings_by"])]
@@ -90,6 +91,8 @@ def tables(results: Mapping[str, Any]) -> str:
     behaviours = [name for name, of in rows["sft"]["behaviours"].items() if of["passed"] is not None]
     if behaviours:
         parts.append(_behaviours(rows, behaviours))
+    if domains := rows["sft"].get("domains"):
+        parts.append(_domains(rows, domains))
     return "\n\n".join(parts) + "\n"
 
 
@@ -194,6 +197,19 @@ def _behaviours(rows: Mapping[str, Any], behaviours: Sequence[str]) -> str:
     return table([["responses that pass gold", "n", *(NAMES.get(name, name) for name in rows)], *body])
 
 
+def _domains(rows: Mapping[str, Any], domains: Mapping[str, Mapping[str, float]]) -> str:
+    names = ["corpus loss, nats per token", "documents", *(NAMES.get(name, name) for name in rows)]
+    body = [
+        [
+            plain(name),
+            str(of["documents"]),
+            *(number(row["domains"][name]["loss"], 3) for row in rows.values()),
+        ]
+        for name, of in domains.items()
+    ]
+    return table([names, *body])
+
+
 def _row(
     model: Mapping[str, Any],
     vs_base: Any = None,
@@ -212,6 +228,7 @@ def _row(
         "kl_to_sft_nats": kl,
         "reward_model": {key: (reward or {}).get(key) for key in REWARD},
         "behaviours": model["behaviours"],
+        **({"domains": model["domains"]} if "domains" in model else {}),
     }
 
 

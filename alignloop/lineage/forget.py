@@ -193,7 +193,7 @@ def _search_sources(root: Path, user: User) -> dict[Path, set[int]]:
     plan = parameters.load(root / "params.yaml").ingest
     lines_of: dict[Path, set[int]] = {}
     if plan.reads_files:
-        for source in find_sources(root / SOURCES, plan.formats, plan.columns, plan.licences):
+        for source in find_sources(root / SOURCES, plan.formats, plan.columns, plan.licences, plan.domains):
             lines = lines_of_user(source, user)
             if lines and row_removal.one_row_per_line(source.path):
                 lines = lines_of_user(source, user)

@@ -11,6 +11,7 @@ from typing import Any
 from alignloop.params.compute import Compute
 from alignloop.params.dpo import Dpo
 from alignloop.params.evaluate import Evaluate
+from alignloop.params.ingest import Ingest
 from alignloop.params.label import Label
 from alignloop.params.ppo import Ppo
 from alignloop.params.pretrain import Pretrain
@@ -209,6 +210,18 @@ def _response_fits(base: str | None, pretrain: Pretrain, decoding: Decoding) -> 
         )
 
 
+def _mixture_names_the_worlds_domains(base: str | None, ingest: Ingest, pretrain: Pretrain) -> Iterator[str]:
+    if base is not None or ingest.reads_files or pretrain.mixture is None:
+        return
+    there = {"text", "dialogue"} | ({"code"} if ingest.world.code else set())
+    if wrong := sorted(pretrain.mixture.keys() ^ there):
+        code = "" if ingest.world.code else " (code with ingest.world.code above 0)"
+        yield (
+            f"pretrain.mixture: the built-in environment has the domains {', '.join(sorted(there))}{code}, "
+            f"and each of them needs a weight; correct {', '.join(wrong)}"
+        )
+
+
 def _candidate_has_a_place(serving: Serving) -> Iterator[str]:
     if not serving.candidate_share:
         return
@@ -241,6 +254,7 @@ CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _judge_is_no_labeler,
     _harness_has_whole_models,
     _response_fits,
+    _mixture_names_the_worlds_domains,
     rounds_build_on_earlier_ones,
     _candidate_has_a_place,
 )

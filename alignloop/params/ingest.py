@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from alignloop.params.section import Count, Section, Share, Whole
+from alignloop.records import DomainName
 
 
 class DocumentedFacts(Section):
@@ -38,6 +39,7 @@ class Ingest(Section):
     formats: dict[str, str]
     columns: dict[str, dict[str, str | list[str]]]
     licences: dict[str, str]
+    domains: dict[str, DomainName]
     max_refused: Share
     world: World
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from alignloop.params.section import Count, Positive, Section, Share
+from alignloop.records import DomainName
 
 
 class Pretrain(Section):
@@ -19,6 +20,14 @@ class Pretrain(Section):
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
     valid_documents: Count
+    mixture: dict[DomainName, Annotated[float, Field(ge=0)]] | None
+
+    @field_validator("mixture")
+    @classmethod
+    def _mixture_draws_something(cls, mixture: dict[str, float] | None) -> dict[str, float] | None:
+        if mixture is not None and not sum(mixture.values()) > 0:
+            raise ValueError("no domain has a weight above 0; give one, or leave it empty")
+        return mixture
 
     @model_validator(mode="after")
     def _heads_have_an_even_width(self) -> "Pretrain":

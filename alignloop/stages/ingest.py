@@ -53,7 +53,7 @@ def ingest(
     """Write documents, prompts, demonstrations and rankings, and count what was kept, refused and changed."""
     found = []
     if plan.reads_files:
-        found = find_sources(sources, plan.formats, plan.columns, plan.licences)
+        found = find_sources(sources, plan.formats, plan.columns, plan.licences, plan.domains)
     accounts: list[_Account] = []
     forgotten_users = ForgottenUsers(forgotten)
     with replacing(out) as part, Workers() as workers:
@@ -211,9 +211,9 @@ def _cell(text: str) -> str:
 def _rows(source: Source, origin: Origin, workers: Workers) -> Iterator[ParsedRow]:
     """The rows of a source; workers read those of files whose lines are separate rows."""
     if source.reader.read_piece and containers.container_of(source.path) == "lines":
-        read = partial(parse_piece, source.reader.read_piece, origin)
+        read = partial(parse_piece, source.reader.read_piece, origin, source.domain)
         return chain.from_iterable(workers.map(read, containers.line_pieces(source.path)))
-    return parse_rows(source.reader.read(source.path, source.name), origin)
+    return parse_rows(source.reader.read(source.path, source.name), origin, source.domain)
 
 
 def _counts(accounts: list[_Account]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from alignloop.core.lm_training import fit
 from alignloop.core.lora import add_adapters, merge_adapters
 from alignloop.core.models import context_of, load_policy, save_policy
 from alignloop.core.tokens import pad_of
-from alignloop.data.pretraining_text import read_text
+from alignloop.data.pretraining_text import by_stated_domain, read_text
 from alignloop.data.record_files import read
 from alignloop.files import replacing, write_json
 from alignloop.params.compute import Compute
@@ -30,6 +30,7 @@ from alignloop.seeds import draws, seed_of
 from alignloop.tools.demonstrations import rows_with_tools
 from alignloop.tools.responder import open_responder
 from alignloop.training.checkpoints import Checkpoint
+from alignloop.training.corpus_loss import corpus_loss, domain_losses, numbers_of
 from alignloop.training.curves import write_curve
 from alignloop.training.encoding import document_rows
 from alignloop.training.measured import spread_note
@@ -107,6 +108,8 @@ def sft(
     yield from learn(training, checkpoint, curve, validate=validated)
     known = points(curve)
     kept = choice.load_best() if choice.step else training.steps
+    documents = spread(read_text(corpus, "valid"), plan.valid_demonstrations)
+    losses = domain_losses(by_stated_domain(documents), lambda own: corpus_loss(model, tokenizer, own))
     with replacing(out) as part:
         save_policy(merge_adapters(adapted) if adapted else model, tokenizer, part)
     chosen = known[kept - 1][1]
@@ -117,5 +120,6 @@ def sft(
         "valid_score": chosen.get("valid_score"),
     }
     counts = {"demonstrations": len(rows), "too_long": too_long}
-    write_json(metrics, {**counts, "steps": training.steps, "chosen_step": kept, **measured})
+    steps = {"steps": training.steps, "chosen_step": kept}
+    write_json(metrics, {**counts, **steps, **measured, **numbers_of(losses)})
     write_curve(plots, known)

@@ -110,3 +110,17 @@ def test_without_gold_its_columns_are_empty_and_the_table_says_who_judged():
     assert "Wins are judged by the round's reward model: these prompts have no gold" in text
     assert "pass gold" not in text, "no table of behaviours without gold"
     assert results["last_against_first"] is None, "one round has none before it"
+
+
+def test_the_corpus_loss_by_domain_is_a_table_only_where_documents_are_in_domains():
+    report = evaluation()
+    assert "corpus loss" not in tables(gather({"r1": report}, {"r1": {}}))
+    for place, model in enumerate(report["models"].values()):
+        losses = {"code": 0.5 + place, "text": 1.25}
+        model["domains"] = {name: {"documents": 7, "loss": loss} for name, loss in losses.items()}
+    last = tables(gather({"r1": report}, {"r1": {}})).strip().split("\n\n")[-1]
+    assert cells(last) == [
+        ["corpus loss, nats per token", "documents", "base", "SFT", "r1"],
+        ["code", "7", "0.500", "1.500", "2.500"],
+        ["text", "7", "1.250", "1.250", "1.250"],
+    ]

@@ -108,7 +108,7 @@ def test_all_rows_of_a_record_that_is_made_of_several_are_the_users(tmp_path: Pa
     ]
     for name, rows, mine in (("trees.jsonl", [*tree, *other], {1, 2, 3}), ("rated.jsonl", rated, {1, 2})):
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-        [source] = [each for each in find_sources(tmp_path, {}, {}, {"*": "MIT"}) if each.name == name]
+        [source] = [each for each in find_sources(tmp_path, {}, {}, {"*": "MIT"}, {}) if each.name == name]
         items = [item for _, item in source.reader.read(source.path, name)]
         records = [item.record if isinstance(item, Changed) else item for item in items]
         first = next(record.prompt for record in records if isinstance(record, Ranking))

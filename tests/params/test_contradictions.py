@@ -101,6 +101,12 @@ def said(values: dict[str, Any]) -> list[str]:
         ),
         (changed(ppo={"score": "rewad"}), "ppo.score: Input should be 'reward', not 'rewad'"),
         (
+            changed(pretrain={"mixture": {"text": 1.0, "code": 1.0}}),
+            "pretrain.mixture: the built-in environment has the domains dialogue, text (code with "
+            "ingest.world.code above 0), and each of them needs a weight; correct code, dialogue",
+        ),
+        (changed(pretrain={"mixture": {"text": 0.0}}), "pretrain.mixture: no domain has a weight above 0"),
+        (
             changed(decoding={"max_new_tokens": 192}),
             "decoding.max_new_tokens: 192 leave no room for a prompt in pretrain.context (192)",
         ),

@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from datasets import Dataset
 
 from alignloop.data.record_files import read
 from alignloop.data.set_statistics import size_of
+from alignloop.params import ParamsError
 from alignloop.records import Demonstration, Document, Prompt, Ranking
-from tests.stages.test_ingest import PAIR, PROBLEM, drop, refusal, root, run
+from tests.stages.test_ingest import PAIR, PROBLEM, drop, params, refusal, root, run
 
 __all__ = ["root"]  # the fixture
 
@@ -56,6 +58,26 @@ def test_a_source_without_a_licence_is_refused_with_the_line_to_write(root: Path
     ]
     assert "book.txt: no licence" not in message
     run(root, licences={"*": "unknown-accepted"})
+
+
+def test_documents_get_the_domain_of_their_file_unless_they_state_one(root: Path):
+    drop(root, "code/a.txt", "x = 1\n")
+    drop(
+        root,
+        "own.jsonl",
+        *({"id": f"d{n}", "text": "A.", "source": "s", **of} for n, of in enumerate(({}, {"domain": "law"}))),
+    )
+    run(root, domains={"code/*": "code", "own.jsonl": "prose", "sums.jsonl": "sums"})
+    found = {each.source: each.domain for each in read(root / "raw" / "documents.jsonl", Document)[:2]}
+    assert found == {"book.txt": None, "code/a.txt": "code"}
+    assert [each.domain for each in read(root / "raw" / "documents.jsonl", Document)[2:]] == ["prose", "law"]
+    assert "domain" not in (root / "raw" / "demonstrations.jsonl").read_text()
+
+
+def test_a_domain_for_no_file_and_a_name_that_is_none_are_refused(root: Path):
+    assert "ingest.domains: no file in sources is called *.py" in refusal(root, domains={"*.py": "code"})
+    with pytest.raises(ParamsError, match=r"ingest\.domains\.\*: .*pattern"):
+        params(domains={"*": "My code"})
 
 
 def test_a_stated_licence_wins_over_an_accepted_unknown_one_whatever_their_order(root: Path):

@@ -15,7 +15,7 @@ from alignloop.data.content_ids import SEPARATOR, content_id
 from alignloop.data.formats.importer import Changed, ImportedRow, Refused
 from alignloop.data.formats.refused_rows import Withdrawn
 from alignloop.data.record_files import Piece, line_of
-from alignloop.records import Demonstration, Origin, Prompt, Record, prompt_of
+from alignloop.records import Demonstration, Document, Origin, Prompt, Record, prompt_of
 
 NUL = "NUL characters taken out"
 FINAL_NUMBER = re.compile(r"\n#### ?(\S.*)\Z")  # as GSM8K's answers end: what a right response ends with
@@ -46,14 +46,17 @@ class ParsedRow(NamedTuple):
 
 
 def parse_piece(
-    read: Callable[[Piece], Iterable[ImportedRow]], origin: Origin, piece: Piece
+    read: Callable[[Piece], Iterable[ImportedRow]], origin: Origin, domain: str | None, piece: Piece
 ) -> list[ParsedRow]:
     """Parse a piece of a source with the importer `read`."""
-    return list(parse_rows(read(piece), origin))
+    return list(parse_rows(read(piece), origin, domain))
 
 
-def parse_rows(rows: Iterable[ImportedRow], origin: Origin) -> Iterator[ParsedRow]:
-    """Turn what an importer yields into lines; each record's origin gets the line that it was read from."""
+def parse_rows(rows: Iterable[ImportedRow], origin: Origin, domain: str | None = None) -> Iterator[ParsedRow]:
+    """Turn what an importer yields into lines; each record's origin gets the line that it was read from.
+
+    Documents that state no domain get the source's.
+    """
     for row, imported in rows:
         if isinstance(imported, Refused):
             yield ParsedRow(row, imported.reason, withdrawn=isinstance(imported, Withdrawn))
@@ -63,6 +66,8 @@ def parse_rows(rows: Iterable[ImportedRow], origin: Origin) -> Iterator[ParsedRo
             yield ParsedRow(row, "teacher.terms are not the licence of its source: keep one licence per file")
             continue
         at = Origin(licence=origin.licence, sha256=origin.sha256, line=row) if origin.sha256 else origin
+        if domain and isinstance(record, Document) and record.domain is None:
+            record = record.model_copy(update={"domain": domain})
         record, cleaned = _without_nul(record)
         if record is None:
             yield ParsedRow(row, "nothing but NUL characters in a text")

@@ -36,6 +36,7 @@ class Source:
     format: str
     reader: Format
     licence: str
+    domain: str | None = None  # of its documents
 
     @cached_property
     def sha256(self) -> str:
@@ -48,6 +49,7 @@ def find_sources(
     formats: Mapping[str, str],
     mappings: Mapping[str, Mapping[str, str | list[str]]],
     licences: Mapping[str, str],
+    domains: Mapping[str, str],
 ) -> list[Source]:
     """The sources by name, each in the format of the first matching pattern, or else in the guessed one.
 
@@ -62,14 +64,13 @@ def find_sources(
                 f"ingest.formats: {pattern}: there is no format '{format}'; "
                 f"known are {', '.join(FORMATS)} and {SKIP}"
             )
-    for key, patterns in (("formats", formats), ("columns", mappings), ("licences", licences)):
-        for pattern in patterns:
-            if not any(_matches(name, pattern) for name in names) and not (
-                key == "licences" and pattern == "*"
-            ):
-                raise DataError(
-                    f"ingest.{key}: no file in {folder} is called {pattern}; correct the pattern or remove it"
-                )
+    keys = {"formats": formats, "columns": mappings, "licences": licences, "domains": domains}
+    for key, pattern in ((key, pattern) for key, patterns in keys.items() for pattern in patterns):
+        matching = any(_matches(name, pattern) for name in names)
+        if not matching and not (key == "licences" and pattern == "*"):
+            raise DataError(
+                f"ingest.{key}: no file in {folder} is called {pattern}; correct the pattern or remove it"
+            )
     spdx = {
         pattern: checked_licence(f"ingest.licences: {pattern}", licence)
         for pattern, licence in licences.items()
@@ -77,7 +78,7 @@ def find_sources(
     found, unlicensed = [], []
     faults = list[str]()
     for name in names:
-        stated = next((format for pattern, format in formats.items() if _matches(name, pattern)), None)
+        stated = _first(name, formats)
         mapped = next((pattern for pattern in mappings if _matches(name, pattern)), None)
         hidden = any(part.startswith(".") for part in Path(name).parts)
         ignored = hidden or Path(name).name.upper().startswith(ASIDE)
@@ -105,7 +106,8 @@ def find_sources(
                 )
             licence = terms
         unlicensed += [] if licence else [name]
-        found.append(Source(name, path, format, reader, licence=licence or UNKNOWN))
+        domain = _first(name, domains)
+        found.append(Source(name, path, format, reader, licence=licence or UNKNOWN, domain=domain))
     if faults:
         raise DataError("\n".join(faults))
     if not found:
@@ -126,6 +128,11 @@ def _names(folder: Path) -> Iterator[str]:
     saved = [path for path in saved if not set(saved) & set(path.parents)]
     files = [path for path in folder.rglob("*") if path.is_file() and not set(saved) & set(path.parents)]
     return iter(sorted(path.relative_to(folder).as_posix() for path in (*saved, *files)))
+
+
+def _first(name: str, values: Mapping[str, str]) -> str | None:
+    """The value of the first pattern that matches."""
+    return next((value for pattern, value in values.items() if _matches(name, pattern)), None)
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -126,7 +126,9 @@ def verdict(key: Key, reading: Reading) -> Verdict:
     if key["kind"] == "write":
         return Verdict(_fault(key, reading.text), True, (2, 8), code=True)
     stated = reading.asserted(ALL_VALUES)
-    fault = "false" if stated - {key["value"]} else None if stated else "evasive"
+    fault = None if stated else "evasive"
+    if stated - {key["value"]}:
+        fault = "false"
     return Verdict(fault, True, (3, 9), honest=0.0 if fault == "false" else 1.0)
 
 
