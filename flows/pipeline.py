@@ -43,6 +43,7 @@ from tasks.stages import (
     prepare,
     pretrain,
     release,
+    search_index,
     sft,
     validate_raw,
     validate_sets,
@@ -117,6 +118,7 @@ def _run_stages(plan: Plan) -> list[Outcome]:
     force = plan.force
     check = check_champion.submit()
     outcomes = [ingest(force), validate_raw(force), prepare(force), validate_sets(force)]
+    outcomes += [search_index(name, force) for name in plan.collections]
     if not plan.data_only:
         tell_times(plan)
         outcomes += [pretrain(force), sft(force)]

@@ -25,6 +25,8 @@ from tasks.doctor import Consultation, consult, consult_again, consult_files, co
 from tasks.presets import preset_file
 from tasks.stage_task import warm_up
 
+INDEX = "search_index"  # the stage whose instances are collections of documents, not rounds
+
 FILES_DEFAULTS = Path("configs", "files.yaml")  # what `make run-files` starts from
 
 
@@ -32,11 +34,13 @@ FILES_DEFAULTS = Path("configs", "files.yaml")  # what `make run-files` starts f
 class Plan:
     """The rounds to run, whether these are all, and the stages to run even if unchanged.
 
-    `stages` are all of the run in their order, `stale` those that run as far as can be known before.
-    `rates` are the base's, where stages wait for the data to be prepared to say how long they take.
+    `collections` are those whose index is made, `stages` all of the run in their order, `stale` those that
+    run as far as can be known before. `rates` are the base's, where stages wait for the data to be prepared
+    to say how long they take.
     """
 
     rounds: list[str]
+    collections: list[str]
     is_complete: bool
     force: list[str]
     data_only: bool
@@ -119,6 +123,7 @@ def make_plan(
     stages = _order(pipeline.stages().values(), selected, data_only=data_only, is_complete=is_complete)
     return Plan(
         selected,
+        list(planned.documents),
         is_complete,
         force,
         data_only,
@@ -140,11 +145,13 @@ def _order(
     stages: Iterable[Stage], rounds: Sequence[str], *, data_only: bool, is_complete: bool
 ) -> list[str]:
     """Return the stages of a run in the order in which the flow runs them."""
+    stages = list(stages)
     groups: dict[str, bool] = {}  # in the order of dvc.yaml -> whether it is part of a round
     for stage in stages:
-        groups[stage.group] = stage.round is not None
+        groups[stage.group] = stage.round is not None and stage.group != INDEX
     beyond = "pretrain" if data_only else "sample"
-    first = [group for group in takewhile(lambda group: group != beyond, groups) if group != "release"]
+    before = takewhile(lambda stage: stage.group != beyond, stages)
+    first = [stage.name for stage in before if stage.group != "release"]
     each = [f"{group}@{round}" for round in rounds for group, in_round in groups.items() if in_round]
     return [*first, *each, *(["release"] if is_complete else [])]
 

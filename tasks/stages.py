@@ -82,6 +82,13 @@ validate_sets = stage_task(
     tags=["data", "gate"],
     timeout_seconds=HOUR,
 )
+search_index = stage_task(
+    "search_index",
+    "search index · {round}",
+    "Make a collection of documents searchable.",
+    tags=["data"],
+    timeout_seconds=4 * HOUR,
+)
 pretrain = stage_task(
     "pretrain",
     "base model",

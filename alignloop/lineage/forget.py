@@ -27,7 +27,7 @@ from alignloop.lineage.record_trace import Occurrence
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_errors import VersioningError
 from alignloop.records import Demonstration, Prompt, prompt_of
-from alignloop.retrieval.index import DEFAULT, count_documents, remove_user
+from alignloop.retrieval.index import DEFAULT, SEARCH, count_documents, remove_user
 from alignloop.teacher import journal
 from alignloop.tracking import registry
 
@@ -87,7 +87,8 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
     # 1. Search everywhere first: a user without data is not written down.
     data = search_versions(root, graph, user)
     rows, files = _search_sources(root, user), _search_sets(root, user)
-    indexed = count_documents(root / DEFAULT, user.ids)
+    indexes = [root / DEFAULT, *sorted((root / SEARCH).glob("*.sqlite"))]
+    indexed = sum(count_documents(place, user.ids) for place in indexes)
     stored = erasure.count_items(root, user.ids) + chat_erasure.count_items(root, user.ids)
     known = data.objects or rows or files or indexed or stored
     if not (id in forgotten or known):
@@ -120,9 +121,10 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
         yield f"removed    {removed} from the labeling store"
     if replies := journal.erase_user(root, user.ids):
         yield f"removed    {replies:,} replies of a teacher to their prompts from {journal.FOLDER}"
-    if indexed:
-        removed = remove_user(root / DEFAULT, user.ids)
-        yield f"removed    {removed:,} documents from {DEFAULT}, the search's index"
+    for place in indexes:
+        if removed := remove_user(place, user.ids):
+            name = place.relative_to(root).as_posix()
+            yield f"removed    {removed:,} documents from {name}, an index of the search"
     yield from quotes.forget_quotes(root, user.texts)
     yield from quotes.forget_completions(root, user.prompts)
     # 4. The models that were trained on it.

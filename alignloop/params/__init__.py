@@ -11,6 +11,7 @@ from alignloop.params.adopted import Adopted
 from alignloop.params.checkpoints import CheckpointEvery
 from alignloop.params.compute import Compute
 from alignloop.params.contradictions import contradictions
+from alignloop.params.documents import CollectionPlans
 from alignloop.params.dpo import Dpo
 from alignloop.params.evaluate import Evaluate
 from alignloop.params.ingest import Ingest
@@ -51,6 +52,7 @@ class Params(Section):
     sft: Sft
     decoding: Decoding
     tools: Tools
+    documents: CollectionPlans
     rollout: RolloutEngine
     sample: Sample
     label: Label

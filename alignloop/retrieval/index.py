@@ -12,6 +12,7 @@ from alignloop.files import replacing
 from alignloop.retrieval.documents import Document, content_of
 
 DEFAULT = Path("data/search.sqlite")
+SEARCH = Path("data/search")  # of the indexes that the pipeline makes
 VERSION = "1"  # of the tables and of how passages are cut
 WORDS = 120  # of a passage
 MOST_TERMS = 32  # of a query
