@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from os import cpu_count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -76,9 +76,10 @@ class Toolbox:
 
     def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
         """An answer to each call; of several processes the first asks the tools."""
-        return parallel_passes.agreed(
-            self._answer(turns) if parallel_passes.is_writer() else cast(list[Answer], None)
-        )
+        found: list[Any] = []  # plain values are shared among processes, objects of ours are not
+        if parallel_passes.is_writer():
+            found = [(answer.ids, answer.outcome) for answer in self._answer(turns)]
+        return [Answer(ids, outcome) for ids, outcome in parallel_passes.agreed(found)]
 
     def turns_of(self, ids: Sequence[int]) -> Turns:
         """The turns of a response: calls and answers, and what it says in the end."""

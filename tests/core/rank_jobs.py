@@ -35,6 +35,7 @@ from tests.core.bandit import CONFIG, Run
 from tests.core.conftest import SENTENCES
 from tests.core.test_dpo import CONFIG as DPO
 from tests.scoring.rank_job import other_scores
+from tests.tools.rank_job import tool_turns
 
 Found = dict[str, Any]
 SCHEDULE: dict[str, Any] = {"epochs": 2, "learning_rate": 3e-3, "warmup": 0.0, "weight_decay": 0.01}
@@ -215,6 +216,9 @@ JOBS: dict[str, Callable[[], Found]] = {
     "reward model, rows apart": lambda: reward_model(False),
     "responses": responses,
     "other scores": other_scores,
+    "responses with a tool": lambda: tool_turns(
+        new_policy(TOKENIZER, layers=1, width=32, heads=2, context=300, seed=0), TOKENIZER, prompts(), rules()
+    ),
     "ppo, everything": lambda: ppo(
         everything, ptx_coef=1.0, ptx_documents_per_step=4, epochs=2, learning_rate=1e-2, steps=4
     ),
