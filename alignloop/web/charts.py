@@ -10,7 +10,8 @@ from math import floor, log10
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 360, 150
-LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 20
+LEFT, RIGHT = 40, 8
+TOP, BOTTOM = 8, 20
 ROW = 40  # of a share with its name above it
 STEPS = (1, 2, 2.5, 5, 10)
 
