@@ -9,7 +9,7 @@ from typing import Any
 from alignloop.checks.findings import Finding
 from alignloop.checks.machine_memory import free_memory
 from alignloop.core import memory_estimate
-from alignloop.core.memory_estimate import DpoModels, PpoModels, Usage
+from alignloop.core.memory_estimate import DpoModels, PpoModels, Usage, drawing
 from alignloop.core.model_shape import ModelShape, llama_shape, shape_of
 from alignloop.core.pass_memory import FLOAT, PassSizes
 from alignloop.data import record_files
@@ -93,9 +93,8 @@ def usages(params: Params, shape: ModelShape, device: str, stage: str | None = N
     of = {name: replace(sizes, saves=saves) for name, saves in often.items()}
     methods = {stage, *(plan.by for plan in params.rounds.values())}
     batch, drawn = params.decoding.responses_per_batch, params.sample.responses_per_prompt
-    models, rows = (1 if params.sample.choose == "random" else 2), PROMPTS_PER_CALL * drawn
-    whole = shape.weights
-    in_sft = shape.adapters(params.sft.lora.rank) if params.sft.lora else whole
+    scorers, rows = (0 if params.sample.choose == "random" else 1), PROMPTS_PER_CALL * drawn
+    in_sft = shape.adapters(params.sft.lora.rank) if params.sft.lora else shape.weights
     in_reward = shape.adapters(params.reward.lora.rank) if params.reward.lora else shape.trunk
     if params.base is None:
         first = memory_estimate.lm_training(
@@ -104,7 +103,7 @@ def usages(params: Params, shape: ModelShape, device: str, stage: str | None = N
             replace(of["pretrain"], four_bits=False),
             rows=params.pretrain.documents_per_step,
             keeps_best=False,
-            trainable=whole,
+            trainable=shape.weights,
         )
     else:
         first = memory_estimate.reading("pretrain", shape, sizes)
@@ -118,16 +117,18 @@ def usages(params: Params, shape: ModelShape, device: str, stage: str | None = N
             keeps_best=True,
             trainable=in_sft,
         ),
-        memory_estimate.drawing("sample", shape, sizes, models=models, rows=rows, batch=batch),
+        drawing("sample", shape, sizes, policies=1, scorers=scorers, rows=rows, batch=batch),
         memory_estimate.reward_training(
-            shape, of["reward"], rows=params.reward.rankings_per_step, responses=drawn, trainable=in_reward
+            shape,
+            of["reward"],
+            rows=params.reward.rankings_per_step,
+            responses=drawn,
+            trainable=in_reward,
+            held_out=params.reward.held_out_model,
         ),
         *([_ppo(params, shape, of["ppo"])] if "ppo" in methods else []),
         *([_dpo(params, shape, of["dpo"])] if "dpo" in methods else []),
-        # SFT, one more policy, and the reward model
-        memory_estimate.drawing(
-            "evaluate", shape, sizes, models=3, rows=params.evaluate.prompts, batch=batch
-        ),
+        drawing("evaluate", shape, sizes, policies=2, scorers=1, rows=params.evaluate.prompts, batch=batch),
     )
     return [_sharded(params, shape, each).on(device) for each in found]
 

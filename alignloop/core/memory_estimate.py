@@ -4,7 +4,7 @@ All is in bytes, of the device that the models are on: `pass_memory.py` has the 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from alignloop.core.model_shape import ModelShape
@@ -27,11 +27,15 @@ from alignloop.core.pass_memory import (
 )
 
 Value = Literal["reward", "trunk", "none"]
-TRANSIENT = ("passes", "decoding")  # parts that come and go
-# what an allocator holds beyond what is in use: a share of the transient parts, and bytes. Measured with
-# glibc, which returns little before 64 MB are free; a GPU's keeps blocks of like sizes and wastes less
-HELD_SHARE = {"cpu": 0.5, "cuda": 0.1, "mps": 0.1}
-HELD_BYTES = {"cpu": 80_000_000, "cuda": 0, "mps": 0}
+# parts that come and go, and what an allocator holds beyond them: bytes, and a share of them. Measured with
+# glibc, which returns little before 64 MB are free, but the large blocks of caches at once; a GPU's keeps
+# blocks of like sizes and wastes less
+TRANSIENT = ("passes", "decoding")
+HELD = {
+    "cpu": {"passes": (80_000_000, 0.5), "decoding": (40_000_000, 0.0)},
+    "cuda": {"passes": (0, 0.1), "decoding": (0, 0.1)},
+    "mps": {"passes": (0, 0.1), "decoding": (0, 0.1)},
+}
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,13 @@ class Usage:
 
     def on(self, device: str) -> "Usage":
         """The same with what the device's allocator holds beyond it."""
-        transient = sum(self.parts.get(name, 0) for name in TRANSIENT)
-        held = HELD_BYTES[device] + round(HELD_SHARE[device] * transient)
-        return Usage(self.stage, {**self.parts, "allocator": held})
+        return Usage(self.stage, {**self.parts, "allocator": _held(self.parts, device)})
+
+
+def _held(parts: Mapping[str, int], device: str) -> int:
+    """What the device's allocator holds beyond parts that come and go; without one, passes went."""
+    bytes, share = HELD[device]["decoding" if "decoding" in parts else "passes"]
+    return bytes + round(share * sum(parts.get(name, 0) for name in TRANSIENT))
 
 
 def lm_training(
@@ -69,12 +77,13 @@ def lm_training(
         "checkpoint": checkpoint(sizes, FLOAT * trainable * (4 if keeps_best else 3)),
     }
     learn = gradients(sizes, trainable, rows * sizes.row > sizes.whole, kept + unpacked(shape, sizes))
-    return Usage(stage, held | _largest(learn, {"whole policy": merging(shape, sizes)}))
+    return Usage(stage, held | _largest(sizes, learn, {"whole policy": merging(shape, sizes)}))
 
 
-def _largest(*moments: dict[str, int]) -> dict[str, int]:
+def _largest(sizes: PassSizes, *moments: dict[str, int]) -> dict[str, int]:
     """The parts of the moment that needs most; they do not meet."""
-    return max(moments, key=lambda parts: sum(parts.values()))
+    device = "cpu" if sizes.host else "cuda"
+    return max(moments, key=lambda parts: sum(parts.values()) + _held(parts, device))
 
 
 def reading(stage: str, shape: ModelShape, sizes: PassSizes) -> Usage:
@@ -84,17 +93,19 @@ def reading(stage: str, shape: ModelShape, sizes: PassSizes) -> Usage:
 
 
 def reward_training(
-    shape: ModelShape, sizes: PassSizes, *, rows: int, responses: int, trainable: int
+    shape: ModelShape, sizes: PassSizes, *, rows: int, responses: int, trainable: int, held_out: bool = False
 ) -> Usage:
     """The reward model beside the SFT model that it was made from.
 
     `rows` are a step's rankings, each of a prompt and `responses` that branch from it in one row.
+    `held_out`: a second reward model learns after the first, which is still held.
     """
     ranking = sizes.row + (responses - 1) * sizes.response
     tokens = min(max(sizes.whole, ranking), rows * ranking)
     kept = activations(shape, sizes, tokens) + 2 * FLOAT * tokens * ranking  # the mask of the branches
     held = {
         "weights": loaded(shape, shape.trunk, sizes),
+        "first reward model": loaded(shape, shape.trunk, sizes) if held_out else 0,
         "SFT model": loaded(shape, shape.weights, sizes),
         "bf16 copies": copies(shape, shape.trunk, sizes),
         "Adam": 2 * FLOAT * trainable,
@@ -102,7 +113,7 @@ def reward_training(
     }
     kept += unpacked(shape, sizes)
     learn = gradients(sizes, trainable, rows * ranking > tokens, kept)
-    return Usage("reward", held | _largest(learn, {"whole reward model": merging(shape, sizes)}))
+    return Usage("reward", held | _largest(sizes, learn, {"whole reward model": merging(shape, sizes)}))
 
 
 @dataclass(frozen=True)
@@ -146,7 +157,7 @@ def ppo(
     kept += head(shape, sizes, targets, LOGPROB_COPIES)
     learn = gradients(sizes, trainable, rows * sizes.row > sizes.whole, kept)
     draw = {"decoding": decoding(shape, sizes, responses, batch) + packed}
-    return Usage("ppo", held | _largest(learn, draw, {"whole policy": merging(shape, sizes)}))
+    return Usage("ppo", held | _largest(sizes, learn, draw, {"whole policy": merging(shape, sizes)}))
 
 
 @dataclass(frozen=True)
@@ -188,13 +199,19 @@ def dpo(
     kept += head(shape, sizes, targets, LOGPROB_COPIES) + packed
     learn = gradients(sizes, learning, rows * ranking > tokens, kept)
     draw = {"decoding": decoding(shape, sizes, drawn, batch) + packed}
-    return Usage("dpo", held | _largest(learn, draw, {"whole policy": merging(shape, sizes)}))
+    return Usage("dpo", held | _largest(sizes, learn, draw, {"whole policy": merging(shape, sizes)}))
 
 
-def drawing(stage: str, shape: ModelShape, sizes: PassSizes, *, models: int, rows: int, batch: int) -> Usage:
-    """Stages that draw and score without learning; `models` are held at a time."""
-    parts = {
-        "weights": FLOAT * shape.weights * models,
-        "decoding": decoding(shape, sizes, rows, batch),
+def drawing(
+    stage: str, shape: ModelShape, sizes: PassSizes, *, policies: int, scorers: int, rows: int, batch: int
+) -> Usage:
+    """Stages that draw `rows` responses without learning; `policies` and reward models are held at a time."""
+    sizes = replace(sizes, four_bits=False)
+    read = forward(shape, sizes.whole) + head(shape, sizes, sizes.whole, LOSS_COPIES)
+    held = {
+        "weights": FLOAT * shape.weights * policies,
+        "reward model": frozen(shape, shape.trunk, sizes) * scorers,
+        "bf16 copies": copies(shape, shape.weights, sizes),
     }
-    return Usage(stage, parts)
+    draw = {"decoding": decoding(shape, sizes, rows, batch)}
+    return Usage(stage, held | _largest(sizes, draw, {"passes": sizes.parallel * read if scorers else 0}))

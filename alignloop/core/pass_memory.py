@@ -61,8 +61,8 @@ def _layer_floats(shape: ModelShape, row: int) -> float:
 
 
 def forward(shape: ModelShape, tokens: int) -> int:
-    """What a pass without gradients holds at a time: about one layer."""
-    return tokens * (3 * shape.inner + 8 * shape.width) * FLOAT
+    """What a pass without gradients holds at a time: its states, and the largest moment of one layer."""
+    return tokens * (3 * max(shape.inner, 2 * shape.queries) + 3 * shape.width) * FLOAT
 
 
 def head(shape: ModelShape, sizes: PassSizes, targets: int, copies: int) -> int:
@@ -123,8 +123,13 @@ def checkpoint(sizes: PassSizes, state: int) -> int:
 def decoding(shape: ModelShape, sizes: PassSizes, responses: int, batch: int) -> int:
     """The KV caches of the rows that are decoded at a time, their logits, and the prompts' pass."""
     rows = min(responses, batch * sizes.parallel)
-    cache = 2 * shape.keys * shape.layers * sizes.row * (2 if sizes.bf16 else FLOAT)
-    cache += cache // shape.layers  # a layer's cache is copied as it grows
+    # with bf16 keys stay fp32, as the rotation by their positions does
+    cache = shape.keys * shape.layers * sizes.row * (FLOAT + (2 if sizes.bf16 else FLOAT))
+    # where heads share keys, a layer's are copied for each of them
+    shared = 2 * shape.queries * sizes.row * FLOAT if shape.queries > shape.keys else 0
     step = shape.vocabulary * (rows * FLOAT + min(rows, ROWS * sizes.parallel) * DRAWING)
-    prompt = forward(shape, sizes.row - sizes.response)
-    return max(rows * cache + step, rows * (prompt + cache))
+    prompt = sizes.row - sizes.response
+    first = rows * (
+        forward(shape, prompt) + cache * prompt // sizes.row
+    )  # the rest of the cache is not used yet
+    return max(first, rows * (cache + shared) + step)

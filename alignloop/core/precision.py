@@ -44,4 +44,7 @@ def freeze(model: M) -> M:
             packed = not layer.weight.is_floating_point() if isinstance(layer, nn.Linear) else False
             if isinstance(layer, nn.Linear | Conv1D) and not packed and id(layer.weight) not in read:
                 layer.weight.data = layer.weight.data.to(torch.bfloat16)
+        for weight in model.parameters():
+            if weight.dtype == torch.float32:  # what stays would keep the whole file of weights mapped
+                weight.data = weight.data.clone()
     return model

@@ -77,7 +77,7 @@ def load_test_set(plan: Evaluate, prompts: Path, corpus: Path, reward: Path) -> 
     Where some prompts have a gold score, the others are left out: models are measured on one scale.
     """
     documents = read_text(corpus, "valid")[: plan.documents]
-    model, tokenizer = RewardModel.load(reward), load_tokenizer(reward)
+    model, tokenizer = RewardModel.load(reward).frozen(), load_tokenizer(reward)
     tests = read(prompts / "test.jsonl", Prompt)
     with_gold = [prompt for prompt in tests if prompt.key is not None]
     chosen = with_gold or tests

@@ -3,20 +3,23 @@ trunk.
 """
 
 import copy
+import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from alignloop.core import parallel_passes, precision
 from alignloop.core.gradient_checkpointing import recompute_activations
 from alignloop.core.lm_training import accumulate_gradients
 from alignloop.core.logprobs import response_logprobs
-from alignloop.core.models import vocabulary_of
+from alignloop.core.models import load_policy, save_policy, vocabulary_of
 from alignloop.core.precision import freeze
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import score
@@ -145,6 +148,21 @@ def test_a_frozen_model_has_the_same_bits_in_bf16_passes_and_takes_less_memory(
     assert sum(weight.nbytes for weight in model.parameters()) == size - linear
     assert linear > 0.1 * size
     assert not any(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/maps is Linux's")
+def test_a_frozen_model_in_bf16_does_not_keep_the_file_of_its_weights_mapped(
+    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    def mapped() -> bool:
+        return str(tmp_path) in Path("/proc/self/maps").read_text(encoding="utf-8")
+
+    save_policy(policy, tokenizer, tmp_path)
+    model, _ = load_policy(tmp_path)
+    with bf16():
+        freeze(model)
+    gc.collect()
+    assert not mapped(), "its embeddings, which stay fp32, are a few bytes of the file"
 
 
 def test_in_fp32_a_frozen_model_keeps_its_weights(policy: PreTrainedModel):
