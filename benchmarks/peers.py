@@ -2,6 +2,7 @@
 
     python -m venv peer && peer/bin/pip install torch==2.13.0 trl==1.0.0
     python -m benchmarks.peers peer/bin/python
+    python -m benchmarks.peers --shapes 2x128       # ours alone, and where its time goes
 
 Both run in turn, on the same model, prompts, batch and threads: one update a step on 128 responses (8 × 384:
 64, a checkpoint: 16), four models of one size (policy, reference, scores, values), prompts of 16 tokens,
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,7 @@ from alignloop.core.tokens import pad_of, train_tokenizer
 from alignloop.training.scoring import scorer
 from alignloop.world.builder import make_world
 from benchmarks.laboratory import load
+from benchmarks.phase_table import phase_rows
 
 PROMPT, RESPONSE = 16, 48
 SHAPES = {"2x128": (2, 128, 128), "8x384": (8, 384, 64)}  # layers, width, responses a step
@@ -166,7 +169,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("peer", help="the Python of an environment with TRL 1.0.0")
+    parser.add_argument(
+        "peer", nargs="?", help="the Python of an environment with TRL 1.0.0; none: ours alone"
+    )
     parser.add_argument(
         "--shapes", nargs="+", default=list(SHAPES), help="2x128, 8x384, or a checkpoint's folder"
     )
@@ -193,29 +198,27 @@ def main() -> None:
     for shape in arguments.shapes:
         with tempfile.TemporaryDirectory() as folder:
             rows = make(Path(folder), shape)
-            here = [sys.executable, "-m", "benchmarks.peers", arguments.peer]
+            here = [sys.executable, "-m", "benchmarks.peers"]
             here += ["--ours", folder, str(rows), "--threads", str(arguments.threads)]
             here += ["--tokens", str(arguments.tokens), "--precision", arguments.precision]
             here += ["--passes", str(arguments.passes or arguments.threads)]
             sizes = [str(number) for number in (STEPS + 1, rows, RESPONSE, arguments.threads)]
             sizes.append(arguments.precision)
-            pairs = [
-                (measured(here), measured([arguments.peer, str(PEER), folder, *sizes]))
-                for _ in range(arguments.pairs)
-            ]
+            there = [arguments.peer, str(PEER), folder, *sizes] if arguments.peer else None
+            pairs = [(measured(here), measured(there) if there else None) for _ in range(arguments.pairs)]
         cells = [Path(shape).name]
         for kind in (0, 1):
-            mine, theirs = ([side[kind] for side in sides] for sides in zip(*pairs, strict=True))
-            ratios = [one / other for one, other in zip(mine, theirs, strict=True)]
-            cells += [f"{statistics.median(mine):,.0f}", f"{statistics.median(theirs):,.0f}", spread(ratios)]
+            cells.append(f"{statistics.median(mine[kind] for mine, _ in pairs):,.0f}")
+            theirs = [(mine[kind], other[kind]) for mine, other in pairs if other]
+            cells.append(f"{statistics.median(other for _, other in theirs):,.0f}" if theirs else "")
+            cells.append(spread([mine / other for mine, other in theirs]) if theirs else "")
         print(f"| {' | '.join(cells)} |", flush=True)
-        took = [one[2] for one, _ in pairs]
-        whole = sum(sum(each.values()) for each in took)
-        shares = {name: sum(each.get(name, 0.0) for each in took) / whole for name in took[0]}
-        ordered = sorted(shares.items(), key=lambda item: -item[1])
-        tables.append(f"{Path(shape).name}: " + ", ".join(f"{name} {share:.0%}" for name, share in ordered))
-    print("\nWhere our time goes (`step`: the rest of it):\n")
-    print("\n".join(f"- {line}" for line in tables))
+        sums: Counter[str] = Counter()
+        for one, _ in pairs:
+            sums.update(one[2])
+        tables += phase_rows(Path(shape).name, sums, STEPS * len(pairs))
+    print("\nWhere our time goes, a step:\n\n| model | phase | seconds | share |\n|---|---|---:|---:|")
+    print("\n".join(tables))
 
 
 if __name__ == "__main__":
