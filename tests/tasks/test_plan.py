@@ -7,7 +7,7 @@ import pytest
 
 from alignloop.params import ParamsError
 from alignloop.pipeline.overrides import override
-from tasks.plan import _change, next_round
+from tasks.plan import _asked_of_people, _change, next_round
 
 
 def test_a_new_round_starts_from_the_last_one_once_that_is_evaluated(project: Path) -> None:
@@ -27,6 +27,25 @@ def test_a_new_round_starts_from_the_last_one_once_that_is_evaluated(project: Pa
     (project / "metrics" / "rounds" / "last" / "evaluate.json").touch()
     with pytest.raises(ParamsError, match="the name of the last round, last, ends in no number"):
         next_round(project)
+
+
+def test_after_an_adopted_round_the_next_one_trains_and_nobody_is_announced_for_it(project: Path) -> None:
+    plan = {
+        "policy": "models/r2/policy",
+        "start": "elsewhere/theirs",
+        "reward_start": "models/r2/reward",
+        "rankings": "data/rankings/r2",
+        "by": "adopted",
+    }
+    changes = {"label.kind": "people", "rounds.r2.by": "dpo", "rounds.r3": plan}
+    override(project / "params.yaml", changes=changes)
+    (project / "metrics" / "rounds" / "r3").mkdir(parents=True)
+    (project / "metrics" / "rounds" / "r3" / "evaluate.json").touch()
+    new = next_round(project)["rounds.r4"]
+    assert (new["by"], new["start"]) == ("dpo", "models/r3/policy")
+    told = _asked_of_people(project, ["r2", "r3"], {"label@r2", "sample@r2", "label@r3", "sample@r3"})
+    assert len(told) == 1
+    assert "r2" in told[0]
 
 
 @pytest.mark.parametrize(
