@@ -22,6 +22,7 @@ from alignloop.params.rounds import Round
 from alignloop.params.sample import Decoding
 from alignloop.params.serving import Serving
 from alignloop.params.sft import Sft
+from alignloop.params.tool_checks import TOOL_CHECKS
 
 
 def contradictions(sections: Mapping[str, Any]) -> list[str]:
@@ -256,5 +257,6 @@ CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _response_fits,
     _mixture_names_the_worlds_domains,
     rounds_build_on_earlier_ones,
+    *TOOL_CHECKS,
     _candidate_has_a_place,
 )

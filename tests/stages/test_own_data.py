@@ -40,7 +40,7 @@ def test_a_checkpoint_and_rankings_are_enough(loop: Loop) -> None:
     told = loop.next_round(tiny(label=IMPORTED, evaluate={"prompts": 8, "documents": 4}), "policy")
     assert {step.note for step in told if step.note} == {
         "draws nothing: label.kind is imported, so nobody would rank it",
-        "no new labels: the reward model learns from the 16 rankings known before",
+        "no new labels: 16 rankings were known before",
     }
     assert read(root / "samples.jsonl", Samples, allow_empty=True) == []
     assert loop.numbers("samples")["responses"] == 0
