@@ -30,6 +30,7 @@ SMALL = {
     "truth": 0.75,
     "demonstration_quality": 0.65,
     "documented": None,
+    "code": 0.0,
 }
 
 REPLIES = ("Yes.", "Sorry, I cannot help with that.", "")
