@@ -40,7 +40,7 @@ DEFAULTS = {  # by device
         "head": 1024,
         "responses": 512,
     },
-    "cpu": {"layers": 8, "width": 384, "vocabulary": 5056, "length": 32, "head": 256, "responses": 32},
+    "cpu": {"layers": 8, "width": 384, "vocabulary": 5056, "length": 32, "head": 256, "responses": 16},
 }
 ROWS = {"cuda": [64, 256, 1024], "cpu": [32]}
 PASSES = {"cuda": [4096, 16_384, 65_536], "cpu": [1024]}
