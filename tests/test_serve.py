@@ -244,7 +244,8 @@ def test_an_alarm_is_told_while_a_run_is_at_work(served: Served, told: tuple[str
     store = tracking.client(tracking.store_uri(root))
     store.create_registered_model("alignloop-policy")
     for number, alias in ((1, "previous"), (2, "champion")):
-        store.create_model_version("alignloop-policy", f"models:/m-{number}", tags={"dvc": f"{number}.dir"})
+        place = (root / f"m-{number}").as_uri()
+        store.create_model_version("alignloop-policy", place, tags={"dvc": f"{number}.dir"})
         store.set_registered_model_alias("alignloop-policy", alias, str(number))
     about: dict[str, Any] = {"kind": "thumb", "other": "", "asked": "alignloop-policy@champion", "time": 0.0}
     database = LabelingDatabase(database_url(root))
