@@ -52,6 +52,7 @@ def check_refused(found: Collected, folder: Path, most: int, setting: str, out: 
     if unwanted > most:
         first = next(each for each in found.refused if each.reason != "forgotten")
         raise IndexProblem(
-            f"{folder}: {unwanted:,} documents cannot be read ({found.told}; {first.place} {first.message}), "
-            f"at most {most:,} may be left out ({setting}); mend them. {out} is as it was"
+            f"{folder}: {unwanted:,} documents cannot be read ({found.told}), "
+            f"at most {most:,} may be left out ({setting}); mend them, first {first.place}: {first.message}. "
+            f"{out} is as it was"
         )
