@@ -124,7 +124,7 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
     for place in indexes:
         if removed := remove_user(place, user.ids):
             name = place.relative_to(root).as_posix()
-            yield f"removed    {removed:,} documents from {name}, an index of the search"
+            yield f"removed    {removed:,} documents from {name}, the search's index"
     yield from quotes.forget_quotes(root, user.texts)
     yield from quotes.forget_completions(root, user.prompts)
     # 4. The models that were trained on it.
