@@ -19,7 +19,7 @@ from alignloop.errors import AlignloopError
 from alignloop.params import load
 from alignloop.tracking import registry
 from flows import pipeline as entry
-from tasks.doctor import consult
+from tasks.doctor import consult, consult_again
 from tasks.stage_task import Outcome, artifact_key
 from tasks.stages import ingest
 from tests.conftest import PROJECT
@@ -139,10 +139,12 @@ def test_files_decide_what_the_run_needs_and_all_that_is_missing_stops_it_before
     with pytest.raises(AlignloopError, match=r"^base: .*the weights are quantised \(awq\)"):
         state.result()
     assert (toy / "params.yaml").read_bytes() == before
-    told = consult(toy, str(tiny_policy), [], {})
+    told = consult(toy, str(tiny_policy), [defaults], {})
     assert told.lines[-1].startswith("about how long on idle cores")
     assert told.rates
-    assert not told.complete, "the data is not prepared, so SFT's time is not known"
+    assert not told.complete, "the files are not prepared, so SFT's time is not known"
+    [again] = consult_again(toy, str(tiny_policy), told.rates)  # by params.yaml, whose source is built in
+    assert again.startswith("about how long on idle cores (h:mm:ss or m:ss, of rounds each): sft 0:")
 
     options |= {"overrides": {"base": "org/name"}, "data_only": True}
     run_flow(**options)
