@@ -230,10 +230,8 @@ def test_runs_take_turns_can_be_cancelled_fail_aloud_and_end_recorded(
     # them.
     served.ingest_by("cp source.txt ingest.txt")
     assert served.ended(served.start("data", commit=True))[0] == "Completed"
-    assert (
-        git(root, "log", "-1", "--format=%s", "runs").strip()
-        == "data: 0 prompts, 0 demonstrations, 0 documents"
-    )
+    subject = git(root, "log", "-1", "--format=%s", "runs").strip()
+    assert subject == "data: 0 prompts, 0 demonstrations, 0 documents"
     md5 = yaml.safe_load(git(root, "show", "runs:dvc.lock"))["stages"]["prepare"]["outs"][0]["md5"]
     assert (root.parent / "remote" / "files" / "md5" / md5[:2] / md5[2:]).exists()
     wait(lambda: at_root(root) == idle, 30)
@@ -244,8 +242,8 @@ def test_an_alarm_is_told_while_a_run_is_at_work(served: Served, told: tuple[str
     store = tracking.client(tracking.store_uri(root))
     store.create_registered_model("alignloop-policy")
     for number, alias in ((1, "previous"), (2, "champion")):
-        place = (root / f"m-{number}").as_uri()
-        store.create_model_version("alignloop-policy", place, tags={"dvc": f"{number}.dir"})
+        tags, place = {"dvc": f"{number}.dir"}, (root / f"m-{number}").as_uri()
+        store.create_model_version("alignloop-policy", place, tags=tags)
         store.set_registered_model_alias("alignloop-policy", alias, str(number))
     about: dict[str, Any] = {"kind": "thumb", "other": "", "asked": "alignloop-policy@champion", "time": 0.0}
     database = LabelingDatabase(database_url(root))
@@ -272,22 +270,21 @@ def test_nobody_without_the_key_reaches_prefects_api(served: Served) -> None:
     """As a web page, by a name that leads to loopback, and as another account would try it."""
     api = str(served.api.base_url)
     deployment = served.asked("GET", "deployments/name/alignloop/data")["id"]
-    command = {"state": {"type": "SCHEDULED"}, "job_variables": {"command": "touch started"}}
+    run = {"state": {"type": "SCHEDULED"}, "job_variables": {"command": "touch started"}}
     headers = {"Origin": "http://evil.example", "Host": "evil.example:4200", "Content-Type": "text/plain"}
     for sent in ({}, headers, {"Authorization": "Basic b3BlcmF0b3I6"}):
         for path, body in (
             ("deployments/filter", {}),
-            (f"deployments/{deployment}/create_flow_run", command),
+            (f"deployments/{deployment}/create_flow_run", run),
             ("block_documents/filter", {"include_secrets": True}),
         ):
             answer = httpx.post(f"{api}{path}", content=json.dumps(body), headers=sent, trust_env=False)
             assert answer.status_code == 401, path
             assert "access-control-allow-origin" not in answer.headers
-    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
-    preflight = httpx.options(f"{api}deployments/filter", headers=headers | asks, trust_env=False)
+    headers |= {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    preflight = httpx.options(f"{api}deployments/filter", headers=headers, trust_env=False)
     assert "access-control-allow-origin" not in preflight.headers
-    serving = served.root / environment.SERVING
-    assert serving.stat().st_mode & 0o777 == 0o600
+    assert (served.root / environment.SERVING).stat().st_mode & 0o777 == 0o600
     secret = served.key.split(":", 1)[1]
     for place in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
@@ -299,5 +296,5 @@ def test_nobody_without_the_key_reaches_prefects_api(served: Served) -> None:
 def test_status_asks_the_served_prefect(served: Served) -> None:
     env = {name: value for name, value in worktree.surroundings().items() if not name.startswith("PREFECT")}
     command = [sys.executable, "-m", "alignloop", "status"]
-    said = subprocess.run(command, cwd=served.root, env=env, capture_output=True, text=True, check=True)
-    assert "\nnext        nothing is scheduled" in said.stdout
+    said = subprocess.check_output(command, cwd=served.root, env=env, text=True)
+    assert "\nnext        nothing is scheduled" in said

@@ -3,12 +3,10 @@
 Prompts and responses are written to no log.
 """
 
-import ipaddress
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -33,6 +31,7 @@ from alignloop.web.live_generation import (
     Responses,
     while_connected,
 )
+from alignloop.web.local_requests import is_local
 from alignloop.web.rule_checks import Dialogue, Place, begin_checked, get_checks
 from alignloop.web.stored_dialogue import StoredDialogue
 
@@ -278,23 +277,6 @@ async def _authorise(request: Request, scope: Scope) -> Allowance | None:
 def is_open(request: Request) -> bool:
     """Whether a request needs no key: of this machine, if params.yaml says so."""
     return request.app.state.serving.open_on_loopback and is_local(request)
-
-
-def is_local(request: Request) -> bool:
-    """Whether a request is of this machine, to one of its addresses.
-
-    Behind a proxy `serving.url` is another address, so that nothing from outside counts as of this machine.
-    """
-    url = request.app.state.serving.url
-    places = (request.client.host if request.client else "", urlsplit(url).hostname or "")
-    return all(map(_is_loopback, places))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _place(request: Request) -> Place:

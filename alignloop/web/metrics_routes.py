@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from alignloop.web.api_routes import answered, is_local
+from alignloop.web.api_routes import answered
+from alignloop.web.local_requests import is_local
 from alignloop.web.serving_metrics import ServingMetrics
 
 router = APIRouter()
