@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -22,12 +23,12 @@ class Unequal(Exception):
 
 def agrees_with_cpu() -> str:
     """PPO on this device, and on the CPU."""
-    here, name = trained(), devices.current().type
+    here, used = trained(), devices.current()
     devices.use("cpu")
     try:
         there = trained()
     finally:
-        devices.use(name)
+        devices.use(cast(devices.DeviceName, used.type))
     apart = largest_difference(here, there)
     if not apart <= TOLERANCE:
         raise Unequal(f"weights up to {apart:.1e} apart, and {TOLERANCE:g} are allowed")

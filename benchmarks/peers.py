@@ -207,9 +207,9 @@ def main() -> None:
             there = [arguments.peer, str(PEER), folder, *sizes] if arguments.peer else None
             pairs = [(measured(here), measured(there) if there else None) for _ in range(arguments.pairs)]
         cells = [Path(shape).name]
-        for kind in (0, 1):
-            cells.append(f"{statistics.median(mine[kind] for mine, _ in pairs):,.0f}")
-            theirs = [(mine[kind], other[kind]) for mine, other in pairs if other]
+        for per_second in (lambda run: run[0], lambda run: run[1]):
+            cells.append(f"{statistics.median(per_second(mine) for mine, _ in pairs):,.0f}")
+            theirs = [(per_second(mine), per_second(other)) for mine, other in pairs if other]
             cells.append(f"{statistics.median(other for _, other in theirs):,.0f}" if theirs else "")
             cells.append(spread([mine / other for mine, other in theirs]) if theirs else "")
         print(f"| {' | '.join(cells)} |", flush=True)

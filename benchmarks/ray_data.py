@@ -62,7 +62,7 @@ def features_of(piece: Piece) -> RecordFeatures:
     """Parse a piece of the source, and extract the features of its records."""
     read = own_records.OWN_RECORDS.read_piece
     assert read
-    rows = parse_piece(read, Origin(licence="CC0-1.0"), piece)
+    rows = parse_piece(read, Origin(licence="CC0-1.0"), None, piece)
     lines = [row.record.text.encode() for row in rows if row.record]
     return extract_features(OPTIONS, Piece(piece.path, 1, lines))
 

@@ -174,6 +174,7 @@ class Sizes:
                 self.params.seed,
                 plan,
                 self.params.decoding,
+                self.params.tools,
                 name=name,
                 path=path,
                 tests=tests,

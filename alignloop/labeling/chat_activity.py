@@ -39,7 +39,7 @@ def activity(session: Session, since: float) -> ChatActivity:
     rated = ResponseFeedback.time >= since
     thumb = ResponseFeedback.kind == "thumb"
     closed = select(Escalation.created, Escalation.closed).where(Escalation.closed >= since)
-    waits = [end - begin for begin, end in session.execute(closed)]
+    waits = [end - begin for begin, end in session.execute(closed) if end is not None]
     return ChatActivity(
         responses=count(ChatMessage.role == "assistant", ChatMessage.created >= since),
         thumbs=count(rated, thumb),
