@@ -49,7 +49,7 @@ def test_a_checkpoint_and_rankings_are_enough(loop: Loop) -> None:
     assert (loop.numbers("ranked")["rankings"], loop.numbers("ranked")["pairs"]) == (0, 0)
     page = (root / "ranked.md").read_text()
     assert "No new labels" in page
-    assert "from the 16 rankings known before (12 train, 4 valid, 0 test)" in page
+    assert "16 rankings were known before (12 train, 4 valid, 0 test)" in page
     assert "| l       | panel |       16 |            48 |" in page
     models = loop.numbers("evaluate")["models"]
     assert {name: model["perplexity"] for name, model in models.items()} == dict.fromkeys(models)
