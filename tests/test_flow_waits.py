@@ -56,7 +56,7 @@ def test_a_round_waits_for_labelers_and_the_pages_start_the_run_that_continues_w
     (toy / "earlier").mkdir()
     record_files.write(toy / "samples.jsonl", samples(2))
     paths = "--earlier earlier --out data/rankings --metrics metrics/label-r1.json --report out/label-r1.txt"
-    command = f"{sys.executable} -m alignloop label --round r1 --samples samples.jsonl"
+    command = f"{sys.executable} -m alignloop label --round r1 --by ppo --samples samples.jsonl"
     change(toy, "label", f"PYTHONPATH={PROJECT} {command} {paths}")
     change(
         toy, "reward", "wc -l < data/rankings/r1.jsonl > out/reward-r1.txt; echo {} > metrics/reward-r1.json"

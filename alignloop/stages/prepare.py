@@ -179,7 +179,7 @@ class _Sets:
     def _decontaminate(self, length: int) -> None:
         """Drop training records that share an n-gram of this length with an evaluation record."""
         overlaps = Decontaminator(length, self._waiting / "measured.npy", self._workers)
-        evaluated = (self.lines(name, split) for name, split in EVALUATION.items())
+        evaluated = (self.lines(name, EVALUATION[name]) for name in self.filters)
         overlaps.index_evaluation_records(chain.from_iterable(evaluated))
         kept: dict[str, Indices] = {}
         for name, records in self.filters.items():

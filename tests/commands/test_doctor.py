@@ -100,4 +100,4 @@ def test_a_public_base_that_is_not_fetched_yet_is_told_how(project: Path) -> Non
 def test_the_table_of_sizes_names_the_claims(capsys: pytest.CaptureFixture[str]) -> None:
     status, printed = run(capsys, "--sizes")
     assert status == 0
-    assert "| Qwen2.5-1.5B | 1,544 M | 72 GB | 17 GB | 8.0 GB |" in printed
+    assert "| Qwen2.5-1.5B | 1,544 M | 72 GB | 16 GB | 7.2 GB |" in printed

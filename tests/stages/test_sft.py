@@ -45,7 +45,10 @@ def run(
     record_files.write(
         shown / "valid.jsonl", [demonstration(n, valid) for n in range(20, 24)] if valid else []
     )
-    record_files.write(root / "corpus" / "train.jsonl", [Document(id="1", text="The sea.", source="test")])
+    for split in ("train", "valid"):
+        record_files.write(
+            root / "corpus" / f"{split}.jsonl", [Document(id=split, text="The sea.", source="test")]
+        )
     params = parameters.parse(values, "params.yaml")
     list(
         bind(sft, params)(
