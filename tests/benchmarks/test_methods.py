@@ -95,3 +95,8 @@ def test_all_cells_run_at_their_smallest_and_only_what_is_missing_runs_again(tmp
     again = collect(tmp_path, plan, [1], [2])["DPO, β 0.1"][1]
     first = found["DPO, β 0.1"][1]
     assert {**again, "seconds": 0} == pytest.approx({**first, "seconds": 0})
+
+
+def test_every_cell_has_parameters_that_do_not_contradict_each_other():
+    for by, changes in Plan(**SIZES).cells().values():
+        load(merged(SIZES["params"], {by: merged(SIZES["params"][by], changes)}))
