@@ -42,7 +42,8 @@ def _steps(root: Path, results: RoundResults | None, outcomes: Sequence[Outcome]
         )
     steps.append(("curves", f"`make serve`, then {_runs_page(root, outcomes)}"))
     if results:
-        steps.append(("talk", f"to models/{results.rounds[-1]}/policy: three lines of Python, docs/faq.md"))
+        newest = f"models/{results.rounds[-1]}/policy"
+        steps.append(("talk", f"`make chat`: the champion; {newest}: three lines of Python, docs/faq.md"))
     if any(outcome.status != "unchanged" for outcome in outcomes) and _has_changes(root):
         steps.append(("keep", f"`git add {' '.join(RECORDED)} && git commit`"))
     return steps

@@ -40,7 +40,7 @@ def test_it_ends_with_the_table_and_where_to_look_talk_and_commit(rounds: Path) 
     said = steps(text)
     assert said["results"].startswith(f"{PAGE}, in a browser")
     assert said["curves"] == f"`make serve`, then {TABLE}", "no run is in the store yet"
-    assert said["talk"].startswith("to models/r2/policy: ")
+    assert said["talk"].startswith("`make chat`: the champion; models/r2/policy: ")
     assert said["keep"] == "`git add dvc.lock metrics params.yaml releases && git commit`"
     assert "gates" not in said
 
