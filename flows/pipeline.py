@@ -13,13 +13,13 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 
 from alignloop.errors import AlignloopError
 from alignloop.exit_status import print_any_text
 from alignloop.params import load
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.checkout_lock import lock_checkout
+from alignloop.pipeline.checkout_lock import STAGE_PATIENCE_SECONDS, lock_checkout
 from alignloop.pipeline.git import revision
 from alignloop.pipeline.loop import end_loop
 from alignloop.pipeline.machine import check_place, keep_stores_private
@@ -84,7 +84,9 @@ def pipeline(
         commit: push the results to DVC's remote, commit them to a branch, and tag the version of the data
         branch: the branch of these commits; the checkout stays where it is
     """
-    with lock_checkout(Path.cwd(), f"flow run {flow_run.get_name()}"):
+    # a deployment's run may begin while the cancelled one before it still ends
+    patience = STAGE_PATIENCE_SECONDS if deployment.id else 0.0
+    with lock_checkout(Path.cwd(), f"flow run {flow_run.get_name()}", patience):
         look_up_limits()
         plan = make_plan(
             with_file,

@@ -37,13 +37,13 @@ class LockHolder:
 
 
 @contextmanager
-def lock_checkout(root: Path, what: str) -> Iterator[None]:
+def lock_checkout(root: Path, what: str, patience: float = 0.0) -> Iterator[None]:
     """Make this the only run on the checkout in `root` while the block runs.
 
-    Raises PipelineBusyError, which names the other run, if there is one.
+    Raises PipelineBusyError, which names the other run, if there is one after `patience` seconds.
     """
     content = {"what": what, "pid": os.getpid(), "since": datetime.now(UTC).isoformat()}
-    with hold_lock_file(_checkout_file(root), content) as acquired:
+    with hold_lock_file(_checkout_file(root), content, patience) as acquired:
         if not acquired:
             other = checkout_holder(root) or "another run"
             raise PipelineBusyError(

@@ -83,6 +83,6 @@ def test_feedback_before_and_after_consent_by_keyboard(
     look(page, "compare")
     press(page, "[data-choice=right]")
     page.wait_for_selector(".compare", state="detached")
-    assert page.inner_text(".message.assistant .versions span") == "2 of 2"
+    page.wait_for_selector(".message.assistant .versions span >> text=2 of 2")
     with database.reading() as session:
         assert [each.choice for each in session.scalars(select(ResponseComparison))] == ["right"]
