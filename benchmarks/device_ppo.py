@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from alignloop import phases
 from alignloop.core import devices, parallel_passes, ppo, precision, ranks
 from alignloop.core.kl_controller import FixedKl
-from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.reward_scoring import score
 from alignloop.core.tokens import TokenRules
+from benchmarks.plain_ppo import PLAIN
 
 SMALL = LlamaConfig(
     vocab_size=256,
@@ -59,35 +60,13 @@ def trainer(config: LlamaConfig, *, steps: int, responses: int, length: int) -> 
         ptx=[],
         controller=FixedKl(0.05),
         rules=rules_of(config.vocab_size),
-        config=PpoConfig(
+        config=replace(
+            PLAIN,
             steps=steps,
             prompts_per_step=responses,
-            responses_per_prompt=1,
-            minibatches=1,
-            epochs=1,
-            advantages="gae",
-            learning_rate=1e-4,
-            value_learning_rate=1e-4,
-            warmup_steps=0,
-            final_learning_rate=1.0,
-            value_warmup_steps=0,
-            adam_betas=(0.9, 0.95),
-            adam_epsilon=1e-5,
-            gamma=1.0,
-            lam=0.95,
-            clip=0.2,
-            value_clip=0.2,
-            value_coef=1.0,
-            max_grad_norm=1.0,
-            whiten_rewards=False,
-            missing_eos_score=None,
-            ptx_coef=0.0,
-            ptx_documents_per_step=0,
             ema_decay=0.8,
-            temperature=1.0,
             max_new_tokens=length,
             batch=responses,
-            sampler_truncate=2.0,
         ),
         random=random,
         generator=torch.Generator().manual_seed(1),

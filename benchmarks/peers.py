@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,13 @@ from alignloop import phases
 from alignloop.core import parallel_passes, pass_limits, ppo, precision
 from alignloop.core.kl_controller import FixedKl
 from alignloop.core.models import load_policy, save_policy, token_rules
-from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import pad_of, train_tokenizer
 from alignloop.training.scoring import scorer
 from alignloop.world.builder import make_world
 from benchmarks.laboratory import load
 from benchmarks.phase_table import phase_rows
+from benchmarks.plain_ppo import PLAIN
 
 PROMPT, RESPONSE = 16, 48
 SHAPES = {"2x128": (2, 128, 128), "8x384": (8, 384, 64)}  # layers, width, responses a step
@@ -94,33 +95,16 @@ def ours(root: Path, rows: int) -> None:
     """Run PPO steps here; prints a JSON line per step, the last with the seconds of each phase."""
     policy, tokenizer = load_policy(root / "policy")
     model = RewardModel.load(root / "reward").frozen()
-    config = PpoConfig(
+    config = replace(
+        PLAIN,
         steps=STEPS + 1,
         prompts_per_step=rows,
-        responses_per_prompt=1,
-        minibatches=1,
-        epochs=1,
-        advantages="gae",
         learning_rate=1e-5,
         value_learning_rate=1e-5,
-        warmup_steps=0,
-        final_learning_rate=1.0,
-        value_warmup_steps=0,
         adam_betas=(0.9, 0.999),
         adam_epsilon=1e-8,
-        gamma=1.0,
-        lam=0.95,
-        clip=0.2,
-        value_clip=0.2,
         value_coef=0.1,
-        max_grad_norm=1.0,
-        whiten_rewards=False,
-        missing_eos_score=None,
-        ptx_coef=0.0,
-        ptx_documents_per_step=0,
         ema_decay=0.99,
-        sampler_truncate=2.0,
-        temperature=1.0,
         max_new_tokens=RESPONSE,
         batch=rows,
     )

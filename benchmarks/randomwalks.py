@@ -9,6 +9,7 @@ import copy
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,11 +23,11 @@ from alignloop.core.experience import Score
 from alignloop.core.generate import sample
 from alignloop.core.kl_controller import FixedKl
 from alignloop.core.lm_training import fit
-from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import Encoded, TokenRules
 from alignloop.files import write_json
 from alignloop.seeds import draws, seed_of
+from benchmarks.plain_ppo import PLAIN
 from benchmarks.randomwalks_report import picture, table
 from benchmarks.walks import END, LONGEST, PAD, VOCABULARY, Task, make_task
 
@@ -37,35 +38,17 @@ EVERY, ENOUGH = 80, 0.9  # rollouts between evaluations until 0.9 is reached; la
 KL_COEF = 0.03
 # for a reward model's scores, which vary ten times as much and are wrong far from its training data
 KL_COEF_LEARNED = 1.0
-CONFIG = PpoConfig(
+CONFIG = replace(
+    PLAIN,
     steps=70,
     prompts_per_step=40,
-    responses_per_prompt=1,
-    minibatches=1,
     epochs=4,
-    advantages="gae",
     learning_rate=3e-4,
     value_learning_rate=3e-4,
-    warmup_steps=0,
     final_learning_rate=0.1,
-    value_warmup_steps=0,
-    adam_betas=(0.9, 0.95),
-    adam_epsilon=1e-5,
-    gamma=1.0,
-    lam=0.95,
-    clip=0.2,
-    value_clip=0.2,
-    value_coef=1.0,
-    max_grad_norm=1.0,
-    whiten_rewards=False,
-    missing_eos_score=None,
-    ptx_coef=0.0,
-    ptx_documents_per_step=0,
-    ema_decay=0.0,
     temperature=1.4,  # of rollouts, so that rare paths are tried; evaluations are at 1
     max_new_tokens=LONGEST - 1,
     batch=512,
-    sampler_truncate=2.0,
 )
 ROLLOUTS = CONFIG.prompts_per_step * CONFIG.responses_per_prompt  # of a step
 

@@ -18,39 +18,20 @@ from alignloop.core.ppo import Step, Trainer
 from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import Encoded, TokenRules
+from benchmarks.plain_ppo import PLAIN
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-CONFIG = PpoConfig(
-    steps=1,
-    prompts_per_step=32,
-    responses_per_prompt=1,
+CONFIG = replace(
+    PLAIN,
     minibatches=2,
-    epochs=1,
-    advantages="gae",
     learning_rate=1e-3,
     value_learning_rate=1e-3,
     warmup_steps=1,
     final_learning_rate=0.1,
-    value_warmup_steps=0,
-    adam_betas=(0.9, 0.95),
-    adam_epsilon=1e-5,
-    gamma=1.0,
-    lam=0.95,
-    clip=0.2,
-    value_clip=0.2,
-    value_coef=1.0,
-    max_grad_norm=1.0,
-    whiten_rewards=False,
     missing_eos_score=-1.0,
-    ptx_coef=0.0,
-    ptx_documents_per_step=0,
-    ema_decay=0.0,
-    temperature=1.0,
     max_new_tokens=5,
-    batch=64,
-    sampler_truncate=2.0,
 )
 
 

@@ -6,7 +6,7 @@ In a process of its own: prints the peak of its memory above its level after imp
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ from alignloop.core.memory_estimate import DpoModels, PpoModels, Usage
 from alignloop.core.model_shape import ModelShape, shape_of
 from alignloop.core.models import load_policy, new_policy, save_policy, token_rules
 from alignloop.core.pass_memory import PassSizes
-from alignloop.core.ppo_config import PpoConfig
 from alignloop.core.precision import freeze
 from alignloop.core.ranked_logprobs import Reading
 from alignloop.core.reward_model import RewardModel
@@ -45,6 +44,7 @@ from alignloop.core.sampler import OwnSampler
 from alignloop.core.tokens import Encoded, train_tokenizer
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.scoring import scorer
+from benchmarks.plain_ppo import PLAIN
 
 PROMPT, RESPONSE, TOKENS = 40, 24, 320
 RESPONSES, RANKINGS = 5, 8  # of a ranking, two of which fill a pass; of a step
@@ -77,35 +77,14 @@ class Case:
         return PassSizes(TOKENS, self.head_tokens, self.parallel, **sizes, saves=self.saves)
 
 
-CONFIG = PpoConfig(
-    steps=1,
+CONFIG = replace(
+    PLAIN,
     prompts_per_step=20,
-    responses_per_prompt=1,
     minibatches=2,
-    epochs=1,
-    advantages="gae",
     learning_rate=1e-5,
     value_learning_rate=1e-5,
-    warmup_steps=0,
-    final_learning_rate=1.0,
-    value_warmup_steps=0,
-    adam_betas=(0.9, 0.95),
-    adam_epsilon=1e-5,
-    gamma=1.0,
-    lam=0.95,
-    clip=0.2,
-    value_clip=0.2,
-    value_coef=1.0,
-    max_grad_norm=1.0,
-    whiten_rewards=False,
-    missing_eos_score=None,
-    ptx_coef=0.0,
-    ptx_documents_per_step=0,
     ema_decay=0.8,
-    sampler_truncate=2.0,
-    temperature=1.0,
     max_new_tokens=RESPONSE,
-    batch=64,
 )
 
 
