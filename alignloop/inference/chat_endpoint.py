@@ -5,6 +5,7 @@ key is read from the environment and is part of no message.
 """
 
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ PATH = "/chat/completions"
 BACK_OFF_S = 0.5  # before the second try, twice as long before each further one
 INVALID_STATUSES = {400, 413, 422}  # of a request, such as one that exceeds the context
 MAX_WAIT_S = 300.0  # that a server may ask for by Retry-After
+OBJECT = re.compile(r"\{.*\}", re.DOTALL)  # in the text of a reply
 T = TypeVar("T")
 
 
@@ -169,6 +171,24 @@ class ChatEndpoint:
             f"{self.url}: the reply is no chat completion (choices[0].message): {shown(reply.content)}; is "
             f"{words.settings} the address of an OpenAI-compatible server, up to and with /v1?"
         )
+
+
+def boolean_in(
+    completion: Mapping[str, Any], field: str, called: str, form: re.Pattern[str] = OBJECT
+) -> bool:
+    """The field of the JSON object that `form` finds in a reply's text.
+
+    Raises InvalidReply, which calls the field `called`, if there is no such object or no boolean in it.
+    """
+    text = str(completion["choices"][0]["message"].get("content"))
+    match = form.search(text)
+    try:
+        found = json.loads(match[0])[field] if match else None
+    except (ValueError, KeyError, TypeError):
+        found = None
+    if not isinstance(found, bool):
+        raise InvalidReply(f"no {called} in {text[:80]!r}")
+    return found
 
 
 def retry_after(header: str | None) -> float:

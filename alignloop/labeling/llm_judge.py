@@ -18,7 +18,7 @@ from typing import Any
 
 from alignloop.errors import AlignloopError
 from alignloop.files import replacing
-from alignloop.inference.chat_endpoint import ChatEndpoint, EndpointWords, InvalidReply, Watch
+from alignloop.inference.chat_endpoint import OBJECT, ChatEndpoint, EndpointWords, InvalidReply, Watch
 from alignloop.labeling.equal_responses import spread
 from alignloop.records import Samples, check_order
 from alignloop.seeds import seed_of
@@ -162,7 +162,7 @@ def _ranks_in(completion: Mapping[str, Any], letters: str) -> tuple[dict[str, in
 
 
 def _parse_ranks(text: str, letters: str) -> dict[str, int]:
-    match = re.search(r"\{.*\}", text, re.DOTALL)
+    match = OBJECT.search(text)
     if not match:
         raise ValueError(f"no JSON in {text[:80]!r}")
     verdict = json.loads(match[0])["ranks"]

@@ -1,6 +1,5 @@
 """What a rule looks for, made ready: whether a text of a conversation hits the rule, and where."""
 
-import json
 import re
 import threading
 from collections import OrderedDict
@@ -15,6 +14,7 @@ from alignloop.rules.rule import KEY_VARIABLE, ClassifierCheckpoint, JudgeQuesti
 
 Messages = Sequence[Mapping[str, str]]  # role and content of each
 MOST_REMEMBERED = 4096  # texts whose outcome a model need not say again
+INNERMOST = re.compile(r"\{[^{}]*\}")  # object of a reply
 INSTRUCTIONS = """You check texts of conversations with an assistant against one rule. The rule asks:
 
 {question}
@@ -182,17 +182,9 @@ class _ByJudge:
 
 def _answer(completion: Mapping[str, Any]) -> bool:
     """The judge's answer. Raises InvalidReply."""
-    from alignloop.inference.chat_endpoint import InvalidReply
+    from alignloop.inference.chat_endpoint import boolean_in
 
-    text = str(completion["choices"][0]["message"].get("content"))
-    match = re.search(r"\{[^{}]*\}", text)
-    try:
-        answer = json.loads(match[0])["answer"] if match else None
-    except (ValueError, KeyError, TypeError):
-        answer = None
-    if not isinstance(answer, bool):
-        raise InvalidReply(f"no answer in {text[:80]!r}")
-    return answer
+    return boolean_in(completion, "answer", "answer", INNERMOST)
 
 
 def check_checkpoint(path: str) -> None:

@@ -4,17 +4,15 @@ A response without a true citation is not supported, and costs no request. Equal
 run; of several processes the first asks.
 """
 
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from alignloop.core import parallel_passes
-from alignloop.inference.chat_endpoint import ChatEndpoint, EndpointWords, InvalidReply
+from alignloop.inference.chat_endpoint import ChatEndpoint, EndpointWords, boolean_in
 from alignloop.params.score import JudgeModel, Scoring
 from alignloop.records import Prompt
 from alignloop.scoring.drawn import Drawn, ScoreError
@@ -64,7 +62,7 @@ class SupportJudge:
         messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": question}]
         return self._endpoint.ask(
             lambda attempt: {"model": self._name, "messages": messages, "temperature": 0, "seed": attempt},
-            _read,
+            lambda completion: boolean_in(completion, "supported", "verdict"),
             "gave no verdict",
         )
 
@@ -73,15 +71,3 @@ def _question(prompt: Prompt, text: str, passages: Sequence[str]) -> str:
     conversation = "\n\n".join(f"[{turn.role}]\n{turn.content}" for turn in prompt.messages)
     sources = "\n\n".join(passages)
     return f"Question:\n\n{conversation}\n\nAnswer:\n\n{text}\n\nSources that the answer cites:\n\n{sources}"
-
-
-def _read(completion: Mapping[str, Any]) -> bool:
-    text = str(completion["choices"][0]["message"].get("content"))
-    match = re.search(r"\{.*\}", text, re.DOTALL)
-    try:
-        found = json.loads(match[0])["supported"] if match else None
-    except (ValueError, KeyError, TypeError):
-        found = None
-    if not isinstance(found, bool):
-        raise InvalidReply(f"no verdict in {text[:80]!r}")
-    return found
