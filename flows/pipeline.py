@@ -19,7 +19,7 @@ from alignloop.errors import AlignloopError
 from alignloop.exit_status import print_any_text
 from alignloop.params import load
 from alignloop.pipeline import dvc_pipeline
-from alignloop.pipeline.checkout_lock import STAGE_PATIENCE_SECONDS, lock_checkout
+from alignloop.pipeline.checkout_lock import PATIENCE_SECONDS, STAGE_PATIENCE_SECONDS, lock_checkout
 from alignloop.pipeline.git import revision
 from alignloop.pipeline.loop import end_loop
 from alignloop.pipeline.machine import check_place, keep_stores_private
@@ -85,7 +85,7 @@ def pipeline(
         branch: the branch of these commits; the checkout stays where it is
     """
     # a deployment's run may begin while the cancelled one before it still ends
-    patience = STAGE_PATIENCE_SECONDS if deployment.id else 0.0
+    patience = STAGE_PATIENCE_SECONDS if deployment.id else PATIENCE_SECONDS
     with lock_checkout(Path.cwd(), f"flow run {flow_run.get_name()}", patience):
         look_up_limits()
         plan = make_plan(

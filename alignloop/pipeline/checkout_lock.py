@@ -37,7 +37,7 @@ class LockHolder:
 
 
 @contextmanager
-def lock_checkout(root: Path, what: str, patience: float = 0.0) -> Iterator[None]:
+def lock_checkout(root: Path, what: str, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
     """Make this the only run on the checkout in `root` while the block runs.
 
     Raises PipelineBusyError, which names the other run, if there is one after `patience` seconds.

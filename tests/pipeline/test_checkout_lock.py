@@ -1,5 +1,6 @@
 """One run at a time works on a checkout, and its lock names it."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -43,6 +44,16 @@ def test_one_process_at_a_time_works_on_a_stage_and_the_second_waits_for_one_tha
     threading.Timer(0.2, first.__exit__, (None, None, None)).start()
     with lock_stage(tmp_path, "ppo@r1"):
         pass
+
+
+def test_a_process_that_reads_the_lock_for_an_instant_refuses_no_run(tmp_path: Path) -> None:
+    with lock_checkout(tmp_path, "first"):
+        pass
+    with checkout_lock._checkout_file(tmp_path).open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        threading.Timer(0.2, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        with lock_checkout(tmp_path, "second"):
+            pass
 
 
 def test_a_second_run_on_a_checkout_is_refused_with_a_message_and_a_dead_run_holds_no_lock(
