@@ -13,6 +13,7 @@ from alignloop.labeling import consent, suggestions
 from alignloop.labeling.chat_records import (
     BEFORE,
     EARLIER,
+    EMPTY,
     LABELS,
     LATER,
     NO_CONSENT,
@@ -47,13 +48,19 @@ def _left_out(row: Suggestion, given: Consent, until: float) -> str | None:
         return UNDECIDED
     if row.time > until:
         return LATER
+    if not (row.text.strip() and _said(row).strip()):
+        return EMPTY
     return None if given.covers(row.created) else BEFORE
 
 
+def _said(row: Suggestion) -> str:
+    """The part of a completion that the label is on."""
+    return row.taken if row.outcome in ("accepted", "part") else row.completion
+
+
 def _label(row: Suggestion, name: str, redacted: Counter[str]) -> BinaryLabel:
-    said = row.taken if row.outcome in ("accepted", "part") else row.completion
     texts: list[str] = []
-    for text in (row.text, said):
+    for text in (row.text, _said(row)):
         clean, counts = redact(text)
         redacted.update(counts)
         texts.append(clean)

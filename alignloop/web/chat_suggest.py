@@ -37,7 +37,7 @@ class _Body(BaseModel):
 class Typed(_Body):
     """A text as far as it is typed, and the model that is talked to."""
 
-    text: Annotated[str, Field(min_length=1, max_length=20_000)]
+    text: Annotated[str, Field(pattern=r"\S", max_length=20_000)]
     model: Annotated[str, Field(min_length=1, max_length=200)]
 
 

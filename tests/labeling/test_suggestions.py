@@ -5,7 +5,7 @@ import time
 import pytest
 
 from alignloop.labeling import suggestions
-from alignloop.labeling.chat_records import EARLIER, LABELS, LATER, ChatRecords
+from alignloop.labeling.chat_records import EARLIER, EMPTY, LABELS, LATER, ChatRecords
 from alignloop.labeling.consent import Statement
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.suggestion_records import UNDECIDED, add_suggestions
@@ -49,6 +49,16 @@ def test_what_became_of_suggestions_becomes_labels_on_what_the_model_got(databas
     assert collect(database, changed).left_out == {("suggestions", EARLIER): 4}
     decide(database, "ada", False)
     assert collect(database).left_out == {}, "they go when consent is withdrawn"
+
+
+def test_a_blank_text_gives_no_label_and_stops_no_export(database: LabelingDatabase) -> None:
+    decide(database, "ada", True)
+    for text in ("   ", "The sea"):
+        id = suggestions.add(database, "ada", text, " is full.", "m/1")
+        suggestions.decide(database, "ada", id, "accepted")
+    found = collect(database)
+    assert [each.response for each in found.records[LABELS]] == ["is full."]
+    assert found.left_out == {("suggestions", EMPTY): 1}
 
 
 def test_a_suggestion_is_decided_about_once_by_its_owner_and_a_part_is_its_beginning(

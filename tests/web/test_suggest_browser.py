@@ -84,5 +84,6 @@ def test_a_rule_lets_no_suggestion_through_and_others_cannot_decide(
         assert reply["text"]
         assert ada.post("/chat/suggestions/1", json={"outcome": "accepted"}).status_code == 404
         assert ada.post("/chat/suggestions", json=asked | {"more": 1}).status_code == 422
+        assert ada.post("/chat/suggestions", json=asked | {"text": "  "}).status_code == 422
         del ada.headers["X-Form-Key"]
         assert ada.post("/chat/suggestions", json=asked).status_code == 403
