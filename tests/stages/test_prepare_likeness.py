@@ -16,7 +16,18 @@ from alignloop.data.preparation import decontamination
 from alignloop.data.preparation.record_features import split_of
 from alignloop.data.record_files import files, read
 from alignloop.records import Document, Prompt, Split
-from tests.stages.sets import SPLITS, TEST, TRAIN, VALID, Sets, demonstration, messages, prompt, ranking
+from tests.stages.sets import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALID,
+    Sets,
+    demonstration,
+    label,
+    messages,
+    prompt,
+    ranking,
+)
 
 
 @pytest.fixture
@@ -112,6 +123,10 @@ def test_what_shares_words_with_a_test_prompt_is_not_learned(sets: Sets):
         ranking("r2", TEST[1], "Which one?", "a", long(1, count=20)),
     ]
     sets.documents += [Document(id="t1", text=long(1, count=20) + " and so on.", source="s")]
+    sets.labels += [
+        label("l1", TRAIN[0], "Which?", f"It is: {long(1, count=20)}", good=True),
+        label("l2", TRAIN[0], "Which one?", "a", good=True),
+    ]
     counts = sets.run(decontamination_ngram=13)
     assert [sets.ids("prompts", split) for split in SPLITS] == [["p2"], [], ["t1", "t2"]]
     assert sets.ids("demonstrations", "train") == ["d2"]
@@ -120,6 +135,7 @@ def test_what_shares_words_with_a_test_prompt_is_not_learned(sets: Sets):
         "prompts": 2,
         "demonstrations": 1,
         "rankings": 1,
+        "labels": 1,
         "corpus": 1,
     }
 

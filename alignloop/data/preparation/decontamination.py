@@ -78,7 +78,8 @@ def _texts(line: str) -> Iterator[tuple[str | None, str]]:
     conversation = record.get("prompt", record)
     for turn in conversation.get("messages") or ():
         yield None if "text" in record else turn["role"], turn["content"]
-    yield from (("assistant", response) for response in record.get("responses", ()))
+    responses = [record["response"]] if "response" in record else record.get("responses", ())
+    yield from (("assistant", response) for response in responses)
 
 
 def _pieces(lines: Iterable[str]) -> Iterator[list[str]]:
