@@ -61,7 +61,7 @@ def create_chat_app(
     app.state.settings = app.state.serving = serving  # `url` is what the sign-in pages read
     app.state.pool = pool
     app.state.metrics = ServingMetrics(pool, database, serving)
-    app.state.history = ServingHistory(app.state.metrics.registry, database)
+    app.state.history = ServingHistory(app.state.metrics.counted, database)
     app.state.checks = RuleChecks(rules, database, app.state.metrics)
     app.state.turns = Turns(pool, app.state.checks)
     app.state.statement = statement

@@ -79,6 +79,8 @@ async def choice(request: Request, id: str, body: Chosen, known: Keyed) -> Respo
 
 
 def _compared(request: Request, owner: str, id: str) -> Compared | None:
+    if request.app.state.pool.candidate() is None:
+        return None
     with get_database(request).reading() as session:
         return candidate_share.compared(request, conversations.find(session, owner, id))
 

@@ -24,4 +24,5 @@ async def metrics(request: Request) -> Response:
 async def _numbers(request: Request) -> Response:
     counts: ServingMetrics = request.app.state.metrics
     headers = {"Cache-Control": "no-store", "Content-Type": CONTENT_TYPE_LATEST}
-    return Response(await run_in_threadpool(generate_latest, counts.registry), headers=headers)
+    texts = [await run_in_threadpool(generate_latest, each) for each in (counts.registry, counts.counted)]
+    return Response(b"".join(texts), headers=headers)

@@ -1,9 +1,8 @@
-"""Keeps what the server counts for Prometheus, by the hour, so that the operators' page outlives restarts."""
+"""Keeps what the server counts for Prometheus, by the hour: the operators' page has it after a restart."""
 
 import logging
 import threading
 import time
-from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry
 
@@ -12,12 +11,11 @@ from alignloop.labeling import served_history
 from alignloop.labeling.database import LabelingDatabase
 
 FLUSH_SECONDS = 10.0
-KINDS = ("counter", "histogram")
 log = logging.getLogger(__name__)
 
 
 class ServingHistory:
-    """Adds increases of a registry's counters and histograms to the database, every few seconds."""
+    """Adds increases of a registry of counters and histograms to the database, every few seconds."""
 
     def __init__(self, registry: CollectorRegistry, database: LabelingDatabase) -> None:
         self._registry, self._database = registry, database
@@ -43,11 +41,10 @@ class ServingHistory:
             now = {
                 (sample.name, tuple(sample.labels.items())): sample.value
                 for metric in self._registry.collect()
-                if metric.type in KINDS
                 for sample in metric.samples
                 if not sample.name.endswith("_created")
             }
-            grown: list[tuple[str, Mapping[str, str], float]] = [
+            grown: list[served_history.Growth] = [
                 (name, dict(labels), value - self._before.get((name, labels), 0.0))
                 for (name, labels), value in now.items()
                 if value != self._before.get((name, labels), 0.0)

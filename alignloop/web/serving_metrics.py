@@ -30,47 +30,48 @@ class ServingMetrics:
 
     def __init__(self, pool: ModelPool, database: LabelingDatabase, serving: Serving) -> None:
         self._pool = pool
-        self.registry = CollectorRegistry()
+        self.counted = CollectorRegistry()  # counters and histograms, which the history keeps
+        self.registry = CollectorRegistry()  # what is read when it is asked for
         self.registry.register(_Load(pool, database))
         self.registry.register(_Opinions(pool, database, serving))
         self.waiting = Histogram(
             "alignloop_waiting",
             "Responses that waited when a request came.",
             buckets=WAITING,
-            registry=self.registry,
+            registry=self.counted,
         )
         self.requests = Counter(
-            "alignloop_requests", "Requests by route and status.", ["route", "status"], registry=self.registry
+            "alignloop_requests", "Requests by route and status.", ["route", "status"], registry=self.counted
         )
         self.first_token = Histogram(
             "alignloop_first_token_seconds",
             "From a request to the first token of its first response.",
             ["model"],
             buckets=FIRST_TOKEN,
-            registry=self.registry,
+            registry=self.counted,
         )
         self.each_token = Histogram(
             "alignloop_token_seconds",
             "Mean time of a further token, one observation for each request.",
             ["model"],
             buckets=EACH_TOKEN,
-            registry=self.registry,
+            registry=self.counted,
         )
         self.tokens = Counter(
-            "alignloop_tokens", "Tokens of prompts and of responses.", ["model", "of"], registry=self.registry
+            "alignloop_tokens", "Tokens of prompts and of responses.", ["model", "of"], registry=self.counted
         )
         self.hits = Counter(
             "alignloop_rule_hits",
             "Hits of rules, and what was done about the text.",
             ["rule", "side", "action"],
-            registry=self.registry,
+            registry=self.counted,
         )
         self.rules = Histogram(
             "alignloop_rules_seconds",
             "All rules on one text.",
             ["side"],
             buckets=OF_RULES,
-            registry=self.registry,
+            registry=self.counted,
         )
 
     def arrived(self) -> None:
