@@ -27,7 +27,7 @@ def check_tasks(tasks: Mapping[str, HarnessTask], root: Path) -> list[Finding]:
             there = f"there are {', '.join(sorted(known))}" if known else "there is none"
             fault = f"evaluate.tasks.{name}: no file in {FOLDER}/ has `task: {name}`; {there}"
             found.append(Finding("tasks", "error", fault, f"put its YAML file into {FOLDER}/"))
-        elif SHOTS.search(known[name].read_text(encoding="utf-8")):
+        elif SHOTS.search(known[name].read_text(encoding="utf-8", errors="replace")):
             fault = f"{known[name].relative_to(root)}: num_fewshot would hide the shots of evaluate.tasks"
             found.append(Finding("tasks", "error", fault, "remove the line"))
     return found
