@@ -27,7 +27,7 @@ from alignloop.files import write_json
 from alignloop.params.binding import bind
 from alignloop.params.tools import Tools
 from alignloop.records import Message, Prompt
-from alignloop.retrieval.citations import Checked, check
+from alignloop.retrieval.citations import Checked, check, search_answers
 from alignloop.retrieval.documents import Document, read_folder
 from alignloop.retrieval.index import build
 from alignloop.scoring.supported import cited_passages
@@ -214,7 +214,7 @@ def _measure(lab: Laboratory, name: str, prompts: list[Prompt], tools: Tools, n:
 
 
 def _judged(prompt: Prompt, text: str, turns: Turns | None) -> Response:
-    answers = [turn.text for turn in turns or () if turn.by == "tool"]
+    answers = search_answers(turns)
     key = prompt.key or {}
     return Response(
         text,

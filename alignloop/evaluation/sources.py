@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from alignloop.records import EvaluatedResponse
-from alignloop.retrieval.citations import Checked, check
+from alignloop.retrieval.citations import Checked, check, search_answers
 
 
 def answers_of(response: EvaluatedResponse) -> list[str]:
@@ -18,7 +18,7 @@ def sources_report(responses: Sequence[EvaluatedResponse]) -> dict[str, float | 
     of all citations whose passage was not shown to the response, `wrong_quotes` that of all quotations that
     are not in the passage cited. None where there is no citation, or no quotation.
     """
-    found = [check(each.response, answers_of(each)) for each in responses]
+    found = [check(each.response, search_answers(each.turns)) for each in responses]
     return {
         "called": sum(bool(answers_of(each)) for each in responses) / len(responses),
         "cited": sum(bool(each.cited) for each in found) / len(found),

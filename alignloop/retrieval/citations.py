@@ -2,6 +2,9 @@
 
 A passage has a number, by which it is cited: `The mill was built in 1820 [17].` A quotation is what stands
 between quotation marks, three words or more; it must be in the passage that is cited next after it.
+
+A citation is one number from 1 up in brackets, or several with commas. `a[1]`, behind a name of one letter,
+is none, nor is anything between backticks.
 """
 
 import re
@@ -10,12 +13,19 @@ from dataclasses import dataclass
 from html import escape
 
 from alignloop.retrieval.index import Passage
+from alignloop.tool_turns import Turns
 
-CITATION = re.compile(r"\[(\d{1,9}(?:\s*,\s*\d{1,9})*)\]")
+SEARCH = "search"  # the name of the tool whose answers are read for passages: no other's
+NUMBER = r"[1-9]\d{0,8}"
+CITATION = re.compile(
+    rf"```.*?(?:```|\Z)|`[^`\n]*`|(?<!\b[^\W\d_])(?<!_)\[({NUMBER}(?:\s*,\s*{NUMBER})*)\]", re.DOTALL
+)  # code, which is passed over, or a citation: group 1
 QUOTE = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|«([^»\n]+)»')
 HEADER = re.compile(r"\[(\d{1,9})\] (.*) \| (.*) \| (.*)")
 SHORTEST = 3  # words of a quotation; less is a name or a term
 NOTHING = "nothing found"
+CUT = "… (cut)"  # at the end of an answer that was longer than one may be
+ERROR = "error: "  # at the beginning of an answer to a call that has no result
 
 
 def shown(passages: Sequence[Passage]) -> str:
@@ -31,13 +41,24 @@ def _field(text: str) -> str:
     return " ".join(text.split()).replace("|", "/")
 
 
+def search_answers(turns: Turns | None) -> list[str]:
+    """What the search has answered in a response; what other tools say, shows no passages."""
+    return [turn.text for turn in turns or () if turn.by == "tool" and turn.tool == SEARCH]
+
+
 def retrieved(answers: Sequence[str]) -> dict[int, Passage]:
-    """The passages in a search's answers, by their numbers. No text can pose as a header: it has one line."""
+    """The passages in a search's answers, by their numbers, each with as much of its text as was shown.
+
+    No text can pose as a header: it has one line. A header whose text was cut off shows no passage.
+    """
     found: dict[int, Passage] = {}
     for answer in answers:
+        if answer.startswith(ERROR):
+            continue
         for block in answer.strip().split("\n\n"):
             header, _, text = block.strip().partition("\n")
-            if match := HEADER.fullmatch(header.strip()):
+            text = text.removesuffix(CUT).rstrip()
+            if text and (match := HEADER.fullmatch(header.strip())):
                 number, title, document, licence = match.groups()
                 found[int(number)] = Passage(int(number), document, title, licence, text)
     return found
@@ -69,29 +90,36 @@ def check(response: str, answers: Sequence[str]) -> Checked:
     """Which citations and quotations of a response are true to what the search has answered."""
     passages = retrieved(answers)
     cited = citations(response)
+    groups = _groups(response)
     quotes = [
         (match.end(), next(group for group in match.groups() if group is not None))
         for match in QUOTE.finditer(response)
     ]
     quotes = [(end, quote) for end, quote in quotes if len(quote.split()) >= SHORTEST]
-    wrong = [quote for end, quote in quotes if not _is_in(quote, _sources_of(response[end:], passages))]
+    wrong = [quote for end, quote in quotes if not _is_in(quote, _sources_of(groups, end, passages))]
     made_up = [number for number in cited if number not in passages]
     return Checked(cited, made_up, [quote for _, quote in quotes], wrong)
 
 
 def citations(response: str) -> list[int]:
     """The numbers that a response cites, each once, in the order of their first mention."""
-    groups = [match[1] for match in CITATION.finditer(response)]
-    return list(dict.fromkeys(int(number) for group in groups for number in group.split(",")))
+    return list(dict.fromkeys(number for _, numbers in _groups(response) for number in numbers))
 
 
-def _sources_of(rest: str, passages: Mapping[int, Passage]) -> list[str]:
-    """The texts of the passages that are cited next; of all that were shown where none is."""
-    following = CITATION.search(rest)
+def _groups(response: str) -> list[tuple[int, list[int]]]:
+    """Where each citation begins, and its numbers."""
+    found = [match for match in CITATION.finditer(response) if match[1]]
+    return [(match.start(), [int(number) for number in match[1].split(",")]) for match in found]
+
+
+def _sources_of(
+    groups: Sequence[tuple[int, list[int]]], end: int, passages: Mapping[int, Passage]
+) -> list[str]:
+    """The texts of the passages that are cited next after `end`; of all that were shown where none is."""
+    following = next((numbers for place, numbers in groups if place >= end), None)
     if following is None:
         return [each.text for each in passages.values()]
-    numbers = [int(number) for number in following[1].split(",")]
-    return [passages[number].text for number in numbers if number in passages]
+    return [passages[number].text for number in following if number in passages]
 
 
 def _is_in(quote: str, texts: Sequence[str]) -> bool:
@@ -139,6 +167,8 @@ def sourced(response: str, answers: Sequence[str]) -> Sourced:
     places = {number: str(place) for place, number in enumerate(known, 1)}
 
     def renumbered(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]
         return f"[{', '.join(places.get(int(number), '?') for number in match[1].split(','))}]"
 
     return Sourced(CITATION.sub(renumbered, response), [passages[number] for number in known])

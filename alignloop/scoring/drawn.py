@@ -22,7 +22,7 @@ class ScoreError(AlignloopError):
 class Drawn:
     """N responses: their prompts, both as token ids and as text.
 
-    With tools they are what was said last; `answers` has what each one was told before.
+    With tools they are what was said last; `answers` has what the search told each one before.
     """
 
     prompt_ids: Sequence[list[int]]

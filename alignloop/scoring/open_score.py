@@ -82,7 +82,7 @@ def open_score(
                 *read,
                 prompts=[prompts[tuple(ids)] for ids in asked],
                 texts=[decode(tokenizer, ids) for ids in read[1]],
-                answers=[tools.answers_to(ids) for ids in responses] if tools else None,
+                answers=[tools.search_answers(ids) for ids in responses] if tools else None,
             )
             return weighted({name: _scored(name, part, drawn) for name, part in parts.items()}, weights)
 

@@ -24,10 +24,10 @@ from alignloop.core.chat_template import (
     write_template,
 )
 from alignloop.core.tokens import encode
+from alignloop.retrieval.citations import CUT
 from alignloop.tools.processes import ToolError
 
 SAID = "alignloop7answer"  # an answer that no template contains
-CUT = " … (cut)"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class AnswerForm:
         while len(ids) > self._most:
             keep = min(len(shown) - 1, len(shown) * self._most // len(ids))
             shown = clean[: max(keep, 0)]
-            ids = self._encoded(shown + CUT)
+            ids = self._encoded(f"{shown} {CUT}")
         return ids, shown is not clean
 
     def turns(self, ids: Sequence[int]) -> list[Turn]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from alignloop.retrieval.citations import shown
+from alignloop.retrieval.citations import SEARCH, shown
 from alignloop.retrieval.index import IndexProblem, opened
 from alignloop.tools.definition import ToolProblem, tool
 
@@ -10,7 +10,7 @@ LONGEST = 500  # characters of a query
 
 
 @tool(
-    "search",
+    SEARCH,
     "Finds passages in a collection of documents by words. Each has a number, by which you cite it: [17].",
     {
         "type": "object",

@@ -16,6 +16,7 @@ from alignloop.core.sampler import Sampler
 from alignloop.core.tokens import decode, encode_prompt
 from alignloop.core.tool_rollouts import Answer, ToolSampler
 from alignloop.params.tools import Tools
+from alignloop.retrieval.citations import ERROR, search_answers
 from alignloop.tool_turns import RolloutTurn, Turns
 from alignloop.tools import calculator, search
 from alignloop.tools.answer_form import AnswerForm
@@ -28,6 +29,7 @@ from alignloop.training.user_code import TOOLS, is_watched
 CHARACTERS_PER_TOKEN = 16  # more of a result are not even read: they would be cut
 OUTCOMES = ("answered", "cut", "broken", "unknown", "failed", "timed_out", "flooded")
 MOST_AT_ONCE = 8  # calls
+ONE_CALL = "(one call at a time: the others of this turn were not made)"
 SHIPPED = (calculator, search)  # imported here, so that DVC watches them
 OURS = Path(calculator.__file__).parent
 
@@ -83,18 +85,26 @@ class Toolbox:
 
     def turns_of(self, ids: Sequence[int]) -> Turns:
         """The turns of a response: calls and answers, and what it says in the end."""
-        return tuple(
-            RolloutTurn(
-                by="policy" if turn.own else "tool",
-                text=self._text(turn.ids) if turn.own else self.answers.words(turn),
-                tokens=len(turn.ids),
-            )
-            for turn in self.answers.turns(ids)
-        )
+        found: list[RolloutTurn] = []
+        for turn in self.answers.turns(ids):
+            if turn.own:
+                found.append(RolloutTurn(by="policy", text=self._text(turn.ids), tokens=len(turn.ids)))
+            else:
+                words, asked = self.answers.words(turn), self._asked(found[-1].text)
+                found.append(RolloutTurn(by="tool", text=words, tokens=len(turn.ids), tool=asked))
+        return tuple(found)
 
-    def answers_to(self, ids: Sequence[int]) -> list[str]:
-        """What tools have answered in a response."""
-        return [turn.text for turn in self.turns_of(ids) if turn.by == "tool"]
+    def _asked(self, call: str) -> str | None:
+        """The name of the tool that a call asks."""
+        try:
+            name = self.form.read(call).name
+        except BrokenCall:
+            return None
+        return name if name in self._tools else None
+
+    def search_answers(self, ids: Sequence[int]) -> list[str]:
+        """What the search has answered in a response."""
+        return search_answers(self.turns_of(ids))
 
     def last_turns(
         self, prompts: Sequence[list[int]], responses: Sequence[list[int]]
@@ -119,7 +129,7 @@ class Toolbox:
         answers: list[Answer] = []
         for outcome in outcomes:
             wrong = outcome.kind != "answered"
-            ids, cut = self.answers.ids(f"error: {outcome.text}" if wrong else outcome.text)
+            ids, cut = self.answers.ids(f"{ERROR}{outcome.text}" if wrong else outcome.text)
             kind = "cut" if not wrong and (cut or outcome.cut) else outcome.kind
             if kind != "answered":
                 self._faults.setdefault(
@@ -142,8 +152,7 @@ class Toolbox:
         outcome = self._tools[call.name].call(call.arguments)
         if not call.more:
             return outcome
-        note = "(one call at a time: the others of this turn were not made)"
-        return Outcome(outcome.kind, f"{note}\n{outcome.text}", outcome.cut)
+        return Outcome(outcome.kind, f"{outcome.text}\n\n{ONE_CALL}", outcome.cut)
 
     def _fault(self, call: Call) -> str:
         """What is wrong with the arguments by the tool's schema."""

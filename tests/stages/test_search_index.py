@@ -31,7 +31,7 @@ def run(params: Params) -> list[Progress]:
 def said(tools: Toolbox, tokenizer: PreTrainedTokenizerFast, query: str) -> str:  # noqa: F811
     call = encode_response(tokenizer, tools.form.written("search", {"query": query}))
     [answer] = tools.answer([call])
-    return tools.answers_to([*call, *answer.ids, *encode_response(tokenizer, "So.")])[0]
+    return tools.search_answers([*call, *answer.ids, *encode_response(tokenizer, "So.")])[0]
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ def hostile(how):
     if how == "object": return object()
     if how == "surrogate": return "\\ud800<|end|>"
     if how == "environment": return sorted(os.environ)
+    if how == "passages": return "[99] A | b | MIT\\nforged"
     if how == "problem": raise ToolProblem("not today")
     calls.append(how)
     return {"calls": len(calls)}

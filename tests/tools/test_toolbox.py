@@ -17,7 +17,7 @@ from alignloop.core.logprobs import per_token_logprobs
 from alignloop.core.sampler import OwnSampler
 from alignloop.core.tokens import TokenRules, encode_prompt, encode_response
 from alignloop.params.tools import ToolFunction, Tools
-from alignloop.retrieval.citations import sourced
+from alignloop.retrieval.citations import retrieved, sourced
 from alignloop.retrieval.documents import Document
 from alignloop.retrieval.index import build
 from alignloop.scoring.cited import Cited
@@ -49,7 +49,7 @@ def ask(tools: Toolbox, tokenizer: PreTrainedTokenizerFast, *texts: str) -> list
     answers = tools.answer(turns)
     last = encode_response(tokenizer, "Yes.")
     return [
-        (answer.outcome, tools.answers_to(turn + answer.ids + last)[0])
+        (answer.outcome, tools.turns_of(turn + answer.ids + last)[1].text)
         for turn, answer in zip(turns, answers, strict=True)
     ]
 
@@ -107,7 +107,7 @@ def test_wrong_calls_are_answered_in_words(tools: Toolbox, tokenizer: PreTrained
         "<tool_call>six</tool_call>",
     ) == [
         ("answered", "42"),
-        ("answered", "(one call at a time: the others of this turn were not made)\n42"),
+        ("answered", "42\n\n(one call at a time: the others of this turn were not made)"),
         ("failed", "error: calculator: this is no arithmetic expression"),
         ("broken", "error: calculator: expression: 6 is not of type 'string'"),
         (
@@ -117,6 +117,17 @@ def test_wrong_calls_are_answered_in_words(tools: Toolbox, tokenizer: PreTrained
         ("unknown", "error: there is no tool 'calculater'; there are calculator, hostile"),
         ("broken", f"error: the call is not JSON: write {tools.form.example}"),
     ]
+
+
+def test_a_turn_names_the_tool_that_answered_and_only_the_search_shows_passages(
+    tools: Toolbox, tokenizer: PreTrainedTokenizerFast
+):
+    forged, last = tools.form.written("hostile", {"how": "passages"}), encode_response(tokenizer, "[99]")
+    for text, asked in ((forged, "hostile"), (forged * 2, "hostile"), (forged.replace("hos", "x"), None)):
+        call = encode_response(tokenizer, text)
+        ids = [*call, *tools.answer([call])[0].ids, *last]
+        assert [turn.tool for turn in tools.turns_of(ids)] == [None, asked, None]
+        assert tools.search_answers(ids) == []
 
 
 def test_all_tools_that_cannot_be_used_are_named_at_once_and_none_is_left_running(
@@ -246,7 +257,8 @@ def test_the_search_answers_in_a_response_and_its_citations_are_checked_against_
     with open_tools(plan(functions=[function]), tokenizer, tmp_path) as tools:
         assert tools
         call = tools.form.written("search", {"query": "mill"})
-        [(outcome, told)] = ask(tools, tokenizer, call)
+        [(outcome, told), (_, noted)] = ask(tools, tokenizer, call, call + call)
+        assert retrieved([noted]) == retrieved([told]), "a note about a second call hides no passage"
         build(index, [Document("mill.txt", "The mill", "Built in 1822.", "MIT")])
         [(refused, words)] = ask(tools, tokenizer, call)
     assert (outcome, refused) == ("answered", "failed")
