@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alignloop.retrieval.collection import check_refused, collect
-from alignloop.retrieval.index import DEFAULT, build, opened
+from alignloop.retrieval.index import DEFAULT, build, check_replaceable, opened
 
 FORGOTTEN = Path("data/forgotten.txt")
 
@@ -26,11 +26,12 @@ def command(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=DEFAULT, help=f"the index ({DEFAULT})")
     parser.add_argument(
         "--max-refused",
-        type=int,
+        type=_whole,
         default=0,
         help="documents that may be left out before nothing is built (0)",
     )
     options = parser.parse_args(arguments)
+    check_replaceable(options.out)
     found = collect(options.folder, options.licence, FORGOTTEN, "--licence")
     for each in found.refused:
         print(f"left out   {options.folder / each.place}: {each.message}")
@@ -48,3 +49,9 @@ def command(arguments: Sequence[str]) -> int:
     print(f"licences   {', '.join(f'{name} ({count:,})' for name, count in licences)}")
     print(f"content    {content}")
     return 0
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
+    return int(text)

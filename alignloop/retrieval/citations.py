@@ -14,6 +14,7 @@ from html import escape
 
 from alignloop.retrieval.index import Passage
 from alignloop.tool_turns import Turns
+from alignloop.retrieval.words import plain
 
 SEARCH = "search"  # the name of the tool whose answers are read for passages: no other's
 NUMBER = r"[1-9]\d{0,8}"
@@ -128,7 +129,7 @@ def _is_in(quote: str, texts: Sequence[str]) -> bool:
 
 def _plain(text: str) -> str:
     """A text without what a quotation may change: case, white space, and marks at its end."""
-    return " ".join(text.lower().replace("’", "'").split()).strip(" .,;:…")
+    return " ".join(plain(text).lower().replace("’", "'").split()).strip(" .,;:…")
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,20 @@
 """An index of passages by their words: SQLite's FTS5, ranked by BM25. One file, made whole or not at all."""
 
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from alignloop.errors import AlignloopError
 from alignloop.files import replacing
 from alignloop.retrieval.documents import Document, content_of
+from alignloop.retrieval.index_file import MARK, IndexProblem, is_ours, is_sound, meta_of
+from alignloop.retrieval.words import CHARACTERS, WORDS, passages_of, plain, searchable, terms
 
 DEFAULT = Path("data/search.sqlite")
 SEARCH = Path("data/search")  # of the indexes that the pipeline makes
-VERSION = "1"  # of the tables and of how passages are cut
-WORDS = 120  # of a passage
-MOST_TERMS = 32  # of a query
-SETTINGS = f"{VERSION} {WORDS}"
+VERSION = "2"  # of the tables and of how passages are cut
+SETTINGS = f"{VERSION} {WORDS} {CHARACTERS}"
 BUILD = "build it: `python -m alignloop index FOLDER --licence SPDX --out {path}`"
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -24,12 +22,10 @@ CREATE TABLE documents (
     id TEXT PRIMARY KEY, title TEXT NOT NULL, licence TEXT NOT NULL, user TEXT, text TEXT NOT NULL
 );
 CREATE TABLE passages (number INTEGER PRIMARY KEY, document TEXT NOT NULL, text TEXT NOT NULL);
-CREATE VIRTUAL TABLE words USING fts5(title, text, tokenize = 'unicode61 remove_diacritics 2');
+CREATE VIRTUAL TABLE words USING fts5(
+    title, text, tokenize = 'unicode61 remove_diacritics 2 categories ''L* M* N* Co'''
+);
 """
-
-
-class IndexProblem(AlignloopError):
-    """An index cannot be built or used; the message names the file, the fault and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -43,38 +39,30 @@ class Passage:
     text: str
 
 
-def passages_of(text: str, words: int = WORDS) -> Iterator[str]:
-    """A text in pieces of at most `words` words, each on one line, between paragraphs where possible."""
-    piece: list[str] = []
-    for paragraph in re.split(r"\n\s*\n", text):
-        found = paragraph.split()
-        if piece and len(piece) + len(found) > words:
-            yield " ".join(piece)
-            piece = []
-        while len(found) > words:
-            yield " ".join(found[:words])
-            found = found[words:]
-        piece += found
-    if piece:
-        yield " ".join(piece)
+def check_replaceable(path: Path) -> None:
+    """Raise IndexProblem where `path` is something other than an index; before its documents are read."""
+    if (path.exists() or path.is_symlink()) and not is_ours(path):
+        what = "a folder" if path.is_dir() else "another file"
+        raise IndexProblem(f"{path}: is {what}, no index of passages; move it away, or name another place")
 
 
 def build(path: Path, documents: Iterable[Document]) -> str:
     """Write the index of these documents; returns the hash of its content. Nothing is half-written.
 
-    An index of the same content is left as it is. Raises IndexProblem where two documents have one id, or
-    there is none.
+    An index of the same content is left as it is, unless it is damaged. Raises IndexProblem where two
+    documents have one id, there is none, or `path` is something else than an index.
     """
+    check_replaceable(path)
     known: dict[str, Document] = {}
     for each in documents:
         if each.id in known:
             raise IndexProblem(f"{path}: two documents are called {each.id!r}; rename one")
-        known[each.id] = each
+        known[each.id] = replace(each, title=plain(each.title), text=plain(each.text))
     if not known:
         raise IndexProblem(f"{path}: there is no document to index; put some into the folder")
     ordered = [known[id] for id in sorted(known)]
     content = content_of(ordered, SETTINGS)
-    if path.is_file() and _content_if_usable(path) == content:
+    if _content_if_sound(path) == content:
         return content
     with replacing(path) as part:
         _write(part, ordered, content)
@@ -83,19 +71,19 @@ def build(path: Path, documents: Iterable[Document]) -> str:
 
 def _write(path: Path, documents: list[Document], content: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + TABLES)
+        database.executescript(
+            f"PRAGMA application_id = {MARK}; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;{TABLES}"
+        )
         database.execute("BEGIN")
         number = 0
         for each in documents:
-            text = _clean(each.text)
-            row = (each.id, _clean(each.title), each.licence, each.user, text)
+            row = (each.id, each.title, each.licence, each.user, each.text)
             database.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", row)
-            for passage in passages_of(text):
+            for passage in passages_of(each.text):
                 number += 1
                 database.execute("INSERT INTO passages VALUES (?, ?, ?)", (number, each.id, passage))
-                database.execute(
-                    "INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", (number, row[1], passage)
-                )
+                found = (number, searchable(each.title), searchable(passage))
+                database.execute("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", found)
         meta = {"version": VERSION, "content": content, "documents": len(documents), "passages": number}
         database.executemany("INSERT INTO meta VALUES (?, ?)", [(key, str(meta[key])) for key in meta])
         database.execute("COMMIT")
@@ -103,14 +91,12 @@ def _write(path: Path, documents: list[Document], content: str) -> None:
         database.execute("VACUUM")
 
 
-def _clean(text: str) -> str:
-    return text.encode(errors="replace").decode()
-
-
-def _content_if_usable(path: Path) -> str | None:
+def _content_if_sound(path: Path) -> str | None:
+    """The hash of an index's content; None where there is none, of this version, that is whole."""
     try:
         with opened(path) as index:
-            return index.content
+            is_whole = is_sound(index.database) and content_of(index.all(), SETTINGS) == index.content
+            return index.content if is_whole else None
     except IndexProblem:
         return None
 
@@ -119,7 +105,7 @@ class Index:
     """An index that is read. Its content's hash says whether it is the one that is meant."""
 
     def __init__(self, database: sqlite3.Connection, meta: dict[str, str]) -> None:
-        self._database = database
+        self.database = database
         self.content = meta["content"]
         self.documents, self.passages = int(meta["documents"]), int(meta["passages"])
 
@@ -128,11 +114,12 @@ class Index:
 
         A passage needs one of the words; the rarer ones count more (BM25), those of a title twice.
         """
-        terms = list(dict.fromkeys(re.findall(r"\w+", query.lower())))[:MOST_TERMS]
-        if not terms:
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise IndexProblem(f"passages is {most!r}, and must be a whole number of at least 1")
+        match = " OR ".join(terms(query))
+        if not match:
             return []
-        match = " OR ".join(f'"{term}"' for term in terms)
-        rows = self._database.execute(
+        rows = self.database.execute(
             "SELECT p.number, d.id, d.title, d.licence, p.text FROM words "
             "JOIN passages p ON p.number = words.rowid JOIN documents d ON d.id = p.document "
             "WHERE words MATCH ? ORDER BY bm25(words, 2.0, 1.0), p.number LIMIT ?",
@@ -140,10 +127,15 @@ class Index:
         )
         return [Passage(*row) for row in rows]
 
+    def all(self) -> list[Document]:
+        """All documents, in the order of their ids."""
+        rows = self.database.execute("SELECT id, title, text, licence, user FROM documents")
+        return sorted((Document(*row) for row in rows), key=lambda each: each.id)
+
     def count_documents(self, users: set[str]) -> int:
         """How many documents are these users'."""
         marks = ", ".join("?" * len(users))
-        rows = self._database.execute(f"SELECT count(*) FROM documents WHERE user IN ({marks})", [*users])
+        rows = self.database.execute(f"SELECT count(*) FROM documents WHERE user IN ({marks})", [*users])
         return int(rows.fetchone()[0])
 
 
@@ -158,13 +150,14 @@ def opened(path: Path, content: str | None = None) -> Iterator[Index]:
         raise IndexProblem(f"{path}: there is no such index; {remedy}")
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
-            try:
-                meta = dict(database.execute("SELECT key, value FROM meta"))
-            except sqlite3.DatabaseError:
-                raise IndexProblem(f"{path}: is no index of passages; {remedy}") from None
-            if meta.get("version") != VERSION:
+            meta = meta_of(database)
+            if meta is None and not is_ours(path):
+                raise IndexProblem(f"{path}: is no index of passages; name another file, and {remedy}")
+            if meta is None:
+                raise IndexProblem(f"{path}: is broken (it does not say what it holds); {remedy}")
+            if meta["version"] != VERSION:
                 raise IndexProblem(
-                    f"{path}: is of version {meta.get('version')}, and {VERSION} is read here; {remedy}"
+                    f"{path}: is of version {meta['version']}, and {VERSION} is read here; {remedy}"
                 )
             if content is not None and meta["content"] != content:
                 raise IndexProblem(
@@ -172,6 +165,10 @@ def opened(path: Path, content: str | None = None) -> Iterator[Index]:
                     "the present one in tools.functions (settings: content), or restore the other file"
                 )
             yield Index(database, meta)
+    except sqlite3.OperationalError as error:
+        if "unable to open" in str(error):
+            raise IndexProblem(f"{path}: cannot be read ({error}); make it readable") from None
+        raise IndexProblem(f"{path}: is broken ({error}); {remedy}") from None
     except sqlite3.DatabaseError as error:
         raise IndexProblem(f"{path}: is broken ({error}); {remedy}") from None
 
@@ -188,9 +185,8 @@ def remove_user(path: Path, users: set[str]) -> int:
     """Take these users' documents out of an index, as if they had never been in it; how many there were."""
     if not count_documents(path, users):
         return 0
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        rows = database.execute("SELECT id, title, text, licence, user FROM documents").fetchall()
-    documents = [Document(*row) for row in rows]
+    with opened(path) as index:
+        documents = index.all()
     kept = [each for each in documents if each.user not in users]
     if kept:
         build(path, kept)

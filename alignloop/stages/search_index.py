@@ -7,7 +7,7 @@ from alignloop.files import write_json
 from alignloop.params.documents import Collections
 from alignloop.progress import Progress
 from alignloop.retrieval.collection import check_refused, collect
-from alignloop.retrieval.index import build, opened
+from alignloop.retrieval.index import build, check_replaceable, opened
 
 
 def search_index(
@@ -16,6 +16,7 @@ def search_index(
     """Make the documents of a collection searchable; `round` is the collection's name."""
     plan = documents[round]
     setting = f"documents.{round}"
+    check_replaceable(out)
     found = collect(folder, plan.licence, forgotten, f"{setting}.licence")
     check_refused(found, folder, plan.max_refused, f"{setting}.max_refused", out)
     build(out, found.documents)
