@@ -3,20 +3,21 @@
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from alignloop.data.encodings import TO_UTF8, BrokenText, as_utf8
 from alignloop.data.forgotten import ForgottenUsers
+from alignloop.data.formats.sources import checked_licence
+from alignloop.errors import AlignloopError
+from alignloop.retrieval.pages import Unreadable, html, pdf
 
 LARGEST = 50 * 2**20  # bytes of a file that is read whole, and of a line of JSON
-PDF_PAGES = 5000
-BLOCKS = {"p", "div", "li", "tr", "br", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "table", "section"}
-SILENT = {"script", "style", "noscript", "template", "svg", "title"}
+HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair
 FIELDS = {"id", "title", "text", "licence", "user"}
 
 
@@ -40,24 +41,23 @@ class Refused:
     message: str
 
 
-class Unreadable(Exception):
-    """Why a file cannot be read: a word to count by, and a sentence with the remedy."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 def read_folder(folder: Path, licence: str, forgotten: ForgottenUsers | None) -> Iterator[Document | Refused]:
     """All documents below a folder in the order of their names; hidden files are passed over.
 
     `licence` is that of all that state none. Documents of forgotten users are refused.
     """
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if not path.is_file() or any(part.startswith(".") for part in name.split("/")):
+    for path in _entries(folder):
+        if isinstance(path, Refused):
+            yield path
             continue
+        name = _printable(path, folder)
         try:
+            if name != path.relative_to(folder).as_posix():
+                raise Unreadable("name", "its name is not UTF-8; rename it")
+            if not path.is_file():
+                if path.is_symlink():
+                    raise Unreadable("link", "is a link to nothing; mend it, or remove it")
+                raise Unreadable("special", "is a pipe, a socket or a device; take it out of the folder")
             if path.suffix.lower() == ".jsonl":
                 yield from _lines(path, name, licence, forgotten)
             else:
@@ -66,6 +66,30 @@ def read_folder(folder: Path, licence: str, forgotten: ForgottenUsers | None) ->
             yield Refused(name, error.reason, str(error))
         except OSError as error:
             yield Refused(name, "unreadable", f"cannot be read ({error.strerror}); make it readable")
+
+
+def _entries(folder: Path) -> list[Path | Refused]:
+    """All files below a folder in the order of their paths, and the folders that are not looked into."""
+    found: list[tuple[Path, Path | Refused]] = []
+
+    def unread(error: OSError) -> None:
+        path = Path(error.filename)
+        words = f"cannot be looked into ({error.strerror}); make it readable"
+        found.append((path, Refused(_printable(path, folder), "unreadable", words)))
+
+    for place, folders, files in os.walk(folder, onerror=unread):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(place, name) for name in folders):
+            if path.is_symlink():
+                words = "is a link to a folder, which is not followed; move the folder itself there"
+                found.append((path, Refused(_printable(path, folder), "link", words)))
+        found += [(path, path) for name in files if not name.startswith(".") for path in [Path(place, name)]]
+    return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
+
+
+def _printable(path: Path, folder: Path) -> str:
+    """A path below the folder; bytes of it that are not UTF-8 are escaped."""
+    return os.fsencode(path.relative_to(folder).as_posix()).decode(errors="backslashreplace")
 
 
 def _whole(path: Path, name: str, licence: str) -> Document:
@@ -107,65 +131,8 @@ def _markdown(path: Path) -> tuple[str, str]:
     return heading[1] if heading else "", text
 
 
-class _Page(HTMLParser):
-    """The words of a page: no scripts, a new line for each block."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.title, self.words = "", list[str]()
-        self._silent = list[str]()
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        if tag in SILENT:
-            self._silent.append(tag)
-        elif tag in BLOCKS:
-            self.words.append("\n\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in SILENT and tag in self._silent:
-            while self._silent.pop() != tag:
-                pass
-        elif tag in BLOCKS:
-            self.words.append("\n\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.words.append(data)
-        elif self._silent[-1] == "title":
-            self.title += data
-
-
 def _html(path: Path) -> tuple[str, str]:
-    page = _Page()
-    page.feed(_decoded(path))
-    page.close()
-    return page.title, "".join(page.words)
-
-
-def _pdf(path: Path) -> tuple[str, str]:
-    try:
-        import pypdf
-    except ImportError:
-        raise Unreadable(
-            "pdf", "needs pypdf; install it (`pip install 'alignloop[pdf]'`), or take it out of the folder"
-        ) from None
-    try:
-        reader = pypdf.PdfReader(path)
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise Unreadable("encrypted", "is encrypted; save it without a password")
-        if len(reader.pages) > PDF_PAGES:
-            raise Unreadable(
-                "huge", f"has {len(reader.pages):,} pages, at most {PDF_PAGES:,} are read; split it"
-            )
-        title = str((reader.metadata or {}).get("/Title") or "")
-        return title, "\n\n".join(page.extract_text() for page in reader.pages)
-    except (Unreadable, MemoryError):
-        raise
-    except Exception as error:  # a broken file makes the library fail in any way
-        what = type(error).__name__
-        if what == "DependencyError":  # of its cryptography
-            raise Unreadable("encrypted", "is encrypted; save it without a password") from None
-        raise Unreadable("broken", f"is no whole PDF ({what}); save or download it again") from None
+    return html(_decoded(path))
 
 
 READERS: dict[str, Callable[[Path], tuple[str, str]]] = {
@@ -173,7 +140,7 @@ READERS: dict[str, Callable[[Path], tuple[str, str]]] = {
     ".md": _markdown,
     ".html": _html,
     ".htm": _html,
-    ".pdf": _pdf,
+    ".pdf": pdf,
 }
 
 
@@ -181,26 +148,39 @@ def _lines(
     path: Path, name: str, licence: str, forgotten: ForgottenUsers | None
 ) -> Iterator[Document | Refused]:
     """A document for each line: an object with `text`, and perhaps `id`, `title`, `licence` and `user`."""
-    with path.open("rb") as file:
-        number = 0
-        while line := file.readline(LARGEST + 1):
+    with path.open("rb") as raw:
+        start = raw.read(4)
+        raw.seek(0)
+        number, found = 0, False
+        file = as_utf8(raw, start)
+        while line := _line(file, number + 1):
             number += 1
-            place = f"{name}:{number}"
-            if len(line) > LARGEST:
-                raise Unreadable(
-                    "huge", f"line {number} has more than {LARGEST // 2**20} MiB; split it, or leave it out"
-                )
             if not line.strip():
                 continue
+            place, found = f"{name}:{number}", True
             try:
                 yield _of_line(line, place, licence, forgotten)
             except Unreadable as error:
                 yield Refused(place, error.reason, str(error))
+    if not found:
+        raise Unreadable("empty", "holds no line; take it out of the folder")
+
+
+def _line(file: IO[bytes], number: int) -> bytes:
+    try:
+        line = file.readline(LARGEST + 1)
+    except BrokenText as error:
+        raise Unreadable("encoding", f"{error}; {TO_UTF8}") from None
+    if len(line) > LARGEST:
+        raise Unreadable(
+            "huge", f"line {number} has more than {LARGEST // 2**20} MiB; split it, or leave it out"
+        )
+    return line
 
 
 def _of_line(line: bytes, place: str, licence: str, forgotten: ForgottenUsers | None) -> Document:
     try:
-        found = json.loads(line.decode("utf-8-sig"))
+        found = json.loads(line.decode())
     except UnicodeDecodeError as error:
         raise Unreadable("encoding", f"byte {error.start} is not UTF-8; {TO_UTF8}") from None
     except (ValueError, RecursionError):
@@ -209,12 +189,19 @@ def _of_line(line: bytes, place: str, licence: str, forgotten: ForgottenUsers | 
         raise Unreadable("broken", "has no `text`; give each line an object with one, or remove it")
     if wrong := [key for key in found.keys() & FIELDS if not isinstance(found[key], str)]:
         raise Unreadable("broken", f"its `{sorted(wrong)[0]}` is no text; mend it")
+    if half := [key for key in ("id", "licence", "user") if HALF.search(found.get(key, ""))]:
+        raise Unreadable("broken", f"its `{half[0]}` holds half a surrogate pair; mend it")
     user = found.get("user")
     if forgotten is not None and user in forgotten:
         raise Unreadable("forgotten", "its user is in data/forgotten.txt; remove the line")
+    if "licence" in found:
+        try:
+            licence = checked_licence("licence", found["licence"])
+        except AlignloopError as error:
+            raise Unreadable("licence", f"its {error}") from None
     text = found["text"]
     title = " ".join(found.get("title", "").split()) or text.split("\n")[0][:60].strip()
-    return Document(found.get("id", place), title, text, found.get("licence", licence), user)
+    return Document(found.get("id", place), title, text, licence, user)
 
 
 def content_of(documents: list[Document], settings: str) -> str:

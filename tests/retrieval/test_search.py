@@ -1,8 +1,10 @@
 """Documents of a folder, an index of their passages, and what the search finds in it."""
 
+import errno
 import json
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pypdf
@@ -13,7 +15,7 @@ from alignloop.commands.index import command
 from alignloop.data.forgotten import ForgottenUsers
 from alignloop.retrieval.citations import retrieved
 from alignloop.retrieval.documents import LARGEST, Document, Refused, read_folder
-from alignloop.retrieval.index import IndexProblem, build, opened, passages_of, remove_user
+from alignloop.retrieval.index import IndexProblem, build, opened, remove_user
 from alignloop.tools.definition import ToolProblem
 from alignloop.tools.search import search
 
@@ -109,10 +111,8 @@ def test_each_document_that_cannot_be_read_is_named_with_a_reason_and_nothing_is
     (folder / "long.jsonl").touch()
     with pytest.raises(IndexProblem) as raised:
         command([str(folder), "--licence", "CC0-1.0", "--out", str(out)])
-    assert (
-        "12 documents cannot be read (4 broken, 1 binary, 2 empty, 2 encoding, 1 encrypted, 1 format, 1 huge)"
-        in str(raised.value).replace("1 binary, 4 broken", "4 broken, 1 binary")
-    )
+    counts = "1 binary, 4 broken, 3 empty, 2 encoding, 1 encrypted, 1 format, 1 huge"
+    assert f"13 documents cannot be read ({counts})" in str(raised.value)
     told = capsys.readouterr().out.splitlines()
     for name, words in {
         "broken.pdf": "is no whole PDF",
@@ -127,12 +127,13 @@ def test_each_document_that_cannot_be_read_is_named_with_a_reason_and_nothing_is
         "bad.jsonl:1": "has no `text`",
         "bad.jsonl:2": "is no JSON object",
         "bad.jsonl:3": "its `title` is no text",
+        "long.jsonl": "holds no line",
     }.items():
         [line] = [line for line in told if f"{os.sep}{name}: " in line]
         assert words in line
     assert out.read_bytes() == before
     assert not list(tmp_path.glob(".*"))
-    args = [str(folder), "--licence", "CC0-1.0", "--out", str(out), "--max-refused", "12"]
+    args = [str(folder), "--licence", "CC0-1.0", "--out", str(out), "--max-refused", "13"]
     assert command(args) == 0
     last = capsys.readouterr().out
     assert "up to date" in last
@@ -179,19 +180,18 @@ def test_an_index_that_is_none_broken_or_of_another_version_is_named_with_the_re
     folder: Path, tmp_path: Path
 ):
     out = tmp_path / "search.sqlite"
-    for make, words in (
-        (lambda: None, "there is no such index"),
-        (lambda: out.write_text("text"), "is no index of passages"),
-    ):
-        make()
-        with pytest.raises(IndexProblem, match=f"{words}; build it: `python -m alignloop index"):
-            opened(out).__enter__()
+    with pytest.raises(IndexProblem, match="there is no such index; build it: `python -m alignloop index"):
+        opened(out).__enter__()
+    other = tmp_path / "other.txt"
+    other.write_text("text")
+    with pytest.raises(IndexProblem, match="is no index of passages; name another file, and build it"):
+        opened(other).__enter__()
     build(out, documents(folder).values())
     database = sqlite3.connect(out)
     database.execute("UPDATE meta SET value = '0' WHERE key = 'version'")
     database.commit()
     database.close()
-    with pytest.raises(IndexProblem, match="is of version 0, and 1 is read here; build it"):
+    with pytest.raises(IndexProblem, match="is of version 0, and 2 is read here; build it"):
         opened(out).__enter__()
     assert build(out, documents(folder).values()), "another version is replaced"
     whole = out.read_bytes()
@@ -232,8 +232,69 @@ def test_forgotten_users_are_not_indexed_and_are_taken_out(
     assert not out.exists()
 
 
-def test_passages_are_cut_between_paragraphs_where_that_is_possible():
-    text = "one two\nthree\n\nfour five\n\nsix seven eight nine ten eleven"
-    assert list(passages_of(text, 5)) == ["one two three four five", "six seven eight nine ten", "eleven"]
-    assert list(passages_of(text, 4)) == ["one two three", "four five", "six seven eight nine", "ten eleven"]
-    assert not list(passages_of("\n \n"))
+def test_html_separates_words_at_all_that_is_no_part_of_a_line_and_an_open_tag_empties_no_page(folder: Path):
+    page = (
+        "<table><tr><td>1820</td><td>mill</td></tr></table><dl><dt>Lamp</dt><dd>brass</dd></dl>"
+        "<article>one</article><article>two</article><blockquote>q</blockquote><footer>z</footer>"
+        "<option>x<option>y</option><new-tag>n</new-tag>m<hr/>in<b>li</b>ne<br>end"
+    )
+    (folder / "sea.html").write_text(page)
+    words = "1820 mill Lamp brass one two q z x y n m inline end"
+    assert documents(folder)["sea.html"].text.split() == words.split()
+    for page in (
+        "<html><head><title>x</head><body>seen<script>evil()</script></body></html>",
+        "<title>T</title><p>seen<svg><title>no</title></svg><svg>",
+        "seen<noscript>no</noscript><template><noscript/>",
+        "<svg/>seen",
+    ):
+        (folder / "sea.html").write_text(page)
+        found = documents(folder)["sea.html"]
+        assert "seen" in found.text
+        assert "evil" not in found.text
+        assert "no" not in found.text + found.title
+
+
+def test_nothing_below_the_folder_is_left_out_without_a_word(folder: Path, tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "z.txt").write_text("not read")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "loop").symlink_to(folder)
+    (folder / "gone.txt").symlink_to("nowhere")
+    (folder / "file.txt").symlink_to(tmp_path / "elsewhere" / "z.txt")
+    os.mkfifo(folder / "pipe.txt")
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("a name in Latin 1")
+    (folder / "blank.jsonl").write_text("\n \n")
+    rows = [{"id": "\ud800", "text": "a"}, {"text": "b", "user": "\udc00"}, {"text": "c \ud800"}]
+    rows += [{"text": "d", "licence": "my own words"}, {"text": "e", "licence": ""}]
+    rows += [{"id": "mit", "text": "f", "licence": "mit"}]
+    (folder / "more.jsonl").write_bytes("".join(json.dumps(row) + "\n" for row in rows).encode("utf-16"))
+    found = list(read_folder(folder, "CC0-1.0", None))
+    assert {each.place: each.reason for each in found if isinstance(each, Refused)} == {
+        "linked": "link",
+        "loop": "link",
+        "gone.txt": "link",
+        "pipe.txt": "special",
+        "caf\\xe9.txt": "name",
+        "blank.jsonl": "empty",
+        "more.jsonl:1": "broken",
+        "more.jsonl:2": "broken",
+        "more.jsonl:4": "licence",
+        "more.jsonl:5": "licence",
+    }
+    read = {each.id: each for each in found if isinstance(each, Document)}
+    assert read["mit"].licence == "MIT"
+    assert {"more.jsonl:3", "file.txt"} < read.keys()
+    build(tmp_path / "search.sqlite", read.values())
+
+
+def test_a_folder_without_permission_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(place: str) -> Iterator[os.DirEntry[str]]:
+        if str(place).endswith("deep"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scandir(place)
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", refuse)  # tests may run as root, who may read everything
+    [refused] = [each for each in read_folder(folder, "MIT", None) if isinstance(each, Refused)]
+    words = "cannot be looked into (Permission denied); make it readable"
+    assert refused == Refused("deep", "unreadable", words)
