@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from html import escape
 
 from alignloop.retrieval.index import Passage
-from alignloop.tool_turns import Turns
 from alignloop.retrieval.words import plain
+from alignloop.tool_turns import Turns
 
 SEARCH = "search"  # the name of the tool whose answers are read for passages: no other's
 NUMBER = r"[1-9]\d{0,8}"
