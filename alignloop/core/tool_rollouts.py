@@ -37,6 +37,14 @@ class Tools(Protocol):
 
     def is_call(self, turn: Sequence[int]) -> bool: ...
 
+    def offered(self, prompt: Sequence[int]) -> bool:
+        """Whether a prompt tells of the tools. A call from one that does not is text, and never answered."""
+        ...
+
+    def not_offered(self) -> None:
+        """Take note of such a call."""
+        ...
+
     def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
         """An answer to each call, in their order; it never fails, whatever a call or a tool does."""
         ...
@@ -72,6 +80,7 @@ class ToolSampler:
     """A sampler whose responses may call tools, `max_calls` times each; `sampler` draws their turns.
 
     A response that ends with one call more has not ended: nobody answers it, and the policy has said nothing.
+    To a prompt that offers no tools a call is what the response says.
     """
 
     def __init__(self, sampler: Sampler, tools: Tools, max_calls: int) -> None:
@@ -94,6 +103,7 @@ class ToolSampler:
     ) -> Responses:
         """One response per prompt, each of its turns at most `max_new_tokens` tokens."""
         rows = [_Row() for _ in prompts]
+        offered = [self._tools.offered(prompt) for prompt in prompts]
         outcomes = dict.fromkeys(self._tools.outcomes, 0)
 
         def draw_turns(places: Sequence[int], their_seeds: Sequence[int] | None) -> None:
@@ -112,7 +122,10 @@ class ToolSampler:
         draw_turns(range(len(prompts)), seeds)
         # drawn whether they are needed or not, so that the generator's state does not depend on the calls
         later = torch.randint(SEEDS, (len(prompts), self._max_calls), generator=generator).tolist()
-        calling = self._calling(rows, range(len(rows)))
+        calls = self._calling(rows, range(len(rows)))
+        calling = [place for place in calls if offered[place]]
+        if not_offered := len(calls) - len(calling):
+            self._tools.not_offered()
         for number in range(self._max_calls):
             if not calling:
                 break
@@ -133,6 +146,7 @@ class ToolSampler:
             counts={
                 "tool_calls": sum(row.calls for row in rows) / len(rows),
                 "tool_unanswered": len(calling) / len(rows),
+                "tool_not_offered": float(not_offered),
                 **{f"tool_{name}": float(count) for name, count in outcomes.items()},
             },
         )

@@ -9,6 +9,7 @@ from alignloop.core.numeric_checks import MOST_NAMES
 from alignloop.core.tokens import Encoded, encode_response
 from alignloop.records import Demonstration
 from alignloop.tool_turns import ToolCall, Turns
+from alignloop.tools.offer import is_off
 from alignloop.tools.processes import ToolError
 from alignloop.tools.responder import Responder
 from alignloop.tools.toolbox import Toolbox
@@ -24,21 +25,31 @@ def rows_with_tools(
 ) -> tuple[list[Encoded], int]:
     """A row per demonstration, and how many were too long; without tools as `demonstration_rows`.
 
-    Raises ToolError for all demonstrations whose calls nobody could answer.
+    Raises ToolError for all demonstrations whose calls nobody could answer, or nobody offers.
     """
     tools = responder.tools
     known = {each.name for each in tools.definitions} if tools else set()
     wanted = {call.name: each.id for each in reversed(demonstrations) for call in each.calls}
     if missing := sorted(wanted.keys() - known):
         calling = [each.id for each in demonstrations if any(call.name in missing for call in each.calls)]
-        names = f"{', '.join(calling[:MOST_NAMES])}{', …' if len(calling) > MOST_NAMES else ''}"
         raise ToolError(
             f"tools.functions: there is no {' nor '.join(missing[:MOST_NAMES])}, which {len(calling)} "
-            f"demonstrations call ({names}); add it, or leave them out"
+            f"demonstrations call ({named(calling)}); add it, or leave them out"
+        )
+    off = [each.id for each in demonstrations if each.calls and is_off(chat(each.messages))]
+    if off:
+        raise ToolError(
+            f"tools.functions: {len(off)} demonstrations ({named(off)}) call tools, and their system message "
+            "says browsing: disabled; leave them out, or mend the system message"
         )
     if tools is None:
         return demonstration_rows(tokenizer, demonstrations, turns, context)
     return fitting_demonstrations(demonstrations, lambda each: encoded(tools, tokenizer, each), context)
+
+
+def named(ids: Sequence[str]) -> str:
+    """The first ids of many."""
+    return f"{', '.join(ids[:MOST_NAMES])}{', …' if len(ids) > MOST_NAMES else ''}"
 
 
 def encoded(tools: Toolbox, tokenizer: PreTrainedTokenizerBase, demonstration: Demonstration) -> Encoded:

@@ -1,6 +1,7 @@
 """A prompt that tells the policy of its tools: in the chat template's own words, or in a system message."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ WORDS = """You can call these tools, each described by a JSON schema:
 {tools}
 To call one, answer with nothing but {example}
 The next message has its result in <tool_response></tool_response>."""
-OFF = "browsing: disabled"  # in a system message: the prompt's tools are not offered
+OFF = re.compile(r"\bbrowsing\s*:\s*disabled\b", re.IGNORECASE)  # in a system message: no tools are offered
 
 
 def offered(
@@ -23,7 +24,7 @@ def offered(
 ) -> list[int]:
     """Token ids of a dialogue up to the assistant's next turn, with the tools.
 
-    A system message with the line `browsing: disabled` is obeyed: its prompt is as one without tools.
+    A system message that says `browsing: disabled` is obeyed: its prompt is as one without tools.
     """
     if not tools or is_off(messages):
         return encode_prompt(tokenizer, messages)
@@ -38,13 +39,8 @@ def offered(
 
 
 def is_off(messages: Messages) -> bool:
-    """Whether the system message says `browsing: disabled`."""
-    return any(
-        line.strip().lower() == OFF
-        for message in messages
-        if message["role"] == "system"
-        for line in message["content"].splitlines()
-    )
+    """Whether the system message says `browsing: disabled`, in small or capital letters, with any spaces."""
+    return any(message["role"] == "system" and OFF.search(message["content"]) for message in messages)
 
 
 def with_tools(

@@ -22,7 +22,7 @@ from alignloop.tools import calculator, search
 from alignloop.tools.answer_form import AnswerForm
 from alignloop.tools.call_form import BrokenCall, Call, CallForm, call_form
 from alignloop.tools.definition import Definition
-from alignloop.tools.offer import offered
+from alignloop.tools.offer import is_off, offered
 from alignloop.tools.processes import Outcome, ToolError, ToolProcesses
 from alignloop.training.user_code import TOOLS, is_watched
 
@@ -56,6 +56,7 @@ class Toolbox:
         self.form: CallForm = call_form(tokenizer)
         self.answers = AnswerForm(tokenizer, plan.answer_tokens)
         self._plain: dict[tuple[int, ...], list[int]] = {}  # a prompt with the tools -> the prompt
+        self._offered = set[tuple[int, ...]]()  # the prompts that tell of the tools
         self._faults: dict[str, str] = {}  # outcome -> the first call that ended so, in words
         self._told = set[str]()
 
@@ -71,10 +72,19 @@ class Toolbox:
         """A prompt's tokens with the tools in it; in the place of `core.tokens.encode_prompt`."""
         ids = offered(tokenizer, messages, self.definitions, self.form)
         self._plain[tuple(ids)] = encode_prompt(tokenizer, messages)
+        if not is_off(messages):
+            self._offered.add(tuple(ids))
         return ids
 
     def is_call(self, turn: Sequence[int]) -> bool:
         return self.form.is_call(self._text(turn))
+
+    def offered(self, prompt: Sequence[int]) -> bool:
+        """Whether these tokens are a prompt that `encode_prompt` has written the tools into."""
+        return tuple(prompt) in self._offered
+
+    def not_offered(self) -> None:
+        self._faults.setdefault("not offered", "a call to a prompt without tools was not answered")
 
     def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
         """An answer to each call; of several processes the first asks the tools."""

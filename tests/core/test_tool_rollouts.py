@@ -36,6 +36,12 @@ class Letters:
     def is_call(self, turn: Sequence[int]) -> bool:
         return turn[0] in self.letters
 
+    def offered(self, prompt: Sequence[int]) -> bool:
+        return True
+
+    def not_offered(self) -> None:
+        raise AssertionError
+
     def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
         self.asked += [list(turn) for turn in turns]
         return [Answer([50 + len(turn), 60, OPENING], "answered") for turn in turns]
@@ -82,6 +88,7 @@ def test_the_mask_of_a_response_with_two_calls_is_exact(rules: TokenRules):
     assert drawn.counts == {
         "tool_calls": 1.0,
         "tool_unanswered": 0.0,
+        "tool_not_offered": 0.0,
         "tool_answered": 2.0,
         "tool_broken": 0.0,
     }

@@ -22,6 +22,12 @@ class Even:
     def is_call(self, turn: Sequence[int]) -> bool:
         return turn[0] % 2 == 0
 
+    def offered(self, prompt: Sequence[int]) -> bool:
+        return True
+
+    def not_offered(self) -> None:
+        raise AssertionError
+
     def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
         return [Answer([3, 40 + len(turn), 4], "answered") for turn in turns]
 

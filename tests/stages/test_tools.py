@@ -158,6 +158,14 @@ def test_sft_learns_calls_and_last_turns_and_never_a_tools_words(loop: Loop, mon
         by = [mine for turn in turns for mine in [turn.by == "policy"] * turn.tokens]
         assert row.mask == [False] * len(prompt) + by
         assert calls_in(responder.tools, turns) == demonstration.calls
+    forbidden = demonstration.model_copy(
+        update={"messages": (said("system", "browsing: disabled"), *demonstration.messages)}
+    )
+    with (
+        pytest.raises(ToolError, match=r"1 demonstrations \(d0\) call tools, .* browsing: disabled; leave"),
+        open_responder(plan.tools, tokenizer) as responder,
+    ):
+        rows_with_tools(responder, tokenizer, [forbidden], "last", 300)
     with (
         pytest.raises(ToolError, match=r"there is no count, which 1 demonstrations call \(d0\); add it, or"),
         open_responder(tiny().tools, tokenizer) as none,

@@ -34,6 +34,12 @@ class Always:
     def is_call(self, turn: Sequence[int]) -> bool:
         return True
 
+    def offered(self, prompt: Sequence[int]) -> bool:
+        return True
+
+    def not_offered(self) -> None:
+        raise AssertionError
+
     def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
         return self._tools.answer([self._call] * len(turns))
 

@@ -168,10 +168,21 @@ def test_a_prompt_has_the_tools_by_the_template_or_in_a_system_message(tokenizer
 
 
 def test_disabled_browsing_is_obeyed(tokenizer: PreTrainedTokenizerFast):
-    asked: list[Any] = [
-        {"role": "system", "content": "Knowledge cutoff: 2021.\nBrowsing: disabled"},
-        {"role": "user", "content": "Who knows?"},
-    ]
-    assert offered(tokenizer, asked, [TOOL], CallForm()) == encode_prompt(tokenizer, asked)
+    for said in (
+        "Knowledge cutoff: 2021.\nBrowsing: disabled",
+        "browsing:disabled",
+        "You are kind. Browsing: Disabled. Be brief.",
+        " BROWSING :\tdisabled",
+    ):
+        asked: list[Any] = [{"role": "system", "content": said}, {"role": "user", "content": "Who knows?"}]
+        assert offered(tokenizer, asked, [TOOL], CallForm()) == encode_prompt(tokenizer, asked), said
+    for said in (
+        "browsing: enabled",
+        "browsing is disabled for you",
+        "nobrowsing: disabled",
+        "browsing: disabledx",
+    ):
+        asked = [{"role": "system", "content": said}, {"role": "user", "content": "Who knows?"}]
+        assert offered(tokenizer, asked, [TOOL], CallForm()) != encode_prompt(tokenizer, asked), said
     mentioned = [{"role": "user", "content": "browsing: disabled"}]
     assert offered(tokenizer, mentioned, [TOOL], CallForm()) != encode_prompt(tokenizer, mentioned)

@@ -247,6 +247,33 @@ def test_ppo_learns_from_responses_that_call_the_calculator(
     )
 
 
+def test_a_call_to_a_prompt_without_tools_is_text_that_nobody_answers(
+    tools: Toolbox, tokenizer: PreTrainedTokenizerFast, policy: PreTrainedModel, rules: TokenRules
+):
+    asked = [{"role": "user", "content": "6*7?"}]
+    off, other = (
+        tools.encode_prompt(tokenizer, [{"role": "system", "content": said}, *asked])
+        for said in ("browsing: disabled", "Be kind. Browsing:Disabled.")
+    )
+    on = tools.encode_prompt(tokenizer, asked)
+    text = tools.form.written("calculator", {"expression": "6*7"})
+    call, last = encode_response(tokenizer, text), encode_response(tokenizer, "42.")
+    turns = {ids.count(rules.end): [call, call] for ids in (on, off, other)}
+    turns[on.count(rules.end) + 2] = [last, last]
+    sampler = tools.sampler(Given(turns, rules.end))
+    sampler.follow(policy)
+    options: Any = {"temperature": 1.0, "max_new_tokens": 99, "batch": 8, "generator": torch.Generator()}
+    drawn = sampler.draw([on, off, other], rules, **options)
+    assert drawn.ids[1:] == [call, call]
+    assert drawn.ids[0][-len(last) :] == last
+    assert drawn.ended == [True] * 3
+    assert (drawn.counts["tool_not_offered"], drawn.counts["tool_answered"]) == (2, 1)
+    assert drawn.counts["tool_unanswered"] == 0
+    told = "tools: not offered: a call to a prompt without tools was not answered"
+    assert tools.new_faults().count(told) == 1
+    assert [turn.text for turn in tools.turns_of(call)] == [text]
+
+
 def test_the_search_answers_in_a_response_and_its_citations_are_checked_against_it(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ):
