@@ -14,11 +14,14 @@ from alignloop.seeds import seed_of
 from alignloop.teacher.journal import Journal, Tokens
 from alignloop.teacher.plan import KEY_VARIABLE, DistillError, Plan, RejectedError
 
-Outcome = Literal["answered", "refused", "truncated", "empty", "rejected"]
+Outcome = Literal["answered", "refused", "truncated", "empty", "page", "rejected"]
+CUT = {"length", "max_tokens", "model_length"}  # a `finish_reason` of a reply that is not whole
+PAGE = re.compile(r"\s*<(!doctype html|html)\b", re.IGNORECASE)
 REMEDIES: dict[str, str] = {
     "refused": "correct the prompts, teacher.system or `refusals`, or take another teacher",
     "truncated": "raise teacher.max_reply_tokens: what was cut is asked for again",
     "rejected": "the server finds the request invalid",
+    "page": "a gateway's page of an error is no answer; `--again` asks for them again",
     "empty": "a reasoning model may need a larger teacher.max_reply_tokens; `--again` asks for them again",
 }
 OVERHEAD = 16  # tokens at most that a chat template adds to a message
@@ -67,8 +70,8 @@ class Asking:
         self._refusals = [re.compile(pattern, re.IGNORECASE) for pattern in plan.refusals]
         self.cached, self._lock = 0, threading.Lock()
 
-    def ask(self, messages: Sequence[Mapping[str, str]], user: str, use: str) -> Answer:
-        """The teacher's reply to messages. `use` tells uses of the same messages apart.
+    def ask(self, messages: Sequence[Mapping[str, str]], user: str | list[str], use: str) -> Answer:
+        """The teacher's reply to messages, which are of a user or several. `use` tells uses of them apart.
 
         Raises BudgetReached, and DistillError where the teacher cannot go on.
         """
@@ -101,11 +104,14 @@ class Asking:
         return self._answer(reply, prompt_sha256)
 
     def _is_stale(self, reply: Mapping[str, Any]) -> bool:
-        if reply["finish"] == "length":
+        outcome = self._outcome(reply)
+        if outcome == "truncated":
             return reply["limit"] < self._plan.teacher.max_reply_tokens
-        return self._again and self._outcome(reply) in ("refused", "empty")
+        return self._again and outcome in ("refused", "empty", "page")
 
-    def _read(self, completion: Mapping[str, Any], watch: "_Account", user: str) -> Mapping[str, Any]:
+    def _read(
+        self, completion: Mapping[str, Any], watch: "_Account", user: str | list[str]
+    ) -> Mapping[str, Any]:
         """What the journal keeps of a completion. Raises InvalidReply, and DistillError for another model."""
         choice = completion["choices"][0]
         usage = _usage(completion) or watch.bound
@@ -127,6 +133,7 @@ class Asking:
                 "writes them without asking for more"
             )
         finish = choice.get("finish_reason")
+        text, redacted = _without_personal_data(text)
         reply = {
             "name": name,
             "model": model,
@@ -135,6 +142,7 @@ class Asking:
             "limit": self._plan.teacher.max_reply_tokens,
             "refusal": bool(choice["message"].get("refusal")) or finish == "content_filter",
             "text": text,
+            "redacted": redacted,
             "user": user,
         }
         self._journal.add(watch.key, change, reply)
@@ -144,21 +152,21 @@ class Asking:
         text = reply["text"].strip()
         if reply["refusal"] or any(pattern.search(text) for pattern in self._refusals):
             return "refused"
-        if reply["finish"] == "length":
+        if str(reply["finish"]).lower() in CUT:
             return "truncated"
+        if PAGE.match(text):
+            return "page"
         return "answered" if text else "empty"
 
     def _answer(self, reply: Mapping[str, Any], prompt_sha256: str) -> Answer:
-        # half a surrogate pair, which JSON can hold, is no text that can be written
-        plain = reply["text"].encode(errors="replace").decode().replace("\0", "")
-        text, counts = redact(plain.strip())
+        text, redacted = _without_personal_data(reply["text"])  # a line of an older run has some
         return Answer(
             self._outcome(reply),
             text,
             model=reply["model"],
             fingerprint=reply["fingerprint"],
             prompt_sha256=prompt_sha256,
-            redacted=counts.total(),
+            redacted=reply.get("redacted", redacted),
         )
 
 
@@ -179,6 +187,13 @@ class _Account(Watch):
         budget = self._budget
         if requests >= budget.max_requests or tokens.plus(self.bound).total > budget.max_tokens:
             raise BudgetReached
+
+
+def _without_personal_data(text: str) -> tuple[str, int]:
+    """A reply as it is kept, and how much was redacted in it."""
+    # half a surrogate pair, which JSON can hold, is no text that can be written
+    found, counts = redact(text.encode(errors="replace").decode().replace("\0", "").strip())
+    return found, counts.total()
 
 
 def _name(stated: Any) -> str | None:

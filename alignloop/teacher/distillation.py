@@ -23,9 +23,9 @@ from alignloop.teacher import ways
 from alignloop.teacher.asking import REMEDIES, WORDS, Answer, Asking, BudgetReached
 from alignloop.teacher.costs import Bound, money, most, words_of
 from alignloop.teacher.items import Item, Items, read_items
-from alignloop.teacher.journal import FOLDER, Journal, Tokens
+from alignloop.teacher.journal import Journal, Tokens, place_of
 from alignloop.teacher.plan import DistillError, Plan, RejectedError, load_principles
-from alignloop.teacher.self_instruct import NewTasks
+from alignloop.teacher.self_instruct import NewTasks, user_of
 
 SEEN = 20  # replies before the share of those that are left out can stop the run
 FORGOTTEN = Path("data", "forgotten.txt")
@@ -59,8 +59,7 @@ class Distillation:
         self._principles = load_principles(root / plan.principles) if is_critique else []
         forgotten = ForgottenUsers(root / FORGOTTEN)
         self.items: Items = read_items(root / plan.prompts, forgotten, rankings=is_rewrite, limit=plan.limit)
-        name = re.sub(r"[^A-Za-z0-9.]+", "-", plan.out)
-        self.journal = Journal(root / FOLDER / name)
+        self.journal = Journal(place_of(root, plan.out))
 
     def close(self) -> None:
         self.journal.close()
@@ -241,8 +240,7 @@ def _shortfall(tasks: NewTasks, wanted: int) -> list[str]:
 
 
 def _task_item(task: str) -> Item:
-    user = content_id("self-instruct", task)
-    return Item((("user", task),), None, user, "self-instruct", time="", source="self-instruct")
+    return Item((("user", task),), None, user_of(task), "self-instruct", time="", source="self-instruct")
 
 
 def _check_replaceable(out: Path) -> None:

@@ -2,15 +2,18 @@
 
 It is the cache, and the account of what was spent. A line is written before a request is sent, and one when
 its reply has come, so that after `kill -9` nothing is asked twice but what was under way, and that counts as
-spent. A prompt is there as a hash only; a reply has the user of its prompt, whom `data forget` removes.
+spent. A prompt is there as a hash only, and a reply without personal data; it has the user of its prompt,
+whom `data forget` removes.
 """
 
 import errno
 import json
 import os
+import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fcntl import LOCK_EX, LOCK_NB, flock
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +21,17 @@ from alignloop.files import replacing
 from alignloop.teacher.plan import DistillError
 
 FOLDER = Path(".cache", "distill")
+
+
+def place_of(root: Path, out: str) -> Path:
+    """The journal of a plan by its `out`, of which each has its own. One of before is renamed."""
+    normal = Path(out).as_posix()
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", normal)
+    before = root / FOLDER / readable
+    place = root / FOLDER / f"{sha256(normal.encode()).hexdigest()[:8]}-{readable[-100:]}"
+    if before.is_file() and not place.exists():
+        before.rename(place)
+    return place
 
 
 class Tokens(NamedTuple):
@@ -119,10 +133,8 @@ def erase_user(root: Path, users: Collection[str]) -> int:
     What they cost stays counted.
     """
     erased = 0
-    for path in sorted((root / FOLDER).glob("*.jsonl")):
-        content = path.read_bytes()
-        lines = _lines(path, content[: content.rfind(b"\n") + 1])
-        found = [line.get("user") in users for line in lines]
+    for path, lines in _journals(root):
+        found = [_is_of(line, users) for line in lines]
         if any(found):
             kept = [
                 {"erased": line["reply"], "tokens": line["tokens"]} if own else line
@@ -132,6 +144,26 @@ def erase_user(root: Path, users: Collection[str]) -> int:
                 part.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in kept))
         erased += sum(found)
     return erased
+
+
+def texts_of(root: Path, users: Collection[str]) -> Iterator[str]:
+    """The replies to requests that showed prompts of several users, these among them."""
+    for _, lines in _journals(root):
+        yield from (
+            line["text"] for line in lines if isinstance(line.get("user"), list) and _is_of(line, users)
+        )
+
+
+def _is_of(line: Mapping[str, Any], users: Collection[str]) -> bool:
+    """Whether a line is the reply to a prompt of one of these users."""
+    found = line.get("user")
+    return any(user in users for user in (found if isinstance(found, list) else [found]))
+
+
+def _journals(root: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+    for path in sorted((root / FOLDER).glob("*.jsonl")):
+        content = path.read_bytes()
+        yield path, _lines(path, content[: content.rfind(b"\n") + 1])
 
 
 def _lines(path: Path, content: bytes) -> list[dict[str, Any]]:

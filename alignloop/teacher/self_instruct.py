@@ -6,12 +6,15 @@ with every other is at most the plan's bound, and if its length, language and wo
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 
+from alignloop.data.content_ids import content_id
 from alignloop.data.language import languages_of
 from alignloop.data.preparation.word_hashes import words
 from alignloop.seeds import draws
 from alignloop.teacher.items import Item
+from alignloop.teacher.journal import texts_of
 from alignloop.teacher.plan import Plan, SelfInstruct
 from alignloop.teacher.similarity import Instructions
 from alignloop.teacher.ways import Ask
@@ -27,6 +30,7 @@ class NewTasks:
     def __init__(self, plan: Plan, seeds: Sequence[Item], ask: Ask) -> None:
         self._plan, self._ask = plan, ask
         self._seeds = [_instruction(seed) for seed in seeds]
+        self._users = {text: {seed.user} for text, seed in zip(self._seeds, seeds, strict=True)}
         self._known = Instructions(self._seeds, plan.self_instruct.max_similarity)
         self.made: list[str] = []
         self.filtered = Counter[str]()
@@ -41,17 +45,19 @@ class NewTasks:
                 self.ran_dry = True
                 return
             kept = len(self.made)
-            for task in self._tasks(request):
+            tasks, users = self._tasks(request)
+            for task in tasks:
                 if reason := self._fault(task):
                     self.filtered[reason] += 1
                 elif len(self.made) < wish.instructions:
                     self.made.append(task)
+                    self._users[task] = users  # it may have their words
                     yield task
             idle = 0 if len(self.made) > kept else idle + 1
             request += 1
 
-    def _tasks(self, request: int) -> list[str]:
-        """What the teacher makes of one request."""
+    def _tasks(self, request: int) -> tuple[list[str], set[str]]:
+        """What the teacher makes of one request, and whose tasks it was shown, or made of whose."""
         random = draws(self._plan.seed, "distill", "tasks", str(request))
         new = [self.made[place] for place in random.permutation(len(self.made))[:SHOWN_NEW]]
         left = SHOWN_SEEDS + SHOWN_NEW - len(new)
@@ -63,21 +69,36 @@ class NewTasks:
             "different kinds, about different things. Each is complete in itself: it holds all that is "
             "needed to do it. Write them as a numbered list and nothing else."
         )
-        reply = self._ask([{"role": "user", "content": content}], "", f"tasks {request}")
-        if reply.outcome in ("refused", "empty"):
+        users = set[str]().union(*(self._users[text] for text in shown))
+        reply = self._ask([{"role": "user", "content": content}], sorted(users), f"tasks {request}")
+        if reply.outcome in ("refused", "empty", "page"):
             self.filtered[f"request {reply.outcome}"] += 1
-            return []
-        tasks = [" ".join(part.split()) for part in NUMBERED.split(reply.text)[1:]]
+            return [], users
+        tasks = _numbered(reply.text)
         if not tasks:
             self.filtered["request without a numbered list"] += 1
         # the last one of a reply that was cut is half a task
-        return [task for task in (tasks[:-1] if reply.outcome == "truncated" else tasks) if task]
+        return [task for task in (tasks[:-1] if reply.outcome == "truncated" else tasks) if task], users
 
     def _fault(self, task: str) -> str:
         """Why a task is not kept; empty: it is, and later ones are compared with it."""
         if fault := _unfit(task, self._plan.self_instruct):
             return fault
         return "" if self._known.add(task) else "similar to another"
+
+
+def user_of(task: str) -> str:
+    """A new task is a user of its own."""
+    return content_id("self-instruct", task)
+
+
+def users_made_of(root: Path, users: Collection[str]) -> set[str]:
+    """The users that new tasks are, which were made from seed tasks of these users: the journals know."""
+    return {user_of(task) for text in texts_of(root, users) for task in _numbered(text)}
+
+
+def _numbered(text: str) -> list[str]:
+    return [" ".join(part.split()) for part in NUMBERED.split(text)[1:]]
 
 
 def _unfit(task: str, wish: SelfInstruct) -> str:

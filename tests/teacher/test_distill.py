@@ -46,6 +46,9 @@ def test_answers_become_a_source_with_provenance_and_without_personal_data(
     assert asked(server) == ["Why is the sea salty?", "Write to <EMAIL>, please.", "Name a colour."]
     assert {body["messages"][0]["content"] for body in server.asked} == {"Be short."}
     assert set(server.keys) == {"Bearer a-secret"}
+    [journal] = (here / FOLDER).iterdir()
+    assert b"7946 0958" not in journal.read_bytes()
+    assert b"Salt: call <PHONE>." in journal.read_bytes()
     first, second, _ = written(here)
     assert [turn.content for turn in first.messages] == [
         "Why is the sea salty?",
@@ -147,20 +150,23 @@ REFUSAL = {"message": {"content": None, "refusal": "No."}, "finish_reason": "sto
 def test_replies_that_are_no_answer_are_counted_and_a_larger_limit_asks_again(
     here: Path, server: ChatServer, plan: PlanFile, capsys: Any
 ) -> None:
-    write(here / "prompts.jsonl", "One?", "Two?", "Three?", "Four?", "Five?")
+    write(here / "prompts.jsonl", "One?", "Two?", "Three?", "Four?", "Five?", "Six?", "Seven?")
     cut = {"choices": [{"message": {"content": "Half a"}, "finish_reason": "length"}]}
-    server.first = ["I'm sorry, but no.", {"choices": [REFUSAL]}, cut, "  \n"]
+    at_most = {"choices": [{"message": {"content": "Half a"}, "finish_reason": "MAX_TOKENS"}]}
+    page = " <!DOCTYPE html><html><body>502 Bad Gateway</body></html>"
+    server.first = ["I'm sorry, but no.", {"choices": [REFUSAL]}, cut, "  \n", at_most, page]
     assert distill(plan()) == 0
     said = capsys.readouterr().out
     assert "left out: 2 refused: correct the prompts" in said
-    assert "1 truncated: raise teacher.max_reply_tokens" in said
+    assert "2 truncated: raise teacher.max_reply_tokens" in said
     assert "1 empty: " in said
-    assert [each.messages[0].content for each in written(here)] == ["Five?"]
+    assert "1 page: a gateway's page of an error is no answer" in said
+    assert [each.messages[0].content for each in written(here)] == ["Seven?"]
     assert distill(plan(teacher={"max_reply_tokens": 1024})) == 0
-    assert asked(server)[5:] == ["Three?"]
+    assert asked(server)[7:] == ["Three?", "Five?"]
     assert distill(plan(teacher={"max_reply_tokens": 1024}), "--again") == 0
-    assert asked(server)[6:] == ["One?", "Two?", "Four?"]
-    assert len(written(here)) == 5
+    assert asked(server)[9:] == ["One?", "Two?", "Four?", "Six?"]
+    assert len(written(here)) == 7
 
 
 def test_a_prompt_that_the_server_rejects_is_left_out_and_what_is_no_text_is_made_one(
@@ -262,3 +268,17 @@ def test_forgotten_users_are_not_asked_about_and_their_replies_are_erased(
     assert "this run: 0 requests, 2 replies from the journal" in said
     assert "all runs: 3 of 1,000 requests, 54 tokens" in said
     assert [each.user for each in written(here)] == ["u0", "u2"]
+
+
+def test_each_plan_has_a_journal_of_its_own_and_one_of_before_is_found(
+    here: Path, server: ChatServer, plan: PlanFile
+) -> None:
+    for out in ("a_b.jsonl", "a-b.jsonl", "a/b.jsonl", "a-b.jsonl", "./a_b.jsonl"):
+        assert distill(plan(out=out)) == 0
+    journals = sorted((here / FOLDER).iterdir())
+    assert len(journals) == 3
+    assert len(server.asked) == 9
+    journals[0].rename(here / FOLDER / "a-b.jsonl")
+    for out in ("a_b.jsonl", "a-b.jsonl", "a/b.jsonl"):
+        distill(plan(out=out))
+    assert len(list((here / FOLDER).iterdir())) == 3

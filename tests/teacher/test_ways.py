@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from alignloop.teacher.journal import FOLDER, erase_user
+from alignloop.teacher.self_instruct import users_made_of
 from tests.chat_server import ChatServer
 from tests.teacher.conftest import asked, distill, write, written
 
@@ -93,3 +95,24 @@ def test_new_tasks_are_filtered_and_answered(
     lists = iter(["1. Explain how bread rises in the oven."])
     assert distill(plan(way="self-instruct", self_instruct=wish, **few)) == 1
     assert "only 1 of 2 tasks were made within the budget" in capsys.readouterr().err
+
+
+def test_new_tasks_are_known_by_the_users_of_the_tasks_that_they_were_made_of(
+    here: Path, server: ChatServer, plan: PlanFile
+) -> None:
+    seeds = {"ada": "Tell my sister Zandorina a story about the old mill.", "bob": "Name three birds."}
+    rows = [
+        {"id": user, "messages": [{"role": "user", "content": text}], "user": user, "source": "s"}
+        for user, text in seeds.items()
+    ]
+    write(here / "prompts.jsonl", *rows)
+    lists = iter(["1. Write a letter to Zandorina about the river.", "1. List four uses of an old bottle."])
+    server.reply = lambda body: (
+        next(lists) if body["messages"][-1]["content"].startswith("Here are tasks") else "Well."
+    )
+    assert distill(plan(way="self-instruct", self_instruct={"instructions": 2})) == 0
+    made = {each.user for each in written(here)}
+    assert users_made_of(here, {"ada"}) == made, "the second was made of the first"
+    assert not users_made_of(here, {"eve"})
+    assert erase_user(here, {"ada"} | made) == 4
+    assert b"Zandorina" not in b"".join(path.read_bytes() for path in (here / FOLDER).iterdir())
