@@ -3,7 +3,7 @@
 Exports name a labeler as the user of a conversation that the labeler wrote.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -14,20 +14,26 @@ from sqlalchemy.orm import Session
 from alignloop.labeling.database import existing_database, is_postgresql, log_event
 from alignloop.labeling.schema import Assignment, Event, Item, Labeler, Submission
 
+Goes = Callable[[dict[str, Any], Iterable[str]], bool]  # an item, by its prompt and responses
 ITEM_ACTIONS = ("answer", "skip", "import answer", "reopen", "keep answer", "change answer")
 
 
-def count_items(root: Path, users: Collection[str]) -> int:
-    """Number of items whose prompt or conversation is by one of `users`."""
+def no_prompt(prompt: dict[str, Any], responses: Iterable[str]) -> bool:
+    """No item goes but those of the users' prompts and conversations."""
+    return False
+
+
+def count_items(root: Path, users: Collection[str], goes: Goes = no_prompt) -> int:
+    """Number of items whose prompt or conversation is by one of `users`, or that go for their responses."""
     with existing_database(root) as database:
         if database is None:
             return 0
         with database.reading() as session:
-            return len(_items(session, users))
+            return len(_items(session, users, goes))
 
 
-def forget(root: Path, users: Collection[str], mark: str) -> dict[str, int]:
-    """Remove the items of `users` with their assignments and submissions, and their traces in the audit.
+def forget(root: Path, users: Collection[str], mark: str, goes: Goes = no_prompt) -> dict[str, int]:
+    """Remove the items of `users`, and those that go, with assignments, submissions and traces in the audit.
 
     Returns the number removed of each; empty if there is no database or it has no item of these users.
     """
@@ -35,7 +41,7 @@ def forget(root: Path, users: Collection[str], mark: str) -> dict[str, int]:
         if database is None:
             return {}
         with database.writing() as session:
-            items = _items(session, users)
+            items = _items(session, users, goes)
             keys = set(session.scalars(select(Item.key).where(Item.id.in_(items))))
             removed = {
                 "answers": _remove(session, delete(Submission).where(Submission.item.in_(items))),
@@ -54,9 +60,9 @@ def _remove(session: Session, removal: Delete) -> int:
     return cast("CursorResult[Any]", session.execute(removal)).rowcount
 
 
-def _items(session: Session, users: Collection[str]) -> list[int]:
-    prompts = session.execute(select(Item.id, Item.prompt))
-    items = {id for id, prompt in prompts if prompt.get("user") in users}
+def _items(session: Session, users: Collection[str], goes: Goes) -> list[int]:
+    rows = session.execute(select(Item.id, Item.prompt, Item.responses))
+    items = {id for id, prompt, texts in rows if prompt.get("user") in users or goes(prompt, texts)}
     written = select(Assignment.item).join(Item, Item.id == Assignment.item)
     items |= set(session.scalars(written.where(Item.job == "converse", Assignment.labeler.in_(users))))
     return sorted(items)

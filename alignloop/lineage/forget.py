@@ -5,6 +5,7 @@ repeated, and the steps that can fail for outside reasons (a remote that is unre
 failure, the same command resumes. The next run makes all that depends on the data anew.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from alignloop import params as parameters
-from alignloop.data.content_ids import content_id
 from alignloop.data.forgotten import ForgottenUsers
 from alignloop.data.formats.importer import Changed, Refused
 from alignloop.data.formats.sources import Source, find_sources
@@ -24,11 +24,15 @@ from alignloop.lineage import quotes, record_trace, row_removal
 from alignloop.lineage.graph import Graph, descendants, load_graph
 from alignloop.lineage.log import DATA, RECORD_SUFFIXES, model_label
 from alignloop.lineage.record_trace import Occurrence
+from alignloop.lineage.user_records import ShownPassages, User, documents_of_user, folders, has_turns, indexes
+from alignloop.params import Params
 from alignloop.pipeline import dvc_pipeline
 from alignloop.pipeline.dvc_errors import VersioningError
 from alignloop.records import Demonstration, Prompt, prompt_of
-from alignloop.retrieval.index import DEFAULT, SEARCH, count_documents, remove_user
+from alignloop.retrieval.documents import documents_of
+from alignloop.retrieval.index import remove_user
 from alignloop.teacher import journal
+from alignloop.teacher.self_instruct import users_made_of
 from alignloop.tracking import registry
 
 FORGOTTEN = Path("data/forgotten.txt")
@@ -39,29 +43,6 @@ Row = dict[str, Any]
 
 class ForgetError(AlignloopError):
     """There is no data of this user."""
-
-
-@dataclass
-class User:
-    """A user, by the ids that records may use; ids and texts of the user's prompts found so far."""
-
-    id: str
-    prompts: set[str] = field(default_factory=set)
-    texts: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        # `prepare` replaces an id that is personal data itself by the second form
-        self.ids = {self.id, content_id("user", self.id)}
-
-    def owns(self, row: Row) -> bool:
-        """Whether a record is the user's prompt or demonstration, or made from one of the user's prompts."""
-        prompt = row.get("prompt")
-        owned = prompt if isinstance(prompt, dict) else row
-        if owned.get("user") in self.ids:
-            self.prompts.add(str(owned.get("id")))
-            self.texts |= {str(turn.get("content")) for turn in owned.get("messages", ())}
-            return True
-        return isinstance(prompt, str) and prompt in self.prompts
 
 
 @dataclass
@@ -81,16 +62,18 @@ class UserData:
 def forget_user(root: Path, id: str) -> Iterator[str]:
     """Forget a user, and yield a line for each thing that was done."""
     user, forgotten = User(id), ForgottenUsers(root / FORGOTTEN)
+    params = parameters.load(root / "params.yaml")
     names = {id, *chat_erasure.names_of(root, id)}  # in chat, and in records of what was said there
     user.ids |= names
+    user.ids |= users_made_of(root, user.ids)  # new tasks that a teacher made of the user's
+    documents = list(documents_of_user(root, params, user.ids))
+    user.passages = ShownPassages(documents)
     graph = load_graph(root, commits=True)
     # 1. Search everywhere first: a user without data is not written down.
     data = search_versions(root, graph, user)
     rows, files = _search_sources(root, user), _search_sets(root, user)
-    indexes = [root / DEFAULT, *sorted((root / SEARCH).glob("*.sqlite"))]
-    indexed = sum(count_documents(place, user.ids) for place in indexes)
-    stored = erasure.count_items(root, user.ids) + chat_erasure.count_items(root, user.ids)
-    known = data.objects or rows or files or indexed or stored
+    stored = erasure.count_items(root, user.ids, user.made) + chat_erasure.count_items(root, user.ids)
+    known = data.objects or rows or files or documents or stored
     if not (id in forgotten or known):
         raise ForgetError(
             f"{id}: no source, set, version of a set or labeling item holds anything of this user; "
@@ -116,27 +99,36 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
         )
     if conversations := chat_erasure.forget(root, user.ids, mark):
         yield f"removed    {conversations:,} conversations of the chat page, with all feedback on them"
-    if counts := erasure.forget(root, user.ids, mark):
+    if counts := erasure.forget(root, user.ids, mark, user.made):
         removed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
         yield f"removed    {removed} from the labeling store"
     if replies := journal.erase_user(root, user.ids):
         yield f"removed    {replies:,} replies of a teacher to their prompts from {journal.FOLDER}"
-    for place in indexes:
-        if removed := remove_user(place, user.ids):
-            name = place.relative_to(root).as_posix()
-            yield f"removed    {removed:,} documents from {name}, the search's index"
-    yield from quotes.forget_quotes(root, user.texts)
-    yield from quotes.forget_completions(root, user.prompts)
+    yield from quotes.forget_quotes(root, user.texts | user.read_texts)
+    yield from quotes.forget_completions(root, user.prompts | user.read_prompts)
     # 4. The models that were trained on it.
     yield from _mark_models(root, graph, data, mark)
     # 5. The data in earlier versions.
     yield from _erase_versions(root, data)
-    yield from _left(root, user)
+    # 6. The documents at last: by them a repeated command finds what was made of them.
+    for place in indexes(root, params):
+        if removed := remove_user(place, user.ids):
+            yield f"removed    {removed:,} documents from {_name(place, root)}, the search's index"
+    yield from _left(root, user, params)
     yield f"next       `git add {FORGOTTEN} && git commit`, and `make run`: it makes anew what is affected."
 
 
-def _left(root: Path, user: User) -> Iterator[str]:
+def _name(place: Path, root: Path) -> str:
+    return os.path.relpath(place, root)
+
+
+def _left(root: Path, user: User, params: Params) -> Iterator[str]:
     """Name what this command does not remove."""
+    for folder in folders(root, params):
+        if count := len(list(documents_of(folder, user.ids))):
+            yield f"left       {count:,} documents in {_name(folder, root)}: remove these lines there"
+    yield "left       passages in records, of documents that were in no index and no folder any more"
+    yield "left       indexes elsewhere, which neither params.yaml nor the pipeline names"
     yield "left       what the models above have learned, until they are replaced"
     yield "left       copies elsewhere: other clones, backups, exports, what people have copied; MLflow's and"
     yield "           Prefect's stores where another machine keeps them"
@@ -159,7 +151,7 @@ def search_versions(root: Path, graph: Graph, user: User) -> UserData:
         for path, hash in execution.outputs.items()
         if path.startswith(DATA)
     }
-    for path, hash in sorted(all_versions, key=lambda pair: (pair[0].startswith(ROLLOUTS), pair)):
+    for path, hash in sorted(all_versions, key=lambda pair: _order(pair[0])):
         try:
             contents = pipeline.contents(hash)
         except VersioningError:
@@ -182,6 +174,11 @@ def search_versions(root: Path, graph: Graph, user: User) -> UserData:
             if training_records:
                 data.trained.add(hash)
     return data
+
+
+def _order(path: str) -> tuple[int, str]:
+    """What says which prompts and responses are meant comes before what has only their ids or texts."""
+    return (2 if path.startswith(ROLLOUTS) else 0 if has_turns(path) else 1), path
 
 
 def _count(path: str, name: str, place: Path, user: User) -> tuple[int, int]:
@@ -219,12 +216,16 @@ def _is_of(item: Any, user: User) -> bool:
     if isinstance(record, Refused):
         return False
     owned = prompt_of(record)
-    return isinstance(owned, Prompt | Demonstration) and owned.user in user.ids
+    if not isinstance(owned, Prompt | Demonstration):
+        return False
+    return owned.user in user.ids or (
+        isinstance(owned, Demonstration) and any(user.passages.are_in(call.result) for call in owned.calls)
+    )
 
 
 def _search_sets(root: Path, user: User) -> list[Path]:
     """Return the files in the workspace's sets that hold the user's records. DVC makes changed sets anew."""
-    paths = sorted(record_trace.present_sets(root), key=lambda path: path.startswith(ROLLOUTS))
+    paths = sorted(record_trace.present_sets(root), key=_order)
     files = [file for path in paths for file in record_trace.set_files(root, path).values()]
     return [file for file in files if sum(user.owns(row) for _, row in read_rows(file))]
 

@@ -204,6 +204,17 @@ def _of_line(line: bytes, place: str, licence: str, forgotten: ForgottenUsers | 
     return Document(found.get("id", place), title, text, licence, user)
 
 
+def documents_of(folder: Path, users: set[str]) -> Iterator[Document]:
+    """The documents of these users below a folder: lines of JSON, which alone state one."""
+    for path in _entries(folder):
+        if isinstance(path, Path) and path.suffix.lower() == ".jsonl" and path.is_file():
+            try:
+                found = list(_lines(path, path.relative_to(folder).as_posix(), "", None))
+            except (Unreadable, OSError):
+                continue
+            yield from (each for each in found if isinstance(each, Document) and each.user in users)
+
+
 def content_of(documents: list[Document], settings: str) -> str:
     """The hash of all that an index is made of."""
     digest = hashlib.sha256(settings.encode())

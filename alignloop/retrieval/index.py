@@ -132,12 +132,6 @@ class Index:
         rows = self.database.execute("SELECT id, title, text, licence, user FROM documents")
         return sorted((Document(*row) for row in rows), key=lambda each: each.id)
 
-    def count_documents(self, users: set[str]) -> int:
-        """How many documents are these users'."""
-        marks = ", ".join("?" * len(users))
-        rows = self.database.execute(f"SELECT count(*) FROM documents WHERE user IN ({marks})", [*users])
-        return int(rows.fetchone()[0])
-
 
 @contextmanager
 def opened(path: Path, content: str | None = None) -> Iterator[Index]:
@@ -173,17 +167,17 @@ def opened(path: Path, content: str | None = None) -> Iterator[Index]:
         raise IndexProblem(f"{path}: is broken ({error}); {remedy}") from None
 
 
-def count_documents(path: Path, users: set[str]) -> int:
-    """How many documents of these users an index has; 0 where there is no index. Raises IndexProblem."""
+def documents_in(path: Path, users: set[str]) -> list[Document]:
+    """The documents of these users in an index; none where there is no index. Raises IndexProblem."""
     if not path.is_file():
-        return 0
+        return []
     with opened(path) as index:
-        return index.count_documents(users)
+        return [each for each in index.all() if each.user in users]
 
 
 def remove_user(path: Path, users: set[str]) -> int:
     """Take these users' documents out of an index, as if they had never been in it; how many there were."""
-    if not count_documents(path, users):
+    if not documents_in(path, users):
         return 0
     with opened(path) as index:
         documents = index.all()

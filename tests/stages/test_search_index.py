@@ -14,7 +14,7 @@ from alignloop.params import Params
 from alignloop.params.binding import bind
 from alignloop.params.tools import ToolFunction
 from alignloop.progress import Progress
-from alignloop.retrieval.index import IndexProblem, count_documents, opened
+from alignloop.retrieval.index import IndexProblem, documents_in, opened
 from alignloop.stages.search_index import search_index
 from alignloop.tools.toolbox import Toolbox, open_tools
 from tests.core.conftest import tokenizer  # noqa: F401
@@ -65,7 +65,7 @@ def test_a_changed_document_is_what_is_answered_and_a_forgotten_users_is_gone(
         after = said(tools, tokenizer, "when was the mill built")
         assert "built in 1741." in after
         assert "1820" not in after
-    assert count_documents(Path("search/main.sqlite"), {"ada"}) == 0
+    assert not documents_in(Path("search/main.sqlite"), {"ada"})
     Path("documents/mill.txt").write_text("The mill was built in 1820.")
     run(params)
     with opened(Path("search/main.sqlite")) as index:
