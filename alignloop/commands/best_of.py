@@ -24,7 +24,6 @@ from alignloop.tool_turns import ToolCall
 from alignloop.tools.call_form import BrokenCall
 from alignloop.tools.demonstrations import calls_in
 from alignloop.tools.responder import open_responder
-from alignloop.training.encoding import prompt_rows
 from alignloop.training.scoring import scorer
 
 
@@ -44,7 +43,7 @@ def command(arguments: Sequence[str]) -> int:
         open_sampler(params.rollout, options.policy) as sampler,
     ):
         room = responder.room(context_of(policy), params.decoding.max_new_tokens)
-        rows, _ = prompt_rows(tokenizer, prompts, room, responder.encode_prompt)
+        rows, _ = responder.prompt_rows(tokenizer, prompts, room)
         pool = draw_pool(
             policy,
             tokenizer,

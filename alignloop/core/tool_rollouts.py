@@ -45,8 +45,11 @@ class Tools(Protocol):
         """Take note of such a call."""
         ...
 
-    def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
-        """An answer to each call, in their order; it never fails, whatever a call or a tool does."""
+    def answer(self, turns: Sequence[Sequence[int]], prompts: Sequence[Sequence[int]]) -> list[Answer]:
+        """An answer to each call, in their order, whatever a call or a tool does; to these prompts.
+
+        It raises where a tool can answer no call any more.
+        """
         ...
 
 
@@ -129,7 +132,9 @@ class ToolSampler:
         for number in range(self._max_calls):
             if not calling:
                 break
-            answers = self._tools.answer([rows[place].turn for place in calling])
+            answers = self._tools.answer(
+                [rows[place].turn for place in calling], [prompts[place] for place in calling]
+            )
             for place, answer in zip(calling, answers, strict=True):
                 rows[place].add_answer(answer.ids)
                 outcomes[answer.outcome] += 1

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core.best_of_n import expected_value, kl_if_all_differ, kl_measured
 from alignloop.core.experience import Score
-from alignloop.core.models import token_rules
+from alignloop.core.models import context_of, token_rules
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.sampler import Sampler
 from alignloop.evaluation.responses import ModelResponses
@@ -20,7 +20,6 @@ from alignloop.params.tools import Tools
 from alignloop.seeds import seed_of
 from alignloop.tool_turns import Turns
 from alignloop.tools.responder import Responder, open_responder
-from alignloop.training.encoding import chat
 from alignloop.training.scoring import scorer
 from alignloop.world.gold import judge
 
@@ -53,10 +52,12 @@ def best_of_n_rows(
     assert model.policy, "SFT's model is kept"
     prompts = [response.prompt for response in model.responses]
     with open_responder(tools, model.tokenizer) as responder:
+        room = responder.room(context_of(model.policy), decoding.max_new_tokens)
+        rows, _ = responder.prompt_rows(model.tokenizer, prompts, room)
         pool = draw_pool(
             model.policy,
             model.tokenizer,
-            [responder.encode_prompt(model.tokenizer, chat(prompt.messages)) for prompt in prompts],
+            [ids for _, ids in rows],
             score=scorer(reward_model, model.tokenizer),
             size=max(plan.best_of),
             temperature=plan.temperature,

@@ -30,7 +30,7 @@ from alignloop.seeds import draws, seed_of
 from alignloop.tool_turns import Turns
 from alignloop.tools.responder import Responder, open_responder
 from alignloop.training.corpus_loss import DomainLoss, corpus_loss, domain_losses, numbers_of
-from alignloop.training.encoding import document_rows, prompt_rows
+from alignloop.training.encoding import document_rows
 from alignloop.training.scoring import scorer
 from alignloop.world.gold import judge
 
@@ -124,7 +124,7 @@ def _respond(
     responder: Responder,
 ) -> ModelResponses:
     room = responder.room(context_of(model), decoding.max_new_tokens)
-    rows, too_long = prompt_rows(tokenizer, tests.prompts, room, responder.encode_prompt)
+    rows, too_long = responder.prompt_rows(tokenizer, tests.prompts, room)
     order = draws(seed, "evaluate").permutation(len(rows))[: plan.prompts]
     chosen, ids = [rows[index][0] for index in order], [rows[index][1] for index in order]
     sampler.follow(model)

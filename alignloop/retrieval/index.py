@@ -127,6 +127,16 @@ class Index:
         )
         return [Passage(*row) for row in rows]
 
+    def longest(self, most: int) -> list[Passage]:
+        """The longest of its first thousand passages, up to `most`."""
+        rows = self.database.execute(
+            "SELECT p.number, d.id, d.title, d.licence, p.text FROM passages p "
+            "JOIN documents d ON d.id = p.document WHERE p.number <= 1000 "
+            "ORDER BY length(d.title) + length(p.text) DESC, p.number LIMIT ?",
+            (most,),
+        )
+        return [Passage(*row) for row in rows]
+
     def all(self) -> list[Document]:
         """All documents, in the order of their ids."""
         rows = self.database.execute("SELECT id, title, text, licence, user FROM documents")

@@ -34,7 +34,7 @@ from alignloop.seeds import draws, seed_of
 from alignloop.tools.responder import Responder, open_responder
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.curves import write_curve
-from alignloop.training.encoding import document_rows, prompt_rows
+from alignloop.training.encoding import document_rows
 from alignloop.training.held_out_model import load_held_out_model
 from alignloop.training.resumable_loop import points, recalled
 from alignloop.training.rollout_records import rollout_records
@@ -77,7 +77,7 @@ def ppo(
         context = context_of(policy)
         known = read(prompts / "train.jsonl", Prompt)
         room = responder.room(context, decoding.max_new_tokens)
-        rows, too_long = prompt_rows(tokenizer, known, room, responder.encode_prompt)
+        rows, too_long = responder.prompt_rows(tokenizer, known, room)
         ptx = []
         if plan.ptx_coef:
             text = read_text(corpus, "train", "ppo.ptx_coef asks for (0: off)")

@@ -25,7 +25,6 @@ from alignloop.records import Prompt, Samples, Split
 from alignloop.seeds import draws, seed_of
 from alignloop.tool_turns import Turns
 from alignloop.tools.responder import Responder, open_responder
-from alignloop.training.encoding import prompt_rows
 from alignloop.training.scoring import scorer
 
 PROMPTS_PER_CALL = 128
@@ -179,7 +178,7 @@ def _draw(
     splits: tuple[tuple[Split, int], ...] = (("train", plan.prompts), ("valid", plan.valid_prompts))
     for split, wanted in splits:
         available = read(prompts / f"{split}.jsonl", Prompt, allow_empty=split == "valid")
-        rows, left_out = prompt_rows(tokenizer, available, room, responder.encode_prompt)
+        rows, left_out = responder.prompt_rows(tokenizer, available, room)
         order = draws(seed, "sample", round, split).permutation(len(rows))[:wanted]
         for index in order:
             prompt, ids = rows[index]

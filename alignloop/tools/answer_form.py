@@ -25,7 +25,7 @@ from alignloop.core.chat_template import (
 )
 from alignloop.core.tokens import encode
 from alignloop.retrieval.citations import CUT
-from alignloop.tools.processes import ToolError
+from alignloop.tools.schemas import ToolError
 
 SAID = "alignloop7answer"  # an answer that no template contains
 

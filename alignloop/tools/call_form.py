@@ -13,7 +13,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from alignloop.core.chat_template import QUESTION, response_form, special_tokens, write_template
-from alignloop.tools.processes import ToolError
+from alignloop.tools.schemas import ToolError
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 NAME = "alpha7probe"

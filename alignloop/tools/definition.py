@@ -16,13 +16,24 @@ class ToolProblem(Exception):
     """Why a call has no result. A tool raises it with words for the model; anything else is a failure."""
 
 
+class ToolStops(ToolProblem):
+    """Why no call can be answered from now on, with the remedy: it stops the stage, no policy reads it."""
+
+
 @dataclass(frozen=True)
 class Definition:
-    """What the model is told of a tool; `parameters` is the JSON schema of an object of arguments."""
+    """What the model is told of a tool; `parameters` is the JSON schema of an object of arguments.
+
+    `settings` is that of what the user states, None for anything that the function takes. `check` is called
+    once before the first call, with the settings; it raises ToolStops where they cannot be used, and returns
+    the longest result that is to be expected, or "".
+    """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
+    settings: Mapping[str, Any] | None = None
+    check: Callable[..., str] | None = None
 
     def as_schema(self) -> dict[str, Any]:
         """As chat templates and OpenAI's API write tools."""
@@ -36,15 +47,25 @@ class Definition:
         }
 
 
-def tool(name: str, description: str, parameters: Mapping[str, Any]) -> Callable[[Function], Function]:
-    """Makes a function a tool. Raises ValueError for a name that is none, or a schema of something else."""
+def tool(
+    name: str,
+    description: str,
+    parameters: Mapping[str, Any],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    check: Callable[..., str] | None = None,
+) -> Callable[[Function], Function]:
+    """Makes a function a tool: see Definition.
+
+    Raises ValueError for a name that is none, or a schema of something else.
+    """
     if not NAME.fullmatch(name):
         raise ValueError(f"a tool's name must be 1 to 40 small letters, digits and _, not {name!r}")
     if parameters.get("type") != "object":
         raise ValueError(f"the parameters of {name} must be a JSON schema of type object")
 
     def mark(function: Function) -> Function:
-        function.__dict__["tool"] = Definition(name, description, parameters)
+        function.__dict__["tool"] = Definition(name, description, parameters, settings, check)
         return function
 
     return mark

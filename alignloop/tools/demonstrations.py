@@ -10,8 +10,8 @@ from alignloop.core.tokens import Encoded, encode_response
 from alignloop.records import Demonstration
 from alignloop.tool_turns import ToolCall, Turns
 from alignloop.tools.offer import is_off
-from alignloop.tools.processes import ToolError
 from alignloop.tools.responder import Responder
+from alignloop.tools.schemas import ToolError
 from alignloop.tools.toolbox import Toolbox
 from alignloop.training.encoding import chat, demonstration_rows, fitting_demonstrations
 

@@ -16,20 +16,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from alignloop.errors import AlignloopError
 from alignloop.tools import worker
 from alignloop.tools.definition import Definition
+from alignloop.tools.descendants import end_descendants
+from alignloop.tools.schemas import ToolError, check_settings
 
 START_S = 60.0  # to import the tool's module
 PRINTED = 1_000_000  # characters that a call may print, which nobody reads
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
 PACKAGE = Path(__file__).parents[2]
-
-
-class ToolError(AlignloopError):
-    """A tool cannot be used; the message names it, the fault and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +39,10 @@ class Outcome:
 
 
 class _Gone(Exception):
-    """The process has ended, or has not replied in time (`late`)."""
+    """The process is of no use any more, and why: it has ended, is late, or wrote what is no reply."""
 
-    def __init__(self, late: bool) -> None:
-        self.late = late
+    def __init__(self, why: Literal["ended", "late", "no reply"]) -> None:
+        self.why = why
 
 
 class _Process:
@@ -67,17 +64,36 @@ class _Process:
             start_new_session=True,
         )
         self._rest = b""
+        self._calls = 0
 
-    def ask(self, call: Mapping[str, Any] | None, timeout_s: float) -> dict[str, Any]:
-        """The reply to a call; None: to its start. Raises _Gone, and is of no use then."""
+    def started(self) -> dict[str, Any]:
+        """What it says once the tool's module is imported. Raises _Gone."""
+        return self._reply(START_S)
+
+    def ask(
+        self, arguments: Mapping[str, Any] | None, settings: Mapping[str, Any], timeout_s: float
+    ) -> dict[str, Any]:
+        """The reply to a call; without arguments, of the tool's check. After _Gone it is of no use."""
         assert self._child.stdin is not None
-        if call is not None:
-            try:
-                self._child.stdin.write(json.dumps(call).encode() + b"\n")
-                self._child.stdin.flush()
-            except OSError:
-                raise _Gone(late=False) from None
-        return json.loads(self._read_line(time.monotonic() + timeout_s))
+        self._calls += 1
+        call = {"number": self._calls, "arguments": arguments, "settings": settings}
+        try:
+            self._child.stdin.write(json.dumps(call).encode() + b"\n")
+            self._child.stdin.flush()
+        except OSError:
+            raise _Gone("ended") from None
+        return self._reply(timeout_s)
+
+    def _reply(self, timeout_s: float) -> dict[str, Any]:
+        """The next line, which must be the reply to the last call: the tool may have written another."""
+        line = self._read_line(time.monotonic() + timeout_s)
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or found.get("number") != self._calls:
+            raise _Gone("no reply")
+        return found
 
     def _read_line(self, deadline: float) -> bytes:
         assert self._child.stdout is not None
@@ -86,16 +102,19 @@ class _Process:
             while b"\n" not in self._rest:
                 left = deadline - time.monotonic()
                 if left <= 0 or not selector.select(left):
-                    raise _Gone(late=True)
+                    raise _Gone("late")
                 part = os.read(self._child.stdout.fileno(), 65536)
                 if not part or len(self._rest) > self._line:
-                    raise _Gone(late=False)
+                    raise _Gone("ended")
                 self._rest += part
         line, _, self._rest = self._rest.partition(b"\n")
         return line
 
     def kill(self) -> None:
-        """End the process and all that it has started in its session."""
+        """End the process and all that it has started, also in sessions of their own."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(self._child.pid, signal.SIGSTOP)  # so that it starts no more
+        end_descendants(self._child.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
@@ -103,6 +122,13 @@ class _Process:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+
+
+_WHY = {
+    "ended": "ended its process",
+    "late": f"took more than {START_S:g} s",
+    "no reply": "wrote to where its process replies",
+}
 
 
 class ToolProcesses:
@@ -126,18 +152,21 @@ class ToolProcesses:
         self._limits: dict[str, Any] = {"characters": characters, "network": network}
         self._idle: list[_Process] = []
         self._lock = threading.Lock()
-        process, found = self._start()
+        process, self._found = self._start()
         self._idle.append(process)
-        self.definition = Definition(found["name"], found["description"], found["parameters"])
-        self.file = Path(found["file"])
+        self.definition = Definition(
+            *(self._found[name] for name in ("name", "description", "parameters", "settings"))
+        )
+        self.file = Path(self._found["file"])
+        self.longest = ""
 
     def _start(self) -> tuple[_Process, dict[str, Any]]:
         process = _Process(self.function, self._root, **self._limits)
         try:
-            found = process.ask(None, START_S)
+            found = process.started()
         except _Gone as gone:
             process.kill()
-            what = f"was not imported within {START_S:g} s" if gone.late else "ended its process"
+            what = f"was not imported within {START_S:g} s" if gone.why == "late" else "ended its process"
             raise ToolError(f"tools: {self.function} {what}; mend its module") from None
         if "broken" in found:
             process.kill()
@@ -147,8 +176,24 @@ class ToolProcesses:
             )
         return process, found
 
+    def check(self) -> None:
+        """Let the tool look at its settings. Raises ToolError where it cannot be used with them."""
+        check_settings(self.function, self._found, self._settings)
+        if self._found["checks"]:
+            try:
+                found = self._idle[0].ask(None, self._settings, START_S)
+            except _Gone as gone:
+                self.close()
+                raise ToolError(f"tools: {self.function}: its check {_WHY[gone.why]}; mend it") from None
+            if found["outcome"] != "answered":
+                raise ToolError(f"tools: {self.function}: {found.get('text', 'its check prints too much')}")
+            self.longest = found["text"]
+
     def call(self, arguments: Mapping[str, Any]) -> Outcome:
-        """The outcome of a call with these arguments; from several threads at a time. Never raises."""
+        """The outcome of a call with these arguments; from several threads at a time.
+
+        Raises ToolError only where the tool says that it cannot answer any call from now on.
+        """
         with self._lock:
             process = self._idle.pop() if self._idle else None
         name = self.definition.name
@@ -157,15 +202,17 @@ class ToolProcesses:
         except ToolError:
             return Outcome("failed", f"{name} could not be started")
         try:
-            found = process.ask({"arguments": dict(arguments), "settings": self._settings}, self._timeout_s)
+            found = process.ask(dict(arguments), self._settings, self._timeout_s)
         except _Gone as gone:
             process.kill()
-            if gone.late:
+            if gone.why == "late":
                 return Outcome("timed_out", f"{name} gave no result within {self._timeout_s:g} s")
-            return Outcome("failed", f"{name} ended its process")
+            return Outcome("failed", f"{name} {_WHY[gone.why]}")
         with self._lock:
             self._idle.append(process)
         match found["outcome"]:
+            case "stopped":
+                raise ToolError(f"{self.function}: {found['text']}")
             case "flooded":
                 return Outcome("flooded", f"{name} printed more than {PRINTED:,} characters")
             case "failed":

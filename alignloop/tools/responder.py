@@ -14,8 +14,10 @@ from alignloop.core.experience import Score
 from alignloop.core.sampler import Sampler
 from alignloop.core.tokens import decode, encode_prompt
 from alignloop.params.tools import Tools
+from alignloop.records import Prompt
 from alignloop.tool_turns import Turns
 from alignloop.tools.toolbox import Toolbox, open_tools
+from alignloop.training.encoding import prompt_rows
 
 Ids = Sequence[list[int]]
 
@@ -34,6 +36,16 @@ class Responder:
     def encode_prompt(self, tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
         """A prompt's tokens, with the tools in it; `tokenizer` is this one's own."""
         return (self.tools.encode_prompt if self.tools else encode_prompt)(tokenizer, messages)
+
+    def prompt_rows(
+        self, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], room: int
+    ) -> tuple[list[tuple[Prompt, list[int]]], int]:
+        """Each prompt with its tokens, the tools in them, and how many exceed `room`."""
+        rows, too_long = prompt_rows(tokenizer, prompts, room, self.encode_prompt)
+        if self.tools:
+            for prompt, ids in rows:
+                self.tools.name(ids, prompt.id)
+        return rows, too_long
 
     def sampler(self, sampler: Sampler) -> Sampler:
         """The sampler, whose responses may call the tools."""

@@ -1,6 +1,6 @@
 """The tools of a run: reads calls in drawn turns, asks the tools, and writes their answers as tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from os import cpu_count
@@ -23,7 +23,8 @@ from alignloop.tools.answer_form import AnswerForm
 from alignloop.tools.call_form import BrokenCall, Call, CallForm, call_form
 from alignloop.tools.definition import Definition
 from alignloop.tools.offer import is_off, offered
-from alignloop.tools.processes import Outcome, ToolError, ToolProcesses
+from alignloop.tools.processes import Outcome, ToolProcesses
+from alignloop.tools.schemas import ToolError, fault, validator
 from alignloop.training.user_code import TOOLS, is_watched
 
 CHARACTERS_PER_TOKEN = 16  # more of a result are not even read: they would be cut
@@ -52,11 +53,14 @@ class Toolbox:
                     "leave one out, or rename it"
                 )
             self._tools[name] = each
-        self._validators = {each.definition.name: _validator(each) for each in tools}
+        self._validators = {
+            each.definition.name: validator(each.function, each.definition.parameters) for each in tools
+        }
         self.form: CallForm = call_form(tokenizer)
         self.answers = AnswerForm(tokenizer, plan.answer_tokens)
         self._plain: dict[tuple[int, ...], list[int]] = {}  # a prompt with the tools -> the prompt
         self._offered = set[tuple[int, ...]]()  # the prompts that tell of the tools
+        self._names: dict[tuple[int, ...], str] = {}  # a prompt -> its record's id
         self._faults: dict[str, str] = {}  # outcome -> the first call that ended so, in words
         self._told = set[str]()
 
@@ -86,11 +90,18 @@ class Toolbox:
     def not_offered(self) -> None:
         self._faults.setdefault("not offered", "a call to a prompt without tools was not answered")
 
-    def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
-        """An answer to each call; of several processes the first asks the tools."""
+    def name(self, prompt: Sequence[int], id: str) -> None:
+        """Call a prompt by its record's id in messages."""
+        self._names[tuple(prompt)] = id
+
+    def answer(self, turns: Sequence[Sequence[int]], prompts: Sequence[Sequence[int]] = ()) -> list[Answer]:
+        """An answer to each call; of several processes the first asks the tools.
+
+        `prompts` are those of the responses. Raises ToolError where a tool can answer no call any more.
+        """
         found: list[Any] = []  # plain values are shared among processes, objects of ours are not
         if parallel_passes.is_writer():
-            found = [(answer.ids, answer.outcome) for answer in self._answer(turns)]
+            found = [(answer.ids, answer.outcome) for answer in self._answer(turns, prompts)]
         return [Answer(ids, outcome) for ids, outcome in parallel_passes.agreed(found)]
 
     def turns_of(self, ids: Sequence[int]) -> Turns:
@@ -133,9 +144,17 @@ class Toolbox:
         self._told = set(self._faults)
         return new
 
-    def _answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
+    def _answer(self, turns: Sequence[Sequence[int]], prompts: Sequence[Sequence[int]]) -> list[Answer]:
+        def asked(place: int) -> Outcome:
+            try:
+                return self._outcome(self._text(turns[place]))
+            except ToolError as error:
+                prompt = self._names.get(tuple(prompts[place])) if prompts else None
+                where = f"prompt {prompt}: " if prompt else ""
+                raise ToolError(f"tools: {where}{error}") from None
+
         with ThreadPoolExecutor(min(MOST_AT_ONCE, cpu_count() or 1)) as threads:
-            outcomes = list(threads.map(lambda turn: self._outcome(self._text(turn)), turns))
+            outcomes = list(threads.map(asked, range(len(turns))))
         answers: list[Answer] = []
         for outcome in outcomes:
             wrong = outcome.kind != "answered"
@@ -157,8 +176,8 @@ class Toolbox:
             return Outcome(
                 "unknown", f"there is no tool {call.name[:40]!r}; there are {', '.join(self._tools)}"
             )
-        if fault := self._fault(call):
-            return Outcome("broken", fault)
+        if wrong := self._fault(call):
+            return Outcome("broken", wrong)
         outcome = self._tools[call.name].call(call.arguments)
         if not call.more:
             return outcome
@@ -166,37 +185,24 @@ class Toolbox:
 
     def _fault(self, call: Call) -> str:
         """What is wrong with the arguments by the tool's schema."""
-        errors = sorted(self._validators[call.name].iter_errors(call.arguments), key=lambda each: each.path)
-        if not errors:
-            return ""
-        place = ".".join(map(str, errors[0].absolute_path))
-        return f"{call.name}: {f'{place}: ' if place else ''}{errors[0].message[:200]}"
+        wrong = fault(self._validators[call.name], call.arguments)
+        return f"{call.name}: {wrong}" if wrong else ""
 
     def _text(self, turn: Sequence[int]) -> str:
         return decode(self._tokenizer, turn)
 
 
-def _validator(tool: ToolProcesses) -> Any:
-    from jsonschema import Draft202012Validator  # a tenth of a second, and most runs have no tools
-    from jsonschema.exceptions import SchemaError
-
-    schema = dict(tool.definition.parameters)
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise ToolError(
-            f"tools: {tool.function}: its parameters are no JSON schema: {error.message[:200]}; mend it"
-        ) from None
-    return Draft202012Validator(schema)
-
-
 @contextmanager
 def open_tools(
-    plan: Tools, tokenizer: PreTrainedTokenizerBase, root: Path | None = None
+    plan: Tools,
+    tokenizer: PreTrainedTokenizerBase,
+    root: Path | None = None,
+    unchecked: Container[str] = (),
 ) -> Iterator[Toolbox | None]:
     """The tools of `plan`, None without any; their processes end with the block.
 
-    Raises ToolError for all of them that cannot be used.
+    Each looks at its settings first, but for the functions `unchecked`. Raises ToolError for all tools that
+    cannot be used.
     """
     if not plan.functions:
         yield None
@@ -221,6 +227,8 @@ def open_tools(
                         f"tools: {tool.file} is not watched by DVC: no stage would run again when "
                         f"it changes; move it into {TOOLS}/ and name it {TOOLS}.NAME:FUNCTION"
                     )
+                if each.function not in unchecked:
+                    tool.check()
             except ToolError as error:
                 faults.append(str(error))
         if faults:

@@ -42,7 +42,7 @@ class Letters:
     def not_offered(self) -> None:
         raise AssertionError
 
-    def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
+    def answer(self, turns: Sequence[Sequence[int]], prompts: Sequence[Sequence[int]]) -> list[Answer]:
         self.asked += [list(turn) for turn in turns]
         return [Answer([50 + len(turn), 60, OPENING], "answered") for turn in turns]
 

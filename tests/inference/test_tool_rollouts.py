@@ -28,7 +28,7 @@ class Even:
     def not_offered(self) -> None:
         raise AssertionError
 
-    def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
+    def answer(self, turns: Sequence[Sequence[int]], prompts: Sequence[Sequence[int]]) -> list[Answer]:
         return [Answer([3, 40 + len(turn), 4], "answered") for turn in turns]
 
 

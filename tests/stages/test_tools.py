@@ -21,8 +21,8 @@ from alignloop.tools.call_form import CallForm
 from alignloop.tools.definition import Definition
 from alignloop.tools.demonstrations import calls_in, rows_with_tools
 from alignloop.tools.offer import with_tools
-from alignloop.tools.processes import ToolError
 from alignloop.tools.responder import open_responder
+from alignloop.tools.schemas import ToolError
 from alignloop.training.checkpoints import Checkpoint
 from alignloop.training.encoding import chat
 from tests.conftest import TEXTS

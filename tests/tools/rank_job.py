@@ -40,8 +40,8 @@ class Always:
     def not_offered(self) -> None:
         raise AssertionError
 
-    def answer(self, turns: Sequence[Sequence[int]]) -> list[Answer]:
-        return self._tools.answer([self._call] * len(turns))
+    def answer(self, turns: Sequence[Sequence[int]], prompts: Sequence[Sequence[int]]) -> list[Answer]:
+        return self._tools.answer([self._call] * len(turns), prompts)
 
 
 def tool_turns(

@@ -11,7 +11,7 @@ from alignloop.tools.answer_form import AnswerForm, Turn
 from alignloop.tools.call_form import BrokenCall, CallForm, call_form
 from alignloop.tools.definition import Definition
 from alignloop.tools.offer import offered
-from alignloop.tools.processes import ToolError
+from alignloop.tools.schemas import ToolError
 from tests.core.test_chat_template import TEMPLATES, styled
 
 TOOL = Definition("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer"}}})

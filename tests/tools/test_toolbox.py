@@ -17,12 +17,7 @@ from alignloop.core.logprobs import per_token_logprobs
 from alignloop.core.sampler import OwnSampler
 from alignloop.core.tokens import TokenRules, encode_prompt, encode_response
 from alignloop.params.tools import ToolFunction, Tools
-from alignloop.retrieval.citations import retrieved, sourced
-from alignloop.retrieval.documents import Document
-from alignloop.retrieval.index import build
-from alignloop.scoring.cited import Cited
-from alignloop.scoring.drawn import Drawn, ScoreError
-from alignloop.tools.processes import ToolError
+from alignloop.tools.schemas import ToolError
 from alignloop.tools.toolbox import OUTCOMES, Toolbox, open_tools
 from alignloop.training.rollout_records import rollout_records
 from tests.core.bandit import CONFIG, Run
@@ -272,28 +267,3 @@ def test_a_call_to_a_prompt_without_tools_is_text_that_nobody_answers(
     told = "tools: not offered: a call to a prompt without tools was not answered"
     assert tools.new_faults().count(told) == 1
     assert [turn.text for turn in tools.turns_of(call)] == [text]
-
-
-def test_the_search_answers_in_a_response_and_its_citations_are_checked_against_it(
-    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
-):
-    index = tmp_path / "search.sqlite"
-    content = build(index, [Document("mill.txt", "The mill", "Built in 1820, of oak.", "MIT")])
-    settings: dict[str, Any] = {"index": str(index), "content": content}
-    function = ToolFunction(function="alignloop.tools.search:search", network=False, settings=settings)
-    with open_tools(plan(functions=[function]), tokenizer, tmp_path) as tools:
-        assert tools
-        call = tools.form.written("search", {"query": "mill"})
-        [(outcome, told), (_, noted)] = ask(tools, tokenizer, call, call + call)
-        assert retrieved([noted]) == retrieved([told]), "a note about a second call hides no passage"
-        build(index, [Document("mill.txt", "The mill", "Built in 1822.", "MIT")])
-        [(refused, words)] = ask(tools, tokenizer, call)
-    assert (outcome, refused) == ("answered", "failed")
-    assert "is expected; state the present one" in words
-    texts = ["In 1820 [1].", '"Built in 1830" [7], [1].', "In 1820."]
-    drawn = Drawn([[1]] * 3, [[1]] * 3, [], texts, answers=[[told]] * 3)
-    assert Cited("c", "citations")(drawn).tolist() == [1.0, 0.5, 0.0]
-    assert Cited("q", "quotes")(drawn).tolist() == [1.0, 0.0, 1.0]
-    with pytest.raises(ScoreError, match=r"ppo.score.c: no response can search; add the search"):
-        Cited("c", "citations")(replace(drawn, answers=None))
-    assert sourced(drawn.texts[0], [told]).as_text().endswith("Sources:\n[1] The mill, mill.txt (MIT)")
