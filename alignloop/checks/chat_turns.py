@@ -93,9 +93,10 @@ def _tools(tokenizer: PreTrainedTokenizerBase) -> Iterator[Finding]:
     except Exception:  # a template is a program: it may refuse such turns in any way
         text = ""
     if "painters" in text and "Ada" in text:
-        yield Finding("template", "ok", "renders tool turns, which no stage trains on")
+        yield Finding("template", "ok", "renders tool turns, which are learned with tools.functions")
         return
-    yield Finding("template", "note", "tool turns are not rendered", "nothing: no stage trains on tool turns")
+    remedy = "nothing: with tools.functions, calls and answers are written in a form of our own"
+    yield Finding("template", "note", "tool turns are not rendered", remedy)
 
 
 def _dates(tokenizer: PreTrainedTokenizerBase) -> Iterator[Finding]:

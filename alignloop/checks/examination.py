@@ -24,6 +24,7 @@ from alignloop.checks.score_parts import check_score
 from alignloop.checks.server_ids import check_server
 from alignloop.checks.step_time import Rates
 from alignloop.checks.token_ids import check_ids
+from alignloop.checks.tool_functions import check_tools
 from alignloop.core import devices, parallel_passes, pass_limits, precision
 from alignloop.core.checkpoint_folder import load_tokenizer
 from alignloop.core.four_bits import check_library
@@ -93,6 +94,7 @@ def _examine(params: Params, checkpoint: str, root: Path, *, times: bool) -> Exa
         _machine(params, found, root)
     if folder is None or tokenizer is None:
         return found
+    found.findings += check_tools(params, tokenizer, root)
     found.findings += check_server(params.rollout, params.decoding, tokenizer)
     if any(
         finding.severity == "error" and finding.check in ("memory", "weights") for finding in found.findings

@@ -11,10 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 from alignloop.retrieval.index import Passage
+
+if TYPE_CHECKING:  # a tool's process, which imports this, needs no pydantic
+    from alignloop.tool_turns import Turns
 from alignloop.retrieval.words import plain
-from alignloop.tool_turns import Turns
 
 SEARCH = "search"  # the name of the tool whose answers are read for passages: no other's
 NUMBER = r"[1-9]\d{0,8}"
@@ -42,7 +45,7 @@ def _field(text: str) -> str:
     return " ".join(text.split()).replace("|", "/")
 
 
-def search_answers(turns: Turns | None) -> list[str]:
+def search_answers(turns: "Turns | None") -> list[str]:
     """What the search has answered in a response; what other tools say, shows no passages."""
     return [turn.text for turn in turns or () if turn.by == "tool" and turn.tool == SEARCH]
 

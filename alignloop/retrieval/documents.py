@@ -12,7 +12,6 @@ from typing import IO
 
 from alignloop.data.encodings import TO_UTF8, BrokenText, as_utf8
 from alignloop.data.forgotten import ForgottenUsers
-from alignloop.data.formats.sources import checked_licence
 from alignloop.errors import AlignloopError
 from alignloop.retrieval.pages import Unreadable, html, pdf
 
@@ -196,6 +195,8 @@ def _of_line(line: bytes, place: str, licence: str, forgotten: ForgottenUsers | 
         raise Unreadable("forgotten", "its user is in data/forgotten.txt; remove the line")
     if "licence" in found:
         try:
+            from alignloop.data.formats.sources import checked_licence  # a second, and a search needs none
+
             licence = checked_licence("licence", found["licence"])
         except AlignloopError as error:
             raise Unreadable("licence", f"its {error}") from None

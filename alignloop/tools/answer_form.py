@@ -60,16 +60,46 @@ class AnswerForm:
                 f"{len(frame)} tokens; raise it"
             )
 
-    def ids(self, text: str) -> tuple[list[int], bool]:
-        """The tokens of an answer, at most `most_tokens`, and whether its text was cut for it."""
+    def ids(self, text: str, by_passages: bool = False) -> tuple[list[int], bool]:
+        """The tokens of an answer, at most `most_tokens`, and whether its text was cut for it.
+
+        `by_passages` is for those of a search: as many whole passages as fit, or words of the first.
+        """
         clean = escape_special_tokens(self._tokenizer, text.encode(errors="replace").decode())
         ids = self._encoded(clean)
-        shown = clean
-        while len(ids) > self._most:
-            keep = min(len(shown) - 1, len(shown) * self._most // len(ids))
-            shown = clean[: max(keep, 0)]
+        if len(ids) <= self._most:
+            return ids, False
+        return (self._passages(clean) if by_passages else self._beginning(clean, len(ids))), True
+
+    def size(self, text: str) -> int:
+        """The tokens that an answer would have, were it not cut."""
+        return len(self._encoded(escape_special_tokens(self._tokenizer, text)))
+
+    def _beginning(self, text: str, size: int) -> list[int]:
+        """As many characters as fit; all of them have `size` tokens."""
+        shown, ids = text, list[int]()
+        while size > self._most:
+            shown = text[: max(min(len(shown) - 1, len(shown) * self._most // size), 0)]
             ids = self._encoded(f"{shown} {CUT}")
-        return ids, shown is not clean
+            size = len(ids)
+        return ids
+
+    def _passages(self, text: str) -> list[int]:
+        passages = text.split("\n\n")
+        for count in range(len(passages) - 1, 0, -1):
+            if len(ids := self._encoded("\n\n".join([*passages[:count], CUT]))) <= self._most:
+                return ids
+        header, _, first = passages[0].partition("\n")
+        words, best = first.split(" "), self._encoded(CUT)
+        least, most = 1, len(words)
+        while least <= most:
+            count = (least + most) // 2
+            ids = self._encoded(f"{header}\n{' '.join(words[:count])} {CUT}")
+            if len(ids) <= self._most:
+                best, least = ids, count + 1
+            else:
+                most = count - 1
+        return best
 
     def turns(self, ids: Sequence[int]) -> list[Turn]:
         """The turns of a response, the policy's and the answers between them, found in its tokens."""

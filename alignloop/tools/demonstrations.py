@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from alignloop.core.numeric_checks import MOST_NAMES
 from alignloop.core.tokens import Encoded, encode_response
 from alignloop.records import Demonstration
+from alignloop.retrieval.citations import SEARCH
 from alignloop.tool_turns import ToolCall, Turns
 from alignloop.tools.offer import is_off
 from alignloop.tools.responder import Responder
@@ -62,7 +63,7 @@ def encoded(tools: Toolbox, tokenizer: PreTrainedTokenizerBase, demonstration: D
     mask = [False] * len(ids)
     for call in demonstration.calls:
         turn = encode_response(tokenizer, tools.form.written(call.name, call.arguments))
-        answer, _ = tools.answers.ids(call.result)
+        answer, _ = tools.answers.ids(call.result, call.name == SEARCH)
         ids += turn + answer
         mask += [True] * len(turn) + [False] * len(answer)
     said = encode_response(tokenizer, last.content)

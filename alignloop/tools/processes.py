@@ -31,11 +31,15 @@ PACKAGE = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call ended: `kind` is answered, failed, timed_out or flooded; `cut`: there was more text."""
+    """How a call ended: `kind` is answered, failed, timed_out or flooded; `cut`: there was more text.
+
+    `passages`: it is a search's, whose answer may be cut between passages.
+    """
 
     kind: str
     text: str
     cut: bool = False
+    passages: bool = False
 
 
 class _Gone(Exception):
@@ -49,7 +53,7 @@ class _Process:
     """One process of a tool."""
 
     def __init__(self, function: str, root: Path, *, characters: int, network: bool) -> None:
-        self._line = 12 * characters + 65536  # a character is twelve bytes of JSON at most
+        self._line = 12 * max(characters, worker.LONGEST) + 65536  # a character is twelve bytes of JSON
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         self._child = subprocess.Popen(
             [
@@ -176,10 +180,13 @@ class ToolProcesses:
             )
         return process, found
 
-    def check(self) -> None:
-        """Let the tool look at its settings. Raises ToolError where it cannot be used with them."""
+    def check(self, is_ready: bool = True) -> None:
+        """Let the tool look at its settings, and at what they name if that `is_ready`.
+
+        Raises ToolError where it cannot be used with them.
+        """
         check_settings(self.function, self._found, self._settings)
-        if self._found["checks"]:
+        if is_ready and self._found["checks"]:
             try:
                 found = self._idle[0].ask(None, self._settings, START_S)
             except _Gone as gone:

@@ -3,6 +3,7 @@
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from os import cpu_count
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from alignloop.core.sampler import Sampler
 from alignloop.core.tokens import decode, encode_prompt
 from alignloop.core.tool_rollouts import Answer, ToolSampler
 from alignloop.params.tools import Tools
-from alignloop.retrieval.citations import ERROR, search_answers
+from alignloop.retrieval.citations import ERROR, SEARCH, retrieved, search_answers
 from alignloop.tool_turns import RolloutTurn, Turns
 from alignloop.tools import calculator, search
-from alignloop.tools.answer_form import AnswerForm
+from alignloop.tools.answer_form import AnswerForm, Turn
 from alignloop.tools.call_form import BrokenCall, Call, CallForm, call_form
 from alignloop.tools.definition import Definition
 from alignloop.tools.offer import is_off, offered
@@ -63,6 +64,21 @@ class Toolbox:
         self._names: dict[tuple[int, ...], str] = {}  # a prompt -> its record's id
         self._faults: dict[str, str] = {}  # outcome -> the first call that ended so, in words
         self._told = set[str]()
+        if SEARCH in self._tools and (longest := self._tools[SEARCH].longest):
+            self._check_room(longest, plan.answer_tokens)
+
+    def _check_room(self, longest: str, most: int) -> None:
+        """Take note where an answer cannot hold the passages asked for. Raises ToolError for none."""
+        ids, cut = self.answers.ids(longest, True)
+        if not cut:
+            return
+        whole, fitting = retrieved([longest]), retrieved([self.answers.words(Turn(ids, False))])
+        need = f"{len(whole)} passages take up to {self.answers.size(longest):,} tokens"
+        remedy = "raise tools.answer_tokens, or lower the search's passages"
+        if not fitting:
+            raise ToolError(f"tools.answer_tokens: {most} have no room for one passage ({need}); {remedy}")
+        count = sum(whole[number] == passage for number, passage in fitting.items())
+        self._faults["room"] = f"an answer may hold {count} whole passages of a search, as {need}; {remedy}"
 
     @property
     def definitions(self) -> list[Definition]:
@@ -158,7 +174,8 @@ class Toolbox:
         answers: list[Answer] = []
         for outcome in outcomes:
             wrong = outcome.kind != "answered"
-            ids, cut = self.answers.ids(f"{ERROR}{outcome.text}" if wrong else outcome.text)
+            text = f"{ERROR}{outcome.text}" if wrong else outcome.text
+            ids, cut = self.answers.ids(text, outcome.passages and not wrong)
             kind = "cut" if not wrong and (cut or outcome.cut) else outcome.kind
             if kind != "answered":
                 self._faults.setdefault(
@@ -178,10 +195,8 @@ class Toolbox:
             )
         if wrong := self._fault(call):
             return Outcome("broken", wrong)
-        outcome = self._tools[call.name].call(call.arguments)
-        if not call.more:
-            return outcome
-        return Outcome(outcome.kind, f"{outcome.text}\n\n{ONE_CALL}", outcome.cut)
+        outcome = replace(self._tools[call.name].call(call.arguments), passages=call.name == SEARCH)
+        return replace(outcome, text=f"{outcome.text}\n\n{ONE_CALL}") if call.more else outcome
 
     def _fault(self, call: Call) -> str:
         """What is wrong with the arguments by the tool's schema."""
@@ -197,12 +212,12 @@ def open_tools(
     plan: Tools,
     tokenizer: PreTrainedTokenizerBase,
     root: Path | None = None,
-    unchecked: Container[str] = (),
+    unready: Container[str] = (),
 ) -> Iterator[Toolbox | None]:
     """The tools of `plan`, None without any; their processes end with the block.
 
-    Each looks at its settings first, but for the functions `unchecked`. Raises ToolError for all tools that
-    cannot be used.
+    Each looks at its settings first; those of the functions `unready` by their schema alone. Raises ToolError
+    for all tools that cannot be used.
     """
     if not plan.functions:
         yield None
@@ -227,8 +242,7 @@ def open_tools(
                         f"tools: {tool.file} is not watched by DVC: no stage would run again when "
                         f"it changes; move it into {TOOLS}/ and name it {TOOLS}.NAME:FUNCTION"
                     )
-                if each.function not in unchecked:
-                    tool.check()
+                tool.check(is_ready=each.function not in unready)
             except ToolError as error:
                 faults.append(str(error))
         if faults:

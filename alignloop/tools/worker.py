@@ -26,6 +26,9 @@ PROCESS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", 
 PROCESS += ("os.startfile", "pty.spawn", "_winapi.CreateProcess")
 
 
+LONGEST = 100_000  # characters of what a check returns, or of why a tool stops
+
+
 class Refused(ToolProblem, PermissionError):
     """What a tool without network may not do. Libraries expect such an error where a machine forbids it."""
 
@@ -85,7 +88,8 @@ def main() -> int:
         prints.count = 0
         by = definition.check if call["arguments"] is None else function
         assert by
-        reply(call["number"], _answered(by, call, int(characters)))
+        most = int(characters) if by is function else LONGEST
+        reply(call["number"], _answered(by, call, most))
 
 
 def _read(lines: io.TextIOBase, calls: "Queue[dict[str, Any]]") -> None:
@@ -130,7 +134,7 @@ def _answered(function: Callable[..., Any], call: dict[str, Any], characters: in
     except TooMuchPrinted:
         return {"outcome": "flooded"}
     except ToolStops as error:
-        return {"outcome": "stopped", "text": str(error)}
+        return {"outcome": "stopped", "text": str(error)[:LONGEST]}
     except ToolProblem as error:
         return {"outcome": "failed", "text": str(error)[:characters]}
     except BaseException as error:  # of the user's code: also SystemExit, MemoryError

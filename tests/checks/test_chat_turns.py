@@ -80,7 +80,7 @@ def test_each_fault_of_a_template_is_one_finding(
 
 def test_a_template_that_renders_tools_is_told_so(tiny_policy: Path) -> None:
     tools = CHATML.replace("m['content']", "m['content'] + (m.tool_calls | tojson if m.tool_calls else '')")
-    assert "renders tool turns, which no stage trains on" in said(
+    assert "renders tool turns, which are learned with tools.functions" in said(
         findings(tiny_policy, tools), "template", "ok"
     )
 

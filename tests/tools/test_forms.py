@@ -7,6 +7,8 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from alignloop.core.tokens import decode, encode_dialogue, encode_prompt, encode_response
+from alignloop.retrieval.citations import retrieved, shown
+from alignloop.retrieval.index import Passage
 from alignloop.tools.answer_form import AnswerForm, Turn
 from alignloop.tools.call_form import BrokenCall, CallForm, call_form
 from alignloop.tools.definition import Definition
@@ -151,6 +153,29 @@ def test_calls_are_read_or_refused_in_words():
     assert bare.read('{"name": "add", "parameters": {"a": 1}}').arguments == {"a": 1}
     assert not bare.is_call('{"a": 1}')
     assert not bare.is_call('I would call {"name": "add"}')
+
+
+def test_a_searchs_answer_is_cut_between_passages_or_between_words_of_the_first(
+    any_tokenizer: PreTrainedTokenizerFast,
+):
+    text = "It was built of old oak in the year 1820 by two sisters."
+    found = [Passage(number, "mill", "The mill", "MIT", text) for number in (3, 4, 5)]
+    form = AnswerForm(any_tokenizer, 2000)
+    size = [form.size(shown(found[:count])) for count in (1, 2, 3)]
+    before, ids = list[Passage](), list[int]()
+    for most in [*range(size[0] - 30, size[2], 5), size[2]]:
+        form._most = most
+        ids, cut = form.ids(shown(found), by_passages=True)
+        assert len(ids) <= most
+        told = list(retrieved([form.words(Turn(ids, False))]).values())
+        assert cut == (told != found)
+        assert all(text.startswith(each.text) for each in told)
+        assert all(f"{each.text} " in f"{text} " for each in told), "no word is cut"
+        assert len(told) == 1 or [each.text for each in told] == [text] * len(told)
+        assert len(told) >= len(before)
+        before = told
+    assert before == found
+    assert form.ids(shown(found)) == (ids, False)
 
 
 def test_a_prompt_has_the_tools_by_the_template_or_in_a_system_message(tokenizer: PreTrainedTokenizerFast):
