@@ -6,10 +6,11 @@ A base learns from text and from dialogues that search; SFT from demonstrations 
 states something else, cites what was not found or cites nothing; PPO from whether responses are supported
 by what they cite. Asked is about documents of another seed, which no stage has seen: their index takes the
 place of the first, as when a collection of documents is replaced. Best of n is chosen by PPO's score, of
-SFT's responses.
+SFT's responses. Intervals are of 95 %, and count what is asked about one fact as one piece of evidence.
 """
 
 import argparse
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -85,6 +86,7 @@ class Response:
     """A response to a question about a documented fact, and what is true of it."""
 
     text: str
+    fact: str  # what was asked: its questions are no independent evidence
     right: bool  # states the value of the fact, and no other
     searched: bool
     supported: bool  # states nothing that is not in a passage that it cites
@@ -113,11 +115,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     without = lab.params.tools.model_copy(update={"functions": []})
     seen = Tools.model_validate({**lab.params.tools.model_dump(), "functions": [_search(fresh)]})
     rows = {
-        "base, with the search": _measure(lab, "base", prompts, seen),
+        "base, without the search": _measure(lab, "base", prompts, without),
+        "base, with it": _measure(lab, "base", prompts, seen),
         "SFT, without it": _measure(lab, "sft", prompts, without),
         "SFT, with it": _measure(lab, "sft", prompts, seen),
         "PPO, without it": _measure(lab, "policy", prompts, without),
         "PPO, with it": _measure(lab, "policy", prompts, seen),
+        f"best of {N} of SFT, without it": _best(_measure(lab, "sft", prompts, without, n=N), N),
         f"best of {N} of SFT, with it": _best(_measure(lab, "sft", prompts, seen, n=N), N),
     }
     write_json(root / "open_book.json", {name: _numbers(row) for name, row in rows.items()})
@@ -218,6 +222,7 @@ def _judged(prompt: Prompt, text: str, turns: Turns | None) -> Response:
     key = prompt.key or {}
     return Response(
         text,
+        fact=f"{key['subject']} {key['attribute']}",
         right=documented.verdict(key, Reading(text)).fault is None,
         searched=bool(answers),
         supported=supported(prompt, text, cited_passages(text, answers)),
@@ -234,21 +239,29 @@ def _best(responses: list[Response], n: int) -> list[Response]:
 def _numbers(row: list[Response]) -> dict[str, list[float]]:
     """Shares with the half of their 95 % interval, and of how many."""
     cited = [each for each in row if each.found.cited]
-    made_up = [number in each.found.made_up for each in cited for number in each.found.cited]
+    made_up = [(each.fact, number in each.found.made_up) for each in cited for number in each.found.cited]
     return {
-        "right": _share([each.right for each in row]),
-        "searched": _share([each.searched for each in row]),
-        "supported": _share([each.supported for each in row]),
-        "cites": _share([bool(each.found.cited) for each in row]),
-        "made_up": _share(made_up),
+        "right": share([(each.fact, each.right) for each in row]),
+        "searched": share([(each.fact, each.searched) for each in row]),
+        "supported": share([(each.fact, each.supported) for each in row]),
+        "cites": share([(each.fact, bool(each.found.cited)) for each in row]),
+        "made_up": share(made_up),
     }
 
 
-def _share(flags: list[bool]) -> list[float]:
+def share(flags: list[tuple[str, bool]]) -> list[float]:
+    """The share of true flags, the half of its 95 % interval, and how many there are; each has its fact.
+
+    Flags of one fact are one cluster: the variance of the share is that of the clusters' sums of deviations.
+    """
     if not flags:
         return []
-    share = sum(flags) / len(flags)
-    return [share, 1.96 * sqrt(share * (1 - share) / len(flags)), len(flags)]
+    mean = sum(flag for _, flag in flags) / len(flags)
+    sums: dict[str, float] = defaultdict(float)
+    for fact, flag in flags:
+        sums[fact] += flag - mean
+    spread = sum(each**2 for each in sums.values()) * len(sums) / max(len(sums) - 1, 1)
+    return [mean, 1.96 * sqrt(spread) / len(flags), len(flags)]
 
 
 def _shown(found: list[float]) -> str:

@@ -109,7 +109,9 @@ def _root(values: list[Fraction]) -> Fraction:
     if exact * exact == value:
         return exact
     quotient = SQUARE_ROOT.divide(Decimal(value.numerator), Decimal(value.denominator))
-    return Fraction(SQUARE_ROOT.sqrt(quotient)).limit_denominator(10**30)
+    root = SQUARE_ROOT.sqrt(quotient)
+    scale = Fraction(10) ** root.adjusted()  # 30 digits of a small root as well
+    return (Fraction(root) / scale).limit_denominator(10**30) * scale
 
 
 def _round(values: list[Fraction]) -> Fraction:
