@@ -75,7 +75,7 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
     from alignloop.determinism import make_deterministic
     from alignloop.serving.engine import EngineSettings
     from alignloop.serving.model_pool import ModelPool
-    from alignloop.serving.registered_models import RegisteredModels
+    from alignloop.serving.open_models import open_models
     from alignloop.web.chat_app import create_chat_app
 
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING, stream=sys.stderr)
@@ -85,7 +85,7 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
     statement = consent.read_statement(Path.cwd(), plan.consent, plan.feedback_licence)
     consent.record_statement(database, statement)
     pool = ModelPool(
-        RegisteredModels(Path.cwd(), params.release.registry),
+        open_models(Path.cwd(), params.release.registry, plan),
         EngineSettings(plan.max_running, plan.max_waiting, plan.batch_tokens),
         standard=plan.model,
         most_loaded=plan.most_loaded,

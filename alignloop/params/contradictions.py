@@ -239,6 +239,17 @@ def _candidate_has_a_place(serving: Serving) -> Iterator[str]:
         )
 
 
+def _served_by_command(serving: Serving) -> Iterator[str]:
+    if serving.engine != "vllm":
+        return
+    missing = [name for name in ("{model}", "{port}") if name not in (serving.command or "")]
+    if missing:
+        yield (
+            f"serving.engine: vllm starts a server on each model that is served, and serving.command has no "
+            f"{' and no '.join(missing)}; see docs/chat.md, or set serving.engine: own"
+        )
+
+
 CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     _ppo_steps,
     _ppo_advantages,
@@ -259,4 +270,5 @@ CHECKS: tuple[Callable[..., Iterator[str]], ...] = (
     rounds_build_on_earlier_ones,
     *TOOL_CHECKS,
     _candidate_has_a_place,
+    _served_by_command,
 )

@@ -19,12 +19,15 @@ def _words(command: str | None) -> str | None:
     return command
 
 
+CommandLine = Annotated[str | None, AfterValidator(_words)]
+
+
 class RolloutEngine(Section):
     """`engine` and `truncate` are part of the result; an address, a command or a limit of time is not."""
 
     engine: Literal["own", "vllm"]
     url: Annotated[str, AfterValidator(address_of("ALIGNLOOP_SAMPLER_KEY"))]
-    command: Annotated[str | None, AfterValidator(_words)]
+    command: CommandLine
     max_gap: Annotated[float, Field(gt=1)]
     truncate: Annotated[float, Field(ge=1)]
     max_concurrency: Count

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from alignloop.params.rollout import CommandLine
 from alignloop.params.section import Count, Positive, Section, Share
 
 Error = Annotated[float, Field(gt=0, lt=1)]
@@ -14,6 +15,10 @@ class Serving(Section):
 
     url: str
     model: str
+    engine: Literal["own", "vllm"]
+    command: CommandLine
+    timeout_s: Positive
+    start_timeout_s: Positive
     max_running: Count
     max_waiting: Count
     batch_tokens: Count

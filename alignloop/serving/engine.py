@@ -1,25 +1,27 @@
-"""Serves one model: a bounded queue of requests, whose responses are generated together on one thread."""
+"""What serves one model: a bounded queue of requests, and the pieces of their responses on the way back.
+
+Who draws the tokens is another file: `local_engine.py` in this process, `vllm_engine.py` a vLLM server.
+"""
 
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from alignloop.core.chat_template import Messages, escape_special_tokens
-from alignloop.core.models import context_of, token_rules
 from alignloop.core.tokens import encode, encode_prompt
 from alignloop.errors import AlignloopError
-from alignloop.serving.batch import Drawn, Finish, Row, RunningBatch, TokenLogprob
+from alignloop.serving.batch import Drawn, Finish, Row, TokenLogprob
 from alignloop.serving.sampling import Sampling
 from alignloop.serving.text_stream import TextStream
 
-PROMPT_TOKENS = 2048  # of new prompts in one step, padded: those that run must not wait long for them
 RETRY_SECONDS = 1
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,14 @@ class NotServing(ServingError):
 
 class GenerationFailed(ServingError):
     """The model failed while it generated; the message has the cause."""
+
+
+class ServerUnavailable(ServingError):
+    """The inference server is away, busy or too slow; the request can be sent again later."""
+
+
+class ServerRefused(ServingError):
+    """The inference server gave something else than what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -87,36 +97,68 @@ class Generation:
 
 
 @dataclass(eq=False)
-class _Response:
+class Response:
+    """One response of a request, while its tokens come."""
+
     generation: Generation
     row: Row
     text: TextStream
     pending: list[TokenLogprob] = field(default_factory=list)
     unsent: int = 0
 
+    def take(self, drawn: Drawn) -> Piece | None:
+        """What goes out after one more token; None: nothing yet."""
+        self.unsent += 1
+        text, finish = "", None
+        self.pending += drawn.prompt
+        if drawn.is_end and drawn.logprob and self.generation.sampling.reads_prompt:
+            self.pending.append(drawn.logprob)
+        if not drawn.is_end:
+            text = self.text.add(drawn.token)
+            if drawn.logprob:
+                self.pending.append(drawn.logprob)
+        if drawn.is_end or self.text.is_stopped:
+            finish = "stop"
+        elif drawn.is_last:
+            finish = "length"
+        if finish:
+            text += self.text.finish()
+        if not (text or finish or self.pending):
+            return None
+        logprobs, tokens = tuple(self.pending), self.unsent
+        self.pending, self.unsent = [], 0
+        return Piece(self.row.choice, text, tokens, logprobs, finish)
 
-class Engine:
-    """A model, its queue, and the thread that generates."""
+    def failure(self, error: Exception) -> Piece:
+        """The end of a response that failed."""
+        return Piece(self.row.choice, "", self.unsent, error=error)
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        settings: EngineSettings,
-    ) -> None:
-        self.tokenizer = tokenizer
-        self.context = context_of(model)
+
+class Engine(ABC):
+    """A model and its queue."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, context: int, settings: EngineSettings) -> None:
+        self.tokenizer, self.context = tokenizer, context
         self.tokens_drawn = 0
         self._settings = settings
-        self._end = token_rules(tokenizer, model).end
-        self._batch = RunningBatch(model.eval(), token_rules(tokenizer, model))
         self._changed = threading.Condition()
-        self._waiting: deque[_Response] = deque()
-        self._running: dict[int, _Response] = {}
+        self._waiting: deque[Response] = deque()
+        self._running: dict[int, Response] = {}  # by the id of the row
         self._is_closing = False
         self._encoding = threading.Lock()
-        self._thread = threading.Thread(target=self._work, name="generation", daemon=True)
-        self._thread.start()
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether no request can be served any more: the weights must be loaded again."""
+        return False
+
+    @abstractmethod
+    def _wake(self) -> None:
+        """Look at the queue again; called with the lock."""
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Let go of everything; the queue is empty."""
 
     def encode_dialogue(self, messages: Messages) -> tuple[int, ...]:
         """Token ids of a dialogue up to the assistant's next turn. Raises TokenizerError."""
@@ -141,13 +183,13 @@ class Engine:
                     "the request again later"
                 )
             self._waiting.extend(responses)
-            self._changed.notify_all()
+            self._wake()
 
     def cancel(self, generation: Generation) -> None:
         """Stop a request: nothing more is generated for it, and its sink is not called any more."""
         with self._changed:
             generation.is_cancelled = True
-            self._changed.notify_all()
+            self._wake()
 
     @property
     def load(self) -> tuple[int, int]:
@@ -165,113 +207,23 @@ class Engine:
             for response in rest:
                 response.generation.is_cancelled = True
             self._waiting.clear()
-            self._changed.notify_all()
-        self._send([(r, _failure(r, NotServing("the server has ended"))) for r in rest], to_cancelled=True)
-        self._thread.join()
+            self._wake()
+        self._send([(r, r.failure(NotServing("the server has ended"))) for r in rest], to_cancelled=True)
+        self._end()
 
-    def _response(self, generation: Generation, choice: int) -> _Response:
+    def _response(self, generation: Generation, choice: int) -> Response:
         row = Row(generation.prompt, generation.sampling, choice)
         stop = generation.sampling.stop
-        return _Response(generation, row, TextStream(self.tokenizer, stop, generation.strip))
+        return Response(generation, row, TextStream(self.tokenizer, stop, generation.strip))
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._drop_cancelled()
-                while not (self._waiting or self._running):
-                    if self._is_closing:
-                        return
-                    self._changed.wait()
-                    self._drop_cancelled()
-                new = self._admitted()
-            try:
-                pieces = self._pieces(self._step(new))
-            except Exception as error:  # whatever a model raises: those who wait are told, others are served
-                log.exception("generation failed")
-                self._fail(error)
-                continue
-            self._send(pieces)
-
-    def _drop_cancelled(self) -> None:
-        """Forget the responses that nobody waits for; called with the lock."""
+    def _without_cancelled(self) -> None:
+        """Take out of the queue what nobody waits for; called with the lock."""
         if any(each.generation.is_cancelled for each in self._waiting):
             self._waiting = deque(each for each in self._waiting if not each.generation.is_cancelled)
-        if any(each.generation.is_cancelled for each in self._running.values()):
-            self._running = {
-                key: each for key, each in self._running.items() if not each.generation.is_cancelled
-            }
-        if not self._running:
-            self._batch.keep(())
-        self._changed.notify_all()
 
-    def _admitted(self) -> list[_Response]:
-        """Take from the queue what fits into the batch now; called with the lock."""
-        new: list[_Response] = []
-        longest = max((each.row.longest for each in self._running.values()), default=0)
-        prompts: set[tuple[int, ...]] = set()
-        widest = 0
-        while self._waiting and len(self._running) < self._settings.max_running:
-            row = self._waiting[0].row
-            longest, widest = max(longest, row.longest), max(widest, len(row.prompt))
-            is_too_much = (len(self._running) + 1) * longest > self._settings.batch_tokens
-            is_too_long = len(prompts | {row.prompt}) * widest > PROMPT_TOKENS
-            if (is_too_much and self._running) or (is_too_long and new):
-                break
-            prompts.add(row.prompt)
-            new.append(self._waiting.popleft())
-            self._running[id(row)] = new[-1]
-        return new
-
-    def _step(self, new: Sequence[_Response]) -> list[Drawn]:
-        added = {id(each.row) for each in new}
-        self._batch.keep([each.row for key, each in self._running.items() if key not in added])
-        drawn = self._batch.step() if self._batch.rows else []
-        return drawn + (self._batch.add([each.row for each in new]) if new else [])
-
-    def _pieces(self, drawn: Sequence[Drawn]) -> list[tuple[_Response, Piece]]:
-        """What goes out after a step; finished responses leave the batch at the next one."""
-        pieces, finished = [], []
-        for each in drawn:
-            response = self._running.get(id(each.row))
-            if response is None:
-                continue
-            self.tokens_drawn += 1
-            response.unsent += 1
-            text, finish = "", None
-            response.pending += each.prompt
-            if each.is_end and each.logprob and response.generation.sampling.reads_prompt:
-                response.pending.append(each.logprob)
-            if not each.is_end:
-                text = response.text.add(each.token)
-                if each.logprob:
-                    response.pending.append(each.logprob)
-            if each.is_end or response.text.is_stopped:
-                finish = "stop"
-            elif each.is_last:
-                finish = "length"
-            if finish:
-                text += response.text.finish()
-                finished.append(id(each.row))
-            if text or finish or response.pending:
-                logprobs, tokens = tuple(response.pending), response.unsent
-                response.pending, response.unsent = [], 0
-                pieces.append((response, Piece(each.row.choice, text, tokens, logprobs, finish)))
-        with self._changed:
-            for key in finished:
-                del self._running[key]
-        return pieces
-
-    def _fail(self, error: Exception) -> None:
-        with self._changed:
-            failed = list(self._running.values())
-            self._running = {}
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        told = error if isinstance(error, AlignloopError) else GenerationFailed(f"the model failed: {cause}")
-        self._send([(each, _failure(each, told)) for each in failed])
-
-    def _send(self, pieces: Sequence[tuple[_Response, Piece]], to_cancelled: bool = False) -> None:
+    def _send(self, pieces: Sequence[tuple[Response, Piece]], to_cancelled: bool = False) -> None:
         """Give pieces to their sinks: those of one `post` in one call."""
-        calls: dict[Post, list[tuple[_Response, Piece]]] = {}
+        calls: dict[Post, list[tuple[Response, Piece]]] = {}
         for each in pieces:
             calls.setdefault(each[0].generation.post, []).append(each)
         for post, group in calls.items():
@@ -283,11 +235,7 @@ class Engine:
                     response.generation.is_cancelled = True
 
 
-def _call_sinks(pieces: Sequence[tuple[_Response, Piece]], to_cancelled: bool) -> None:
+def _call_sinks(pieces: Sequence[tuple[Response, Piece]], to_cancelled: bool) -> None:
     for response, piece in pieces:
         if to_cancelled or not response.generation.is_cancelled:
             response.generation.sink(piece)
-
-
-def _failure(response: _Response, error: Exception) -> Piece:
-    return Piece(response.row.choice, "", response.unsent, error=error)

@@ -39,6 +39,11 @@ class _Loaded:
     users: int = 0
     used: float = 0.0
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether its engine was there, and is gone."""
+        return self.engine.done() and not self.engine.exception() and self.engine.result().is_broken
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -85,7 +90,7 @@ class ModelPool:
         with self._refreshing:
             versions = list(self._source.versions())
             standard = _find(versions, self.standard)
-            if standard and standard.hash not in self._loaded:
+            if standard and not self._is_ready(standard):
                 with self._held(standard, is_beyond_limit=True) as loaded:
                     loaded.engine.result()
             self._versions = versions
@@ -142,8 +147,9 @@ class ModelPool:
         is_new = False
         with self._lock:
             loaded = self._loaded.get(version.hash)
-            if loaded is None:
-                unneeded = self._make_room(is_beyond_limit)
+            broken = [self._loaded.pop(version.hash)] if loaded and loaded.is_broken else []
+            if loaded is None or broken:
+                unneeded = [*broken, *self._make_room(is_beyond_limit)]
                 loaded = self._loaded[version.hash] = _Loaded(version, Future())
                 is_new = True
             else:
@@ -178,6 +184,10 @@ class ModelPool:
             return None
         return found
 
+    def _is_ready(self, version: ServedVersion) -> bool:
+        loaded = self._loaded.get(version.hash)
+        return loaded is not None and not loaded.is_broken
+
     def _make_room(self, is_beyond_limit: bool) -> list[_Loaded]:
         """Take idle engines out, the longest unused first; called with the lock."""
         kept = (_find(self._versions, self.standard), self._candidate)
@@ -195,8 +205,7 @@ class ModelPool:
     def _load(self, loaded: _Loaded) -> None:
         begun = time.monotonic()
         try:
-            model, tokenizer = self._source.load(loaded.version)
-            engine = Engine(model, tokenizer, self._settings)
+            engine = self._source.open(loaded.version, self._settings)
         except BaseException as error:
             with self._lock:
                 self._loaded.pop(loaded.version.hash, None)

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from alignloop.core.chat_template import TokenizerError
 from alignloop.labeling.api_keys import InvalidKey, LimitExceeded, MissingScope
 from alignloop.labeling.database import DatabaseBusyError, DiskFullError
-from alignloop.serving.engine import RETRY_SECONDS, NotServing, QueueFull
+from alignloop.serving.engine import RETRY_SECONDS, NotServing, QueueFull, ServerRefused, ServerUnavailable
 from alignloop.serving.model_pool import ModelNotFound, ModelsInUse
 from alignloop.web.rendering import error_page
 from alignloop.web.rule_checks import NotChecked
@@ -53,6 +53,10 @@ def api_error(error: Exception) -> ApiError:
             return ApiError(429, words, type="server_overloaded", code="queue_full", headers=retry)
         case NotServing():
             return ApiError(503, words, type="server_error", code="ending", headers=retry)
+        case ServerUnavailable():
+            return ApiError(503, words, type="server_error", code="engine_unavailable", headers=retry)
+        case ServerRefused():
+            return ApiError(502, words, type="server_error", code="engine_failed")
         case InvalidKey():
             headers = {"WWW-Authenticate": "Bearer"}
             return ApiError(401, words, code="invalid_api_key", headers=headers)

@@ -15,7 +15,7 @@ from alignloop.labeling import consent, conversations
 from alignloop.labeling.conversations import ConversationFull, ConversationNotFound
 from alignloop.labeling.escalations import Ask
 from alignloop.labeling.serving_schema import UNREAD, ChatMessage, Conversation, MessageState
-from alignloop.serving.engine import NotServing, QueueFull
+from alignloop.serving.engine import NotServing, QueueFull, ServerRefused, ServerUnavailable
 from alignloop.serving.model_pool import ModelNotFound, ModelPool, ModelsInUse
 from alignloop.web import candidate_share, chat_compare
 from alignloop.web.api_routes import get_pool
@@ -39,6 +39,8 @@ ERRORS: dict[type[Exception], int] = {
     QueueFull: 429,
     NotChecked: 503,
     NotServing: 503,
+    ServerRefused: 502,
+    ServerUnavailable: 503,
 }
 Id = Annotated[str, Path(pattern=r"^[\w-]{10,40}$")]
 Number = Annotated[int, Field(ge=1, le=2**31 - 1)]

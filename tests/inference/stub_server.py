@@ -25,6 +25,7 @@ from alignloop.core.generate import sample
 from alignloop.core.logprobs import per_token_logprobs
 from alignloop.core.models import load_policy, vocabulary_of
 from alignloop.core.tokens import TokenRules
+from tests.inference import stub_stream
 
 NAME = "served"
 
@@ -54,6 +55,11 @@ class Faults:
     no_json: bool = False
     shifts: int = 0  # what is added to each token id of a text
     template: str | None = None  # in place of the checkpoint's own
+    root: str = ""  # the folder that it says it serves
+    processed: bool = False  # log-probabilities of streams, after temperature and allowed tokens
+    token_s: float = 0.0  # before each token of a stream
+    cut_after: int | None = None  # tokens of a stream, after which the connection is closed
+    breaks_after: int | None = None  # tokens of a stream, after which an error comes
 
 
 class Stub(ThreadingHTTPServer):
@@ -72,6 +78,7 @@ class Stub(ThreadingHTTPServer):
         self.weight_version, self.reloads, self.drawn = "default", 0, 0
         self.asked: list[tuple[str, Any]] = []
         self.keys: list[str | None] = []
+        self.streams, self.aborted = 0, 0  # streams that were begun, and closed by whoever asked
 
     @property
     def url(self) -> str:
@@ -178,6 +185,9 @@ class Handler(BaseHTTPRequestHandler):
         if faults.hang_s and self.path == "/v1/completions":
             time.sleep(faults.hang_s)
         status, reply = self._reply(body)
+        if status == 200 and body and body.get("stream"):
+            self._stream(body)
+            return
         content = reply.encode() if isinstance(reply, str) else json.dumps(reply).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
@@ -191,22 +201,47 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 time.sleep(faults.drip_s)
 
+    def _stream(self, body: dict[str, Any]) -> None:
+        stub, faults = self.server, self.server.faults
+        stub.streams += 1
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        try:
+            if faults.no_json:
+                self.wfile.write(b"<html>a proxy</html>")
+                return
+            for count, choice in enumerate(stub_stream.choices(stub, body)):
+                if count == faults.cut_after:
+                    return
+                time.sleep(faults.token_s)
+                event: Any = {"model": NAME, "choices": [faults.change(choice) if faults.change else choice]}
+                if count == faults.breaks_after:
+                    event = {"error": {"message": "the engine is dead", "code": 500}}
+                self.wfile.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+                self.wfile.flush()
+            self.wfile.write(b"data: [DONE]\n\n")
+        except OSError:
+            stub.aborted += 1
+
     def _reply(self, body: Any) -> tuple[int, Any]:
         stub, faults = self.server, self.server.faults
+        if self.path == "/health":
+            return 200, ""
         if faults.key and self.headers.get("Authorization") != f"Bearer {faults.key}":
             return 401, {"error": "Unauthorized"}
         if self.path == "/v1/completions" and faults.statuses:
             return faults.statuses.pop(0), {"error": "the engine is busy"}
-        if self.path == "/health":
-            return 200, ""
         if self.path == "/version":
             return 200, {"version": faults.version}
         if self.path == "/v1/models":
-            return 200, {"data": [{"id": NAME, "max_model_len": faults.longest}]}
+            return 200, {"data": [{"id": NAME, "root": faults.root, "max_model_len": faults.longest}]}
         if self.path == "/v1/completions":
             if len(body["prompt"]) + body["max_tokens"] > faults.longest:
                 return 400, {"error": f"This model's maximum context length is {faults.longest} tokens."}
-            return 200, self._completion(body)
+            return 200, None if body.get("stream") else self._completion(body)
         if self.path == "/tokenize":
             return 200, {"tokens": stub.tokenize(body)}
         if not faults.dev_mode:

@@ -118,6 +118,11 @@ def said(values: dict[str, Any]) -> list[str]:
             changed(serving={"candidate_share": 0.1, "model": "alignloop-policy/3"}),
             "serving.candidate_share: 0.1 compares the candidate with the champion",
         ),
+        (
+            changed(serving={"engine": "vllm", "command": "vllm serve models/r3/policy --port {port}"}),
+            "serving.engine: vllm starts a server on each model that is served, and serving.command has no "
+            "{model};",
+        ),
     ],
 )
 def test_a_contradiction_is_one_line_with_a_remedy(values: dict[str, Any], message: str) -> None:

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core.models import load_policy
 from alignloop.serving.engine import Engine, EngineSettings, Generation, Piece
+from alignloop.serving.local_engine import LocalEngine
 from alignloop.serving.sampling import Sampling
 
 Policy = tuple[PreTrainedModel, PreTrainedTokenizerBase]
@@ -25,7 +26,7 @@ def engine_of(tiny: Policy) -> Iterator[Callable[..., Engine]]:
     engines: list[Engine] = []
 
     def make(max_running: int = 8, max_waiting: int = 64, batch_tokens: int = 100_000) -> Engine:
-        engines.append(Engine(*tiny, EngineSettings(max_running, max_waiting, batch_tokens)))
+        engines.append(LocalEngine(*tiny, EngineSettings(max_running, max_waiting, batch_tokens)))
         return engines[-1]
 
     yield make

@@ -25,7 +25,7 @@ from alignloop.pipeline import dvc_pipeline
 from alignloop.rules.rule_set import RuleSet
 from alignloop.serving.engine import EngineSettings
 from alignloop.serving.model_pool import ModelPool
-from alignloop.serving.registered_models import RegisteredModels
+from alignloop.serving.open_models import open_models
 from alignloop.tracking import registry
 from alignloop.tracking.registry import Version
 from alignloop.web.chat_app import create_chat_app
@@ -78,7 +78,7 @@ def served_chat(
     standard = {"url": url, "refresh_seconds": 0.2, "most_loaded": 2}
     plan = parameters.load(PROJECT / "params.yaml").serving.model_copy(update=standard | changes)
     pool = ModelPool(
-        RegisteredModels(root, "alignloop"),
+        open_models(root, "alignloop", plan),
         EngineSettings(plan.max_running, plan.max_waiting, plan.batch_tokens),
         standard=plan.model,
         most_loaded=plan.most_loaded,
