@@ -110,7 +110,7 @@ def _root(values: list[Fraction]) -> Fraction:
         return exact
     quotient = SQUARE_ROOT.divide(Decimal(value.numerator), Decimal(value.denominator))
     root = SQUARE_ROOT.sqrt(quotient)
-    scale = Fraction(10) ** root.adjusted()  # 30 digits of a small root as well
+    scale = Fraction(10) ** min(root.adjusted(), 0)  # 30 digits of a small root as well
     return (Fraction(root) / scale).limit_denominator(10**30) * scale
 
 
