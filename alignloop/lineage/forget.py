@@ -176,9 +176,9 @@ def search_versions(root: Path, graph: Graph, user: User) -> UserData:
     return data
 
 
-def _order(path: str) -> tuple[int, str]:
+def _order(path: str) -> tuple[bool, bool, str]:
     """What says which prompts and responses are meant comes before what has only their ids or texts."""
-    return (2 if path.startswith(ROLLOUTS) else 0 if has_turns(path) else 1), path
+    return path.startswith(ROLLOUTS), not has_turns(path), path
 
 
 def _count(path: str, name: str, place: Path, user: User) -> tuple[int, int]:

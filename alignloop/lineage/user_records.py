@@ -23,7 +23,8 @@ class ShownPassages:
     """Knows texts of tools in which a passage of these documents is shown, whole or cut."""
 
     def __init__(self, documents: Iterable[Document] = ()) -> None:
-        self._ids, self._headers, self._texts = set[str](), set[str](), set[str]()
+        self._ids, self._headers = set[str](), set[str]()
+        self._texts = set[str]()
         for each in documents:
             title, id, licence = (
                 _words(part).replace("|", "/") for part in (each.title, each.id, each.licence)
