@@ -39,6 +39,7 @@ from tasks.stage_task import Outcome, StageFailed, warm_up
 from tasks.stages import (
     DECISION,
     LABELERS,
+    distill,
     ingest,
     prepare,
     pretrain,
@@ -119,7 +120,8 @@ def pipeline(
 def _run_stages(plan: Plan) -> list[Outcome]:
     force = plan.force
     check = check_champion.submit()
-    outcomes = [ingest(force), validate_raw(force), prepare(force), validate_sets(force)]
+    outcomes = [distill(name, force) for name in plan.teachers]
+    outcomes += [ingest(force), validate_raw(force), prepare(force), validate_sets(force)]
     outcomes += [search_index(name, force) for name in plan.collections]
     if not plan.data_only:
         tell_times(plan)

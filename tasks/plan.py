@@ -15,6 +15,7 @@ from alignloop.data.run_requirements import check, fitting_values, statements
 from alignloop.data.source_survey import survey
 from alignloop.flatten import flatten
 from alignloop.params import Params, ParamsError, load
+from alignloop.params.distill import out_of
 from alignloop.pipeline import dvc_pipeline, run_commits
 from alignloop.pipeline.dvc_pipeline import Stage
 from alignloop.pipeline.overrides import mapping_in, override, preview
@@ -25,7 +26,7 @@ from tasks.doctor import Consultation, consult, consult_again, consult_files, co
 from tasks.presets import preset_file
 from tasks.stage_task import warm_up
 
-INDEX = "search_index"  # the stage whose instances are collections of documents, not rounds
+NO_ROUNDS = {"distill", "search_index"}  # stages whose instances are teachers and collections, not rounds
 
 FILES_DEFAULTS = Path("configs", "files.yaml")  # what `make run-files` starts from
 
@@ -34,12 +35,13 @@ FILES_DEFAULTS = Path("configs", "files.yaml")  # what `make run-files` starts f
 class Plan:
     """The rounds to run, whether these are all, and the stages to run even if unchanged.
 
-    `collections` are those whose index is made, `stages` all of the run in their order, `stale` those that
-    run as far as can be known before. `rates` are the base's, where stages wait for the data to be prepared
-    to say how long they take.
+    `teachers` are those that write a source, `collections` those whose index is made, `stages` all of the run
+    in their order, `stale` those that run as far as can be known before. `rates` are the base's, where stages
+    wait for the data to be prepared to say how long they take.
     """
 
     rounds: list[str]
+    teachers: list[str]
     collections: list[str]
     is_complete: bool
     force: list[str]
@@ -94,7 +96,8 @@ def make_plan(
             **overrides,
         }
         planned = preview(root / "params.yaml", files, overrides)
-    check(planned, found, [str(path) for path in sources])
+    if all((root / out_of(name)).exists() for name in planned.distill):
+        check(planned, found, [str(path) for path in sources])
     examined = Consultation([]) if data_only else _examined(root, planned, files, overrides)
     for line in examined.lines:
         log.info("%s", line)
@@ -123,10 +126,11 @@ def make_plan(
     stages = _order(pipeline.stages().values(), selected, data_only=data_only, is_complete=is_complete)
     return Plan(
         selected,
-        list(planned.documents),
-        is_complete,
-        force,
-        data_only,
+        teachers=list(planned.distill),
+        collections=list(planned.documents),
+        is_complete=is_complete,
+        force=force,
+        data_only=data_only,
         stages=stages,
         stale=_with_followers(pipeline, outdated),
         rates=None if examined.complete else examined.rates,
@@ -148,7 +152,7 @@ def _order(
     stages = list(stages)
     groups: dict[str, bool] = {}  # in the order of dvc.yaml -> whether it is part of a round
     for stage in stages:
-        groups[stage.group] = stage.round is not None and stage.group != INDEX
+        groups[stage.group] = stage.round is not None and stage.group not in NO_ROUNDS
     beyond = "pretrain" if data_only else "sample"
     before = takewhile(lambda stage: stage.group != beyond, stages)
     first = [stage.name for stage in before if stage.group != "release"]

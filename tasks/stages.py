@@ -54,6 +54,13 @@ def stage_task(
     )(function)
 
 
+distill = stage_task(
+    "distill",
+    "teacher · {round}",
+    "Let a teacher write a source.",
+    tags=["data"],
+    timeout_seconds=7 * DAY,
+)
 ingest = stage_task(
     "ingest",
     "ingest",

@@ -225,8 +225,9 @@ def _is_of(item: Any, user: User) -> bool:
 
 def _search_sets(root: Path, user: User) -> list[Path]:
     """Return the files in the workspace's sets that hold the user's records. DVC makes changed sets anew."""
-    paths = sorted(record_trace.present_sets(root), key=_order)
-    files = [file for path in paths for file in record_trace.set_files(root, path).values()]
+    paths = (path for path in record_trace.present_sets(root) if not path.startswith(f"{SOURCES}/"))
+    sets = [record_trace.set_files(root, path) for path in sorted(paths, key=_order)]
+    files = [file for found in sets for file in found.values()]
     return [file for file in files if sum(user.owns(row) for _, row in read_rows(file))]
 
 

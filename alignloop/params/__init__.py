@@ -11,6 +11,7 @@ from alignloop.params.adopted import Adopted
 from alignloop.params.checkpoints import CheckpointEvery
 from alignloop.params.compute import Compute
 from alignloop.params.contradictions import contradictions
+from alignloop.params.distill import DistillStages
 from alignloop.params.documents import CollectionPlans
 from alignloop.params.dpo import Dpo
 from alignloop.params.evaluate import Evaluate
@@ -45,6 +46,7 @@ class Params(Section):
     checkpoint_every: CheckpointEvery
     checkpoint_minutes: Positive | None
     base: str | None
+    distill: DistillStages
     ingest: Ingest
     validate_: Annotated[Validate, Field(alias="validate")]
     prepare: Prepare

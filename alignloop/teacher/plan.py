@@ -9,9 +9,9 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError, 
 
 from alignloop.data.formats.sources import UNKNOWN
 from alignloop.errors import AlignloopError
-from alignloop.params import values_in
 from alignloop.params.address import address_of
 from alignloop.params.section import Count, Positive, Section, Share, Whole
+from alignloop.params.yaml_file import values_in
 
 KEY_VARIABLE = "ALIGNLOOP_TEACHER_KEY"
 EXAMPLE = "configs/teacher.yaml"
