@@ -17,6 +17,7 @@ from transformers import (
     Gemma2Config,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    pipeline,
 )
 
 from alignloop.core.checkpoint_folder import CheckpointError, check_folder
@@ -123,6 +124,13 @@ def test_a_saved_policy_loads_unchanged_and_equal_weights_give_equal_bytes(
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == (
         saved / "model.safetensors"
     ).read_bytes()
+
+
+def test_a_saved_policy_is_a_folder_that_transformers_pipeline_takes(checkpoint: Path):
+    talk = pipeline("text-generation", str(checkpoint), device="cpu")
+    [reply] = talk([{"role": "user", "content": "Who?"}], max_new_tokens=4, do_sample=False)
+    roles = [turn["role"] for turn in reply["generated_text"]]
+    assert roles == ["user", "assistant"]
 
 
 def test_a_model_saved_in_half_precision_is_loaded_in_fp32(

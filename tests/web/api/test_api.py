@@ -242,3 +242,21 @@ def test_a_parameter_opens_the_api_on_loopback_to_programs_of_this_machine_alone
         port = proxied.server.config.port
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
             assert client.get("/v1/models").status_code == 401
+
+
+def test_what_people_say_and_models_respond_is_in_no_log(
+    client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    said: Any = [{"role": "user", "content": "my-secret-word"}]
+    asked: Any = {"model": CHAMPION, "seed": 1, "max_tokens": 20}
+    [choice] = client.chat.completions.create(messages=said, **asked).choices
+    for wrong in ({"messages": said * 3}, {"messages": [*said, {"role": "my-secret-word"}]}):
+        with pytest.raises(openai.BadRequestError):
+            client.chat.completions.create(**asked | wrong | {"max_tokens": 90})
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(messages=said, model="alignloop-policy/9")
+    ours = [each for each in caplog.records if not each.name.startswith(("openai", "httpcore"))]
+    lines = "\n".join(each.getMessage() + str(each.exc_info or "") for each in ours)
+    assert "my-secret-word" not in lines
+    assert choice.message.content not in lines
