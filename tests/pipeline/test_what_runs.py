@@ -66,7 +66,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ran(root: Path) -> list[str]:
     (root / "ran.log").unlink(missing_ok=True)
     with Repo() as repo:
-        repo.reproduce()
+        repo.reproduce()  # pyright: ignore[reportCallIssue]  # its decorator hides `self`
     return (root / "ran.log").read_text().split() if (root / "ran.log").exists() else []
 
 
