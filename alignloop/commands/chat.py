@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from alignloop import params as parameters
@@ -76,6 +77,7 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
     from alignloop.serving.engine import EngineSettings
     from alignloop.serving.model_pool import ModelPool
     from alignloop.serving.open_models import open_models
+    from alignloop.serving.served_tools import ServedTools
     from alignloop.web.chat_app import create_chat_app
 
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING, stream=sys.stderr)
@@ -91,6 +93,7 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
         most_loaded=plan.most_loaded,
         refresh_seconds=plan.refresh_seconds,
         candidate=plan.candidate_name,
+        tools=partial(ServedTools, params.tools, root=Path.cwd()) if params.tools.functions else None,
     )
     pool.start()
     port = options.port or listening_port(plan.url, PROXIED_CHAT_PORT)
@@ -100,6 +103,8 @@ def _serve(database: LabelingDatabase, params: Params, options: argparse.Namespa
     else:
         print(f"{plan.model} is not registered yet: `make run` makes it; then it is served", file=sys.stderr)
     print(f"chat     {plan.url}/chat", file=sys.stderr)
+    if params.tools.functions:
+        print(f"tools    {', '.join(each.function for each in params.tools.functions)}", file=sys.stderr)
     how = "without a key from this machine" if plan.open_on_loopback else "chat create-key NAME makes a key"
     print(f"API      {plan.url}/v1, {how}", file=sys.stderr, flush=True)
     if link := accounts.administrators_link(database, plan.url):

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from alignloop.data.pii.redaction import redact
 from alignloop.labeling import consent
+from alignloop.labeling.chat_calls import redacted_calls
 from alignloop.labeling.chat_thumbs import sort_thumbs
 from alignloop.labeling.consent import Consent, Statement
 from alignloop.labeling.feedback import version_of
@@ -151,7 +152,7 @@ class _Dialogue:
             raise _LeftOut(EQUAL)
         messages = (*asked.messages, Message(role="assistant", content=better))
         about: dict[str, Any] = {"user": self._name, "labeler": self._labeler, "category": CATEGORY}
-        about["time"] = day_of(row.time)
+        about |= {"time": day_of(row.time), "calls": redacted_calls(response.steps, self._redacted)}
         id = self._id("edit", response)
         yield DEMONSTRATIONS, Demonstration(id=id, messages=messages, source=asked.source, **about)
         if response.state in WHOLE:

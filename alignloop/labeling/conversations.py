@@ -18,6 +18,7 @@ from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError
 from alignloop.labeling.escalations import Ask
 from alignloop.labeling.feedback_schema import ResponseComparison, ResponseFeedback
 from alignloop.labeling.serving_schema import ChatMessage, Conversation, MessageState
+from alignloop.tool_turns import Turns
 
 TITLE_LENGTH = 60
 MOST_CONVERSATIONS, MOST_MESSAGES = 1000, 2000  # of one owner; of one conversation
@@ -126,10 +127,20 @@ def add_response(
     left_out: int,
     system: str | None = None,
     ask: Ask | None = None,
+    turns: Turns | None = None,
 ) -> int:
-    """Save a response to a prompt and return its id. It is on disk then."""
+    """Save a response to a prompt and return its id. It is on disk then.
+
+    `turns` are those of a response that may have called tools.
+    """
     more = {"model": model, "state": state, "left_out": left_out, "system": system}
+    more["turns"] = stored_turns(turns)
     return _add(database, owner, id, "assistant", parent=parent, content=content, ask=ask, **more)
+
+
+def stored_turns(turns: Turns | None) -> list[Any] | None:
+    """Turns as the database has them."""
+    return None if turns is None else [turn.model_dump() for turn in turns]
 
 
 def _add(

@@ -12,11 +12,13 @@ from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session
 
 from alignloop.labeling import served_opinions
+from alignloop.labeling.chat_calls import stored_edit
 from alignloop.labeling.conversations import ConversationNotFound, find
 from alignloop.labeling.database import LabelingDatabase, LabelingDatabaseError
 from alignloop.labeling.feedback_schema import Choice, FeedbackKind, ResponseComparison, ResponseFeedback
 from alignloop.labeling.served_opinions import Compared
 from alignloop.labeling.serving_schema import ChatMessage
+from alignloop.retrieval.reading import UnknownSource
 
 
 class FeedbackRefused(LabelingDatabaseError):
@@ -58,10 +60,15 @@ def rate(
 def edit(database: LabelingDatabase, owner: str, id: str, response: int, text: str) -> None:
     """Save what a response should have been, in place of an earlier edit.
 
-    Raises FeedbackRefused if it is what the response is.
+    It cites sources as the response is shown. Raises FeedbackRefused if it is what the response is, or cites
+    a source that the response does not have.
     """
     with database.writing() as session:
         found = _response(session, owner, id, response)
+        try:
+            text = stored_edit(text, found)
+        except UnknownSource as error:
+            raise FeedbackRefused(str(error)) from None
         if not text.strip():
             raise FeedbackRefused("Write what the response should have been.")
         if text.strip() == found.content.strip():

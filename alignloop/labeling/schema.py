@@ -93,6 +93,7 @@ class Item(Table):
     purpose: Mapped[Purpose]
     prompt: Mapped[dict[str, Any]]
     responses: Mapped[list[Any]]
+    turns: Mapped[list[Any] | None]  # of each response, where they may have called tools
     # the reference order of a quiz or gold item, and why it is right
     known_ranks: Mapped[list[Any] | None] = mapped_column("known")
     why: Mapped[str] = mapped_column(Text, default="", server_default="")

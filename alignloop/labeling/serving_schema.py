@@ -10,6 +10,7 @@ from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alignloop.labeling.schema import Table
+from alignloop.tool_turns import RolloutTurn, Turns
 
 MessageRole = Literal["user", "assistant"]
 MessageState = Literal[
@@ -91,6 +92,12 @@ class ChatMessage(Table):
     left_out: Mapped[int]  # earlier messages that the model did not get: they exceeded its context
     system: Mapped[str | None] = mapped_column(Text)  # the system prompt of a response; None: not recorded
     created: Mapped[float]
+    turns: Mapped[list[Any] | None]  # of a response that may have called tools: those of a RolloutTurn each
+
+    @property
+    def steps(self) -> Turns:
+        """All turns of a response that may have called tools, its last one included."""
+        return tuple(RolloutTurn.model_validate(each) for each in self.turns or ())
 
 
 class ServedNumber(Table):

@@ -13,10 +13,12 @@ from alignloop.labeling.conversations import (
     ConversationFull,
     ConversationNotFound,
     remove,
+    stored_turns,
 )
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.labeling.feedback_schema import ResponseFeedback
 from alignloop.labeling.serving_schema import ChatMessage, Conversation, MessageState
+from alignloop.tool_turns import Turns
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class StoredResponse:
 
     text: str
     state: MessageState
+    turns: Turns | None = None  # where it may have called tools
 
 
 def owner_of(key: str) -> str:
@@ -61,6 +64,7 @@ def store(
             parent = _add(session, id, parent, turn["role"], turn["content"], **values)
         for response in responses:
             values = {"model": model, "state": response.state, "system": system}
+            values["turns"] = stored_turns(response.turns)
             _add(session, id, parent, "assistant", response.text, **values)
 
 

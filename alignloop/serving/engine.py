@@ -8,18 +8,18 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from alignloop.core.chat_template import Messages, escape_special_tokens
 from alignloop.core.tokens import encode, encode_prompt
 from alignloop.errors import AlignloopError
-from alignloop.serving.batch import Drawn, Finish, Row, TokenLogprob
-from alignloop.serving.sampling import Sampling
+from alignloop.serving.batch import Drawn, Row, TokenLogprob
+from alignloop.serving.generation import Generation, Piece, Post
+from alignloop.serving.served_tools import ServedTools
 from alignloop.serving.text_stream import TextStream
 
 RETRY_SECONDS = 1
@@ -59,43 +59,6 @@ class EngineSettings:
     batch_tokens: int
 
 
-@dataclass(frozen=True)
-class Piece:
-    """What a step adds to a response: text, log-probabilities where they are asked for, and its end."""
-
-    choice: int
-    text: str
-    tokens: int  # drawn since the last piece
-    logprobs: tuple[TokenLogprob, ...] = ()
-    finish: Finish | None = None
-    error: Exception | None = None
-
-
-Post = Callable[[Callable[[], None]], Any]
-
-
-def _at_once(call: Callable[[], None]) -> None:
-    call()
-
-
-@dataclass(eq=False)
-class Generation:
-    """One request: its prompt, how it is sampled, and where its pieces go.
-
-    `sink` is called once for each piece, inside a call that `post` is given after each step: an event loop's
-    `call_soon_threadsafe`, say. With `strip`, white space around a response is left out.
-    """
-
-    prompt: tuple[int, ...]
-    sampling: Sampling
-    sink: Callable[[Piece], None]
-    choices: int = 1
-    strip: bool = True
-    post: Post = _at_once
-    begun: float = field(default_factory=time.monotonic)
-    is_cancelled: bool = False
-
-
 @dataclass(eq=False)
 class Response:
     """One response of a request, while its tokens come."""
@@ -104,11 +67,11 @@ class Response:
     row: Row
     text: TextStream
     pending: list[TokenLogprob] = field(default_factory=list)
-    unsent: int = 0
+    unsent: list[int] = field(default_factory=list)  # tokens
 
     def take(self, drawn: Drawn) -> Piece | None:
         """What goes out after one more token; None: nothing yet."""
-        self.unsent += 1
+        self.unsent.append(drawn.token)
         text, finish = "", None
         self.pending += drawn.prompt
         if drawn.is_end and drawn.logprob and self.generation.sampling.reads_prompt:
@@ -125,13 +88,13 @@ class Response:
             text += self.text.finish()
         if not (text or finish or self.pending):
             return None
-        logprobs, tokens = tuple(self.pending), self.unsent
-        self.pending, self.unsent = [], 0
-        return Piece(self.row.choice, text, tokens, logprobs, finish)
+        logprobs, ids = tuple(self.pending), tuple(self.unsent)
+        self.pending, self.unsent = [], []
+        return Piece(self.row.choice, text, len(ids), logprobs, finish, ids=ids)
 
     def failure(self, error: Exception) -> Piece:
         """The end of a response that failed."""
-        return Piece(self.row.choice, "", self.unsent, error=error)
+        return Piece(self.row.choice, "", len(self.unsent), error=error)
 
 
 class Engine(ABC):
@@ -139,6 +102,7 @@ class Engine(ABC):
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, context: int, settings: EngineSettings) -> None:
         self.tokenizer, self.context = tokenizer, context
+        self.tools: ServedTools | None = None  # what responses may call; they end with the engine
         self.tokens_drawn = 0
         self._settings = settings
         self._changed = threading.Condition()
@@ -170,19 +134,26 @@ class Engine(ABC):
         with self._encoding:
             return tuple(encode(self.tokenizer, escape_special_tokens(self.tokenizer, text)))
 
-    def submit(self, generation: Generation) -> None:
-        """Put a request into the queue. Raises QueueFull or NotServing."""
+    def submit(self, generation: Generation, is_begun: bool = False) -> None:
+        """Put a request into the queue. Raises QueueFull or NotServing.
+
+        With `is_begun` it is a later turn of a response: it waits before all others, and is never too many.
+        """
         responses = [self._response(generation, choice) for choice in range(generation.choices)]
         with self._changed:
             if self._is_closing:
                 raise NotServing("the server is ending; send the request again in a few seconds")
             free = self._settings.max_running - len(self._running)
-            if len(self._waiting) + len(responses) > self._settings.max_waiting + max(free, 0):
+            most = self._settings.max_waiting + max(free, 0)
+            if len(self._waiting) + len(responses) > most and not is_begun:
                 raise QueueFull(
                     f"{len(self._running)} responses are being generated and {len(self._waiting)} wait; send "
                     "the request again later"
                 )
-            self._waiting.extend(responses)
+            if is_begun:
+                self._waiting.extendleft(reversed(responses))
+            else:
+                self._waiting.extend(responses)
             self._wake()
 
     def cancel(self, generation: Generation) -> None:
@@ -210,6 +181,8 @@ class Engine(ABC):
             self._wake()
         self._send([(r, r.failure(NotServing("the server has ended"))) for r in rest], to_cancelled=True)
         self._end()
+        if self.tools:
+            self.tools.close()
 
     def _response(self, generation: Generation, choice: int) -> Response:
         row = Row(generation.prompt, generation.sampling, choice)

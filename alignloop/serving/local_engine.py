@@ -9,7 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from alignloop.core.models import context_of, token_rules
 from alignloop.errors import AlignloopError
 from alignloop.serving.batch import Drawn, RunningBatch
-from alignloop.serving.engine import Engine, EngineSettings, GenerationFailed, Piece, Response
+from alignloop.serving.engine import Engine, EngineSettings, GenerationFailed, Response
+from alignloop.serving.generation import Piece
 
 PROMPT_TOKENS = 2048  # of new prompts in one step, padded: those that run must not wait long for them
 log = logging.getLogger(__name__)

@@ -12,9 +12,12 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from transformers import PreTrainedTokenizerBase
+
 from alignloop.errors import AlignloopError
 from alignloop.serving.engine import Engine, EngineSettings, ServingError
 from alignloop.serving.registered_models import ModelSource
+from alignloop.serving.served_tools import ServedTools
 from alignloop.serving.served_version import ServedVersion
 
 log = logging.getLogger(__name__)
@@ -66,13 +69,18 @@ class ModelPool:
         most_loaded: int,
         refresh_seconds: float,
         candidate: str = "",
+        tools: Callable[[PreTrainedTokenizerBase], ServedTools] | None = None,
     ) -> None:
-        """`candidate` names a model that is kept in memory beside the standard one; "": none."""
+        """`candidate` names a model that is kept in memory beside the standard one; "": none.
+
+        `tools` makes what the responses of a model may call; None: nothing.
+        """
         self.standard = standard
         self._candidate_name = candidate
         self._candidate: ServedVersion | None = None
         self._refused = ""  # the hash of a candidate that is not served
         self._source, self._settings = source, settings
+        self._tools = tools
         self._most_loaded, self._refresh_seconds = most_loaded, refresh_seconds
         self._lock, self._refreshing = threading.Lock(), threading.Lock()
         self._versions: list[ServedVersion] = []
@@ -206,6 +214,12 @@ class ModelPool:
         begun = time.monotonic()
         try:
             engine = self._source.open(loaded.version, self._settings)
+            if self._tools:
+                try:
+                    engine.tools = self._tools(engine.tokenizer)
+                except BaseException:
+                    engine.close()
+                    raise
         except BaseException as error:
             with self._lock:
                 self._loaded.pop(loaded.version.hash, None)

@@ -24,11 +24,11 @@ from alignloop.inference.token_stream import (
 )
 from alignloop.seeds import draws
 from alignloop.serving.batch import Drawn, TokenLogprob
+from alignloop.serving.generation import Piece
 from alignloop.serving.engine import (
     Engine,
     EngineSettings,
     GenerationFailed,
-    Piece,
     Response,
     ServerRefused,
     ServerUnavailable,

@@ -5,7 +5,7 @@ Prompts and responses are written to no log.
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -16,9 +16,9 @@ from starlette.requests import ClientDisconnect
 
 from alignloop.labeling import api_keys
 from alignloop.labeling.api_keys import Allowance, InvalidKey, Scope
-from alignloop.serving.engine import Engine, Piece
+from alignloop.serving.engine import Engine
+from alignloop.serving.generation import Piece
 from alignloop.serving.model_pool import ModelPool
-from alignloop.serving.sampling import Sampling
 from alignloop.serving.served_version import ServedVersion
 from alignloop.web.api_errors import ApiError, api_error, refusal
 from alignloop.web.api_schema import ChatRequest, CompletionRequest, SamplingRequest, parse
@@ -27,11 +27,13 @@ from alignloop.web.completion_chunks import ChatForm, Form, TextForm, usage
 from alignloop.web.live_generation import (
     ClientGone,
     EventStream,
+    PlannedPrompt,
     Prompts,
     Responses,
     while_connected,
 )
 from alignloop.web.local_requests import is_local
+from alignloop.web.prompt_room import kept_for_response, room_for, with_room_for_tools
 from alignloop.web.rule_checks import Dialogue, Place, begin_checked, get_checks
 from alignloop.web.stored_dialogue import StoredDialogue
 
@@ -89,9 +91,12 @@ async def _chat(request: Request) -> Response:
         checked = get_checks(request).prompt(messages, _place(request))
         if stored:
             stored.keep(checked)
-        prompt = engine.encode_dialogue(checked)
+        kept = limit or kept_for_response(engine, None)
+        prompt = with_room_for_tools(engine, checked, kept) if asked.tool_choice != "none" else None
+        may_call = prompt is not None
+        prompt = prompt or engine.encode_dialogue(checked)
         room = room_for(engine, prompt, limit, "messages")
-        return [(prompt, asked.sampling(limit or room, wanted))], [checked]
+        return [PlannedPrompt(prompt, asked.sampling(limit or room, wanted), may_call)], [checked]
 
     return await _generate(request, asked, plan, ChatForm(), stored=stored)
 
@@ -113,7 +118,7 @@ async def _complete(request: Request) -> Response:
         raise ApiError(400, f"At most {MAX_PROMPTS} prompts in one request.", param="prompt", code="too_many")
 
     def plan(engine: Engine) -> tuple[Prompts, list[Dialogue]]:
-        planned: list[tuple[tuple[int, ...], Sampling]] = []
+        planned: list[PlannedPrompt] = []
         texts: list[Dialogue] = []
         for prompt in prompts:
             ids = _ids(engine, prompt)
@@ -123,7 +128,7 @@ async def _complete(request: Request) -> Response:
                 ids = engine.encode_text(checked[0]["content"])
             room_for(engine, ids, limit, "prompt")
             reads = bool(asked.echo) and asked.logprobs is not None
-            planned.append((ids, asked.sampling(limit, asked.logprobs, reads)))
+            planned.append(PlannedPrompt(ids, asked.sampling(limit, asked.logprobs, reads)))
             texts.append(checked)
         if asked.echo:
             form.echoed = [each[0]["content"] for each in texts for _ in range(asked.choices)]
@@ -139,21 +144,6 @@ def _ids(engine: Engine, prompt: str | list[int]) -> tuple[int, ...]:
         words = f"The model has {len(engine.tokenizer)} tokens: token {max(prompt)} is not one of them."
         raise ApiError(400, words, param="prompt", code="invalid_value")
     return tuple(prompt)
-
-
-def room_for(engine: Engine, prompt: Sequence[int], limit: int | None, param: str) -> int:
-    """How many tokens the context leaves for a response. Raises ApiError if they are less than the limit."""
-    room = engine.context - len(prompt)
-    if room < (limit or 1):
-        asked = f" and {limit} were requested for the response" if limit else ""
-        raise ApiError(
-            400,
-            f"This model's context has {engine.context} tokens: the {param} took {len(prompt)}{asked}. "
-            "Shorten the prompt or the response.",
-            param=param,
-            code="context_length_exceeded",
-        )
-    return room
 
 
 async def _generate(

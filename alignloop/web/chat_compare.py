@@ -10,10 +10,9 @@ from fastapi import Request
 
 from alignloop.labeling import feedback
 from alignloop.labeling.database import LabelingDatabase
-from alignloop.labeling.escalations import Ask
 from alignloop.labeling.serving_schema import WHOLE, MessageState
 from alignloop.web.chat_consent import consent_of
-from alignloop.web.chat_turns import Save, Turn
+from alignloop.web.chat_turns import Save, Turn, Written
 
 
 def is_due(request: Request, owner: str, sampling: Mapping[str, Any]) -> bool:
@@ -35,10 +34,10 @@ class Pair:
     def saver(self, side: int, save: Save) -> Save:
         """What saves the left (0) or the right (1) response."""
 
-        def save_side(text: str, state: MessageState, model: str, left_out: int, ask: Ask | None) -> int:
-            id = save(text, state, model, left_out, ask)
+        def save_side(written: Written) -> int:
+            id = save(written)
             with self._lock:
-                self._saved[side] = (id, state)
+                self._saved[side] = (id, written.state)
                 if len(self._saved) == 2 and all(each in WHOLE for _, each in self._saved.values()):
                     left, right = (self._saved[each][0] for each in (0, 1))
                     feedback.begin_comparison(*self._place, left, right)
@@ -53,7 +52,7 @@ async def events_of(turns: Sequence[Turn]) -> AsyncIterator[bytes]:
 
     async def forward(side: int, turn: Turn) -> None:
         try:
-            async for event in turn.events():
+            async for event in turn.sent():
                 events.put_nowait(b'data: {"side":%d,' % side + event.removeprefix(b"data: {"))
         finally:
             events.put_nowait(None)

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from alignloop.labeling import consent, conversations
 from alignloop.labeling.conversations import ConversationFull, ConversationNotFound
-from alignloop.labeling.escalations import Ask
-from alignloop.labeling.serving_schema import UNREAD, ChatMessage, Conversation, MessageState
+from alignloop.labeling.serving_schema import UNREAD, ChatMessage, Conversation
 from alignloop.serving.engine import NotServing, QueueFull, ServerRefused, ServerUnavailable
 from alignloop.serving.model_pool import ModelNotFound, ModelPool, ModelsInUse
 from alignloop.web import candidate_share, chat_compare
@@ -23,9 +22,10 @@ from alignloop.web.auth import get_database
 from alignloop.web.chat_consent import get_statement
 from alignloop.web.chat_feedback import thread_values
 from alignloop.web.chat_people import Keyed, Known, Person
-from alignloop.web.chat_turns import SECOND, TurnRefused, Turns
+from alignloop.web.chat_turns import SECOND, Turns, Written
 from alignloop.web.forms import storable_text
 from alignloop.web.live_generation import EventStream
+from alignloop.web.prompt_room import TurnRefused
 from alignloop.web.rendering import error_page, render_page
 from alignloop.web.rule_checks import NotChecked, Place, get_checks
 
@@ -193,10 +193,10 @@ async def _respond(
 
     found, messages = await run_in_threadpool(read)
 
-    def save(text: str, state: MessageState, model: str, left_out: int, ask: Ask | None) -> int:
-        values: dict[str, Any] = {"content": text, "state": state, "model": model, "left_out": left_out}
-        values["system"] = found.system
-        return conversations.add_response(database, known.owner, id, parent=prompt, ask=ask, **values)
+    def save(written: Written) -> int:
+        values = {name: getattr(written, name) for name in ("state", "model", "left_out", "ask", "turns")}
+        values |= {"content": written.text, "system": found.system}
+        return conversations.add_response(database, known.owner, id, parent=prompt, **values)
 
     settings = {key: value for key, value in found.sampling.items() if value is not None}
     asked: dict[str, Any] = {"messages": messages, "settings": settings}
@@ -212,10 +212,10 @@ async def _respond(
         try:
             second = await turns.begin(known.owner, id + SECOND, model=models[1], **asked, save=saver)
         except (QueueFull, ModelsInUse, TurnRefused):  # busy: this turn has one response, as most have
-            return EventStream(first.events(), first.stop, **{"X-Conversation": id})
+            return EventStream(first.sent(), first.stop, **{"X-Conversation": id})
         events = chat_compare.events_of((first, second))
         return EventStream(events, lambda: (first.stop(), second.stop()), **{"X-Conversation": id})
-    return EventStream(first.events(), first.stop, **{"X-Conversation": id})
+    return EventStream(first.sent(), first.stop, **{"X-Conversation": id})
 
 
 def _without_blocked(shown: Sequence[ChatMessage]) -> list[ChatMessage]:

@@ -19,9 +19,9 @@ from alignloop.web.api_schema import SamplingRequest
 from alignloop.web.auth import get_database
 from alignloop.web.chat_consent import consent_of
 from alignloop.web.chat_people import Keyed
-from alignloop.web.chat_turns import fitted
 from alignloop.web.forms import storable_text
-from alignloop.web.live_generation import Prompts, while_connected
+from alignloop.web.live_generation import PlannedPrompt, Prompts, while_connected
+from alignloop.web.prompt_room import fitted
 from alignloop.web.rule_checks import Dialogue, Place, begin_checked, get_checks
 
 router = APIRouter(prefix="/chat/suggestions")
@@ -78,8 +78,8 @@ async def _completed(request: Request, text: str, model: str, owner: str) -> tup
 
     def plan(engine: Engine) -> tuple[Prompts, list[Dialogue]]:
         checked = checks.prompt(messages, place, is_new=True)
-        prompt, _ = fitted(engine, checked, TOKENS)
-        return [(prompt, asked.sampling(TOKENS, None))], [checked]
+        prompt = fitted(engine, checked, TOKENS).prompt
+        return [PlannedPrompt(prompt, asked.sampling(TOKENS, None))], [checked]
 
     live = await begin_checked(checks, get_pool(request), model, plan, place)
     written, is_blocked = "", False

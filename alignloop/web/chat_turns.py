@@ -1,13 +1,9 @@
-"""A response of the chat page while it is generated: streamed to the page, and saved whatever happens to it.
-
-Where a conversation exceeds the model's context, its oldest messages are left out, a prompt and its response
-at a time, until there is room for the response. The system prompt and the newest prompt stay.
-"""
+"""A response of the chat page while it is generated: streamed to the page, and saved whatever happens."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
@@ -16,24 +12,40 @@ from fastapi.concurrency import run_in_threadpool
 from alignloop.errors import AlignloopError
 from alignloop.labeling.escalations import Ask
 from alignloop.labeling.serving_schema import MessageState
+from alignloop.retrieval.citations import search_answers
+from alignloop.retrieval.reading import CitationStream
 from alignloop.serving.engine import Engine
+from alignloop.serving.generation import Piece
 from alignloop.serving.model_pool import ModelPool
+from alignloop.tool_turns import RolloutTurn
+from alignloop.tool_turns import Turns as RolloutTurns
 from alignloop.web.api_schema import SamplingRequest
-from alignloop.web.live_generation import Prompts, Responses
+from alignloop.web.live_generation import PlannedPrompt, Prompts, Responses
+from alignloop.web.prompt_room import TurnRefused, fitted
 from alignloop.web.rule_checks import Dialogue, FixedResponses, Place, RuleChecks, begin_checked
 
-RESERVED_SHARE = 4  # a quarter of the context is kept for a response whose length is not set
 MOST_RUNNING = 3  # of one person
-MOST_SENT = 400  # messages that are tried to fit
 STATES: dict[str, MessageState] = {"length": "cut", "content_filter": "blocked"}
-# saves a text with its state, model, count of left out messages and what a person is asked; returns its id
-Save = Callable[[str, MessageState, str, int, Ask | None], int]
 SECOND = "/2"  # added to a conversation's name where a second response is written beside the first
 log = logging.getLogger(__name__)
 
 
-class TurnRefused(AlignloopError):
-    """A response cannot be begun; the message is for the person."""
+@dataclass(frozen=True)
+class Written:
+    """A response as it is saved: `left_out` messages exceeded the context, `ask` is what a person is asked.
+
+    `turns` are those of a response that may call tools.
+    """
+
+    text: str
+    state: MessageState
+    model: str
+    left_out: int
+    ask: Ask | None = None
+    turns: RolloutTurns | None = None
+
+
+Save = Callable[[Written], int]  # returns the id
 
 
 @dataclass(eq=False)
@@ -45,12 +57,15 @@ class Turn:
     save: Save
     asked: list[Ask]  # a person, to respond
     text: str = ""
+    turns: RolloutTurns | None = None  # before what the text is of, or all of them
     state: MessageState = "complete"
     saved: int | None = None
     problem: str = ""
     is_held: bool = False  # until it has been checked
-    pieces: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
+    events: "asyncio.Queue[dict[str, Any] | None]" = field(default_factory=asyncio.Queue)
     task: "asyncio.Task[None] | None" = None
+    _reader: CitationStream | None = None  # of a response that has searched
+    _drawn: int = 0  # tokens of the text
 
     async def run(self) -> None:
         """Generate until the end or until it is cancelled, and save what there is."""
@@ -58,40 +73,64 @@ class Turn:
         try:
             async for pieces in self.live.pieces():
                 for piece in pieces:
-                    self.text += piece.text
-                    self.pieces.put_nowait(piece.text)
+                    self._take(piece)
                     finish = piece.finish or finish
             self.state = "waiting" if self.asked else STATES.get(finish or "stop", "complete")
         except asyncio.CancelledError:
             self.state = "stopped"
+            self._end_turns()
         except Exception as error:
             self.state = "failed"
             self.problem = str(error) if isinstance(error, AlignloopError) else "The model failed."
+            self._end_turns()
             log.error("a response failed", exc_info=error)
         finally:
             self.live.end()
+        self._show(self._reader.finish() if self._reader else "")
+        ask = self.asked[0] if self.state == "waiting" else None
+        about = {"left_out": self.left_out, "ask": ask, "turns": self.turns}
+        written = Written(self.text, self.state, self.live.version.label, **about)
         try:
-            label = self.live.version.label
-            ask = self.asked[0] if self.state == "waiting" else None
-            self.saved = await run_in_threadpool(
-                lambda: self.save(self.text, self.state, label, self.left_out, ask)
-            )
+            self.saved = await run_in_threadpool(self.save, written)
         except AlignloopError as error:  # the conversation was deleted meanwhile, or the disk is full
             self.problem = str(error)
-        self.pieces.put_nowait(None)
+        self.events.put_nowait(None)
 
-    async def events(self) -> AsyncIterator[bytes]:
+    def _take(self, piece: Piece) -> None:
+        if piece.news:  # what was said before belongs to the call
+            self.text, self._drawn = "", 0
+            self.turns, self._reader = piece.turns, None
+            self.events.put_nowait({"call": asdict(piece.news)})
+        if not self.text and (found := search_answers(piece.turns)):
+            self._reader = CitationStream(found)
+        if piece.finish:
+            self.turns = piece.turns
+        self.text += piece.text
+        self._drawn += piece.tokens
+        self._show(self._reader.add(piece.text) if self._reader else piece.text)
+
+    def _show(self, text: str) -> None:
+        if text:
+            self.events.put_nowait({"text": text})
+
+    def _end_turns(self) -> None:
+        """Add the turn that was not ended, if it is not a call that waits for its answer."""
+        if self.turns and self.turns[-1].by == "tool":
+            last = RolloutTurn(by="policy", text=self.text, tokens=self._drawn)
+            self.turns = (*self.turns, last)
+
+    async def sent(self) -> AsyncIterator[bytes]:
         """What the page is sent."""
-        is_open = True
         if self.is_held:
             yield _event(note="The response is shown when it has ended and has been checked.")
+        is_open = True
         while is_open:
-            found = [await self.pieces.get()]
-            while not self.pieces.empty():
-                found.append(self.pieces.get_nowait())
+            found = [await self.events.get()]
+            while not self.events.empty():
+                found.append(self.events.get_nowait())
             is_open = None not in found
-            if text := "".join(piece for piece in found if piece):
-                yield _event(text=text)
+            for event in _joined(found):
+                yield _event(**event)
         yield _event(done=self.saved, state=self.state, problem=self.problem)
 
     @property
@@ -142,9 +181,10 @@ class Turns:
                 nonlocal left_out
                 asked = SamplingRequest(model=model, **settings)
                 checked = self._checks.prompt(messages, place, is_new=True)
-                prompt, left_out = fitted(engine, checked, asked.max_tokens)
-                room = engine.context - len(prompt)
-                return [(prompt, asked.sampling(min(asked.max_tokens or room, room), None))], [checked]
+                found = fitted(engine, checked, asked.max_tokens, may_call=True)
+                left_out, room = found.left_out, engine.context - len(found.prompt)
+                sampling = asked.sampling(min(asked.max_tokens or room, room), None)
+                return [PlannedPrompt(found.prompt, sampling, found.may_call)], [checked]
 
             asked: list[Ask] = []
             live = await begin_checked(self._checks, self._pool, model, plan, place, ask=asked.append)
@@ -158,27 +198,15 @@ class Turns:
         return turn
 
 
-def fitted(
-    engine: Engine, messages: Sequence[dict[str, str]], max_tokens: int | None
-) -> tuple[tuple[int, ...], int]:
-    """Token ids of as many of the newest messages as leave room for a response, and how many are left out.
-
-    Raises TurnRefused if the newest prompt alone leaves none.
-    """
-    kept = max(1, min(max_tokens or engine.context, engine.context // RESERVED_SHARE))
-    system = [message for message in messages if message["role"] == "system"]
-    rest = [message for message in messages if message["role"] != "system"]
-    left_out = max(0, len(rest) - MOST_SENT)
-    left_out += left_out % 2  # a prompt with its response
-    while left_out < len(rest):
-        prompt = engine.encode_dialogue([*system, *rest[left_out:]])
-        if len(prompt) + kept <= engine.context:
-            return prompt, left_out
-        left_out += 2
-    raise TurnRefused(
-        f"This is too long for the model: its context has {engine.context} tokens, of which {kept} are kept "
-        "for the response. Shorten the message or the system prompt."
-    )
+def _joined(events: Sequence[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    """The events, texts that follow each other as one."""
+    joined: list[dict[str, Any]] = []
+    for event in events:
+        if event and joined and "text" in event and "text" in joined[-1]:
+            joined[-1] = {"text": joined[-1]["text"] + event["text"]}
+        elif event:
+            joined.append(event)
+    return joined
 
 
 def _event(**values: Any) -> bytes:

@@ -1,12 +1,14 @@
 """Responses in the forms of the OpenAI API: whole and in chunks, of dialogues and of texts."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from transformers import PreTrainedTokenizerBase
 
 from alignloop.serving.batch import TokenLogprob
-from alignloop.serving.engine import Piece
+from alignloop.serving.generation import Piece, of_last_turn
+from alignloop.web.cited_text import CitedText
 from alignloop.web.live_generation import Responses
 
 
@@ -39,12 +41,18 @@ class ChatForm:
     chunk_kind = "chat.completion.chunk"
     strips = True
 
+    def __init__(self) -> None:
+        self._said: dict[int, CitedText] = defaultdict(CitedText)  # by choice
+
     def choice(self, live: Responses, pieces: Sequence[Piece]) -> dict[str, Any]:
-        content = "".join(piece.text for piece in pieces)
+        said = CitedText()
+        for piece in pieces:
+            said.take(piece)
+        message = {"role": "assistant", "content": said.text, "refusal": None}
         return {
             "index": pieces[0].choice,
-            "message": {"role": "assistant", "content": content, "refusal": None},
-            "logprobs": self._logprobs(live, pieces),
+            "message": message | said.fields(),
+            "logprobs": self._logprobs(live, of_last_turn(pieces)),
             "finish_reason": pieces[-1].finish,
         }
 
@@ -53,13 +61,16 @@ class ChatForm:
         return {"index": choice, "delta": delta, "logprobs": None, "finish_reason": None}
 
     def parts(self, live: Responses, piece: Piece) -> list[dict[str, Any]]:
+        said = self._said[piece.choice]
+        text = said.take(piece)
         parts = []
-        if piece.text or piece.logprobs:
+        if text or piece.logprobs:
             logprobs = self._logprobs(live, [piece])
-            delta = {"content": piece.text}
+            delta = {"content": text}
             parts.append({"index": piece.choice, "delta": delta, "logprobs": logprobs, "finish_reason": None})
         if piece.finish:
-            end = {"index": piece.choice, "delta": {}, "logprobs": None, "finish_reason": piece.finish}
+            delta = said.fields(said.before)
+            end = {"index": piece.choice, "delta": delta, "logprobs": None, "finish_reason": piece.finish}
             parts.append(end)
         return parts
 

@@ -4,20 +4,32 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from alignloop.serving.engine import Engine, Generation, Piece
+from alignloop.serving.engine import Engine
+from alignloop.serving.generation import Generation, Piece
 from alignloop.serving.model_pool import Lease, ModelPool
 from alignloop.serving.sampling import Sampling
+from alignloop.serving.served_tools import CallingResponse
 from alignloop.serving.served_version import ServedVersion
 
 T = TypeVar("T")
-Prompts = Sequence[tuple[tuple[int, ...], Sampling]]
+
+
+class PlannedPrompt(NamedTuple):
+    """A prompt's tokens, how responses to it are sampled, and whether they may call the engine's tools."""
+
+    ids: tuple[int, ...]
+    sampling: Sampling
+    may_call: bool = False
+
+
+Prompts = Sequence[PlannedPrompt]
 
 
 class ClientGone(Exception):
@@ -53,17 +65,26 @@ class LiveGeneration:
     def __init__(self, lease: Lease, prompts: Prompts, choices: int, strip: bool) -> None:
         self.version: ServedVersion = lease.version
         self.tokenizer = lease.engine.tokenizer
-        self.prompt_tokens = sum(len(prompt) for prompt, _ in prompts)
+        self.prompt_tokens = sum(len(each.ids) for each in prompts)
         self.drawn_tokens = 0
         self.count = len(prompts) * choices
         self._lease: Lease | None = lease
         self._open = self.count
         self._queue: asyncio.Queue[Piece] = asyncio.Queue()
+        self._calling: dict[int, CallingResponse] = {}  # by choice, those that may call tools
+        self._asking: set[asyncio.Task[None]] = set()
         post = asyncio.get_running_loop().call_soon_threadsafe
+        self._plan: dict[str, Any] = {"strip": strip, "post": post}
         self._generations = [
-            Generation(prompt, sampling, self._sink(place * choices), choices=choices, strip=strip, post=post)
-            for place, (prompt, sampling) in enumerate(prompts)
+            Generation(each.ids, each.sampling, self._sink(place * choices), choices=choices, **self._plan)
+            for place, each in enumerate(prompts)
         ]
+        tools, context = lease.engine.tools, lease.engine.context
+        for place, each in enumerate(prompts):
+            for choice in range(place * choices, (place + 1) * choices):
+                if tools and each.may_call:
+                    response = CallingResponse(tools, each.ids, each.sampling, context=context, choice=choice)
+                    self._calling[choice] = response
         try:
             for generation in self._generations:
                 lease.engine.submit(generation)
@@ -80,17 +101,50 @@ class LiveGeneration:
             found = [await self._queue.get()]
             while not self._queue.empty():
                 found.append(self._queue.get_nowait())
+            shown: list[Piece] = []
             for piece in found:
                 if piece.error:
                     raise piece.error
                 self.drawn_tokens += piece.tokens
-                self._open -= piece.finish is not None
-            yield _joined(found)
+                shown.append(self._taken(piece))
+                self._open -= shown[-1].finish is not None
+            yield _joined(shown)
+
+    def _taken(self, piece: Piece) -> Piece:
+        """What is shown of an engine's piece; where it ends a call, a tool is asked."""
+        response = self._calling.get(piece.choice)
+        if response is None or not piece.ids:  # a piece that `_ask` has put there has none
+            return piece
+        shown, call = response.take(piece)
+        if call is not None:
+            task = asyncio.ensure_future(self._ask(response, call))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        return shown
+
+    async def _ask(self, response: CallingResponse, call: list[int]) -> None:
+        """Let a tool answer and go on with the response, while the engine serves others."""
+        lease = self._lease
+        try:
+            if lease is None or lease.engine.tools is None:
+                return
+            reply = await asyncio.wrap_future(lease.engine.tools.answer(call))
+            pieces, next = response.answered(reply)
+            for piece in pieces:
+                self._queue.put_nowait(piece)
+            if next:
+                generation = Generation(*next, self._sink(response.choice), **self._plan)
+                self._generations.append(generation)
+                lease.engine.submit(generation, is_begun=True)
+        except Exception as error:
+            self._queue.put_nowait(Piece(response.choice, "", 0, error=error))
 
     def end(self) -> None:
         """Stop what still runs, and let go of the model; a second call does nothing."""
         if self._lease is None:
             return
+        for task in self._asking:
+            task.cancel()
         for generation in self._generations:
             self._lease.engine.cancel(generation)
         self._lease.end()
@@ -143,21 +197,33 @@ def _let_go(taking: "asyncio.Future[Lease]") -> None:
 
 
 def _joined(pieces: Sequence[Piece]) -> list[Piece]:
-    """The pieces, those of one choice together: a slow reader gets few and large ones."""
-    joined: dict[int, Piece] = {}
+    """The pieces, those of one choice together: a slow reader gets few and large ones.
+
+    Pieces with news stay apart, for they end what was said before.
+    """
+    joined: list[Piece] = []
+    places: dict[int, int] = {}
     for piece in pieces:
-        before = joined.get(piece.choice)
-        joined[piece.choice] = (
-            piece
-            if before is None
-            else replace(
-                piece,
-                text=before.text + piece.text,
-                tokens=before.tokens + piece.tokens,
-                logprobs=before.logprobs + piece.logprobs,
-            )
-        )
-    return list(joined.values())
+        place = places.get(piece.choice)
+        if piece.news:
+            joined.append(piece)
+            places.pop(piece.choice, None)
+        elif place is None:
+            places[piece.choice] = len(joined)
+            joined.append(piece)
+        else:
+            joined[place] = added(joined[place], piece)
+    return joined
+
+
+def added(before: Piece, piece: Piece) -> Piece:
+    """Two pieces of one turn as one."""
+    return replace(
+        piece,
+        text=before.text + piece.text,
+        tokens=before.tokens + piece.tokens,
+        logprobs=before.logprobs + piece.logprobs,
+    )
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:

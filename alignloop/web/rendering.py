@@ -16,7 +16,9 @@ from alignloop.labeling.assignments import AssignmentNotFound
 from alignloop.labeling.database import DatabaseBusyError, DiskFullError, LabelingDatabaseError
 from alignloop.labeling.reopened_rankings import ReopenRefused
 from alignloop.labeling.sign_in_limits import AccessRefused, TooManySignIns
+from alignloop.markdown import visible
 from alignloop.web.markdown_pages import guidelines_html, markdown_html
+from alignloop.web.sources import edit_for_readers, readable_message
 from alignloop.web.text_blocks import blocks
 
 HERE = Path(__file__).parent
@@ -47,6 +49,9 @@ _templates = Environment(
 _templates.filters["blocks"] = blocks
 _templates.filters["markdown"] = guidelines_html
 _templates.filters["response"] = partial(markdown_html, has_line_breaks=True)
+_templates.filters["readable"] = readable_message
+_templates.filters["edit_of"] = edit_for_readers
+_templates.filters["visible"] = visible
 _templates.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).strftime(
     "%Y-%m-%d %H:%M:%S"
 )

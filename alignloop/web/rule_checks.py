@@ -19,10 +19,11 @@ from alignloop.labeling.escalations import Ask
 from alignloop.rules.finders import RuleFailed
 from alignloop.rules.rule import Side
 from alignloop.rules.rule_set import Decision, RuleSet
-from alignloop.serving.engine import Engine, Piece, ServingError
+from alignloop.serving.engine import Engine, ServingError
+from alignloop.serving.generation import CallNews, Piece
 from alignloop.serving.model_pool import ModelPool
 from alignloop.serving.served_version import ServedVersion
-from alignloop.web.live_generation import Prompts, Responses, WrappedResponses, begin
+from alignloop.web.live_generation import Prompts, Responses, WrappedResponses, added, begin
 from alignloop.web.serving_metrics import MeasuredResponses, ServingMetrics
 
 log = logging.getLogger(__name__)
@@ -157,15 +158,12 @@ class CheckedResponses(WrappedResponses):
             async for found in self._live.pieces():
                 out: list[Piece] = []
                 for piece in found:
-                    before = whole[piece.choice]
-                    joined = replace(
-                        piece,
-                        text=before.text + piece.text,
-                        tokens=before.tokens + piece.tokens,
-                        logprobs=before.logprobs + piece.logprobs,
-                    )
+                    joined = added(whole[piece.choice], piece)
                     whole[piece.choice] = joined
-                    if piece.finish:
+                    if piece.news:
+                        whole[piece.choice] = replace(joined, text="", logprobs=())
+                        out.append(_hidden(piece) if self._is_held else piece)
+                    elif piece.finish:
                         del whole[piece.choice]
                         checked = await self._checked(joined)
                         out.append(checked if self._is_held else piece)
@@ -179,13 +177,29 @@ class CheckedResponses(WrappedResponses):
                     asyncio.get_running_loop().run_in_executor(None, self._check, piece.choice, piece.text)
 
     async def _checked(self, piece: Piece) -> Piece:
+        """A whole response as it may be shown, its calls included: what it asks a tool is its own as well."""
+        turns = list(piece.turns or ())
         decision = await run_in_threadpool(self._check, piece.choice, piece.text)
+        for place, turn in enumerate(turns[:-1]):
+            if turn.by == "policy" and decision.action not in STOPPING:
+                of_call = await run_in_threadpool(self._check, piece.choice, turn.text)
+                turns[place] = turn.model_copy(update={"text": of_call.text})
+                decision = of_call if of_call.action in STOPPING else decision
         if decision.action in STOPPING:
             words = _instead(decision, Ask(decision.by, "response", piece.text), self._ask)
-            return replace(piece, text=words, logprobs=(), finish="content_filter")
+            return replace(piece, text=words, logprobs=(), finish="content_filter", turns=None)
+        if turns:
+            turns[-1] = turns[-1].model_copy(update={"text": decision.text})
+            piece = replace(piece, turns=tuple(turns))
         if decision.text != piece.text:
             return replace(piece, text=decision.text, logprobs=())
         return piece
+
+
+def _hidden(piece: Piece) -> Piece:
+    """News of a call without what is asked, which has not been checked yet."""
+    news = piece.news and CallNews(piece.news.tool, "", piece.news.outcome)
+    return replace(piece, text="", tokens=0, logprobs=(), news=news, turns=None)
 
 
 async def begin_checked(

@@ -15,7 +15,7 @@ from alignloop.params.serving import Serving
 from alignloop.release import online
 from alignloop.rules.rule import Side
 from alignloop.rules.rule_set import Decision
-from alignloop.serving.engine import Piece
+from alignloop.serving.generation import Piece
 from alignloop.serving.model_pool import ModelPool
 from alignloop.web.live_generation import Responses, WrappedResponses
 
@@ -59,6 +59,12 @@ class ServingMetrics:
         )
         self.tokens = Counter(
             "alignloop_tokens", "Tokens of prompts and of responses.", ["model", "of"], registry=self.counted
+        )
+        self.calls = Counter(
+            "alignloop_tool_calls",
+            "Calls of tools by how they ended.",
+            ["model", "outcome"],
+            registry=self.counted,
         )
         self.hits = Counter(
             "alignloop_rule_hits",
@@ -143,6 +149,9 @@ class MeasuredResponses(WrappedResponses):
                 if not first:
                     first = time.monotonic()
                     self._metrics.first_token.labels(model).observe(first - self._begun)
+                for piece in pieces:
+                    if piece.news and piece.news.outcome:
+                        self._metrics.calls.labels(model, piece.news.outcome).inc()
                 yield pieces
         finally:
             drawn = self.drawn_tokens

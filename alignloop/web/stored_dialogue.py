@@ -10,7 +10,7 @@ from alignloop.labeling import stored_responses
 from alignloop.labeling.conversations import ConversationFull
 from alignloop.labeling.stored_responses import StoredResponse
 from alignloop.records import Message, check_turns
-from alignloop.serving.engine import Piece
+from alignloop.serving.generation import Piece, of_last_turn
 from alignloop.web.api_errors import ApiError
 from alignloop.web.auth import get_database
 from alignloop.web.chat_turns import STATES
@@ -56,8 +56,9 @@ class StoredDialogue:
             return
         responses = [
             StoredResponse(
-                "".join(piece.text for piece in pieces),
+                "".join(piece.text for piece in of_last_turn(pieces)),
                 STATES.get(pieces[-1].finish or "", "complete"),
+                pieces[-1].turns,
             )
             for _, pieces in sorted(self._choices.items())
         ]

@@ -8,7 +8,8 @@ import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core.models import load_policy
-from alignloop.serving.engine import Engine, EngineSettings, Generation, Piece
+from alignloop.serving.engine import Engine, EngineSettings
+from alignloop.serving.generation import Generation, Piece
 from alignloop.serving.local_engine import LocalEngine
 from alignloop.serving.sampling import Sampling
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from alignloop.core.models import new_policy, save_policy
 from alignloop.core.tokens import train_tokenizer
 from alignloop.labeling import consent
 from alignloop.labeling.database import LabelingDatabase
+from alignloop.params.tools import Tools
 from alignloop.pipeline import dvc_pipeline
 from alignloop.rules.rule_set import RuleSet
 from alignloop.serving.engine import EngineSettings
 from alignloop.serving.model_pool import ModelPool
 from alignloop.serving.open_models import open_models
+from alignloop.serving.registered_models import ModelSource
+from alignloop.serving.served_tools import ServedTools
 from alignloop.tracking import registry
 from alignloop.tracking.registry import Version
 from alignloop.web.chat_app import create_chat_app
@@ -69,7 +73,12 @@ def register_policy(root: Path, seed: int, context: int = 96) -> Version:
 
 @contextmanager
 def served_chat(
-    root: Path, database: LabelingDatabase, rules: RuleSet = NO_RULES, **changes: Any
+    root: Path,
+    database: LabelingDatabase,
+    rules: RuleSet = NO_RULES,
+    tools: Tools | None = None,
+    source: ModelSource | None = None,
+    **changes: Any,
 ) -> Iterator[ChatServer]:
     """The server of the project in `root`, with other values of `serving`."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -78,12 +87,13 @@ def served_chat(
     standard = {"url": url, "refresh_seconds": 0.2, "most_loaded": 2}
     plan = parameters.load(PROJECT / "params.yaml").serving.model_copy(update=standard | changes)
     pool = ModelPool(
-        open_models(root, "alignloop", plan),
+        source or open_models(root, "alignloop", plan),
         EngineSettings(plan.max_running, plan.max_waiting, plan.batch_tokens),
         standard=plan.model,
         most_loaded=plan.most_loaded,
         refresh_seconds=plan.refresh_seconds,
         candidate=plan.candidate_name,
+        tools=partial(ServedTools, tools, root=root) if tools else None,
     )
     pool.start()
     statement = consent.read_statement(PROJECT, plan.consent, plan.feedback_licence)

@@ -9,7 +9,7 @@ import pytest
 from alignloop.labeling import accounts, conversations
 from alignloop.labeling.database import LabelingDatabase
 from alignloop.serving.engine import Engine
-from alignloop.web.chat_turns import TurnRefused, fitted
+from alignloop.web.prompt_room import TurnRefused, fitted
 from tests.serving.conftest import engine_of, tiny  # noqa: F401  fixtures
 from tests.web.chat_server import ChatServer, served_chat
 
@@ -90,7 +90,7 @@ def test_the_oldest_turns_are_left_out_until_there_is_room_for_a_response(
         for role in ("user", "assistant")
     ][:-1]
     system = {"role": "system", "content": "Yes."}
-    prompt, left_out = fitted(engine, [system, *turns], None)
+    prompt, left_out, _ = fitted(engine, [system, *turns], None)
     assert 0 < left_out < len(turns)
     assert left_out % 2 == 0
     assert prompt == engine.encode_dialogue([system, *turns[left_out:]])
@@ -98,6 +98,6 @@ def test_the_oldest_turns_are_left_out_until_there_is_room_for_a_response(
     assert (
         len(engine.encode_dialogue([system, *turns[left_out - 2 :]])) + engine.context // 4 > engine.context
     )
-    assert fitted(engine, turns[-1:], 8) == (engine.encode_dialogue(turns[-1:]), 0)
+    assert fitted(engine, turns[-1:], 8) == (engine.encode_dialogue(turns[-1:]), 0, False)
     with pytest.raises(TurnRefused, match="its context has 96 tokens, of which 24 are kept"):
         fitted(engine, [{"role": "user", "content": "Who? " * 90}], None)

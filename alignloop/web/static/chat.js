@@ -70,6 +70,18 @@
     return text;
   }
 
+  function called(text, call) {  // what is looked up, above the text; what stood before the call is no response
+    const words = [call.tool, call.asked].filter(Boolean).join(": ");
+    text.textContent = "";
+    if (call.outcome === null) {
+      const line = document.createElement("p");
+      line.className = "quiet call"; line.dir = "auto"; line.textContent = `${words} …`;
+      text.parentElement.insertBefore(line, text);
+      text.call = line;
+      say(words);
+    } else if (text.call) text.call.textContent = [words, call.problem].filter(Boolean).join(" · ");
+  }
+
   function running(on) {
     isRunning = on;
     send.hidden = on; stop.hidden = !on;
@@ -108,6 +120,7 @@
           const side = event.side || 0;
           texts[side] ??= beside(live);
           if (event.text) texts[side].textContent += event.text;
+          if (event.call) called(texts[side], event.call);
           if (event.note) { say(event.note); texts[side].dataset.note = event.note; }
           if (event.problem) failed = event.problem;
           if (end) toEnd();
@@ -194,7 +207,7 @@
     if (!button) return;
     const item = button.closest("li");
     try {
-      if (button.dataset.act === "copy") await copy(item.querySelector("template").content.textContent, button);
+      if (button.dataset.act === "copy") await copy([...item.querySelectorAll("template")].pop().content.textContent, button);
       else if (button.dataset.act === "copy-code") await copy(button.parentElement.querySelector("code").textContent, button);
       else if (isRunning) return;
       else if (button.dataset.show) { await post(`/chat/c/${conversation}`, { act: "show", message: Number(button.dataset.show) }); await refresh(); }
