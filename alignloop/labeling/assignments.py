@@ -38,7 +38,9 @@ _VIEW = select(
     Assignment.id, Item.job, Item.purpose, Assignment.attempt, Assignment.state, Item.prompt, Item.responses
 )
 _VIEW = (
-    _VIEW.add_columns(Assignment.presented, Assignment.draft, Assignment.started, Assignment.reopened)
+    _VIEW.add_columns(
+        Assignment.presented, Assignment.draft, Assignment.started, Assignment.reopened, Item.turns
+    )
     .join(Item, Item.id == Assignment.item)
     .where(_OWN)
 )
@@ -63,6 +65,7 @@ class AssignedItem:
     draft: dict[str, Any]
     started: float
     reopened: float | None
+    turns: list[Any] | None = None  # of each response, where they may have called tools
 
     @property
     def is_editable(self) -> bool:

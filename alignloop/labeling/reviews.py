@@ -17,18 +17,23 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from alignloop.labeling.database import LabelingDatabase, log_event
-from alignloop.labeling.rounds import RETRY_SECONDS
+from alignloop.labeling.rounds import RETRY_SECONDS, stored_turns
 from alignloop.labeling.schema import Item, Labeler, Review, Submission
 from alignloop.records import Prompt
+from alignloop.tool_turns import RolloutTurn, Turns
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two responses to a prompt of a held-out user: the candidate's and the other model's."""
+    """Two responses to a prompt of a held-out user: the candidate's and the other model's.
+
+    `turns` are those of each where they may have called tools.
+    """
 
     prompt: Prompt
     candidate: str
     other: str
+    turns: tuple[Turns | None, Turns | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,9 @@ def _replace_items(session: Session, id: str, pairs: Sequence[Pair], votes: int)
             "split": "test",
             "wanted": votes,
         }
-        session.add(
-            Item(
-                **columns, prompt=pair.prompt.model_dump(mode="json"), responses=[pair.candidate, pair.other]
-            )
-        )
+        responses, turns = [pair.candidate, pair.other], stored_turns(pair.turns)
+        prompt = pair.prompt.model_dump(mode="json")
+        session.add(Item(**columns, prompt=prompt, responses=responses, turns=turns))
 
 
 def find(session: Session, id: str) -> Review | None:
@@ -163,10 +166,14 @@ def voted_pairs(session: Session, id: str) -> list[VotedPair]:
         count = counts.setdefault(item.id, [0, 0, 0])
         count[2 if candidate == other else int(candidate > other)] += 1
         items[item.id] = item
-    return [
-        VotedPair(Pair(Prompt.model_validate(items[key].prompt), *items[key].responses), *count)
-        for key, count in counts.items()
-    ]
+    return [VotedPair(_pair(items[key]), *count) for key, count in counts.items()]
+
+
+def _pair(item: Item) -> Pair:
+    """The pair of an item."""
+    candidate, other = item.responses
+    turns = [tuple(RolloutTurn.model_validate(turn) for turn in each) for each in item.turns or ([], [])]
+    return Pair(Prompt.model_validate(item.prompt), candidate, other, (turns[0] or None, turns[1] or None))
 
 
 def _votes(session: Session, id: str) -> list[tuple[Submission, Item]]:
@@ -219,7 +226,8 @@ def claim_decided(database: LabelingDatabase) -> list[str]:
 
 
 def _digest(pairs: Sequence[Pair], size: int) -> str:
-    parts = [part for pair in pairs for part in (pair.prompt.id, pair.candidate, pair.other)]
+    parts: list[Any] = [part for pair in pairs for part in (pair.prompt.id, pair.candidate, pair.other)]
+    parts += [turns for pair in pairs if (turns := stored_turns(pair.turns))]
     return blake2b(json.dumps(parts).encode(), digest_size=size).hexdigest()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import Any
 
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from alignloop.labeling.equal_responses import with_choice
 from alignloop.labeling.known_rankings import KnownRanking
 from alignloop.labeling.schema import Assignment, Guideline, Item, Labeler, Purpose, Round, Submission
 from alignloop.records import Labeling, Prompt, Ranking, Samples
+from alignloop.tool_turns import Turns
 
 MAX_SKIPS = 2  # an item that so many labelers skipped is not assigned again
 RETRY_SECONDS = 3600  # after this time the pipeline is started again for a round that did not close
@@ -104,12 +106,20 @@ def _replace_items(session: Session, round: str, samples: Sequence[Samples], ove
                 purpose="work",
                 prompt=prompt,
                 responses=responses,
+                turns=stored_turns(each.turns),
                 policy=each.policy,
                 split=each.split,
                 wanted=overlap,
             )
         )
     return kept
+
+
+def stored_turns(turns: Sequence[Turns | None] | None) -> list[Any] | None:
+    """The turns of each response as an item has them; None where none may have called a tool."""
+    if turns is None or all(each is None for each in turns):
+        return None
+    return [[turn.model_dump() for turn in each or ()] for each in turns]
 
 
 def publish_known_rankings(database: LabelingDatabase, purpose: Purpose, known: Iterable[Ranking]) -> None:

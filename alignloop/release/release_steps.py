@@ -170,6 +170,12 @@ def _open_review(
 
 def _pairs(responses: Sequence[EvaluatedResponse]) -> list[Pair]:
     """Return each prompt that both models responded to, with the candidate's response and the other's."""
-    theirs = {each.prompt.id: each.response for each in responses if each.model != "policy"}
-    mine = [each for each in responses if each.model == "policy" and each.prompt.id in theirs]
-    return [Pair(each.prompt, each.response, theirs[each.prompt.id]) for each in mine]
+    theirs = {each.prompt.id: each for each in responses if each.model != "policy"}
+    both = [
+        (each, theirs[each.prompt.id])
+        for each in responses
+        if each.model == "policy" and each.prompt.id in theirs
+    ]
+    return [
+        Pair(mine.prompt, mine.response, other.response, (mine.turns, other.turns)) for mine, other in both
+    ]

@@ -24,7 +24,6 @@ from alignloop.inference.token_stream import (
 )
 from alignloop.seeds import draws
 from alignloop.serving.batch import Drawn, TokenLogprob
-from alignloop.serving.generation import Piece
 from alignloop.serving.engine import (
     Engine,
     EngineSettings,
@@ -33,6 +32,7 @@ from alignloop.serving.engine import (
     ServerRefused,
     ServerUnavailable,
 )
+from alignloop.serving.generation import Piece
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from alignloop.web import forms
 from alignloop.web.auth import get_database
 from alignloop.web.rendering import render_page
 from alignloop.web.settings import Settings, get_settings
+from alignloop.web.sources import Readable, readable_item
 
 CACHE_SECONDS = 2.0  # how long the count of items left over all is reused
 
@@ -121,10 +122,15 @@ def _cards(item: AssignedItem) -> list[dict[str, Any]]:
             "letter": forms.card_letter(card),
             "name": forms.card_name(card),
             "place": item.presented[card[0]],
-            "text": item.responses[item.presented[card[0]]],
+            "said": _readable(item, item.presented[card[0]]),
         }
         for card in item.cards
     ]
+
+
+def _readable(item: AssignedItem, place: int) -> Readable:
+    """A response with its sources."""
+    return readable_item(item.responses[place], item.turns[place] if item.turns else None)
 
 
 def _submitted_values(item: AssignedItem, submission: Submission | None) -> dict[str, Any]:

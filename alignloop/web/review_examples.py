@@ -9,6 +9,7 @@ from alignloop.labeling.reviews import VotedPair
 from alignloop.markdown import number
 from alignloop.records import Message
 from alignloop.release.release_responses import RESPONSES, read_contrasts
+from alignloop.web.sources import Readable, readable
 
 EXAMPLES = 5  # of each outcome
 
@@ -17,8 +18,8 @@ class Example(NamedTuple):
     """A prompt with both responses, and what the reviewers or the judge said, in words."""
 
     messages: tuple[Message, ...]
-    candidate: str
-    other: str
+    candidate: Readable
+    other: Readable
     verdict: str
 
 
@@ -74,10 +75,14 @@ def _by_votes(voted: Sequence[VotedPair]) -> tuple[list[VotedPair], list[VotedPa
 
 def _voted(each: VotedPair) -> Example:
     words = f"votes: {each.candidate} for the candidate, {each.other} for the other, {each.same} the same"
-    return Example(each.pair.prompt.messages, each.pair.candidate, each.pair.other, words)
+    mine, theirs = each.pair.turns
+    said = readable(each.pair.candidate, mine), readable(each.pair.other, theirs)
+    return Example(each.pair.prompt.messages, *said, words)
 
 
 def _judged(each: Contrast, judge: str) -> Example:
     mine, theirs = (number(value, 2) for value in each.values)
     words = f"{judge}: candidate {mine}, the other {theirs}"
-    return Example(each.candidate.prompt.messages, each.candidate.response, each.other.response, words)
+    candidate, other = each.candidate, each.other
+    said = readable(candidate.response, candidate.turns), readable(other.response, other.turns)
+    return Example(candidate.prompt.messages, *said, words)
