@@ -187,7 +187,7 @@ def _improve(lab: Laboratory) -> None:
     }
     for step in bind(ppo, lab.params)(Checkpoint.fresh(lab.root, "ppo"), "r1", **places):
         print(
-            step.done,
+            step.step,
             {name: round(step.metrics[name], 3) for name in ("score", "kl", "tool_calls")},
             flush=True,
         )
