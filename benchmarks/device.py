@@ -19,11 +19,12 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from alignloop.checks.machine_memory import resident
 from alignloop.core import devices, host_memory, pass_limits, precision
 from alignloop.core.generate import sample
 from alignloop.core.lm_training import accumulate_gradients
 from alignloop.core.memory_estimate import PassSizes, lm_training
-from alignloop.core.model_shape import llama_shape
+from alignloop.core.model_shape import feed_forward, llama_shape
 from alignloop.core.tokens import Encoded
 from benchmarks.device_checks import run_checks
 from benchmarks.device_ppo import policy_of, rules_of, step_by_phase
@@ -82,9 +83,9 @@ def peak_of(work: Callable[[], object]) -> int:
         return torch.cuda.max_memory_allocated() - before
     host_memory.give_back()
     forget_peak()
-    before = resident("VmRSS")
+    before = resident("VmRSS") or 0
     work()
-    return max(0, resident("VmHWM") - before)
+    return max(0, (resident("VmHWM") or 0) - before)
 
 
 def forget_peak() -> None:
@@ -92,13 +93,6 @@ def forget_peak() -> None:
     file = Path("/proc/self/clear_refs")
     if file.exists():
         file.write_text("5")
-
-
-def resident(field: str) -> int:
-    """Bytes of this process in memory: `VmRSS` now, `VmHWM` at the peak; 0 where nobody says."""
-    file = Path("/proc/self/status")
-    lines = file.read_text().splitlines() if file.exists() else []
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0)
 
 
 def matmul(size: int, dtype: torch.dtype) -> float:
@@ -157,7 +151,7 @@ def main() -> int:
     config = LlamaConfig(
         vocab_size=arguments.vocabulary,
         hidden_size=arguments.width,
-        intermediate_size=-(-arguments.width * 8 // 3 // 32) * 32,
+        intermediate_size=feed_forward(arguments.width),
         num_hidden_layers=arguments.layers,
         num_attention_heads=arguments.width // 32,
         num_key_value_heads=arguments.width // 32,

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from transformers import logging
 
+from alignloop.checks.machine_memory import peak_memory
 from alignloop.core import precision
 from alignloop.core.models import new_policy, save_policy
 from alignloop.core.reward_model import RewardModel
@@ -82,12 +83,6 @@ def make(root: Path, layers: int, width: int) -> int:
     return sum(weight.numel() for weight in policy.parameters())
 
 
-def peak() -> int:
-    """The peak memory of this process in bytes."""
-    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
-
-
 def run(root: Path, way: str) -> dict[str, float]:
     """Run three steps of a variant; returns peak memory in bytes and processor seconds per step."""
     logging.set_verbosity_error()
@@ -97,14 +92,17 @@ def run(root: Path, way: str) -> dict[str, float]:
     precision.use(params.compute.precision)
     import peft  # noqa: F401 - in all variants, so that its size is not measured
 
-    before, moments = peak(), list[float]()
+    before, moments = (peak_memory("cpu") or 0), list[float]()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         sources = root / "sft", root / "reward", root / "sft", root / "prompts", root / "corpus"
         outs = out / "policy", out / "rollouts", out / "metrics.json", out / "curve.csv"
         for _ in bind(ppo, params)(Checkpoint.fresh(out, "ppo"), "r1", *sources, *outs):
             moments.append(time.process_time())
-        return {"bytes": peak() - before, "seconds": (moments[-1] - moments[0]) / (len(moments) - 1)}
+        return {
+            "bytes": (peak_memory("cpu") or 0) - before,
+            "seconds": (moments[-1] - moments[0]) / (len(moments) - 1),
+        }
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 from alignloop import phases
 from alignloop.core import parallel_passes, pass_limits, ppo, precision
 from alignloop.core.kl_controller import FixedKl
+from alignloop.core.model_shape import feed_forward
 from alignloop.core.models import load_policy, save_policy, token_rules
 from alignloop.core.reward_model import RewardModel
 from alignloop.core.tokens import pad_of, train_tokenizer
@@ -65,7 +66,7 @@ def make(root: Path, shape: str) -> int:
             LlamaConfig(
                 vocab_size=VOCABULARY,
                 hidden_size=width,
-                intermediate_size=-(-width * 8 // 3 // 32) * 32,
+                intermediate_size=feed_forward(width),
                 num_hidden_layers=layers,
                 num_attention_heads=width // 32,
                 num_key_value_heads=width // 32,

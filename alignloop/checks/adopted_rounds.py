@@ -7,9 +7,9 @@ from typing import Any
 
 from alignloop.checks.findings import Finding
 from alignloop.core.hub_ids import is_local
+from alignloop.core.model_shape import ADAPTER, is_adapter
 from alignloop.params import Params
 
-ADAPTER = "adapter_config.json"
 TOKENIZER = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
 
@@ -31,7 +31,7 @@ def _faults(root: Path, folder: Path, base: str | None, made: Collection[str]) -
     if not folder.is_dir():
         yield "no such folder", "put the checkpoint there, or correct the path in params.yaml"
         return
-    if not (folder / ADAPTER).is_file() or list(folder.glob("model*.safetensors")):
+    if not is_adapter(folder):
         if base is not None:
             yield f"is no adapter, so adopted.base ({base}) has no use", "leave adopted.base empty"
         if not list(folder.glob("*.safetensors")):

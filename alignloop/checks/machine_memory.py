@@ -37,12 +37,16 @@ def peak_memory(device: str) -> int | None:
         return torch.cuda.max_memory_reserved()
     if device != "cpu":
         return None  # PyTorch keeps no peak of it
-    try:
-        lines = STATUS.read_text(encoding="ascii").splitlines()
-    except OSError:  # no Linux
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
+    if STATUS.exists():  # Linux
+        return resident("VmHWM")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def resident(field: str) -> int | None:
+    """The bytes of this process in memory: `VmRSS` now, `VmHWM` at the peak; None where nothing says so."""
+    lines = STATUS.read_text(encoding="ascii").splitlines() if STATUS.exists() else []
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), None)
 
 
 def _free_in_host(meminfo: Path = MEMINFO) -> int | None:

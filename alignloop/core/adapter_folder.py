@@ -10,7 +10,6 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from alignloop.core.checkpoint_folder import (
-    ADAPTER,
     CheckpointError,
     check_folder,
     check_kind,
@@ -19,15 +18,11 @@ from alignloop.core.checkpoint_folder import (
     load_weights,
 )
 from alignloop.core.hub_ids import is_local
+from alignloop.core.model_shape import ADAPTER
 from alignloop.core.models import check_rows
 from alignloop.phases import phase
 
 WEIGHTS, PICKLE = "adapter_model.safetensors", "adapter_model.bin"
-
-
-def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter and no whole model."""
-    return (folder / ADAPTER).is_file() and not list(folder.glob("model*.safetensors"))
 
 
 def base_of(folder: Path) -> str:

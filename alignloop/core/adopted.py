@@ -7,6 +7,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from alignloop.core import adapter_folder
 from alignloop.core.checkpoint_folder import CheckpointError
 from alignloop.core.family_check import check_family
+from alignloop.core.model_shape import is_adapter
 from alignloop.core.models import load_policy
 
 
@@ -19,7 +20,7 @@ def policy_of(
     base that is named for a whole model.
     """
     source = Path(checkpoint)
-    if adapter_folder.is_adapter(source):
+    if is_adapter(source):
         base = base or adapter_folder.base_of(source)
         model, tokenizer = adapter_folder.merged(source, base)
     elif base is not None:

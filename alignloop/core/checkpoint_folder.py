@@ -24,10 +24,9 @@ from transformers.models.auto.modeling_auto import (
 
 from alignloop.core.chat_template import TokenizerError
 from alignloop.core.hub_ids import is_local
+from alignloop.core.model_shape import ADAPTER, is_adapter
 from alignloop.core.tokens import check_tokenizer
 from alignloop.errors import LFS_POINTER, AlignloopError
-
-ADAPTER = "adapter_config.json"  # of a LoRA adapter
 
 
 class CheckpointError(AlignloopError):
@@ -46,7 +45,7 @@ def check_folder(path: str) -> None:
         return
     if folder.is_file():
         raise CheckpointError(f"{path}: {_one_file(folder)}")
-    if (folder / ADAPTER).is_file() and not list(folder.glob("model*.safetensors")):
+    if is_adapter(folder):
         raise CheckpointError(f"{path}: {_adapter(folder)}")
     if not (folder / "config.json").is_file():
         packed = [*folder.glob("*.gguf")]

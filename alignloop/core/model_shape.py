@@ -15,6 +15,7 @@ HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads")
 INNER = ("intermediate_size", "ffn_dim", "n_inner", "d_ff")
 ACTIVATION = ("hidden_act", "activation_function", "hidden_activation")
 CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "context_length")
+ADAPTER = "adapter_config.json"  # of a LoRA adapter
 GATED = ("gate_proj", "gate_up_proj", "experts")  # names in the feed-forward layers that multiply two halves
 
 
@@ -50,6 +51,16 @@ class ModelShape:
         attention = (self.width + self.queries) * 2 + (self.width + self.keys) * 2
         matrices = 3 if self.gated else 2
         return self.layers * rank * (attention + matrices * (self.width + self.inner))
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder is a LoRA adapter and no whole model."""
+    return (folder / ADAPTER).is_file() and not list(folder.glob("model*.safetensors"))
+
+
+def feed_forward(width: int) -> int:
+    """The width inside a Llama's feed-forward layers: 8/3 of the model's, a multiple of 32."""
+    return -(-width * 8 // 3 // 32) * 32
 
 
 def llama_shape(

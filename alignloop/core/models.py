@@ -24,7 +24,7 @@ from alignloop.core.checkpoint_folder import (
     load_weights,
 )
 from alignloop.core.four_bits import to_four_bits
-from alignloop.core.model_shape import CONTEXT
+from alignloop.core.model_shape import CONTEXT, feed_forward
 from alignloop.core.tokens import TokenRules, end_of, pad_of
 from alignloop.phases import phase
 
@@ -38,7 +38,7 @@ def new_policy(
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
-        intermediate_size=-(-width * 8 // 3 // 32) * 32,
+        intermediate_size=feed_forward(width),
         num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=heads,

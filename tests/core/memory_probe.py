@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import bitsandbytes  # noqa: F401 - as peft
 import numpy as np
-import peft  # noqa: F401 - so that its size is not measured
 import torch
 import transformers
 
+from alignloop.checks.machine_memory import resident
 from alignloop.core import (
     dpo,
     lm_training,
@@ -68,6 +67,7 @@ class Case:
     head_tokens: int | None = None
     four_bits: bool = False
     saves: bool = False
+    prompts: int = 20  # of a step of PPO, in two minibatches
 
     @property
     def sizes(self) -> PassSizes:
@@ -79,7 +79,6 @@ class Case:
 
 CONFIG = replace(
     PLAIN,
-    prompts_per_step=20,
     minibatches=2,
     learning_rate=1e-5,
     value_learning_rate=1e-5,
@@ -109,12 +108,6 @@ def make(folder: Path) -> None:
     model.resize_token_embeddings(4096)
     save_policy(model, tokenizer, folder / "policy")
     RewardModel.from_policy(model, 0).save(folder / "reward", tokenizer)
-
-
-def status(field: str) -> int:
-    """A field of this process's memory in bytes; VmHWM is the peak since the process began."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
 def sft(folder: Path, shape: ModelShape, sizes: PassSizes, case: Case) -> Usage:
@@ -184,14 +177,14 @@ def ppo_step(folder: Path, shape: ModelShape, sizes: PassSizes, case: Case) -> U
         ptx=[],
         controller=FixedKl(0.1),
         rules=token_rules(tokenizer, policy),
-        config=CONFIG,
+        config=replace(CONFIG, prompts_per_step=case.prompts),
         random=random,
         generator=torch.Generator().manual_seed(0),
     )
     [_] = trainer
     if small and adapted:
         save_policy(merge_adapters(adapted), tokenizer, folder / "merged")
-    return memory_estimate.ppo(shape, sizes, models, rows=10, responses=20, batch=64)
+    return memory_estimate.ppo(shape, sizes, models, rows=case.prompts // 2, responses=case.prompts, batch=64)
 
 
 def dpo_steps(folder: Path, shape: ModelShape, sizes: PassSizes, case: Case) -> Usage:
@@ -257,15 +250,19 @@ CASES = {
 def main(case: Case, folder: Path) -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    if case.rank or case.models.rank or case.four_bits:
+        import bitsandbytes  # noqa: F401 - as peft
+        import peft  # noqa: F401 - so that its size is not measured
     torch.set_num_threads(1)
     parallel_passes.use(case.parallel)
     pass_limits.use(pass_limits.PassLimits(TOKENS, case.head_tokens))
     precision.use("bf16" if case.bf16 else "fp32")
     shape = shape_of(folder / "policy")
     assert shape
-    before = status("VmRSS")
+    before = resident("VmRSS") or 0
     usage = case.stage(folder, shape, case.sizes, case).on("cpu")
-    print(json.dumps({"measured": status("VmHWM") - before, "estimated": usage.total, **usage.parts}))
+    measured = (resident("VmHWM") or 0) - before
+    print(json.dumps({"measured": measured, "estimated": usage.total, **usage.parts}))
 
 
 if __name__ == "__main__":
