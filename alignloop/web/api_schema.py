@@ -108,7 +108,7 @@ class ChatRequest(SamplingRequest):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     response_format: TextFormat | None = None
     modalities: list[Literal["text"]] | None = None
-    tools: Annotated[list[Any], Field(max_length=0)] | None = None
+    tools: list[dict[str, Any]] | None = None  # may be called, need not be: the model is not told of them
     tool_choice: Literal["none", "auto"] | None = None
     parallel_tool_calls: bool | None = None
 

@@ -16,6 +16,7 @@ from tests.web.chat_server import CHAMPION, ChatServer, client_of, raw, served_c
 
 MESSAGES: Any = [{"role": "user", "content": "Is the sea full of salt?"}]
 CHAT = "/v1/chat/completions"
+TOOL = {"type": "function", "function": {"name": "get_current_timestamp", "parameters": {"type": "object"}}}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,14 @@ def test_a_dialogue_is_continued_whole_and_in_chunks(client: Any) -> None:
     other = client.chat.completions.create(**asked | {"model": "alignloop-policy/2"})
     assert other.model == "alignloop-policy/2"
     assert other.choices[0].message.content != text
+
+
+def test_a_request_with_tools_of_its_own_is_answered_as_one_without(client: Any) -> None:
+    asked: Any = {"model": CHAMPION, "messages": MESSAGES, "seed": 1, "max_tokens": 8}
+    plain = client.chat.completions.create(**asked).choices[0].message
+    for choice in ({}, {"tool_choice": "auto"}, {"tool_choice": "none"}):  # as Open WebUI does
+        offered = client.chat.completions.create(**asked, tools=[TOOL] * 36, **choice).choices[0].message
+        assert (offered.content, offered.tool_calls) == (plain.content, None)
 
 
 def test_choices_log_probabilities_stop_and_temperature_are_as_asked(client: Any) -> None:
@@ -136,7 +145,8 @@ def test_concurrent_requests_are_not_mixed(server: ChatServer, key: str, client:
         ({"top_p": -0.1}, 400, "invalid_value", "top_p"),
         ({"n": 1000}, 400, "invalid_value", "n"),
         ({"stop": ["a"] * 5}, 400, "invalid_value", "stop"),
-        ({"tools": [{"type": "function"}]}, 400, "invalid_value", "tools"),
+        ({"tools": [TOOL], "tool_choice": "required"}, 400, "invalid_value", "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function"}}, 400, "invalid_value", "tool_choice"),
         ({"frequency_penalty": 1}, 400, "invalid_value", "frequency_penalty"),
         ({"beam_width": 4}, 400, "unknown_parameter", "beam_width"),
     ],
