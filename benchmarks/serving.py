@@ -22,7 +22,6 @@ environment.configure()
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch  # noqa: E402
-from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
 
 from alignloop import params as parameters  # noqa: E402
 from alignloop.core.generate import sample  # noqa: E402
@@ -31,6 +30,8 @@ from alignloop.core.tokens import encode_prompt, train_tokenizer  # noqa: E402
 from alignloop.determinism import make_deterministic  # noqa: E402
 from alignloop.labeling import api_keys  # noqa: E402
 from alignloop.labeling.database import LabelingDatabase  # noqa: E402
+from alignloop.serving.engine import EngineSettings  # noqa: E402
+from alignloop.serving.local_engine import LocalEngine  # noqa: E402
 from alignloop.serving.served_version import ServedVersion  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -47,8 +48,8 @@ class Folder:
     def versions(self) -> list[ServedVersion]:
         return [ServedVersion("alignloop-policy/1", ("champion",), str(self.place))]
 
-    def load(self, version: ServedVersion) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        return load_policy(self.place)
+    def open(self, version: ServedVersion, settings: EngineSettings) -> LocalEngine:
+        return LocalEngine(*load_policy(self.place), settings)
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,6 @@ def _serve(place: str, database: str, port: int) -> None:
 
     from alignloop.labeling import consent
     from alignloop.rules.rule_set import RuleSet
-    from alignloop.serving.engine import EngineSettings
     from alignloop.serving.model_pool import ModelPool
     from alignloop.web.chat_app import create_chat_app
 
