@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerBase
 
 from alignloop.checks.findings import Finding, error
 from alignloop.params import Params
-from alignloop.retrieval.index import SEARCH
+from alignloop.retrieval.index import FOLDER
 from alignloop.tools.schemas import ToolError
 from alignloop.tools.toolbox import open_tools
 
@@ -40,6 +40,6 @@ def _waiting(params: Params, root: Path) -> dict[str, str]:
     for each in params.tools.functions:
         index = root / str(each.settings.get("index", ""))
         for collection in params.documents:
-            if index.resolve() == (root / SEARCH / f"{collection}.sqlite").resolve() and not index.exists():
+            if index.resolve() == (root / FOLDER / f"{collection}.sqlite").resolve() and not index.exists():
                 found[each.function] = collection
     return found

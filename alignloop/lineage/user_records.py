@@ -8,9 +8,9 @@ from typing import Any
 
 from alignloop.data.content_ids import content_id
 from alignloop.params import Params
-from alignloop.retrieval.citations import CUT
+from alignloop.retrieval.citations import CUT, SEARCH
 from alignloop.retrieval.documents import Document, documents_of
-from alignloop.retrieval.index import DEFAULT, SEARCH, documents_in
+from alignloop.retrieval.index import DEFAULT, FOLDER, documents_in
 from alignloop.retrieval.index_file import is_ours
 from alignloop.retrieval.words import passages_of, plain
 
@@ -46,7 +46,8 @@ class ShownPassages:
         if header := HEADER.fullmatch(cut):
             rest = header[1]
             return any(id in rest for id in self._ids) or _begins(self._headers, rest)
-        return words in self._texts or (cut != words and _begins(self._texts, cut))
+        whole = len(words) >= SHORTEST and words in self._texts  # a shorter line may be anything
+        return whole or (cut != words and _begins(self._texts, cut))
 
 
 def _begins(texts: Iterable[str], start: str) -> bool:
@@ -105,7 +106,8 @@ class User:
         return True
 
     def _is_shown(self, turns: Sequence[Row]) -> bool:
-        return any(turn["by"] == "tool" and self.passages.are_in(turn["text"]) for turn in turns)
+        read = (turn["text"] for turn in turns if turn["by"] == "tool" and turn.get("tool") in (None, SEARCH))
+        return any(self.passages.are_in(text) for text in read)
 
     def made(self, prompt: Row, responses: Iterable[str]) -> bool:
         """Whether one of these responses to a prompt was made from one of the user's documents."""
@@ -129,7 +131,7 @@ def has_turns(path: str) -> bool:
 def indexes(root: Path, params: Params) -> list[Path]:
     """All indexes of a project: the command's, the pipeline's, and those that its tools are set to."""
     stated = [function.settings.get("index") for function in params.tools.functions]
-    places = [root / DEFAULT, *sorted((root / SEARCH).glob("*.sqlite"))]
+    places = [root / DEFAULT, *sorted((root / FOLDER).glob("*.sqlite"))]
     places += [root / place for place in stated if isinstance(place, str) and is_ours(root / place)]
     return list({place.resolve(): place for place in places if place.is_file()}.values())
 

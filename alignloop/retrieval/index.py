@@ -12,7 +12,7 @@ from alignloop.retrieval.index_file import MARK, IndexProblem, is_ours, is_sound
 from alignloop.retrieval.words import CHARACTERS, WORDS, passages_of, plain, searchable, terms
 
 DEFAULT = Path("data/search.sqlite")
-SEARCH = Path("data/search")  # of the indexes that the pipeline makes
+FOLDER = Path("data/search")  # of the indexes that the pipeline makes
 VERSION = "2"  # of the tables and of how passages are cut
 SETTINGS = f"{VERSION} {WORDS} {CHARACTERS}"
 BUILD = "build it: `python -m alignloop index FOLDER --licence SPDX --out {path}`"

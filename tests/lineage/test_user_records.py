@@ -87,6 +87,18 @@ def test_a_record_in_which_a_document_was_shown_is_the_users_and_no_other(kind: 
         assert not user.owns({**ranking, "prompt": prompt(6, 0)})
 
 
+def test_what_another_tool_said_and_a_short_line_are_not_known_as_a_document(texts: dict[str, str]):
+    short = Document("age", "Ada's age", "72", "MIT", "ada")
+    assert not User("ada", passages=ShownPassages([short])).owns(rows("72", 5)["evaluated"])
+    assert User("ada", passages=ShownPassages([short])).owns(
+        rows("[3] Ada's age | age | MIT", 5)["evaluated"]
+    )
+    for tool, is_own in (("search", True), ("ours", False)):
+        record = rows(texts["own"], 5)["evaluated"]
+        record["turns"][1]["tool"] = tool
+        assert User("ada", passages=ShownPassages([OWN])).owns(record) is is_own
+
+
 def test_forgetting_reaches_records_items_and_every_index_that_is_named(
     copy: Path,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
