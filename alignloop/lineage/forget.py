@@ -102,15 +102,15 @@ def forget_user(root: Path, id: str) -> Iterator[str]:
     if counts := erasure.forget(root, user.ids, mark, user.made):
         removed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
         yield f"removed    {removed} from the labeling store"
-    if replies := journal.erase_user(root, user.ids):
-        yield f"removed    {replies:,} replies of a teacher to their prompts from {journal.FOLDER}"
     yield from quotes.forget_quotes(root, user.texts | user.read_texts)
     yield from quotes.forget_completions(root, user.prompts | user.read_prompts)
     # 4. The models that were trained on it.
     yield from _mark_models(root, graph, data, mark)
     # 5. The data in earlier versions.
     yield from _erase_versions(root, data)
-    # 6. The documents at last: by them a repeated command finds what was made of them.
+    # 6. What led to the rest at last, so that a repeated command finds it again.
+    if replies := journal.erase_user(root, user.ids):
+        yield f"removed    {replies:,} replies of a teacher to their prompts from {journal.FOLDER}"
     for place in indexes(root, params):
         if removed := remove_user(place, user.ids):
             yield f"removed    {removed:,} documents from {_name(place, root)}, the search's index"
@@ -128,6 +128,7 @@ def _left(root: Path, user: User, params: Params) -> Iterator[str]:
         if count := len(list(documents_of(folder, user.ids))):
             yield f"left       {count:,} documents in {_name(folder, root)}: remove these lines there"
     yield "left       passages in records, of documents that were in no index and no folder any more"
+    yield "left       passages that responses in other people's conversations were shown"
     yield "left       indexes elsewhere, which neither params.yaml nor the pipeline names"
     yield "left       what the models above have learned, until they are replaced"
     yield "left       copies elsewhere: other clones, backups, exports, what people have copied; MLflow's and"
