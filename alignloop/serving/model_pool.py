@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from alignloop.errors import AlignloopError
-from alignloop.serving.engine import Engine, EngineSettings, ServingError
+from alignloop.serving.engine import Engine, EngineSettings, ServerUnavailable, ServingError
 from alignloop.serving.registered_models import ModelSource
 from alignloop.serving.served_tools import ServedTools
 from alignloop.serving.served_version import ServedVersion
@@ -148,7 +148,7 @@ class ModelPool:
             if loaded.engine.done() and not loaded.engine.exception():
                 loaded.engine.result().close(deadline - time.monotonic())
         if self._watch.is_alive():
-            self._watch.join()
+            self._watch.join(max(deadline - time.monotonic(), 1))  # it may be starting a server, for minutes
 
     @contextmanager
     def _held(self, version: ServedVersion, is_beyond_limit: bool = False) -> Iterator[_Loaded]:
@@ -184,7 +184,7 @@ class ModelPool:
                 raise CandidateRefused(f"its gates say {found.gates or 'nothing'}")
             with self._held(found) as loaded:
                 loaded.engine.result()
-        except ModelsInUse:
+        except (ModelsInUse, ServerUnavailable):
             return None  # until the next refresh
         except Exception as error:
             self._refused = found.hash

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, aclosing, suppress
+from functools import partial
 
 from transformers import PreTrainedTokenizerBase
 
@@ -92,22 +93,20 @@ class VllmEngine(Engine):
         with self._changed:
             self._without_cancelled()
             for key, each in list(self._running.items()):
-                if each.generation.is_cancelled:
+                if each.generation.is_cancelled and not self._tasks[key].cancelling():
                     self._tasks[key].cancel()
             while self._waiting and len(self._running) < self._settings.max_running:
                 response = self._waiting.popleft()
                 key = id(response.row)
                 self._running[key] = response
-                self._tasks[key] = self._loop.create_task(self._serve(response))
+                task = self._tasks[key] = self._loop.create_task(self._serve(response))
+                task.add_done_callback(partial(self._gone, key))
             self._changed.notify_all()
 
     async def _serve(self, response: Response) -> None:
         """One response from its first token to its end."""
-        key = id(response.row)
         try:
             piece = await self._drawn(response)
-        except asyncio.CancelledError:
-            piece = None
         except ServerAway as error:
             log.error("the inference server: %s", self._died() or error)
             words = "the inference server does not respond; send the request again later"
@@ -119,10 +118,16 @@ class VllmEngine(Engine):
             log.exception("generation failed")
             known = isinstance(error, AlignloopError)
             piece = response.failure(error if known else GenerationFailed("the engine failed; see its log"))
+        if task := asyncio.current_task():
+            self._gone(id(response.row), task)
+        self._send([(response, piece)])
+
+    def _gone(self, key: int, task: asyncio.Task[None]) -> None:
+        """Give the place of a response away, once; also of one that was cancelled before it began."""
         with self._changed:
+            if self._tasks.get(key) is not task:
+                return
             del self._running[key], self._tasks[key]
-        if piece:
-            self._send([(response, piece)])
         self._look()
 
     async def _drawn(self, response: Response) -> Piece:
