@@ -71,9 +71,10 @@ def test_responses_to_be_rated_and_ranked_are_shown_with_their_sources(
     publish(database)
     ada = SignedInClient(app, database, "ada")
     item = ada.work()
-    rated = ada.get(f"/item/{item}").text
-    assert ("[1]" in rated) is ("CC-BY-4.0" in rated)
     ada.rate(item, k=2)
+    pages = [ada.get(f"/item/{item}?answer={place}").text for place in range(2)]
+    assert sorted("It was built in 1820 [1]." in page for page in pages) == [False, True]
+    assert all(("[1]" in page) is ("CC-BY-4.0" in page) for page in pages)
     assert_sourced(ada.get(f"/item/{item}").text)
     form = {"rank-A": "1", "rank-B": "2"}
     assert ada.submit(f"/item/{item}/rank", **form).status_code == 200
