@@ -30,6 +30,12 @@ def command(arguments: Sequence[str]) -> int:
         default=0,
         help="documents that may be left out before nothing is built (0)",
     )
+    parser.add_argument(
+        "--embedding",
+        type=Path,
+        metavar="FOLDER",
+        help="a checkpoint that gives passages vectors, by which they are found beside words",
+    )
     options = parser.parse_args(arguments)
     check_replaceable(options.out)
     found = collect(options.folder, options.licence, FORGOTTEN, "--licence")
@@ -38,13 +44,23 @@ def command(arguments: Sequence[str]) -> int:
     check_refused(found, options.folder, options.max_refused, "--max-refused", options.out)
     told = found.told
     before = options.out.stat().st_mtime_ns if options.out.is_file() else None
-    content = build(options.out, found.documents)
+    embedding = None
+    if options.embedding is not None:
+        from alignloop.retrieval.embedding import Embedder  # torch, which words alone do not need
+
+        embedding = Embedder(options.embedding)
+    content = build(options.out, found.documents, embedding)
     with opened(options.out) as index:
         same = before == options.out.stat().st_mtime_ns
         print(
             f"{'up to date' if same else 'written   '} {options.out}: {index.documents:,} documents in "
             f"{index.passages:,} passages{f'; left out: {told}' if told else ''}"
         )
+        if embedding:
+            print(
+                f"vectors    of {options.embedding}; {index.cut():,} passages have more than its "
+                f"{embedding.context:,} tokens, and are cut"
+            )
     licences = sorted(found.licences.items())
     print(f"licences   {', '.join(f'{name} ({count:,})' for name, count in licences)}")
     print(f"content    {content}")

@@ -110,6 +110,19 @@ def check_classifier(path: str) -> None:
         raise CheckpointError(f"{path}: {reason}")
 
 
+def check_trunk(path: str) -> None:
+    """Raise CheckpointError, from its config, for what gives no hidden states of a text alone."""
+    config = _config(path)
+    family = config.get("model_type")
+    reason = _quantised(config) or _too_few_tensors(Path(path), config)
+    if family not in CONFIG_MAPPING:
+        reason = f"{family} needs code from the checkpoint, which is never run; use a family of transformers"
+    elif config.get("is_encoder_decoder"):
+        reason = f"{family} is an encoder-decoder; use an encoder, or a causal language model"
+    if reason:
+        raise CheckpointError(f"{path}: {reason}")
+
+
 def _config(path: str) -> dict[str, Any]:
     try:
         return PreTrainedConfig.get_config_dict(path)[0]

@@ -19,8 +19,14 @@ def search_index(
     check_replaceable(out)
     found = collect(folder, plan.licence, forgotten, f"{setting}.licence")
     check_refused(found, folder, plan.max_refused, f"{setting}.max_refused", out)
-    build(out, found.documents)
+    embedding = None
+    if plan.embedding is not None:
+        from alignloop.retrieval.embedding import Embedder  # torch, which words alone do not need
+
+        embedding = Embedder(Path(plan.embedding))
+    build(out, found.documents, embedding)
     with opened(out) as index:
         counts = {"documents": index.documents, "passages": index.passages, "left_out": len(found.refused)}
+        counts |= {"cut": index.cut()} if embedding else {}
     write_json(metrics, {**counts, "licences": dict(sorted(found.licences.items()))})
     yield Progress(1, 1, counts, f"left out: {found.told}" if found.told else "")

@@ -26,7 +26,8 @@ class Definition:
 
     `settings` is that of what the user states, None for anything that the function takes. `check` is called
     once before the first call, with the settings; it raises ToolStops where they cannot be used, and returns
-    the longest result that is to be expected, or "".
+    the longest result that is to be expected, or "". `prepare` is called with the settings in each process
+    before that and before the first call: what takes time to load is not within the time of a call.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Definition:
     parameters: Mapping[str, Any]
     settings: Mapping[str, Any] | None = None
     check: Callable[..., str] | None = None
+    prepare: Callable[..., object] | None = None
 
     def as_schema(self) -> dict[str, Any]:
         """As chat templates and OpenAI's API write tools."""
@@ -54,6 +56,7 @@ def tool(
     *,
     settings: Mapping[str, Any] | None = None,
     check: Callable[..., str] | None = None,
+    prepare: Callable[..., object] | None = None,
 ) -> Callable[[Function], Function]:
     """Makes a function a tool: see Definition.
 
@@ -65,7 +68,9 @@ def tool(
         raise ValueError(f"the parameters of {name} must be a JSON schema of type object")
 
     def mark(function: Function) -> Function:
-        function.__dict__["tool"] = Definition(name, description, parameters, settings, check)
+        function.__dict__["tool"] = Definition(
+            name, description, parameters, settings=settings, check=check, prepare=prepare
+        )
         return function
 
     return mark

@@ -18,9 +18,8 @@ from alignloop.retrieval.citations import retrieved, shown
 from alignloop.seeds import seed_of
 from alignloop.tool_turns import ToolCall
 from alignloop.tools.call_form import CallForm
-from alignloop.tools.definition import definition_of
 from alignloop.tools.offer import with_tools
-from alignloop.tools.search import search
+from alignloop.tools.search_form import TOLD
 from alignloop.world.behaviours import documented
 from alignloop.world.behaviours.behaviour import Question
 from alignloop.world.corpus import as_messages
@@ -114,7 +113,8 @@ def _demonstration(
     prompt: Prompt, place: str, quality: float, writers: list[User], rng: Random
 ) -> Demonstration:
     key = prompt.key or {}
-    result = str(search(key["subject"], index=place, passages=SHOWN))
+    with index.opened(Path(place)) as found:  # by words alone: what the search answers without an embedding
+        result = shown(found.search(key["subject"], SHOWN))
     own = key["subject"].replace(" ", "-")
     number = next(each.number for each in retrieved([result]).values() if each.document == own)
     text = documented.good(key, Facts(()), rng)
@@ -156,9 +156,7 @@ def _dialogue(users: list[User], rng: Random) -> tuple[Message, ...]:
     response = cited(fact.statement(rng), numbers[0])
     asked = as_messages(rng.choice(users).asks(question, rng))
     told = [{"role": message.role, "content": message.content} for message in asked]
-    definition = definition_of(search)
-    assert definition
-    offered = with_tools(told, [definition.as_schema()], CallForm())
+    offered = with_tools(told, [TOLD.as_schema()], CallForm())
     turns = [
         *offered,
         {"role": "assistant", "content": call},

@@ -27,6 +27,7 @@ START_S = 60.0  # to import the tool's module
 PRINTED = 1_000_000  # characters that a call may print, which nobody reads
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
 PACKAGE = Path(__file__).parents[2]
+Part = Literal["call", "check", "prepare"]  # of a tool, as worker.py names them
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,12 @@ class _Process:
         return self._reply(START_S)
 
     def ask(
-        self, arguments: Mapping[str, Any] | None, settings: Mapping[str, Any], timeout_s: float
+        self, part: Part, arguments: Mapping[str, Any], settings: Mapping[str, Any], timeout_s: float
     ) -> dict[str, Any]:
-        """The reply to a call; without arguments, of the tool's check. After _Gone it is of no use."""
+        """The reply to a call, or of another part of the tool. After _Gone it is of no use."""
         assert self._child.stdin is not None
         self._calls += 1
-        call = {"number": self._calls, "arguments": arguments, "settings": settings}
+        call = {"number": self._calls, "part": part, "arguments": arguments, "settings": settings}
         try:
             self._child.stdin.write(json.dumps(call).encode() + b"\n")
             self._child.stdin.flush()
@@ -186,15 +187,32 @@ class ToolProcesses:
         Raises ToolError where it cannot be used with them.
         """
         check_settings(self.function, self._found, self._settings)
-        if is_ready and self._found["checks"]:
+        if is_ready:
             try:
-                found = self._idle[0].ask(None, self._settings, START_S)
+                self._before_calls(self._idle[0], "prepare")
+                self.longest = self._before_calls(self._idle[0], "check")
             except _Gone as gone:
                 self.close()
                 raise ToolError(f"tools: {self.function}: its check {_WHY[gone.why]}; mend it") from None
-            if found["outcome"] != "answered":
-                raise ToolError(f"tools: {self.function}: {found.get('text', 'its check prints too much')}")
-            self.longest = found["text"]
+
+    def _before_calls(self, process: _Process, part: Part) -> str:
+        """What a part of the tool says in a process before its first call; "" where there is no such part."""
+        if not self._found[part]:
+            return ""
+        found = process.ask(part, {}, self._settings, START_S)
+        if found["outcome"] != "answered":
+            raise ToolError(f"tools: {self.function}: {found.get('text', 'its check prints too much')}")
+        return found["text"]
+
+    def _another(self) -> _Process:
+        """One more process that can answer calls. Raises ToolError."""
+        process, _ = self._start()
+        try:
+            self._before_calls(process, "prepare")
+        except (_Gone, ToolError):
+            process.kill()
+            raise ToolError(f"tools: {self.function} could not be prepared") from None
+        return process
 
     def call(self, arguments: Mapping[str, Any]) -> Outcome:
         """The outcome of a call with these arguments; from several threads at a time.
@@ -205,11 +223,11 @@ class ToolProcesses:
             process = self._idle.pop() if self._idle else None
         name = self.definition.name
         try:
-            process = process or self._start()[0]
+            process = process or self._another()
         except ToolError:
             return Outcome("failed", f"{name} could not be started")
         try:
-            found = process.ask(dict(arguments), self._settings, self._timeout_s)
+            found = process.ask("call", dict(arguments), self._settings, self._timeout_s)
         except _Gone as gone:
             process.kill()
             if gone.why == "late":

@@ -86,7 +86,7 @@ def main() -> int:
     while True:
         call = calls.get()
         prints.count = 0
-        by = definition.check if call["arguments"] is None else function
+        by = {"call": function, "check": definition.check, "prepare": definition.prepare}[call["part"]]
         assert by
         most = int(characters) if by is function else LONGEST
         reply(call["number"], _answered(by, call, most))
@@ -117,7 +117,8 @@ def _found(name: str) -> tuple[Callable[..., Any], Definition, dict[str, Any]]:
             "description": definition.description,
             "parameters": dict(definition.parameters),
             "settings": None if definition.settings is None else dict(definition.settings),
-            "checks": definition.check is not None,
+            "check": definition.check is not None,
+            "prepare": definition.prepare is not None,
             "takes": [each.name for each in named],
             "needs": [each.name for each in named if each.default is each.empty],
             "takes_any": any(each.kind is each.VAR_KEYWORD for each in takes),
@@ -129,7 +130,7 @@ def _found(name: str) -> tuple[Callable[..., Any], Definition, dict[str, Any]]:
 def _answered(function: Callable[..., Any], call: dict[str, Any], characters: int) -> dict[str, Any]:
     """The result as text, cut to what is read of it, or why there is none."""
     try:
-        result = function(**(call["arguments"] or {}), **call["settings"])
+        result = function(**call["arguments"], **call["settings"])
         text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
     except TooMuchPrinted:
         return {"outcome": "flooded"}

@@ -17,7 +17,7 @@ from tests.stages.loop import tiny
 
 SEARCH = "alignloop.tools.search:search"
 INDEX = "data/search/main.sqlite"
-MAIN = {"main": Collection(folder="documents", licence="MIT", max_refused=0)}
+MAIN = {"main": Collection(folder="documents", licence="MIT", max_refused=0, embedding=None)}
 
 
 def plan(function: str, documents: Any = None, answer_tokens: int = 300, **settings: Any) -> Params:

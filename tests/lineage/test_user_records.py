@@ -115,7 +115,9 @@ def test_forgetting_reaches_records_items_and_every_index_that_is_named(
         {"function": "alignloop.tools.search:search", "network": False, "settings": settings}
     ]
     params["tools"].update(max_calls=1, answer_tokens=16)
-    params["documents"] = {"main": {"folder": "documents", "licence": "MIT", "max_refused": 0}}
+    params["documents"] = {
+        "main": {"folder": "documents", "licence": "MIT", "max_refused": 0, "embedding": None}
+    }
     (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     stages = yaml.safe_load((copy / "dvc.yaml").read_text())
     stages["stages"]["sample"] = {"cmd": "true", "outs": ["data/samples/r1.jsonl"]}

@@ -20,7 +20,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     subprocess.run(["git", "init", "-q"], check=True)
     params: dict[str, Any] = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    params["documents"] = {"main": {"folder": "documents", "licence": "MIT", "max_refused": 0}}
+    params["documents"] = {
+        "main": {"folder": "documents", "licence": "MIT", "max_refused": 0, "embedding": None}
+    }
     params["distill"] = {"big": {"plan": "plan.yaml", "prompts": "seeds.jsonl"}}
     params["rounds"] = {"r1": params["rounds"]["r1"]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))

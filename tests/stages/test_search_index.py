@@ -15,12 +15,13 @@ from alignloop.params.binding import bind
 from alignloop.params.tools import ToolFunction
 from alignloop.progress import Progress
 from alignloop.retrieval.index import IndexProblem, documents_in, opened
+from alignloop.retrieval.vectors import content_of
 from alignloop.stages.search_index import search_index
 from alignloop.tools.toolbox import Toolbox, open_tools
 from tests.core.conftest import tokenizer  # noqa: F401
 from tests.stages.loop import PROJECT, tiny
 
-PLAN = {"folder": "documents", "licence": "MIT", "max_refused": 0}
+PLAN = {"folder": "documents", "licence": "MIT", "max_refused": 0, "embedding": None}
 
 
 def run(params: Params) -> list[Progress]:
@@ -71,6 +72,16 @@ def test_a_changed_document_is_what_is_answered_and_a_forgotten_users_is_gone(
     with opened(Path("search/main.sqlite")) as index:
         assert index.documents == 1
     assert Path("search/main.sqlite").read_bytes() != before, "the forgotten user's document is not there"
+
+
+def test_a_collection_with_a_checkpoint_has_vectors_and_counts_those_that_are_cut(
+    params: Params, tiny_policy: Path
+) -> None:
+    assert "cut" not in run(params)[-1].metrics
+    Path("documents/long.txt").write_text("The mill was built in 1820. " * 10)
+    assert run(tiny(documents={"main": PLAN | {"embedding": str(tiny_policy)}}))[-1].metrics["cut"] == 1
+    with opened(Path("search/main.sqlite"), embedding=content_of(tiny_policy)) as index:
+        assert index.passages == 3
 
 
 def test_a_document_that_cannot_be_read_stops_the_stage_and_leaves_the_index(params: Params) -> None:

@@ -91,6 +91,14 @@ def hostile(how):
 def plain(n):
     return n
 
+def begin():
+    time.sleep(1.0)
+    calls.append("made")
+
+@tool("slow", "It starts slowly.", {"type": "object"}, prepare=begin)
+def slow(n=1):
+    return {"calls": len(calls)}
+
 LOST = {"type": "object", "properties": {"n": {"$ref": "#/$defs/n"}}}
 
 @tool("lost", "It refers to what is not there.", LOST)

@@ -61,6 +61,15 @@ def test_what_a_module_asks_while_it_is_imported_is_refused(tokenizer: PreTraine
         assert tools
 
 
+def test_a_process_is_prepared_before_the_time_of_its_first_call_begins(root: Path):
+    limits = {**LIMITS, "timeout_s": 0.7, "settings": {}}
+    with closing(ToolProcesses("own_tools.bad:slow", root, **limits)) as tool:
+        tool.check()
+        assert tool.call({}).text == '{"calls": 1}'
+        tool._idle.pop().kill()
+        assert tool.call({}).text == '{"calls": 1}', "another process, prepared as well"
+
+
 def test_what_is_no_reply_ends_the_process_and_shifts_no_later_answer(
     tools: Toolbox, tokenizer: PreTrainedTokenizerFast
 ):
