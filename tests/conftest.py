@@ -87,12 +87,15 @@ def make_project(root: Path, empty_store: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SFT model on disk: one layer of width 16, and a tokenizer of 300 tokens."""
+    return write_tiny_policy(tmp_path_factory.mktemp("models") / "sft", seed=0)
+
+
+def write_tiny_policy(folder: Path, seed: int) -> Path:
     from alignloop.core.models import new_policy, save_policy
     from alignloop.core.tokens import train_tokenizer
 
-    folder = tmp_path_factory.mktemp("models") / "sft"
     tokenizer = train_tokenizer(TEXTS * 3, 300)
-    save_policy(new_policy(tokenizer, layers=1, width=16, heads=2, context=96, seed=0), tokenizer, folder)
+    save_policy(new_policy(tokenizer, layers=1, width=16, heads=2, context=96, seed=seed), tokenizer, folder)
     return folder
 
 

@@ -92,13 +92,11 @@ class Served(NamedTuple):
 
 def greet(url: str, key: str, timeout_s: float) -> Served:
     """Ask a server what it serves. Raises ServerAway or WrongReply."""
-    found = []
-    for path in ("/version", "/v1/models"):
-        found.append(_asked("GET", url + path, None, key, timeout_s))
+    about, models = (_asked("GET", url + path, None, key, timeout_s) for path in ("/version", "/v1/models"))
     try:
-        model = found[1]["data"][0]
+        model = models["data"][0]
         return Served(
-            str(found[0]["version"]), str(model["id"]), str(model["root"]), int(model["max_model_len"])
+            str(about["version"]), str(model["id"]), str(model["root"]), int(model["max_model_len"])
         )
     except (KeyError, IndexError, TypeError, ValueError):
         raise WrongReply("it names no version or no model: it is not vLLM") from None

@@ -15,8 +15,6 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
 from alignloop.commands.index import command
 from alignloop.core.checkpoint_folder import CheckpointError
-from alignloop.core.models import new_policy, save_policy
-from alignloop.core.tokens import train_tokenizer
 from alignloop.params.tools import ToolFunction, Tools
 from alignloop.retrieval.documents import Document
 from alignloop.retrieval.embedding import Embedder
@@ -26,7 +24,7 @@ from alignloop.tools.definition import definition_of
 from alignloop.tools.schemas import ToolError
 from alignloop.tools.search import _embedder, search
 from alignloop.tools.toolbox import open_tools
-from tests.conftest import PROJECT, TEXTS
+from tests.conftest import PROJECT, write_tiny_policy
 
 SEARCH = "alignloop.tools.search:search"
 MEANINGS = {"boat": (1, 0), "ship": (0.8, 0.6), "hill": (0, 1), "vessel": (0.6, 0.8)}
@@ -63,10 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def other_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("models") / "other"
-    tokenizer = train_tokenizer(TEXTS * 3, 300)
-    save_policy(new_policy(tokenizer, layers=1, width=16, heads=2, context=96, seed=1), tokenizer, place)
-    return place
+    return write_tiny_policy(tmp_path_factory.mktemp("models") / "other", seed=1)
 
 
 @pytest.fixture(scope="module")
